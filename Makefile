@@ -1,0 +1,47 @@
+# Two commands do everything: `make reproduce` and `make test`. Each sets up .venv on its first run.
+PYTHON ?= python3
+BIN := .venv/bin
+READY := .venv/.ready
+PYTEST := $(BIN)/python -m pytest
+
+.DEFAULT_GOAL := help
+.PHONY: help setup reproduce test lab bench real notebooks lock clean
+
+help:  ## list the targets
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+
+$(READY): requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(0 if (3, 11) <= sys.version_info[:2] < (3, 13) else "error: Python 3.11 or 3.12 is needed, this is %d.%d; say which: make PYTHON=python3.11 ..." % sys.version_info[:2])'
+	@echo "setting up .venv (about 2 minutes and 7 GB, once)"
+	@$(PYTHON) -m venv .venv
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.lock
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -e .
+	@touch $@
+
+setup: $(READY)  ## install the locked packages into .venv (the other targets do it by themselves)
+
+reproduce: $(READY)  ## run all notebooks on the bundled world; ends with a table and the path of the report
+	@$(BIN)/cdir reproduce
+
+test: $(READY)  ## pass all tests, then check every notebook against its stored outputs
+	@$(PYTEST) -n 2 tests
+	@$(PYTEST) --nbval-lax -p no:cacheprovider notebooks
+
+lab: $(READY)  ## open the notebooks in JupyterLab
+	@$(BIN)/jupyter lab --notebook-dir=notebooks
+
+bench: $(READY)  ## ranking and metrics against their peers, ratios printed
+	@$(BIN)/python bench/ranking.py
+
+real: $(READY)  ## the real-image profile on PACS=<folder of PACS>
+	@$(BIN)/cdir reproduce --profile pacs --data pacs=$(PACS) $(ARGS)
+
+notebooks: $(READY)  ## run the notebooks in place and store their outputs, cleaned, for the web
+	@$(BIN)/python scripts/notebooks.py run
+
+lock: $(READY)  ## renew requirements.lock from pyproject.toml
+	@$(BIN)/python -m pip install --quiet uv
+	@$(BIN)/uv pip compile --quiet --universal --no-annotate --no-header --all-extras --python-version 3.11 pyproject.toml -o requirements.lock
+
+clean:  ## remove run folders (caches and .venv stay)
+	@rm -rf runs

@@ -1,0 +1,45 @@
+"""Where things live. Every path of the package comes from here, whatever folder the caller stands in."""
+
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import platformdirs
+
+ROOT = Path(__file__).resolve().parents[1]
+MANIFEST = ROOT / "data_manifest"
+NOTEBOOKS = ROOT / "notebooks"
+PROFILES = Path(__file__).resolve().parent / "batch" / "profiles"
+TINY_CLIP = Path(__file__).resolve().parent / "encoders" / "tiny_clip"
+
+
+def cache_dir() -> Path:
+    """Folder of everything that can be made again (`CDIR_CACHE` overrides the user's cache folder)."""
+    folder = Path(os.environ.get("CDIR_CACHE") or platformdirs.user_cache_dir("cdir_nb"))
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def runs_dir() -> Path:
+    """Folder of run folders (`CDIR_RUNS` overrides `runs/` at the top of the workbook)."""
+    folder = Path(os.environ.get("CDIR_RUNS") or ROOT / "runs")
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+@contextmanager
+def atomic_write(path: Path | str) -> Iterator[Path]:
+    """Give a temporary path beside `path`; it takes the final name only if the block ends without an error."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}-", suffix=path.suffix)
+    os.close(handle)
+    temporary = Path(name)
+    try:
+        yield temporary
+        temporary.chmod(0o644)  # mkstemp's 0600 would hide shared caches from colleagues
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
