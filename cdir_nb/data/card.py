@@ -1,0 +1,149 @@
+"""The shape of a dataset's card, checked strictly: what data_manifest/<name>/card.yaml may say."""
+
+from collections.abc import Collection
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from cdir_nb.errors import CdirError
+
+STRICT = ConfigDict(extra="forbid", strict=True, frozen=True)
+CONVENTIONS = {
+    "precision": ("hits_over_k", "hits_over_min_k_relevant", "ucdir_micro"),
+    "average_precision": ("over_found", "over_min_k_relevant", "over_relevant", "voc_interpolated"),
+}
+
+
+class DomainInfo(BaseModel):
+    """One domain: folder under the root, word in prompts, image count (None: unknown), how that is known."""
+
+    model_config = STRICT
+    folder: str = ""
+    word: str
+    total: int | None
+    known: str
+
+
+class MetricSpec(BaseModel):
+    """A metric as a paper reports it. `k` None: over the whole ranking. `known`: how sure it is."""
+
+    model_config = STRICT
+    kind: Literal["precision", "average_precision"]
+    k: Annotated[int, Field(gt=0)] | None = None
+    convention: str
+    paper: str
+    known: Literal["released code", "inferred", "our default"]
+    note: str = ""
+
+    @model_validator(mode="after")
+    def _check(self) -> "MetricSpec":
+        if self.convention not in CONVENTIONS[self.kind]:
+            raise ValueError(
+                f"{self.kind} has no convention {self.convention!r}; known: {CONVENTIONS[self.kind]}"
+            )
+        if self.kind == "precision" and self.k is None:
+            raise ValueError("precision needs k")
+        return self
+
+
+class ProtocolSpec(BaseModel):
+    """A task by names: class sets of the card ("all": every class), domains, (query, gallery) directions.
+
+    `train` None: the paper trains on no image. `zero_shot`: training and query classes have nothing in
+    common.
+    """
+
+    model_config = STRICT
+    about: str
+    paper: str
+    zero_shot: bool
+    train: str | None = None
+    train_domains: list[str] | Literal["all"] = "all"
+    query: str
+    gallery: str
+    directions: list[Annotated[list[str], Field(min_length=2, max_length=2)]] | Literal["all"] = "all"
+    metrics: Annotated[list[MetricSpec], Field(min_length=1)]
+
+
+class Card(BaseModel):
+    """What data_manifest/<name>/card.yaml says. `counts`: domain -> class -> images, where known."""
+
+    model_config = STRICT
+    name: str
+    title: str
+    about: str
+    kind: Literal["folder", "drawn", "ndjson", "combined"]
+    source: str
+    licence: str
+    citation: str
+    layout: str
+    domains: Annotated[dict[str, DomainInfo], Field(min_length=1)]
+    classes: Annotated[list[str], Field(min_length=1)]
+    counts: dict[str, dict[str, int]] = {}
+    words: dict[str, str] = {}
+    renames: dict[str, dict[str, str]] = {}
+    parts: dict[str, dict[str, str]] = {}
+    class_sets: dict[str, list[str]] = {}
+    protocols: dict[str, ProtocolSpec] = {}
+
+    @model_validator(mode="after")
+    def _check(self) -> "Card":
+        for name, classes in {"classes": self.classes, **self.class_sets}.items():
+            _only(f"class_sets.{name}", classes, self.classes)
+            if len(set(classes)) < len(classes):
+                raise ValueError(f"{name} names a class twice")
+        _only("words", self.words, self.classes)
+        _check_counts(self)
+        for name, protocol in self.protocols.items():
+            _check_protocol(self, name, protocol)
+        return self
+
+    def class_set(self, name: str | None) -> tuple[str, ...]:
+        """The classes of a set of this card, in the card's order; "all": every class; None: none."""
+        chosen = self.classes if name == "all" else self.class_sets[name] if name else []
+        return tuple(label for label in self.classes if label in set(chosen))
+
+    def display(self, label: str) -> str:
+        """A class in natural words, for prompts and captions: Alarm_Clock -> alarm clock."""
+        return self.words.get(label) or display(label)
+
+    def domain_word(self, domain: str) -> str:
+        """A domain's natural word, for prompts: real -> photo."""
+        if domain not in self.domains:
+            raise CdirError(f"{self.name} has no domain {domain!r}; its domains: {', '.join(self.domains)}")
+        return self.domains[domain].word
+
+
+def display(label: str) -> str:
+    """Words of a class that no card describes: underscores to spaces, lower case."""
+    return label.replace("_", " ").lower()
+
+
+def _only(where: str, names: Collection[str], allowed: Collection[str]) -> None:
+    unknown = sorted(set(names) - set(allowed))
+    if unknown:
+        raise ValueError(f"{where} names what the card does not have: {', '.join(unknown[:5])}")
+
+
+def _check_counts(card: Card) -> None:
+    _only("counts", card.counts, card.domains)
+    for domain, counts in card.counts.items():
+        _only(f"counts.{domain}", counts, card.classes)
+        total = card.domains[domain].total
+        if total is not None and len(counts) == len(card.classes) and sum(counts.values()) != total:
+            raise ValueError(
+                f"domains.{domain}.total is {total}, its classes' counts sum to {sum(counts.values())}"
+            )
+
+
+def _check_protocol(card: Card, name: str, spec: ProtocolSpec) -> None:
+    sets = [s for s in (spec.train, spec.query, spec.gallery) if s]
+    _only(f"protocols.{name}", sets, ["all", *card.class_sets])
+    domains = [] if spec.train_domains == "all" else list(spec.train_domains)
+    domains += [] if spec.directions == "all" else [domain for pair in spec.directions for domain in pair]
+    _only(f"protocols.{name}", domains, card.domains)
+    common = set(card.class_set(spec.train)) & set(card.class_set(spec.query))
+    if spec.zero_shot and common:
+        raise ValueError(
+            f"protocols.{name} is zero-shot, yet trains on its query classes: {sorted(common)[:5]}"
+        )

@@ -1,0 +1,168 @@
+"""Verify a dataset's folder against its card: everything that is wrong with it, in one run."""
+
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+from PIL import Image
+
+from cdir_nb.data.card import Card
+from cdir_nb.data.folder import in_threads, require_root, scan, visible
+from cdir_nb.data.manifest import dataset_root, load_card
+from cdir_nb.data.pictures import inspect
+from cdir_nb.data.quickdraw import class_files, read_drawings
+from cdir_nb.errors import CdirError
+
+HEADINGS = {
+    "missing": "missing (the card has them, the folder lacks them)",
+    "extra": "extra (the card has no place for them)",
+    "zero_byte": "files of zero bytes",
+    "unreadable": "unreadable files",
+    "miscounted": "miscounted",
+}
+
+
+@dataclass(frozen=True)
+class VerifyReport:
+    """What `verify` found. All five lists empty: `ok`. Paths are relative to the root."""
+
+    dataset: str
+    root: str
+    images: dict[str, int]
+    unchecked: tuple[str, ...]
+    missing: tuple[str, ...] = ()
+    extra: tuple[str, ...] = ()
+    zero_byte: tuple[str, ...] = ()
+    unreadable: tuple[str, ...] = ()
+    miscounted: tuple[str, ...] = ()
+
+    @property
+    def ok(self) -> bool:
+        """Whether nothing is wrong."""
+        return not any(getattr(self, name) for name in HEADINGS)
+
+    def lines(self) -> list[str]:
+        """The report, a line each: counts found, then every defect under its heading."""
+        counts = ", ".join(f"{domain} {count:,}" for domain, count in self.images.items())
+        lines = [f"{self.dataset} in {self.root}: {sum(self.images.values()):,} images ({counts})"]
+        lines += [f"not checked: {what}" for what in self.unchecked]
+        for name, heading in HEADINGS.items():
+            items = getattr(self, name)
+            lines += [f"{heading}: {len(items):,}"] if items else []
+            lines += [f"  {item}" for item in items]
+        return [*lines, "ok" if self.ok else "NOT ok"]
+
+    def __str__(self) -> str:
+        return "\n".join(self.lines())
+
+
+def verify(card: Card, root: Path | str | None, *, progress: bool = True) -> VerifyReport:
+    """Read and decode every file under `root`; hold all against the card. CdirError where the root is wrong.
+
+    Counts are of files, good or bad, per class and per domain, where the card knows them.
+    """
+    if card.kind == "drawn":
+        raise CdirError(f"{card.name} is drawn by the package: there is no folder to verify")
+    root = dataset_root(card, root)
+    if card.kind == "combined":
+        return _verify_parts(card, root, progress)
+    if card.kind == "ndjson":
+        return _verify_drawings(card, root, progress)
+    return _verify_folder(card, root, progress)
+
+
+def _verify_folder(card: Card, root: Path, progress: bool) -> VerifyReport:
+    domains = {domain: info.folder for domain, info in card.domains.items()}
+    tree = scan(root, domains, card.classes)
+    if len(tree.missing_domains) == len(domains):
+        require_root(root, domains, tree.missing_domains)
+    paths = [path for files in tree.files.values() for path in files]
+    checked = in_threads(inspect, paths, f"verifying {card.name}", progress)
+    bad = {path: wrong for path, (_, wrong) in zip(paths, checked) if wrong}
+    empty = {path for path, wrong in bad.items() if wrong == "zero bytes"}
+    stray = {path for path in bad.keys() - empty if not _claims_to_be_image(path)}
+    files = {key: [path for path in found if path not in stray] for key, found in tree.files.items()}
+    place = {path: path.relative_to(root).as_posix() for path in bad}
+    missing = [f"domain {folder}" for folder in tree.missing_domains]
+    return VerifyReport(
+        dataset=card.name,
+        root=str(root),
+        missing=(*missing, *_missing_classes(card, tree.missing_domains, files)),
+        extra=tuple(sorted([*tree.unknown, *tree.extra, *tree.nested, *map(place.get, stray)])),
+        zero_byte=tuple(place[path] for path in bad if path in empty),
+        unreadable=tuple(f"{place[path]}: {bad[path]}" for path in bad if path not in empty | stray),
+        **_counted(card, {key: len(found) for key, found in files.items()}),
+    )
+
+
+def _claims_to_be_image(path: Path) -> bool:
+    """Whether its name ends as an image's: a damaged image then, not a note or a list that lies there."""
+    Image.init()
+    return path.suffix.lower() in Image.registered_extensions()
+
+
+def _missing_classes(card: Card, missing_domains: list[str], files: dict) -> list[str]:
+    """Class folders that are absent or empty, in domains that are there."""
+    there = {
+        domain: info.folder for domain, info in card.domains.items() if info.folder not in missing_domains
+    }
+    return [
+        f"class {folder}/{label}"
+        for domain, folder in there.items()
+        for label in card.classes
+        if not files.get((domain, label))
+    ]
+
+
+def _counted(card: Card, found: dict[tuple[str, str], int]) -> dict:
+    """The report's `images`, `miscounted` and `unchecked` from the number of files per (domain, class)."""
+    images = {domain: sum(n for (d, _), n in found.items() if d == domain) for domain in card.domains}
+    miscounted, unchecked = [], []
+    for domain, info in card.domains.items():
+        expected = card.counts.get(domain, {})
+        miscounted += [
+            f"{domain}/{label}: {n:,} files, expected {expected[label]:,}"
+            for (d, label), n in found.items()
+            if d == domain and n and n != expected.get(label, n)
+        ]
+        if info.total is None:
+            unchecked.append(f"total of {domain} (the card does not know it)")
+        elif images[domain] not in (0, info.total):
+            miscounted.append(f"{domain}: {images[domain]:,} files, expected {info.total:,}")
+        if len(expected) < len(card.classes):
+            unchecked.append(
+                f"counts of {len(card.classes) - len(expected)} classes of {domain} (the card lacks them)"
+            )
+    return {"images": images, "miscounted": tuple(miscounted), "unchecked": tuple(unchecked)}
+
+
+def _verify_drawings(card: Card, root: Path, progress: bool) -> VerifyReport:
+    domain = next(iter(card.domains))
+    files = class_files(root)
+    if not files:
+        raise CdirError(f"{root} holds no .ndjson file; expected {root}/<class>.ndjson")
+    known = [label for label in card.classes if label in files]
+    read = in_threads(lambda label: read_drawings(files[label]), known, f"verifying {card.name}", progress)
+    bad = [wrong for file in read for wrong in file.bad]
+    named = {files[label].name for label in known}
+    return VerifyReport(
+        dataset=card.name,
+        root=str(root),
+        missing=tuple(f"class {label}" for label in card.classes if label not in files),
+        extra=tuple(path.name for path in visible(root) if path.name not in named),
+        zero_byte=tuple(wrong.split(" (")[0] for wrong in bad if "(zero bytes)" in wrong),
+        unreadable=tuple(wrong for wrong in bad if "(zero bytes)" not in wrong),
+        **_counted(card, {(domain, label): len(f.drawings) + len(f.bad) for label, f in zip(known, read)}),
+    )
+
+
+def _verify_parts(card: Card, root: Path, progress: bool) -> VerifyReport:
+    """Each part against its own card, in one report."""
+    reports = [verify(load_card(part), root / part, progress=progress) for part in card.parts]
+    together = {}
+    for field in (f.name for f in fields(VerifyReport) if f.name in (*HEADINGS, "unchecked")):
+        pairs = zip(card.parts, reports)
+        together[field] = tuple(
+            f"{part}: {item}" for part, report in pairs for item in getattr(report, field)
+        )
+    images = {domain: count for report in reports for domain, count in report.images.items()}
+    return VerifyReport(card.name, str(root), images, **together)

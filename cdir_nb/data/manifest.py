@@ -1,0 +1,135 @@
+"""The manifest: cards of datasets, read from data_manifest/<name>/card.yaml, and the way to open a dataset.
+
+A card's `classes` and each of its `class_sets` are a list, or the name of a text file beside the card with
+one class a line (lines that begin with # are remarks). `counts` is one number for every class and domain,
+or the name of a CSV file with a row per class and a column per domain, where an empty cell means unknown.
+`like: other` takes from another card every field that this one leaves out.
+"""
+
+import csv
+from functools import lru_cache
+from pathlib import Path
+
+import yaml
+from pydantic import ValidationError
+
+from cdir_nb import paths
+from cdir_nb.data.card import Card
+from cdir_nb.data.folder import open_classes
+from cdir_nb.data.images import ImageSet
+from cdir_nb.data.merge import combine, rename
+from cdir_nb.data.quickdraw import open_drawings
+from cdir_nb.errors import CdirError
+
+YAML = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # libyaml is ten times as fast, where PyYAML has it
+
+
+def card_names() -> list[str]:
+    """Names of all datasets that have a card, sorted."""
+    return sorted(path.parent.name for path in paths.MANIFEST.glob("*/card.yaml"))
+
+
+def load_card(name: str) -> Card:
+    """The card of a dataset. CdirError names the file and the field where it is wrong."""
+    if name not in card_names():
+        known = ", ".join(card_names())
+        raise CdirError(
+            f"no dataset is called {name!r}; known: {known} (a folder of your own: open_folder(root))"
+        )
+    return _load_card(name, paths.MANIFEST)
+
+
+@lru_cache(maxsize=32)
+def _load_card(name: str, manifest: Path) -> Card:
+    where = f"{manifest.name}/{name}/card.yaml"
+    try:
+        card = Card.model_validate(_raw(manifest / name))
+    except ValidationError as error:
+        first = error.errors()[0]
+        field = ".".join(map(str, first["loc"])) or "card"
+        raise CdirError(
+            f"{where}: {field}: {first['msg'].removeprefix('Value error, ')}; mend the card"
+        ) from None
+    except yaml.YAMLError as error:
+        raise CdirError(f"{where}: not YAML: {' '.join(str(error).split())}; mend the card") from None
+    except (OSError, ValueError, LookupError, TypeError) as error:
+        raise CdirError(f"{where}: a field, or a file it names, is wrong: {error}; mend the card") from None
+    if card.name != name:
+        raise CdirError(f"{where}: name: says {card.name!r} but stands in folder {name!r}; mend the card")
+    return card
+
+
+def _raw(folder: Path) -> dict:
+    """The card as plain data: `like` followed, files that it names read."""
+    raw = yaml.load((folder / "card.yaml").read_text(encoding="utf-8"), Loader=YAML)
+    if not isinstance(raw, dict):
+        raise ValueError("card.yaml holds no fields")
+    base = _raw(folder.parent / raw.pop("like")) if "like" in raw else {}
+    if isinstance(raw.get("classes"), str):
+        raw["classes"] = _read_list(folder / raw["classes"])
+    if isinstance(sets := raw.get("class_sets"), dict):
+        raw["class_sets"] = {k: _read_list(folder / v) if isinstance(v, str) else v for k, v in sets.items()}
+    raw = base | raw
+    if isinstance(counts := raw.get("counts"), str):
+        raw["counts"] = _read_counts(folder / counts)
+    elif isinstance(counts, int):
+        raw["counts"] = {domain: dict.fromkeys(raw["classes"], counts) for domain in raw["domains"]}
+    return raw
+
+
+def _read_list(path: Path) -> list[str]:
+    lines = (line.strip() for line in path.read_text(encoding="utf-8").splitlines())
+    return [line for line in lines if line and not line.startswith("#")]
+
+
+def _read_counts(path: Path) -> dict[str, dict[str, int]]:
+    with path.open(newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    domains = [column for column in rows[0] if column != "class"]
+    return {domain: {row["class"]: int(row[domain]) for row in rows if row[domain]} for domain in domains}
+
+
+def open_dataset(
+    name: str,
+    root: Path | str | None = None,
+    *,
+    skip_bad: bool = False,
+    skip_unknown: bool = False,
+    progress: bool = True,
+) -> ImageSet:
+    """The images of a dataset that has a card, in the card's order; `world` needs no root.
+
+    Every file is read, and decoded in full the first time that its content is seen. Files of zero bytes or
+    that do not decode are an error that names them; `skip_bad=True` leaves them out, counts and logs them.
+    Class folders that the card does not know are an error too; `skip_unknown=True` leaves them out and logs
+    them. Files outside of class folders are not looked at, and classes without a folder are not missed:
+    `verify` lists both. Raises CdirError.
+    """
+    card = load_card(name)
+    if card.kind == "drawn":
+        if root:
+            raise CdirError(f"{name} is drawn by the package and takes no folder: leave root ({root}) out")
+        from cdir_nb.data.world import (
+            load_world,  # here, so that cards can be read without drawing anything
+        )
+
+        return load_world(images_per_class=30, seed=0)
+    options = {"skip_bad": skip_bad, "skip_unknown": skip_unknown, "progress": progress}
+    root = dataset_root(card, root)
+    if card.kind == "combined":
+        opened = (
+            rename(open_dataset(part, root / part, **options), names) for part, names in card.parts.items()
+        )
+        return combine(*opened).select(labels=card.classes)
+    if card.kind == "ndjson":
+        return open_drawings(root, next(iter(card.domains)), card.classes, **options)
+    return open_classes(root, {d: info.folder for d, info in card.domains.items()}, card.classes, **options)
+
+
+def dataset_root(card: Card, root: Path | str | None) -> Path:
+    """The dataset's folder as a path. CdirError where none is given or it does not exist."""
+    if not root:
+        raise CdirError(f"{card.name} needs the folder of its images (root); layout: {card.layout}")
+    if not Path(root).is_dir():
+        raise CdirError(f"{root} is not a folder; {card.name} has this layout: {card.layout}")
+    return Path(root)

@@ -1,0 +1,136 @@
+"""Protocols: the papers' tasks by name. Which images train, query and stand in the gallery; what is measured.
+
+They are data: the `protocols` of each card in data_manifest. The first of a card is its default.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from cdir_nb.data.card import Card, MetricSpec
+from cdir_nb.data.images import ImageSet
+from cdir_nb.data.manifest import card_names, load_card
+from cdir_nb.errors import CdirError
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """A task on a given image set.
+
+    name, dataset      dataset: the card that defines the task (images of its other versions may be used)
+    about, paper       what it is in words; where its numbers stand
+    seen               classes to train on, none where the paper trains on no image
+    unseen             query classes that are not seen
+    classes            query classes, in the card's order
+    zero_shot          whether seen and query classes have nothing in common, by definition
+    train_domains      domains to train on
+    directions         (query domain, gallery domain), in order
+    metrics            as the paper reports them
+    """
+
+    name: str
+    dataset: str
+    about: str
+    paper: str
+    zero_shot: bool
+    seen: tuple[str, ...]
+    unseen: tuple[str, ...]
+    classes: tuple[str, ...]
+    gallery_classes: tuple[str, ...]
+    train_domains: tuple[str, ...]
+    directions: tuple[tuple[str, str], ...]
+    metrics: tuple[MetricSpec, ...]
+    images: ImageSet
+
+    def query(self, domain: str) -> ImageSet:
+        """The queries of a domain, all classes together."""
+        return self.images.select(self._known(domain, 0), self.classes)
+
+    def gallery(self, domain: str) -> ImageSet:
+        """The gallery of a domain, all classes together."""
+        return self.images.select(self._known(domain, 1), self.gallery_classes)
+
+    @property
+    def train(self) -> ImageSet:
+        """Images to train on (empty where the paper uses none). Labels are for supervised methods only."""
+        return self.images.select(self.train_domains, self.seen)
+
+    @property
+    def domains(self) -> tuple[str, ...]:
+        """Domains of queries and galleries, in order of first use."""
+        return tuple(dict.fromkeys(domain for pair in self.directions for domain in pair))
+
+    def _known(self, domain: str, side: int) -> str:
+        allowed = list(dict.fromkeys(pair[side] for pair in self.directions))
+        if domain not in allowed:
+            side_name = ("query", "gallery")[side]
+            raise CdirError(f"{self.name} has no {side_name} domain {domain!r}; it has {', '.join(allowed)}")
+        return domain
+
+
+def protocol_names(dataset: str | None = None) -> list[str]:
+    """Names of all protocols, or of those that one dataset's card defines (its default first)."""
+    names = [dataset] if dataset else card_names()
+    return [protocol for name in names for protocol in load_card(name).protocols]
+
+
+def default_protocol(dataset: str) -> str:
+    """The first protocol of a dataset's card. CdirError where it has none."""
+    names = protocol_names(dataset)
+    if not names:
+        raise CdirError(f"{dataset} has no protocol of its own; name one of {', '.join(protocol_names())}")
+    return names[0]
+
+
+def load_protocol(name: str, images: ImageSet) -> Protocol:
+    """A named protocol on these images. CdirError where it is unknown or the images lack what it uses."""
+    card = _card_of(name)
+    spec = card.protocols[name]
+    every = tuple(card.domains)
+    seen, classes = card.class_set(spec.train), card.class_set(spec.query)
+    protocol = Protocol(
+        name=name,
+        dataset=card.name,
+        about=spec.about,
+        paper=spec.paper,
+        zero_shot=spec.zero_shot,
+        seen=seen,
+        unseen=tuple(label for label in classes if label not in set(seen)),
+        classes=classes,
+        gallery_classes=card.class_set(spec.gallery),
+        train_domains=(every if spec.train_domains == "all" else tuple(spec.train_domains)) if seen else (),
+        directions=_directions(spec.directions, every),
+        metrics=tuple(spec.metrics),
+        images=images,
+    )
+    _require_images(protocol)
+    return protocol
+
+
+def _card_of(name: str) -> Card:
+    for dataset in card_names():
+        card = load_card(dataset)
+        if name in card.protocols:
+            return card
+    raise CdirError(f"no protocol is called {name!r}; known: {', '.join(protocol_names())}")
+
+
+def _directions(pairs: list[list[str]] | str, domains: Iterable[str]) -> tuple[tuple[str, str], ...]:
+    if pairs == "all":
+        return tuple((a, b) for a in domains for b in domains if a != b)
+    return tuple((a, b) for a, b in pairs)
+
+
+def _require_images(protocol: Protocol) -> None:
+    """CdirError where a domain that the protocol uses lacks a class that it uses there."""
+    used = [(domain, protocol.seen) for domain in protocol.train_domains]
+    for query, gallery in protocol.directions:
+        used += [(query, protocol.classes), (gallery, protocol.gallery_classes)]
+    there = set(zip(protocol.images.domains.tolist(), protocol.images.labels.tolist()))
+    needed = dict.fromkeys((domain, label) for domain, labels in used for label in labels)
+    missing = [f"{domain}/{label}" for domain, label in needed if (domain, label) not in there]
+    if missing:
+        more = f" and {len(missing) - 5:,} more" if len(missing) > 5 else ""
+        raise CdirError(
+            f"{protocol.name} needs images that are not there: {', '.join(missing[:5])}{more}; "
+            f"open {protocol.dataset} in full, or choose another protocol"
+        )

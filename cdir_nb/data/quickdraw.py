@@ -1,0 +1,133 @@
+"""QuickDraw's vector drawings: <root>/<class>.ndjson, one JSON object a line, drawn with Pillow.
+
+`drawing` is a list of strokes, a stroke two lists (x and y, in 0..255; a third, of times, is ignored): the
+simplified files of the source. All lines are kept in memory as bytes, so this is for thousands of drawings,
+not for the whole fifty million.
+"""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageDraw
+
+from cdir_nb.data.folder import in_threads, refuse_or_log, visible
+from cdir_nb.data.images import ImageSet
+from cdir_nb.data.pictures import digest_of
+from cdir_nb.errors import CdirError
+
+SIZE, WIDTH, MARGIN = 256, 4.0, 10.0  # of the picture, in its pixels (our default)
+SUPERSAMPLING = 4
+DRAWN_BY = b"strokes-1"  # part of each digest: to be raised when the same strokes are drawn otherwise
+
+Strokes = list[tuple[np.ndarray, np.ndarray]]
+
+
+def parse_strokes(line: bytes) -> Strokes:
+    """Strokes (x (n,), y (n,)) of one line. ValueError says what is wrong."""
+    record = json.loads(line)
+    drawing = record.get("drawing") if isinstance(record, dict) else None
+    if not isinstance(drawing, list) or not drawing:
+        raise ValueError("no drawing")
+    strokes = [(np.asarray(stroke[0], dtype=float), np.asarray(stroke[1], dtype=float)) for stroke in drawing]
+    if any(x.ndim != 1 or x.shape != y.shape or not len(x) for x, y in strokes):
+        raise ValueError("a stroke's x and y differ in length or are empty")
+    if not all(np.isfinite(x).all() and np.isfinite(y).all() for x, y in strokes):
+        raise ValueError("a coordinate is not a number")
+    return strokes
+
+
+def draw_strokes(strokes: Strokes, size: int = SIZE) -> Image.Image:
+    """Black strokes on white, size x size RGB, centred, filling it; drawn larger, then averaged."""
+    scale = size / SIZE * SUPERSAMPLING
+    low = np.min([(x.min(), y.min()) for x, y in strokes], axis=0)
+    high = np.max([(x.max(), y.max()) for x, y in strokes], axis=0)
+    zoom = (SIZE - 2 * MARGIN) / max(*(high - low), 1.0) * scale
+    offset = SIZE * scale / 2 - (low + high) / 2 * zoom
+    large = Image.new("L", (size * SUPERSAMPLING,) * 2, 255)
+    pen = ImageDraw.Draw(large)
+    radius = WIDTH * scale / 2
+    for x, y in strokes:
+        points = list(zip(x * zoom + offset[0], y * zoom + offset[1]))
+        pen.line(points, fill=0, width=round(2 * radius), joint="curve")
+        for px, py in (points[0], points[-1]):  # round ends, and a dot where the stroke is a point
+            pen.ellipse((px - radius, py - radius, px + radius, py + radius), fill=0)
+    return large.reduce(SUPERSAMPLING).convert("RGB")
+
+
+@dataclass(frozen=True)
+class LoadDrawing:
+    """key -> picture, drawn anew each time (about 2 ms)."""
+
+    lines: dict[str, bytes]
+
+    def __call__(self, key: str) -> Image.Image:
+        return draw_strokes(parse_strokes(self.lines[key]))
+
+
+@dataclass(frozen=True)
+class DrawingFile:
+    """One class's file: drawings (name -> line), in order; bad lines (place and what is wrong)."""
+
+    drawings: dict[str, bytes]
+    bad: list[str]
+
+
+def read_drawings(path: Path) -> DrawingFile:
+    """Read <class>.ndjson. A drawing is called by its key_id, or by its line where it has none."""
+    drawings: dict[str, bytes] = {}
+    bad: list[str] = []
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        return DrawingFile({}, [f"{path.name} (unreadable: {error.strerror})"])
+    if not data.strip():
+        return DrawingFile({}, [f"{path.name} (zero bytes)"])
+    for number, line in enumerate(data.splitlines(), start=1):
+        try:
+            parse_strokes(line)
+            name = str(json.loads(line).get("key_id", f"line{number}"))
+            if name in drawings:
+                raise ValueError(f"key_id {name} twice")
+            drawings[name] = line
+        except (ValueError, TypeError, IndexError, KeyError) as error:
+            bad.append(f"{path.name} line {number} (unreadable: {' '.join(str(error).split())})")
+    return DrawingFile(drawings, bad)
+
+
+def class_files(root: Path) -> dict[str, Path]:
+    """class -> file, spaces in file names read as underscores ("sea turtle.ndjson" -> sea_turtle)."""
+    return {path.stem.replace(" ", "_"): path for path in visible(root) if path.suffix == ".ndjson"}
+
+
+def open_drawings(
+    root: Path,
+    domain: str,
+    classes: Sequence[str],
+    *,
+    skip_bad: bool = False,
+    skip_unknown: bool = False,
+    progress: bool = True,
+) -> ImageSet:
+    """The drawings of <root>/<class>.ndjson as images "domain/class/key_id"; options as in `open_dataset`."""
+    files = class_files(root)
+    if not files:
+        raise CdirError(f"{root} holds no .ndjson file; expected {root}/<class>.ndjson")
+    unknown = [path.name for label, path in files.items() if label not in set(classes)]
+    refuse_or_log(root, unknown, "file", "unknown to the card", "skip_unknown", skip_unknown)
+    chosen = [label for label in classes if label in files]
+    read = in_threads(lambda label: read_drawings(files[label]), chosen, "reading drawings", progress)
+    bad = [wrong for file in read for wrong in file.bad]
+    refuse_or_log(root, bad, "drawing", "bad", "skip_bad", skip_bad)
+    lines = {
+        f"{domain}/{label}/{name}": line
+        for label, file in zip(chosen, read)
+        for name, line in file.drawings.items()
+    }
+    if not lines:
+        raise CdirError(f"{root} holds no drawing; expected one JSON object a line in {root}/<class>.ndjson")
+    labels = np.array([key.split("/")[1] for key in lines], dtype=str)
+    digests = tuple(digest_of(DRAWN_BY + line) for line in lines.values())
+    return ImageSet(tuple(lines), np.full(len(lines), domain), labels, LoadDrawing(lines), digests)

@@ -1,0 +1,172 @@
+"""The loader of <root>/<domain>/<class>/<image>: order, names, links, every message about a wrong root."""
+
+import logging
+import shutil
+
+import pytest
+from toy_data import write_card, write_images
+
+from cdir_nb.data import folder as folder_module
+from cdir_nb.data import open_dataset, open_folder
+from cdir_nb.errors import CdirError
+
+DEAR = "cdir_nb.data.pictures.decode"
+
+
+def opened(root, **options):
+    return open_dataset("toy", root, progress=False, **options)
+
+
+def message(root, **options) -> str:
+    with pytest.raises(CdirError) as caught:
+        opened(root, **options)
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+def test_rows_come_in_the_cards_order_under_the_cards_names(toy):
+    images = opened(toy)
+    assert images.keys[:3] == ("photo/dog/0.png", "photo/dog/1.png", "photo/alarm_clock/0.png")
+    assert images.domains.tolist() == ["photo"] * 4 + ["sketch"] * 4
+    assert images.labels.tolist() == ["dog", "dog", "alarm_clock", "alarm_clock"] * 2
+    assert [images.image(row).getpixel((0, 0))[0] for row in range(8)] == list(range(1, 9))
+    assert len(set(images.digests)) == 8
+
+
+def test_fingerprint_depends_on_content_alone(toy, tmp_path):
+    before = opened(toy).fingerprint
+    assert opened(shutil.copytree(toy, tmp_path / "copy")).fingerprint == before
+    shutil.copy(toy / "Photo/dog/0.png", toy / "Photo/dog/1.png")
+    assert opened(toy).fingerprint != before
+
+
+def test_odd_extensions_links_and_litter(toy, tmp_path):
+    (toy / "Photo/dog/0.png").rename(toy / "Photo/dog/0.PNG")
+    (toy / "Photo/dog/1.png").rename(toy / "Photo/dog/one")
+    (toy / "Sketch/dog").rename(tmp_path / "elsewhere")
+    (toy / "Sketch/dog").symlink_to(tmp_path / "elsewhere")
+    (toy / "Photo/dog/.hidden").touch()
+    (toy / "Photo/dog/Thumbs.db").touch()
+    images = opened(toy)
+    assert len(images) == 8
+    assert {"photo/dog/0.PNG", "photo/dog/one", "sketch/dog/0.png"} <= set(images.keys)
+
+
+def test_bad_images_are_all_named_with_the_option_that_skips_them(broken):
+    shutil.rmtree(broken / "Photo/cat")
+    shutil.move(broken / "Sketch/alarm_clock/dog", broken / "Sketch/dog")
+    text = message(broken)
+    assert "4 of 10 images bad" in text
+    assert "photo/dog/1.png (zero bytes)" in text
+    assert "photo/dog/2.JPEG (unreadable: " in text
+    assert "photo/alarm_clock/list.txt (unreadable: " in text
+    assert "photo/alarm_clock/gone.png (unreadable: " in text
+    assert text.endswith("Mend or remove them, or pass skip_bad=True")
+
+
+def test_skipped_images_are_counted_and_named_in_the_log(broken, caplog):
+    shutil.rmtree(broken / "Photo/cat")
+    shutil.move(broken / "Sketch/alarm_clock/dog", broken / "Sketch/dog")
+    with caplog.at_level(logging.WARNING):
+        images = opened(broken, skip_bad=True)
+    assert len(images) == 6 and "photo/dog/1.png" not in images.keys
+    assert "skipped 4 of 10 images bad: photo/dog/1.png (zero bytes); " in caplog.text
+
+
+def test_a_damaged_image_stays_bad_at_the_second_opening(toy):
+    opened(toy)
+    data = (toy / "Photo/dog/0.png").read_bytes()
+    (toy / "Photo/dog/0.png").write_bytes(data[:50])
+    for _ in range(2):
+        assert "photo/dog/0.png (unreadable" in message(toy)
+
+
+def test_sound_images_are_decoded_only_once(toy, monkeypatch):
+    opened(toy)
+    monkeypatch.setattr(DEAR, lambda data: pytest.fail("decoded again"))
+    assert len(opened(toy)) == 8
+
+
+def test_unknown_class_folders_are_refused_or_skipped_by_name(toy, caplog):
+    write_images(toy, ["Photo"], ["cat"])
+    text = message(toy)
+    assert "1 folder unknown to the card: Photo/cat" in text and "skip_unknown=True" in text
+    assert len(opened(toy, skip_unknown=True)) == 8
+    assert "skipped 1 folder unknown to the card: Photo/cat" in caplog.text
+
+
+def test_no_root_and_a_root_that_is_not_there(toy):
+    layout = r"layout: <root>/{Photo,Sketch}/<class>/<image>"
+    assert message("") == f"toy needs the folder of its images (root); {layout}"
+    assert "nowhere is not a folder; toy has this layout" in message(toy / "nowhere")
+
+
+def test_root_one_level_too_high_or_too_deep(toy, tmp_path):
+    assert f"is one level too high: give {toy}, which holds Photo, Sketch" in message(tmp_path)
+    assert f"is one level too deep: give {toy}, which holds Photo, Sketch" in message(toy / "Photo")
+
+
+def test_a_missing_domain_and_an_empty_root(toy, tmp_path):
+    shutil.rmtree(toy / "Sketch")
+    text = message(toy)
+    assert "lacks domain folder Sketch; it holds Photo; expected" in text
+    (tmp_path / "empty").mkdir()
+    assert "lacks domain folder Photo, Sketch; it holds nothing" in message(tmp_path / "empty")
+
+
+def test_domains_without_an_image(toy):
+    for path in toy.glob("*/*/*"):
+        path.unlink()
+    assert "holds no image; expected <root>/<domain>/<class>/<image>" in message(toy)
+
+
+def test_all_images_bad_is_an_error_even_when_they_are_skipped(toy):
+    for path in toy.glob("*/*/*"):
+        path.write_bytes(b"")
+    assert "holds no image" in message(toy, skip_bad=True)
+
+
+def test_nested_folders(toy):
+    (toy / "Photo/dog").rename(toy / "Photo/alarm_clock/dog")
+    text = message(toy)
+    assert "alarm_clock/dog is a folder within a class (1 such)" in text and "one level up" in text
+
+
+def test_class_folders_one_level_too_deep(toy):
+    (toy / "Photo").rename(toy / "train")
+    (toy / "Photo").mkdir()
+    (toy / "train").rename(toy / "Photo/train")
+    text = message(toy, skip_unknown=True)
+    assert text.endswith(f"Photo/train holds class folders: move them one level up, into {toy / 'Photo'}")
+
+
+def test_a_folder_of_ones_own_needs_no_card(tmp_path, fresh_cache):
+    write_images(tmp_path / "mine", ["oil", "ink"], ["boat", "barn"])
+    images = open_folder(tmp_path / "mine", progress=False)
+    assert images.keys[0] == "ink/barn/0.png" and len(images) == 8
+    assert set(images.domains) == {"ink", "oil"} and set(images.labels) == {"barn", "boat"}
+
+
+def test_a_folder_of_ones_own_at_the_wrong_level(tmp_path, fresh_cache):
+    write_images(tmp_path / "mine", ["oil", "ink"], ["boat"])
+    with pytest.raises(CdirError, match="boat is a folder within a class"):
+        open_folder(tmp_path, progress=False)
+    with pytest.raises(CdirError, match="holds no image; expected <root>/<domain>/<class>/<image>"):
+        open_folder(tmp_path / "mine/oil", progress=False)
+    with pytest.raises(CdirError, match="none is not a folder"):
+        open_folder(tmp_path / "none")
+
+
+def test_world_takes_no_root(monkeypatch):
+    with pytest.raises(CdirError, match="world is drawn by the package and takes no folder"):
+        open_dataset("world", "somewhere")
+
+
+def test_many_files_keep_their_order():
+    numbers = list(range(3000))
+    assert folder_module.in_threads(lambda n: -n, numbers, "", progress=False) == [-n for n in numbers]
+
+
+def test_a_class_without_a_folder_is_left_to_verify_and_protocols(toy, manifest):
+    write_card(manifest, "wide", classes=["dog", "alarm_clock", "emu"], counts=None)
+    assert len(open_dataset("wide", toy, progress=False)) == 8

@@ -1,0 +1,207 @@
+"""Cards are read strictly; a wrong one is an error that names the file and the field."""
+
+import pytest
+from toy_data import CARD, write_card, write_images
+
+from cdir_nb.data import card_names, combine, load_card, open_dataset, open_folder, rename
+from cdir_nb.errors import CdirError
+
+METRIC = {"kind": "precision", "k": 1, "convention": "hits_over_k", "paper": "p", "known": "our default"}
+
+
+def refused(manifest, **changes) -> str:
+    write_card(manifest, "bad", **changes)
+    with pytest.raises(CdirError) as caught:
+        load_card("bad")
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+def with_protocol(**changes) -> dict:
+    return {"toy-unseen": {**CARD["protocols"]["toy-unseen"], **changes}}
+
+
+def test_every_card_of_the_workbook_is_sound():
+    assert {
+        "world",
+        "pacs",
+        "sketchy_mini",
+        "quickdraw25",
+        "office_home",
+        "domainnet_cleaned",
+        "domainnet_original",
+        "sketchy_extended",
+        "tuberlin_extended",
+        "quickdraw_extended",
+    } <= set(card_names())
+    for name in card_names():
+        card = load_card(name)
+        assert card.name == name and card.licence and card.citation and card.source
+        assert all(info.known for info in card.domains.values())
+
+
+def test_no_two_classes_of_a_card_have_the_same_words():
+    for name in card_names():
+        card = load_card(name)
+        words = [card.display(label) for label in card.classes]
+        assert len(set(words)) == len(words), name
+        assert not any("_" in word for word in words), name
+
+
+def test_renames_lead_to_classes_of_the_other_card():
+    for name in card_names():
+        for other, names in load_card(name).renames.items():
+            assert set(names) <= set(load_card(name).classes)
+            assert set(names.values()) <= set(load_card(other).classes)
+
+
+def test_display_names():
+    assert load_card("office_home").display("Alarm_Clock") == "alarm clock"
+    assert load_card("office_home").display("TV") == "TV"
+    assert load_card("domainnet_original").display("The_Eiffel_Tower") == "Eiffel Tower"
+    assert load_card("pacs").display("something_else") == "something else"
+
+
+def test_domain_words():
+    world = load_card("world")
+    words = {"real": "photo", **{d: d for d in ("painting", "clipart", "infograph", "sketch", "quickdraw")}}
+    assert {domain: world.domain_word(domain) for domain in world.domains} == words
+    assert load_card("pacs").domain_word("art_painting") == "art painting"
+    with pytest.raises(CdirError, match="pacs has no domain 'real'; its domains: photo, art_painting"):
+        load_card("pacs").domain_word("real")
+
+
+def test_an_unknown_dataset_lists_the_known_ones(manifest):
+    with pytest.raises(
+        CdirError, match=r"no dataset is called 'my'; known: toy \(a folder of your own: open_folder"
+    ):
+        open_dataset("my", ".")
+
+
+@pytest.mark.parametrize(
+    ("changes", "text"),
+    [
+        ({"colour": "red"}, "bad/card.yaml: colour: Extra inputs are not permitted; mend the card"),
+        ({"licence": None}, "bad/card.yaml: licence: Field required"),
+        ({"classes": []}, "bad/card.yaml: classes: "),
+        ({"classes": ["dog", "dog", "alarm_clock"], "counts": None}, "classes names a class twice"),
+        ({"classes": ["dog", 7]}, "bad/card.yaml: classes.1: "),
+        (
+            {"domains": {"photo": {"word": "x", "total": "4", "known": "y"}}},
+            "bad/card.yaml: domains.photo.total: ",
+        ),
+        (
+            {"counts": {"photo": {"dog": 1, "alarm_clock": 1}}},
+            "domains.photo.total is 4, its classes' counts sum to 2",
+        ),
+        ({"counts": {"photo": {"cat": 1}}}, "counts.photo names what the card does not have: cat"),
+        ({"counts": {"real": {}}}, "counts names what the card does not have: real"),
+        ({"words": {"cat": "cat"}}, "words names what the card does not have: cat"),
+        (
+            {"class_sets": {"seen": ["cat"], "unseen": []}},
+            "class_sets.seen names what the card does not have: cat",
+        ),
+        ({"classes": "none.txt"}, "bad/card.yaml: a field, or a file it names, is wrong"),
+        ({"name": "other"}, "bad/card.yaml: name: says 'other' but stands in folder 'bad'"),
+        ({"like": "nowhere"}, "bad/card.yaml: a field, or a file it names, is wrong"),
+        (
+            {"protocols": with_protocol(train="unseen")},
+            "toy-unseen is zero-shot, yet trains on its query classes",
+        ),
+        ({"protocols": with_protocol(query="none")}, "toy-unseen names what the card does not have: none"),
+        (
+            {"protocols": with_protocol(train_domains=["real"])},
+            "toy-unseen names what the card does not have: real",
+        ),
+        ({"protocols": with_protocol(directions=[["photo", "real"]])}, "does not have: real"),
+        (
+            {"protocols": with_protocol(directions=[["photo"]])},
+            "bad/card.yaml: protocols.toy-unseen.directions.",
+        ),
+        ({"protocols": with_protocol(metrics=[])}, "bad/card.yaml: protocols.toy-unseen.metrics: "),
+        (
+            {"protocols": with_protocol(metrics=[METRIC | {"convention": "over_found"}])},
+            "has no convention 'over_found'",
+        ),
+        ({"protocols": with_protocol(metrics=[METRIC | {"k": None}])}, "precision needs k"),
+        ({"protocols": with_protocol(metrics=[METRIC | {"k": 0}])}, "protocols.toy-unseen.metrics.0.k: "),
+    ],
+)
+def test_a_bad_card_names_the_file_and_the_field(manifest, changes, text):
+    if "name" in changes:
+        write_card(manifest, "bad").write_text(
+            write_card(manifest, "bad").read_text().replace("name: bad", "name: other")
+        )
+        with pytest.raises(CdirError, match="name: says 'other' but stands in folder 'bad'"):
+            load_card("bad")
+    else:
+        assert text in refused(manifest, **changes)
+
+
+def test_yaml_that_is_none(manifest):
+    path = write_card(manifest, "bad")
+    for text, expected in [("a: [1", "not YAML"), ("- 1", "holds no fields"), ("", "holds no fields")]:
+        path.write_text(text)
+        with pytest.raises(CdirError, match=f"data_manifest/bad/card.yaml: .*{expected}"):
+            load_card("bad")
+
+
+def test_lists_and_counts_in_files_beside_the_card(manifest):
+    path = write_card(
+        manifest,
+        "filed",
+        classes="classes.txt",
+        counts="counts.csv",
+        class_sets={"seen": "seen.txt"},
+        protocols=None,
+    )
+    (path.parent / "classes.txt").write_text("# a remark\ndog\nalarm_clock\n\n")
+    (path.parent / "seen.txt").write_text("dog\n")
+    (path.parent / "counts.csv").write_text("class,photo,sketch\ndog,1,\nalarm_clock,3,2\n")
+    card = load_card("filed")
+    assert card.classes == ["dog", "alarm_clock"] and card.class_sets == {"seen": ["dog"]}
+    assert card.counts == {"photo": {"dog": 1, "alarm_clock": 3}, "sketch": {"alarm_clock": 2}}
+    write_card(manifest, "alike", like="filed", classes=None, counts=None, class_sets=None, protocols=None)
+    assert load_card("alike").counts == card.counts
+
+
+def test_class_sets_come_in_the_cards_order(manifest):
+    write_card(
+        manifest,
+        "toy2",
+        class_sets={"seen": ["dog"], "unseen": ["alarm_clock"], "back": ["alarm_clock", "dog"]},
+    )
+    card = load_card("toy2")
+    assert card.class_set("back") == card.class_set("all") == ("dog", "alarm_clock")
+    assert card.class_set(None) == ()
+
+
+def test_combined_sets_keep_rows_and_load_from_where_they_came(tmp_path, fresh_cache):
+    first = open_folder(write_images(tmp_path / "a", ["photo"], ["hot-dog"]), progress=False)
+    second = open_folder(write_images(tmp_path / "b", ["ink"], ["hot_dog"], per_class=3), progress=False)
+    both = combine(rename(first, {"hot-dog": "hot_dog"}), second)
+    assert both.labels.tolist() == ["hot_dog"] * 5 and both.domains.tolist() == ["photo"] * 2 + ["ink"] * 3
+    assert both.digests == first.digests + second.digests
+    assert both.keys[0] == "photo/hot-dog/0.png"
+    assert (
+        both.image(1).tobytes() == first.image(1).tobytes()
+        and both.image(4).tobytes() == second.image(2).tobytes()
+    )
+    with pytest.raises(CdirError, match="photo/hot-dog/0.png stands in two of the sets"):
+        combine(first, second, first)
+
+
+def test_a_combined_dataset_opens_its_parts(toy, tmp_path, manifest):
+    names = ["hound", "alarm_clock"]
+    write_card(
+        manifest,
+        "both",
+        kind="combined",
+        parts={"toy": {"dog": "hound"}},
+        classes=names,
+        class_sets=None,
+        protocols=None,
+    )
+    assert set(open_dataset("both", tmp_path, progress=False).labels) == set(names)
+    with pytest.raises(CdirError, match="toy is not a folder"):
+        open_dataset("both", toy, progress=False)

@@ -1,0 +1,104 @@
+"""One picture: whatever its mode and its EXIF say, it comes out upright, 8-bit, RGB; damage is noticed."""
+
+import io
+import pickle
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from cdir_nb.data.pictures import LoadFile, decode, digest_of, inspect, to_rgb
+from cdir_nb.errors import CdirError
+
+
+def encoded(image: Image.Image, kind: str, **options) -> bytes:
+    buffer = io.BytesIO()
+    image.save(buffer, kind, **options)
+    return buffer.getvalue()
+
+
+def noise(size=(64, 48)) -> Image.Image:
+    return Image.fromarray(np.random.default_rng(0).integers(0, 256, (*size[::-1], 3), dtype=np.uint8))
+
+
+def test_exif_turns_the_picture_upright():
+    image = Image.new("RGB", (40, 20), "white")
+    image.paste("red", (0, 0, 20, 20))
+    exif = Image.Exif()
+    exif[0x0112] = 6  # turn by 90 degrees clockwise to see it upright
+    upright = decode(encoded(image, "JPEG", exif=exif, quality=95))
+    assert upright.size == (20, 40)
+    assert upright.getpixel((10, 5))[1] < 60 and upright.getpixel((10, 35))[1] > 200  # red above, white below
+
+
+def test_transparent_pixels_become_white():
+    image = Image.new("RGBA", (2, 1), (255, 0, 0, 255))
+    image.putpixel((0, 0), (0, 0, 0, 0))
+    assert list(decode(encoded(image, "PNG")).get_flattened_data()) == [(255, 255, 255), (255, 0, 0)]
+
+
+def test_half_transparent_grey_is_laid_on_white():
+    image = Image.new("LA", (1, 1), (0, 128))
+    assert decode(encoded(image, "PNG")).getpixel((0, 0)) == pytest.approx((127, 127, 127), abs=1)
+
+
+def test_palette_with_a_transparent_entry_is_laid_on_white():
+    image = Image.new("P", (2, 1))
+    image.putpalette([0, 0, 255, 0, 255, 0])
+    image.putpixel((1, 0), 1)
+    pixels = list(decode(encoded(image, "PNG", transparency=0)).get_flattened_data())
+    assert pixels == [(255, 255, 255), (0, 255, 0)]
+
+
+def test_sixteen_bits_are_scaled_and_not_clipped():
+    ramp = np.array([[0, 257, 32896, 65535]], dtype=np.uint16)
+    pixels = decode(encoded(Image.fromarray(ramp), "PNG")).get_flattened_data()
+    assert [pixel[0] for pixel in pixels] == [0, 1, 128, 255]
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "P", "RGB", "CMYK", "YCbCr", "HSV", "LAB", "F", "I", "I;16"])
+def test_every_mode_becomes_rgb(mode):
+    result = to_rgb(Image.new(mode, (3, 2)))
+    assert (result.mode, result.size) == ("RGB", (3, 2))
+
+
+def test_cmyk_jpeg_keeps_its_colours():
+    red = decode(encoded(Image.new("RGB", (8, 8), (255, 0, 0)).convert("CMYK"), "JPEG", quality=95))
+    assert red.getpixel((4, 4)) == pytest.approx((255, 0, 0), abs=12)
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG"])
+def test_a_picture_cut_short_is_noticed(tmp_path, kind):
+    data = encoded(noise(), kind)
+    (tmp_path / "cut").write_bytes(data[: len(data) * 2 // 3])
+    (tmp_path / "whole").write_bytes(data)
+    assert "unreadable" in inspect(tmp_path / "cut")[1]
+    assert inspect(tmp_path / "whole") == (digest_of(data), "")
+
+
+def test_empty_missing_and_foreign_files_are_told_apart(tmp_path):
+    (tmp_path / "empty.jpg").touch()
+    (tmp_path / "note.jpg").write_text("not a picture")
+    assert inspect(tmp_path / "empty.jpg")[1] == "zero bytes"
+    assert inspect(tmp_path / "note.jpg")[1].startswith("unreadable: cannot identify")
+    assert inspect(tmp_path / "gone.jpg")[1].startswith("unreadable: ")
+
+
+def test_what_decoded_before_is_not_decoded_again(tmp_path):
+    (tmp_path / "a.jpg").write_bytes(b"no picture")
+    assert inspect(tmp_path / "a.jpg", {digest_of(b"no picture")})[1] == ""
+
+
+def test_a_file_that_changed_after_opening_is_refused(tmp_path):
+    path = tmp_path / "a.png"
+    path.write_bytes(data := encoded(noise(), "PNG"))
+    load = pickle.loads(pickle.dumps(LoadFile({"photo/dog/a.png": (path, digest_of(data))})))
+    assert load("photo/dog/a.png").size == (64, 48)
+    path.write_bytes(encoded(noise((20, 20)), "PNG"))
+    with pytest.raises(
+        CdirError, match="a.png has changed since the dataset was opened; open the dataset again"
+    ):
+        load("photo/dog/a.png")
+    path.unlink()
+    with pytest.raises(CdirError, match="a.png can no longer be read .*; open the dataset again"):
+        load("photo/dog/a.png")

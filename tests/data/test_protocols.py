@@ -1,0 +1,232 @@
+"""Protocols: properties over all of them, the published numbers of classes, and what they select."""
+
+import itertools
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from cdir_nb.data import (
+    ImageSet,
+    card_names,
+    default_protocol,
+    load_card,
+    load_protocol,
+    open_dataset,
+    protocol_names,
+)
+from cdir_nb.errors import CdirError
+
+
+def pictures_of(dataset: str, per_class: int = 1) -> ImageSet:
+    """An image set with every class of a card in every domain, without pictures."""
+    card = load_card(dataset)
+    rows = [(d, c, i) for d in card.domains for c in card.classes for i in range(per_class)]
+    keys = tuple(f"{d}/{c}/{i}" for d, c, i in rows)
+    columns = [np.array(column) for column in zip(*rows)]
+    return ImageSet(keys, columns[0], columns[1], lambda key: Image.new("RGB", (1, 1)), keys)
+
+
+def every_protocol():
+    return [(dataset, name) for dataset in card_names() for name in protocol_names(dataset)]
+
+
+def test_names_are_unique():
+    assert len(protocol_names()) == len(set(protocol_names())) > 20
+
+
+@pytest.mark.parametrize(("dataset", "name"), every_protocol())
+def test_properties_of_every_protocol(dataset, name):
+    protocol = load_protocol(name, pictures_of(dataset))
+    assert protocol.dataset == dataset and protocol.about and protocol.metrics
+    if protocol.zero_shot:
+        assert not set(protocol.seen) & set(protocol.classes) and protocol.seen
+        assert not set(protocol.train.keys) & {
+            k for d, _ in protocol.directions for k in protocol.query(d).keys
+        }
+    assert set(protocol.classes) <= set(protocol.gallery_classes)  # each query has something to find
+    assert set(protocol.unseen) == set(protocol.classes) - set(protocol.seen)
+    assert len(set(protocol.directions)) == len(protocol.directions)
+    for query, gallery in protocol.directions:
+        assert query != gallery
+        assert set(protocol.query(query).domains) == {query} and set(protocol.query(query).labels) == set(
+            protocol.classes
+        )
+        assert set(protocol.gallery(gallery).domains) == {gallery}
+    if "ucdr" in name:  # the query domain is unseen too
+        assert not set(protocol.train.domains) & {query for query, _ in protocol.directions}
+
+
+@pytest.mark.parametrize(
+    ("dataset", "sizes"),
+    [
+        (
+            "domainnet_cleaned",
+            {
+                "zs_train80": 80,
+                "zs_test30": 30,
+                "ucdir7": 7,
+                "ucdr_train245": 245,
+                "ucdr_val55": 55,
+                "ucdr_test45": 45,
+                "all": 345,
+            },
+        ),
+        ("domainnet_original", {"ucdr_train245": 245, "all": 345}),
+        (
+            "sketchy_extended",
+            {"seen_104": 104, "unseen_21": 21, "seen_100": 100, "unseen_25": 25, "all": 125},
+        ),
+        ("sketchy_mini", {"seen_104": 104, "unseen_21": 21, "seen_100": 100, "unseen_25": 25, "all": 125}),
+        ("tuberlin_extended", {"seen_220": 220, "unseen_30": 30, "train_200": 200, "val_20": 20, "all": 250}),
+        ("quickdraw_extended", {"seen_80": 80, "unseen_30": 30, "all": 110}),
+        ("sketchy_quickdraw", {"seen_77": 77, "unseen_16": 16, "all": 93}),
+        ("office_home", {"all": 65}),
+        ("pacs", {"all": 7, "seen_4": 4, "unseen_3": 3}),
+        ("quickdraw25", {"all": 344}),
+        ("world", {"seen_30": 30, "unseen_10": 10, "all": 40}),
+    ],
+)
+def test_numbers_of_classes_are_the_published_ones(dataset, sizes):
+    card = load_card(dataset)
+    assert {name: len(card.class_set(name)) for name in sizes} == sizes
+
+
+@pytest.mark.parametrize(
+    ("dataset", "parts"),
+    [
+        ("domainnet_cleaned", ["ucdr_train245", "ucdr_val55", "ucdr_test45"]),
+        ("sketchy_extended", ["seen_104", "unseen_21"]),
+        ("sketchy_extended", ["seen_100", "unseen_25"]),
+        ("tuberlin_extended", ["seen_220", "unseen_30"]),
+        ("tuberlin_extended", ["train_200", "val_20", "unseen_30"]),
+        ("quickdraw_extended", ["seen_80", "unseen_30"]),
+        ("world", ["seen_30", "unseen_10"]),
+        ("pacs", ["seen_4", "unseen_3"]),
+    ],
+)
+def test_splits_part_the_classes(dataset, parts):
+    card = load_card(dataset)
+    sets = [set(card.class_set(part)) for part in parts]
+    assert set.union(*sets) == set(card.classes)
+    assert all(not a & b for a, b in itertools.combinations(sets, 2))
+
+
+def test_domainnet_zero_shot_is_quickdraw_extended_renamed():
+    quickdraw, domainnet = load_card("quickdraw_extended"), load_card("domainnet_cleaned")
+    names = quickdraw.renames["domainnet_cleaned"]
+    for theirs, ours in (("seen_80", "zs_train80"), ("unseen_30", "zs_test30")):
+        assert {names.get(c, c) for c in quickdraw.class_set(theirs)} == set(domainnet.class_set(ours))
+    spelt_otherwise = {c for c in names if c.replace(" ", "_") != names[c]}
+    assert spelt_otherwise == {"crocodilian", "eiffel tower", "hot-air_balloon", "motorcycle", "teddy_bear"}
+
+
+def test_world_is_named_as_domainnet_and_shares_unseen_classes_with_quickdraw():
+    world = load_card("world")
+    assert set(world.classes) - set(load_card("domainnet_cleaned").classes) == {"person"}
+    assert set(load_card("pacs").classes) <= set(world.classes)
+    assert (
+        len(set(world.class_set("unseen_10")) & set(load_card("quickdraw_extended").class_set("unseen_30")))
+        == 7
+    )
+
+
+@pytest.mark.parametrize(
+    ("dataset", "name", "directions"),
+    [
+        ("world", "world-unseen", 30),
+        ("pacs", "pacs-all", 12),
+        ("domainnet_original", "domainnet-tki", 30),
+        ("domainnet_cleaned", "domainnet-zs", 12),
+        ("domainnet_cleaned", "domainnet-ucdir7", 12),
+        ("office_home", "officehome-ucdir", 12),
+        ("sketchy_extended", "sketchy-21", 1),
+        ("domainnet_cleaned", "domainnet-ucdr-quickdraw", 1),
+        ("sketchy_quickdraw", "sketchy_quickdraw-16", 6),
+    ],
+)
+def test_numbers_of_directions(dataset, name, directions):
+    assert len(load_protocol(name, pictures_of(dataset)).directions) == directions
+
+
+def test_six_pairs_both_ways_use_each_domain_twice():
+    directions = load_protocol("domainnet-zs", pictures_of("domainnet_cleaned")).directions
+    assert {(b, a) for a, b in directions} == set(directions)
+    assert sorted(a for a, _ in directions) == sorted([*load_card("domainnet_cleaned").domains] * 2)
+
+
+def test_metrics_of_the_papers():
+    def metrics(dataset, name):
+        return [(m.kind, m.k, m.convention) for m in load_protocol(name, pictures_of(dataset)).metrics]
+
+    assert metrics("domainnet_cleaned", "domainnet-zs")[0] == ("precision", 50, "ucdir_micro")
+    assert [k for _, k, _ in metrics("office_home", "officehome-ucdir")] == [1, 5, 15]
+    assert [k for _, k, _ in metrics("domainnet_cleaned", "domainnet-ucdir7")] == [50, 100, 200]
+    assert ("average_precision", 200, "over_found") in metrics("domainnet_cleaned", "domainnet-ucdr-sketch")
+    assert ("average_precision", 200, "over_min_k_relevant") in metrics("pacs", "pacs-all")
+    assert metrics("tuberlin_extended", "tuberlin-30")[0] == ("precision", 100, "ucdir_micro")
+
+
+def test_what_a_zero_shot_protocol_selects():
+    protocol = load_protocol("pacs-unseen", pictures_of("pacs", per_class=2))
+    assert protocol.seen == ("elephant", "giraffe", "horse", "person")
+    assert protocol.unseen == protocol.classes == ("dog", "guitar", "house")
+    assert len(protocol.train) == 4 * 4 * 2
+    assert protocol.query("photo").keys == protocol.gallery("photo").keys
+    assert protocol.query("photo").keys[:3] == ("photo/dog/0", "photo/dog/1", "photo/guitar/0")
+    assert protocol.domains == ("photo", "art_painting", "cartoon", "sketch")
+
+
+def test_a_data_free_protocol_trains_on_nothing():
+    protocol = load_protocol("pacs-all", pictures_of("pacs"))
+    assert len(protocol.train) == 0 and protocol.seen == () and len(protocol.unseen) == 7
+
+
+def test_cleaned_protocols_run_on_the_original_release_too():
+    assert load_protocol("domainnet-zs", pictures_of("domainnet_original")).dataset == "domainnet_cleaned"
+
+
+def test_defaults_are_the_first_of_the_card():
+    assert default_protocol("world") == "world-unseen" and default_protocol("pacs") == "pacs-all"
+    with pytest.raises(CdirError, match="quickdraw25 has no protocol of its own; name one of "):
+        default_protocol("quickdraw25")
+
+
+def test_an_unknown_protocol_lists_the_known_ones():
+    with pytest.raises(CdirError, match="no protocol is called 'pacs'; known: .*pacs-all"):
+        load_protocol("pacs", pictures_of("pacs"))
+
+
+def test_images_that_lack_a_domain_or_a_class():
+    images = pictures_of("pacs")
+    with pytest.raises(
+        CdirError, match="pacs-all needs images that are not there: cartoon/dog, .* and 2 more; open pacs"
+    ):
+        load_protocol("pacs-all", images.select(domains=["photo", "art_painting", "sketch"]))
+    lacking = images.take(np.array([key != "photo/horse/0" for key in images.keys]))
+    with pytest.raises(CdirError, match="pacs-unseen needs images that are not there: photo/horse; "):
+        load_protocol("pacs-unseen", lacking)
+    with pytest.raises(CdirError, match="world-unseen needs images that are not there: real/airplane"):
+        load_protocol("world-unseen", images)
+
+
+def test_queries_that_are_not_there_are_missed_too():
+    images = pictures_of("sketchy_extended")
+    lacking = images.take(np.array([key != "sketch/bat/0" for key in images.keys]))
+    with pytest.raises(CdirError, match="sketchy-21 needs images that are not there: sketch/bat; "):
+        load_protocol("sketchy-21", lacking)
+
+
+def test_a_domain_that_is_no_query():
+    protocol = load_protocol("sketchy-21", pictures_of("sketchy_extended"))
+    with pytest.raises(CdirError, match="sketchy-21 has no query domain 'photo'; it has sketch"):
+        protocol.query("photo")
+    with pytest.raises(CdirError, match="sketchy-21 has no gallery domain 'sketch'; it has photo"):
+        protocol.gallery("sketch")
+
+
+def test_the_drawn_world_opens_by_name(monkeypatch):
+    world = pytest.importorskip("cdir_nb.data.world")
+    monkeypatch.setattr(world, "load_world", lambda images_per_class, seed: (images_per_class, seed))
+    assert open_dataset("world") == (30, 0)
+    assert set(load_card("world").counts["real"].values()) == {30}
