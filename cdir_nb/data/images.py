@@ -39,7 +39,7 @@ class ImageSet:
 
     def take(self, rows: Sequence[int] | np.ndarray) -> "ImageSet":
         """The rows named by index or by a boolean mask, in that order."""
-        rows = np.arange(len(self))[np.asarray(rows)]
+        rows = np.arange(len(self))[np.asarray(rows) if len(rows) else np.array([], dtype=int)]
         keys = tuple(self.keys[i] for i in rows)
         digests = tuple(self.digests[i] for i in rows)
         return ImageSet(keys, self.domains[rows], self.labels[rows], self.load, digests)

@@ -1,0 +1,97 @@
+"""What determines a notebook's result, as hex digits: its code and parameters, our code, weights and data."""
+
+import hashlib
+import os
+import platform
+from collections.abc import Iterable
+from importlib import metadata
+from pathlib import Path
+
+from cdir_nb.batch.parameters import read_notebook
+from cdir_nb.errors import CdirError
+from cdir_nb.paths import MANIFEST, ROOT
+
+PACKAGE = ROOT / "cdir_nb"
+LIBRARIES = (
+    "torch",
+    "open_clip_torch",
+    "numpy",
+    "scipy",
+    "scikit-learn",
+    "umap-learn",
+    "pillow",
+    "matplotlib",
+)
+WEIGHTS = (".pt", ".pth", ".bin", ".safetensors", ".ckpt")
+
+
+def notebook_digest(path: Path) -> str:
+    """Digest of the code cells: neither text nor outputs change a number."""
+    code = [cell.source for cell in read_notebook(path).cells if cell.cell_type == "code"]
+    return _hash("\x00".join(code).encode())
+
+
+def source_digest() -> str:
+    """Digest of the package's code and data, the manifests, the bundled weights, and the libraries' versions.
+
+    `batch` and `cli.py` are left out: every other module comes before them, so they can't reach a number.
+    """
+    package = [path for path in PACKAGE.rglob("*") if path.is_file() and _counts(path.relative_to(PACKAGE))]
+    manifest = [path for path in MANIFEST.rglob("*") if path.is_file()]
+    parts = [f"{path.relative_to(ROOT)} {file_digest(path)}" for path in sorted([*package, *manifest])]
+    return _hash("\n".join([*parts, *_versions()]).encode())
+
+
+def _counts(path: Path) -> bool:
+    hidden = any(part.startswith((".", "__pycache__")) for part in path.parts)
+    return not hidden and path.parts[0] not in ("batch", "cli.py")
+
+
+def _versions() -> Iterable[str]:
+    yield f"python {platform.python_version()}"
+    for name in LIBRARIES:
+        try:
+            yield f"{name} {metadata.version(name)}"
+        except metadata.PackageNotFoundError:
+            yield f"{name} missing"
+
+
+def data_digest(root: Path) -> str:
+    """Digest of (relative path, size, time of change) of every file below `root`; fast."""
+    lines = []
+    for folder, folders, files in os.walk(root, followlinks=True):  # domains are often links to another disk
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        for name in sorted(name for name in files if not name.startswith(".")):
+            path = os.path.join(folder, name)
+            stat = (
+                os.stat(path) if os.path.exists(path) else os.lstat(path)
+            )  # a dangling link counts as itself
+            lines.append(f"{os.path.relpath(path, root)} {stat.st_size} {stat.st_mtime_ns}")
+    return _hash("\n".join(lines).encode())
+
+
+def checkpoint(encoder: str) -> Path | None:
+    """The file that an encoder spec `MODEL:FILE` names, None where it names none. CdirError if missing."""
+    model, _, weights = encoder.partition(":")
+    if not (weights.endswith(WEIGHTS) or os.sep in weights or weights.startswith("~")):
+        return None
+    path = Path(weights).expanduser().resolve()
+    if not path.is_file():
+        raise CdirError(f"no checkpoint {path}: give --encoder {model}:FILE with a file that exists")
+    return path
+
+
+def encoder_digest(encoder: str) -> str:
+    """What an encoder spec stands for: a checkpoint by name and content wherever it lies, else the spec."""
+    path = checkpoint(encoder)
+    return f"{encoder.partition(':')[0]}:{path.name}:{file_digest(path)}" if path else encoder
+
+
+def file_digest(path: Path) -> str:
+    """Digest of a file's content."""
+    with open(path, "rb") as handle:
+        return hashlib.file_digest(handle, "sha256").hexdigest()
+
+
+def _hash(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()

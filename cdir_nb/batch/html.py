@@ -1,0 +1,110 @@
+"""Executed notebooks as HTML that needs no network: equations become MathML, nothing comes from the web."""
+
+import re
+from pathlib import Path
+
+import latex2mathml.converter
+from jinja2 import pass_context
+from markupsafe import escape
+from nbconvert import HTMLExporter
+from nbconvert.filters.markdown_mistune import IPythonRenderer, MarkdownWithMath
+from nbformat import NotebookNode
+
+# nbconvert's lab page without RequireJS, MathJax and Mermaid, which it would fetch from the web.
+PAGE = """{%- extends 'lab/index.html.j2' -%}
+{%- block html_head_js -%}{%- endblock -%}
+{%- block html_head_js_mathjax -%}{%- endblock -%}
+{%- block html_head_js_mermaidjs -%}{%- endblock -%}
+{%- block html_head_css -%}<style>
+main { max-width: 62rem; margin: 0 auto; padding: 0 .5rem; }
+img, svg { max-width: 100%; height: auto; }
+.jp-OutputArea-output .highlight pre { font-family: var(--jp-code-font-family); }
+math { font-size: 1.1em; }
+math [mathvariant="bold"] { font-weight: bold; }
+math[display="block"] { margin: .8em 0; }
+math mtd { padding-left: .1em; padding-right: .1em; }
+</style>{%- endblock -%}"""
+REWRITES = (  # what latex2mathml 3.81 does not know, said in words that it knows
+    (r"\\begin\{(?:aligned|split|align)\}", r"\\begin{align*}"),
+    (r"\\end\{(?:aligned|split|align)\}", r"\\end{align*}"),
+    (r"\\operatorname\*?\{((?:[^{}]|\{[^{}]*\})*)\}", r"\\mathrm{\1}"),
+    (r"\\mathbb\{1\}|\\mathbf\{1\}|\\mathbb 1", "𝟙"),
+    (r"\\label\{[^}]*\}", ""),
+    (r"\\[dt]frac\b", r"\\frac"),
+    (r"\\(?:bigl?|bigr|Bigl?|Bigr)\b", ""),
+)
+WEB = re.compile(
+    r"""<(?:script|link|img|iframe|source|video|audio|embed|object)\b[^>]*?\b(?:src|href|data)\s*=\s*["']?(?:https?:)?//[^"'\s>]+"""
+    r"""|url\(\s*["']?(?:https?:)?//[^)]+\)|@import\s+["'](?:https?:)?//[^"']+|\bimport\(\s*["']https?://[^"']+""",
+    re.I,
+)
+
+
+class MathRenderer(IPythonRenderer):
+    """nbconvert's Markdown with equations put out as MathML, which browsers draw by themselves."""
+
+    def inline_math(self, body: str) -> str:
+        return mathml(body, "inline")
+
+    def block_math(self, body: str) -> str:
+        return mathml(body, "block")
+
+    def latex_environment(self, name: str, body: str) -> str:
+        return mathml(f"\\begin{{{name}}}{body}\\end{{{name}}}", "block")
+
+
+class OfflineExporter(HTMLExporter):
+    """nbconvert's page for reading without a network."""
+
+    embed_images = True
+    raw_template = PAGE
+
+    @pass_context
+    def markdown2html(self, context, source: str) -> str:
+        attachments = context.get("cell", {}).get("attachments", {})
+        path = context.get("resources", {}).get("metadata", {}).get("path", "")
+        renderer = MathRenderer(
+            escape=False,
+            attachments=attachments,
+            embed_images=True,
+            path=path,
+            anchor_link_text=self.anchor_link_text,
+        )
+        return MarkdownWithMath(renderer=renderer).render(source)
+
+
+def mathml(tex: str, display: str) -> str:
+    """MathML of a TeX formula; its source, as code, where it can't be converted."""
+    rewritten = tex.strip()
+    for pattern, replacement in REWRITES:
+        rewritten = re.sub(pattern, replacement, rewritten)
+    try:
+        return latex2mathml.converter.convert(rewritten, display=display)
+    except Exception:  # a formula that the converter can't parse must not cost the page
+        return f"<code>{escape(tex)}</code>"
+
+
+def to_html(notebook: NotebookNode, title: str, folder: Path) -> str:
+    """The page of an executed notebook. Pictures of its text are taken from `folder` and embedded."""
+    resources = {"metadata": {"name": title, "path": str(folder)}}
+    page, _ = OfflineExporter().from_notebook_node(notebook, resources=resources)
+    return page
+
+
+def web_references(page: str) -> list[str]:
+    """What a browser would fetch from the web to show this page (links to follow by hand don't count)."""
+    return [match.group(0) for match in WEB.finditer(page)]
+
+
+def strip(notebook: NotebookNode) -> None:
+    """Take out, in place, what only the run needed: widget state and views, papermill's paths, out_dir.
+
+    (nbclient 0.11 crashes with `store_widget_state=False` where an Output widget is used, so here.)
+    """
+    notebook.metadata.pop("widgets", None)
+    notebook.metadata.pop("papermill", None)
+    view = "application/vnd.jupyter.widget-view+json"
+    for cell in (cell for cell in notebook.cells if cell.cell_type == "code"):
+        cell.outputs = [output for output in cell.outputs if view not in output.get("data", {})]
+        if "injected-parameters" in cell.metadata.get("tags", []):
+            cell.source = re.sub(r"(?m)^out_dir = .*$", 'out_dir = ""', cell.source)

@@ -1,0 +1,88 @@
+"""The `parameters` cell of a notebook, and what may be put in its place. Papermill only warns; we refuse."""
+
+import ast
+from pathlib import Path
+from typing import Any
+
+import nbformat
+
+from cdir_nb.errors import CdirError
+
+RESERVED = {"out_dir": "the runner sets it", "data_root": "use --data NAME=PATH", "dataset": "use --profile"}
+
+
+def read_notebook(path: Path) -> nbformat.NotebookNode:
+    """The notebook in `path`. Raises CdirError where it is missing or is none."""
+    try:
+        return nbformat.read(path, as_version=4)
+    except FileNotFoundError:
+        raise CdirError(f"no notebook {path}: check its name in the profile") from None
+    except Exception as error:  # nbformat raises several unrelated types for a damaged file
+        raise CdirError(f"{path} is not a notebook ({type(error).__name__}): restore it") from None
+
+
+def read_parameters(path: Path) -> dict[str, Any]:
+    """Names and default values of the cell tagged `parameters`: literals only, so nothing is run."""
+    cells = [c for c in read_notebook(path).cells if "parameters" in c.metadata.get("tags", [])]
+    if not cells:
+        return {}
+    try:
+        body = ast.parse(cells[0].source).body
+    except SyntaxError as error:
+        raise CdirError(f"{path.name}: parameters cell, line {error.lineno}: not Python") from None
+    defaults = {}
+    for node in body:
+        name, value = _assignment(node)
+        try:
+            defaults[name] = ast.literal_eval(value)
+        except (ValueError, TypeError):
+            raise CdirError(
+                f"{path.name}: parameters cell, line {node.lineno}: only `name = literal` may stand there"
+            ) from None
+    return defaults
+
+
+def _assignment(node: ast.stmt) -> tuple[str, ast.expr | None]:
+    """Name and value of `name = value` or `name: type = value`; (\"\", None) for any other statement."""
+    if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
+        return node.targets[0].id, node.value
+    if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
+        return node.target.id, node.value
+    return "", None
+
+
+def check(notebook: str, given: dict[str, Any], defaults: dict[str, Any]) -> None:
+    """Refuse a parameter that the notebook does not have, or a value of another type than its default."""
+    for name, value in given.items():
+        if name not in defaults:
+            known = ", ".join(sorted(set(defaults) - set(RESERVED))) or "none"
+            raise CdirError(f"{notebook} has no parameter {name!r}: it has {known}")
+        if not fits(value, defaults[name]):
+            want = type(defaults[name]).__name__
+            raise CdirError(
+                f"{notebook}: {name} must be {want} (default {defaults[name]!r}), "
+                f"not {type(value).__name__} {value!r}"
+            )
+
+
+def fits(value: Any, default: Any) -> bool:
+    """Whether `value` may stand for `default`: an int is fine for a float, a truth value is no number."""
+    if default is None:
+        return True
+    if isinstance(default, float) and isinstance(value, int) and not isinstance(value, bool):
+        return True
+    if type(value) is not type(default):
+        return False
+    if isinstance(default, (list, tuple)) and default:
+        return all(any(fits(item, model) for model in default) for item in value)
+    return True
+
+
+def parse_value(text: str, default: Any) -> Any:
+    """A value typed on the command line: text where the default is text, else a literal."""
+    if isinstance(default, str):
+        return text
+    try:
+        return ast.literal_eval({"true": "True", "false": "False", "none": "None"}.get(text.lower(), text))
+    except (ValueError, SyntaxError):
+        return text  # `check` then says what was wanted

@@ -1,0 +1,164 @@
+"""From a profile and a user's wishes to jobs: every mistake is refused here, before anything runs."""
+
+import hashlib
+import json
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from cdir_nb.batch.digests import checkpoint, data_digest, encoder_digest, notebook_digest, source_digest
+from cdir_nb.batch.parameters import RESERVED, check, parse_value, read_parameters
+from cdir_nb.batch.profile import BUNDLED, Profile
+from cdir_nb.errors import CdirError
+
+
+@dataclass(frozen=True)
+class Job:
+    """One notebook to run: `folder`, in the run folder, is named by a digest of what makes its result."""
+
+    name: str
+    notebook: Path
+    parameters: dict[str, Any]
+    digest: str
+    made_of: dict[str, str]
+
+    @property
+    def folder(self) -> str:
+        return f"{self.name}-{self.digest}"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A run: its folder's name stands for what was asked for, each job's for all that makes its result."""
+
+    profile: Profile
+    jobs: tuple[Job, ...]
+    digest: str
+
+    @property
+    def folder(self) -> str:
+        return f"{self.profile.name}-{self.digest}"
+
+
+def make_plan(
+    profile: Profile, *, data: Iterable[str] = (), encoder: str | None = None, settings: Iterable[str] = ()
+) -> Plan:
+    """Resolve a profile with `--data NAME=PATH`, `--encoder SPEC` and `--set [NOTEBOOK.]NAME=VALUE`.
+
+    Raises CdirError for unknown or mistyped parameters, a missing data folder, checkpoint or notebook.
+    """
+    root = _data_root(profile, data)
+    defaults = {entry.name: read_parameters(profile.path(entry)) for entry in profile.notebooks}
+    given = _from_profile(profile, defaults)
+    if encoder:
+        _set_everywhere("encoder", encoder, given, defaults, "--encoder")
+    for setting in settings:
+        _apply(setting, given, defaults)
+    code, images = source_digest(), data_digest(root) if root else ""
+    jobs = tuple(
+        _job(profile.path(entry), given[entry.name], defaults[entry.name], root, code, images)
+        for entry in profile.notebooks
+    )
+    asked = [[job.name, {k: v for k, v in job.parameters.items() if k != "data_root"}] for job in jobs]
+    return Plan(profile, jobs, _short([profile.name, asked]))
+
+
+def _from_profile(profile: Profile, defaults: dict[str, dict]) -> dict[str, dict]:
+    """Parameters of each notebook as its profile has them, checked."""
+    given: dict[str, dict] = {entry.name: {} for entry in profile.notebooks}
+    for name, value in {**profile.parameters, "dataset": profile.dataset}.items():
+        _set_everywhere(name, value, given, defaults, f"profile {profile.name}")
+    for entry in profile.notebooks:
+        _refuse_reserved(entry.parameters)
+        check(entry.name, entry.parameters, defaults[entry.name])
+        given[entry.name].update(entry.parameters)
+    return given
+
+
+def _set_everywhere(
+    name: str, value: Any, given: dict[str, dict], defaults: dict[str, dict], who: str
+) -> None:
+    """Give a parameter to each notebook that has it. Raises CdirError where none has."""
+    owners = [notebook for notebook in given if name in defaults[notebook]]
+    if not owners:
+        raise CdirError(f"{who}: no notebook has a parameter {name!r}: {_catalogue(defaults)}")
+    for notebook in owners:
+        typed = parse_value(value, defaults[notebook][name]) if who.startswith("--") else value
+        check(notebook, {name: typed}, defaults[notebook])
+        given[notebook][name] = typed
+
+
+def _apply(setting: str, given: dict[str, dict], defaults: dict[str, dict]) -> None:
+    """One `--set`: `seed=1` for every notebook that has it, `01_first.seed=1` or `01.seed=1` for one."""
+    match = re.fullmatch(r"(?:([^.=]+)\.)?(\w+)=(.*)", setting, re.DOTALL)
+    if not match:
+        raise CdirError(f"--set {setting}: write NAME=VALUE or NOTEBOOK.NAME=VALUE")
+    where, name, text = match.groups()
+    _refuse_reserved([name])
+    chosen = [n for n in given if where is None or n == where or n.startswith(f"{where}_")]
+    if not chosen:
+        raise CdirError(f"--set {setting}: no notebook {where!r} in this profile: it has {', '.join(given)}")
+    only = {notebook: given[notebook] for notebook in chosen}
+    _set_everywhere(name, text, only, {n: defaults[n] for n in chosen}, f"--set {setting}")
+
+
+def _refuse_reserved(names: Iterable[str]) -> None:
+    for name in names:
+        if name in RESERVED:
+            raise CdirError(f"parameter {name!r} can't be set by hand: {RESERVED[name]}")
+
+
+def _catalogue(defaults: dict[str, dict]) -> str:
+    return "; ".join(
+        f"{name} has {', '.join(sorted(set(d) - set(RESERVED))) or 'none'}" for name, d in defaults.items()
+    )
+
+
+def _data_root(profile: Profile, data: Iterable[str]) -> Path | None:
+    """The folder of the profile's dataset, None for the bundled world."""
+    roots = {}
+    for item in data:
+        name, equals, path = item.partition("=")
+        if not (name and equals and path):
+            raise CdirError(f"--data {item}: write NAME=PATH, such as pacs=/data/PACS")
+        if name != profile.dataset or profile.dataset == BUNDLED:
+            raise CdirError(
+                f"--data {item}: profile {profile.name} uses dataset {profile.dataset}"
+                f"{', which needs no folder' if profile.dataset == BUNDLED else ''}"
+            )
+        roots[name] = Path(path).expanduser().resolve()
+    if profile.dataset == BUNDLED:
+        return None
+    if profile.dataset not in roots:
+        raise CdirError(f"profile {profile.name} needs the images of {profile.dataset}: add {profile.needs}")
+    root = roots[profile.dataset]
+    if not root.is_dir():
+        raise CdirError(f"--data {profile.dataset}={root}: no such folder")
+    return root
+
+
+def _job(path: Path, given: dict, defaults: dict, root: Path | None, code: str, images: str) -> Job:
+    """A job with the digest of its code, parameters, encoder and data. Where the data lie does not matter."""
+    parameters = {**defaults, **given}
+    spec = str(parameters.get("encoder", ""))
+    file = checkpoint(spec)
+    if file:  # notebooks run in another folder than the user's
+        parameters["encoder"] = f"{spec.partition(':')[0]}:{file}"
+    if root and "data_root" in defaults:
+        parameters["data_root"] = str(root)
+    parameters.pop("out_dir", None)
+    plain = {k: v for k, v in parameters.items() if k not in ("data_root", "encoder")}
+    made_of = {
+        "notebook": notebook_digest(path),
+        "code": code,
+        "data": images,
+        "encoder": encoder_digest(spec),
+        "parameters": json.dumps(plain, sort_keys=True),
+    }
+    return Job(path.stem, path, parameters, _short(made_of), made_of)
+
+
+def _short(content: Any) -> str:
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:10]

@@ -1,0 +1,88 @@
+"""What keeps a run in order: the lock on its folder, signals, an end to all children, shares of the cores."""
+
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import filelock
+import psutil
+
+from cdir_nb.errors import CdirError
+from cdir_nb.paths import ROOT
+
+THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS")
+
+
+@contextmanager
+def locked(run_dir: Path, say: Callable[[str], None]) -> Iterator[None]:
+    """Hold the folder. The system frees the lock however its holder dies, so it is never stale: a note left
+    behind only means that the last run was cut short."""
+    lock, note = filelock.FileLock(run_dir / ".lock"), run_dir / ".owner"
+    try:
+        lock.acquire(timeout=0)
+    except filelock.Timeout:
+        owner = note.read_text(encoding="utf-8").strip() if note.is_file() else "another process"
+        raise CdirError(
+            f"{run_dir} is in use by another `cdir reproduce` ({owner}): wait for it or stop it"
+        ) from None
+    try:
+        if note.is_file():
+            say("the last run here was cut short: going on where it stopped")
+        note.write_text(f"process {os.getpid()}, since {time.strftime('%H:%M:%S')}\n", encoding="utf-8")
+        yield
+    finally:
+        note.unlink(missing_ok=True)
+        lock.release()
+
+
+@contextmanager
+def sigterm_as_interrupt() -> Iterator[None]:
+    """Let SIGTERM end the run as Ctrl-C does."""
+
+    def interrupt(_number, _frame) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def environment(share: int) -> dict[str, str]:
+    """This package for the worker, no widgets, a fixed hash seed, and its part of the cores."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    threads = max(1, cores // share)
+    limits = {
+        name: str(min(threads, int(own) if (own := os.environ.get(name, "")).isdigit() else threads))
+        for name in THREADS
+    }
+    path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
+    return {
+        **os.environ,
+        **limits,
+        "PYTHONPATH": path,
+        "CDIR_HEADLESS": "1",
+        "PYTHONHASHSEED": "0",
+        "PYTHONUNBUFFERED": "1",
+    }
+
+
+def kill_tree(process: subprocess.Popen) -> None:
+    """Kill a worker, its kernel and whatever they started (the kernel is in a session of its own)."""
+    try:
+        parent = psutil.Process(process.pid)
+        family = [*parent.children(recursive=True), parent]
+    except psutil.NoSuchProcess:
+        return
+    for member in family:
+        try:
+            member.kill()
+        except psutil.NoSuchProcess:
+            pass
+    process.wait()
+    psutil.wait_procs(family, timeout=3)  # so that nobody meets them after we have said that all is stopped

@@ -1,0 +1,82 @@
+"""Profiles: which notebooks to run, on which dataset, with which parameters. Plain YAML, strictly read."""
+
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from cdir_nb.errors import CdirError
+from cdir_nb.paths import NOTEBOOKS, PROFILES
+from cdir_nb.results.records import problems
+
+BUNDLED = "world"  # the one dataset that needs no folder
+
+
+class Entry(BaseModel):
+    """One notebook: its name in `notebooks/`, or a path ending in .ipynb, seen from the profile's folder."""
+
+    model_config = ConfigDict(extra="forbid")
+    notebook: str = Field(min_length=1)
+    parameters: dict[str, Any] = {}
+
+    @property
+    def name(self) -> str:
+        return Path(self.notebook).name.removesuffix(".ipynb")
+
+
+class Profile(BaseModel):
+    """`parameters` go to every notebook that has them, an entry's own `parameters` to that notebook alone."""
+
+    model_config = ConfigDict(extra="forbid")
+    name: str = Field(pattern=r"^[\w-]+$")
+    about: str = Field(min_length=1)
+    dataset: str = Field(min_length=1)
+    parameters: dict[str, Any] = {}
+    notebooks: list[Entry] = Field(min_length=1)
+    folder: Path = Field(PROFILES, exclude=True)
+
+    @field_validator("notebooks")
+    @classmethod
+    def _named_once(cls, entries: list[Entry]) -> list[Entry]:
+        names = [entry.name for entry in entries]
+        twice = sorted({name for name in names if names.count(name) > 1})
+        if twice:
+            raise ValueError(f"named twice: {', '.join(twice)}")
+        return entries
+
+    @property
+    def needs(self) -> str:
+        """What the user has to bring: nothing, or a folder of images."""
+        return "" if self.dataset == BUNDLED else f"--data {self.dataset}=PATH"
+
+    def path(self, entry: Entry) -> Path:
+        """Where an entry's notebook lies."""
+        if entry.notebook.endswith(".ipynb"):
+            return (self.folder / entry.notebook).resolve()
+        return NOTEBOOKS / f"{entry.notebook}.ipynb"
+
+
+def profile_names() -> list[str]:
+    """Names of the profiles that come with the workbook."""
+    return sorted(path.stem for path in PROFILES.glob("*.yaml"))
+
+
+def load_profile(name: str) -> Profile:
+    """A profile by name, or from a YAML file of your own. Raises CdirError naming file and field."""
+    path = Path(name) if name.endswith((".yaml", ".yml")) else PROFILES / f"{name}.yaml"
+    if not path.is_file():
+        raise CdirError(
+            f"no profile {name!r}: choose one of {', '.join(profile_names())}, or give a .yaml file"
+        )
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        if not isinstance(content, dict):
+            raise CdirError(f"{path}: a profile is a list of `field: value` lines")
+        return Profile(**{**content, "folder": path.resolve().parent})
+    except yaml.YAMLError as error:
+        where = getattr(error, "problem_mark", None)
+        raise CdirError(f"{path}: not valid YAML{f', line {where.line + 1}' if where else ''}") from None
+    except (ValidationError, TypeError) as error:
+        text = problems(error) if isinstance(error, ValidationError) else str(error)
+        raise CdirError(f"{path}: {text}") from None

@@ -1,0 +1,181 @@
+"""Run the notebooks of a plan, several at once; skip finished ones, survive failing ones, resume.
+
+runs/<profile>-<digest>/            what was asked for
+  run.json                          which of the folders below are the current ones
+  report.html                       all figures and numbers (batch/report.py)
+  <notebook>-<digest>/              what determines the result
+    <notebook>.ipynb  <notebook>.html  params.json  *.jsonl (records)  *.png (figures)  log.txt
+    done                            written last; a folder without it counts for nothing
+  <notebook>-<digest>.failed/       the same of a failed try, with traceback.txt
+"""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from cdir_nb.batch.plan import Job, Plan
+from cdir_nb.batch.processes import environment, kill_tree, locked, sigterm_as_interrupt
+from cdir_nb.batch.worker import PROGRESS
+from cdir_nb.paths import atomic_write
+from cdir_nb.results.records import current_commit
+
+
+@dataclass
+class Outcome:
+    """How one notebook ended; status is done, kept (from an earlier run) or failed."""
+
+    job: Job
+    folder: Path
+    status: str
+    seconds: float = 0.0
+    reason: str = ""
+
+
+@dataclass
+class Task:
+    """A notebook being run in `folder`, a working name that it loses when it ends."""
+
+    job: Job
+    folder: Path
+    process: subprocess.Popen
+    started: float
+
+
+def run_plan(
+    plan: Plan, run_dir: Path, *, jobs: int = 1, force: bool = False, say: Callable[[str], None] = print
+) -> list[Outcome]:
+    """Run what is not finished yet, at most `jobs` notebooks at once. CdirError if another run is at work.
+
+    On KeyboardInterrupt (Ctrl-C or SIGTERM) every child is killed and finished notebooks stay.
+    """
+    run_dir.mkdir(parents=True, exist_ok=True)
+    with locked(run_dir, say), sigterm_as_interrupt():
+        _clear_unfinished(run_dir)
+        _write_listing(plan, run_dir)
+        kept = [job for job in plan.jobs if not force and (run_dir / job.folder / "done").is_file()]
+        outcomes = {job.name: _kept(job, run_dir, say) for job in kept}
+        todo = [job for job in plan.jobs if job not in kept]
+        for outcome in _run(todo, run_dir, max(1, jobs), say):
+            outcomes[outcome.job.name] = outcome
+    return [outcomes[job.name] for job in plan.jobs]
+
+
+def _clear_unfinished(run_dir: Path) -> None:
+    """Remove working folders that a killed run left."""
+    for folder in run_dir.glob(".*.partial"):
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _write_listing(plan: Plan, run_dir: Path) -> None:
+    """run.json: what this run folder stands for, and which of its folders are current."""
+    content = {
+        "profile": plan.profile.name,
+        "about": plan.profile.about,
+        "dataset": plan.profile.dataset,
+        "notebooks": [job.name for job in plan.jobs],
+        "folders": [job.folder for job in plan.jobs],
+    }
+    with atomic_write(run_dir / "run.json") as temporary:
+        temporary.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+
+
+def _kept(job: Job, run_dir: Path, say: Callable[[str], None]) -> Outcome:
+    marker = json.loads((run_dir / job.folder / "done").read_text(encoding="utf-8"))
+    say(f"kept    {job.name}  (finished {marker['finished']}, {clock(marker['seconds'])})")
+    return Outcome(job, run_dir / job.folder, "kept", marker["seconds"])
+
+
+def _run(todo: list[Job], run_dir: Path, jobs: int, say: Callable[[str], None]) -> Iterator[Outcome]:
+    """Start, watch and end processes; whatever happens, none outlives this function."""
+    waiting, running = list(todo), []
+    try:
+        while waiting or running:
+            while waiting and len(running) < jobs:
+                running.append(_start(waiting.pop(0), run_dir, min(jobs, len(todo))))
+                say(f"start   {running[-1].job.name}")
+            for task in [task for task in running if task.process.poll() is not None]:
+                running.remove(task)
+                yield _finish(task, run_dir, say)
+            _show_live(running)
+            time.sleep(0.1)
+    finally:
+        for task in running:
+            kill_tree(task.process)
+
+
+def _start(job: Job, run_dir: Path, share: int) -> Task:
+    """A worker in a fresh working folder. It ends when our end of its stdin closes, however we die."""
+    folder = run_dir / f".{job.folder}.{os.getpid()}.partial"
+    folder.mkdir()
+    content = {**asdict(job), "notebook": str(job.notebook), "commit": current_commit()}
+    (folder / "params.json").write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+    with open(folder / "log.txt", "wb") as log:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "cdir_nb.batch.worker", str(folder)],
+            stdin=subprocess.PIPE,
+            stdout=log,
+            stderr=log,
+            env=environment(share),
+            start_new_session=True,
+        )
+    return Task(job, folder, process, time.monotonic())
+
+
+def _finish(task: Task, run_dir: Path, say: Callable[[str], None]) -> Outcome:
+    """Give the working folder its final name: with `done`, or as `.failed` with a reason."""
+    seconds = time.monotonic() - task.started
+    task.process.stdin.close()
+    final, failed = run_dir / task.job.folder, run_dir / f"{task.job.folder}.failed"
+    good = task.process.returncode == 0 and (task.folder / "done").is_file()
+    shutil.rmtree(failed, ignore_errors=True)
+    if good:
+        shutil.rmtree(final, ignore_errors=True)
+        os.replace(task.folder, final)
+        say(f"done    {task.job.name}  {clock(seconds)}")
+        return Outcome(task.job, final, "done", seconds)
+    reason = _reason(task)
+    os.replace(task.folder, failed)
+    say(f"FAILED  {task.job.name}  {clock(seconds)}  {reason}\n        see {failed / 'traceback.txt'}")
+    return Outcome(task.job, failed, "failed", seconds, reason)
+
+
+def _reason(task: Task) -> str:
+    """The last line of the traceback; where there is none, log and exit code become the traceback."""
+    path = task.folder / "traceback.txt"
+    if not path.is_file():
+        log = (task.folder / "log.txt").read_text(encoding="utf-8", errors="replace")
+        path.write_text(f"{log}\nworker ended with exit code {task.process.returncode}\n", encoding="utf-8")
+    return path.read_text(encoding="utf-8").strip().splitlines()[-1]
+
+
+def _show_live(running: list[Task]) -> None:
+    """On a terminal, one line that is written over: cells done and time of each running notebook."""
+    if not sys.stderr.isatty():
+        return
+    texts = [
+        f"{task.job.name} {_cells(task.folder)} {clock(time.monotonic() - task.started)}" for task in running
+    ]
+    sys.stderr.write(
+        "\r\x1b[K" + "  |  ".join(texts)[: shutil.get_terminal_size().columns - 1] + ("\r" if texts else "")
+    )
+    sys.stderr.flush()
+
+
+def _cells(folder: Path) -> str:
+    """`7/20`: cells done of all, as papermill's bar last wrote it."""
+    try:
+        text = (folder / PROGRESS).read_text(encoding="utf-8").split()
+    except OSError:
+        return ""
+    return text[-1] if text else ""
+
+
+def clock(seconds: float) -> str:
+    """Seconds as `m:ss`, tenths below ten seconds."""
+    return f"{seconds:.1f} s" if seconds < 10 else f"{int(seconds) // 60}:{int(seconds) % 60:02d}"

@@ -1,0 +1,111 @@
+"""One notebook in a process of its own: `python -m cdir_nb.batch.worker FOLDER`, FOLDER holding params.json.
+
+Leaves in FOLDER the executed notebook, its HTML, what it saved, traceback.txt if it failed, `done` if not.
+"""
+
+import json
+import os
+import re
+import sys
+import tempfile
+import threading
+import time
+import traceback
+from datetime import UTC, datetime
+from pathlib import Path
+
+PROGRESS = ".progress"
+
+
+def main(folder: Path) -> int:
+    """Run the notebook that `folder/params.json` names. Returns the exit code: 0 done, 1 failed."""
+    threading.Thread(target=_die_with_parent, daemon=True).start()
+    job = json.loads((folder / "params.json").read_text(encoding="utf-8"))
+    started = time.monotonic()
+    try:
+        _execute(job, folder)
+    except Exception as error:
+        (folder / "traceback.txt").write_text(_traceback(error), encoding="utf-8")
+        _publish(job["name"], folder)
+        return 1
+    _publish(job["name"], folder)
+    _mark_done(job, folder, time.monotonic() - started)
+    return 0
+
+
+def _die_with_parent() -> None:
+    """Wait for the runner's end of our stdin to close, which happens however it dies; then end all."""
+    while os.read(0, 1024):  # not sys.stdin: its lock, held here, would crash the interpreter's exit
+        pass
+    import psutil
+
+    for process in psutil.Process().children(recursive=True):
+        process.kill()
+    os._exit(1)
+
+
+def _execute(job: dict, folder: Path) -> None:
+    """Run with papermill, in the notebook's own folder as JupyterLab does, in a kernel of this Python."""
+    with (
+        tempfile.TemporaryDirectory(prefix="cdir-kernel-") as kernels,
+        open(folder / PROGRESS, "w") as progress,
+    ):
+        _own_kernel(Path(kernels))
+        import papermill  # after JUPYTER_PATH is set
+
+        papermill.execute_notebook(
+            job["notebook"],
+            folder / f"{job['name']}.ipynb",
+            {**job["parameters"], "out_dir": str(folder)},
+            kernel_name="python3",
+            language="python",
+            cwd=Path(job["notebook"]).parent,
+            progress_bar={"file": progress, "bar_format": "{n_fmt}/{total_fmt} ", "mininterval": 0},
+        )
+
+
+def _own_kernel(folder: Path) -> None:
+    """Make `python3` mean this interpreter: on a user's machine it may be one without our packages."""
+    spec = folder / "kernels" / "python3"
+    spec.mkdir(parents=True)
+    argv = [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"]
+    text = json.dumps({"argv": argv, "display_name": "Python 3 (ipykernel)", "language": "python"})
+    (spec / "kernel.json").write_text(text, encoding="utf-8")
+    os.environ["JUPYTER_PATH"] = os.pathsep.join(filter(None, [str(folder), os.environ.get("JUPYTER_PATH")]))
+
+
+def _traceback(error: Exception) -> str:
+    """The notebook's own traceback where there is one, else ours (a kernel that died, for instance)."""
+    lines = getattr(error, "traceback", None) or traceback.format_exception(error)
+    return re.sub(r"\x1b\[[0-9;]*m", "", "\n".join(lines)).rstrip() + "\n"
+
+
+def _publish(name: str, folder: Path) -> None:
+    """Clean the executed notebook and write its page; a notebook that never started has neither."""
+    import nbformat
+
+    from cdir_nb.batch.html import strip, to_html
+
+    (folder / PROGRESS).unlink(missing_ok=True)
+    path = folder / f"{name}.ipynb"
+    if not path.is_file():
+        return
+    notebook = nbformat.read(path, as_version=4)
+    strip(notebook)
+    nbformat.write(notebook, path)
+    source = json.loads((folder / "params.json").read_text(encoding="utf-8"))["notebook"]
+    (folder / f"{name}.html").write_text(to_html(notebook, name, Path(source).parent), encoding="utf-8")
+
+
+def _mark_done(job: dict, folder: Path, seconds: float) -> None:
+    """Write the marker, last of all: a folder without it counts for nothing."""
+    content = {
+        "digest": job["digest"],
+        "seconds": round(seconds, 1),
+        "finished": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+    (folder / "done").write_text(json.dumps(content) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    sys.exit(main(Path(sys.argv[1]).resolve()))

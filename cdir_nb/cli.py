@@ -1,0 +1,200 @@
+"""`cdir`: the workbook from a command line. Heavy imports wait until a command needs them."""
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from cdir_nb.errors import CdirError
+
+TOP = """The cross-domain image retrieval workbook, in batch.
+
+\b
+All notebooks on the bundled drawn world:
+    cdir reproduce
+The same on real PACS images:
+    cdir reproduce --profile pacs --data pacs=PATH
+The numbers again:
+    cdir results runs/world-*
+"""
+REPRODUCE = """Run the notebooks of a profile and end with a table of numbers and an HTML report.
+
+Finished notebooks are kept: the same command again resumes after an interruption, a failure or a change of
+code, and runs only what is not finished. A failing notebook stops no other; the exit code is then 1.
+
+\b
+Examples:
+    cdir reproduce --list
+    cdir reproduce --jobs 2
+    cdir reproduce --profile pacs --data pacs=/data/PACS
+    cdir reproduce --encoder ViT-B-32:/models/vit_b_32.pt
+    cdir reproduce --set seed=1 --set 05_retrieval_grids.seed=2
+"""
+
+app = typer.Typer(
+    help=TOP,
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+
+
+@contextmanager
+def friendly() -> Iterator[None]:
+    """Bad input ends with one line and exit code 2, Ctrl-C with exit code 130; neither with a traceback."""
+    try:
+        yield
+    except CdirError as error:
+        typer.echo(f"error: {error}", err=True)
+        raise typer.Exit(2) from None
+    except KeyboardInterrupt:
+        typer.echo("\nstopped; what is finished is kept: run the same command again to go on", err=True)
+        raise typer.Exit(130) from None
+
+
+@app.command(help=REPRODUCE, short_help="Run the notebooks of a profile, make a report.")
+@friendly()
+def reproduce(
+    profile: Annotated[str, typer.Option(help="A profile of --list, or a .yaml file of your own.")] = "world",
+    data: Annotated[list[str] | None, typer.Option(metavar="NAME=PATH", help="Folder of a dataset.")] = None,
+    encoder: Annotated[
+        str | None,
+        typer.Option(
+            metavar="SPEC",
+            help=(
+                "tiny-clip, MODEL:PRETRAINED (ViT-B-32:openai), MODEL:FILE, or MODEL:random (a harness run)."
+            ),
+        ),
+    ] = None,
+    jobs: Annotated[int, typer.Option(min=1, help="Notebooks at once; they share the cores.")] = 1,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            metavar="[NOTEBOOK.]NAME=VALUE",
+            help=("A parameter of all notebooks that have it, or of one."),
+        ),
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder for run folders instead of runs/.")] = None,
+    show: Annotated[
+        bool, typer.Option("--list", help="Show profiles and what they need; run nothing.")
+    ] = False,
+    force: Annotated[bool, typer.Option("--force", help="Run finished notebooks again.")] = False,
+) -> None:
+    if show:
+        return _list_profiles()
+    from cdir_nb.batch.plan import make_plan
+    from cdir_nb.batch.profile import load_profile
+    from cdir_nb.batch.report import write_report
+    from cdir_nb.batch.runner import run_plan
+    from cdir_nb.paths import runs_dir
+
+    plan = make_plan(load_profile(profile), data=data or (), encoder=encoder, settings=settings or ())
+    run_dir = (out.resolve() if out else runs_dir()) / plan.folder
+    typer.echo(f"profile {plan.profile.name}: {plan.profile.about}\nrun folder {run_dir}")
+    outcomes = run_plan(plan, run_dir, jobs=jobs, force=force, say=typer.echo)
+    _print_summary(outcomes)
+    failed = [outcome.job.name for outcome in outcomes if outcome.status == "failed"]
+    if failed:
+        typer.echo(f"failed: {', '.join(failed)}; run the same command again to retry only these", err=True)
+    typer.echo(f"report: {write_report(plan, outcomes, run_dir)}")
+    raise typer.Exit(1 if failed else 0)
+
+
+def _list_profiles() -> None:
+    """`--list`: every profile with what it runs and needs."""
+    from cdir_nb.batch.profile import load_profile, profile_names
+
+    for profile in map(load_profile, profile_names()):
+        typer.echo(
+            f"{profile.name}\n    {profile.about}\n    notebooks: "
+            f"{', '.join(entry.name for entry in profile.notebooks)}\n    needs: "
+            f"{profile.needs or 'nothing, everything is in the package'}"
+        )
+
+
+def _print_summary(outcomes: list) -> None:
+    """The table at the end of a run, and what must be known to read it."""
+    from cdir_nb.batch.report import harness_of, summary
+
+    table, common = summary(outcomes)
+    _print_table(table, common)
+    if any(outcome.job.parameters.get("dataset") == "world" for outcome in outcomes):
+        typer.echo("(a drawn world: not the papers' data)")
+    if label := harness_of(outcomes):
+        typer.echo(f"*** HARNESS RUN ({label}): these numbers are not results ***")
+
+
+def _print_table(table, common: dict[str, str]) -> None:
+    """Columns that differ as a table, everything that all rows share beneath it."""
+    if not len(table):
+        return typer.echo("\nno numbers")
+    columns = [name for name in table.columns if name != "percent"]
+    wide = {
+        name: f"{{:<{max(len(str(value)) for value in [name, *table[name]])}}}".format for name in columns
+    }
+    typer.echo("\n" + table.to_string(index=False, formatters=wide, justify="left"))
+    for name, value in common.items():
+        typer.echo(f"  {name}: {value}")
+
+
+@app.command(short_help="Print the numbers of runs.")
+@friendly()
+def results(
+    runs: Annotated[list[Path], typer.Argument(metavar="RUN...", help="Run folders, in any number.")],
+    csv: Annotated[Path | None, typer.Option(metavar="FILE", help="Also write every record to FILE.")] = None,
+) -> None:
+    """Print the numbers of one or several runs: means over directions, with convention, seeds and encoder.
+
+    Example: cdir results runs/world-* --csv numbers.csv
+    """
+    from cdir_nb.paths import atomic_write
+    from cdir_nb.results import headline, load_records, to_frame
+
+    frame = to_frame(load_records(runs))
+    if frame.empty:
+        raise CdirError(f"no numbers in {', '.join(map(str, runs))}: run `cdir reproduce` first")
+    _print_table(*headline(frame))
+    if labels := sorted({label for label in frame["harness"] if label}):
+        typer.echo(f"*** HARNESS RUN ({', '.join(labels)}): such numbers are not results ***")
+    if csv:
+        with atomic_write(csv) as temporary:
+            frame.to_csv(temporary, index=False)
+        typer.echo(f"{len(frame)} records written to {csv}")
+
+
+@app.command(short_help="Check a folder of images against its card.")
+@friendly()
+def verify(
+    name: Annotated[str, typer.Argument(help="A dataset with a card, such as pacs.")],
+    path: Annotated[Path, typer.Argument(help="The folder with its images.")],
+) -> None:
+    """Check a folder of images against its card: missing, extra, empty, unreadable, miscounted files.
+
+    Example: cdir verify pacs /data/PACS
+    """
+    from cdir_nb.data import load_card
+    from cdir_nb.data import verify as verify_folder
+
+    report = verify_folder(load_card(name), path)
+    typer.echo(str(report))
+    raise typer.Exit(0 if report.ok else 1)
+
+
+@app.command(short_help="Draw the bundled world into the cache.")
+@friendly()
+def world() -> None:
+    """Draw the bundled world into the cache, so that the notebooks start at once."""
+    from cdir_nb.data.world import load_world
+
+    images = load_world()
+    images.image(0)
+    typer.echo(f"{len(images)} images, fingerprint {images.fingerprint}")
+
+
+if __name__ == "__main__":
+    sys.exit(app())

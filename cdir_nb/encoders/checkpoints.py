@@ -1,0 +1,188 @@
+"""From the name of an encoder to an open_clip model with its weights, preprocessing and activation."""
+
+import difflib
+import json
+import logging
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import open_clip
+import torch
+from open_clip.model import CLIP, set_model_preprocess_cfg
+from open_clip.pretrained import get_pretrained_cfg
+from open_clip.transform import PreprocessCfg, merge_preprocess_dict
+
+from cdir_nb import paths
+from cdir_nb.encoders.weights import fetch, first_line, load_weights, recognise, refuse_other_grid
+from cdir_nb.errors import CdirError
+
+RANDOM_WARNING = "RANDOM WEIGHTS, a harness run: numbers mean nothing"
+RANDOM_SEED = 0
+CHECKPOINT_KINDS = (".pt", ".pth", ".bin", ".safetensors")
+
+
+@dataclass(frozen=True)
+class BuiltModel:
+    """An open_clip model on the CPU in float32, and what must be known of how it was made."""
+
+    name: str  # "ViT-B-32:openai", "ViT-B-32:checkpoint.pt", "tiny-clip"
+    model: torch.nn.Module
+    tokenizer: Any
+    model_cfg: dict[str, Any]
+    preprocess_cfg: dict[str, Any]
+    quick_gelu: bool
+    origin: str  # where weights and activation come from, for people
+
+
+def build_model(spec: str) -> BuiltModel:
+    """The model that `spec` names; see `cdir_nb.encoders.load_encoder` for the forms of a spec.
+
+    Raises CdirError: unknown model or tag, no network, a missing, corrupt or foreign checkpoint.
+    """
+    if spec == "tiny-clip":
+        return _build_tiny(paths.TINY_CLIP)
+    name, _, weights = spec.partition(":")
+    name = name.replace("/", "-")  # people write ViT-B/32
+    _check_model_name(name, spec)
+    if not weights:
+        raise CdirError(f'encoder "{spec}" does not say which weights: write for example "{_example(name)}"')
+    if weights == "random":
+        return _build_random(name)
+    if get_pretrained_cfg(name, weights):
+        return _build_tagged(name, weights)
+    if _looks_like_path(weights):
+        return _build_local(name, Path(weights).expanduser())
+    raise CdirError(_unknown_tag(name, weights))
+
+
+def _build_tiny(folder: Path) -> BuiltModel:
+    """The bundled model: `config.json` (model_cfg, preprocess_cfg), `model.safetensors` in half precision."""
+    config, weights = folder / "config.json", folder / "model.safetensors"
+    for file in (config, weights):
+        if not file.is_file():
+            raise CdirError(f"tiny-clip is not complete: {file} is missing; install the package again")
+    try:
+        parts = json.loads(config.read_text(encoding="utf-8"))
+        model_cfg, preprocess_cfg = parts["model_cfg"], parts["preprocess_cfg"]
+        model = CLIP(**model_cfg)
+    except (ValueError, KeyError, TypeError) as error:
+        raise CdirError(
+            f"tiny-clip: {config} is damaged ({first_line(error)}); install the package again"
+        ) from error
+    preprocess_cfg = merge_preprocess_dict(PreprocessCfg(), preprocess_cfg)
+    set_model_preprocess_cfg(model, preprocess_cfg)
+    load_weights(model, weights, "tiny-clip")
+    tokenizer = open_clip.SimpleTokenizer(context_length=model_cfg["text_cfg"]["context_length"])
+    quick_gelu = model_cfg.get("quick_gelu", False)
+    return BuiltModel(
+        "tiny-clip",
+        model,
+        tokenizer,
+        model_cfg,
+        preprocess_cfg,
+        quick_gelu,
+        "bundled model, trained on drawn images only",
+    )
+
+
+def _build_random(name: str) -> BuiltModel:
+    """A model with weights from a fixed seed; the caller's random state is left as it was."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(RANDOM_SEED)
+        return _create(
+            name, {}, origin=f"weights from seed {RANDOM_SEED}", label=f"random ({RANDOM_WARNING})"
+        )
+
+
+def _build_tagged(name: str, tag: str) -> BuiltModel:
+    """A published model by its open_clip tag, from the Hugging Face cache or over the network."""
+    cfg = get_pretrained_cfg(name, tag)
+    file = fetch(cfg, name, tag)
+    built = _create(name, cfg, origin=f"open_clip weights {tag}", label=tag)
+    load_weights(built.model, file, built.name)
+    return built
+
+
+def _build_local(name: str, file: Path) -> BuiltModel:
+    """A checkpoint file of the user's own, or one that they downloaded by hand."""
+    if not file.is_file():
+        problem = "is a folder, name the file in it" if file.is_dir() else "does not exist, check the path"
+        raise CdirError(f"checkpoint {file} {problem}")
+    if not os.access(file, os.R_OK):
+        raise CdirError(f"checkpoint {file} may not be read by you: change its permissions")
+    if file.suffix not in CHECKPOINT_KINDS:
+        raise CdirError(f"checkpoint {file} is of no known kind; give one of {', '.join(CHECKPOINT_KINDS)}")
+    cfg, reason = recognise(name, file)
+    built = _create(name, cfg, origin=f"local checkpoint, {reason}", label=file.name)
+    refuse_other_grid(built.model, file, name)
+    load_weights(built.model, file, f"{name}:{file}")
+    return built
+
+
+def _create(name: str, cfg: dict[str, Any], origin: str, label: str) -> BuiltModel:
+    """Build `name` by open_clip, without weights; `quick_gelu` and preprocessing of `cfg` come first.
+
+    open_clip 3.3 only warns where a tag needs QuickGELU and the name has none ("ViT-B-32:openai"): we set it.
+    """
+    model_cfg = open_clip.get_model_config(name)
+    quick_gelu = bool(cfg.get("quick_gelu", model_cfg.get("quick_gelu", False)))
+    try:
+        with _quiet_open_clip():
+            model = open_clip.create_model(
+                name,
+                load_weights=False,
+                pretrained_text=False,
+                quick_gelu=quick_gelu,
+                force_preprocess_cfg=cfg,
+            )
+            tokenizer = open_clip.get_tokenizer(name)
+    except Exception as error:  # models that need further packages, or files from the network
+        raise CdirError(
+            f"open_clip cannot build {name} here ({first_line(error)}); ViT-B-32 needs nothing more"
+        ) from error
+    preprocess_cfg = open_clip.get_model_preprocess_cfg(model)
+    return BuiltModel(
+        f"{name}:{label}", model.eval(), tokenizer, model_cfg, preprocess_cfg, quick_gelu, origin
+    )
+
+
+def _check_model_name(name: str, spec: str) -> None:
+    if name not in open_clip.list_models():
+        near = difflib.get_close_matches(name, [*open_clip.list_models(), "tiny-clip"], n=3, cutoff=0.4)
+        hint = f"nearest: {', '.join(near)}" if near else "tiny-clip and ViT-B-32:openai are two that exist"
+        raise CdirError(f'encoder "{spec}": open_clip has no model "{name}"; {hint}')
+
+
+def _unknown_tag(name: str, tag: str) -> str:
+    tags = open_clip.list_pretrained_tags_by_model(name)
+    near = difflib.get_close_matches(tag, [*tags, "random"], n=3, cutoff=0.4) or tags[:4]
+    return (
+        f'encoder "{name}:{tag}": {name} has no weights "{tag}", and there is no such file; '
+        f"nearest: {', '.join(near) or 'none, give a checkpoint file'}"
+    )
+
+
+def _looks_like_path(text: str) -> bool:
+    return "/" in text or os.sep in text or text.endswith(CHECKPOINT_KINDS) or Path(text).exists()
+
+
+def _example(name: str) -> str:
+    tags = open_clip.list_pretrained_tags_by_model(name)
+    return f"{name}:{tags[0]}" if tags else f"{name}:/path/to/checkpoint.safetensors"
+
+
+@contextmanager
+def _quiet_open_clip() -> Iterator[None]:
+    """open_clip logs through the root logger: that would add a handler to it and show a false warning."""
+    root, silent, before = logging.getLogger(), logging.NullHandler(), logging.root.manager.disable
+    root.addHandler(silent)
+    logging.disable(logging.WARNING)
+    try:
+        yield
+    finally:
+        logging.disable(before)
+        root.removeHandler(silent)

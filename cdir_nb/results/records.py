@@ -1,0 +1,189 @@
+"""Records: one number with all that is needed to read it honestly, kept as lines of JSON."""
+
+import functools
+import hashlib
+import json
+import re
+import subprocess
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+
+from cdir_nb.errors import CdirError
+from cdir_nb.paths import ROOT, atomic_write
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+RANDOM_WEIGHTS = "random weights"
+
+
+def _plain(value: Any) -> Any:
+    """Numpy and torch scalars as plain numbers, so that a notebook may pass either."""
+    return value.item() if hasattr(value, "item") and not isinstance(value, BaseModel) else value
+
+
+Text = Annotated[str, Field(min_length=1)]
+
+
+@functools.cache
+def current_commit() -> str:
+    """Short git hash of the workbook, `-dirty` where tracked files differ from it; `unknown` outside git."""
+    top = _git("rev-parse", "--show-toplevel")
+    if (
+        not top or Path(top).resolve() != ROOT
+    ):  # no git, or an installed copy inside somebody else's repository
+        return "unknown"
+    return _git("describe", "--always", "--dirty", "--exclude=*") or "unknown"
+
+
+def _git(*words: str) -> str:
+    """What git says of the workbook; empty where it fails or is missing."""
+    try:
+        done = subprocess.run(["git", "-C", str(ROOT), *words], capture_output=True, text=True, check=True)
+    except (OSError, subprocess.CalledProcessError):
+        return ""
+    return done.stdout.strip()
+
+
+class Record(BaseModel):
+    """One number with its context. A number without convention, seed or selection rule is refused.
+
+    value           a fraction in [0, 1]; tables print percent
+    k               cut-off of the metric, None for none
+    gallery_domain  empty for a metric of one domain, such as zero-shot accuracy
+    selection_rule  how the reported state was chosen: "nothing selected" (no training), "last epoch",
+                    "validation", or "best on test" (which several published numbers are)
+    config_digest   of the method's settings without the seed, so that seeds of one setting are averaged
+    harness         not empty: the number only shows that the machinery works, and why ("random weights");
+                    filled in by itself where the encoder's name says random
+    Raises CdirError, one line naming every field that is wrong.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    method: Text
+    dataset: Text
+    protocol: str = ""
+    query_domain: str = ""
+    gallery_domain: str = ""
+    metric: Text
+    convention: Text
+    k: Annotated[int, Field(ge=1), BeforeValidator(_plain)] | None = None
+    value: Annotated[float, Field(ge=0, le=1, allow_inf_nan=False), BeforeValidator(_plain)]
+    seed: Annotated[int, BeforeValidator(_plain)]
+    encoder: Text
+    config_digest: str = ""
+    selection_rule: Text
+    train_set: str = ""
+    test_set: str = ""
+    harness: str = ""
+    commit: str = Field(default_factory=current_commit)
+
+    def __init__(self, **values: Any) -> None:
+        try:
+            super().__init__(**values)
+        except ValidationError as error:
+            name = " ".join(str(values.get(field, "?")) for field in ("method", "metric"))
+            raise CdirError(f"record ({name}) refused: {problems(error)}") from None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _label_random_weights(cls, values: dict[str, Any]) -> dict[str, Any]:
+        if re.search(r"\brandom\b", str(values.get("encoder", "")), re.I) and not values.get("harness"):
+            return {**values, "harness": RANDOM_WEIGHTS}
+        return values
+
+
+def problems(error: ValidationError) -> str:
+    """Every complaint of a pydantic error on one line: `field: what is wrong`."""
+    lines = []
+    for item in error.errors():
+        field = ".".join(str(part) for part in item["loc"] if isinstance(part, int) or part.isidentifier())
+        given = "" if item["type"] in ("missing", "value_error") else f", not {item['input']!r}"
+        lines.append(f"{field}: {_friendly(item, field)}{given}")
+    return "; ".join(dict.fromkeys(lines))
+
+
+def _friendly(item: dict[str, Any], field: str) -> str:
+    """Pydantic's message in the words of this workbook."""
+    if item["type"] == "missing":
+        return "missing, and no number is kept without it" if field in Record.model_fields else "missing"
+    if field == "value" and item["type"] in ("less_than_equal", "greater_than_equal", "finite_number"):
+        return "must be a finite fraction in [0, 1] (percent only appear in printed tables)"
+    if item["type"] == "extra_forbidden":
+        return "unknown name"
+    return item["msg"].replace("Input should", "should").replace("String should", "should")
+
+
+def config_digest(config: dict[str, Any]) -> str:
+    """Ten hex digits naming a configuration; the order of its keys does not matter."""
+    text = json.dumps(config, sort_keys=True, default=_only_paths)
+    return hashlib.sha256(text.encode()).hexdigest()[:10]
+
+
+def _only_paths(value: Any) -> Any:
+    """Let numpy scalars and paths through; the text of another object may hold an address."""
+    if isinstance(value, Path):
+        return str(value)
+    if hasattr(value, "item"):
+        return value.item()
+    raise TypeError(f"config_digest: {value!r} is not plain data (numbers, texts, lists, dicts)")
+
+
+def save_records(records: Iterable[Record], out_dir: str | Path, name: str) -> None:
+    """Write records as `out_dir/name.jsonl`, one JSON object a line, whole or not at all.
+
+    An empty `out_dir` (a notebook run by hand) keeps nothing. An old file of this name is replaced.
+    """
+    lines = [record.model_dump_json() for record in records]
+    if not str(out_dir):
+        return
+    with atomic_write(Path(out_dir) / f"{name}.jsonl") as temporary:
+        temporary.write_text("".join(line + "\n" for line in lines), encoding="utf-8")
+
+
+def load_records(folders: Iterable[str | Path] | str | Path) -> list[Record]:
+    """All records under one or several run folders, in order of folder and file.
+
+    Of a run folder of `cdir reproduce` only what its last run stands for counts: no superseded,
+    failed or half-done ones. CdirError for a missing folder or a damaged line, naming file and line.
+    """
+    folders = [folders] if isinstance(folders, (str, Path)) else folders
+    return [record for folder in folders for path in record_files(Path(folder)) for record in _read(path)]
+
+
+def record_files(folder: Path) -> list[Path]:
+    """The `*.jsonl` files of a run folder, or of any folder that holds such files."""
+    if not folder.is_dir():
+        raise CdirError(f"no run folder {folder}: give a folder made by `cdir reproduce`")
+    listing = folder / "run.json"
+    if not listing.is_file():
+        return [path for path in sorted(folder.rglob("*.jsonl")) if not _unfinished(path.relative_to(folder))]
+    current = [folder / name for name in json.loads(listing.read_text(encoding="utf-8"))["folders"]]
+    return [path for part in current if (part / "done").is_file() for path in sorted(part.glob("*.jsonl"))]
+
+
+def _unfinished(path: Path) -> bool:
+    """True inside a working folder (`.name.partial`) or a failed one (`name.failed`)."""
+    return any(part.startswith(".") or part.endswith(".failed") for part in path.parts)
+
+
+def _read(path: Path) -> Iterator[Record]:
+    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+        try:
+            yield Record(**json.loads(line))
+        except (ValueError, TypeError, CdirError) as error:
+            raise CdirError(
+                f"{path}, line {number}: not a record ({error}); run its notebook again"
+            ) from None
+
+
+def to_frame(records: Sequence[Record]) -> "pd.DataFrame":
+    """One row a record, one column a field, columns always the same; `k` may be missing (Int64)."""
+    import pandas as pd
+
+    frame = pd.DataFrame([record.model_dump() for record in records], columns=list(Record.model_fields))
+    return frame.astype({"k": "Int64", "value": float, "seed": int})

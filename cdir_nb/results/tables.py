@@ -1,0 +1,127 @@
+"""Tables of records: headline means over domains, and one table of directions for each thing measured.
+
+Whatever tells two numbers apart (convention, seed, encoder, selection rule, sets) is either a column or said
+once in a caption; numbers that differ in any of it are never averaged. Seeds are the one exception, shown as
+mean ± spread.
+"""
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+CONTEXT = [
+    "method",
+    "dataset",
+    "protocol",
+    "metric",
+    "convention",
+    "encoder",
+    "selection_rule",
+    "train_set",
+    "test_set",
+    "config_digest",
+    "harness",
+]
+WORDS = {
+    "selection_rule": "selection rule",
+    "train_set": "trained on",
+    "test_set": "tested on",
+    "config_digest": "config",
+    "harness": "HARNESS RUN, NOT A RESULT",
+}
+
+KINDS = {
+    "across": ("direction", "directions"),
+    "single": ("domain", "domains"),
+    "whole": ("set", "sets"),
+    "within": ("domain, searched in itself", "domains, each searched in itself"),
+}
+
+
+def metric_name(metric: str, k: int | None) -> str:
+    """`precision@200`; a retrieval metric without a cut-off is `@all`, an accuracy has none."""
+    if k is None:
+        return metric + ("@all" if metric in ("precision", "average_precision") else "")
+    return f"{metric}@{k}"
+
+
+def headline(frame: "pd.DataFrame", by: tuple[str, ...] = ()) -> tuple["pd.DataFrame", dict[str, str]]:
+    """Means over directions (one domain to another), over single domains, and within a domain, kept apart.
+
+    frame  from `to_frame`, plus any columns named in `by`
+    Returns a table of texts, one row for each thing measured, and what all its rows have in common.
+    """
+    import pandas as pd
+
+    frame = _prepared(frame)
+    context = [*by, *CONTEXT, "k", "over"]
+    rows = []
+    for key, group in frame.groupby(context, dropna=False, sort=False):
+        rows.append({**dict(zip(context, key, strict=True)), **_mean(group)})
+    table = pd.DataFrame(rows, columns=[*context, "seeds", "over what", "percent"])
+    return _split_common(table, keep=(*by, "method", "metric", "convention", "over what", "percent"))
+
+
+def _prepared(frame: "pd.DataFrame") -> "pd.DataFrame":
+    """Metric and cut-off made one text; which kind of pair each row is."""
+    import pandas as pd
+
+    cutoffs = [None if k is pd.NA else int(k) for k in frame["k"]]
+    names = [metric_name(metric, k) for metric, k in zip(frame["metric"], cutoffs, strict=True)]
+    kinds = [_kind(q, g) for q, g in zip(frame["query_domain"], frame["gallery_domain"], strict=True)]
+    return frame.assign(metric=names, k=0, over=kinds)
+
+
+def _kind(query_domain: str, gallery_domain: str) -> str:
+    if not gallery_domain:
+        return "single" if query_domain else "whole"
+    return "across" if query_domain != gallery_domain else "within"
+
+
+def _mean(group: "pd.DataFrame") -> dict[str, str]:
+    """Mean over domains for each seed, then mean and standard deviation over the seeds, in percent."""
+    by_seed = 100 * group.groupby("seed")["value"].mean()
+    spread = f" ± {by_seed.std():.2f}" if len(by_seed) > 1 else ""
+    places = len(group[["query_domain", "gallery_domain"]].drop_duplicates())
+    over = KINDS[group["over"].iloc[0]][places > 1]
+    return {
+        "seeds": ", ".join(map(str, by_seed.index)),
+        "over what": f"{places} {over}",
+        "percent": f"{by_seed.mean():.2f}{spread}",
+    }
+
+
+def _split_common(table: "pd.DataFrame", keep: tuple[str, ...]) -> tuple["pd.DataFrame", dict[str, str]]:
+    """Columns that say the same in every row leave the table for its caption; empty ones leave altogether."""
+    common, columns = {}, []
+    for column in table.columns.drop(["k", "over"]):
+        values = table[column].unique()
+        if column in keep or len(values) > 1:
+            columns.append(column)
+        elif len(values) and values[0]:
+            common[WORDS.get(column, column)] = str(values[0])
+    return table[columns].rename(columns=WORDS), common
+
+
+def direction_tables(frame: "pd.DataFrame") -> Iterator[tuple[str, dict[str, str], "pd.DataFrame"]]:
+    """For each thing measured: its name, its full context (seed included), and a table in percent.
+
+    Rows are query domains, columns gallery domains (one column, `value`, where the metric has no gallery).
+    """
+    frame = _prepared(frame).drop(columns=["k", "over"])
+    for key, group in frame.groupby([*CONTEXT, "seed"], dropna=False, sort=False):
+        context = dict(zip([*CONTEXT, "seed"], map(str, key), strict=True))
+        name = f"{context.pop('method')}: {context.pop('metric')} ({context['convention']})"
+        yield name, {WORDS.get(k, k): v for k, v in context.items() if v}, _pivot(group)
+
+
+def _pivot(group: "pd.DataFrame") -> "pd.DataFrame":
+    """Percent by query and gallery domain, in the order of the records; repeated measurements averaged."""
+    galleries = group["gallery_domain"].replace("", "value")
+    group = group.assign(percent=100 * group["value"], gallery_domain=galleries)
+    table = group.pivot_table(index="query_domain", columns="gallery_domain", values="percent", sort=False)
+    rows, columns = group["query_domain"].unique(), group["gallery_domain"].unique()
+    columns = [c for c in rows if c in columns] + [c for c in columns if c not in rows]
+    return table.reindex(index=rows, columns=columns).rename_axis(index="query", columns=None)

@@ -1,0 +1,281 @@
+"""What is wrong is refused before anything runs; a digest changes with what makes a result, only then."""
+
+import os
+
+import pytest
+from tiny_notebooks import write_notebook, write_profile
+
+from cdir_nb.batch import digests, plan
+from cdir_nb.batch.plan import make_plan
+from cdir_nb.batch.profile import load_profile, profile_names
+from cdir_nb.errors import CdirError
+
+
+@pytest.fixture
+def folder(tmp_path):
+    write_notebook(tmp_path / "01_first.ipynb", "seed + 1")
+    write_notebook(
+        tmp_path / "02_second.ipynb",
+        "seed + 2",
+        parameters='dataset = "world"\nencoder = "tiny-clip"\nk = None',
+    )
+    return tmp_path
+
+
+def planned(folder, fields=None, **options):
+    return make_plan(load_profile(str(write_profile(folder, **(fields or {})))), **options)
+
+
+def refusal(folder, fields=None, **options) -> str:
+    with pytest.raises(CdirError) as caught:
+        planned(folder, fields, **options)
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+def parameters(made):
+    return {job.name: job.parameters for job in made.jobs}
+
+
+# --- parameters
+
+
+@pytest.mark.parametrize(
+    "setting,message",
+    [
+        (
+            "sead=1",
+            "no notebook has a parameter 'sead': 01_first has layers, lr, seed; 02_second has encoder, k",
+        ),
+        ("01.k=1", "no notebook has a parameter 'k': 01_first has layers, lr, seed"),
+        ("03.seed=1", "no notebook '03' in this profile: it has 01_first, 02_second"),
+        ("seed=one", "01_first: seed must be int (default 0), not str 'one'"),
+        ("seed=1.5", "01_first: seed must be int (default 0), not float 1.5"),
+        ("seed=true", "01_first: seed must be int (default 0), not bool True"),
+        ("lr=true", "01_first: lr must be float (default 0.1), not bool True"),
+        ("layers=[1,'a']", "01_first: layers must be list (default [1, 2]), not list [1, 'a']"),
+        ("seed", "--set seed: write NAME=VALUE or NOTEBOOK.NAME=VALUE"),
+        ("out_dir=/tmp", "parameter 'out_dir' can't be set by hand: the runner sets it"),
+        ("data_root=/tmp", "parameter 'data_root' can't be set by hand: use --data NAME=PATH"),
+    ],
+)
+def test_wrong_settings_are_refused(folder, setting, message):
+    assert message in refusal(folder, settings=[setting])
+
+
+def test_right_settings_are_taken(folder):
+    made = parameters(
+        planned(
+            folder, settings=["seed=3", "01.lr=1", "layers=[4]", "02_second.k=5"], encoder="ViT-B-32:random"
+        )
+    )
+    assert made["01_first"] == {"dataset": "world", "data_root": "", "seed": 3, "lr": 1, "layers": [4]}
+    assert made["02_second"] == {"dataset": "world", "encoder": "ViT-B-32:random", "k": 5}
+
+
+def test_parameters_of_a_profile_are_checked(folder):
+    entry = {"notebook": "01_first.ipynb", "parameters": {"lr": "1e-3"}}
+    assert "01_first: lr must be float (default 0.1), not str '1e-3'" in refusal(
+        folder, {"notebooks": [entry]}
+    )
+    entry["parameters"] = {"epochs": 3}
+    assert "01_first has no parameter 'epochs': it has layers, lr, seed" in refusal(
+        folder, {"notebooks": [entry]}
+    )
+    assert "profile mine: no notebook has a parameter 'sead'" in refusal(folder, {"parameters": {"sead": 3}})
+
+
+def test_an_entrys_parameters_win_over_common_ones_and_settings_over_both(folder):
+    notebooks = [{"notebook": "01_first.ipynb", "parameters": {"seed": 7}}]
+    fields = {"notebooks": notebooks, "parameters": {"seed": 5, "lr": 0.5}}
+    assert parameters(planned(folder, fields))["01_first"]["seed"] == 7
+    assert parameters(planned(folder, fields))["01_first"]["lr"] == 0.5
+    assert parameters(planned(folder, fields, settings=["seed=9"]))["01_first"]["seed"] == 9
+
+
+def test_a_parameters_cell_holds_literals_only(folder):
+    write_notebook(folder / "01_first.ipynb", parameters="import os")
+    assert "01_first.ipynb: parameters cell, line 1: only `name = literal` may stand there" in refusal(folder)
+    write_notebook(folder / "01_first.ipynb", parameters="seed = 0\nroot = os.sep")
+    assert "parameters cell, line 2: only" in refusal(folder)
+    write_notebook(folder / "01_first.ipynb", parameters="seed = (")
+    assert "parameters cell, line 1: not Python" in refusal(folder)
+
+
+# --- notebooks, data and checkpoints
+
+
+def test_a_missing_or_damaged_notebook_is_named(folder):
+    assert "no notebook" in refusal(folder, {"notebooks": [{"notebook": "gone.ipynb"}]})
+    (folder / "01_first.ipynb").write_text("{}}")
+    assert "01_first.ipynb is not a notebook (" in refusal(folder)
+
+
+@pytest.mark.parametrize(
+    "data,message",
+    [
+        ([], "profile mine needs the images of pacs: add --data pacs=PATH"),
+        (["pacs=/no/where"], "--data pacs=/no/where: no such folder"),
+        (["pacs"], "--data pacs: write NAME=PATH, such as pacs=/data/PACS"),
+        (["world=/tmp"], "--data world=/tmp: profile mine uses dataset pacs"),
+    ],
+)
+def test_data_must_be_there(folder, data, message):
+    assert message in refusal(folder, {"dataset": "pacs"}, data=data)
+
+
+def test_the_world_takes_no_folder(folder):
+    assert "uses dataset world, which needs no folder" in refusal(folder, data=["world=/tmp"])
+
+
+def test_a_missing_checkpoint_is_named(folder):
+    message = refusal(folder, encoder="ViT-B-32:/no/where.pt")
+    assert message == "no checkpoint /no/where.pt: give --encoder ViT-B-32:FILE with a file that exists"
+
+
+def test_paths_are_absolute_for_the_notebook(folder, monkeypatch):
+    monkeypatch.chdir(folder)
+    (folder / "w.pt").write_bytes(b"1")
+    (folder / "images").mkdir()
+    made = parameters(planned(folder, {"dataset": "pacs"}, data=["pacs=images"], encoder="ViT-B-32:w.pt"))
+    assert made["01_first"]["data_root"] == str(folder / "images")
+    assert made["02_second"]["encoder"] == f"ViT-B-32:{folder / 'w.pt'}"
+
+
+# --- digests
+
+
+def digest(folder, *, job=0, **options):
+    return planned(folder, **options).jobs[job].digest
+
+
+def test_the_digest_is_stable_and_follows_parameters(folder):
+    assert digest(folder) == digest(folder)
+    assert digest(folder, settings=["seed=1"]) != digest(folder)
+    assert digest(folder, settings=["seed=0"]) == digest(folder)
+    assert planned(folder).folder == planned(folder).folder != planned(folder, settings=["seed=1"]).folder
+
+
+def test_the_digest_follows_code_cells_not_text(folder):
+    before = digest(folder)
+    write_notebook(folder / "01_first.ipynb", "seed + 1", text="# Other words")
+    assert digest(folder) == before
+    write_notebook(folder / "01_first.ipynb", "seed + 3")
+    assert digest(folder) != before
+
+
+def test_the_digest_follows_checkpoint_content_wherever_it_lies(folder):
+    (folder / "other").mkdir()
+    for name, content in [("a.pt", b"1"), ("other/a.pt", b"1")]:
+        (folder / name).write_bytes(content)
+    before = digest(folder, job=1, encoder=f"ViT-B-32:{folder}/a.pt")
+    assert digest(folder, job=1, encoder=f"ViT-B-32:{folder}/other/a.pt") == before
+    (folder / "a.pt").write_bytes(b"2")
+    assert digest(folder, job=1, encoder=f"ViT-B-32:{folder}/a.pt") != before
+
+
+def test_the_digest_follows_the_data_wherever_they_lie(folder):
+    images = folder / "images" / "photo" / "dog"
+    images.mkdir(parents=True)
+    (images / "1.png").write_bytes(b"1")
+    options = {"fields": {"dataset": "pacs"}, "data": [f"pacs={folder}/images"]}
+    first = digest(folder, **options)
+    assert digest(folder, **options) == first
+    os.rename(folder / "images", folder / "moved")
+    moved = {**options, "data": [f"pacs={folder}/moved"]}
+    assert digest(folder, **moved) == first
+    os.utime(folder / "moved/photo/dog/1.png", ns=(1, 1))
+    touched = digest(folder, **moved)
+    (folder / "moved/photo/dog/2.png").write_bytes(b"1")
+    assert len({first, touched, digest(folder, **moved)}) == 3
+
+
+def test_data_folders_may_be_links_even_dangling_ones(tmp_path):
+    (tmp_path / "disk").mkdir()
+    (tmp_path / "disk/1.png").write_bytes(b"1")
+    (tmp_path / "root").mkdir()
+    (tmp_path / "root/photo").symlink_to(tmp_path / "disk")
+    before = digests.data_digest(tmp_path / "root")
+    (tmp_path / "disk/1.png").write_bytes(b"12")
+    after = digests.data_digest(tmp_path / "root")
+    (tmp_path / "root/lost").symlink_to(tmp_path / "gone")
+    assert len({before, after, digests.data_digest(tmp_path / "root")}) == 3
+
+
+def test_the_digest_follows_the_package_but_not_runner_or_cli(tmp_path, monkeypatch):
+    for name in (
+        "cdir_nb/data/a.py",
+        "cdir_nb/batch/b.py",
+        "cdir_nb/cli.py",
+        "cdir_nb/encoders/tiny_clip/w.safetensors",
+        "data_manifest/pacs/card.yaml",
+    ):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text("1")
+    for name, path in (
+        ("ROOT", tmp_path),
+        ("PACKAGE", tmp_path / "cdir_nb"),
+        ("MANIFEST", tmp_path / "data_manifest"),
+    ):
+        monkeypatch.setattr(digests, name, path)
+
+    def changes(name):
+        before = digests.source_digest()
+        (tmp_path / name).write_text((tmp_path / name).read_text() + "2")
+        return digests.source_digest() != before
+
+    assert changes("cdir_nb/data/a.py") and changes("data_manifest/pacs/card.yaml")
+    assert changes("cdir_nb/encoders/tiny_clip/w.safetensors")
+    assert not changes("cdir_nb/batch/b.py") and not changes("cdir_nb/cli.py")
+
+
+def test_jobs_follow_the_source_and_the_libraries(folder, monkeypatch):
+    before = digest(folder)
+    monkeypatch.setattr(digests.metadata, "version", lambda name: "0.0")
+    other = digest(folder)
+    monkeypatch.setattr(plan, "source_digest", lambda: "x")
+    assert len({before, other, digest(folder)}) == 3
+
+
+# --- profiles
+
+
+@pytest.mark.parametrize(
+    "content,message",
+    [
+        ("name: [", "mine.yaml: not valid YAML, line 1"),
+        ("- a", "mine.yaml: a profile is a list of `field: value` lines"),
+        ("name: a\nabout: b\ndataset: c\nnotebooks: []", "notebooks: List should have at least 1 item"),
+        (
+            "name: a\nabout: b\ndataset: c\nnotebook: []",
+            "mine.yaml: notebooks: missing; notebook: unknown name",
+        ),
+        (
+            "name: a\nabout: b\ndataset: c\nnotebooks: [{notebook: x, params: {}}]",
+            "notebooks.0.params: unknown name",
+        ),
+        (
+            "name: a\nabout: b\ndataset: c\nnotebooks: [{notebook: x}, {notebook: ./x.ipynb}]",
+            "named twice: x",
+        ),
+        ("name: a/b\nabout: b\ndataset: c\nnotebooks: [{notebook: x}]", "mine.yaml: name: "),
+    ],
+)
+def test_a_wrong_profile_is_named_with_its_field(tmp_path, content, message):
+    (tmp_path / "mine.yaml").write_text(content)
+    with pytest.raises(CdirError) as caught:
+        load_profile(str(tmp_path / "mine.yaml"))
+    assert message in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_an_unknown_profile_lists_the_known():
+    with pytest.raises(
+        CdirError, match=r"no profile 'moon': choose one of pacs, world, or give a .yaml file"
+    ):
+        load_profile("moon")
+
+
+def test_the_workbooks_profiles_load():
+    for name in profile_names():
+        assert load_profile(name).name == name
+    assert load_profile("world").needs == "" and load_profile("pacs").needs == "--data pacs=PATH"

@@ -1,0 +1,106 @@
+import threading
+import time
+import warnings
+
+import pytest
+import torch
+
+from cdir_nb.encoders.cache import EmbeddingStore
+
+PARTS = {"model": "m", "weights": "w"}
+
+
+@pytest.fixture
+def store(fresh_cache) -> EmbeddingStore:
+    return EmbeddingStore(PARTS, 4)
+
+
+def names(count: int, start: int = 0) -> list[str]:
+    return [f"digest{i}" for i in range(start, start + count)]
+
+
+def test_rows_come_back_bit_for_bit_in_any_order(store):
+    rows = torch.randn(6, 4)
+    store.add(names(4), rows[:4])
+    store.add(names(2, start=4), rows[4:])
+    table, found = EmbeddingStore(PARTS, 4).read(["digest5", "digest0", "unknown", "digest3"])
+    assert found.tolist() == [True, True, False, True]
+    assert torch.equal(table[found], rows[[5, 0, 3]]) and not table[2].any()
+
+
+def test_other_parts_are_another_folder(store):
+    store.add(names(1), torch.ones(1, 4))
+    assert not EmbeddingStore({**PARTS, "weights": "v"}, 4).read(names(1))[1].any()
+    assert '"weights": "w"' in (store.folder / "key.json").read_text()
+
+
+@pytest.mark.parametrize("damage", ["cut", "flip", "empty", "garbage", "renamed"])
+def test_a_damaged_shard_is_ignored_and_replaced(store, damage):
+    rows = torch.randn(3, 4)
+    store.add(names(3), rows)
+    store.add(names(2, start=3), torch.ones(2, 4))
+    file = next(f for f in store.folder.glob("*.safetensors") if b"digest0" in f.read_bytes())
+    content = file.read_bytes()
+    if damage == "renamed":
+        file.rename(file.with_name("0" * 24 + ".safetensors"))
+    else:
+        file.write_bytes(
+            {
+                "cut": content[:-5],
+                "flip": content[:-1] + bytes([content[-1] ^ 1]),
+                "empty": b"",
+                "garbage": b"x" * 200,
+            }[damage]
+        )
+    with pytest.warns(UserWarning, match="is damaged .*; its rows are computed again"):
+        table, found = store.read(names(5))
+    assert found.tolist() == [False] * 3 + [True] * 2
+    store.add(names(3), rows)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # it is gone, not ignored again and again
+        assert torch.equal(store.read(names(3))[0], rows)
+
+
+def test_a_half_written_shard_is_not_seen(store):
+    store.add(names(2), torch.ones(2, 4))
+    half = store.folder / ".abc-temporary.safetensors"
+    half.write_bytes(b"half")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert store.read(names(2))[1].all()
+    assert half.exists()  # its writer is still at it
+
+
+def test_a_full_disk_costs_the_cache_only(store, monkeypatch):
+    def full(*_, **__):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("cdir_nb.encoders.cache.save_file", full)
+    with pytest.warns(UserWarning, match="No space left on device.*set CDIR_CACHE"):
+        store.add(names(1), torch.ones(1, 4))
+    assert not list(store.folder.glob("*.safetensors"))
+
+
+def test_many_writers_at_once(store):
+    rows = torch.randn(40, 4)
+
+    def write(start: int) -> None:
+        for i in range(start, start + 20):
+            store.add(names(2, start=i), rows[i : i + 2])
+
+    threads = [threading.Thread(target=write, args=(start,)) for start in (0, 5, 15)]
+    [thread.start() for thread in threads]
+    [thread.join() for thread in threads]
+    table, found = store.read(names(36))
+    assert found.all() and torch.equal(table, rows[:36])
+
+
+def test_ten_thousand_rows_are_read_in_well_under_a_second(fresh_cache):
+    store = EmbeddingStore(PARTS, 512)
+    rows = torch.randn(10_000, 512)
+    for start in range(0, 10_000, 1000):
+        store.add(names(1000, start), rows[start : start + 1000])
+    start = time.process_time()
+    table, _ = store.read(names(10_000))
+    assert time.process_time() - start < 1
+    assert torch.equal(table, rows)

@@ -1,0 +1,193 @@
+import threading
+from dataclasses import replace
+
+import pytest
+import torch
+from PIL import Image
+
+from cdir_nb.encoders import clip, image_batches, load_encoder
+from cdir_nb.errors import CdirError
+from tests.encoders.conftest import TINY, make_pictures
+
+
+@pytest.fixture
+def encoder(tiny):
+    return load_encoder("tiny-clip", device="cpu")
+
+
+def counted(encoder, monkeypatch) -> list[int]:
+    """Sizes of the batches that the model really sees from now on."""
+    sizes, encode = [], encoder.model.encode_image
+    monkeypatch.setattr(
+        encoder.model, "encode_image", lambda batch: sizes.append(len(batch)) or encode(batch)
+    )
+    return sizes
+
+
+def test_batches_equal_the_models_own_preprocessing(encoder, pictures):
+    got = list(image_batches(pictures, range(10), encoder.preprocess, 4))
+    assert [rows for rows, _ in got] == [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9]]
+    expected = torch.stack([encoder.preprocess(pictures.image(i)) for i in range(10)])
+    assert torch.equal(torch.cat([batch for _, batch in got]), expected)
+
+
+def test_embeddings_are_the_models_rows_in_order(encoder, pictures):
+    got = encoder.embed_images(pictures, batch_size=3, progress=False)
+    batch = torch.stack([encoder.preprocess(pictures.image(i)) for i in range(10)])
+    with torch.no_grad():
+        assert torch.allclose(got, encoder.model.encode_image(batch), atol=1e-5)
+    assert got.dtype == torch.float32 and got.device.type == "cpu" and not got.requires_grad
+    assert torch.equal(encoder.embed_images(pictures.take([7, 2]), progress=False), got[[7, 2]])
+    (got.clone().requires_grad_() * 2).sum().backward()  # no inference tensor: methods train on these
+
+
+def test_nothing_is_computed_twice(encoder, pictures, monkeypatch):
+    sizes = counted(encoder, monkeypatch)
+    part = encoder.embed_images(pictures.take([1, 3]), progress=False)
+    whole = encoder.embed_images(pictures, progress=False)
+    assert sizes == [2, 8] and torch.equal(whole[[1, 3]], part)
+    again = load_encoder("tiny-clip", device="cpu")
+    sizes = counted(again, monkeypatch)
+    assert torch.equal(again.embed_images(pictures, progress=False), whole) and sizes == []
+
+
+def test_equal_pictures_are_computed_once(encoder, pictures, monkeypatch):
+    sizes = counted(encoder, monkeypatch)
+    twins = replace(pictures.take([0, 1, 2]), digests=(pictures.digests[0],) * 2 + (pictures.digests[2],))
+    got = encoder.embed_images(twins, progress=False)
+    assert sizes == [2] and torch.equal(got[0], got[1]) and not torch.equal(got[0], got[2])
+
+
+def test_a_changed_image_is_computed_again(encoder, pictures, monkeypatch):
+    before = encoder.embed_images(pictures, progress=False)
+    other = make_pictures(10, seed=1)
+    changed = replace(
+        pictures,
+        load=lambda key: (other if key == pictures.keys[4] else pictures).load(key),
+        digests=(*pictures.digests[:4], other.digests[4], *pictures.digests[5:]),
+    )
+    sizes = counted(encoder, monkeypatch)
+    after = encoder.embed_images(changed, progress=False)
+    assert sizes == [1]
+    assert [i for i in range(10) if not torch.equal(before[i], after[i])] == [4]
+
+
+def test_changed_weights_never_reuse_an_entry(encoder, tiny, pictures, monkeypatch):
+    before, identity = encoder.embed_images(pictures, progress=False), encoder.identity
+    with torch.no_grad():
+        encoder.model.visual.ln_post.bias.add_(1)  # tuned in memory
+    assert encoder.identity != identity
+    tuned = encoder.embed_images(pictures, progress=False)
+    assert not torch.allclose(before, tuned)
+    with torch.no_grad():
+        encoder.model.visual.ln_post.bias.sub_(1)
+    again = load_encoder("tiny-clip", device="cpu")
+    assert again.identity == identity
+
+    from safetensors.torch import load_file, save_file
+
+    state = load_file(tiny / "model.safetensors")
+    state["visual.proj"][0, 0] += 1
+    save_file(state, tiny / "model.safetensors")
+    other = load_encoder("tiny-clip", device="cpu")
+    assert other.identity != identity
+    sizes = counted(other, monkeypatch)
+    other.embed_images(pictures, progress=False)
+    assert sum(sizes) == 10
+
+
+@pytest.mark.parametrize("change", ["precision", "preprocessing", "quick_gelu", "code", "open_clip"])
+def test_all_that_makes_a_row_is_in_the_key(encoder, tiny, pictures, monkeypatch, change):
+    encoder.embed_images(pictures, progress=False)
+    other = load_encoder("tiny-clip", device="cpu", precision="bf16" if change == "precision" else "fp32")
+    if change == "preprocessing":
+        other.built = replace(
+            other.built, preprocess_cfg={**other.built.preprocess_cfg, "interpolation": "bicubic"}
+        )
+    elif change == "quick_gelu":
+        other.built = replace(other.built, quick_gelu=True)
+    elif change == "code":
+        monkeypatch.setattr(clip, "CODE_VERSION", 99)
+    elif change == "open_clip":
+        monkeypatch.setattr(clip.open_clip, "__version__", "3.3.99")
+    sizes = counted(other, monkeypatch)
+    other.embed_images(pictures, progress=False)
+    assert sum(sizes) == 10
+    assert (other.identity == encoder.identity) is (change in ("code", "open_clip"))
+
+
+def test_bf16_is_near_and_comes_back_as_float32(encoder, pictures):
+    exact = encoder.embed_images(pictures, progress=False)
+    rough = load_encoder("tiny-clip", device="cpu", precision="bf16").embed_images(pictures, progress=False)
+    assert rough.dtype == torch.float32 and not torch.equal(exact, rough)
+    assert torch.cosine_similarity(exact, rough).min() > 0.99
+
+
+def test_a_bad_image_is_named_and_the_rest_is_kept(encoder, pictures, monkeypatch):
+    def load(key):
+        if key == pictures.keys[7]:
+            raise CdirError(f"image {key} cannot be read: replace it")
+        return pictures.load(key)
+
+    threads = threading.active_count()
+    with pytest.raises(CdirError, match="real/dog/7.png cannot be read"):
+        encoder.embed_images(replace(pictures, load=load), batch_size=2, progress=False)
+    assert threading.active_count() == threads  # no thread is left behind
+    sizes = counted(encoder, monkeypatch)
+    encoder.embed_images(pictures, progress=False)
+    assert sizes == [4]  # rows 0 to 5 were kept
+
+
+def test_damaged_pixels_are_named(encoder, pictures, tmp_path):
+    file = tmp_path / "cut.jpg"
+    pictures.image(0).resize((500, 500)).save(file)
+    file.write_bytes(file.read_bytes()[:3000])
+    broken = replace(pictures, load=lambda _: Image.open(file))  # opened, not decoded
+    with pytest.raises(
+        CdirError, match="image real/dog/0.png cannot be decoded .*: replace or remove the file"
+    ):
+        encoder.embed_images(broken, progress=False)
+
+
+def test_few_pictures_are_in_memory_at_once(encoder, monkeypatch):
+    pictures, loaded, seen = make_pictures(60), [], []
+    counting = replace(pictures, load=lambda key: loaded.append(key) or pictures.load(key))
+    for rows, _ in image_batches(counting, range(60), encoder.preprocess, 4):
+        seen.append(len(loaded) - rows[-1] - 1)
+    assert max(seen) <= 8
+
+
+def test_texts(encoder):
+    got = encoder.embed_texts(["a dog", "a cat", "a dog"])
+    assert got.shape == (3, 16) and got.dtype == torch.float32
+    assert torch.equal(got[0], got[2]) and not torch.allclose(got[0], got[1])
+    many = encoder.embed_texts(["a dog"] * 300)
+    assert many.shape == (300, 16) and torch.allclose(many[299], got[0], atol=1e-6)
+    assert encoder.embed_texts([]).shape == (0, 16)
+    encoder.embed_texts(["dog " * 14])
+    with pytest.raises(CdirError, match='text "dog dog .*" has 17 tokens, tiny-clip reads 16: shorten it'):
+        encoder.embed_texts(["a cat", "dog " * 15])
+    with pytest.raises(CdirError, match=r'not one text: write \["a dog"\]'):
+        encoder.embed_texts("a dog")
+
+
+def test_properties(encoder):
+    assert (encoder.dim, encoder.context_length, encoder.built.model_cfg) == (16, 16, TINY)
+    assert encoder.logit_scale == pytest.approx(1 / 0.07, rel=1e-2)
+    assert encoder.identity.startswith("tiny-clip GELU fp32 [") and encoder.device.type == "cpu"
+    assert "images of 64 pixels, 16 dimensions" in encoder.description
+    assert not encoder.model.training
+
+
+def test_an_empty_set_and_a_quiet_bar(encoder, pictures, capsys):
+    assert encoder.embed_images(pictures.select(labels=["owl"]), progress=True).shape == (0, 16)
+    encoder.embed_images(pictures, progress=True)
+    assert capsys.readouterr() == ("", "")  # the bar waits a second before it shows
+
+
+def test_a_long_run_shows_its_rate(encoder, pictures, monkeypatch, capsys):
+    monkeypatch.setattr(clip, "tqdm", lambda **options: original(**{**options, "delay": 0, "mininterval": 0}))
+    from tqdm import tqdm as original
+
+    encoder.embed_images(pictures, batch_size=2)
+    assert "tiny-clip" in (shown := capsys.readouterr().err) and "images/s" in shown

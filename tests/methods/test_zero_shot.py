@@ -1,0 +1,101 @@
+import numpy as np
+import pytest
+import torch
+
+from cdir_nb.errors import CdirError
+from cdir_nb.methods import zero_shot as zs
+
+
+class FakeEncoder:
+    """Texts to vectors by a table."""
+
+    def __init__(self, table: dict[str, list[float]]):
+        self.table = table
+
+    def embed_texts(self, texts):
+        return torch.tensor([self.table[text] for text in texts])
+
+
+def test_prompts_as_in_the_paper():
+    assert zs.class_prompts(["airplane", "guitar"], "infograph") == [
+        "An infograph of an airplane",
+        "An infograph of a guitar",
+    ]
+    assert zs.class_prompts(["light_bulb"], "quickdraw drawing") == ["A quickdraw drawing of a light bulb"]
+
+
+@pytest.mark.parametrize(
+    "word, expected",
+    [
+        ("unicorn", "a unicorn"),
+        ("uniform", "a uniform"),
+        ("umbrella", "an umbrella"),
+        ("hourglass", "an hourglass"),
+        ("house", "a house"),
+        ("octopus", "an octopus"),
+        ("SUV", "an SUV"),
+        ("ufo", "a ufo"),
+        ("t-shirt", "a t-shirt"),
+        ("The_Eiffel_Tower", "The Eiffel Tower"),
+        ("theatre", "a theatre"),
+        ("ice_cream", "an ice cream"),
+        ("x-ray", "an x-ray"),
+        ("underwear", "an underwear"),
+        ("utensil", "a utensil"),
+        ("oven", "an oven"),
+    ],
+)
+def test_articles(word, expected):
+    assert zs.class_prompts([word], "photo") == [f"A photo of {expected}"]
+
+
+def test_other_templates():
+    assert zs.class_prompts(["owl"], "art painting", "this is {class} in an {domain}") == [
+        "this is owl in an art painting"
+    ]
+    assert zs.class_prompts(["owl"], "sketch", "a {class}") == ["an owl"]
+    for template in ("a photo", "a {klass}", "a {class", "a {domain}"):
+        with pytest.raises(CdirError, match="for example"):
+            zs.class_prompts(["owl"], "sketch", template)
+    assert all(zs.class_prompts(["owl"], "photo", template) for template in zs.ENSEMBLE)
+
+
+def test_ensemble_is_the_mean_direction():
+    encoder = FakeEncoder({"A photo of a cat": [3.0, 0.0], "a cat": [0.0, 7.0]})
+    one = zs.prompt_embeddings(encoder, ["cat"], "photo")
+    assert torch.allclose(one, torch.tensor([[1.0, 0.0]]))
+    both = zs.prompt_embeddings(encoder, ["cat"], "photo", (zs.TEMPLATE, "a {class}"))
+    assert torch.allclose(both, torch.tensor([[0.5**0.5, 0.5**0.5]]))
+
+
+def test_scores_probabilities_and_labels_by_hand():
+    scores = zs.zero_shot_scores(
+        torch.tensor([[3.0, 4.0], [0.0, -2.0]]), torch.tensor([[10.0, 0.0], [0.0, 0.5]])
+    )
+    assert torch.allclose(scores, torch.tensor([[0.6, 0.8], [0.0, -1.0]]))
+    probabilities = zs.zero_shot_probabilities(scores, scale=10)
+    assert probabilities[0, 1] == pytest.approx(1 / (1 + np.exp(-2)), abs=1e-6)
+    assert torch.allclose(probabilities.sum(1), torch.ones(2))
+    assert zs.zero_shot_labels(scores, ["cat", "dog"]).tolist() == ["dog", "cat"]
+    assert zs.zero_shot_labels(torch.zeros(1, 2), ["cat", "dog"]).tolist() == ["cat"]
+    with pytest.raises(CdirError, match="2 columns for 3 classes"):
+        zs.zero_shot_labels(scores, ["a", "b", "c"])
+
+
+def test_accuracies_and_confusion():
+    labels = ["cat", "cat", "cat", "dog"]
+    predicted = ["cat", "dog", "dog", "dog"]
+    assert zs.accuracy(predicted, labels) == 0.5
+    assert np.isnan(zs.accuracy([], []))
+    assert zs.accuracy_by(predicted, labels, labels) == {"cat": pytest.approx(1 / 3), "dog": 1.0}
+    assert zs.accuracy_by(predicted, labels, ["real", "sketch", "sketch", "real"]) == {
+        "real": 1.0,
+        "sketch": 0.0,
+    }
+    matrix = zs.confusion(predicted, labels, ["dog", "cat", "owl"])
+    assert matrix.tolist() == [[1, 0, 0], [2, 1, 0], [0, 0, 0]]
+    assert zs.most_confused(matrix, ["dog", "cat", "owl"]) == [("cat", "dog", 2)]
+    with pytest.raises(CdirError, match="1 predictions for 2 labels"):
+        zs.accuracy(["cat"], ["cat", "dog"])
+    with pytest.raises(CdirError, match="1 groups for 4 predictions"):
+        zs.accuracy_by(predicted, labels, ["real"])

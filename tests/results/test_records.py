@@ -1,0 +1,161 @@
+"""Records: refused without context, kept whole, found again."""
+
+import json
+import math
+import subprocess
+
+import numpy as np
+import pytest
+
+from cdir_nb.errors import CdirError
+from cdir_nb.results import Record, config_digest, load_records, records, save_records, to_frame
+
+GOOD = {
+    "method": "zero-shot",
+    "dataset": "world",
+    "query_domain": "real",
+    "gallery_domain": "sketch",
+    "k": 10,
+    "metric": "precision",
+    "convention": "hits_over_k",
+    "value": 0.5,
+    "seed": 0,
+    "encoder": "tiny-clip 1a2b",
+    "selection_rule": "nothing selected",
+}
+
+
+def refusal(**changes) -> str:
+    values = {name: value for name, value in {**GOOD, **changes}.items() if value is not ...}
+    with pytest.raises(CdirError) as caught:
+        Record(**values)
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+@pytest.mark.parametrize("field", ["convention", "seed", "selection_rule", "encoder", "dataset", "metric"])
+def test_a_record_without_context_is_refused(field):
+    assert f"{field}: missing, and no number is kept without it" in refusal(**{field: ...})
+
+
+def test_every_missing_field_is_named_at_once():
+    message = refusal(convention=..., seed=..., selection_rule=...)
+    assert all(f"{field}: missing" in message for field in ("convention", "seed", "selection_rule"))
+    assert message.startswith("record (zero-shot precision) refused: ")
+
+
+def test_empty_context_is_refused():
+    assert "convention: should have at least 1 character" in refusal(convention="")
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -0.1, 45.2])
+def test_a_value_that_is_no_fraction_is_refused(value):
+    assert "value: must be a finite fraction in [0, 1] (percent only" in refusal(value=value)
+
+
+def test_an_unknown_field_is_refused():
+    assert "notes: unknown name" in refusal(notes="x")
+
+
+def test_numpy_and_torch_scalars_are_taken():
+    import torch
+
+    record = Record(**{**GOOD, "value": torch.tensor(0.25), "seed": np.int64(3), "k": np.int32(5)})
+    assert (record.value, record.seed, record.k) == (0.25, 3, 5)
+    assert Record(**{**GOOD, "value": np.float32(0.5)}).value == 0.5
+
+
+@pytest.mark.parametrize(
+    "encoder", ["ViT-B-32:random (RANDOM WEIGHTS, a harness run) [1a]", "ViT-B-32:random"]
+)
+def test_random_weights_are_labelled(encoder):
+    assert Record(**{**GOOD, "encoder": encoder}).harness == "random weights"
+    assert Record(**GOOD).harness == ""
+
+
+def test_records_come_back_from_any_number_of_folders(tmp_path):
+    first, second = Record(**GOOD), Record(**{**GOOD, "k": None, "seed": 1})
+    save_records([first], tmp_path / "a", "one")
+    save_records([second, first], tmp_path / "b" / "deep", "two")
+    assert load_records([tmp_path / "a", tmp_path / "b"]) == [first, second, first]
+    assert load_records(tmp_path / "a") == [first]
+
+
+def test_no_out_dir_keeps_nothing(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    save_records([Record(**GOOD)], "", "one")
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_failing_save_leaves_the_old_file(tmp_path):
+    save_records([Record(**GOOD)], tmp_path, "one")
+    with pytest.raises(CdirError):
+        save_records((Record(**{**GOOD, "value": v}) for v in (0.1, 2)), tmp_path, "one")
+    assert load_records(tmp_path) == [Record(**GOOD)]
+
+
+def test_only_current_and_finished_results_of_a_run_count(tmp_path):
+    for seed, folder in enumerate(["now", "superseded", "half", "later.failed", ".now.7.partial"]):
+        save_records([Record(**{**GOOD, "seed": seed})], tmp_path / folder, "one")
+    assert [r.seed for r in load_records(tmp_path)] == [
+        2,
+        0,
+        1,
+    ]  # no listing: all but failed and working folders
+    (tmp_path / "run.json").write_text(json.dumps({"folders": ["now", "half", "missing"]}))
+    (tmp_path / "now" / "done").touch()
+    (tmp_path / "superseded" / "done").touch()
+    assert [r.seed for r in load_records(tmp_path)] == [0]
+
+
+def test_a_damaged_line_is_named(tmp_path):
+    save_records([Record(**GOOD)], tmp_path, "one")
+    with open(tmp_path / "one.jsonl", "a") as handle:
+        handle.write('{"method": "cut o')
+    with pytest.raises(CdirError, match=r"one.jsonl, line 2: not a record .*run its notebook again"):
+        load_records(tmp_path)
+
+
+def test_a_missing_run_folder_is_named(tmp_path):
+    with pytest.raises(CdirError, match="no run folder .*nowhere: give a folder made by `cdir reproduce`"):
+        load_records(tmp_path / "nowhere")
+
+
+def test_frame_has_the_same_columns_for_no_records():
+    frame = to_frame([Record(**{**GOOD, "k": None}), Record(**GOOD)])
+    assert list(frame.columns) == list(Record.model_fields) == list(to_frame([]).columns)
+    assert frame["k"].isna().tolist() == [True, False]
+    assert frame["value"].tolist() == [0.5, 0.5]
+
+
+def test_config_digest_is_stable_and_honest():
+    assert config_digest({"a": 1, "b": [2.0]}) == config_digest({"b": [2.0], "a": 1})
+    assert config_digest({"a": 1}) != config_digest({"a": 2})
+    assert config_digest({"a": np.float64(0.5)}) == config_digest({"a": 0.5})
+    with pytest.raises(TypeError, match="not plain data"):
+        config_digest({"a": object()})
+
+
+def git(folder, *words):
+    identity = ["-c", "user.name=a", "-c", "user.email=a@b.c"]
+    subprocess.run(["git", "-C", str(folder), *identity, *words], check=True, capture_output=True)
+
+
+def test_commit_says_dirty_and_is_unknown_elsewhere(tmp_path, monkeypatch):
+    def commit(root):
+        monkeypatch.setattr(records, "ROOT", root)
+        records.current_commit.cache_clear()
+        return records.current_commit()
+
+    assert commit(tmp_path) == "unknown"
+    git(tmp_path, "init")
+    (tmp_path / "inner").mkdir()
+    (tmp_path / "file").write_text("1")
+    git(tmp_path, "add", "file")
+    git(tmp_path, "commit", "-m", "one")
+    clean = commit(tmp_path)
+    assert len(clean) >= 7 and not clean.endswith("-dirty")
+    (tmp_path / "file").write_text("2")
+    assert commit(tmp_path) == f"{clean}-dirty"
+    assert commit(tmp_path / "inner") == "unknown"  # an installed copy inside somebody's repository
+    records.current_commit.cache_clear()

@@ -1,0 +1,115 @@
+"""Tables: numbers that differ in anything but the domain or the seed are never averaged."""
+
+import pytest
+
+from cdir_nb.results import Record, direction_tables, headline, metric_name, to_frame
+
+BASE = {
+    "method": "zero-shot",
+    "dataset": "world",
+    "metric": "precision",
+    "convention": "hits_over_k",
+    "k": 10,
+    "seed": 0,
+    "encoder": "tiny-clip",
+    "selection_rule": "nothing selected",
+}
+
+
+def record(query="real", gallery="sketch", value=0.5, **changes):
+    return Record(**{**BASE, **changes, "query_domain": query, "gallery_domain": gallery, "value": value})
+
+
+def rows(*records, column="percent"):
+    return headline(to_frame(records))[0][column].tolist()
+
+
+@pytest.mark.parametrize(
+    "metric,k,name",
+    [
+        ("precision", 200, "precision@200"),
+        ("accuracy", None, "accuracy"),
+        ("average_precision", None, "average_precision@all"),
+    ],
+)
+def test_metric_names(metric, k, name):
+    assert metric_name(metric, k) == name
+
+
+def test_directions_are_averaged():
+    records = record(value=0.2), record("sketch", "real", value=0.4)
+    assert rows(*records) == ["30.00"]
+    assert rows(*records, column="over what") == ["2 directions"]
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"convention": "ucdir_micro"},
+        {"k": 5},
+        {"k": None},
+        {"selection_rule": "best on test"},
+        {"encoder": "other"},
+        {"encoder": "ViT-B-32:random"},
+        {"harness": "stand-in data"},
+        {"protocol": "unseen"},
+        {"train_set": "x"},
+        {"test_set": "y"},
+        {"config_digest": "z"},
+        {"dataset": "pacs"},
+        {"method": "m"},
+    ],
+)
+def test_what_differs_is_kept_apart(changes):
+    assert rows(record(value=0.2), record("sketch", "real", value=0.4, **changes)) == ["20.00", "40.00"]
+
+
+def test_across_within_and_single_domains_are_kept_apart():
+    records = record(value=0.2), record("real", "real", value=0.9), record("real", "", value=0.7)
+    assert rows(*records, column="over what") == ["1 direction", "1 domain, searched in itself", "1 domain"]
+
+
+def test_seeds_give_a_spread_of_their_means():
+    records = [
+        record(q, g, v, seed=s)
+        for s, vs in enumerate([(0.2, 0.4), (0.4, 0.6)])
+        for (q, g), v in zip([("real", "sketch"), ("sketch", "real")], vs, strict=True)
+    ]
+    table, common = headline(to_frame(records))
+    assert table["percent"].tolist() == ["40.00 ± 14.14"]
+    assert common["seeds"] == "0, 1"
+
+
+def test_what_all_rows_share_is_said_once():
+    table, common = headline(to_frame([record(), record(convention="ucdir_micro")]))
+    assert list(table.columns) == ["method", "metric", "convention", "over what", "percent"]
+    assert common == {
+        "dataset": "world",
+        "encoder": "tiny-clip",
+        "selection rule": "nothing selected",
+        "seeds": "0",
+    }
+
+
+def test_random_weights_are_marked_in_the_table():
+    mixed = headline(to_frame([record(), record(encoder="ViT-B-32:random")]))[0]
+    assert mixed["HARNESS RUN, NOT A RESULT"].tolist() == ["", "random weights"]
+    assert (
+        headline(to_frame([record(encoder="ViT-B-32:random")]))[1]["HARNESS RUN, NOT A RESULT"]
+        == "random weights"
+    )
+
+
+def test_direction_tables_have_queries_in_rows():
+    frame = to_frame(
+        [record(value=0.2), record("sketch", "real", value=0.4), record("real", "", 0.7, metric="accuracy")]
+    )
+    (name, context, square), (_, _, single) = direction_tables(frame)
+    assert name == "zero-shot: precision@10 (hits_over_k)" and context["seed"] == "0"
+    assert square.loc["real", "sketch"] == 20 and square.loc["sketch", "real"] == 40
+    assert list(square.columns) == list(square.index) == ["real", "sketch"]
+    assert single.loc["real", "value"] == 70
+
+
+def test_no_records_no_rows():
+    assert rows() == [] and list(direction_tables(to_frame([]))) == []

@@ -1,0 +1,142 @@
+"""The command line: help that teaches, one-line errors, exit codes. (Running notebooks: tests/batch.)"""
+
+import subprocess
+import sys
+from types import SimpleNamespace
+
+import pytest
+from typer.testing import CliRunner
+
+from cdir_nb.cli import app
+from cdir_nb.errors import CdirError
+from cdir_nb.results import Record, load_records, save_records
+
+GOOD = {
+    "method": "zero-shot",
+    "dataset": "world",
+    "query_domain": "real",
+    "gallery_domain": "sketch",
+    "k": 10,
+    "metric": "precision",
+    "convention": "hits_over_k",
+    "value": 0.5,
+    "seed": 0,
+    "encoder": "tiny-clip 1a2b",
+    "selection_rule": "nothing selected",
+}
+
+
+def cdir(*words):
+    return CliRunner().invoke(app, [str(word) for word in words])
+
+
+def error_of(*words) -> str:
+    done = cdir(*words)
+    assert done.exit_code == 2 and done.stderr.startswith("error: ") and done.stderr.count("\n") == 1
+    return done.stderr
+
+
+def test_help_teaches_with_examples():
+    assert "cdir reproduce --profile pacs --data pacs=PATH" in cdir("--help").stdout
+    assert "cdir reproduce --set seed=1 --set 05_retrieval_grids.seed=2" in cdir("reproduce", "--help").stdout
+    for command in ("results", "verify"):
+        assert f"Example: cdir {command} " in cdir(command, "--help").stdout
+
+
+def test_help_loads_nothing_heavy():
+    code = (
+        "import sys; from typer.testing import CliRunner; from cdir_nb.cli import app; "
+        "CliRunner().invoke(app, ['--help']); CliRunner().invoke(app, ['reproduce', '--list']); "
+        "print({'torch', 'pandas', 'nbconvert', 'matplotlib', 'open_clip'} & set(sys.modules))"
+    )
+    assert (
+        subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.strip() == "set()"
+    )
+
+
+def test_list_says_what_each_profile_needs():
+    text = cdir("reproduce", "--list").stdout
+    assert "needs: --data pacs=PATH" in text and "needs: nothing" in text and "01_clip_zero_shot" in text
+
+
+@pytest.mark.parametrize(
+    "words,message",
+    [
+        (["--profile", "moon"], "no profile 'moon': choose one of pacs, world"),
+        (["--profile", "pacs"], "profile pacs needs the images of pacs: add --data pacs=PATH"),
+        (["--profile", "pacs", "--data", "pacs=/no/where"], "--data pacs=/no/where: no such folder"),
+    ],
+)
+def test_wrong_requests_are_refused_in_one_line(words, message, tmp_path):
+    assert message in error_of("reproduce", "--out", tmp_path, *words)
+    assert not list(tmp_path.iterdir())
+
+
+def test_results_prints_numbers_with_their_context(tmp_path):
+    save_records([Record(**GOOD)], tmp_path / "a", "r")
+    save_records(
+        [Record(**{**GOOD, "value": 0.25, "query_domain": "sketch", "gallery_domain": "real"})],
+        tmp_path / "b",
+        "r",
+    )
+    done = cdir("results", tmp_path / "a", tmp_path / "b", "--csv", tmp_path / "n.csv")
+    assert (
+        done.exit_code == 0
+        and "37.50" in done.stdout
+        and "hits_over_k" in done.stdout
+        and "seeds: 0" in done.stdout
+    )
+    assert "HARNESS" not in done.stdout
+    assert (tmp_path / "n.csv").read_text().count("\n") == 3 and len(load_records(tmp_path)) == 2
+
+
+def test_results_marks_random_weights(tmp_path):
+    save_records([Record(**{**GOOD, "encoder": "ViT-B-32:random"})], tmp_path, "r")
+    assert (
+        "*** HARNESS RUN (random weights): such numbers are not results ***"
+        in cdir("results", tmp_path).stdout
+    )
+
+
+def test_results_without_numbers_is_an_error(tmp_path):
+    assert f"no numbers in {tmp_path}: run `cdir reproduce` first" in error_of("results", tmp_path)
+    assert "no run folder" in error_of("results", tmp_path / "gone")
+
+
+@pytest.mark.parametrize("ok,code", [(True, 0), (False, 1)])
+def test_verify_prints_its_report_and_fails_if_not_ok(ok, code, monkeypatch, tmp_path):
+    import cdir_nb.data
+
+    class Report(SimpleNamespace):
+        def __str__(self) -> str:
+            return "3 files missing"
+
+    monkeypatch.setattr(cdir_nb.data, "load_card", lambda name: name)
+    monkeypatch.setattr(cdir_nb.data, "verify", lambda card, root: Report(ok=ok))
+    done = cdir("verify", "pacs", tmp_path)
+    assert done.exit_code == code and done.stdout == "3 files missing\n"
+
+
+def test_verify_of_an_unknown_dataset_is_one_line(tmp_path):
+    assert "moon" in error_of("verify", "moon", tmp_path)
+
+
+def test_ctrl_c_says_how_to_go_on(monkeypatch, tmp_path):
+    from cdir_nb.batch import profile
+
+    def interrupted(name):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(profile, "load_profile", interrupted)
+    done = cdir("reproduce")
+    assert done.exit_code == 130 and "run the same command again to go on" in done.stderr
+
+
+def test_an_error_is_never_a_traceback(monkeypatch, tmp_path):
+    from cdir_nb.batch import profile
+
+    def wrong(name):
+        raise CdirError("what, where, and the remedy")
+
+    monkeypatch.setattr(profile, "load_profile", wrong)
+    assert error_of("reproduce") == "error: what, where, and the remedy\n"
