@@ -1,0 +1,159 @@
+"""Time of ranking and metrics, ours beside its peers, interleaved in one run.
+
+    .venv/bin/python bench/ranking.py [--small] [--large] [--rounds N]
+
+Sizes: 4,365 x 4,439 x 128 (Office-Home Clipart -> Product) and 20,000 x 50,000 x 512; 65 classes of uneven size.
+"ours" checks and normalises the embeddings, takes labels as text, and computes precision at 1..200 and AP@200 in
+every convention. The peers get the same unit rows, and labels as integers, and compute less. The machine may be shared, so
+each round times everybody once and medians are compared.
+"""
+
+import argparse
+import platform
+import statistics
+import time
+from collections.abc import Callable
+from importlib.metadata import PackageNotFoundError, version
+
+import numpy as np
+import torch
+
+from cdir_nb.retrieval import evaluate, rank
+from cdir_nb.retrieval.ranking import Ranking
+
+SIZES = {"small": (4365, 4439, 128), "large": (20_000, 50_000, 512)}
+K = 200
+PEERS = ("torch", "numpy", "faiss-cpu", "torchmetrics", "pytorch-metric-learning")
+
+
+def problem(n_query: int, n_gallery: int, dim: int, seed: int = 0) -> dict[str, torch.Tensor | np.ndarray]:
+    """Weak features around class centres: (Q, D), (G, D) unit rows, and labels drawn from 65 classes of uneven size."""
+    draw = np.random.default_rng(seed)
+    share = 1 / np.arange(5, 70)
+    centres = draw.standard_normal((65, dim), np.float32)
+    labels = [draw.choice(65, n, p=share / share.sum()) for n in (n_query, n_gallery)]
+    emb = [torch.from_numpy(0.3 * centres[y] + draw.standard_normal((len(y), dim), np.float32)) for y in labels]
+    unit = [torch.nn.functional.normalize(x) for x in emb]
+    return {"query": unit[0], "gallery": unit[1], "query_labels": labels[0], "gallery_labels": labels[1]}
+
+
+def bare(p: dict) -> None:
+    """One product and topk, the gallery whole; queries in blocks of at most 2 GiB of scores."""
+    step = max(1, (2 << 30) // (4 * len(p["gallery"])))
+    for start in range(0, len(p["query"]), step):
+        (p["query"][start:start + step] @ p["gallery"].T).topk(K)
+
+
+def all_conventions(ranking: Ranking, p: dict) -> None:
+    names = [np.char.add("class ", y.astype(str)) for y in (p["query_labels"], p["gallery_labels"])]
+    results = evaluate(ranking, *names, ks=range(1, K + 1), ap_ks=(K,))
+    assert len([result.mean for result in results]) == 3 * K + 4
+
+
+def ours(p: dict) -> None:
+    all_conventions(rank(p["query"], p["gallery"], k=K), p)
+
+
+def rank_only(p: dict) -> None:
+    rank(p["query"], p["gallery"], k=K)
+
+
+def faiss_flat(p: dict) -> None:
+    import faiss
+    index = faiss.IndexFlatIP(p["gallery"].shape[1])
+    index.add(p["gallery"].numpy())
+    index.search(p["query"].numpy(), K)
+
+
+def faiss_ours(p: dict) -> None:
+    import faiss
+    index = faiss.IndexFlatIP(p["gallery"].shape[1])
+    index.add(p["gallery"].numpy())
+    scores, indices = index.search(p["query"].numpy(), K)
+    all_conventions(Ranking(indices.astype(np.int32), scores, len(p["gallery"])), p)
+
+
+def torchmetrics_ap(p: dict) -> None:
+    """AP@200 over found and P@200, query by query: torchmetrics has no other way."""
+    from torchmetrics.functional.retrieval import retrieval_average_precision, retrieval_precision
+    gallery_labels = torch.from_numpy(p["gallery_labels"])
+    for row, label in zip(p["query"], p["query_labels"].tolist()):
+        scores, relevant = p["gallery"] @ row + 2, gallery_labels == label  # + 2: items scored <= 0 are dropped
+        retrieval_average_precision(scores, relevant, top_k=K)
+        retrieval_precision(scores, relevant, top_k=K)
+
+
+def pml(p: dict) -> None:
+    """Mean average precision at 200 of pytorch-metric-learning, with its own search by faiss."""
+    from pytorch_metric_learning.utils.accuracy_calculator import AccuracyCalculator
+    calculator = AccuracyCalculator(include=("mean_average_precision",), k=K, device=torch.device("cpu"))
+    calculator.get_accuracy(p["query"].numpy(), torch.from_numpy(p["query_labels"]), p["gallery"].numpy(),
+                            torch.from_numpy(p["gallery_labels"]))
+
+
+RUNS: dict[str, tuple[Callable[[dict], None], str]] = {
+    "bare: matmul + topk": (bare, "torch"),
+    "faiss flat": (faiss_flat, "faiss-cpu"),
+    "ours, ranking only": (rank_only, "torch"),
+    "ours, every convention": (ours, "torch"),
+    "faiss flat + our metrics": (faiss_ours, "faiss-cpu"),
+    "pytorch-metric-learning (mAP@200)": (pml, "pytorch-metric-learning"),
+    "torchmetrics (mAP@200, P@200)": (torchmetrics_ap, "torchmetrics"),
+}
+
+
+def installed(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
+
+
+def bench(size: str, rounds: int) -> None:
+    """Print the table of one size. torchmetrics goes query by query; at the large size 200 queries are scaled up."""
+    p, seconds = problem(*SIZES[size]), {name: [] for name in RUNS}
+    print("\n{}: {:,} x {:,} x {}, top {}, {} rounds".format(size, *SIZES[size], K, rounds))
+    for turn in range(rounds + 1):  # the first warms up and is not counted
+        for name, (run, package) in RUNS.items():
+            if not installed(package):
+                continue
+            share = 200 / len(p["query"]) if run is torchmetrics_ap and size == "large" else 1
+            part = {**p, "query": p["query"][:200], "query_labels": p["query_labels"][:200]} if share < 1 else p
+            start = time.perf_counter()
+            run(part)
+            if turn:
+                seconds[name].append((time.perf_counter() - start) / share)
+    show(seconds)
+
+
+def show(seconds: dict[str, list[float]]) -> None:
+    names = list(seconds)
+    yardstick = names[:2] if seconds[names[1]] else names[:1]
+    fastest = [min(times) for times in zip(*(seconds[name] for name in yardstick))]
+    median = statistics.median
+    print(f"{'':36}{'median s':>9}{'min s':>9}{'x bare':>9}{'x faster of bare, faiss':>25}")
+    for name, times in seconds.items():
+        if not times:
+            print(f"{name:36}skipped: {RUNS[name][1]} is not installed (pip install '.[test]')")
+            continue
+        ratios = [median(a / b for a, b in zip(times, other)) for other in (seconds[names[0]], fastest)]
+        print(f"{name:36}{median(times):9.3f}{min(times):9.3f}{ratios[0]:9.2f}{ratios[1]:25.2f}")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--small", action="store_true", help="only the small size")
+    parser.add_argument("--large", action="store_true", help="only the large size")
+    parser.add_argument("--rounds", type=int, default=5)
+    args = parser.parse_args()
+    if args.rounds < 1:
+        parser.error("--rounds must be at least 1")
+    versions = ", ".join(f"{name} {installed(name) or 'missing'}" for name in PEERS)
+    print(f"{platform.machine()}, {torch.get_num_threads()} threads, Python {platform.python_version()}; {versions}")
+    for size in SIZES:
+        if getattr(args, size) or not (args.small or args.large):
+            bench(size, args.rounds)
+
+
+if __name__ == "__main__":
+    main()

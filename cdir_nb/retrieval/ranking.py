@@ -1,0 +1,150 @@
+"""Ranking: for each query the gallery rows in order, the top k or all of them.
+
+Ties are ties of float32 scores, and stand in the order of their gallery rows. Identical gallery rows always tie.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from numbers import Integral
+from typing import Any
+
+import numpy as np
+import torch
+
+from cdir_nb.errors import CdirError
+from cdir_nb.retrieval.blocks import indices_of, map_blocks, scores_of
+
+SIMILARITIES = ("cosine", "euclidean")
+MOST_RESULT_BYTES = 16 << 30  # `rank` refuses to hold more than this
+
+Embeddings = torch.Tensor | np.ndarray
+
+
+@dataclass(frozen=True)
+class Ranking:
+    """The best gallery rows of each query, best first.
+
+    indices    (Q, k) int32 gallery rows; equal scores stand in the order of their rows
+    scores     (Q, k) float32, never rising along a row: cosine, or minus the Euclidean distance
+    n_gallery  size of the gallery; k < n_gallery means that the rest of the order was not kept
+    """
+
+    indices: np.ndarray
+    scores: np.ndarray
+    n_gallery: int
+
+    @property
+    def k(self) -> int:
+        """How many ranks are kept."""
+        return self.indices.shape[1]
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+
+def rank(query_emb: Embeddings, gallery_emb: Embeddings, *, k: int | None = None,
+         similarity: str = "cosine") -> Ranking:
+    """Rank the gallery for each query.
+
+    query_emb (Q, D), gallery_emb (G, D): tensors or arrays of numbers, compared in float32; where both are on a GPU,
+    the work is done there. k: ranks to keep (None: all; more than G: G). similarity: "cosine" or "euclidean".
+    The result is on the CPU and takes 8 Q k bytes; for a full order too big to hold see `rank_blocks` and
+    `metrics.evaluate_embeddings`. Raises CdirError for NaN, infinities, empty or mismatched input, k < 1, an unknown
+    similarity, and a zero row under cosine, which has no direction.
+    """
+    query, gallery, k = checked_pair(query_emb, gallery_emb, k, similarity)
+    size = 8 * len(query) * k
+    if size > MOST_RESULT_BYTES:
+        raise CdirError(f"a ranking of {len(query)} queries x {k} ranks would take {size / 2**30:.0f} GiB: "
+                        "give a smaller k, or use evaluate_embeddings or rank_blocks, which hold one block at a time")
+    indices = np.empty((len(query), k), np.int32)
+    scores = np.empty((len(query), k), np.float32)
+    for rows, block in each_block(query, gallery, k, similarity):
+        indices[rows], scores[rows] = block.indices, block.scores
+    return Ranking(indices, scores, len(gallery))
+
+
+def rank_blocks(query_emb: Embeddings, gallery_emb: Embeddings, *, k: int | None = None,
+                similarity: str = "cosine") -> Iterator[tuple[slice, Ranking]]:
+    """As `rank`, a block of queries at a time: yields (slice of query rows, their Ranking), to be used and dropped."""
+    query, gallery, k = checked_pair(query_emb, gallery_emb, k, similarity)
+    return each_block(query, gallery, k, similarity)
+
+
+def checked_pair(query_emb: Embeddings, gallery_emb: Embeddings, k: int | None,
+             similarity: str) -> tuple[torch.Tensor, torch.Tensor, int]:
+    if similarity not in SIMILARITIES:
+        raise CdirError(f"unknown similarity {similarity!r}: use one of {', '.join(SIMILARITIES)}")
+    query = _embeddings("query_emb", query_emb, similarity)
+    gallery = _embeddings("gallery_emb", gallery_emb, similarity)
+    if query.shape[1] != gallery.shape[1]:
+        raise CdirError(f"query_emb has {query.shape[1]} columns and gallery_emb has {gallery.shape[1]}: "
+                        "embed both with the same encoder")
+    if query.device != gallery.device:
+        raise CdirError(f"query_emb is on {query.device} and gallery_emb on {gallery.device}: move one with .to()")
+    return query, gallery, len(gallery) if k is None else min(checked_cutoff(k), len(gallery))
+
+
+def checked_cutoff(k: int) -> int:
+    """k as an int of at least 1, or CdirError."""
+    if isinstance(k, bool) or not isinstance(k, Integral) or k < 1:
+        raise CdirError(f"k must be a whole number of at least 1, or None for the whole gallery: got {k!r}")
+    return int(k)
+
+
+def _embeddings(name: str, emb: Embeddings, similarity: str) -> torch.Tensor:
+    """(N, D) float32, contiguous, finite."""
+    try:
+        emb = torch.as_tensor(emb).detach()
+    except (TypeError, ValueError, RuntimeError):
+        raise CdirError(f"{name} is not an array of numbers: give an (N, D) tensor or array") from None
+    if emb.ndim != 2 or emb.is_complex():
+        raise CdirError(f"{name} has shape {tuple(emb.shape)} and type {emb.dtype}: "
+                        "give an (N, D) array of real numbers")
+    if 0 in emb.shape:
+        raise CdirError(f"{name} is empty, shape {tuple(emb.shape)}: check which domains and classes were selected")
+    emb = emb.float().contiguous()
+    norms = torch.linalg.vector_norm(emb, dim=1, dtype=torch.float64)  # one pass shows NaN, infinity and zero
+    _refuse(name, ~torch.isfinite(norms), "holds NaN, an infinity or a value beyond float32",
+            "find the bad image or step")
+    if similarity == "cosine":
+        _refuse(name, norms == 0, "is a zero vector, which has no cosine", "drop it or use similarity='euclidean'")
+    return emb
+
+
+def _refuse(name: str, bad: torch.Tensor, what: str, remedy: str) -> None:
+    rows = bad.nonzero()[:, 0].tolist()
+    if rows:
+        more = f" (and {len(rows) - 1} more)" if len(rows) > 1 else ""
+        raise CdirError(f"row {rows[0]}{more} of {name} {what}: {remedy}")
+
+
+def _as_inner_products(query: torch.Tensor, gallery: torch.Tensor,
+                       similarity: str) -> tuple[torch.Tensor, torch.Tensor]:
+    """Rows whose inner products order the gallery as the similarity does.
+
+    cosine: unit rows. euclidean: [q, 1] . [g, -|g|^2 / 2] = (|q|^2 - |q - g|^2) / 2. Distances don't change when both
+    sides move, so a large common offset, which would cost digits, is taken off in whole numbers (integers stay exact).
+    """
+    if similarity == "cosine":
+        return tuple(emb / torch.linalg.vector_norm(emb, dim=1, keepdim=True, dtype=torch.float64).float()
+                     for emb in (query, gallery))
+    centre = gallery.mean(0).round()
+    query, gallery = query - centre, gallery - centre
+    half_squares = gallery.square().sum(1, keepdim=True) / 2
+    return torch.cat([query, torch.ones_like(query[:, :1])], 1), torch.cat([gallery, -half_squares], 1)
+
+
+def each_block(query: torch.Tensor, gallery: torch.Tensor, k: int, similarity: str,
+                   use: Callable[[slice, Ranking], Any] = lambda rows, block: (rows, block)) -> Iterator[Any]:
+    """use(rows, Ranking of these query rows) for one block of queries after another; `use` runs in worker threads."""
+    query, gallery = _as_inner_products(query, gallery, similarity)
+    squares = query[:, :-1].square().sum(1, keepdim=True).cpu().numpy() if similarity == "euclidean" else None
+
+    def decode(rows: slice, keys: np.ndarray) -> Any:
+        scores = scores_of(keys)
+        if squares is not None:  # score = (|q|^2 - |q - g|^2) / 2
+            scores = -np.sqrt(np.maximum(squares[rows] - 2 * scores, 0))
+        return use(rows, Ranking(indices_of(keys), scores, len(gallery)))
+
+    return map_blocks(query, gallery, k, decode)
