@@ -1,0 +1,49 @@
+"""Pictures and what stands around them: grids, maps, curves, tables of failures, controls, banners."""
+
+from cdir_nb.show.banner import banner, has_random_weights, notebook_map, plain_list
+from cdir_nb.show.curves import (
+    accuracy_bars,
+    bars,
+    direction_table,
+    heat_maps,
+    histograms,
+    precision_recall,
+    strips,
+)
+from cdir_nb.show.failures import confusion_table, k_occurrence, skewness, top_confusions
+from cdir_nb.show.gap import centroids, class_distances, cosine_groups, domain_distances
+from cdir_nb.show.grids import contact_sheet, picture_row, ranked_grid
+from cdir_nb.show.maps import map_figure, project, sample_rows
+from cdir_nb.show.style import save_figure
+from cdir_nb.show.widgets import explore, show_source
+
+__all__ = [
+    "accuracy_bars",
+    "banner",
+    "bars",
+    "centroids",
+    "class_distances",
+    "confusion_table",
+    "contact_sheet",
+    "cosine_groups",
+    "direction_table",
+    "domain_distances",
+    "explore",
+    "has_random_weights",
+    "heat_maps",
+    "histograms",
+    "k_occurrence",
+    "map_figure",
+    "notebook_map",
+    "picture_row",
+    "plain_list",
+    "precision_recall",
+    "project",
+    "ranked_grid",
+    "sample_rows",
+    "save_figure",
+    "show_source",
+    "skewness",
+    "strips",
+    "top_confusions",
+]

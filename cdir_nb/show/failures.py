@@ -1,0 +1,50 @@
+"""What goes wrong in a ranking: which wrong classes come up, and which images come up for everyone."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+
+
+def confusion_table(
+    indices: np.ndarray, query_labels: np.ndarray, gallery_labels: np.ndarray, classes: Sequence[str], k: int
+) -> pd.DataFrame:
+    """Of 100 results in the first k ranks, how many are of each class: (C query, C retrieved classes).
+
+    indices (Q, >=k) gallery rows in order. Rows add up to 100 where every retrieved class is among `classes`;
+    a class without a query is NaN. The diagonal is the class's own mean P@k (hits_over_k), in percent.
+    """
+    indices = np.asarray(indices)[:, :k]
+    found = np.asarray(gallery_labels)[indices]  # (Q, k) class names
+    table = pd.DataFrame(np.nan, index=list(classes), columns=list(classes))
+    for label in classes:
+        own = found[np.asarray(query_labels) == label]
+        if len(own):
+            table.loc[label] = [100 * np.mean(own == other) for other in classes]
+    return table
+
+
+def top_confusions(table: pd.DataFrame, n: int) -> list[tuple[str, str, float]]:
+    """The n largest off-diagonal cells of a confusion table, largest first: (query, retrieved, percent)."""
+    cells = [
+        (q, g, float(table.loc[q, g]))
+        for q in table.index
+        for g in table.columns
+        if q != g and table.loc[q, g] > 0
+    ]
+    return sorted(cells, key=lambda cell: (-cell[2], cell[0], cell[1]))[:n]
+
+
+def k_occurrence(indices: np.ndarray, n_gallery: int, k: int) -> np.ndarray:
+    """(G,) int: N_k, in how many queries' first k ranks each gallery image stands; its mean is Q k / G.
+
+    Radovanović et al., "Hubs in space", JMLR 2010.
+    """
+    return np.bincount(np.asarray(indices)[:, :k].ravel(), minlength=n_gallery)
+
+
+def skewness(counts: np.ndarray) -> float:
+    """Third standardised moment of N_k: 0 where all images come up alike, above about 1 with hubs."""
+    counts = np.asarray(counts, dtype=float)
+    spread = counts.std()
+    return float(((counts - counts.mean()) ** 3).mean() / spread**3) if spread else 0.0

@@ -1,0 +1,172 @@
+"""Pictures of images: contact sheets (domains x classes) and ranked grids (a query and what it retrieved)."""
+
+from collections.abc import Sequence
+
+import matplotlib.pyplot as plt
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+from PIL import Image, ImageOps
+
+from cdir_nb.data.images import ImageSet
+from cdir_nb.show.style import DPI, QUIET, RIGHT, WIDTH, WRONG, pretty, shorten, styled
+
+MARK = {True: "✓", False: "✗"}
+GAP = 1.3  # tiles between the left edges of the query and of its first result: the query stands apart
+TILE = 64 / DPI  # inches: a tile is 64 pixels, the size of the bundled world's images
+PITCH = 1.48  # tiles from row to row: the tile and two lines of text
+
+
+def thumbnail(image: Image.Image, size: int) -> np.ndarray:
+    """(size, size, 3) uint8: the whole picture, padded to a square with white, never cropped."""
+    return np.asarray(ImageOps.pad(image.convert("RGB"), (size, size), color="white"))
+
+
+def pick_cells(images: ImageSet, domains: Sequence[str], labels: Sequence[str], seed: int) -> np.ndarray:
+    """(D, C) int: a row of `images`, picked with `seed`, for each domain and class; -1 where there is none.
+
+    A class that stands in `labels` several times gets another image each time.
+    """
+    rng = np.random.default_rng(seed)
+    cells = np.full((len(domains), len(labels)), -1)
+    for d, domain in enumerate(domains):
+        for label in dict.fromkeys(labels):
+            columns = np.flatnonzero(np.asarray(labels) == label)
+            rows = rng.permutation(np.flatnonzero(images.mask([domain], [label])))[: len(columns)]
+            cells[d, columns[: len(rows)]] = rows
+    return cells
+
+
+def mosaic(images: ImageSet, cells: np.ndarray, size: int, pad: int = 4) -> np.ndarray:
+    """(D * (size + pad), C * (size + pad), 3) uint8: the pictures of `cells` on white, blank where -1."""
+    step = size + pad
+    sheet = np.full((cells.shape[0] * step, cells.shape[1] * step, 3), 255, dtype=np.uint8)
+    for (r, c), row in np.ndenumerate(cells):
+        if row >= 0:
+            sheet[r * step : r * step + size, c * step : c * step + size] = thumbnail(images.image(row), size)
+    return sheet
+
+
+@styled
+def contact_sheet(
+    images: ImageSet,
+    domains: Sequence[str],
+    labels: Sequence[str],
+    *,
+    seed: int = 0,
+    columns: int = 10,
+    title: str = "",
+) -> Figure:
+    """One picture for each domain (down) and class (across), in blocks of `columns` classes."""
+    blocks = [list(labels[i : i + columns]) for i in range(0, len(labels), columns)]
+    across = max(map(len, blocks))
+    size = int((WIDTH - 1.3) * DPI / across) - 4
+    height = len(blocks) * (len(domains) * (size + 4) / DPI + 0.75) + 0.3
+    fig, axes = plt.subplots(len(blocks), 1, figsize=(WIDTH, height), squeeze=False)
+    for number, (ax, block) in enumerate(zip(axes[:, 0], blocks)):
+        sheet = mosaic(images, pick_cells(images, domains, block, seed + number), size)
+        _show_sheet(ax, sheet, domains, block, across, size + 4)
+    fig.suptitle(title, x=0.01, ha="left")
+    return fig
+
+
+def _show_sheet(
+    ax: Axes, sheet: np.ndarray, domains: Sequence[str], labels: Sequence[str], across: int, step: int
+) -> None:
+    """One block of a contact sheet, named along its left and top edges (a single class needs no names)."""
+    names = [shorten(x, 14) for x in labels] if len(set(labels)) > 1 else [""] * len(labels)
+    ax.imshow(sheet)
+    ax.set_xlim(0, across * step)  # a last, shorter block keeps the tiles as large as the others
+    ax.set_xticks([(c + 0.47) * step for c in range(len(labels))], names)
+    ax.set_yticks([(d + 0.47) * step for d in range(len(domains))], [pretty(x) for x in domains])
+    ax.xaxis.tick_top()
+    if across > 7:
+        plt.setp(ax.get_xticklabels(), rotation=25, ha="left", rotation_mode="anchor")
+    ax.tick_params(length=0)
+    ax.spines[:].set_visible(False)
+
+
+@styled
+def ranked_grid(
+    query: ImageSet, gallery: ImageSet, ranking, rows: Sequence[int], *, k: int = 10, title: str = ""
+) -> Figure:
+    """The queries `rows` (left), each with its first k results in order.
+
+    A right result (same class) has a solid blue frame and a check, a wrong one a dashed orange frame, a cross
+    and the name of its class; the number is the score in `ranking`. k is cut to what was ranked.
+    """
+    indices, scores = np.asarray(ranking.indices), np.asarray(ranking.scores)
+    k = min(k, indices.shape[1])
+    fig, ax, size = _empty_grid(len(rows), k)
+    for r, row in enumerate(rows):
+        right = gallery.labels[indices[row, :k]] == query.labels[row]
+        _tile(ax, query.image(row), 0, r * PITCH, size)
+        _note(
+            ax, 0, r * PITCH, f"query: {shorten(query.labels[row], 11)}\n{right.sum()} of {k} right", "black"
+        )
+        for j in range(k):
+            x, y, item = GAP + j, r * PITCH, indices[row, j]
+            _tile(ax, gallery.image(item), x, y, size)
+            _frame(ax, x, y, bool(right[j]))
+            wrong = "" if right[j] else shorten(gallery.labels[item], 11)
+            _note(
+                ax,
+                x,
+                y,
+                f"{MARK[bool(right[j])]} {scores[row, j]:.2f}\n{wrong}",
+                RIGHT if right[j] else WRONG,
+            )
+    fig.suptitle(title, x=0.01, ha="left")
+    return fig
+
+
+@styled
+def picture_row(images: ImageSet, rows: Sequence[int], notes: Sequence[str], *, title: str = "") -> Figure:
+    """A row of pictures, each with one or two lines of text below it."""
+    fig, ax, size = _empty_grid(1, max(len(rows) - 1, 8), query=False)
+    for x, (row, note) in enumerate(zip(rows, notes)):
+        _tile(ax, images.image(row), x, 0, size)
+        _note(ax, x, 0, note, "black")
+    fig.suptitle(title, x=0.01, ha="left")
+    return fig
+
+
+def _empty_grid(n_rows: int, k: int, query: bool = True) -> tuple[Figure, Axes, int]:
+    """Axes in units of tiles, y downwards, room for text below each row; and the pixels that a tile takes."""
+    across = (GAP if query else 1) + k
+    tile = min(WIDTH / across, TILE)
+    fig, ax = plt.subplots(figsize=(max(tile * across, 5), tile * PITCH * n_rows + 0.4))
+    ax.set_xlim(-0.05, across)
+    ax.set_ylim(n_rows * PITCH - 0.02, -0.05)
+    ax.set_aspect("equal")
+    ax.axis("off")
+    return fig, ax, round(tile * DPI)
+
+
+def _tile(ax: Axes, image: Image.Image, x: float, y: float, size: int) -> None:
+    ax.imshow(thumbnail(image, size), extent=(x, x + 0.92, y + 0.92, y), zorder=1, aspect="auto")
+    ax.add_patch(Rectangle((x, y), 0.92, 0.92, fill=False, ec="#CCCCCC", lw=0.6, zorder=2, gid="edge"))
+
+
+def _frame(ax: Axes, x: float, y: float, right: bool) -> None:
+    colour, dash = (RIGHT, "-") if right else (WRONG, (0, (3, 2)))
+    ax.add_patch(
+        Rectangle(
+            (x, y),
+            0.92,
+            0.92,
+            fill=False,
+            ec=colour,
+            ls=dash,
+            lw=2,
+            zorder=3,
+            gid="right" if right else "wrong",
+        )
+    )
+
+
+def _note(ax: Axes, x: float, y: float, text: str, colour: str) -> None:
+    ax.text(
+        x + 0.46, y + 0.97, text, ha="center", va="top", fontsize=7.5, color=colour or QUIET, linespacing=1.25
+    )

@@ -1,0 +1,110 @@
+"""One calm, colour-blind-safe look for every figure, and the one way to keep a figure in a file."""
+
+import functools
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import matplotlib as mpl
+from matplotlib.figure import Figure
+
+from cdir_nb.paths import atomic_write
+
+WIDTH = 9.0  # inches; with DPI, 810 pixels: the width of a notebook's output on a laptop
+DPI = 90
+RIGHT, WRONG, QUIET = "#0072B2", "#D55E00", "#777777"  # blue, vermilion (Okabe & Ito): told apart by all
+PALETTE = (
+    "#332288",
+    "#CC6677",
+    "#117733",
+    "#DDCC77",
+    "#88CCEE",
+    "#AA4499",
+    "#44AA99",
+    "#999933",
+    "#882255",
+    "#666666",
+)  # P. Tol's "muted", ordered so that neighbours differ
+MARKERS = ("o", "s", "^", "D", "v", "P", "X", "p", "<", ">", "*")
+SEQUENTIAL = "YlGnBu"
+
+RC = {
+    "figure.dpi": DPI,
+    "savefig.dpi": DPI,
+    "figure.facecolor": "white",
+    "figure.constrained_layout.use": True,
+    "font.family": "DejaVu Sans",
+    "font.size": 10,
+    "axes.titlesize": 11,
+    "axes.labelsize": 10,
+    "axes.titlelocation": "left",
+    "figure.titlesize": 12,
+    "xtick.labelsize": 9,
+    "ytick.labelsize": 9,
+    "legend.fontsize": 9,
+    "legend.frameon": False,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.edgecolor": "#555555",
+    "axes.grid": False,
+    "grid.color": "#E2E2E2",
+    "lines.linewidth": 1.8,
+}
+
+
+def styled(draw: Callable[..., Figure]) -> Callable[..., Figure]:
+    """Give a drawing function our look, and everyone else's settings back afterwards.
+
+    Only our own keys are put back: `rc_context` also restores `interactive`, which a notebook's first figure
+    switches on, and no later figure would then be shown.
+    """
+
+    @functools.wraps(draw)
+    def wrapper(*args, **kwargs) -> Figure:
+        before = {key: mpl.rcParams[key] for key in RC}
+        try:
+            mpl.rcParams.update(RC)
+            return draw(*args, **kwargs)
+        finally:
+            mpl.rcParams.update(before)
+
+    return wrapper
+
+
+def pretty(name: str) -> str:
+    """A class or domain name as a person writes it: `light_bulb` -> `light bulb`."""
+    return str(name).replace("_", " ")
+
+
+def shorten(name: str, length: int) -> str:
+    """`name` as a person writes it, cut to `length` characters with an ellipsis where longer."""
+    name = pretty(name)
+    return name if len(name) <= length else name[: length - 1].rstrip() + "…"
+
+
+def looks(names: Sequence[str]) -> dict[str, tuple[str, str]]:
+    """(colour, marker) for each name in its order. Neighbours differ in both: colour never speaks alone."""
+    return {name: (PALETTE[i % len(PALETTE)], MARKERS[i % len(MARKERS)]) for i, name in enumerate(names)}
+
+
+def save_figure(fig: Figure, out_dir: str | Path, name: str) -> Path | None:
+    """Write `fig` as `out_dir/name.png`, whole or not at all. An empty `out_dir`: nothing, and returns None.
+
+    The figure's titles go into the file as its Description, which reports print below the picture.
+    """
+    if not str(out_dir):
+        return None
+    path = Path(out_dir) / f"{name}.png"
+    with atomic_write(path) as temporary:
+        fig.savefig(
+            temporary,
+            format="png",
+            bbox_inches="tight",
+            metadata={"Software": None, "Description": caption(fig)},
+        )
+    return path
+
+
+def caption(fig: Figure) -> str:
+    """The figure's title and those of its panels, in one line."""
+    titles = [fig.get_suptitle(), *(ax.get_title("left") for ax in fig.axes)]
+    return " · ".join(title for title in titles if title)

@@ -1,0 +1,65 @@
+"""A few sliders over a figure, with the figure itself standing where nobody can move a slider.
+
+`explore` puts out an ordinary picture first: that is what a headless run keeps and what a page on the web
+shows. Controls stand below it, and moving one redraws that same picture, so nothing is only in a widget.
+"""
+
+import inspect
+import os
+from collections.abc import Callable
+
+import ipywidgets
+import matplotlib.pyplot as plt
+from IPython.display import Markdown, display
+from matplotlib.figure import Figure
+
+HEADLESS = "CDIR_HEADLESS"  # our runners set it to 1; then only the picture is put out
+
+
+def headless() -> bool:
+    """True where no one can move a slider: `CDIR_HEADLESS` is set to anything but 0."""
+    return os.environ.get(HEADLESS, "0") not in ("", "0")
+
+
+def explore(draw: Callable[..., Figure], **controls: object) -> Figure:
+    """Show `draw(**values)` and, in a live notebook, controls that redraw it. Returns the first figure.
+
+    Each control is a tuple (low, high, start) of integers for a slider, or a list for a choice (its first
+    item is the start). In a headless run the picture of the starting values is all there is.
+    """
+    widgets = {name: _control(name, spec) for name, spec in controls.items()}
+    fig = _draw(draw, widgets)
+    handle = display(fig, display_id=True)
+    if headless():
+        return fig
+
+    def redraw(_change: dict) -> None:
+        handle.update(_draw(draw, widgets))
+
+    for widget in widgets.values():
+        widget.observe(redraw, names="value")
+    display(ipywidgets.HBox(list(widgets.values()), layout={"flex_flow": "row wrap"}))
+    return fig
+
+
+def _draw(draw: Callable[..., Figure], widgets: dict[str, ipywidgets.ValueWidget]) -> Figure:
+    fig = draw(**{name: widget.value for name, widget in widgets.items()})
+    plt.close(fig)  # else the notebook shows it a second time when the cell ends
+    return fig
+
+
+def _control(name: str, spec: object) -> ipywidgets.ValueWidget:
+    """A slider for (low, high, start), a choice for a list."""
+    text = name.replace("_", " ")
+    if isinstance(spec, tuple):
+        low, high, start = spec
+        return ipywidgets.IntSlider(value=start, min=low, max=high, description=text, continuous_update=False)
+    return ipywidgets.Dropdown(options=list(spec), description=text)
+
+
+def show_source(*functions: Callable) -> None:
+    """Put the package's own code into the notebook, read from where it lives: text and code never part."""
+    for function in functions:
+        function = inspect.unwrap(function)
+        where = f"`{function.__module__}.{function.__qualname__}`"
+        display(Markdown(f"{where}\n```python\n{inspect.getsource(function).rstrip()}\n```"))

@@ -1,0 +1,234 @@
+"""What a committed notebook must be: each rule is a function (book) -> complaints, and all of them run."""
+
+import ast
+import io
+import json
+import re
+import tokenize
+from collections.abc import Iterator
+from pathlib import Path
+
+import nbformat
+from nbformat import NotebookNode
+
+LARGEST = 500_000  # bytes
+MOST_LINES = 250  # of code, in a notebook
+LONGEST_CELL = 14  # lines of code; most have 3 to 6
+WIDEST_LINE = 110  # characters of code: more is cut off on a page
+COMMON = {
+    "dataset": "str",
+    "data_root": "str",
+    "encoder": "str",
+    "protocol": "str",
+    "seed": "int",
+    "out_dir": "str",
+}
+ABSOLUTE = re.compile(
+    r"(?<![\w.:/~-])/(?:home|root|Users|tmp|work|mnt|workspace|opt|usr|var)/\w|\b[A-Z]:\\{1,2}\w"
+)
+WIDGET_MIMES = ("application/vnd.jupyter.widget-view+json", "application/vnd.jupyter.widget-state+json")
+PICTURES = {"image/png", "image/jpeg"}
+CELL_METADATA = {"tags"}
+
+
+def problems(path: Path) -> list[str]:
+    """Everything wrong with one notebook, in words; an empty list where nothing is."""
+    size = path.stat().st_size
+    try:
+        book = nbformat.read(path, as_version=4)
+        nbformat.validate(book)
+    except (
+        nbformat.ValidationError,
+        nbformat.reader.NotJSONError,
+        ValueError,
+        KeyError,
+        AttributeError,
+    ) as error:
+        return [f"not a notebook: {str(error).splitlines()[0]}"]
+    found = [f"{size / 1000:.0f} kB, the most is {LARGEST / 1000:.0f}"] if size > LARGEST else []
+    return found + [complaint for rule in RULES for complaint in rule(book)]
+
+
+def code_cells(book: NotebookNode) -> list[NotebookNode]:
+    return [cell for cell in book.cells if cell.cell_type == "code"]
+
+
+def tags(cell: NotebookNode) -> list[str]:
+    return cell.metadata.get("tags", [])
+
+
+def kernel(book: NotebookNode) -> Iterator[str]:
+    name = book.metadata.get("kernelspec", {}).get("name")
+    if name != "python3":
+        yield f"kernel is {name!r}, not 'python3'"
+
+
+def title(book: NotebookNode) -> Iterator[str]:
+    first = book.cells[0] if book.cells else None
+    if first is None or first.cell_type != "markdown" or not first.source.startswith("# "):
+        yield "the first cell is not text that begins with a title (# ...)"
+    if (
+        sum(line.startswith("# ") for c in book.cells if c.cell_type == "markdown" for line in text_lines(c))
+        > 1
+    ):
+        yield "more than one title (# ...): use ## for sections"
+
+
+def text_lines(cell: NotebookNode) -> list[str]:
+    """Lines of a text cell outside fenced code."""
+    return re.sub(r"```.*?```", "", cell.source, flags=re.DOTALL).splitlines()
+
+
+def parameters(book: NotebookNode) -> Iterator[str]:
+    """One cell tagged `parameters`, the first with code; typed literals, each with one trailing comment."""
+    tagged = [i for i, cell in enumerate(code_cells(book)) if "parameters" in tags(cell)]
+    if tagged != [0]:
+        yield "exactly one code cell, the first, must be tagged 'parameters'"
+        return
+    source = code_cells(book)[0].source
+    given = {}
+    for node in ast.parse(source).body:
+        if not isinstance(node, ast.AnnAssign) or not is_literal(node.value):
+            yield f"parameters: line {node.lineno} is not `name: type = literal`"
+            continue
+        given[ast.unparse(node.target)] = ast.unparse(node.annotation)
+        if node.lineno not in comment_lines(source):
+            yield f"parameters: {ast.unparse(node.target)} has no trailing comment"
+    yield from (f"parameters: `{n}: {t}` is missing" for n, t in COMMON.items() if given.get(n) != t)
+
+
+def is_literal(node: ast.expr | None) -> bool:
+    try:
+        return node is not None and ast.literal_eval(node) is not ...
+    except ValueError:
+        return False
+
+
+def comment_lines(source: str) -> set[int]:
+    tokens = tokenize.generate_tokens(io.StringIO(source).readline)
+    return {token.start[0] for token in tokens if token.type == tokenize.COMMENT and len(token.string) > 3}
+
+
+def narrated(book: NotebookNode) -> Iterator[str]:
+    """A text cell somewhere before each code cell, and as many text cells as code cells."""
+    text = sum(cell.cell_type == "markdown" for cell in book.cells)
+    if text < len(code_cells(book)):
+        yield f"{text} text cells for {len(code_cells(book))} code cells: at least one each"
+    for before, cell in zip(book.cells, book.cells[1:]):
+        if before.cell_type == cell.cell_type == "code":
+            yield f"no text between two code cells, at `{first_line(cell)}`"
+
+
+def short(book: NotebookNode) -> Iterator[str]:
+    counts = [sum(bool(line.strip()) for line in cell.source.splitlines()) for cell in code_cells(book)]
+    if sum(counts) > MOST_LINES:
+        yield f"{sum(counts)} lines of code, the most is {MOST_LINES}"
+    for cell, count in zip(code_cells(book), counts):
+        if count > LONGEST_CELL:
+            yield f"a cell of {count} lines, the most is {LONGEST_CELL}, at `{first_line(cell)}`"
+        wide = max(map(len, cell.source.splitlines()), default=0)
+        if wide > WIDEST_LINE:
+            yield f"a line of {wide} characters, the most is {WIDEST_LINE}, at `{first_line(cell)}`"
+
+
+def executed(book: NotebookNode) -> Iterator[str]:
+    """Run from top to bottom in one go; golden cells have something to compare; no error is left."""
+    counts = [cell.execution_count for cell in code_cells(book)]
+    if counts != list(range(1, len(counts) + 1)):
+        yield "not executed in order from a fresh kernel: run `python scripts/notebooks.py run`"
+    for cell in code_cells(book):
+        if "nbval-check-output" in tags(cell) and not cell.outputs:
+            yield f"a golden cell without output, at `{first_line(cell)}`"
+        if any(output.output_type == "error" for output in cell.outputs):
+            yield f"an error among the outputs, at `{first_line(cell)}`"
+    if not any("nbval-check-output" in tags(cell) for cell in code_cells(book)):
+        yield "no golden cell (tag nbval-check-output)"
+
+
+def figures(book: NotebookNode) -> Iterator[str]:
+    """Each cell that saves or explores a figure shows one; there is at least one."""
+    shown = [any(PICTURES & set(x.get("data", {})) for x in cell.outputs) for cell in code_cells(book)]
+    if not any(shown):
+        yield "no figure among the outputs"
+    for cell, has_figure in zip(code_cells(book), shown):
+        if not has_figure and re.search(r"^\s*(save_figure|explore)\(", cell.source, flags=re.MULTILINE):
+            yield f"a figure that is not shown, at `{first_line(cell)}`"
+
+
+def foldable(book: NotebookNode) -> Iterator[str]:
+    """<details> survives all converters only as one block of HTML: a blank line inside unfolds it."""
+    for cell in book.cells:
+        for block in re.findall(r"<details>.*?</details>", cell.source, flags=re.DOTALL):
+            if re.search(r"\n\s*\n", block):
+                yield f"a blank line inside <details>, at `{first_line(cell)}`: write HTML lists without one"
+
+
+def no_widgets(book: NotebookNode) -> Iterator[str]:
+    if "widgets" in book.metadata:
+        yield "widget state in the notebook's metadata"
+    if any(
+        mime in output.get("data", {})
+        for c in code_cells(book)
+        for output in c.outputs
+        for mime in WIDGET_MIMES
+    ):
+        yield "a widget among the outputs: only its static figure may stay"
+
+
+def no_volatile(book: NotebookNode) -> Iterator[str]:
+    extra = set(book.metadata) - {"kernelspec", "language_info", "widgets"}
+    extra |= {key for cell in book.cells for key in set(cell.metadata) - CELL_METADATA}
+    if extra:
+        yield f"metadata that differs from run to run: {', '.join(sorted(extra))}"
+    if any(output.get("name") == "stderr" for cell in code_cells(book) for output in cell.outputs):
+        yield "warnings or progress bars (stderr) among the outputs"
+
+
+def no_absolute_paths(book: NotebookNode) -> Iterator[str]:
+    """In sources and outputs, pictures left out (base64 may spell anything)."""
+    for cell in book.cells:
+        texts = [cell.source]
+        for output in cell.get("outputs", []):
+            data = {m: d for m, d in output.get("data", {}).items() if not m.startswith("image/")}
+            texts += [json.dumps(data, ensure_ascii=False), str(output.get("text", ""))]
+        hit = next((match for text in texts if (match := ABSOLUTE.search(text))), None)
+        if hit:
+            yield f"an absolute path ({hit.group()}…), at `{first_line(cell)}`"
+
+
+def no_global_seed(book: NotebookNode) -> Iterator[str]:
+    pattern = r"\b(np\.random\.seed|random\.seed|torch\.manual_seed|seed_everything)\("
+    for cell in code_cells(book):
+        if re.search(pattern, cell.source):
+            yield f"a global seed, at `{first_line(cell)}`: pass seeds as arguments"
+
+
+def sections(book: NotebookNode) -> Iterator[str]:
+    """The parts of the template that a reader looks for at the end."""
+    text = "\n".join(cell.source for cell in book.cells if cell.cell_type == "markdown").lower()
+    yield from (
+        f"no section '{name}'"
+        for name in ("what we saw", "exercises", "references")
+        if f"## {name}" not in text
+    )
+
+
+def first_line(cell: NotebookNode) -> str:
+    return (cell.source.splitlines() or [""])[0][:60]
+
+
+RULES = (
+    kernel,
+    title,
+    parameters,
+    narrated,
+    short,
+    executed,
+    figures,
+    foldable,
+    no_widgets,
+    no_volatile,
+    no_absolute_paths,
+    no_global_seed,
+    sections,
+)

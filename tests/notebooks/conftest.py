@@ -1,0 +1,84 @@
+"""The notebook tool (scripts/ is no package: loaded by its path) and a small notebook that breaks no rule."""
+
+import base64
+import importlib.util
+import io
+import sys
+
+import nbformat
+import pytest
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
+from PIL import Image
+
+from cdir_nb.paths import ROOT
+
+PARAMETERS = """\
+dataset: str = "world"  # which images
+data_root: str = ""  # folder of the images
+encoder: str = "tiny-clip"  # what turns images into vectors
+protocol: str = ""  # the task
+seed: int = 0  # for what is drawn at random
+out_dir: str = ""  # where results are kept
+"""
+
+
+@pytest.fixture(scope="session")
+def tool():
+    """scripts/notebooks.py as a module."""
+    spec = importlib.util.spec_from_file_location("notebooks", ROOT / "scripts" / "notebooks.py")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules["notebooks"] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="session")
+def lint(tool):
+    """scripts/notebook_lint.py as a module."""
+    return sys.modules["notebook_lint"]
+
+
+@pytest.fixture
+def png() -> str:
+    """A two-colour picture, base64 of PNG."""
+    buffer = io.BytesIO()
+    Image.radial_gradient("L").convert("1").save(buffer, "PNG")
+    return base64.b64encode(buffer.getvalue()).decode()
+
+
+@pytest.fixture
+def book(png):
+    """A notebook without a fault: title, parameters, a golden cell, a figure, and the closing sections."""
+    golden = new_code_cell(
+        "print(1 + 1)",
+        metadata={"tags": ["nbval-check-output"]},
+        execution_count=2,
+        outputs=[new_output("stream", name="stdout", text="2\n")],
+    )
+    figure = new_code_cell(
+        "draw()", execution_count=3, outputs=[new_output("display_data", {"image/png": png})]
+    )
+    closing = "## What we saw\nTwo.\n## Exercises\nThree?\n## References\nPeano."
+    cells = [
+        new_markdown_cell("# A title\nA question?"),
+        new_code_cell(PARAMETERS, metadata={"tags": ["parameters"]}, execution_count=1),
+        new_markdown_cell("Add."),
+        golden,
+        new_markdown_cell("Draw."),
+        figure,
+        new_markdown_cell(closing),
+    ]
+    kernel = {"name": "python3", "display_name": "Python 3 (ipykernel)", "language": "python"}
+    return new_notebook(cells=cells, metadata={"kernelspec": kernel, "language_info": {"name": "python"}})
+
+
+@pytest.fixture
+def written(tmp_path):
+    """Write a notebook and give its path."""
+
+    def write(book):
+        path = tmp_path / "book.ipynb"
+        nbformat.write(book, path)
+        return path
+
+    return write
