@@ -25,7 +25,7 @@ reproduce: $(READY)  ## run all notebooks on the bundled world; ends with a tabl
 
 test: $(READY)  ## pass all tests, then check every notebook against its stored outputs
 	@$(PYTEST) -n 2 tests
-	@$(PYTEST) --nbval-lax -p no:cacheprovider notebooks
+	@CDIR_HEADLESS=1 $(PYTEST) --nbval-lax --nbval-current-env -p no:cacheprovider notebooks
 
 lab: $(READY)  ## open the notebooks in JupyterLab
 	@$(BIN)/jupyter lab --notebook-dir=notebooks

@@ -9,10 +9,11 @@ from cdir_nb.errors import CdirError
 from cdir_nb.paths import ROOT, atomic_write
 
 PICTURES = {  # picture: (notebook, figure it saves, width in pixels)
-    "ranked_grid": ("05_retrieval_grids", "grid_middling", 900),
+    "ranked_grid": ("05_retrieval_grids", "grid_easiest", 900),
     "00_tour": ("00_tour", "domains_by_classes", 320),
     "01_clip_zero_shot": ("01_clip_zero_shot", "directions", 320),
     "05_retrieval_grids": ("05_retrieval_grids", "confusions", 320),
+    "06_data_free_tki": ("06_data_free_tki", "gain", 320),
 }
 
 

@@ -6,6 +6,8 @@ from pathlib import Path
 import nbformat
 from IPython.display import Markdown
 
+from cdir_nb.data import Card, ImageSet
+from cdir_nb.encoders import ClipEncoder
 from cdir_nb.paths import NOTEBOOKS
 
 DRAWN = (
@@ -18,11 +20,8 @@ RANDOM = (
 )
 
 
-def banner(card, images, encoder) -> Markdown:
-    """The dataset's card and the encoder in a few lines; loud where the weights are random.
-
-    card a dataset's Card, images the ImageSet in use, encoder anything with `identity` and `description`
-    """
+def banner(card: Card, images: ImageSet, encoder: ClipEncoder) -> Markdown:
+    """The dataset's card and the encoder in a few lines; loud where the weights are random."""
     lines = [
         f"**Images:** {card.title}, {len(images):,} of them. {card.about.strip()}",
         f"**Source:** {card.source}. **Licence:** {card.licence}.",
@@ -33,7 +32,7 @@ def banner(card, images, encoder) -> Markdown:
     return Markdown(f"{RANDOM}\n\n{quoted}" if has_random_weights(encoder) else quoted)
 
 
-def has_random_weights(encoder) -> bool:
+def has_random_weights(encoder: ClipEncoder) -> bool:
     """True for an encoder whose name says random (its numbers mean nothing)."""
     return "random" in encoder.identity.lower()
 

@@ -111,7 +111,7 @@ def precision_recall(
     order  all names of curves, which fixes their colours (default: as met)
     """
     look = looks(order or list(dict.fromkeys(name for curves in panels.values() for name in curves)))
-    columns = min(3, len(panels))
+    columns = 2 if len(panels) in (2, 4) else min(3, len(panels))
     fig, axes = plt.subplots(
         -(-len(panels) // columns),
         columns,
@@ -129,7 +129,9 @@ def precision_recall(
         ax.grid(True)
     for ax in axes.flat[len(panels) :]:
         ax.axis("off")
-    plt.setp(axes[-1], xlabel="recall")
+    for ax in axes.flat[: len(panels)][-columns:]:  # the lowest of each column
+        ax.set_xlabel("recall")
+        ax.tick_params(labelbottom=True)
     plt.setp(axes[:, 0], ylabel="precision")
     _shared_legend(fig, axes, [pretty(x) for x in look])
     fig.suptitle(title, x=0.01, ha="left")

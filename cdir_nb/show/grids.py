@@ -74,8 +74,9 @@ def contact_sheet(
 def _show_sheet(
     ax: Axes, sheet: np.ndarray, domains: Sequence[str], labels: Sequence[str], across: int, step: int
 ) -> None:
-    """One block of a contact sheet, named along its left and top edges (a single class needs no names)."""
-    names = [shorten(x, 14) for x in labels] if len(set(labels)) > 1 else [""] * len(labels)
+    """One block of a contact sheet, named along its left and top edges (a repeated class needs no names)."""
+    repeated = len(labels) > 1 and len(set(labels)) == 1
+    names = ["" if repeated else shorten(x, 14) for x in labels]
     ax.imshow(sheet)
     ax.set_xlim(0, across * step)  # a last, shorter block keeps the tiles as large as the others
     ax.set_xticks([(c + 0.47) * step for c in range(len(labels))], names)

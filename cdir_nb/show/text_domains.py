@@ -23,11 +23,23 @@ def training_curves(history: Sequence[Mapping[str, float]], *, title: str = "") 
     table = pd.DataFrame(history)
     fig, axes = plt.subplots(1, 2, figsize=(WIDTH, 3.2))
     for i, name in enumerate(name for name in table.columns if name.startswith("L_")):
-        axes[0].plot(table[name].clip(lower=1e-4), ls=["-", "--"][i % 2], color=PALETTE[i], label=f"${name[:2]}{{{name[2:]}}}$")
+        axes[0].plot(
+            table[name].clip(lower=1e-4),
+            ls=["-", "--"][i % 2],
+            color=PALETTE[i],
+            label=f"${name[:2]}{{{name[2:]}}}$",
+        )
     axes[0].set(yscale="log", xlabel="step", title="losses")
     axes[0].legend()
-    axes[1].fill_between(table.index, table["least cosine"], table["greatest cosine"], color=PALETTE[4], alpha=0.4,
-                         lw=0, label="least to greatest")
+    axes[1].fill_between(
+        table.index,
+        table["least cosine"],
+        table["greatest cosine"],
+        color=PALETTE[4],
+        alpha=0.4,
+        lw=0,
+        label="least to greatest",
+    )
     axes[1].plot(table["mean cosine"], color=PALETTE[0], label="mean")
     axes[1].set(xlabel="step", ylim=(-1, 1.02), title="cosine of two domains (“A [DOMAIN] style of”)")
     axes[1].legend(loc="lower left", ncols=2)
@@ -44,9 +56,21 @@ def gain_map(tables: Mapping[str, pd.DataFrame], *, title: str = "", digits: int
     top = max(max(np.nanmax(np.abs(t.to_numpy(float))) for t in tables.values()), 1e-9)
     for ax, (name, table) in zip(axes[0], tables.items()):
         ax.set_facecolor("#EDEDED")
-        sns.heatmap(table.astype(float), ax=ax, annot=True, fmt=f"+.{digits}f", cmap="RdBu", vmin=-top, vmax=top, cbar=False,
-                    linewidths=1, linecolor="white", annot_kws={"fontsize": 8.5},
-                    xticklabels=[shorten(x, 14) for x in table.columns], yticklabels=[shorten(x, 16) for x in table.index])
+        sns.heatmap(
+            table.astype(float),
+            ax=ax,
+            annot=True,
+            fmt=f"+.{digits}f",
+            cmap="RdBu",
+            vmin=-top,
+            vmax=top,
+            cbar=False,
+            linewidths=1,
+            linecolor="white",
+            annot_kws={"fontsize": 8.5},
+            xticklabels=[shorten(x, 14) for x in table.columns],
+            yticklabels=[shorten(x, 16) for x in table.index],
+        )
         ax.set(title=name, xlabel="gallery domain", ylabel="query domain" if ax is axes[0, 0] else "")
         plt.setp(ax.get_xticklabels(), rotation=35, ha="right", rotation_mode="anchor")
         plt.setp(ax.get_yticklabels(), rotation=0)
@@ -68,7 +92,7 @@ def sensitivity(table: pd.DataFrame, *, value: str, title: str = "", columns: in
         _setting(ax, table[table["setting"] == name])
         ax.set_title(name.replace("_", " "), fontsize=9.5)
         ax.axhline(table["vanilla"].iloc[0], color=QUIET, ls="--", lw=1.1)
-    for ax in axes.flat[len(names):]:
+    for ax in axes.flat[len(names) :]:
         ax.axis("off")
     plt.setp(axes[:, 0], ylabel=value)
     fig.suptitle(title, x=0.01, ha="left")
@@ -77,7 +101,9 @@ def sensitivity(table: pd.DataFrame, *, value: str, title: str = "", columns: in
 
 def _setting(ax: Axes, table: pd.DataFrame) -> None:
     """One panel, its values side by side in ascending order (numbers), or as they come (texts)."""
-    order = sorted(set(table["value"]), key=lambda text: (_number(text) is None, _number(text) or 0.0, str(text)))
+    order = sorted(
+        set(table["value"]), key=lambda text: (_number(text) is None, _number(text) or 0.0, str(text))
+    )
     groups = [table[table["value"] == value] for value in order]
     means = np.array([group["percent"].mean() for group in groups])
     spread = [means - [g["percent"].min() for g in groups], [g["percent"].max() for g in groups] - means]
@@ -85,8 +111,13 @@ def _setting(ax: Axes, table: pd.DataFrame) -> None:
     at = next((i for i, group in enumerate(groups) if group["default"].any()), None)
     if at is not None:
         ax.plot(at, means[at], "o", ms=10, mfc="none", mec=PALETTE[1], mew=1.6)
-    ax.set_xticks(range(len(order)), [shorten(str(value), 9) for value in order], fontsize=8)
+    ax.set_xticks(range(len(order)), [_text(value) for value in order], fontsize=8)
     ax.margins(x=0.15)
+
+
+def _text(value: object) -> str:
+    number = _number(value)
+    return shorten(str(value), 9) if number is None or isinstance(value, (bool, np.bool_)) else f"{number:g}"
 
 
 def _number(text: object) -> float | None:
@@ -108,7 +139,9 @@ def flatten(vectors: np.ndarray, bias: np.ndarray) -> tuple[np.ndarray, np.ndarr
 
 
 @styled
-def poincare_disc(vectors: np.ndarray, bias: np.ndarray, labels: Sequence[str], radius: float, *, title: str = "") -> Figure:
+def poincare_disc(
+    vectors: np.ndarray, bias: np.ndarray, labels: Sequence[str], radius: float, *, title: str = ""
+) -> Figure:
     """The non-Euclidean layer in two dimensions: tangent plane with v + b (left), disc with exp(v) (+) exp(b) (right).
 
     vectors (N, 2) tangent vectors W v, bias (2,), labels (N,). Grey: a square grid, and what becomes of it.
@@ -123,7 +156,10 @@ def poincare_disc(vectors: np.ndarray, bias: np.ndarray, labels: Sequence[str], 
     disc.add_patch(Circle((0, 0), radius, fill=False, ec="#555555", lw=1.2))
     _arrows(flat, v, v + b, labels)
     _arrows(disc, points, mobius_add(points, moved.expand_as(points), radius), labels)
-    for ax, name, limit in ((flat, "tangent plane: $u + b$", reach), (disc, f"disc of radius {radius:g}: $\\exp(u) \\oplus \\exp(b)$", 1.04 * radius)):
+    for ax, name, limit in (
+        (flat, "tangent plane: $u + b$", reach),
+        (disc, f"disc of radius {radius:g}: $\\exp(u) \\oplus \\exp(b)$", 1.04 * radius),
+    ):
         ax.set(title=name, xlim=(-limit, limit), ylim=(-limit, limit), aspect="equal", xticks=[], yticks=[])
         ax.spines[:].set_visible(False)
     handles, names = flat.get_legend_handles_labels()
@@ -135,7 +171,9 @@ def poincare_disc(vectors: np.ndarray, bias: np.ndarray, labels: Sequence[str], 
 def _grid(reach: float) -> list[torch.Tensor]:
     """Lines of a square grid, each (200, 2)."""
     along = torch.linspace(-reach, reach, 200, dtype=torch.double)
-    upright = [torch.stack([torch.full_like(along, float(x)), along], 1) for x in torch.linspace(-reach, reach, 13)]
+    upright = [
+        torch.stack([torch.full_like(along, float(x)), along], 1) for x in torch.linspace(-reach, reach, 13)
+    ]
     return upright + [line.flip(1) for line in upright]
 
 
@@ -146,4 +184,10 @@ def _arrows(ax: Axes, start: torch.Tensor, end: torch.Tensor, labels: Sequence[s
         here = np.flatnonzero(labels == name)
         ax.scatter(*start[here].T, s=14, c=colour, marker=marker, lw=0, label=shorten(name, 16), zorder=3)
         for i in here:
-            ax.annotate("", xy=end[i].tolist(), xytext=start[i].tolist(), arrowprops={**ARROW, "color": colour}, zorder=2)
+            ax.annotate(
+                "",
+                xy=end[i].tolist(),
+                xytext=start[i].tolist(),
+                arrowprops={**ARROW, "color": colour},
+                zorder=2,
+            )

@@ -60,6 +60,5 @@ def _control(name: str, spec: object) -> ipywidgets.ValueWidget:
 def show_source(*functions: Callable) -> None:
     """Put the package's own code into the notebook, read from where it lives: text and code never part."""
     for function in functions:
-        function = inspect.unwrap(function)
         where = f"`{function.__module__}.{function.__qualname__}`"
         display(Markdown(f"{where}\n```python\n{inspect.getsource(function).rstrip()}\n```"))

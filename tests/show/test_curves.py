@@ -59,10 +59,12 @@ def test_precision_recall_has_one_panel_a_query_domain_and_one_legend():
     assert fig.axes[0].get_xlabel() == "recall" and fig.axes[0].get_ylabel() == "precision"
 
 
-def test_unused_panels_are_hidden():
+def test_unused_panels_are_hidden_and_every_column_has_its_axis():
     line = (np.array([0, 1.0]), np.array([1.0, 0.2]))
-    fig = curves.precision_recall({name: {"x": line} for name in "abcd"})
-    assert [ax.axison for ax in fig.axes] == [True] * 4 + [False] * 2
+    fig = curves.precision_recall({name: {"x": line} for name in "abcde"})
+    assert [ax.axison for ax in fig.axes] == [True] * 5 + [False]
+    assert [ax.get_xlabel() for ax in fig.axes[:5]] == ["", "", "recall", "recall", "recall"]
+    assert len(curves.precision_recall({name: {"x": line} for name in "abcd"}).axes) == 4
 
 
 def test_histograms_mark_their_means():

@@ -11,10 +11,14 @@ from cdir_nb.show import curves, text_domains
 
 def test_training_curves_show_every_loss_and_the_range_of_cosines():
     step = {"L_min": 1.0, "L_max": 2.0, "least cosine": 0.1, "mean cosine": 0.5, "greatest cosine": 0.9}
-    fig = text_domains.training_curves([step, step, {k: v for k, v in step.items() if "cosine" in k}], title="tiny-clip")
+    fig = text_domains.training_curves(
+        [step, step, {k: v for k, v in step.items() if "cosine" in k}], title="tiny-clip"
+    )
     losses, cosines = fig.axes
     assert [line.get_label() for line in losses.lines] == ["$L_{min}$", "$L_{max}$"]
     assert list(cosines.lines[0].get_ydata()) == [0.5] * 3
+    heights = cosines.collections[0].get_paths()[0].vertices[:, 1]
+    assert (heights.min(), heights.max()) == (0.1, 0.9)
     assert fig.get_suptitle() == "tiny-clip"
 
 
@@ -28,11 +32,29 @@ def test_gain_map_signs_its_numbers_and_colours_around_zero():
 
 
 def test_sensitivity_has_a_panel_a_setting_in_ascending_order_and_rings_the_default():
-    rows = [("radius", 10.0, 3.0), ("radius", 0.1, 1.0), ("radius", 1.0, 2.0), ("residual", "True", 4.0), ("residual", "False", 5.0)]
-    table = pd.DataFrame([{"setting": s, "value": v, "seed": seed, "percent": p + seed, "default": v in (1.0, "False"), "vanilla": 2.5}
-                          for s, v, p in rows for seed in (0, 1)])
+    rows = [
+        ("radius", 10.0, 3.0),
+        ("radius", 0.1, 1.0),
+        ("radius", 1.0, 2.0),
+        ("residual", "True", 4.0),
+        ("residual", "False", 5.0),
+    ]
+    table = pd.DataFrame(
+        [
+            {
+                "setting": s,
+                "value": v,
+                "seed": seed,
+                "percent": p + seed,
+                "default": v in (1.0, "False"),
+                "vanilla": 2.5,
+            }
+            for s, v, p in rows
+            for seed in (0, 1)
+        ]
+    )
     first, second = text_domains.sensitivity(table, value="mAP", columns=2).axes
-    assert [tick.get_text() for tick in first.get_xticklabels()] == ["0.1", "1.0", "10.0"]
+    assert [tick.get_text() for tick in first.get_xticklabels()] == ["0.1", "1", "10"]
     assert list(first.lines[0].get_ydata()) == [1.5, 2.5, 3.5]
     ringed = next(line for line in first.lines if line.get_markersize() == 10)
     assert (float(np.squeeze(ringed.get_xdata())), float(np.squeeze(ringed.get_ydata()))) == (1, 2.5)
@@ -47,7 +69,9 @@ def test_flatten_keeps_lengths_and_what_is_flat_already():
     np.testing.assert_allclose(np.linalg.norm(flat, axis=1), np.linalg.norm(vectors, axis=1))
     plane = np.pad(rng.normal(size=(9, 2)), ((0, 0), (0, 3)))
     kept, _ = text_domains.flatten(plane, np.ones(5))
-    np.testing.assert_allclose(kept @ kept.T, plane @ plane.T, atol=1e-12)  # turned, perhaps, but the same shape
+    np.testing.assert_allclose(
+        kept @ kept.T, plane @ plane.T, atol=1e-12
+    )  # turned, perhaps, but the same shape
 
 
 def test_the_disc_shows_points_where_the_exponential_map_puts_them():

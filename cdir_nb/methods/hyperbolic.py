@@ -1,0 +1,94 @@
+"""Poincaré ball of radius r, the open ball {x : |x| < r} of curvature -1/r^2: the few operations that TKI needs.
+
+Formulas of Ganea et al., "Hyperbolic Neural Networks" (NeurIPS 2018), with their c = 1/r^2. The TKI paper (section
+4.2) names the ball and its radius only. Points and tangent vectors are rows of (..., D) tensors.
+
+Two places need care. At the origin directions v/|v| are 0/0: norms never fall below TINY, which gives the right
+value and gradient. At the edge artanh is infinite: points are drawn back to EDGE * r.
+"""
+
+import math
+
+import torch
+from torch import nn
+
+from cdir_nb.errors import CdirError
+
+TINY = 1e-15
+EDGE = (
+    1 - 1e-5
+)  # as geoopt has it in double precision; a point there is 6.1 radii from the origin in the tangent space
+
+
+def checked_radius(radius: float) -> float:
+    """The radius as a float, or CdirError where it is not a positive number."""
+    if not (math.isfinite(radius) and radius > 0):
+        raise CdirError(f"radius is {radius}: a Poincaré ball needs a positive radius, such as 1.0")
+    return float(radius)
+
+
+def _norm(v: torch.Tensor) -> torch.Tensor:
+    return v.norm(dim=-1, keepdim=True).clamp_min(TINY)
+
+
+def _artanh(x: torch.Tensor) -> torch.Tensor:
+    return torch.atanh(x.clamp_max(1 - 1e-7))  # for points that never went through `into_ball`
+
+
+def into_ball(x: torch.Tensor, radius: float) -> torch.Tensor:
+    """(..., D) points with those beyond EDGE * r drawn back to it, direction kept."""
+    return x * (EDGE * radius / _norm(x)).clamp_max(1)
+
+
+def exp_map_origin(v: torch.Tensor, radius: float) -> torch.Tensor:
+    """Tangent vectors at the origin -> points of the ball: exp_0(v) = r tanh(|v| / r) v / |v|."""
+    norm = _norm(v)
+    return into_ball(radius * torch.tanh(norm / radius) * v / norm, radius)
+
+
+def log_map_origin(x: torch.Tensor, radius: float) -> torch.Tensor:
+    """Points of the ball -> tangent vectors at the origin: log_0(x) = r artanh(|x| / r) x / |x|."""
+    norm = _norm(x)
+    return radius * _artanh(norm / radius) * x / norm
+
+
+def mobius_add(x: torch.Tensor, y: torch.Tensor, radius: float) -> torch.Tensor:
+    """Möbius addition, x (+) y =
+
+    ((1 + 2c<x,y> + c|y|^2) x + (1 - c|x|^2) y) / (1 + 2c<x,y> + c^2 |x|^2 |y|^2),  c = 1/r^2
+    """
+    c = 1 / radius**2
+    xy, xx, yy = ((a * b).sum(-1, keepdim=True) for a, b in ((x, y), (x, x), (y, y)))
+    numerator = (1 + 2 * c * xy + c * yy) * x + (1 - c * xx) * y
+    denominator = 1 + 2 * c * xy + c**2 * xx * yy
+    return into_ball(numerator / denominator.clamp_min(TINY), radius)
+
+
+def mobius_matvec(matrix: torch.Tensor, x: torch.Tensor, radius: float) -> torch.Tensor:
+    """Möbius matrix-vector product of (E, D) and (..., D):
+
+    M (x) x = r tanh(|Mx| / |x| artanh(|x| / r)) Mx / |Mx|, which is exp_0(M log_0(x))
+    """
+    mx = x @ matrix.T
+    norm, mx_norm = _norm(x), _norm(mx)
+    return into_ball(radius * torch.tanh(mx_norm / norm * _artanh(norm / radius)) * mx / mx_norm, radius)
+
+
+class HyperbolicLinear(nn.Linear):
+    """A linear layer on the ball, between tangent spaces at the origin: (..., D) -> (..., E).
+
+    y = log_0( W (x) exp_0(v)  (+)  exp_0(b) )
+
+    Same parameters as `nn.Linear`, and equal to it as r grows. The bias b is kept as a tangent vector, so that
+    ordinary Adam may move it. Without its bias the layer IS linear (see `mobius_matvec`): all curvature that it
+    has comes from the Möbius addition.
+    """
+
+    def __init__(self, in_features: int, out_features: int, radius: float) -> None:
+        super().__init__(in_features, out_features)
+        self.radius = checked_radius(radius)
+
+    def forward(self, v: torch.Tensor) -> torch.Tensor:
+        point = mobius_matvec(self.weight, exp_map_origin(v, self.radius), self.radius)
+        moved = mobius_add(point, exp_map_origin(self.bias, self.radius), self.radius)
+        return log_map_origin(moved, self.radius)

@@ -1,0 +1,115 @@
+"""Pseudo-labels from CLIP, and their refinement against the features learnt so far (CLAIR, sections 4.1 and 4.2).
+
+No official code of CLAIR is known: what the paper leaves out is a setting, with the source of its default.
+"""
+
+import dataclasses
+import math
+from dataclasses import dataclass
+
+import torch
+
+from cdir_nb.errors import CdirError
+from cdir_nb.methods.zero_shot import zero_shot_scores
+
+SETTINGS = {
+    "scale": "unknown: our default, 100 as in CLIP's released models (pass encoder.logit_scale); sigma(scale * y)",
+    "steps": "unknown: our default, one step an epoch (n_r)",
+    "step_size": "None: 1 / scale^2 (our default, a step of one on the logits scale * y); 1: equation 2 as written",
+    "weight": "unknown: our default (alpha_psi); 1 is CDUL's, the related code",
+    "spread": "unknown: our default (lambda_psi); 1 is CDUL's, the related code",
+    "scaled": "paper, equation 3; False leaves psi out, for comparison",
+}
+
+
+@dataclass(frozen=True)
+class RefinementConfig:
+    """Settings of the refinement; `SETTINGS` says where each default comes from."""
+
+    scale: float = 100.0
+    steps: int = 1
+    step_size: float | None = None
+    weight: float = 1.0
+    spread: float = 1.0
+    scaled: bool = True
+
+    def __post_init__(self) -> None:
+        for name in ("scale", "step_size", "weight", "spread"):
+            value = getattr(self, name)
+            if value is not None and not (math.isfinite(value) and value > 0):
+                raise CdirError(f"refinement: {name} is {value}: give a positive number")
+        if not isinstance(self.steps, int) or self.steps < 0:
+            raise CdirError(f"refinement: steps is {self.steps}: give a whole number, 0 for none")
+
+    def table(self) -> list[dict[str, str]]:
+        """Rows of setting, value, source."""
+        return [{"setting": name, "value": str(value), "source": SETTINGS[name]}
+                for name, value in dataclasses.asdict(self).items()]
+
+
+def initial_labels(image_emb: torch.Tensor, text_emb: torch.Tensor) -> torch.Tensor:
+    """(N, K) pseudo-labels y: cosines of images (N, D) and class prompts (K, D) (section 4.1)."""
+    return zero_shot_scores(image_emb, text_emb)
+
+
+def assigned(labels: torch.Tensor) -> torch.Tensor:
+    """(N,) the class of each image: arg max of softmax(y), which is that of y (section 4.1)."""
+    return labels.argmax(dim=1)
+
+
+def confidence(labels: torch.Tensor, scale: float) -> torch.Tensor:
+    """(N,) the largest of softmax(scale * y), 1/K to 1. At scale 1 an 80-way softmax of cosines is almost uniform."""
+    return torch.softmax(scale * labels, dim=1).amax(dim=1)
+
+
+def psi(labels: torch.Tensor, weight: float = 1.0, spread: float = 1.0) -> torch.Tensor:
+    """(N, K) the scaling of the gradient: a normal density centred at 0.5 (equation 3).
+
+    psi(y) = weight / (spread sqrt(2 pi)) * exp(-(y - 0.5)^2 / (2 spread^2))
+
+    weight is alpha_psi, spread lambda_psi. Whether the paper divides by spread sqrt(2 pi) is hard to read in our
+    copy; it calls psi a normal distribution with a weight and a standard deviation, and so do we.
+    """
+    return weight / (spread * math.sqrt(2 * math.pi)) * torch.exp(-((labels - 0.5) ** 2) / (2 * spread**2))
+
+
+def kl(target: torch.Tensor, predicted: torch.Tensor, scale: float) -> torch.Tensor:
+    """(N,) KL(softmax(scale * target) || softmax(scale * predicted)), from scores (N, K)."""
+    log_p, log_q = torch.log_softmax(scale * target, dim=1), torch.log_softmax(scale * predicted, dim=1)
+    return (log_p.exp() * (log_p - log_q)).sum(dim=1)
+
+
+def kl_gradient(target: torch.Tensor, labels: torch.Tensor, scale: float) -> torch.Tensor:
+    """(N, K) the gradient of `kl` with respect to the labels y, in closed form (equation 2):
+
+    d KL(sigma(s x) || sigma(s y)) / d y = s (sigma(s y) - sigma(s x))
+    """
+    return scale * (torch.softmax(scale * labels, dim=1) - torch.softmax(scale * target, dim=1))
+
+
+def refine(labels: torch.Tensor, target: torch.Tensor, config: RefinementConfig = RefinementConfig()) -> torch.Tensor:
+    """(N, K) labels after `config.steps` steps towards the target (equation 2); the input stays as it was.
+
+    target  (N, K) cosines of bank features and class prompts (x-hat of equation 2)
+
+    y <- y - step_size * psi(y) o grad_y KL(sigma(x) || sigma(y))
+
+    Labels are not clipped (unknown: our default). Raises CdirError where the shapes differ.
+    """
+    if labels.shape != target.shape or labels.ndim != 2:
+        raise CdirError(f"labels {tuple(labels.shape)} and target {tuple(target.shape)} must be two tables (N, K) "
+                        "of the same images and classes")
+    step_size = 1 / config.scale**2 if config.step_size is None else config.step_size
+    for _ in range(config.steps):
+        by = psi(labels, config.weight, config.spread) if config.scaled else 1.0
+        labels = labels - step_size * by * kl_gradient(target, labels, config.scale)
+    return labels
+
+
+def alignment_loss(scores: torch.Tensor, labels: torch.Tensor, scale: float) -> torch.Tensor:
+    """Scalar L_KL in the model's loss: the refinement's KL with its inputs flipped (end of section 4.2).
+
+    scores  (B, K) cosines of the batch's features and class prompts; gradients reach these
+    labels  (B, K) pseudo-labels, fixed meanwhile
+    """
+    return kl(labels.detach(), scores, scale).mean()

@@ -1,0 +1,130 @@
+"""TKI's settings, each with its source; and the class names that it learns from."""
+
+import dataclasses
+import math
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from cdir_nb.data.card import display
+from cdir_nb.data.manifest import load_card
+from cdir_nb.errors import CdirError
+from cdir_nb.methods.hyperbolic import checked_radius
+
+GEOMETRIES = ("hyperbolic", "euclidean", "no bias")
+LOSSES = ("max", "min")
+STRATEGIES = {1: "the dataset's own class names", 2: "other names, drawn at random"}
+
+
+def setting(default: Any, source: str) -> Any:
+    """A field of a config that carries where its default comes from."""
+    return dataclasses.field(default=default, metadata={"source": source})
+
+
+@dataclass(frozen=True)
+class TkiConfig:
+    """Settings of TKI. No official code is known, so what the paper does not say is marked as our default.
+
+    `table()` lists value and source. Raises CdirError for a value that makes no sense.
+    """
+
+    words: int = setting(20, "paper, section 5.3: P = 20")
+    learning_rate: float = setting(0.005, "paper, section 5.1 (Adam)")
+    temperature: float = setting(0.1, "paper, section 5.1: tau = 0.1, in equations 3 and 6")
+    trade_off: float = setting(1.0, "paper, section 5.1: lambda = 1, in equation 5")
+    losses: tuple[str, ...] = setting(LOSSES, "paper, equation 5; Table 5 leaves one or both out")
+    alpha: float = setting(50.0, "unknown: our default, the usual value in multi-similarity losses")
+    mu: float = setting(0.5, "unknown: our default, the usual value in multi-similarity losses")
+    word_std: float = setting(0.02, "unknown: our default; PromptStyler's related code starts words so")
+    expansion_steps: int = setting(100, "unknown: our default; PromptStyler takes 100 steps a word")
+    geometry: str = setting("hyperbolic", "paper, section 4.2; Table 7: euclidean; 'no bias' is ours")
+    radius: float = setting(1.0, "unknown: our default, the unit ball")
+    hidden: int | None = setting(None, "unknown: our default, None: as wide as CLIP's features")
+    residual: bool = setting(False, "unknown: our default, a plain MLP")
+    aggregation_steps: int = setting(100, "unknown: our default, as many as in the first stage")
+    classes_per_step: int = setting(64, "unknown: our default; fewer classes than that: all in every step")
+
+    def __post_init__(self) -> None:
+        at_least = {
+            "words": 2,
+            "expansion_steps": 0,
+            "aggregation_steps": 1,
+            "hidden": 1,
+            "classes_per_step": 2,
+        }
+        for name, least in at_least.items():
+            value = getattr(self, name)
+            if value is not None and (not isinstance(value, int) or value < least):
+                raise CdirError(f"TKI: {name} is {value}: give a whole number of at least {least}")
+        for name in ("learning_rate", "temperature", "alpha", "word_std"):
+            if not (math.isfinite(getattr(self, name)) and getattr(self, name) > 0):
+                raise CdirError(f"TKI: {name} is {getattr(self, name)}: give a positive number")
+        checked_radius(self.radius)
+        if self.geometry not in GEOMETRIES:
+            raise CdirError(f'TKI: geometry "{self.geometry}" is not known: give {", ".join(GEOMETRIES)}')
+        if not set(self.losses) <= set(LOSSES):
+            raise CdirError(f"TKI: losses are {list(self.losses)}: give some of {', '.join(LOSSES)}, or none")
+
+    def table(self) -> list[dict[str, str]]:
+        """Rows of setting, value, source; a value that is not the default says so."""
+        rows = []
+        for field in dataclasses.fields(self):
+            value, source = getattr(self, field.name), field.metadata["source"]
+            changed = "" if value == field.default else f"set by you, not {field.default} ({source})"
+            rows.append({"setting": field.name, "value": str(value), "source": changed or source})
+        return rows
+
+    def changed(self, **values: Any) -> "TkiConfig":
+        """A copy with other values."""
+        return dataclasses.replace(self, **values)
+
+    def plain(self) -> dict[str, Any]:
+        """Plain data, for the digest in records."""
+        return {**dataclasses.asdict(self), "losses": list(self.losses)}
+
+
+def training_names(
+    names: Sequence[str], strategy: int = 1, *, pool: Sequence[str] | None = None, seed: int = 0
+) -> list[str]:
+    """Class names to learn from, in natural words (paper, section 5.3 and Table 6).
+
+    strategy 1  the dataset's own names
+    strategy 2  as many others, drawn with `seed` from `pool` (None: DomainNet's 345 classes); none shares a word
+                with an own name. Which names the paper drew is unknown: our reading of "don't overlap".
+    Raises CdirError for an unknown strategy, and where the pool has too few names.
+    """
+    own = [display(name) for name in names]
+    if strategy not in STRATEGIES:
+        known = ", ".join(f"{number} ({what})" for number, what in STRATEGIES.items())
+        raise CdirError(f"label strategy {strategy} is not known: give {known}")
+    if strategy == 1:
+        return own
+    taken = {word for name in own for word in _stems(name)}
+    others = [display(name) for name in (load_card("domainnet_cleaned").classes if pool is None else pool)]
+    free = sorted({name for name in others if not taken & _stems(name)})
+    if len(free) < len(own):
+        raise CdirError(
+            f"label strategy 2 needs {len(own)} names that share no word with the dataset's own, "
+            f"and the pool has {len(free)}: give a larger pool"
+        )
+    return np.random.default_rng(seed).choice(free, len(own), replace=False).tolist()
+
+
+def check_names(names: Sequence[str]) -> None:
+    """CdirError for fewer than two class names, an empty one, or one that comes twice."""
+    if len(names) < 2 or not all(name.strip() for name in names):
+        given = ", ".join(repr(name) for name in names[:3]) or "none"
+        raise CdirError(
+            f"TKI learns from class names, at least two and none empty: {given} given; name the classes"
+        )
+    twice = next((name for i, name in enumerate(names) if name in names[:i]), None)
+    if twice is not None:
+        raise CdirError(f'class name "{twice}" comes twice: give each class a name of its own')
+
+
+def _stems(name: str) -> set[str]:
+    """The words of a name, without a plural's s."""
+    return {word.removesuffix("s") for word in re.findall(r"\w+", name.lower())}

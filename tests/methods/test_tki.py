@@ -1,0 +1,329 @@
+"""TKI: its equations written out with loops, its two stages on a small random CLIP, and bad input."""
+
+import math
+
+import numpy as np
+import open_clip
+import PIL.Image
+import pytest
+import torch
+
+from cdir_nb.data.images import ImageSet
+from cdir_nb.encoders import ClipEncoder
+from cdir_nb.encoders.checkpoints import BuiltModel
+from cdir_nb.encoders.words import WordTower
+from cdir_nb.errors import CdirError
+from cdir_nb.methods import tki
+from cdir_nb.methods.tki import aggregate, expand, fit, loss_agg, loss_max, loss_min
+from cdir_nb.methods.tki_config import TkiConfig, training_names
+
+NAMES = ["dog", "cat", "light bulb", "house"]
+QUICK = TkiConfig(words=3, expansion_steps=15, aggregation_steps=30, learning_rate=0.02)
+SMALL = {
+    "embed_dim": 12,
+    "vision_cfg": {"image_size": 32, "layers": 1, "width": 32, "head_width": 32, "patch_size": 16},
+    "text_cfg": {"context_length": 16, "vocab_size": 49408, "width": 32, "heads": 2, "layers": 1},
+}
+
+
+def make_encoder() -> ClipEncoder:
+    torch.manual_seed(0)
+    model, tokenizer = open_clip.CLIP(**SMALL), open_clip.SimpleTokenizer(context_length=16)
+    torch.nn.init.normal_(model.token_embedding.weight, std=0.5)
+    return ClipEncoder(
+        BuiltModel("small", model, tokenizer, SMALL, {"size": 32}, False, "a test"),
+        torch.device("cpu"),
+        "fp32",
+    )
+
+
+@pytest.fixture(scope="module")
+def encoder() -> ClipEncoder:
+    return make_encoder()
+
+
+@pytest.fixture(scope="module")
+def fitted(encoder) -> tki.TkiEmbedder:
+    return fit(encoder, NAMES, QUICK, seed=1)
+
+
+def features(*shape: int, seed: int = 0) -> torch.Tensor:
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.double)
+
+
+def cos(a: torch.Tensor, b: torch.Tensor) -> float:
+    return float(a @ b / (a.norm() * b.norm()))
+
+
+# ---- equations -------------------------------------------------------------------------------------------------
+
+
+def test_equations_1_and_2_written_out():
+    t, alpha, mu, total = features(5, 7), 3.0, 0.2, 0.0
+    for p in range(5):
+        for q in range(5):
+            if q != p:
+                total += math.log(1 + math.exp(alpha * (cos(t[p], t[q]) - mu)))
+    assert float(loss_max(t, alpha, mu)) == pytest.approx(total / (5 * 4))
+
+
+def test_equations_3_and_4_written_out():
+    t, prototypes, tau, total = features(3, 4, 7), features(4, 7, seed=1), 0.1, 0.0
+    for p in range(3):
+        for i in range(4):
+            s = [cos(t[p, i], prototypes[j]) for j in range(4)]
+            total += math.log(math.exp(s[i] / tau) / sum(math.exp(x / tau) for x in s))
+    assert float(loss_min(t, prototypes, torch.arange(4), tau)) == pytest.approx(-total / (3 * 4))
+
+
+def test_the_mean_over_some_classes_is_equation_3_on_average():
+    t, prototypes = features(3, 4, 7), features(4, 7, seed=1)
+    single = [loss_min(t[:, i : i + 1], prototypes, torch.tensor([i]), 0.1) for i in range(4)]
+    whole = loss_min(t, prototypes, torch.arange(4), 0.1)
+    assert float(sum(single) / 4) == pytest.approx(float(whole))
+
+
+def test_equation_6_written_out():
+    h, tau, total = torch.nn.functional.normalize(features(3, 4, 7), dim=-1), 0.1, 0.0
+    for p in range(3):
+        for i in range(4):
+            above = sum(math.exp(float(h[p, i] @ h[q, i]) / tau) for q in range(3) if q != p)
+            below = sum(math.exp(float(h[p, i] @ h[q, j]) / tau) for q in range(3) for j in range(4))
+            total += math.log(above / below)
+    assert float(loss_agg(h, tau)) == pytest.approx(-total / (3 * 4))
+
+
+def test_equation_5_weighs_the_two_losses():
+    domain, text, prototypes, chosen = (
+        1 + features(3, 7),  # alike, so that L_max is not nearly zero
+        features(3, 4, 7, seed=1),
+        features(4, 7, seed=2),
+        torch.arange(4),
+    )
+    for losses, weight in ((("max", "min"), 1.0), (("max", "min"), 0.3), (("max",), 1.0), (("min",), 1.0)):
+        config = TkiConfig(losses=losses, trade_off=weight)
+        expected = ("min" in losses) * float(loss_min(text, prototypes, chosen, 0.1))
+        expected += ("max" in losses) * weight * float(loss_max(domain, 50.0, 0.5))
+        assert float(tki.loss_exp(domain, text, prototypes, chosen, config)[0]) == pytest.approx(expected)
+
+
+# ---- stage 1 ---------------------------------------------------------------------------------------------------
+
+
+def test_expansion_lowers_its_losses_and_leaves_the_encoder_alone(encoder):
+    before = {name: value.clone() for name, value in encoder.model.state_dict().items()}
+    found = expand(encoder, NAMES, QUICK, seed=0)
+    assert found.words.shape == (3, 32)
+    assert found.text_emb.shape == (3, 4, 12) and found.domain_emb.shape == (3, 12)
+    first, last = found.history[0], found.history[-2]
+    assert last["L_min"] + last["L_max"] < 0.8 * (first["L_min"] + first["L_max"])
+    assert found.history[-1]["greatest cosine"] < first["greatest cosine"]
+    assert all(torch.equal(value, before[name]) for name, value in encoder.model.state_dict().items())
+    assert all(parameter.grad is None and parameter.requires_grad for parameter in encoder.model.parameters())
+
+
+def test_each_word_stands_in_its_own_prompts(encoder, fitted):
+    tower, found = WordTower(encoder), fitted.expansion
+    for p, i in ((0, 2), (2, 1)):
+        prompt = tower.prompts([f"A [DOMAIN] style of {NAMES[i]}."])
+        torch.testing.assert_close(
+            tower.embed(prompt, found.words[p, None])[0], found.text_emb[p, i], rtol=1e-4, atol=1e-5
+        )
+    prompt = tower.prompts(["A [DOMAIN] style of"])
+    torch.testing.assert_close(
+        tower.embed(prompt, found.words[1, None])[0], found.domain_emb[1], rtol=1e-4, atol=1e-5
+    )
+    torch.testing.assert_close(encoder.embed_texts(NAMES), found.class_emb, rtol=1e-4, atol=1e-5)
+
+
+def test_a_stage_reads_all_its_prompts_in_one_batched_pass(encoder, monkeypatch):
+    sizes, embed = [], WordTower.embed
+    monkeypatch.setattr(
+        WordTower,
+        "embed",
+        lambda self, prompts, words: sizes.append(len(prompts)) or embed(self, prompts, words),
+    )
+    expand(encoder, NAMES, QUICK.changed(expansion_steps=4), seed=0)
+    every = 3 * (1 + len(NAMES))  # each word in the domain-only prompt and in the full one of each class
+    assert sizes == [len(NAMES), *[every] * 4, every]
+
+
+def test_only_some_classes_a_step_where_there_are_many(encoder, monkeypatch):
+    sizes, embed = [], WordTower.embed
+    monkeypatch.setattr(
+        WordTower,
+        "embed",
+        lambda self, prompts, words: sizes.append(len(prompts)) or embed(self, prompts, words),
+    )
+    found = expand(encoder, NAMES, QUICK.changed(expansion_steps=2, classes_per_step=2), seed=0)
+    assert sizes[1:3] == [3 * (1 + 2)] * 2
+    assert found.text_emb.shape == (3, 4, 12)
+
+
+@pytest.mark.parametrize(("losses", "numbers"), [(("max",), {"L_max"}), (("min",), {"L_min"}), ((), set())])
+def test_losses_can_be_left_out(encoder, losses, numbers):
+    found = expand(encoder, NAMES, QUICK.changed(losses=losses, expansion_steps=3), seed=0)
+    assert {name for name in found.history[0] if name.startswith("L_")} == numbers
+    start = QUICK.word_std * torch.randn(3, 32, generator=torch.Generator().manual_seed(0))
+    assert torch.equal(found.words, start) == (losses == ())
+
+
+# ---- stage 2 and both ------------------------------------------------------------------------------------------
+
+
+def share_next_to_own_class(text: torch.Tensor) -> float:
+    """Of (P, C, D) texts, the share whose nearest other text has its class."""
+    unit = torch.nn.functional.normalize(text.flatten(0, 1), dim=-1)
+    nearest = (unit @ unit.T).fill_diagonal_(-1).argmax(1)
+    return float((nearest % text.shape[1] == torch.arange(len(unit)) % text.shape[1]).float().mean())
+
+
+@pytest.mark.parametrize("geometry", ["hyperbolic", "euclidean", "no bias"])
+@pytest.mark.parametrize("residual", [False, True])
+def test_aggregation_brings_texts_of_one_class_together(geometry, residual):
+    classes, domains = features(1, 4, 12).float(), 2 * features(5, 1, 12, seed=1).float()
+    text = classes + domains  # nearest by domain before
+    projection, history = aggregate(text, TkiConfig(geometry=geometry, residual=residual), seed=0)
+    with torch.no_grad():
+        h = projection(text)
+    assert history[-1]["L_agg"] < 0.5 * history[0]["L_agg"]
+    torch.testing.assert_close(h.norm(dim=-1), torch.ones(5, 4))
+    assert share_next_to_own_class(text) < 0.3
+    assert share_next_to_own_class(h) > (0.7 if residual else 0.95)
+
+
+def test_with_a_large_radius_training_is_that_of_the_euclidean_twin():
+    text = features(3, 4, 12).float()
+    runs = [
+        aggregate(text, QUICK.changed(geometry=geometry, radius=1e3), seed=0)[0](text)
+        for geometry in ("hyperbolic", "euclidean")
+    ]
+    torch.testing.assert_close(*runs, rtol=0, atol=1e-3)
+    curved = aggregate(text, QUICK.changed(radius=0.2), seed=0)[0](text)
+    assert (curved - runs[1]).abs().max() > 0.01
+
+
+def test_the_same_seed_gives_the_same_and_the_global_state_is_left_alone(encoder, fitted):
+    torch.manual_seed(123)
+    state = torch.random.get_rng_state()
+    again, other = fit(encoder, NAMES, QUICK, seed=1), fit(encoder, NAMES, QUICK, seed=2)
+    assert torch.equal(torch.random.get_rng_state(), state)
+    raw = features(6, 12).float()
+    torch.testing.assert_close(again.project(raw), fitted.project(raw))
+    assert (other.project(raw) - fitted.project(raw)).abs().max() > 0.01
+
+
+def test_training_touches_no_image(monkeypatch):
+    def forbidden(*_args, **_kwargs):
+        raise AssertionError("an image was touched")
+
+    encoder = make_encoder()
+    encoder.model.visual = encoder.preprocess = None  # not even an image tower is needed
+    for place, name in (
+        (ClipEncoder, "embed_images"),
+        (ImageSet, "image"),
+        (ImageSet, "__init__"),
+        (PIL.Image, "open"),
+    ):
+        monkeypatch.setattr(place, name, forbidden)
+    fit(encoder, NAMES, QUICK, seed=0)
+
+
+def test_embed_is_the_projection_behind_the_image_tower(encoder, fitted, fresh_cache):
+    pixels = {
+        f"real/dog/{i}": np.random.default_rng(i).integers(0, 256, (32, 32, 3), dtype=np.uint8)
+        for i in range(4)
+    }
+    columns = np.array(["real"] * 4), np.array(["dog"] * 4)
+    images = ImageSet(tuple(pixels), *columns, lambda key: PIL.Image.fromarray(pixels[key]), tuple(pixels))
+    emb = fitted.embed(images)
+    with torch.no_grad():
+        torch.testing.assert_close(emb, fitted.projection(encoder.embed_images(images)))
+    torch.testing.assert_close(emb.norm(dim=1), torch.ones(4))
+
+
+# ---- settings and class names ----------------------------------------------------------------------------------
+
+
+def test_every_setting_says_where_it_comes_from():
+    table = TkiConfig(radius=2.5).table()
+    assert {row["setting"] for row in table} >= {"words", "alpha", "mu", "radius", "expansion_steps"}
+    assert all(row["source"].startswith(("paper", "unknown: our default", "set by you")) for row in table)
+    changed = {row["setting"]: row["source"] for row in table if row["source"].startswith("set by you")}
+    assert list(changed) == ["radius"] and "not 1.0 (unknown" in changed["radius"]
+
+
+def test_the_papers_values():
+    config = TkiConfig()
+    assert (config.words, config.learning_rate, config.temperature, config.trade_off) == (20, 0.005, 0.1, 1.0)
+    assert (tki.FULL_PROMPT, tki.DOMAIN_PROMPT) == ("A [DOMAIN] style of [CLASS].", "A [DOMAIN] style of")
+
+
+def test_strategy_1_takes_the_datasets_names_and_2_others():
+    assert training_names(["light_bulb", "dog"], 1) == ["light bulb", "dog"]
+    pool = ["hot_dog", "dogs", "cat", "tree", "bulb", "Guitar"]
+    assert set(training_names(["light_bulb", "dog"], 2, pool=pool, seed=0)) < {"cat", "tree", "guitar"}
+    drawn = [training_names(["dog", "house"], 2, seed=seed) for seed in range(2)]
+    assert drawn[0] != drawn[1] and drawn[0] == training_names(["dog", "house"], 2, seed=0)
+
+
+# ---- bad input -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"words": 1}, "TKI: words is 1: give a whole number of at least 2"),
+        ({"radius": 0}, "radius is 0: a Poincaré ball needs a positive radius"),
+        ({"radius": -2.0}, "radius is -2.0: a Poincaré ball needs a positive radius"),
+        ({"temperature": 0.0}, "TKI: temperature is 0.0: give a positive number"),
+        ({"learning_rate": float("nan")}, "TKI: learning_rate is nan: give a positive number"),
+        (
+            {"geometry": "spherical"},
+            'TKI: geometry "spherical" is not known: give hyperbolic, euclidean, no bias',
+        ),
+        ({"losses": ("maximum",)}, "TKI: losses are .*: give some of max, min"),
+        ({"aggregation_steps": 0}, "TKI: aggregation_steps is 0: give a whole number of at least 1"),
+    ],
+)
+def test_a_senseless_setting_is_refused(values, message):
+    with pytest.raises(CdirError, match=message):
+        TkiConfig(**values)
+
+
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [
+        ([], "at least two and none empty: none given; name the classes"),
+        (["dog"], "at least two and none empty: 'dog' given"),
+        (["dog", " "], "at least two and none empty: 'dog', ' ' given"),
+        (["dog", "cat", "dog"], 'class name "dog" comes twice: give each class a name of its own'),
+        (
+            ["dog", "one " * 20],
+            r'prompt "A \[DOMAIN\] style of one one.*" has \d+ tokens, small reads 16: shorten the class name',
+        ),
+    ],
+)
+def test_bad_class_names_are_refused(encoder, names, message):
+    with pytest.raises(CdirError, match=message):
+        fit(encoder, names, QUICK)
+
+
+def test_an_encoder_without_a_text_tower_is_refused():
+    class Backbone:
+        model = torch.nn.Linear(2, 2)
+
+    with pytest.raises(CdirError, match="encoder Backbone has no CLIP text tower that takes word vectors"):
+        fit(Backbone(), NAMES, QUICK)
+
+
+def test_an_unknown_label_strategy_is_refused():
+    with pytest.raises(CdirError, match="label strategy 3 is not known: give 1 .*, 2 "):
+        training_names(NAMES, 3)
+
+
+def test_a_pool_too_small_is_refused():
+    with pytest.raises(
+        CdirError, match="label strategy 2 needs 4 names .* the pool has 1: give a larger pool"
+    ):
+        training_names(NAMES, 2, pool=["dog", "tree"])

@@ -1,0 +1,40 @@
+from types import SimpleNamespace
+
+import nbformat
+from nbformat.v4 import new_markdown_cell, new_notebook
+
+from cdir_nb.data import load_card
+from cdir_nb.show import banner, notebook_map, plain_list
+
+
+def encoder(identity):
+    return SimpleNamespace(identity=identity, description="a model")
+
+
+def test_banner_names_images_source_licence_and_weights(squares):
+    text = banner(load_card("pacs"), squares, encoder("ViT-B-32:openai QuickGELU [12ab]")).data
+    assert "PACS, 30 of them" in text and "domaingeneralization" in text and "Licence" in text
+    assert "ViT-B-32:openai QuickGELU [12ab]" in text
+    assert "RANDOM" not in text and "drawn world" not in text
+
+
+def test_banner_says_that_the_world_is_drawn(squares):
+    text = banner(load_card("world"), squares, encoder("tiny-clip")).data
+    assert "**A drawn world, not the papers' data.**" in text
+
+
+def test_banner_is_loud_where_weights_are_random(squares):
+    text = banner(load_card("pacs"), squares, encoder("ViT-B-32:random GELU")).data
+    assert text.startswith("## ⚠ RANDOM WEIGHTS")
+
+
+def test_plain_list():
+    assert plain_list(["cat"]) == "cat"
+    assert plain_list(["cat", "light_bulb", "owl"]) == "cat, light bulb and owl"
+
+
+def test_notebook_map_takes_title_and_question_from_each_notebook(tmp_path):
+    for name, text in (("01_b", "# 01 · Bees\n**How many?**\n\nMore."), ("00_a", "# 00 · Ants")):
+        nbformat.write(new_notebook(cells=[new_markdown_cell(text)]), tmp_path / f"{name}.ipynb")
+    rows = notebook_map(tmp_path).data.splitlines()[2:]
+    assert rows == ["| [00_a](00_a.ipynb) | 00 · Ants |  |", "| [01_b](01_b.ipynb) | 01 · Bees | How many? |"]
