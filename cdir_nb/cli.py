@@ -94,6 +94,7 @@ def reproduce(
     from cdir_nb.paths import runs_dir
 
     plan = make_plan(load_profile(profile), data=data or (), encoder=encoder, settings=settings or ())
+    _have_weights({job.parameters.get("encoder", "tiny-clip") for job in plan.jobs})
     run_dir = (out.resolve() if out else runs_dir()) / plan.folder
     typer.echo(f"profile {plan.profile.name}: {plan.profile.about}\nrun folder {run_dir}")
     outcomes = run_plan(plan, run_dir, jobs=jobs, force=force, say=typer.echo)
@@ -103,6 +104,15 @@ def reproduce(
         typer.echo(f"failed: {', '.join(failed)}; run the same command again to retry only these", err=True)
     typer.echo(f"report: {write_report(plan, outcomes, run_dir)}")
     raise typer.Exit(1 if failed else 0)
+
+
+def _have_weights(encoders: set[str]) -> None:
+    """Weights are fetched, or found missing, once and before any notebook starts."""
+    if encoders - {"tiny-clip"}:
+        from cdir_nb.encoders.checkpoints import fetch_weights
+
+        for encoder in sorted(encoders):
+            fetch_weights(encoder)
 
 
 def _list_profiles() -> None:

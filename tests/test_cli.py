@@ -140,3 +140,19 @@ def test_an_error_is_never_a_traceback(monkeypatch, tmp_path):
 
     monkeypatch.setattr(profile, "load_profile", wrong)
     assert error_of("reproduce") == "error: what, where, and the remedy\n"
+
+
+@pytest.mark.parametrize(
+    ("encoder", "message"),
+    [
+        ("ViT-B32:openai", "ViT-B-32"),
+        ("ViT-B-32:openai", "could not be downloaded"),
+        ("ViT-B-32:/nowhere/weights.pt", "/nowhere/weights.pt"),
+    ],
+)
+def test_an_encoder_that_cannot_be_had_is_refused_before_any_notebook_runs(encoder, message, tmp_path, monkeypatch):
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "hub"))
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
+    assert message in error_of("reproduce", "--encoder", encoder, "--out", tmp_path / "runs")
+    assert not (tmp_path / "runs").exists()

@@ -45,17 +45,39 @@ def build_model(spec: str) -> BuiltModel:
     """
     if spec == "tiny-clip":
         return _build_tiny(paths.TINY_CLIP)
+    name, weights = _read_spec(spec)
+    if weights == "random":
+        return _build_random(name)
+    if get_pretrained_cfg(name, weights):
+        return _build_tagged(name, weights)
+    return _build_local(name, Path(weights).expanduser())
+
+
+def fetch_weights(spec: str) -> None:
+    """Have the weights of `spec` on this machine, downloading them if they are not; nothing is built.
+
+    Raises CdirError as `build_model` does for an unknown model or tag, no network, or a file that does not exist.
+    """
+    if spec == "tiny-clip":
+        return
+    name, weights = _read_spec(spec)
+    if weights == "random":
+        return
+    if cfg := get_pretrained_cfg(name, weights):
+        fetch(cfg, name, weights)
+    else:
+        _check_file(Path(weights).expanduser())
+
+
+def _read_spec(spec: str) -> tuple[str, str]:
+    """MODEL:WEIGHTS as a known model's name, and "random", one of its tags, or a path."""
     name, _, weights = spec.partition(":")
     name = name.replace("/", "-")  # people write ViT-B/32
     _check_model_name(name, spec)
     if not weights:
         raise CdirError(f'encoder "{spec}" does not say which weights: write for example "{_example(name)}"')
-    if weights == "random":
-        return _build_random(name)
-    if get_pretrained_cfg(name, weights):
-        return _build_tagged(name, weights)
-    if _looks_like_path(weights):
-        return _build_local(name, Path(weights).expanduser())
+    if weights == "random" or get_pretrained_cfg(name, weights) or _looks_like_path(weights):
+        return name, weights
     raise CdirError(_unknown_tag(name, weights))
 
 
@@ -109,6 +131,15 @@ def _build_tagged(name: str, tag: str) -> BuiltModel:
 
 def _build_local(name: str, file: Path) -> BuiltModel:
     """A checkpoint file of the user's own, or one that they downloaded by hand."""
+    _check_file(file)
+    cfg, reason = recognise(name, file)
+    built = _create(name, cfg, origin=f"local checkpoint, {reason}", label=file.name)
+    refuse_other_grid(built.model, file, name)
+    load_weights(built.model, file, f"{name}:{file}")
+    return built
+
+
+def _check_file(file: Path) -> None:
     if not file.is_file():
         problem = "is a folder, name the file in it" if file.is_dir() else "does not exist, check the path"
         raise CdirError(f"checkpoint {file} {problem}")
@@ -116,11 +147,6 @@ def _build_local(name: str, file: Path) -> BuiltModel:
         raise CdirError(f"checkpoint {file} may not be read by you: change its permissions")
     if file.suffix not in CHECKPOINT_KINDS:
         raise CdirError(f"checkpoint {file} is of no known kind; give one of {', '.join(CHECKPOINT_KINDS)}")
-    cfg, reason = recognise(name, file)
-    built = _create(name, cfg, origin=f"local checkpoint, {reason}", label=file.name)
-    refuse_other_grid(built.model, file, name)
-    load_weights(built.model, file, f"{name}:{file}")
-    return built
 
 
 def _create(name: str, cfg: dict[str, Any], origin: str, label: str) -> BuiltModel:
