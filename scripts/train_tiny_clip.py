@@ -1,6 +1,6 @@
 """Train the bundled tiny CLIP on drawn image-caption pairs and write it, with its model card, into the package.
 
-    python scripts/train_tiny_clip.py                 the whole training (about 50 minutes on two cores that do nothing else)
+    python scripts/train_tiny_clip.py                 the whole training (about 20 minutes on two cores)
     python scripts/train_tiny_clip.py --samples 2000 --images 2000 --out /tmp/tiny     a rehearsal
 
 The mixture of domains is uneven on purpose, as the web was for CLIP: few infographs and fewer quick drawings, so that
