@@ -1,0 +1,17 @@
+"""The numbers of the papers: every cell of their tables, with the context needed to compare it with ours.
+
+`<paper>_table<N>.csv` holds a table as printed, so that it can be checked by eye; `<paper>.yaml` says what its columns
+mean, how sure that is, which printed numbers contradict each other, and which cells our scan lost.
+"""
+
+from cdir_nb.results.published.reader import (
+    load_paper,
+    misprints,
+    papers,
+    published,
+    recomputed_averages,
+    tables,
+    wide,
+)
+
+__all__ = ["load_paper", "misprints", "papers", "published", "recomputed_averages", "tables", "wide"]

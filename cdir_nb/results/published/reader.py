@@ -1,0 +1,239 @@
+"""Reads the published tables: texts exactly as printed, values as fractions, every cell with its context."""
+
+import csv
+import re
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import yaml
+from pydantic import ValidationError
+
+from cdir_nb.errors import CdirError
+from cdir_nb.results.published.sheet import KEYS, Lost, Misprint, Paper, Sheet
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+FOLDER = Path(__file__).resolve().parent
+UNITS = {"percent": 100, "fraction": 1}
+NUMBER = re.compile(r"\d{0,3}(\.\d+)?")
+DASH, LOST = "-", "lost"
+FIELDS = [
+    "paper", "table", "method", "setting", "backbone", "dataset", "protocol", "query_domain", "gallery_domain",
+    "metric", "k", "convention", "certainty", "printed", "value", "average", "column", "our_method", "why",
+]  # fmt: skip
+
+Key = tuple[str, str, str, str]  # method, setting, backbone, column
+
+
+def papers() -> list[str]:
+    """Names of the papers whose tables are kept, sorted."""
+    return sorted(path.stem for path in FOLDER.glob("*.yaml"))
+
+
+def load_paper(paper: str) -> Paper:
+    """Citation, table headers, misprints and lost cells of a paper. CdirError names the file that is wrong."""
+    if paper not in papers():
+        raise CdirError(f"no paper is called {paper!r}; known: {', '.join(papers())}")
+    return _load(paper, FOLDER)[0]
+
+
+def tables(paper: str) -> dict[str, Sheet]:
+    """The headers of a paper's tables: what each is about, its unit, and the context of each column."""
+    return load_paper(paper).tables
+
+
+def published(paper: str | None = None, table: str | None = None) -> "pd.DataFrame":
+    """Published cells in long form, one row a cell, columns always FIELDS.
+
+    paper, table  one paper, one table of it ("2", "3_left"); None for all
+    `printed` is the paper's text; `value` the fraction it stands for, NaN for a dash or a lost cell; `average` marks
+    averages, whose domains are empty where they average over them; `our_method` is the method's name in our records,
+    empty where the workbook does not run it.
+    Raises CdirError for an unknown name or a damaged file.
+    """
+    import pandas as pd
+
+    chosen = papers() if paper is None else [paper]
+    rows = [row for name in chosen for key in _keys(name, table) for row in _long(name, key)]
+    if not rows:
+        raise CdirError(f"no paper has a table {table!r}; see tables(paper)")
+    return pd.DataFrame(rows, columns=FIELDS).astype({"k": "Int64", "value": float})
+
+
+def wide(paper: str, table: str) -> "pd.DataFrame":
+    """One table as printed: texts, one row a printed row, one column a printed column."""
+    import pandas as pd
+
+    header = tables(paper).get(table)
+    if header is None:
+        raise CdirError(f"{paper} has no table {table!r}; it has: {', '.join(tables(paper))}")
+    rows = _load(paper, FOLDER)[1][table]
+    return pd.DataFrame(rows, columns=[*KEYS, *header.columns])
+
+
+def misprints(paper: str | None = None) -> "pd.DataFrame":
+    """Printed numbers that the paper's other numbers contradict: what is printed, what they give, a note."""
+    import pandas as pd
+
+    chosen = papers() if paper is None else [paper]
+    rows = [{"paper": name, **item.model_dump()} for name in chosen for item in load_paper(name).misprints]
+    return pd.DataFrame(rows, columns=["paper", *Misprint.model_fields])
+
+
+def recomputed_averages() -> "pd.DataFrame":
+    """Every printed average whose parts are printed too, recomputed, in the unit of its table.
+
+    `computed` is NaN where a part is lost. `agrees`: rounding explains the difference. An average may be off by half
+    a unit of its last digit, and by the mean of the same for its parts, so by one unit where all have as many digits.
+    """
+    import pandas as pd
+
+    rows = []
+    for paper in papers():
+        for table, header in tables(paper).items():
+            cells = _cells(_load(paper, FOLDER)[1][table], header)
+            for key in cells:
+                if parts := _parts(header, key, cells):
+                    rows.append({"paper": paper, "table": table, **_recomputed(key, cells[key], parts)})
+    fields = ["paper", "table", *KEYS, "column", "printed", "computed", "difference", "agrees"]
+    return pd.DataFrame(rows, columns=fields)
+
+
+def _recomputed(key: Key, printed: str, parts: list[str]) -> dict[str, object]:
+    computed = sum(map(_number, parts)) / len(parts)
+    difference = _number(printed) - computed
+    allowed = _half_unit(printed) + sum(map(_half_unit, parts)) / len(parts)
+    checked = {"computed": computed, "difference": difference, "agrees": not abs(difference) > allowed + 1e-9}
+    return dict(zip([*KEYS, "column"], key, strict=True)) | {"printed": printed, **checked}
+
+
+def _parts(header: Sheet, key: Key, cells: dict[Key, str]) -> list[str]:
+    """The printed parts of an average, dashes left out; none for a cell that is no average."""
+    method, setting, backbone, column = key
+    columns = header.columns[column].average_of or []
+    settings = header.settings[setting].average_of or [] if setting else []
+    keys = [(method, setting, backbone, part) for part in columns]
+    keys = keys or [(method, part, backbone, column) for part in settings]
+    return [text for text in (cells.get(part, DASH) for part in keys) if text != DASH]
+
+
+def _number(text: str) -> float:
+    return float("nan") if text in (DASH, LOST) else float(text)
+
+
+def _half_unit(text: str) -> float:
+    """Half a unit of the last printed digit: 0.005 for "67.07"."""
+    return 0.5 * 10.0 ** -len(text.partition(".")[2]) if text not in (DASH, LOST) else 0.0
+
+
+def _keys(paper: str, table: str | None) -> list[str]:
+    return [key for key in tables(paper) if table in (None, key)]
+
+
+def _long(paper: str, table: str) -> list[dict[str, object]]:
+    """The rows of one table in long form."""
+    spec, texts = _load(paper, FOLDER)
+    header = spec.tables[table]
+    names = {**spec.our_names, **header.our_names}
+    rows = []
+    for (method, setting, backbone, column), text in _cells(texts[table], header).items():
+        context = header.context(setting, column).model_dump()
+        domains = {"query_domain": context.pop("query"), "gallery_domain": context.pop("gallery")}
+        rows.append(
+            {"paper": paper, "table": table, "method": method, "setting": setting, "backbone": backbone}
+            | {**context, **domains, "printed": text, "value": _number(text) / UNITS[header.unit]}
+            | {"average": header.is_average(setting, column), "column": column}
+            | {"our_method": names.get(method, "")}
+        )
+    return rows
+
+
+def _cells(rows: list[dict[str, str]], header: Sheet) -> dict[Key, str]:
+    """The printed cells in reading order."""
+    keys = ((row, column) for row in rows for column in header.columns)
+    return {(*(row[k] for k in KEYS), column): row[column] for row, column in keys if row[column]}
+
+
+@lru_cache(maxsize=32)
+def _load(paper: str, folder: Path) -> tuple[Paper, dict[str, list[dict[str, str]]]]:
+    """A paper's headers and, by table, its rows as printed; everything that can be checked is."""
+    path = folder / f"{paper}.yaml"
+    try:
+        spec = Paper.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
+        _same_name(spec, paper)
+        texts = {table: _read(folder, header) for table, header in spec.tables.items()}
+        _check_listed(spec, texts)
+    except ValidationError as error:
+        first = error.errors()[0]
+        field = ".".join(map(str, first["loc"])) or "the file"
+        raise CdirError(
+            f"{path.name}: {field}: {first['msg'].removeprefix('Value error, ')}; mend it"
+        ) from None
+    except yaml.YAMLError as error:
+        raise CdirError(f"{path.name}: not YAML: {' '.join(str(error).split())}; mend it") from None
+    return spec, texts
+
+
+def _same_name(spec: Paper, paper: str) -> None:
+    if spec.paper != paper:
+        raise CdirError(f"{paper}.yaml: paper: says {spec.paper!r}; name the file after it")
+
+
+def _read(folder: Path, header: Sheet) -> list[dict[str, str]]:
+    """The rows of one CSV file, checked against its header. CdirError names the file."""
+    try:
+        with (folder / header.file).open(newline="", encoding="utf-8") as file:
+            columns, *lines = list(csv.reader(file))
+    except (OSError, ValueError, UnicodeDecodeError) as error:
+        raise CdirError(f"{header.file}: cannot be read ({error}); its yaml names it") from None
+    expected = [*KEYS, *header.columns]
+    if columns != expected:
+        odd = [*(set(columns) ^ set(expected))] or ["their order"]
+        raise CdirError(f"{header.file}: columns and yaml differ in: {', '.join(sorted(odd))}")
+    if ragged := [str(n) for n, line in enumerate(lines, start=2) if len(line) != len(columns)]:
+        raise CdirError(f"{header.file}: lines with too few or too many cells: {', '.join(ragged)}")
+    rows = [dict(zip(columns, line, strict=True)) for line in lines]
+    _check_rows(rows, header)
+    return rows
+
+
+def _check_rows(rows: list[dict[str, str]], header: Sheet) -> None:
+    keys = [tuple(row[key] for key in KEYS) for row in rows]
+    if twice := [" / ".join(key) for key in dict.fromkeys(keys) if keys.count(key) > 1]:
+        raise CdirError(f"{header.file}: rows that stand twice: {', '.join(twice)}")
+    if unknown := sorted({row["setting"] for row in rows} - {"", *header.settings}):
+        raise CdirError(f"{header.file}: settings that its yaml does not know: {', '.join(unknown)}")
+    if unknown := sorted(set(header.our_names) - {row["method"] for row in rows}):
+        raise CdirError(f"{header.file}: has no method of our_names: {', '.join(unknown)}")
+    cells = _cells(rows, header)
+    for (method, setting, _, column), text in cells.items():
+        _check_cell(text, f"{header.file}: {method}, {column}", UNITS[header.unit])
+        header.context(setting, column)
+    if len(cells) != header.cells:
+        raise CdirError(f"{header.file}: holds {len(cells)} cells, its yaml says {header.cells}")
+
+
+def _check_cell(text: str, where: str, most: int) -> None:
+    if text in (DASH, LOST):
+        return
+    if not NUMBER.fullmatch(text) or text == "." or float(text) > most:
+        raise CdirError(f'{where}: {text!r} is no number from 0 to {most}, "{DASH}" or "{LOST}"')
+
+
+def _check_listed(spec: Paper, texts: dict[str, list[dict[str, str]]]) -> None:
+    """Misprints are what the cells say, lost cells are exactly those listed."""
+    cells = {
+        (table, *key): text for table, rows in texts.items() for key, text in _cells(rows, spec.tables[table]).items()
+    }
+    for item in spec.misprints:
+        if cells.get(_where(item)) != item.printed:
+            raise CdirError(f"{spec.paper}.yaml: misprints: no cell {_where(item)} says {item.printed!r}")
+    lost = {_where(item) for item in spec.lost}
+    if odd := lost ^ {key for key, text in cells.items() if text == LOST}:
+        raise CdirError(f"{spec.paper}.yaml: lost: the list and the cells differ in {sorted(odd)[0]}")
+
+
+def _where(item: Misprint | Lost) -> tuple[str, ...]:
+    return item.table, item.method, item.setting, item.backbone, item.column

@@ -1,0 +1,151 @@
+"""The shape of a paper's tables, checked strictly: what published/<paper>.yaml may say.
+
+The context of a cell is put together from the widest to the narrowest: the table's `dataset` and `protocol`, its
+`common`, the cell's row (`settings`), the cell's column (`columns`); the narrower one wins.
+"""
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from cdir_nb.data.card import CONVENTIONS
+
+STRICT = ConfigDict(extra="forbid", strict=True, frozen=True)
+KEYS = ["method", "setting", "backbone"]
+Metric = Literal["precision", "average_precision", "accuracy"]
+Certainty = Literal["stated", "code", "inferred", "unknown"]
+Text = Annotated[str, Field(min_length=1)]
+Cutoff = Annotated[int, Field(gt=0)]
+
+
+class Context(BaseModel):
+    """What a row or a column adds to the context of its cells; what it leaves out comes from a wider one.
+
+    query, gallery  domains, in our names
+    certainty       how we know the convention: the paper says so, released code, inferred, or not at all
+    why             that, in one line
+    average_of      for an average: the columns (or settings) that it averages; [] where they are not printed.
+                    Its context is what they have in common.
+    """
+
+    model_config = STRICT
+    dataset: str = ""
+    protocol: str = ""
+    query: str = ""
+    gallery: str = ""
+    metric: Metric | None = None
+    k: Cutoff | None = None
+    convention: str = ""
+    certainty: Certainty | None = None
+    why: str = ""
+    average_of: list[str] | None = None
+
+
+class CellContext(BaseModel):
+    """The whole context of one cell: nothing that a number needs may be missing."""
+
+    model_config = STRICT
+    dataset: Text
+    protocol: str = ""
+    query: str = ""
+    gallery: str = ""
+    metric: Metric
+    k: Cutoff | None = None
+    convention: Text
+    certainty: Certainty
+    why: Text
+
+    @model_validator(mode="after")
+    def _check(self) -> "CellContext":
+        known = {**CONVENTIONS, "accuracy": ("top-1",)}[self.metric]
+        if self.convention not in known:
+            raise ValueError(f"{self.metric} has no convention {self.convention!r}; known: {', '.join(known)}")
+        return self
+
+
+class Sheet(BaseModel):
+    """The header of one printed table, or of one part of it; its cells stand in `file`.
+
+    cells      how many cells the paper prints (numbers, dashes, and those that our scan lost)
+    our_names  printed method -> method name of our records; it goes before the paper's own `our_names`
+    """
+
+    model_config = STRICT
+    file: Text
+    about: Text
+    dataset: str = ""
+    protocol: str = ""
+    unit: Literal["percent", "fraction"]
+    cells: Cutoff
+    common: Context = Context()
+    settings: dict[str, Context] = {}
+    columns: Annotated[dict[str, Context], Field(min_length=1)]
+    our_names: dict[str, str] = {}
+
+    @model_validator(mode="after")
+    def _check(self) -> "Sheet":
+        for names in (self.settings, self.columns):
+            parts = {part for context in names.values() for part in context.average_of or []}
+            if missing := sorted(parts - set(names)):
+                raise ValueError(f"average_of names what the table does not have: {', '.join(missing)}")
+        return self
+
+    def context(self, setting: str, column: str) -> CellContext:
+        """The context of the cells of a row group and a column; pydantic's ValidationError where incomplete."""
+        table = {"dataset": self.dataset, "protocol": self.protocol} | _given(self.common)
+        return CellContext(**table | _resolved(self.settings, setting) | _resolved(self.columns, column))
+
+    def is_average(self, setting: str, column: str) -> bool:
+        """True where a cell of this row group and column is an average of others."""
+        both = self.settings.get(setting), self.columns[column]
+        return any(context is not None and context.average_of is not None for context in both)
+
+
+class Misprint(BaseModel):
+    """A printed number that the paper's other numbers contradict. `computed`: what they give."""
+
+    model_config = STRICT
+    table: Text
+    method: Text
+    setting: str = ""
+    backbone: str = ""
+    column: Text
+    printed: Text
+    computed: Text
+    note: Text
+
+
+class Lost(BaseModel):
+    """A cell that our scan of the paper lost."""
+
+    model_config = STRICT
+    table: Text
+    method: Text
+    setting: str = ""
+    backbone: str = ""
+    column: Text
+    note: Text
+
+
+class Paper(BaseModel):
+    """What published/<paper>.yaml says."""
+
+    model_config = STRICT
+    paper: Text
+    citation: Text
+    tables: Annotated[dict[str, Sheet], Field(min_length=1)]
+    our_names: dict[str, str] = {}
+    misprints: list[Misprint] = []
+    lost: list[Lost] = []
+
+
+def _given(context: Context) -> dict:
+    return context.model_dump(exclude_unset=True, exclude={"average_of"})
+
+
+def _resolved(contexts: dict[str, Context], name: str) -> dict:
+    """The fields that a row group or column gives; of an average, also those its parts have in common."""
+    context = contexts.get(name, Context())
+    parts = [_resolved(contexts, part) for part in context.average_of or []]
+    agreed = {f: v for f, v in parts[0].items() if all(p.get(f) == v for p in parts)} if parts else {}
+    return agreed | _given(context)
