@@ -1,5 +1,7 @@
-"""Records: one number with all that is needed to read it honestly, kept as lines of JSON."""
+"""Records: one number with all that is needed to read it honestly, kept as lines of JSON or rows of a csv file."""
 
+import csv
+import datetime
 import functools
 import hashlib
 import json
@@ -18,6 +20,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 RANDOM_WEIGHTS = "random weights"
+ONE_RUN = ("value", "commit", "date")  # what may differ between two runs of one setting
+SAME = 1e-6  # values as near as this are one: a sum in another order, or a csv file with six decimals
 
 
 def _plain(value: Any) -> Any:
@@ -37,6 +41,11 @@ def current_commit() -> str:
     ):  # no git, or an installed copy inside somebody else's repository
         return "unknown"
     return _git("describe", "--always", "--dirty", "--exclude=*") or "unknown"
+
+
+def today() -> str:
+    """The day in UTC, as 2026-01-31."""
+    return datetime.datetime.now(datetime.UTC).date().isoformat()
 
 
 def _git(*words: str) -> str:
@@ -59,6 +68,7 @@ class Record(BaseModel):
     config_digest   of the method's settings without the seed, so that seeds of one setting are averaged
     harness         not empty: the number only shows that the machinery works, and why ("random weights");
                     filled in by itself where the encoder's name says random
+    commit, date    of the code, and the UTC day, that the number was measured with and on
     Raises CdirError, one line naming every field that is wrong.
     """
 
@@ -81,6 +91,7 @@ class Record(BaseModel):
     test_set: str = ""
     harness: str = ""
     commit: str = Field(default_factory=current_commit)
+    date: str = Field(default_factory=today, pattern=r"^(\d{4}-\d\d-\d\d|unknown)$")
 
     def __init__(self, **values: Any) -> None:
         try:
@@ -145,20 +156,46 @@ def save_records(records: Iterable[Record], out_dir: str | Path, name: str) -> N
         temporary.write_text("".join(line + "\n" for line in lines), encoding="utf-8")
 
 
-def load_records(folders: Iterable[str | Path] | str | Path) -> list[Record]:
-    """All records under one or several run folders, in order of folder and file.
+def load_records(sources: Iterable[str | Path] | str | Path) -> list[Record]:
+    """All records of one or several run folders and csv files (of `cdir results --csv`), each number once, in order.
 
     Of a run folder of `cdir reproduce` only what its last run stands for counts: no superseded,
-    failed or half-done ones. CdirError for a missing folder or a damaged line, naming file and line.
+    failed or half-done ones. Two runs of one setting (records alike in all but value, commit and date) never mix:
+    equal values count once, as the first source has them; different values are refused, since which of them is right
+    is not for a table to choose. CdirError for that, naming both sources; for a missing folder; for a damaged line.
     """
-    folders = [folders] if isinstance(folders, (str, Path)) else folders
-    return [record for folder in folders for path in record_files(Path(folder)) for record in _read(path)]
+    sources = [sources] if isinstance(sources, (str, Path)) else sources
+    kept: dict[tuple, tuple[Record, Path]] = {}
+    for path in (file for source in sources for file in record_files(Path(source))):
+        for record in _read(path):
+            first = kept.setdefault(setting_of(record), (record, path))
+            if abs(first[0].value - record.value) > SAME:
+                raise CdirError(_conflict(first, (record, path)))
+    return [record for record, _ in kept.values()]
+
+
+def setting_of(record: Record) -> tuple:
+    """What a number was measured of: every field but value, commit and date."""
+    return tuple(value for name, value in record if name not in ONE_RUN)
+
+
+def _conflict(*both: tuple[Record, Path]) -> str:
+    """One line on two different values of one setting."""
+    record = both[0][0]
+    place = " -> ".join(filter(None, (record.query_domain, record.gallery_domain)))
+    what = [record.method, record.dataset, record.protocol, place, record.metric, f"seed {record.seed}"]
+    values = " and ".join(f"{r.value:.6f} in {path} (commit {r.commit}, {r.date})" for r, path in both)
+    return f"two values of one setting ({', '.join(filter(None, what))}): {values}; read one of the two at a time"
 
 
 def record_files(folder: Path) -> list[Path]:
-    """The `*.jsonl` files of a run folder, or of any folder that holds such files."""
+    """The `*.jsonl` files of a run folder, or of any folder that holds such files; a csv file is itself."""
+    if folder.suffix == ".csv" and folder.is_file():
+        return [folder]
     if not folder.is_dir():
-        raise CdirError(f"no run folder {folder}: give a folder made by `cdir reproduce`")
+        raise CdirError(
+            f"no run folder {folder}: give a folder made by `cdir reproduce`, or a csv file made by `cdir results`"
+        )
     listing = folder / "run.json"
     if not listing.is_file():
         return [path for path in sorted(folder.rglob("*.jsonl")) if not _unfinished(path.relative_to(folder))]
@@ -172,13 +209,22 @@ def _unfinished(path: Path) -> bool:
 
 
 def _read(path: Path) -> Iterator[Record]:
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
-        try:
-            yield Record(**json.loads(line))
-        except (ValueError, TypeError, CdirError) as error:
-            raise CdirError(
-                f"{path}, line {number}: not a record ({error}); run its notebook again"
-            ) from None
+    """Records of a file. One kept before records had a date has an unknown one, not today's."""
+    parse, remedy = (_csv_row, "write it again") if path.suffix == ".csv" else (json.loads, "run its notebook again")
+    with path.open(encoding="utf-8", newline="") as handle:
+        rows = csv.DictReader(handle) if path.suffix == ".csv" else handle
+        for number, row in enumerate(rows, start=2 if path.suffix == ".csv" else 1):
+            try:
+                yield Record(**{"date": "unknown", **parse(row)})
+            except (ValueError, TypeError, CdirError) as error:
+                raise CdirError(f"{path}, line {number}: not a record ({error}); {remedy}") from None
+
+
+def _csv_row(row: dict[str, str]) -> dict[str, Any]:
+    """Texts as `Record` takes them: an empty cut-off is none. ValueError for a missing column."""
+    if missing := [name for name in Record.model_fields if row.get(name) is None]:
+        raise ValueError(f"no {', '.join(missing)}")
+    return {**row, "k": row["k"] or None}
 
 
 def to_frame(records: Sequence[Record]) -> "pd.DataFrame":

@@ -1,5 +1,6 @@
 """Records: refused without context, kept whole, found again."""
 
+import datetime
 import json
 import math
 import subprocess
@@ -77,8 +78,58 @@ def test_records_come_back_from_any_number_of_folders(tmp_path):
     first, second = Record(**GOOD), Record(**{**GOOD, "k": None, "seed": 1})
     save_records([first], tmp_path / "a", "one")
     save_records([second, first], tmp_path / "b" / "deep", "two")
-    assert load_records([tmp_path / "a", tmp_path / "b"]) == [first, second, first]
+    assert load_records([tmp_path / "a", tmp_path / "b"]) == [first, second]
     assert load_records(tmp_path / "a") == [first]
+
+
+@pytest.mark.parametrize("changes", [{"seed": 1}, {"k": 5}, {"config_digest": "z"}, {"selection_rule": "best on test"}])
+def test_what_differs_in_its_setting_is_two_numbers(changes, tmp_path):
+    save_records([Record(**GOOD), Record(**{**GOOD, **changes, "value": 0.1})], tmp_path, "one")
+    assert [r.value for r in load_records(tmp_path)] == [0.5, 0.1]
+
+
+def test_a_second_run_with_equal_values_counts_once(tmp_path):
+    first = Record(**{**GOOD, "commit": "a1", "date": "2026-01-02"})
+    again = Record(**{**GOOD, "commit": "b2", "date": "2026-03-04", "value": 0.5 + 4e-7})
+    save_records([first], tmp_path / "a", "one")
+    save_records([again], tmp_path / "b", "one")
+    assert load_records([tmp_path / "a", tmp_path / "b"]) == [first]
+    assert load_records([tmp_path / "b", tmp_path / "a"]) == [again]
+
+
+def test_a_second_run_with_other_values_is_refused_and_both_are_named(tmp_path):
+    save_records([Record(**{**GOOD, "commit": "a1", "date": "2026-01-02"})], tmp_path / "a", "one")
+    save_records([Record(**{**GOOD, "commit": "b2", "date": "2026-03-04", "value": 0.51})], tmp_path / "b", "two")
+    with pytest.raises(CdirError) as caught:
+        load_records([tmp_path / "a", tmp_path / "b"])
+    message = str(caught.value)
+    assert "two values of one setting (zero-shot, world, real -> sketch, precision, seed 0)" in message
+    assert f"0.500000 in {tmp_path / 'a' / 'one.jsonl'} (commit a1, 2026-01-02)" in message
+    assert f"0.510000 in {tmp_path / 'b' / 'two.jsonl'} (commit b2, 2026-03-04)" in message
+
+
+def test_a_record_has_the_day_of_its_run_and_none_is_made_up(tmp_path):
+    day = datetime.datetime.now(datetime.UTC).date().isoformat()
+    assert Record(**GOOD).date in (day, datetime.datetime.now(datetime.UTC).date().isoformat())
+    assert "date: should match pattern" in refusal(date="yesterday")
+    old = {name: value for name, value in Record(**GOOD).model_dump().items() if name != "date"}
+    (tmp_path / "old.jsonl").write_text(json.dumps(old) + "\n")
+    assert load_records(tmp_path)[0].date == "unknown"
+
+
+def test_a_csv_file_gives_equal_records_back(tmp_path):
+    odd = {"method": 'CLAIR, "full"\nlist', "k": None, "value": 1 / 3, "config_digest": "0012345678", "protocol": "NA"}
+    records = [Record(**GOOD), Record(**{**GOOD, **odd})]
+    to_frame(records).to_csv(tmp_path / "n.csv", index=False)
+    assert load_records(tmp_path / "n.csv") == records
+    save_records(records[1:], tmp_path / "run", "one")
+    assert load_records([tmp_path / "run", tmp_path / "n.csv"]) == records[::-1]
+
+
+def test_a_csv_file_without_a_column_is_refused(tmp_path):
+    to_frame([Record(**GOOD)]).drop(columns=["k", "date"]).to_csv(tmp_path / "n.csv", index=False)
+    with pytest.raises(CdirError, match=r"n.csv, line 2: not a record \(no k, date\); write it again"):
+        load_records(tmp_path / "n.csv")
 
 
 def test_no_out_dir_keeps_nothing(tmp_path, monkeypatch):
