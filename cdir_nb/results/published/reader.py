@@ -63,14 +63,14 @@ def published(paper: str | None = None, table: str | None = None) -> "pd.DataFra
 
 
 def wide(paper: str, table: str) -> "pd.DataFrame":
-    """One table as printed: texts, one row a printed row, one column a printed column."""
+    """One table as printed: texts, one row a printed row (gains too), one column a printed column (notes too)."""
     import pandas as pd
 
     header = tables(paper).get(table)
     if header is None:
         raise CdirError(f"{paper} has no table {table!r}; it has: {', '.join(tables(paper))}")
     rows = _load(paper, FOLDER)[1][table]
-    return pd.DataFrame(rows, columns=[*KEYS, *header.columns])
+    return pd.DataFrame(rows, columns=[*KEYS, *header.notes, *header.columns])
 
 
 def misprints(paper: str | None = None) -> "pd.DataFrame":
@@ -139,7 +139,9 @@ def _long(paper: str, table: str) -> list[dict[str, object]]:
     names = {**spec.our_names, **header.our_names}
     rows = []
     for (method, setting, backbone, column), text in _cells(texts[table], header).items():
-        context = header.context(setting, column).model_dump()
+        if method in header.differences:
+            continue
+        context = header.context(setting, column, method).model_dump()
         domains = {"query_domain": context.pop("query"), "gallery_domain": context.pop("gallery")}
         rows.append(
             {"paper": paper, "table": table, "method": method, "setting": setting, "backbone": backbone}
@@ -188,7 +190,7 @@ def _read(folder: Path, header: Sheet) -> list[dict[str, str]]:
             columns, *lines = list(csv.reader(file))
     except (OSError, ValueError, UnicodeDecodeError) as error:
         raise CdirError(f"{header.file}: cannot be read ({error}); its yaml names it") from None
-    expected = [*KEYS, *header.columns]
+    expected = [*KEYS, *header.notes, *header.columns]
     if columns != expected:
         odd = [*(set(columns) ^ set(expected))] or ["their order"]
         raise CdirError(f"{header.file}: columns and yaml differ in: {', '.join(sorted(odd))}")
@@ -205,12 +207,14 @@ def _check_rows(rows: list[dict[str, str]], header: Sheet) -> None:
         raise CdirError(f"{header.file}: rows that stand twice: {', '.join(twice)}")
     if unknown := sorted({row["setting"] for row in rows} - {"", *header.settings}):
         raise CdirError(f"{header.file}: settings that its yaml does not know: {', '.join(unknown)}")
-    if unknown := sorted(set(header.our_names) - {row["method"] for row in rows}):
-        raise CdirError(f"{header.file}: has no method of our_names: {', '.join(unknown)}")
+    if unknown := sorted(header.methods_named() - {row["method"] for row in rows}):
+        where = "our_names, exceptions or differences"
+        raise CdirError(f"{header.file}: has no method of its yaml's {where}: {', '.join(unknown)}")
     cells = _cells(rows, header)
     for (method, setting, _, column), text in cells.items():
-        _check_cell(text, f"{header.file}: {method}, {column}", UNITS[header.unit])
-        header.context(setting, column)
+        number = text.removeprefix("+") if method in header.differences else text
+        _check_cell(number, f"{header.file}: {method}, {column}", UNITS[header.unit])
+        header.context(setting, column, method)
     if len(cells) != header.cells:
         raise CdirError(f"{header.file}: holds {len(cells)} cells, its yaml says {header.cells}")
 

@@ -1,7 +1,8 @@
 """The shape of a paper's tables, checked strictly: what published/<paper>.yaml may say.
 
 The context of a cell is put together from the widest to the narrowest: the table's `dataset` and `protocol`, its
-`common`, the cell's row (`settings`), the cell's column (`columns`); the narrower one wins.
+`common`, the cell's row (`settings`), the cell's column (`columns`), the cell itself (`exceptions`); the narrower
+one wins.
 """
 
 from typing import Annotated, Literal
@@ -66,8 +67,12 @@ class CellContext(BaseModel):
 class Sheet(BaseModel):
     """The header of one printed table, or of one part of it; its cells stand in `file`.
 
-    cells      how many cells the paper prints (numbers, dashes, and those that our scan lost)
-    our_names  printed method -> method name of our records; it goes before the paper's own `our_names`
+    cells        how many cells the paper prints (numbers, dashes, and those that our scan lost)
+    notes        printed columns that describe a row and hold no results; only `wide` shows them
+    exceptions   method -> column -> context of a cell unlike its neighbours, such as one copied from another paper
+    differences  printed row of gains -> the two rows it is the difference of; its cells ("+2.60") are counted and
+                 shown by `wide`, but are no results
+    our_names    printed method -> method name of our records; it goes before the paper's own `our_names`
     """
 
     model_config = STRICT
@@ -80,6 +85,9 @@ class Sheet(BaseModel):
     common: Context = Context()
     settings: dict[str, Context] = {}
     columns: Annotated[dict[str, Context], Field(min_length=1)]
+    notes: list[str] = []
+    exceptions: dict[str, dict[str, Context]] = {}
+    differences: dict[str, Annotated[list[str], Field(min_length=2, max_length=2)]] = {}
     our_names: dict[str, str] = {}
 
     @model_validator(mode="after")
@@ -88,12 +96,20 @@ class Sheet(BaseModel):
             parts = {part for context in names.values() for part in context.average_of or []}
             if missing := sorted(parts - set(names)):
                 raise ValueError(f"average_of names what the table does not have: {', '.join(missing)}")
+        if missing := sorted({column for cells in self.exceptions.values() for column in cells} - set(self.columns)):
+            raise ValueError(f"exceptions names what the table does not have: {', '.join(missing)}")
         return self
 
-    def context(self, setting: str, column: str) -> CellContext:
-        """The context of the cells of a row group and a column; pydantic's ValidationError where incomplete."""
+    def context(self, setting: str, column: str, method: str = "") -> CellContext:
+        """The context of the cell(s) of a row group, a column and a method; ValidationError where incomplete."""
         table = {"dataset": self.dataset, "protocol": self.protocol} | _given(self.common)
-        return CellContext(**table | _resolved(self.settings, setting) | _resolved(self.columns, column))
+        own = _given(self.exceptions.get(method, {}).get(column, Context()))
+        return CellContext(**table | _resolved(self.settings, setting) | _resolved(self.columns, column) | own)
+
+    def methods_named(self) -> set[str]:
+        """The methods that must stand in its file."""
+        pairs = {row for pair in self.differences.values() for row in pair}
+        return {*self.our_names, *self.exceptions, *self.differences, *pairs}
 
     def is_average(self, setting: str, column: str) -> bool:
         """True where a cell of this row group and column is an average of others."""
