@@ -3,6 +3,7 @@
 import csv
 import re
 from functools import lru_cache
+from math import isnan
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -85,8 +86,9 @@ def misprints(paper: str | None = None) -> "pd.DataFrame":
 def recomputed_averages() -> "pd.DataFrame":
     """Every printed average whose parts are printed too, recomputed, in the unit of its table.
 
-    `computed` is NaN where a part is lost. `agrees`: rounding explains the difference. An average may be off by half
-    a unit of its last digit, and by the mean of the same for its parts, so by one unit where all have as many digits.
+    `agrees`: rounding explains the difference. An average may be off by half a unit of its last digit, and by the mean
+    of the same for its parts, so by one unit where all have as many digits. Where a part, or the average itself, is
+    lost, the difference is NaN and `agrees` missing.
     """
     import pandas as pd
 
@@ -98,14 +100,15 @@ def recomputed_averages() -> "pd.DataFrame":
                 if parts := _parts(header, key, cells):
                     rows.append({"paper": paper, "table": table, **_recomputed(key, cells[key], parts)})
     fields = ["paper", "table", *KEYS, "column", "printed", "computed", "difference", "agrees"]
-    return pd.DataFrame(rows, columns=fields)
+    return pd.DataFrame(rows, columns=fields).astype({"agrees": "boolean"})
 
 
 def _recomputed(key: Key, printed: str, parts: list[str]) -> dict[str, object]:
     computed = sum(map(_number, parts)) / len(parts)
     difference = _number(printed) - computed
     allowed = _half_unit(printed) + sum(map(_half_unit, parts)) / len(parts)
-    checked = {"computed": computed, "difference": difference, "agrees": not abs(difference) > allowed + 1e-9}
+    agrees = None if isnan(difference) else abs(difference) <= allowed + 1e-9
+    checked = {"computed": computed, "difference": difference, "agrees": agrees}
     return dict(zip([*KEYS, "column"], key, strict=True)) | {"printed": printed, **checked}
 
 
@@ -170,9 +173,7 @@ def _load(paper: str, folder: Path) -> tuple[Paper, dict[str, list[dict[str, str
     except ValidationError as error:
         first = error.errors()[0]
         field = ".".join(map(str, first["loc"])) or "the file"
-        raise CdirError(
-            f"{path.name}: {field}: {first['msg'].removeprefix('Value error, ')}; mend it"
-        ) from None
+        raise CdirError(f"{path.name}: {field}: {first['msg'].removeprefix('Value error, ')}; mend it") from None
     except yaml.YAMLError as error:
         raise CdirError(f"{path.name}: not YAML: {' '.join(str(error).split())}; mend it") from None
     return spec, texts
@@ -227,16 +228,18 @@ def _check_cell(text: str, where: str, most: int) -> None:
 
 
 def _check_listed(spec: Paper, texts: dict[str, list[dict[str, str]]]) -> None:
-    """Misprints are what the cells say, lost cells are exactly those listed."""
+    """Names are of methods that are printed, misprints are what the cells say, lost cells are exactly those listed."""
     cells = {
         (table, *key): text for table, rows in texts.items() for key, text in _cells(rows, spec.tables[table]).items()
     }
+    if unknown := sorted(set(spec.our_names) - {method for _, method, *_ in cells}):
+        raise CdirError(f"{spec.paper}.yaml: our_names: no table has {', '.join(unknown)}")
     for item in spec.misprints:
         if cells.get(_where(item)) != item.printed:
             raise CdirError(f"{spec.paper}.yaml: misprints: no cell {_where(item)} says {item.printed!r}")
     lost = {_where(item) for item in spec.lost}
     if odd := lost ^ {key for key, text in cells.items() if text == LOST}:
-        raise CdirError(f"{spec.paper}.yaml: lost: the list and the cells differ in {sorted(odd)[0]}")
+        raise CdirError(f"{spec.paper}.yaml: lost: the list and the cells differ in {min(odd)}")
 
 
 def _where(item: Misprint | Lost) -> tuple[str, ...]:
