@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 FOLDER = Path(__file__).resolve().parent
 UNITS = {"percent": 100, "fraction": 1}
-NUMBER = re.compile(r"\d{0,3}(\.\d+)?")
+NUMBER = re.compile(r"\d+(\.\d+)?|\.\d+")
 DASH, LOST = "-", "lost"
 FIELDS = [
     "paper", "table", "method", "setting", "backbone", "dataset", "protocol", "query_domain", "gallery_domain",
@@ -171,9 +171,7 @@ def _load(paper: str, folder: Path) -> tuple[Paper, dict[str, list[dict[str, str
         texts = {table: _read(folder, header) for table, header in spec.tables.items()}
         _check_listed(spec, texts)
     except ValidationError as error:
-        first = error.errors()[0]
-        field = ".".join(map(str, first["loc"])) or "the file"
-        raise CdirError(f"{path.name}: {field}: {first['msg'].removeprefix('Value error, ')}; mend it") from None
+        raise CdirError(f"{path.name}: {_first(error)}; mend it") from None
     except yaml.YAMLError as error:
         raise CdirError(f"{path.name}: not YAML: {' '.join(str(error).split())}; mend it") from None
     return spec, texts
@@ -189,7 +187,7 @@ def _read(folder: Path, header: Sheet) -> list[dict[str, str]]:
     try:
         with (folder / header.file).open(newline="", encoding="utf-8") as file:
             columns, *lines = list(csv.reader(file))
-    except (OSError, ValueError, UnicodeDecodeError) as error:
+    except (OSError, ValueError, csv.Error) as error:
         raise CdirError(f"{header.file}: cannot be read ({error}); its yaml names it") from None
     expected = [*KEYS, *header.notes, *header.columns]
     if columns != expected:
@@ -212,19 +210,30 @@ def _check_rows(rows: list[dict[str, str]], header: Sheet) -> None:
         where = "our_names, exceptions or differences"
         raise CdirError(f"{header.file}: has no method of its yaml's {where}: {', '.join(unknown)}")
     cells = _cells(rows, header)
-    for (method, setting, _, column), text in cells.items():
-        number = text.removeprefix("+") if method in header.differences else text
-        _check_cell(number, f"{header.file}: {method}, {column}", UNITS[header.unit])
-        header.context(setting, column, method)
+    for key, text in cells.items():
+        _check_cell(header, key, text)
     if len(cells) != header.cells:
         raise CdirError(f"{header.file}: holds {len(cells)} cells, its yaml says {header.cells}")
 
 
-def _check_cell(text: str, where: str, most: int) -> None:
-    if text in (DASH, LOST):
-        return
-    if not NUMBER.fullmatch(text) or text == "." or float(text) > most:
+def _check_cell(header: Sheet, key: Key, text: str) -> None:
+    """A number of the table's unit ("+2.60" for a gain), a dash or "lost", in a context that lacks nothing."""
+    method, setting, _, column = key
+    where, most = f"{header.file}: {method}, {column}", UNITS[header.unit]
+    number = text.removeprefix("+") if method in header.differences else text
+    if text not in (DASH, LOST) and (not NUMBER.fullmatch(number) or float(number) > most):
         raise CdirError(f'{where}: {text!r} is no number from 0 to {most}, "{DASH}" or "{LOST}"')
+    try:
+        header.context(setting, column, method)
+    except ValidationError as error:
+        raise CdirError(f"{where}: its yaml gives no whole context: {_first(error)}") from None
+
+
+def _first(error: ValidationError) -> str:
+    """The first complaint of a pydantic error: `field: what is wrong`."""
+    first = error.errors()[0]
+    field = ".".join(map(str, first["loc"])) or "the whole"
+    return f"{field}: {first['msg'].removeprefix('Value error, ')}"
 
 
 def _check_listed(spec: Paper, texts: dict[str, list[dict[str, str]]]) -> None:
