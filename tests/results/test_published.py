@@ -230,10 +230,12 @@ def test_whole_and_chosen_tables():
     assert wide("clair", "2").shape == (6, 3 + 13)
     with pytest.raises(CdirError, match="no paper is called 'clar'; known: .*clair"):
         published("clar")
-    with pytest.raises(CdirError, match="clair has no table '3'; it has: 1, 2, 3_left, 3_right"):
-        published("clair", "3")
-    with pytest.raises(CdirError, match="clair has no table '3'"):
-        wide("clair", "3")
+    for read in (published, wide):
+        with pytest.raises(CdirError, match="clair: no table '3'; known: 1, 2, 3_left, 3_right"):
+            read("clair", "3")
+    with pytest.raises(CdirError, match="clair, .*: no table '8'; known: 1, 2, 3_left, 3_right, "):
+        published(table="8")
+    assert set(published(table="7")["paper"]) == {"tki"}
 
 
 HEADER = {

@@ -59,7 +59,8 @@ def published(paper: str | None = None, table: str | None = None) -> "pd.DataFra
     chosen = papers() if paper is None else [paper]
     rows = [row for name in chosen for key in _keys(name, table) for row in _long(name, key)]
     if not rows:
-        raise CdirError(f"no paper has a table {table!r}; see tables(paper)")
+        known = dict.fromkeys(key for name in chosen for key in tables(name))
+        raise CdirError(f"{', '.join(chosen)}: no table {table!r}; known: {', '.join(known)}")
     return pd.DataFrame(rows, columns=FIELDS).astype({"k": "Int64", "value": float})
 
 
@@ -69,7 +70,7 @@ def wide(paper: str, table: str) -> "pd.DataFrame":
 
     header = tables(paper).get(table)
     if header is None:
-        raise CdirError(f"{paper} has no table {table!r}; it has: {', '.join(tables(paper))}")
+        raise CdirError(f"{paper}: no table {table!r}; known: {', '.join(tables(paper))}")
     rows = _load(paper, FOLDER)[1][table]
     return pd.DataFrame(rows, columns=[*KEYS, *header.notes, *header.columns])
 
