@@ -19,6 +19,7 @@ from cdir_nb.paths import ROOT, atomic_write
 if TYPE_CHECKING:
     import pandas as pd
 
+REPRODUCED = Path(__file__).with_name("reproduced")
 RANDOM_WEIGHTS = "random weights"
 ONE_RUN = ("value", "commit", "date")  # what may differ between two runs of one setting
 SAME = 1e-6  # values as near as this are one: a sum in another order, or a csv file with six decimals
@@ -172,6 +173,11 @@ def load_records(sources: Iterable[str | Path] | str | Path) -> list[Record]:
             if abs(first[0].value - record.value) > SAME:
                 raise CdirError(_conflict(first, (record, path)))
     return [record for record, _ in kept.values()]
+
+
+def reproduced_records() -> list[Record]:
+    """The committed results: all csv files of cdir_nb/results/reproduced, each made from a finished run."""
+    return load_records(sorted(REPRODUCED.glob("*.csv")))
 
 
 def setting_of(record: Record) -> tuple:
