@@ -1,0 +1,61 @@
+"""The same weights used otherwise than they were trained: another preprocessing, the other activation.
+
+Both are mistakes that are easily made and that nothing reports: shapes fit, numbers come out, and are lower.
+"""
+
+import copy
+from dataclasses import replace
+from typing import Any
+
+import torch
+from open_clip.transformer import QuickGELU
+from PIL import Image
+
+from cdir_nb.encoders.clip import ClipEncoder
+from cdir_nb.errors import CdirError
+
+IMAGENET = {"mean": (0.485, 0.456, 0.406), "std": (0.229, 0.224, 0.225)}
+UNSCALED = {"mean": (0.0, 0.0, 0.0), "std": (1.0, 1.0, 1.0)}  # pixels in 0..1 as they are
+SETTINGS = ("size", "mean", "std", "interpolation", "resize_mode", "fill_color")
+
+
+def with_preprocessing(encoder: ClipEncoder, **changes: Any) -> ClipEncoder:
+    """An encoder of the same model whose preprocessing differs in `changes`; its identity and cache differ with it.
+
+    mean, std      of each colour, for pixels in 0..1
+    resize_mode    "shortest": shorter side to size, then the centre; "squash": both sides; "longest": pad to a square
+    fill_color     0..255, what "longest" pads with
+    interpolation  "bicubic" or "bilinear"
+    Raises CdirError for a setting that open_clip's preprocessing does not have.
+    """
+    unknown = sorted(set(changes) - set(SETTINGS))
+    if unknown:
+        raise CdirError(f"preprocessing has no setting {unknown[0]!r}: use some of {', '.join(SETTINGS)}")
+    preprocess_cfg = {**encoder.built.preprocess_cfg, **changes}
+    return ClipEncoder(replace(encoder.built, preprocess_cfg=preprocess_cfg), encoder.device, encoder.precision)
+
+
+def as_seen(encoder: ClipEncoder, picture: Image.Image) -> Image.Image:
+    """What is left of a picture when it is resized and cropped or padded, before its colours are scaled."""
+    *shape_steps, _, _ = encoder.preprocess.transforms  # last: to numbers, scaled
+    for step in shape_steps:
+        picture = step(picture)
+    return picture
+
+
+def with_other_activation(encoder: ClipEncoder) -> ClipEncoder:
+    """An encoder with a copy of the weights and QuickGELU, x sigmoid(1.702 x), in place of GELU, or the reverse.
+
+    Raises CdirError where the model has neither.
+    """
+    quick = encoder.built.quick_gelu
+    old, new = (QuickGELU, torch.nn.GELU) if quick else (torch.nn.GELU, QuickGELU)
+    model, count = copy.deepcopy(encoder.model), 0
+    for module in list(model.modules()):
+        for name, child in module.named_children():
+            if isinstance(child, old):
+                setattr(module, name, new())
+                count += 1
+    if not count:
+        raise CdirError(f"{encoder.built.name} has no {old.__name__} to change: choose a CLIP of transformers")
+    return ClipEncoder(replace(encoder.built, model=model, quick_gelu=not quick), encoder.device, encoder.precision)
