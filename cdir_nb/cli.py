@@ -1,7 +1,7 @@
 """`cdir`: the workbook from a command line. Heavy imports wait until a command needs them."""
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
@@ -155,14 +155,18 @@ def _print_table(table, common: dict[str, str]) -> None:
 @app.command(short_help="Print the numbers of runs.")
 @friendly()
 def results(
-    runs: Annotated[list[Path], typer.Argument(metavar="RUN...", help="Run folders, in any number.")],
+    runs: Annotated[
+        list[Path], typer.Argument(metavar="RUN...", help="Run folders and csv files of this command, in any number.")
+    ],
     csv: Annotated[Path | None, typer.Option(metavar="FILE", help="Also write every record to FILE.")] = None,
+    parquet: Annotated[Path | None, typer.Option(metavar="FILE", help="The same as a Parquet file.")] = None,
 ) -> None:
     """Print the numbers of one or several runs: means over directions, with convention, seeds and encoder.
 
+    Two runs of one setting count once where they agree; where they differ, nothing is printed but both sources.
+
     Example: cdir results runs/world-* --csv numbers.csv
     """
-    from cdir_nb.paths import atomic_write
     from cdir_nb.results import headline, load_records, to_frame
 
     frame = to_frame(load_records(runs))
@@ -171,10 +175,25 @@ def results(
     _print_table(*headline(frame))
     if labels := sorted({label for label in frame["harness"] if label}):
         typer.echo(f"*** HARNESS RUN ({', '.join(labels)}): such numbers are not results ***")
-    if csv:
-        with atomic_write(csv) as temporary:
-            frame.to_csv(temporary, index=False)
-        typer.echo(f"{len(frame)} records written to {csv}")
+    _write_table(csv, len(frame), lambda path: frame.to_csv(path, index=False))
+    _write_table(parquet, len(frame), lambda path: _parquet(frame, path))
+
+
+def _parquet(frame, path: Path) -> None:
+    """By fastparquet itself: pandas gives up its own way to it."""
+    import fastparquet
+
+    fastparquet.write(str(path), frame, write_index=False)
+
+
+def _write_table(file: Path | None, count: int, write: Callable[[Path], None]) -> None:
+    """Write `count` records to a file, whole or not at all, and say so; nothing without a file."""
+    from cdir_nb.paths import atomic_write
+
+    if file:
+        with atomic_write(file) as temporary:
+            write(temporary)
+        typer.echo(f"{count} records written to {file}")
 
 
 @app.command(short_help="Check a folder of images against its card.")

@@ -90,6 +90,29 @@ def test_results_prints_numbers_with_their_context(tmp_path):
     assert (tmp_path / "n.csv").read_text().count("\n") == 3 and len(load_records(tmp_path)) == 2
 
 
+def test_results_kept_as_tables_give_the_same_records_back(tmp_path):
+    import pandas as pd
+    from fastparquet import ParquetFile
+
+    found = [Record(**GOOD), Record(**{**GOOD, "k": None, "value": 1 / 3})]
+    save_records(found, tmp_path / "run", "r")
+    files = tmp_path / "n.csv", tmp_path / "n.parquet"
+    done = cdir("results", tmp_path / "run", "--csv", files[0], "--parquet", files[1])
+    assert all(f"2 records written to {file}" in done.stdout for file in files)
+    assert load_records(files[0]) == found
+    rows = ParquetFile(str(files[1])).to_pandas().astype({"k": object}).to_dict("records")
+    assert [Record(**{**row, "k": None if pd.isna(row["k"]) else row["k"]}) for row in rows] == found
+    assert cdir("results", files[0]).stdout.splitlines()[:4] == done.stdout.splitlines()[:4]
+
+
+def test_results_refuses_two_values_of_one_setting(tmp_path):
+    for name, value in (("a", 0.5), ("b", 0.6)):
+        save_records([Record(**{**GOOD, "value": value})], tmp_path / name, "r")
+    message = error_of("results", tmp_path / "a", tmp_path / "b", "--csv", tmp_path / "n.csv")
+    assert "two values of one setting" in message and str(tmp_path / "b") in message
+    assert not (tmp_path / "n.csv").exists()
+
+
 def test_results_marks_random_weights(tmp_path):
     save_records([Record(**{**GOOD, "encoder": "ViT-B-32:random"})], tmp_path, "r")
     assert (

@@ -88,6 +88,11 @@ def test_only_directions_and_seeds_that_both_have_are_compared():
     assert row["seeds"] == (0, 1) and row["differences"] == pytest.approx((1, 5)) and row["directions"] == 2
 
 
+def test_one_seed_of_a_trained_method_stands_for_no_other_seed():
+    assert only(records("A", {0: [25, 45], 1: [26, 46]}) + records("B", {1: [20, 40]}))["seeds"] == (1,)
+    assert only(records("A", {0: [25, 45]}) + records("B", {1: [20, 40]}))["verdict"] == "not run"
+
+
 def test_a_method_without_training_stands_beside_every_seed_under_whichever_seed_it_was_kept():
     found = records("A", {1: [25, 45], 2: [26, 46]})
     for baseline in (B, records("B", {0: [20, 40], 1: [20, 40]}, NONE)):
