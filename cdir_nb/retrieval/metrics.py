@@ -113,7 +113,7 @@ def evaluate_embeddings(query_emb: Embeddings, gallery_emb: Embeddings, query_la
     """`rank` and `evaluate`, a block of queries at a time: mAP over the full order of any gallery in bounded memory."""
     for cutoff in (*ks, *ap_ks):
         cutoff is None or checked_cutoff(cutoff)
-    deepest = None if None in ap_ks or not (*ks, *ap_ks) else max(*ks, *ap_ks)
+    deepest = None if None in ap_ks or not (*ks, *ap_ks) else max((*ks, *ap_ks))
     query, gallery, k = checked_pair(query_emb, gallery_emb, deepest, similarity)
     classes = _Classes(query_labels, gallery_labels, len(query), len(gallery))
 

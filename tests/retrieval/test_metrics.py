@@ -320,6 +320,13 @@ def test_embeddings_in_blocks_give_the_same(world, monkeypatch, similarity, ap_k
         assert np.allclose(a.values, b.values, rtol=1e-12, equal_nan=True)
 
 
+@pytest.mark.parametrize(("ks", "ap_ks"), [((5,), ()), ((), (5,))])
+def test_a_single_cutoff_is_enough(world, ks, ap_ks):
+    (first, *_) = evaluate_embeddings(*world, ks=ks, ap_ks=ap_ks)
+    (expected, *_) = evaluate(rank(*world[:2]), *world[2:], ks=ks, ap_ks=ap_ks)
+    assert np.allclose(first.values, expected.values, equal_nan=True)
+
+
 def test_top_k_is_enough_for_cutoffs_within_it(world):
     full, cut = (evaluate(rank(*world[:2], k=k), *world[2:], ks=(1, 20), ap_ks=(20,)) for k in (None, 20))
     for a, b in zip(full, cut):
