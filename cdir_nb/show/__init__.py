@@ -14,10 +14,12 @@ from cdir_nb.show.failures import confusion_table, k_occurrence, skewness, top_c
 from cdir_nb.show.gap import centroids, class_distances, cosine_groups, domain_distances
 from cdir_nb.show.grids import contact_sheet, picture_row, ranked_grid
 from cdir_nb.show.maps import map_figure, project, sample_rows
+from cdir_nb.show.mapping import FlatDomain, main_axes, rotation_figure, way_figure
 from cdir_nb.show.style import save_figure
 from cdir_nb.show.widgets import explore, show_source
 
 __all__ = [
+    "FlatDomain",
     "accuracy_bars",
     "banner",
     "bars",
@@ -33,6 +35,7 @@ __all__ = [
     "heat_maps",
     "histograms",
     "k_occurrence",
+    "main_axes",
     "map_figure",
     "notebook_map",
     "picture_row",
@@ -40,10 +43,12 @@ __all__ = [
     "precision_recall",
     "project",
     "ranked_grid",
+    "rotation_figure",
     "sample_rows",
     "save_figure",
     "show_source",
     "skewness",
     "strips",
     "top_confusions",
+    "way_figure",
 ]
