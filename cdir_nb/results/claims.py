@@ -6,6 +6,7 @@ over directions or each direction is meant. No verdict is written by hand: `verd
 """
 
 from collections.abc import Iterable, Iterator, Sequence
+from functools import lru_cache
 from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
+from cdir_nb.data.manifest import card_names, load_card
 from cdir_nb.errors import CdirError
 from cdir_nb.results.records import SAME, Record, Text, problems, to_frame
 from cdir_nb.results.tables import metric_name
@@ -38,7 +40,8 @@ class Claim(BaseModel):
     says           the claim in our own words
     better, worse  method names of our records; several: each of `better` above each of `worse`
     chain          instead of both: methods from worst to best, each above the one before it
-    k              cut-offs in order of preference; the first that all methods were measured at counts
+    k              cut-offs in order of preference, those that the protocol's card lists before others; the first
+                   that all methods were measured at counts
     over           the mean over directions, or each direction
     tolerance      points: how far `better` may lie BELOW `worse`; for claims that something costs little
     query          only directions with this query domain; empty for all
@@ -168,13 +171,21 @@ def _table(rows: list[dict[str, Any]], context: list[str]) -> "pd.DataFrame":
 def _decided(claim: Claim, rows: "pd.DataFrame") -> Iterator[dict[str, Any]]:
     """Rows for one claim in one context, at the first cut-off that has any; none where it was not run."""
     rows = rows[rows["query_domain"] == claim.query] if claim.query else rows
-    for k in claim.k:
+    for k in _cutoffs(claim, rows["protocol"].iloc[0] if len(rows) else ""):
         at_k = rows[rows["k"].isna() if k is None else rows["k"] == k]
         settings = [_settings(at_k[at_k["method"] == name]) for name in claim.methods]
         found = [row for chosen in product(*settings) if (row := _compared(claim, chosen))]
         if found:
             yield from ({**row, "k": k, "measure": _measure(claim, k)} for row in found)
             return
+
+
+@lru_cache
+def _cutoffs(claim: Claim, protocol: str) -> list[int | None]:
+    """The claim's cut-offs, first those that the protocol's card lists for this metric."""
+    specs = [load_card(name).protocols.get(protocol) for name in card_names()]
+    listed = {metric.k for spec in specs if spec for metric in spec.metrics if metric.kind == claim.metric}
+    return sorted(claim.k, key=lambda k: k not in listed)
 
 
 def _settings(rows: "pd.DataFrame") -> list[dict[str, Any]]:

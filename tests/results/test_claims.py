@@ -139,6 +139,14 @@ def test_the_first_cut_off_that_both_have_counts():
     assert row["k"] == 50 and row["verdict"] == "does not hold" and row["measure"] == "precision@50 (hits_over_k)"
 
 
+def test_cut_offs_of_the_protocol_go_before_others():
+    found = [r for k, gain in ((50, -5), (10, 5)) for p in ("world-unseen", "domainnet-zs")
+             for r in records("A", {0: [20 + gain]}, k=k, protocol=p) + records("B", {0: [20]}, k=k, protocol=p)]
+    table = decide(found).set_index("protocol")
+    assert table["k"].to_dict() == {"world-unseen": 10, "domainnet-zs": 50}
+    assert table["verdict"].to_dict() == {"world-unseen": "holds", "domainnet-zs": "does not hold"}
+
+
 def test_contexts_have_rows_of_their_own():
     more = records("A", {0: [1, 1]}, dataset="pacs") + records("B", {0: [2, 2]}, NONE, dataset="pacs")
     table = decide(records("A", {0: [25, 45]}) + B + more).set_index("dataset")
