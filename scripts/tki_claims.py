@@ -1,15 +1,15 @@
-"""Check TKI's claims over three seeds, and write what came out, holding or not, into docs/results.
+"""Measure what TKI's claims are about, three seeds each, and write what came out.
 
-    python scripts/tki_claims.py world                          world-unseen and world-all, then the sensitivity
+    python scripts/tki_claims.py world                          world-unseen (then the sensitivity), world-all
     python scripts/tki_claims.py pacs --root PACS               all real PACS images, with the tiny CLIP
-    python scripts/tki_claims.py write                          the report alone, from the tables
+    python scripts/tki_claims.py write                          the report alone, from the records at hand
 
-Each row of tki-*.csv is one variant, seed and metric: its mean over the directions of a task, and in how many of them
-it lies above vanilla CLIP. Nothing is selected: the state after the last step counts. What a table has already is not
-measured again: remove the table after a change of method or settings.
+Records go to cdir_nb/results/reproduced/tki-*.csv, one row a direction, and verdicts on them into docs/results/tki.md.
+Nothing is selected: the state after the last step counts. What a file has already is not measured again: remove the
+file after a change of method or settings.
 """
 
-import datetime
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated
 
@@ -23,31 +23,30 @@ from cdir_nb.encoders import ClipEncoder, load_encoder
 from cdir_nb.methods.tki import TkiEmbedder, aggregate, expand
 from cdir_nb.methods.tki_config import TkiConfig, training_names
 from cdir_nb.paths import ROOT, atomic_write
-from cdir_nb.results import current_commit
+from cdir_nb.results import Record, config_digest, current_commit, load_records, to_frame
+from cdir_nb.results.records import REPRODUCED, today
 from cdir_nb.retrieval import evaluate_embeddings
 
-RESULTS = ROOT / "docs" / "results"
+SENSITIVITY_FILE = ROOT / "docs" / "results" / "tki-sensitivity.csv"
 SEEDS = (0, 1, 2)
-METRICS = (
-    ("average_precision", "over_min_k_relevant", 200),
-    ("average_precision", "voc_interpolated", 200),
-    ("precision", "hits_over_k", 200),
-    ("precision", "hits_over_k", 1),
-    ("average_precision", "over_relevant", None),
-)
-MAIN = METRICS[0]
+DECIMALS = 6
+VANILLA = "vanilla CLIP"
+MAIN = ("average_precision", "over_min_k_relevant", 200)
+MEASURES = (MAIN, ("precision", "hits_over_k", 200))
+FIRST = ("precision", "hits_over_k", 1)  # the measure of Table 7, kept for its methods
+OF_TABLE_7 = (VANILLA, "TKI", "TKI, Euclidean")
 VARIANTS = {  # changed settings; strategy 2 changes the class names
     "TKI": {},
-    "L_max only": {"losses": ("max",)},
-    "L_min only": {"losses": ("min",)},
-    "words as drawn": {"losses": ()},
-    "Euclidean": {"geometry": "euclidean"},
-    "radius 0.03": {"radius": 0.03},
-    "Euclidean, no bias": {"geometry": "no bias"},
-    "strategy 2": {"strategy": 2},
-    "P = 2": {"words": 2},
-    "P = 5": {"words": 5},
-    "P = 10": {"words": 10},
+    "TKI, L_max only": {"losses": ("max",)},
+    "TKI, L_min only": {"losses": ("min",)},
+    "TKI, words as drawn": {"losses": ()},
+    "TKI, Euclidean": {"geometry": "euclidean"},
+    "TKI, Euclidean, no bias": {"geometry": "no bias"},
+    "TKI, strategy 2": {"strategy": 2},
+    "TKI, P = 2": {"words": 2},
+    "TKI, P = 5": {"words": 5},
+    "TKI, P = 10": {"words": 10},
+    "TKI, radius 0.03": {"radius": 0.03},
 }
 SENSITIVITY = {
     "words": (2, 5, 10, 40),
@@ -62,140 +61,112 @@ SENSITIVITY = {
     "residual": (True,),
     "aggregation_steps": (10, 30, 300),
 }
-STAGE_2 = {
-    "geometry",
-    "radius",
-    "hidden",
-    "residual",
-    "aggregation_steps",
-}  # these leave the words as they are
+STAGE_2 = {"geometry", "radius", "hidden", "residual", "aggregation_steps"}  # these leave the words as they are
 
 app = typer.Typer(add_completion=False, help=__doc__)
 
 
 class Bench:
-    """A task, its image features (computed once) and vanilla CLIP's numbers on it."""
+    """A task and its image features, computed once."""
 
     def __init__(self, encoder: ClipEncoder, task: Protocol, pool: list[str]) -> None:
         self.encoder, self.task, self.pool = encoder, task, pool
         self.names = [load_card(task.dataset).display(label) for label in task.classes]
-        self.images = {
-            domain: task.gallery(domain) for domain in task.domains
-        }  # queries and gallery are the same here
+        self.images = {domain: task.gallery(domain) for domain in task.domains}  # the queries are the same here
         self.raw = {domain: encoder.embed_images(images) for domain, images in self.images.items()}
         self.texts = {}
-        self.vanilla = self.measure(self.raw)
 
-    def measure(self, emb: dict) -> pd.DataFrame:
-        """One row a direction, one column a metric, in percent."""
-        rows = {}
-        for a, b in self.task.directions:
-            found = evaluate_embeddings(
-                emb[a], emb[b], self.images[a].labels, self.images[b].labels, ks=(1, 200), ap_ks=(200, None)
-            )
-            by_name = {(r.metric, r.convention, r.k): 100 * r.mean for r in found}
-            rows[a, b] = [by_name[metric] for metric in METRICS]
-        return pd.DataFrame.from_dict(rows, orient="index", columns=pd.MultiIndex.from_tuples(METRICS))
+    def measure(self, emb: dict) -> dict[tuple[str, str], dict]:
+        """For each direction its metrics, by (metric, convention, k)."""
+        return {(a, b): self._direction(emb, a, b) for a, b in self.task.directions}
 
-    def run(self, seed: int, strategy: int = 1, **changed) -> pd.DataFrame:
-        """Fit a variant and measure it. Variants that differ in stage 2 alone share their texts."""
+    def _direction(self, emb: dict, a: str, b: str) -> dict:
+        labels = self.images[a].labels, self.images[b].labels
+        found = evaluate_embeddings(emb[a], emb[b], *labels, ks=(1, 200), ap_ks=(200,))
+        return {(r.metric, r.convention, r.k): r for r in found}
+
+    def fit(self, seed: int, strategy: int = 1, **changed) -> TkiEmbedder:
+        """Fit a variant. Variants that differ in stage 2 alone share their texts."""
         config = TkiConfig(**changed)
         key = (seed, strategy, *sorted((k, v) for k, v in changed.items() if k not in STAGE_2))
         if key not in self.texts:
             names = training_names(self.names, strategy, pool=self.pool, seed=seed)
             self.texts[key] = expand(self.encoder, names, config, seed=seed, progress=False)
-        expansion = self.texts[key]
-        fitted = TkiEmbedder(
-            self.encoder, config, expansion, *aggregate(expansion.text_emb, config, seed=seed, progress=False)
-        )
+        texts = self.texts[key]
+        return TkiEmbedder(self.encoder, config, texts, *aggregate(texts.text_emb, config, seed=seed, progress=False))
+
+    def measured(self, seed: int, **changed) -> dict[tuple[str, str], dict]:
+        """`measure` of a variant."""
+        fitted = self.fit(seed, **changed)
         return self.measure({domain: fitted.project(raw) for domain, raw in self.raw.items()})
 
-    def rows(self, variant: str, seed: int, values: pd.DataFrame) -> list[dict]:
-        """What goes into the tables."""
-        above = values > self.vanilla
-        return [
-            {
-                "task": self.task.name,
-                "variant": variant,
-                "seed": seed,
-                "metric": metric,
-                "convention": convention,
-                "k": k or "all",
-                "percent": round(values[metric, convention, k].mean(), 3),
-                "above": int(above[metric, convention, k].sum()),
-                "directions": len(values),
-            }
-            for metric, convention, k in METRICS
-        ]
+    def records(self, method: str, seed: int, found: dict[tuple[str, str], dict]) -> Iterator[Record]:
+        """What is kept of a method, with the same context as in notebook 06; values rounded to keep files small."""
+        measures = (*MEASURES, FIRST) if method in OF_TABLE_7 else MEASURES
+        same = {"dataset": self.task.dataset, "protocol": self.task.name, "encoder": self.encoder.identity}
+        same |= {"test_set": f"queries and gallery of {self.task.name}", **self._training(method)}
+        for (a, b), results in found.items():
+            for row in (results[measure].row() for measure in measures):
+                row["value"] = round(row["value"], DECIMALS)
+                yield Record(method=method, query_domain=a, gallery_domain=b, seed=seed, **row, **same)
+
+    def _training(self, method: str) -> dict[str, str]:
+        """Digest, training set and selection rule of a method."""
+        if method == VANILLA:
+            how = {"train_set": "none: frozen encoder", "selection_rule": "none: nothing is trained or selected"}
+            return {**how, "config_digest": config_digest({"similarity": "cosine"})}
+        changed = dict(VARIANTS[method])
+        strategy, config = changed.pop("strategy", 1), TkiConfig(**changed)
+        texts = f"no image; {config.words} learnt words x {len(self.names)} class names (strategy {strategy})"
+        digest = config_digest({**config.plain(), "strategy": strategy, "similarity": "cosine"})
+        return {"train_set": texts, "selection_rule": "last epoch", "config_digest": digest}
 
 
-def claims(bench: Bench, name: str) -> None:
-    """Vanilla CLIP and every variant, three seeds, those that the table lacks; kept after each seed."""
+def claims(bench: Bench, file: Path, variants: dict[str, dict] | None = None) -> None:
+    """Vanilla CLIP and the variants, three seeds, those that the file lacks; kept after each seed."""
+    records = load_records(file) if file.exists() else []
+    done = {(record.method, record.seed) for record in records}
     for seed in tqdm(SEEDS, bench.task.name):
-        rows = (
-            []
-            if (bench.task.name, "vanilla CLIP", 0) in done(name)
-            else bench.rows("vanilla CLIP", 0, bench.vanilla)
-        )
-        for variant, changed in VARIANTS.items():
-            if (bench.task.name, variant, seed) not in done(name):
-                rows += bench.rows(variant, seed, bench.run(seed, **changed))
-        keep(rows, name)
+        if (VANILLA, 0) not in done:
+            records += bench.records(VANILLA, 0, bench.measure(bench.raw))
+            done.add((VANILLA, 0))
+        for method, changed in (VARIANTS if variants is None else variants).items():
+            if (method, seed) not in done:
+                records += bench.records(method, seed, bench.measured(seed, **changed))
+        with atomic_write(file) as path:
+            to_frame(records).to_csv(path, index=False)
 
 
-def done(name: str) -> set[tuple]:
-    """(task, variant, seed) of what a table has."""
-    path = RESULTS / f"{name}.csv"
-    return (
-        set(pd.read_csv(path)[["task", "variant", "seed"]].itertuples(index=False, name=None))
-        if path.exists()
-        else set()
-    )
+def sensitivity(bench: Bench) -> pd.DataFrame:
+    """One setting at a time, the others at their defaults; the mean over directions of the main metric."""
 
+    def percent(found: dict) -> float:
+        return round(100 * sum(results[MAIN].mean for results in found.values()) / len(found), 3)
 
-def sensitivity(bench: Bench) -> list[dict]:
-    """One setting at a time, the others at their defaults; main metric only."""
-    rows = []
+    rows, vanilla = [], percent(bench.measure(bench.raw))
     for seed in tqdm(SEEDS, "sensitivity"):
         for name, others in SENSITIVITY.items():
             for value in (getattr(TkiConfig(), name), *others):
-                mean = bench.run(seed, **{name: value} if value in others else {})[MAIN].mean()
-                value = bench.encoder.dim if value is None else value  # as wide as the features
-                rows.append(
-                    {
-                        "task": bench.task.name,
-                        "setting": name,
-                        "value": value,
-                        "seed": seed,
-                        "percent": round(mean, 3),
-                        "default": value not in others,
-                        "vanilla": round(bench.vanilla[MAIN].mean(), 3),
-                    }
-                )
-    return rows
-
-
-def keep(rows: list[dict], name: str) -> None:
-    """Add rows to a table, with date and commit."""
-    frame = pd.DataFrame(rows).assign(date=datetime.date.today().isoformat(), commit=current_commit())
-    file = RESULTS / f"{name}.csv"
-    if file.exists():
-        frame = pd.concat([pd.read_csv(file), frame], ignore_index=True)
-    with atomic_write(file) as path:
-        frame.to_csv(path, index=False)
+                row = {"task": bench.task.name, "setting": name, "seed": seed, "vanilla": vanilla}
+                row["percent"] = percent(bench.measured(seed, **{name: value} if value in others else {}))
+                row["value"] = bench.encoder.dim if value is None else value  # as wide as the features
+                rows.append({**row, "default": value not in others, "date": today(), "commit": current_commit()})
+    return pd.DataFrame(rows)
 
 
 @app.command()
 def world() -> None:
-    """world-unseen, world-all and the sensitivity, with the tiny CLIP."""
+    """world-unseen with all variants, the sensitivity, and world-all with the main variants; with the tiny CLIP."""
     encoder, images, card = load_encoder("tiny-clip"), open_dataset("world"), load_card("world")
     unseen, everything = load_protocol("world-unseen", images), load_protocol("world-all", images)
     bench = Bench(encoder, unseen, list(unseen.seen))
-    claims(bench, "tki-world")
-    if not (RESULTS / "tki-sensitivity.csv").exists():
-        keep(sensitivity(bench), "tki-sensitivity")
+    claims(bench, REPRODUCED / "tki-world.csv")
+    if not SENSITIVITY_FILE.exists():
+        with atomic_write(SENSITIVITY_FILE) as path:
+            sensitivity(bench).to_csv(path, index=False)
     others = [label for label in load_card("domainnet_cleaned").classes if label not in card.classes]
-    claims(Bench(encoder, everything, others), "tki-world")
+    main = {name: changed for name, changed in VARIANTS.items() if not name.startswith(("TKI, P", "TKI, radius"))}
+    claims(Bench(encoder, everything, others), REPRODUCED / "tki-world-all.csv", main)
     write()
 
 
@@ -203,22 +174,18 @@ def world() -> None:
 def pacs(root: Annotated[Path, typer.Option(help="folder of PACS")]) -> None:
     """All PACS images in 12 directions, with the tiny CLIP, which has seen drawings alone."""
     task = load_protocol("pacs-all", open_dataset("pacs", root))
-    claims(Bench(load_encoder("tiny-clip"), task, list(load_card("world").classes)), "tki-pacs")
+    claims(Bench(load_encoder("tiny-clip"), task, list(load_card("world").classes)), REPRODUCED / "tki-pacs.csv")
     write()
 
 
 @app.command()
 def write() -> None:
-    """The report, from the tables at hand."""
+    """The report, from the records at hand."""
     from tki_report import report
 
-    frames = [
-        pd.read_csv(RESULTS / f"{name}.csv")
-        for name in ("tki-world", "tki-pacs")
-        if (RESULTS / f"{name}.csv").exists()
-    ]
-    with atomic_write(RESULTS / "tki.md") as path:
-        path.write_text(report(pd.concat(frames, ignore_index=True)), encoding="utf-8")
+    records = load_records(sorted(REPRODUCED.glob("tki-*.csv")))
+    with atomic_write(ROOT / "docs" / "results" / "tki.md") as path:
+        path.write_text(report(records), encoding="utf-8")
 
 
 if __name__ == "__main__":
