@@ -99,7 +99,7 @@ def reproduce(
     typer.echo(f"profile {plan.profile.name}: {plan.profile.about}\nrun folder {run_dir}")
     outcomes = run_plan(plan, run_dir, jobs=jobs, force=force, say=typer.echo)
     _print_summary(outcomes)
-    failed = [outcome.job.name for outcome in outcomes if outcome.status == "failed"]
+    failed = [outcome.job.label for outcome in outcomes if outcome.status == "failed"]
     if failed:
         typer.echo(f"failed: {', '.join(failed)}; run the same command again to retry only these", err=True)
     typer.echo(f"report: {write_report(plan, outcomes, run_dir)}")
@@ -122,9 +122,15 @@ def _list_profiles() -> None:
     for profile in map(load_profile, profile_names()):
         typer.echo(
             f"{profile.name}\n    {profile.about}\n    notebooks: "
-            f"{', '.join(entry.name for entry in profile.notebooks)}\n    needs: "
+            f"{', '.join(map(_times, profile.notebooks))}\n    needs: "
             f"{profile.needs or 'nothing, everything is in the package'}"
         )
+
+
+def _times(entry) -> str:
+    """A notebook's name, and how often a sweep runs it."""
+    count = sum(1 for _ in entry.combinations({}))
+    return f"{entry.name} (x {count})" if count > 1 else entry.name
 
 
 def _print_summary(outcomes: list) -> None:

@@ -97,7 +97,7 @@ def web_references(page: str) -> list[str]:
 
 
 def strip(notebook: NotebookNode) -> None:
-    """Take out, in place, what only the run needed: widget state and views, papermill's paths, out_dir.
+    """Take out, in place, what only the run needed: widget state and views, papermill's paths, out_dir, runs.
 
     (nbclient 0.11 crashes with `store_widget_state=False` where an Output widget is used, so here.)
     """
@@ -107,4 +107,4 @@ def strip(notebook: NotebookNode) -> None:
     for cell in (cell for cell in notebook.cells if cell.cell_type == "code"):
         cell.outputs = [output for output in cell.outputs if view not in output.get("data", {})]
         if "injected-parameters" in cell.metadata.get("tags", []):
-            cell.source = re.sub(r"(?m)^out_dir = .*$", 'out_dir = ""', cell.source)
+            cell.source = re.sub(r"(?m)^(out_dir|runs) = .*$", r'\1 = ""', cell.source)

@@ -8,7 +8,12 @@ import nbformat
 
 from cdir_nb.errors import CdirError
 
-RESERVED = {"out_dir": "the runner sets it", "data_root": "use --data NAME=PATH", "dataset": "use --profile"}
+RESERVED = {
+    "out_dir": "the runner sets it",
+    "data_root": "use --data NAME=PATH",
+    "dataset": "use --profile",
+    "runs": "`after` in a profile sets it",
+}
 
 
 def read_notebook(path: Path) -> nbformat.NotebookNode:

@@ -16,11 +16,17 @@ from cdir_nb.errors import CdirError
 
 @dataclass(frozen=True)
 class Job:
-    """One notebook to run: `folder`, in the run folder, is named by a digest of what makes its result."""
+    """One notebook to run: `folder`, in the run folder, is named by a digest of what makes its result.
+
+    `label` is the notebook's name, with its own values where it is one of a sweep; `after` holds the folders
+    of the jobs that must have ended before it starts.
+    """
 
     name: str
+    label: str
     notebook: Path
     parameters: dict[str, Any]
+    after: tuple[str, ...]
     digest: str
     made_of: dict[str, str]
 
@@ -52,17 +58,30 @@ def make_plan(
     root = _data_root(profile, data)
     defaults = {entry.name: read_parameters(profile.path(entry)) for entry in profile.notebooks}
     given = _from_profile(profile, defaults)
+    wished: dict[str, dict] = {name: {} for name in given}  # by the user: stronger than anything in the profile
     if encoder:
-        _set_everywhere("encoder", encoder, given, defaults, "--encoder")
+        _set_everywhere("encoder", encoder, wished, defaults, "--encoder")
     for setting in settings:
-        _apply(setting, given, defaults)
-    code, images = source_digest(), data_digest(root) if root else ""
-    jobs = tuple(
-        _job(profile.path(entry), given[entry.name], defaults[entry.name], root, code, images)
-        for entry in profile.notebooks
-    )
+        _apply(setting, wished, defaults)
+    jobs = _jobs(profile, given, wished, defaults, root)
     asked = [[job.name, {k: v for k, v in job.parameters.items() if k != "data_root"}] for job in jobs]
     return Plan(profile, jobs, _short([profile.name, asked]))
+
+
+def _jobs(
+    profile: Profile, given: dict[str, dict], wished: dict[str, dict], defaults: dict[str, dict], root: Path | None
+) -> tuple[Job, ...]:
+    """One job for each notebook, of a sweep one for each combination, in the order of the profile."""
+    code, images = source_digest(), data_digest(root) if root else ""
+    jobs: list[Job] = []
+    for entry in profile.notebooks:
+        before = [job for job in jobs if job.name in entry.after]
+        for swept in entry.combinations(wished[entry.name]):
+            parameters = {**given[entry.name], **wished[entry.name], **swept}
+            label = " ".join([entry.name, *(f"{name}={value}" for name, value in swept.items())])
+            made = (profile.path(entry), parameters, defaults[entry.name], root, code, images)
+            jobs.append(_job(label, *made, before))
+    return tuple(jobs)
 
 
 def _from_profile(profile: Profile, defaults: dict[str, dict]) -> dict[str, dict]:
@@ -71,8 +90,12 @@ def _from_profile(profile: Profile, defaults: dict[str, dict]) -> dict[str, dict
     for name, value in {**profile.parameters, "dataset": profile.dataset}.items():
         _set_everywhere(name, value, given, defaults, f"profile {profile.name}")
     for entry in profile.notebooks:
-        _refuse_reserved(entry.parameters)
+        _refuse_reserved([*entry.parameters, *entry.sweep])
         check(entry.name, entry.parameters, defaults[entry.name])
+        for swept in entry.combinations({}):
+            check(entry.name, swept, defaults[entry.name])
+        if entry.after:
+            check(entry.name, {"runs": ""}, defaults[entry.name])
         given[entry.name].update(entry.parameters)
     return given
 
@@ -139,8 +162,11 @@ def _data_root(profile: Profile, data: Iterable[str]) -> Path | None:
     return root
 
 
-def _job(path: Path, given: dict, defaults: dict, root: Path | None, code: str, images: str) -> Job:
-    """A job with the digest of its code, parameters, encoder and data. Where the data lie does not matter."""
+def _job(
+    label: str, path: Path, given: dict, defaults: dict, root: Path | None, code: str, images: str, before: list[Job]
+) -> Job:
+    """A job with the digest of its code, parameters, encoder, data and the jobs before it. Where the data lie
+    does not matter."""
     parameters = {**defaults, **given}
     spec = str(parameters.get("encoder", ""))
     file = checkpoint(spec)
@@ -148,7 +174,8 @@ def _job(path: Path, given: dict, defaults: dict, root: Path | None, code: str, 
         parameters["encoder"] = f"{spec.partition(':')[0]}:{file}"
     if root and "data_root" in defaults:
         parameters["data_root"] = str(root)
-    parameters.pop("out_dir", None)
+    for name in ("out_dir", "runs"):  # the runner sets them
+        parameters.pop(name, None)
     plain = {k: v for k, v in parameters.items() if k not in ("data_root", "encoder")}
     made_of = {
         "notebook": notebook_digest(path),
@@ -157,7 +184,9 @@ def _job(path: Path, given: dict, defaults: dict, root: Path | None, code: str, 
         "encoder": encoder_digest(spec),
         "parameters": json.dumps(plain, sort_keys=True),
     }
-    return Job(path.stem, path, parameters, _short(made_of), made_of)
+    if before:
+        made_of["after"] = " ".join(job.digest for job in before)
+    return Job(path.stem, label, path, parameters, tuple(job.folder for job in before), _short(made_of), made_of)
 
 
 def _short(content: Any) -> str:

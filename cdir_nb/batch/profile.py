@@ -1,10 +1,12 @@
 """Profiles: which notebooks to run, on which dataset, with which parameters. Plain YAML, strictly read."""
 
+import itertools
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from cdir_nb.errors import CdirError
 from cdir_nb.paths import NOTEBOOKS, PROFILES
@@ -14,11 +16,37 @@ BUNDLED = "world"  # the one dataset that needs no folder
 
 
 class Entry(BaseModel):
-    """One notebook: its name in `notebooks/`, or a path ending in .ipynb, seen from the profile's folder."""
+    """One notebook: its name in `notebooks/`, or a path ending in .ipynb, seen from the profile's folder.
+
+    sweep  parameter -> values: one job for each combination, the first parameter varying slowest
+    after  names of entries above (`all`: every one): the notebook starts once those have ended, and its
+           parameter `runs` names the folders of those that went well, separated by commas
+    """
 
     model_config = ConfigDict(extra="forbid")
     notebook: str = Field(min_length=1)
     parameters: dict[str, Any] = {}
+    sweep: dict[str, Annotated[list[Any], Field(min_length=1)]] = {}
+    after: list[str] = []
+
+    @field_validator("after", mode="before")
+    @classmethod
+    def _listed(cls, names: Any) -> Any:
+        return [names] if isinstance(names, str) else names
+
+    @model_validator(mode="after")
+    def _given_once(self) -> "Entry":
+        if both := ", ".join(sorted(self.parameters.keys() & self.sweep.keys())):
+            raise ValueError(f"{self.name}: {both} stands in both parameters and sweep")
+        for name, values in self.sweep.items():
+            if len(set(map(repr, values))) < len(values):
+                raise ValueError(f"{self.name}: sweep has a value of {name} twice")
+        return self
+
+    def combinations(self, fixed: dict[str, Any]) -> Iterator[dict[str, Any]]:
+        """Every combination of the swept values; a parameter in `fixed` keeps that one value."""
+        values = [[fixed[name]] if name in fixed else swept for name, swept in self.sweep.items()]
+        return (dict(zip(self.sweep, chosen, strict=True)) for chosen in itertools.product(*values))
 
     @property
     def name(self) -> str:
@@ -43,6 +71,17 @@ class Profile(BaseModel):
         twice = sorted({name for name in names if names.count(name) > 1})
         if twice:
             raise ValueError(f"named twice: {', '.join(twice)}")
+        return entries
+
+    @field_validator("notebooks")
+    @classmethod
+    def _after_what_stands_above(cls, entries: list[Entry]) -> list[Entry]:
+        names = [entry.name for entry in entries]
+        for i, entry in enumerate(entries):
+            above = names[:i]
+            if wrong := [name for name in entry.after if name not in above and not (above and name == "all")]:
+                raise ValueError(f"{entry.name}: after {wrong[0]!r}: above it stands {', '.join(above) or 'nothing'}")
+            entry.after = above if "all" in entry.after else entry.after
         return entries
 
     @property

@@ -15,13 +15,14 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from cdir_nb.batch.plan import Job, Plan
 from cdir_nb.batch.processes import environment, kill_tree, locked, sigterm_as_interrupt
 from cdir_nb.batch.worker import PROGRESS
+from cdir_nb.errors import CdirError
 from cdir_nb.paths import atomic_write
 from cdir_nb.results.records import current_commit
 
@@ -52,18 +53,26 @@ def run_plan(
 ) -> list[Outcome]:
     """Run what is not finished yet, at most `jobs` notebooks at once. CdirError if another run is at work.
 
+    A job that comes after others starts once they have ended, on the records of those that went well.
     On KeyboardInterrupt (Ctrl-C or SIGTERM) every child is killed and finished notebooks stay.
     """
+    if "," in str(run_dir) and any(job.after for job in plan.jobs):
+        raise CdirError(f"{run_dir}: a comma in the path, which would split it: choose another --out")
     run_dir.mkdir(parents=True, exist_ok=True)
     with locked(run_dir, say), sigterm_as_interrupt():
         _clear_unfinished(run_dir)
         _write_listing(plan, run_dir)
-        kept = [job for job in plan.jobs if not force and (run_dir / job.folder / "done").is_file()]
-        outcomes = {job.name: _kept(job, run_dir, say) for job in kept}
+        kept = [job for job in plan.jobs if not force and _finished(run_dir / job.folder)]
+        outcomes = {job.folder: _kept(job, run_dir, say) for job in kept}
         todo = [job for job in plan.jobs if job not in kept]
-        for outcome in _run(todo, run_dir, max(1, jobs), say):
-            outcomes[outcome.job.name] = outcome
-    return [outcomes[job.name] for job in plan.jobs]
+        _run(todo, outcomes, run_dir, max(1, jobs), say)
+    return [outcomes[job.folder] for job in plan.jobs]
+
+
+def _finished(folder: Path) -> bool:
+    """Whether a job has nothing left to do: it ended well, and saw all the jobs that it comes after."""
+    marker = folder / "done"
+    return marker.is_file() and not json.loads(marker.read_text(encoding="utf-8")).get("without")
 
 
 def _clear_unfinished(run_dir: Path) -> None:
@@ -78,7 +87,7 @@ def _write_listing(plan: Plan, run_dir: Path) -> None:
         "profile": plan.profile.name,
         "about": plan.profile.about,
         "dataset": plan.profile.dataset,
-        "notebooks": [job.name for job in plan.jobs],
+        "notebooks": [job.label for job in plan.jobs],
         "folders": [job.folder for job in plan.jobs],
     }
     with atomic_write(run_dir / "run.json") as temporary:
@@ -87,21 +96,24 @@ def _write_listing(plan: Plan, run_dir: Path) -> None:
 
 def _kept(job: Job, run_dir: Path, say: Callable[[str], None]) -> Outcome:
     marker = json.loads((run_dir / job.folder / "done").read_text(encoding="utf-8"))
-    say(f"kept    {job.name}  (finished {marker['finished']}, {clock(marker['seconds'])})")
+    say(f"kept    {job.label}  (finished {marker['finished']}, {clock(marker['seconds'])})")
     return Outcome(job, run_dir / job.folder, "kept", marker["seconds"])
 
 
-def _run(todo: list[Job], run_dir: Path, jobs: int, say: Callable[[str], None]) -> Iterator[Outcome]:
-    """Start, watch and end processes; whatever happens, none outlives this function."""
+def _run(
+    todo: list[Job], outcomes: dict[str, Outcome], run_dir: Path, jobs: int, say: Callable[[str], None]
+) -> None:
+    """Start, watch and end processes, filling `outcomes`; whatever happens, none outlives this function."""
     waiting, running = list(todo), []
     try:
         while waiting or running:
-            while waiting and len(running) < jobs:
-                running.append(_start(waiting.pop(0), run_dir, min(jobs, len(todo))))
-                say(f"start   {running[-1].job.name}")
+            ready = [job for job in waiting if outcomes.keys() >= set(job.after)]
+            for job in ready[: jobs - len(running)]:
+                waiting.remove(job)
+                running.append(_start(job, [outcomes[name] for name in job.after], run_dir, min(jobs, len(todo)), say))
             for task in [task for task in running if task.process.poll() is not None]:
                 running.remove(task)
-                yield _finish(task, run_dir, say)
+                outcomes[task.job.folder] = _finish(task, run_dir, say)
             _show_live(running)
             time.sleep(0.1)
     finally:
@@ -109,11 +121,16 @@ def _run(todo: list[Job], run_dir: Path, jobs: int, say: Callable[[str], None]) 
             kill_tree(task.process)
 
 
-def _start(job: Job, run_dir: Path, share: int) -> Task:
+def _start(job: Job, before: list[Outcome], run_dir: Path, share: int, say: Callable[[str], None]) -> Task:
     """A worker in a fresh working folder. It ends when our end of its stdin closes, however we die."""
     folder = run_dir / f".{job.folder}.{os.getpid()}.partial"
     folder.mkdir()
-    content = {**asdict(job), "notebook": str(job.notebook), "commit": current_commit()}
+    without = [outcome.job.label for outcome in before if outcome.status == "failed"]
+    say(f"start   {job.label}" + (f"  (without {', '.join(without)}, which failed)" if without else ""))
+    content = {**asdict(job), "notebook": str(job.notebook), "commit": current_commit(), "without": without}
+    if before:
+        runs = [str(outcome.folder) for outcome in before if outcome.status != "failed"]
+        content["parameters"] = {**job.parameters, "runs": ",".join(runs)}
     (folder / "params.json").write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
     with open(folder / "log.txt", "wb") as log:
         process = subprocess.Popen(
@@ -137,11 +154,11 @@ def _finish(task: Task, run_dir: Path, say: Callable[[str], None]) -> Outcome:
     if good:
         shutil.rmtree(final, ignore_errors=True)
         os.replace(task.folder, final)
-        say(f"done    {task.job.name}  {clock(seconds)}")
+        say(f"done    {task.job.label}  {clock(seconds)}")
         return Outcome(task.job, final, "done", seconds)
     reason = _reason(task)
     os.replace(task.folder, failed)
-    say(f"FAILED  {task.job.name}  {clock(seconds)}  {reason}\n        see {failed / 'traceback.txt'}")
+    say(f"FAILED  {task.job.label}  {clock(seconds)}  {reason}\n        see {failed / 'traceback.txt'}")
     return Outcome(task.job, failed, "failed", seconds, reason)
 
 
@@ -159,7 +176,7 @@ def _show_live(running: list[Task]) -> None:
     if not sys.stderr.isatty():
         return
     texts = [
-        f"{task.job.name} {_cells(task.folder)} {clock(time.monotonic() - task.started)}" for task in running
+        f"{task.job.label} {_cells(task.folder)} {clock(time.monotonic() - task.started)}" for task in running
     ]
     sys.stderr.write(
         "\r\x1b[K" + "  |  ".join(texts)[: shutil.get_terminal_size().columns - 1] + ("\r" if texts else "")

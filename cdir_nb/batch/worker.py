@@ -102,6 +102,7 @@ def _mark_done(job: dict, folder: Path, seconds: float) -> None:
     content = {
         "digest": job["digest"],
         "seconds": round(seconds, 1),
+        "without": job.get("without", []),
         "finished": datetime.now(UTC).isoformat(timespec="seconds"),
     }
     (folder / "done").write_text(json.dumps(content) + "\n", encoding="utf-8")

@@ -279,3 +279,77 @@ def test_the_workbooks_profiles_load():
     for name in profile_names():
         assert load_profile(name).name == name
     assert load_profile("world").needs == "" and load_profile("pacs").needs == "--data pacs=PATH"
+
+
+# --- sweeps, and jobs that come after others
+
+SECOND = 'dataset = "world"\nencoder = "tiny-clip"\nk = None\nruns = ""'
+
+
+def swept(folder, sweep, *, parameters=None, after=None, **options):
+    """The plan of 01_first swept and 02_second, which may come after it."""
+    write_notebook(folder / "02_second.ipynb", parameters=SECOND)
+    first = {"notebook": "01_first.ipynb", "sweep": sweep, "parameters": parameters or {}}
+    second = {"notebook": "02_second.ipynb", **({"after": after} if after else {})}
+    return planned(folder, {"notebooks": [first, second]}, **options)
+
+
+def test_a_sweep_is_one_job_for_each_combination(folder):
+    *jobs, last = swept(folder, {"seed": [0, 1], "lr": [0.1, 1]}, parameters={"layers": [7]}).jobs
+    assert [(job.parameters["seed"], job.parameters["lr"]) for job in jobs] == [(0, 0.1), (0, 1), (1, 0.1), (1, 1)]
+    assert all(job.parameters["layers"] == [7] and job.name == "01_first" for job in jobs)
+    assert [job.label for job in jobs][1:3] == ["01_first seed=0 lr=1", "01_first seed=1 lr=0.1"]
+    assert last.label == "02_second" and len({job.folder for job in jobs}) == 4
+
+
+def test_a_job_of_a_sweep_has_the_folder_that_the_same_job_has_alone(folder):
+    assert swept(folder, {"seed": [0, 1]}).jobs[1].folder == swept(folder, {}, settings=["seed=1"]).jobs[0].folder
+
+
+def test_a_setting_takes_the_place_of_a_swept_parameter(folder):
+    jobs = swept(folder, {"seed": [0, 1], "lr": [0.1, 1]}, settings=["01.seed=5"]).jobs[:-1]
+    assert [(job.parameters["seed"], job.parameters["lr"]) for job in jobs] == [(5, 0.1), (5, 1)]
+
+
+@pytest.mark.parametrize(
+    "sweep,message",
+    [
+        ({"sead": [1]}, "01_first has no parameter 'sead': it has layers, lr, seed"),
+        ({"seed": [1, "2"]}, "01_first: seed must be int (default 0), not str '2'"),
+        ({"data_root": ["/tmp"]}, "parameter 'data_root' can't be set by hand"),
+        ({"seed": []}, "notebooks.0.sweep.seed: List should have at least 1 item"),
+        ({"seed": 3}, "notebooks.0.sweep.seed: should be a valid list, not 3"),
+        ({"seed": [1, 2, 1]}, "01_first: sweep has a value of seed twice"),
+        ({"layers": [[7]]}, "01_first: layers stands in both parameters and sweep"),
+    ],
+)
+def test_a_wrong_sweep_is_refused(folder, sweep, message):
+    with pytest.raises(CdirError) as caught:
+        swept(folder, sweep, parameters={"layers": [7]})
+    assert message in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_a_job_after_others_follows_their_digests(folder):
+    first, second = swept(folder, {}, after="all").jobs
+    assert second.after == (first.folder,) and "runs" not in second.parameters
+    assert swept(folder, {}, after="all", settings=["seed=1"]).jobs[1].digest != second.digest
+    assert swept(folder, {}, settings=["seed=1"]).jobs[1].digest == swept(folder, {}).jobs[1].digest
+    *both, last = swept(folder, {"seed": [0, 1]}, after=["01_first"]).jobs
+    assert last.after == tuple(job.folder for job in both)
+
+
+@pytest.mark.parametrize("after", ["03_third", "02_second", ["01_first", "01"]])
+def test_a_job_comes_only_after_what_stands_above_it(folder, after):
+    with pytest.raises(CdirError, match=r"02_second: after '\w+': above it stands 01_first"):
+        swept(folder, {}, after=after)
+
+
+def test_the_first_job_comes_after_nothing(folder):
+    entries = [{"notebook": "02_second.ipynb", "after": "all"}]
+    assert "02_second: after 'all': above it stands nothing" in refusal(folder, {"notebooks": entries})
+
+
+def test_a_job_after_others_must_have_a_place_for_their_folders(folder):
+    entries = [{"notebook": "02_second.ipynb"}, {"notebook": "01_first.ipynb", "after": "all"}]
+    assert "01_first has no parameter 'runs'" in refusal(folder, {"notebooks": entries})
+    assert "can't be set by hand: `after` in a profile sets it" in refusal(folder, settings=["runs=x"])

@@ -181,6 +181,63 @@ def test_a_worker_that_dies_without_a_word_is_a_failure(tmp_path, monkeypatch):
     assert "last words" in (outcome.folder / "traceback.txt").read_text()
 
 
+# --- jobs that come after others
+
+SEES = """
+from pathlib import Path
+from cdir_nb.results import load_records
+folders = [folder for folder in runs.split(",") if folder]
+seen = [record.seed for record in load_records(folders)]
+with open({ran!r}, "a") as ran: ran.write(f"{{seen}} ")"""
+
+
+@pytest.fixture
+def chained(tmp_path):
+    """Run a sweep over two seeds, the first of which fails without a `key`, and a notebook after it."""
+    need = f"assert seed or open({str(tmp_path / 'key')!r})"
+    write_notebook(tmp_path / "a.ipynb", "import time\ntime.sleep(seed / 2)", need, save())
+    write_notebook(
+        tmp_path / "b.ipynb", SEES.format(ran=str(tmp_path / "ran")), parameters='dataset = "world"\nruns = ""'
+    )
+    notebooks = [{"notebook": "a.ipynb", "sweep": {"seed": [0, 1]}}, {"notebook": "b.ipynb", "after": "all"}]
+    plan = make_plan(load_profile(str(write_profile(tmp_path, notebooks=notebooks))))
+
+    def run(**options):
+        said = []
+        outcomes = run_plan(plan, tmp_path / "run", say=said.append, **options)
+        return [outcome.status for outcome in outcomes], said
+
+    return run
+
+
+def test_a_job_after_a_sweep_sees_the_records_of_all(chained, tmp_path):
+    (tmp_path / "key").touch()
+    statuses, said = chained(jobs=3)
+    assert statuses == ["done", "done", "done"] and (tmp_path / "ran").read_text() == "[0, 1] "
+    assert said.index("start   b") == 4 and {"start   a seed=0", "start   a seed=1"} == set(said[:2])
+    assert chained()[0] == ["kept", "kept", "kept"]
+    page = next((tmp_path / "run").glob("b-*/b.html")).read_text()
+    assert str(tmp_path / "run") not in page
+
+
+def test_a_job_after_a_failed_one_says_so_and_runs_again_once_it_is_mended(chained, tmp_path):
+    statuses, said = chained(jobs=2)
+    assert statuses == ["failed", "done", "done"]
+    assert "start   b  (without a seed=0, which failed)" in said
+    (tmp_path / "key").touch()
+    assert chained()[0] == ["done", "kept", "done"] and chained()[0] == ["kept"] * 3
+    assert (tmp_path / "ran").read_text() == "[1] [0, 1] "
+
+
+def test_a_comma_in_the_path_of_jobs_with_successors_is_refused(tmp_path):
+    write_notebook(tmp_path / "a.ipynb", "1", parameters='dataset = "world"\nruns = ""')
+    write_notebook(tmp_path / "b.ipynb", "1", parameters='dataset = "world"\nruns = ""')
+    notebooks = [{"notebook": "a.ipynb"}, {"notebook": "b.ipynb", "after": "a"}]
+    plan = make_plan(load_profile(str(write_profile(tmp_path, notebooks=notebooks))))
+    with pytest.raises(CdirError, match="a comma in the path"):
+        run_plan(plan, tmp_path / "a,b")
+
+
 # --- killed and resumed
 
 

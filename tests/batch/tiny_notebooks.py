@@ -44,5 +44,5 @@ def write_profile(folder: Path, **fields) -> Path:
     notebooks = [{"notebook": path.name} for path in sorted(folder.glob("*.ipynb"))]
     content = {"name": "mine", "about": "a trial", "dataset": "world", "notebooks": notebooks, **fields}
     path = folder / "mine.yaml"
-    path.write_text(yaml.safe_dump(content))
+    path.write_text(yaml.safe_dump(content, sort_keys=False))
     return path
