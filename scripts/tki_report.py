@@ -28,10 +28,10 @@ def report(records: Sequence[Record]) -> str:
 
 
 def _head(frame: pd.DataFrame) -> str:
-    dates, commits = (", ".join(sorted(set(frame[name]))) for name in ("date", "commit"))
+    dates, commits, encoders = (", ".join(sorted(set(frame[name]))) for name in ("date", "commit", "encoder"))
     return f"""# TKI's claims, checked
 
-Written by `scripts/tki_claims.py` from records of {dates} (commit {commits}), encoder {", ".join(set(frame["encoder"]))},
+Written by `scripts/tki_claims.py` from records of {dates} (commit {commits}), encoder {encoders},
 seeds 0, 1 and 2, settings as `TkiConfig` has them by default, state after the last step, nothing selected. The records,
 one number a direction, are in `cdir_nb/results/reproduced`. A drawn world and a tiny model: these numbers say how the
 method behaves here, and stand beside the paper's, never in their place. Vanilla CLIP has no seed.
@@ -47,7 +47,8 @@ runs. Though radius 0.1 and hidden 512 did best in that look, the defaults staye
 
 
 def _verdicts(decided: pd.DataFrame) -> str:
-    lines = ["| claim | verdict | difference, mean (each seed) | directions that hold | measure |", "|---|---|---|---|---|"]
+    head = ("claim", "verdict", "difference, mean (each seed)", "directions that hold", "measure")
+    lines = [f"| {' | '.join(head)} |", "|---" * len(head) + "|"]
     for row in decided.itertuples():
         each, above = ", ".join(f"{gap:+.2f}" for gap in row.differences), ", ".join(map(str, row.above))
         lines.append(f"| {row.says} ({row.where}) | {row.verdict} | {row.difference:+.2f} ({each}) "

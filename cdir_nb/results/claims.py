@@ -109,9 +109,10 @@ def verdicts(records: Iterable[Record], claims: Sequence[Claim] | None = None) -
     trained methods are compared under one and the same selection rule.
 
     Columns: the claim's id, paper, where, says, better, worse, over, tolerance; dataset, protocol, encoder; measure,
-    k, seeds (tuple, empty without training); differences (points, one a seed) and their mean `difference`, above (directions that hold, one
-    a seed), directions (how many were compared) - of several pairs always the tightest; selection_rule, config
-    (digests); verdict "holds" (for every seed), "mixed" (some), "does not hold" (none) or "not run".
+    k, seeds (tuple, empty without training); differences (points, one a seed) and their mean `difference`, above
+    (directions that hold, one a seed), directions (how many were compared) - of several pairs always the tightest;
+    selection_rule, config (digests); verdict "holds" (for every seed), "mixed" (some), "does not hold" (none) or
+    "not run".
     """
     frame = to_frame(list(records))
     frame = frame[(frame["harness"] == "") & (frame["query_domain"] != frame["gallery_domain"])]
@@ -171,7 +172,7 @@ def _table(rows: list[dict[str, Any]], context: list[str]) -> "pd.DataFrame":
 def _decided(claim: Claim, rows: "pd.DataFrame") -> Iterator[dict[str, Any]]:
     """Rows for one claim in one context, at the first cut-off that has any; none where it was not run."""
     rows = rows[rows["query_domain"] == claim.query] if claim.query else rows
-    for k in _cutoffs(claim, rows["protocol"].iloc[0] if len(rows) else ""):
+    for k in ordered_cutoffs(claim.k, claim.metric, rows["protocol"].iloc[0] if len(rows) else ""):
         at_k = rows[rows["k"].isna() if k is None else rows["k"] == k]
         settings = [_settings(at_k[at_k["method"] == name]) for name in claim.methods]
         found = [row for chosen in product(*settings) if (row := _compared(claim, chosen))]
@@ -181,11 +182,11 @@ def _decided(claim: Claim, rows: "pd.DataFrame") -> Iterator[dict[str, Any]]:
 
 
 @lru_cache
-def _cutoffs(claim: Claim, protocol: str) -> list[int | None]:
-    """The claim's cut-offs, first those that the protocol's card lists for this metric."""
+def ordered_cutoffs(ks: tuple[int | None, ...], metric: str, protocol: str) -> list[int | None]:
+    """Cut-offs in the order given, but those that the protocol's card lists for the metric before others."""
     specs = [load_card(name).protocols.get(protocol) for name in card_names()]
-    listed = {metric.k for spec in specs if spec for metric in spec.metrics if metric.kind == claim.metric}
-    return sorted(claim.k, key=lambda k: k not in listed)
+    listed = {entry.k for spec in specs if spec for entry in spec.metrics if entry.kind == metric}
+    return sorted(ks, key=lambda k: k not in listed)
 
 
 def _settings(rows: "pd.DataFrame") -> list[dict[str, Any]]:
@@ -300,6 +301,7 @@ def _printed(claim: Claim, cells: "pd.DataFrame") -> Iterator[dict[str, Any]]:
     cells = cells[(cells["metric"] == claim.metric) & cells["table"].isin(claim.tables)].dropna(subset="value")
     cells = cells[cells["query_domain"] == claim.query] if claim.query else cells
     cells = cells.assign(name=cells["our_method"].where(cells["our_method"] != "", cells["method"]))
+    cells = _with_one_backbone(cells[cells["name"].isin(claim.methods)])
     context = ["dataset", "protocol", "backbone", "k", "convention"]
     for key, group in cells.groupby(context, sort=False, dropna=False):
         row = _printed_row(claim, group)
@@ -307,6 +309,13 @@ def _printed(claim: Claim, cells: "pd.DataFrame") -> Iterator[dict[str, Any]]:
             where = dict(zip(context, key))
             measure = f"{metric_name(claim.metric, where['k'])} ({where.pop('convention')})"
             yield {**where, "measure": measure, **row}
+
+
+def _with_one_backbone(cells: "pd.DataFrame") -> "pd.DataFrame":
+    """Backbones as they are where a method is printed with several; else all methods are compared, as in the paper."""
+    if (cells.groupby(["name", "dataset"])["backbone"].nunique() > 1).any():
+        return cells
+    return cells.assign(backbone=", ".join(name for name in dict.fromkeys(cells["backbone"]) if name))
 
 
 def _printed_row(claim: Claim, cells: "pd.DataFrame") -> dict[str, Any] | None:

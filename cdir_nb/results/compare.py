@@ -1,0 +1,212 @@
+"""A published table, and beside it what our records have of its methods: never in one table with it.
+
+A number belongs to the images that it came from. Ours on other images stand in panels of their own.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+from cdir_nb.results.claims import CONTEXT, ordered_cutoffs
+from cdir_nb.results.published import papers, published
+from cdir_nb.results.tables import metric_name
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+PAPERS = {"clair": "CLAIR", "tki": "TKI", "ucdir": "UCDIR", "snmpnet": "SnMpNet"}
+MOST_COLUMNS = 14  # more directions than this are averaged over galleries
+MEAN = "mean"
+SAME_IN_ALL = "ours, the paper's images, task and encoder"
+BASELINE = "vanilla CLIP"
+SMALL_K = 10  # what tasks with few relevant images are measured at
+
+
+@dataclass(frozen=True)
+class View:
+    """One measure of one published table."""
+
+    paper: str
+    table: str
+    metric: str
+    k: int | None
+
+    def __str__(self) -> str:
+        return f"{PAPERS[self.paper]}, Table {self.table.replace('_', ' ')}: {metric_name(self.metric, self.k)}"
+
+
+@dataclass(frozen=True)
+class Panel:
+    """Numbers of one source: percent by method (rows) and direction (columns, the last one their mean).
+
+    source       where they come from, in words: the paper's table, or task, encoder, measure, seeds, date
+    comparable   ours on the paper's images, task and backbone: only then a difference to its numbers means anything
+    """
+
+    source: str
+    percent: "pd.DataFrame"
+    comparable: bool = False
+
+    @property
+    def reference(self) -> str:
+        """The row that others are compared with: vanilla CLIP, else the paper's own method; "" without either."""
+        return next((name for name in (BASELINE, *PAPERS.values()) if name in self.percent.index), "")
+
+    @property
+    def gains(self) -> "pd.DataFrame":
+        """Points above the panel's reference, its own row left out; empty without one."""
+        if not self.reference:
+            return self.percent.iloc[:0]
+        return (self.percent - self.percent.loc[self.reference]).drop(index=self.reference)
+
+
+def views() -> list[View]:
+    """Every measure of every published table, in the papers' order."""
+    found = []
+    for paper in [name for name in PAPERS if name in papers()]:
+        cells = published(paper)[["table", "metric", "k"]].drop_duplicates()
+        found += [View(paper, row.table, row.metric, _whole(row.k)) for row in cells.itertuples()]
+    return found
+
+
+def _whole(k: object) -> int | None:
+    import pandas as pd
+
+    return None if k is pd.NA else int(k)
+
+
+def printed_panel(view: View) -> Panel:
+    """The published numbers, our name for a method where we run it. Where averages alone are printed: those."""
+    cells = _cells(view)
+    single = cells[~cells["average"]]
+    overall = _averages(cells)
+    percent = _by_place(single, _places(single)) if len(single) else overall
+    percent[MEAN] = percent[MEAN].fillna(overall[MEAN])  # a cell is lost and the average is not
+    conventions = ", ".join(dict.fromkeys(cells["convention"]))
+    data = ", ".join(dict.fromkeys(cells["dataset"]))
+    return Panel(f"published: {view} ({conventions}), {data}", percent)
+
+
+@lru_cache
+def _cells(view: View) -> "pd.DataFrame":
+    """The view's published cells: percent, and as row the method, with its backbone where the table has several."""
+    cells = published(view.paper, view.table)
+    cells = cells[cells["printed"] != "-"]
+    cells = cells[(cells["metric"] == view.metric) & (cells["k"].isna() if view.k is None else cells["k"] == view.k)]
+    rows = cells["our_method"].where(cells["our_method"] != "", cells["method"])
+    if cells["backbone"].replace("", None).nunique() > 1:
+        rows += (" (" + cells["backbone"] + ")").where(cells["backbone"] != "", "")
+    return cells.assign(row=rows, percent=100 * cells["value"])
+
+
+def _places(cells: "pd.DataFrame") -> list[str]:
+    """What stands for a cell's column: its direction, or its printed place where that is not enough."""
+    directions = [_direction(q, g) for q, g in zip(cells["query_domain"], cells["gallery_domain"])]
+    if not cells.assign(place=directions).duplicated(["row", "place"]).any():
+        return directions
+    printed = [f"{setting} {column}".strip() for setting, column in zip(cells["setting"], cells["column"])]
+    return [re.sub(r" Search Set| \S+@\d+", "", place) for place in printed]
+
+
+def _direction(query: str, gallery: str) -> str:
+    return f"{query} → {gallery}" if gallery else query
+
+
+def _by_place(cells: "pd.DataFrame", places: list[str]) -> "pd.DataFrame":
+    """Percent, rows by places and then their mean; very many places are averaged over galleries first."""
+    cells = cells.assign(place=places)
+    if cells["place"].nunique() > MOST_COLUMNS:
+        cells["place"] = "from " + cells["query_domain"]
+    order = {name: list(dict.fromkeys(cells[name])) for name in ("row", "place")}
+    table = cells.pivot_table(index="row", columns="place", values="percent", dropna=False)
+    table = table.reindex(index=order["row"], columns=order["place"])
+    overall = cells.groupby("row")["percent"].mean()
+    complete = cells.groupby("row")["percent"].count() == cells.groupby("row")["percent"].size()
+    return table.assign(**{MEAN: overall.where(complete)}).rename_axis(index=None, columns=None)
+
+
+def _averages(cells: "pd.DataFrame") -> "pd.DataFrame":
+    """The printed averages over all directions."""
+    cells = cells[cells["average"] & (cells["query_domain"] == "") & (cells["gallery_domain"] == "")]
+    return cells.set_index("row")[["percent"]].set_axis([MEAN], axis=1).rename_axis(index=None)
+
+
+def our_panels(view: View, frame: "pd.DataFrame") -> list[Panel]:
+    """One panel for each dataset, task and encoder in which the view's methods were run, seeds averaged.
+
+    frame  from `to_frame`; harness runs are left out
+    The convention is the table's where we have it, else the first at hand; the cut-off is the table's, or the one that
+    the task's card lists. Columns are the table's directions where the task has them, else the task's own.
+    """
+    cells = _cells(view)
+    methods = [name for name in dict.fromkeys(cells["row"]) if name in set(cells["our_method"])]
+    frame = frame[(frame["harness"] == "") & (frame["metric"] == view.metric) & frame["method"].isin(methods)]
+    frame = frame[frame["query_domain"] != frame["gallery_domain"]]
+    groups = frame.groupby(CONTEXT, sort=False)
+    return [panel for key, rows in groups if (panel := _our_panel(view, dict(zip(CONTEXT, key)), rows, methods))]
+
+
+def _our_panel(view: View, where: Mapping[str, str], rows: "pd.DataFrame", methods: list[str]) -> Panel | None:
+    cells = _cells(view)
+    rows = _measured_alike(view, where["protocol"], rows, list(dict.fromkeys(cells["convention"])))
+    if rows["method"].nunique() < min(2, len(methods)):
+        return None
+    rows = rows.assign(row=_row_names(rows), percent=100 * rows["value"])
+    rows = rows.drop_duplicates(["row", "query_domain", "gallery_domain", "seed"])  # vanilla CLIP of several notebooks
+    places = [_direction(q, g) for q, g in zip(rows["query_domain"], rows["gallery_domain"])]
+    wanted = list(dict.fromkeys(_places(cells[~cells["average"]])))
+    common = [place for place in wanted if place in places]
+    count, there = str(len(set(places))), set(common)
+    if len(wanted) <= MOST_COLUMNS and common and there in (set(wanted), set(places)):
+        rows = rows[[place in there for place in places]]
+        places = [place for place in places if place in there]
+        count = f"{len(there)} of {count}" if str(len(there)) != count else count
+    percent = _by_place(rows, places)
+    theirs = [place for place in printed_panel(view).percent if place in percent and place != MEAN]
+    percent = percent[[*theirs, *(place for place in percent if place not in theirs)]]
+    order = sorted(percent.index, key=lambda name: next(i for i, m in enumerate(methods) if name.startswith(m)))
+    likeness = _likeness(cells, where)
+    return Panel(f"{likeness}: {_source(where, rows, count)}", percent.loc[order], likeness == SAME_IN_ALL)
+
+
+def _likeness(cells: "pd.DataFrame", where: Mapping[str, str]) -> str:
+    """How near a run of ours is to what the paper did: images, task, encoder."""
+    run = cells[cells["our_method"] != ""]
+    backbones = {name.replace("/", "-") for name in run["backbone"]} - {""}
+    if set(run["dataset"]) != {where["dataset"]}:
+        return "ours, NOT the paper's images"
+    if set(run["protocol"]) != {where["protocol"]}:
+        return "ours, the paper's images in another task"
+    same = len(backbones) == 1 and where["encoder"].startswith(backbones.pop())
+    return SAME_IN_ALL if same else "ours, the paper's images with another encoder"
+
+
+def _measured_alike(view: View, protocol: str, rows: "pd.DataFrame", conventions: list[str]) -> "pd.DataFrame":
+    """Rows of one convention and cut-off."""
+    found = [c for c in conventions if c in set(rows["convention"])] or list(dict.fromkeys(rows["convention"]))
+    rows = rows[rows["convention"] == found[0]]
+    methods = {_whole(k): len(set(part["method"])) for k, part in rows.groupby("k", dropna=False)}
+    wanted = ordered_cutoffs((view.k, SMALL_K), view.metric, protocol)
+    first = max([*wanted, *methods], key=lambda k: methods.get(k, 0))  # of equals the first
+    return rows[rows["k"].isna() if first is None else rows["k"] == first]
+
+
+def _row_names(rows: "pd.DataFrame") -> list[str]:
+    """The method; with rule and digest where it was selected or set in several ways."""
+    ways = rows.groupby("method")[["selection_rule", "config_digest"]].nunique()
+    names = []
+    for method, rule, digest in rows[["method", "selection_rule", "config_digest"]].itertuples(index=False):
+        more = [text for text, count in zip((rule, digest), ways.loc[method]) if count > 1 and method != BASELINE]
+        names.append(f"{method} ({', '.join(more)})" if more else method)
+    return names
+
+
+def _source(where: Mapping[str, str], rows: "pd.DataFrame", directions: str) -> str:
+    """Where our numbers come from, in one line."""
+    seeds, dates = (", ".join(map(str, sorted(set(rows[name])))) for name in ("seed", "date"))
+    measure = f"{metric_name(rows['metric'].iloc[0], _whole(rows['k'].iloc[0]))} ({rows['convention'].iloc[0]})"
+    task = where["protocol"] or where["dataset"]
+    encoder = where["encoder"].partition(" [")[0]
+    return f"{task}, {encoder}, {measure}, {directions} directions, seeds {seeds}, {dates}"

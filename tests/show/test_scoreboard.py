@@ -1,0 +1,93 @@
+"""The scoreboard and the stacked tables: every number that goes in is on the picture, with verdict or source."""
+
+import pandas as pd
+import pytest
+
+from cdir_nb.results import Record, load_claims, published_verdicts, verdicts
+from cdir_nb.results.compare import Panel
+from cdir_nb.show.scoreboard import claims_table, scoreboard, table_panels
+
+IDS = "tki-above-clip", "tki-l-max-helps", "tki-more-words-better"
+CLAIMS = [claim for claim in load_claims() if claim.id in IDS]
+
+
+def records(method, percents, protocol="world-unseen", rule="last epoch"):
+    return [Record(method=method, dataset=protocol[:5], protocol=protocol, query_domain="real", gallery_domain="sketch",
+                   metric="average_precision", convention="over_min_k_relevant", k=200, value=percent / 100, seed=seed,
+                   encoder="tiny-clip [ab]", selection_rule=rule) for seed, percent in enumerate(percents)]  # fmt: skip
+
+
+FOUND = (
+    records("vanilla CLIP", [30], rule="none: nothing")
+    + records("TKI", [33, 34])
+    + records("TKI, L_max only", [29, 31])
+)
+
+
+def texts(fig):
+    return [text.get_text() for ax in fig.axes for text in ax.texts]
+
+
+def test_a_row_of_the_table_has_points_seeds_and_directions():
+    table = claims_table(verdicts(FOUND, CLAIMS)).set_index("claim")
+    row = table.loc[CLAIMS[0].says]
+    assert (row["verdict"], row["points"], row["each seed"]) == ("holds", "+3.50", "+3.00, +4.00")
+    assert (row["directions"], row["seeds"], row["task"]) == ("1, 1 of 1", "0, 1", "world-unseen")
+    assert table.loc[CLAIMS[2].says, ["verdict", "points", "measure"]].tolist() == ["not run", "", ""]
+    assert set(claims_table(published_verdicts(CLAIMS))["encoder"]) >= {"ViT-B/32", "ResNet-50", ""}
+
+
+def test_the_scoreboard_has_the_paper_s_own_verdict_beside_ours():
+    more = records("vanilla CLIP", [30], "pacs-all", "none") + records("TKI", [20, 20], "pacs-all")
+    fig = scoreboard(published_verdicts(CLAIMS), verdicts(FOUND + more, CLAIMS), title="t")
+    ticks = [tick.get_text() for tick in fig.axes[0].get_xticklabels()]
+    assert ticks[0] == "the paper's\nown numbers"
+    assert ticks[1:] == ["world-unseen\ntiny-clip\nseeds 0, 1", "pacs-all\ntiny-clip\nseeds 0, 1"]
+    assert texts(fig) == [
+        "✓ holds\n+4.3 to +23.2", "✓ holds\n+8.5", "not printed",
+        "✓ holds\n+3.5", "~ mixed\n+0.0", "not run",
+        "✗ does not hold\n-10.0", "not run", "not run",
+    ]  # fmt: skip
+    assert fig.get_suptitle() == "t"
+
+
+def test_verdicts_that_differ_by_setting_say_so():
+    found = FOUND + [r.model_copy(update={"config_digest": "z", "value": 0.1}) for r in FOUND if r.method == "TKI"]
+    assert "settings differ\n-20.0 to +3.5" in texts(scoreboard(published_verdicts(CLAIMS), verdicts(found, CLAIMS)))
+
+
+def test_a_scoreboard_of_no_runs_has_the_paper_alone():
+    fig = scoreboard(published_verdicts(CLAIMS), verdicts([], CLAIMS))
+    assert len(fig.axes[0].get_xticks()) == 1 and len(texts(fig)) == 3
+
+
+def frame(rows):
+    return pd.DataFrame.from_dict(rows, orient="index", columns=["real → sketch", "mean"])
+
+
+PRINTED = Panel("published: x", frame({"other": [10, None], "vanilla CLIP": [20, 20], "TKI": [25, 26]}))
+OURS = Panel("ours", frame({"vanilla CLIP": [50, 50], "TKI": [48, 49]}))
+
+
+def test_cells_hold_percent_and_points_above_the_panel_s_own_baseline():
+    fig = table_panels([PRINTED, OURS], title="t")
+    assert texts(fig) == ["10.0\n-10.0", "", "20.0", "20.0", "25.0\n+5.0", "26.0\n+6.0",
+                          "50.0", "50.0", "48.0\n-2.0", "49.0\n-1.0"]  # fmt: skip
+    assert [ax.get_title("left") for ax in fig.axes] == ["published: x", "ours"]
+    assert fig.get_suptitle() == "t · second number: points above vanilla CLIP"
+    for ax in fig.axes:
+        assert ax.images[0].get_clim() == pytest.approx((-16, 16))  # one scale, from the largest, 10 points
+
+
+@pytest.mark.parametrize("comparable", [True, False])
+def test_differences_to_the_paper_are_drawn_only_where_they_mean_something(comparable):
+    fig = table_panels([PRINTED, Panel("ours", OURS.percent, comparable)])
+    assert len(fig.axes) == 2 + comparable
+    if comparable:
+        assert texts(fig)[-4:] == ["+30.0", "+30.0", "+23.0", "+23.0"]
+        assert fig.axes[2].get_title("left") == "difference, ours minus published: ours"
+
+
+def test_a_panel_without_a_reference_is_drawn_by_value():
+    fig = table_panels([Panel("published: y", frame({"a": [1, 2], "b": [3, 4]}))])
+    assert texts(fig) == ["1.0", "2.0", "3.0", "4.0"] and fig.get_suptitle() == ""
