@@ -133,10 +133,11 @@ def _averages(cells: "pd.DataFrame") -> "pd.DataFrame":
     return cells.set_index("row")[["percent"]].set_axis([MEAN], axis=1).rename_axis(index=None)
 
 
-def our_panels(view: View, frame: "pd.DataFrame") -> list[Panel]:
+def our_panels(view: View, frame: "pd.DataFrame", kept: str = "") -> list[Panel]:
     """One panel for each dataset, task and encoder in which the view's methods were run, seeds averaged.
 
-    frame  from `to_frame`; harness runs are left out
+    frame  from `to_frame`, of one collection of records: runs of one setting must not meet here
+    kept   what this collection is, for the panels' captions
     The convention is the table's where we have it, else the first at hand; the cut-off is the table's, or the one that
     the task's card lists. Columns are the table's directions where the task has them, else the task's own.
     """
@@ -145,7 +146,8 @@ def our_panels(view: View, frame: "pd.DataFrame") -> list[Panel]:
     frame = frame[(frame["harness"] == "") & (frame["metric"] == view.metric) & frame["method"].isin(methods)]
     frame = frame[frame["query_domain"] != frame["gallery_domain"]]
     groups = frame.groupby(CONTEXT, sort=False)
-    return [panel for key, rows in groups if (panel := _our_panel(view, dict(zip(CONTEXT, key)), rows, methods))]
+    contexts = [({**dict(zip(CONTEXT, key)), "kept": kept}, rows) for key, rows in groups]
+    return [panel for where, rows in contexts if (panel := _our_panel(view, where, rows, methods))]
 
 
 def _our_panel(view: View, where: Mapping[str, str], rows: "pd.DataFrame", methods: list[str]) -> Panel | None:
@@ -209,4 +211,5 @@ def _source(where: Mapping[str, str], rows: "pd.DataFrame", directions: str) -> 
     measure = f"{metric_name(rows['metric'].iloc[0], _whole(rows['k'].iloc[0]))} ({rows['convention'].iloc[0]})"
     task = where["protocol"] or where["dataset"]
     encoder = where["encoder"].partition(" [")[0]
-    return f"{task}, {encoder}, {measure}, {directions} directions, seeds {seeds}, {dates}"
+    parts = [task, encoder, measure, f"{directions} directions", f"seeds {seeds}", dates, where["kept"]]
+    return ", ".join(filter(None, parts))

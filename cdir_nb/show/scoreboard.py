@@ -1,7 +1,7 @@
 """Published beside reproduced: tables as stacked panels, and the papers' claims with a verdict in each cell."""
 
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -130,14 +130,17 @@ def claims_table(decided: pd.DataFrame) -> pd.DataFrame:
 
 
 @styled
-def scoreboard(published: pd.DataFrame, ours: pd.DataFrame, *, title: str = "") -> Figure:
+def scoreboard(published: pd.DataFrame, ours: Mapping[str, pd.DataFrame], *, title: str = "") -> Figure:
     """Claims down; across, what the paper's own numbers say, then, set apart, ours on each task and encoder.
 
-    published, ours  from `published_verdicts` and `verdicts`, of the same claims
+    published  from `published_verdicts`
+    ours       {where the records come from: `verdicts` on the same claims}; each has columns of its own
     """
     claims = published.drop_duplicates("id")
-    columns = {OWN_NUMBERS: published} | {_task(*key, rows): rows for key, rows in _tasks(ours)}
-    fig, ax = plt.subplots(figsize=(WIDTH, 0.4 * len(claims) + 1.1))
+    columns = {OWN_NUMBERS: published}
+    for name, decided in ours.items():
+        columns |= {_task(name, key, rows): rows for key, rows in _tasks(decided)}
+    fig, ax = plt.subplots(figsize=(WIDTH, 0.4 * len(claims) + 1.25))
     for j, rows in enumerate(columns.values()):
         at = j + 0.15 * (j > 0)  # a gap after the paper's
         for i, name in enumerate(claims["id"]):
@@ -162,9 +165,11 @@ def _tasks(ours: pd.DataFrame) -> list[tuple[tuple[str, str], pd.DataFrame]]:
     return [((p or d, e), ours[rows]) for (p, d, e), rows in zip(keys, same)]
 
 
-def _task(task: str, encoder: str, rows: pd.DataFrame) -> str:
+def _task(name: str, key: tuple[str, str], rows: pd.DataFrame) -> str:
+    """The head of a column: where the records come from, task, encoder, seeds."""
+    task, encoder = key
     seeds = sorted({seed for row in rows["seeds"] for seed in row})
-    return f"{task}\n{encoder.split()[0]}\nseeds {', '.join(map(str, seeds)) or 'none'}"
+    return f"{name}\n{task}\n{encoder.split()[0]}\nseeds {', '.join(map(str, seeds)) or 'none'}"
 
 
 def _cell(ax: Axes, at: float, row: int, decided: pd.DataFrame) -> None:

@@ -92,6 +92,7 @@ def test_one_panel_for_each_dataset_task_and_encoder_and_never_a_mean_over_them(
     found = our_panels(MAPPING, to_frame(run() + run(encoder="other") + run(dataset="pacs", protocol="pacs-all")))
     assert [p.percent.loc["CLIP + Q", "mean"] for p in found] == pytest.approx([31, 31, 31])
     assert len({p.source for p in found}) == 3
+    assert our_panels(MAPPING, to_frame(run()), "this run")[0].source.endswith("2026-01-02, this run")
 
 
 @pytest.mark.parametrize(

@@ -39,10 +39,10 @@ def test_a_row_of_the_table_has_points_seeds_and_directions():
 
 def test_the_scoreboard_has_the_paper_s_own_verdict_beside_ours():
     more = records("vanilla CLIP", [30], "pacs-all", "none") + records("TKI", [20, 20], "pacs-all")
-    fig = scoreboard(published_verdicts(CLAIMS), verdicts(FOUND + more, CLAIMS), title="t")
+    fig = scoreboard(published_verdicts(CLAIMS), {"kept": verdicts(FOUND + more, CLAIMS)}, title="t")
     ticks = [tick.get_text() for tick in fig.axes[0].get_xticklabels()]
     assert ticks[0] == "the paper's\nown numbers"
-    assert ticks[1:] == ["world-unseen\ntiny-clip\nseeds 0, 1", "pacs-all\ntiny-clip\nseeds 0, 1"]
+    assert ticks[1:] == ["kept\nworld-unseen\ntiny-clip\nseeds 0, 1", "kept\npacs-all\ntiny-clip\nseeds 0, 1"]
     assert texts(fig) == [
         "✓ holds\n+4.3 to +23.2", "✓ holds\n+8.5", "not printed",
         "✓ holds\n+3.5", "~ mixed\n+0.0", "not run",
@@ -53,12 +53,20 @@ def test_the_scoreboard_has_the_paper_s_own_verdict_beside_ours():
 
 def test_verdicts_that_differ_by_setting_say_so():
     found = FOUND + [r.model_copy(update={"config_digest": "z", "value": 0.1}) for r in FOUND if r.method == "TKI"]
-    assert "settings differ\n-20.0 to +3.5" in texts(scoreboard(published_verdicts(CLAIMS), verdicts(found, CLAIMS)))
+    fig = scoreboard(published_verdicts(CLAIMS), {"kept": verdicts(found, CLAIMS)})
+    assert "settings differ\n-20.0 to +3.5" in texts(fig)
 
 
 def test_a_scoreboard_of_no_runs_has_the_paper_alone():
-    fig = scoreboard(published_verdicts(CLAIMS), verdicts([], CLAIMS))
+    fig = scoreboard(published_verdicts(CLAIMS), {"kept": verdicts([], CLAIMS)})
     assert len(fig.axes[0].get_xticks()) == 1 and len(texts(fig)) == 3
+
+
+def test_runs_are_never_in_one_column():
+    runs = {name: verdicts(found, CLAIMS) for name, found in (("kept", FOUND), ("new", FOUND[:2]), ("newer", FOUND))}
+    fig = scoreboard(published_verdicts(CLAIMS), runs)
+    heads = [tick.get_text().split("\n")[0] for tick in fig.axes[0].get_xticklabels()]
+    assert heads == ["the paper's", "kept", "new", "newer"]
 
 
 def frame(rows):
