@@ -19,7 +19,7 @@ def test_rotation_figure_shows_entries_angles_and_what_is_known():
 
 def test_main_axes_are_those_of_the_greatest_spread():
     rng = np.random.default_rng(0)
-    rows = rng.normal(size=(200, 5)) * [0.1, 3.0, 0.1, 1.0, 0.1]
+    rows = rng.normal(size=(200, 5)) * [0.1, 3.0, 0.1, 1.0, 0.1] + [0, 0, 0, 0, 50]
     axes = mapping.main_axes(rows[:50], rows[50:])
     assert axes.shape == (5, 2)
     np.testing.assert_allclose(axes.T @ axes, np.eye(2), atol=1e-5)
