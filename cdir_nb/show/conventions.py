@@ -129,3 +129,20 @@ def training_runs(panels: Mapping[str, Sequence[pd.DataFrame]], *, label: str, t
     fig.legend(found.values(), found.keys(), loc="outside lower center", ncols=4)
     fig.suptitle(title, x=0.01, ha="left")
     return fig
+
+
+@styled
+def bars_in_groups(groups: Mapping[str, Mapping[str, float]], *, label: str, title: str = "") -> Figure:
+    """Bars of several kinds on one scale, a panel and a colour each: {kind: {name: value}}."""
+    sizes = [len(values) for values in groups.values()]
+    fig, axes = plt.subplots(len(groups), 1, figsize=(WIDTH * 0.85, 0.3 * sum(sizes) + 0.5 * len(groups) + 0.7),
+                             sharex=True, squeeze=False, height_ratios=sizes)
+    for ax, (kind, values), colour in zip(axes[:, 0], groups.items(), (PALETTE[4], PALETTE[3], PALETTE[6])):
+        drawn = ax.barh(list(values), list(values.values()), color=colour)
+        ax.bar_label(drawn, fmt="%.1f", padding=3, fontsize=9)
+        ax.invert_yaxis()
+        ax.margins(x=0.1)
+        ax.set_title(kind)
+    axes[-1, 0].set_xlabel(label)
+    fig.suptitle(title, x=0.01, ha="left")
+    return fig

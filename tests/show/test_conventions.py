@@ -70,3 +70,13 @@ def test_training_runs_mark_where_each_rule_stops():
              if len(line.get_xdata()) == 1}
     assert marks == {"last epoch": (10, 45), "validation": (10, 45), "best on test": (5, 47)}
     assert len(fig.legends[0].get_texts()) == 4
+
+
+def test_groups_of_bars_stand_on_one_scale():
+    fig = conventions.bars_in_groups({"chance": {"seeds": 1.5, "classes": 19.0}, "papers": {"CLAIR": 1.0}}, label="points")
+    first, second = fig.axes
+    assert [panel_title(ax) for ax in fig.axes] == ["chance", "papers"]
+    assert [t.get_text() for t in first.get_yticklabels()] == ["seeds", "classes"]
+    assert [texts(ax) for ax in fig.axes] == [["1.5", "19.0"], ["1.0"]]
+    assert first.get_xlim() == second.get_xlim() and first.get_xlim()[1] > 19 and second.get_xlabel() == "points"
+    assert first.patches[0].get_facecolor() != second.patches[0].get_facecolor()
