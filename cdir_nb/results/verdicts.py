@@ -1,0 +1,270 @@
+"""What the numbers at hand say to the papers' claims. No verdict is written by hand.
+
+`verdicts` decides on our records, `published_verdicts` on the cells that the papers print, by the same rule.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from functools import lru_cache
+from itertools import product
+from typing import TYPE_CHECKING, Any
+
+from cdir_nb.data.manifest import card_names, load_card
+from cdir_nb.errors import CdirError
+from cdir_nb.results.claims import Claim, load_claims
+from cdir_nb.results.published import published
+from cdir_nb.results.records import SAME, Record, to_frame
+from cdir_nb.results.tables import metric_name
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+HOLDS, MIXED, FAILS, NOT_RUN, NOT_PRINTED = "holds", "mixed", "does not hold", "not run", "not printed"
+UNTRAINED = "none"  # how the selection rule of a method begins that is not trained
+CONTEXT = ["dataset", "protocol", "encoder"]
+MEASURED = [
+    "k", "seeds", "differences", "difference", "above", "directions", "tightest", "selection_rule", "config", "verdict",
+]  # fmt: skip
+
+
+def verdicts(records: Iterable[Record], claims: Sequence[Claim] | None = None) -> "pd.DataFrame":
+    """What our records say to each claim: one row for each claim, dataset, protocol and encoder.
+
+    records  any; those of a harness run never count, nor do searches of a domain in itself
+    claims   None: all of claims.yaml
+    Compared are numbers alike in metric, convention, k, dataset, protocol and encoder, direction by direction and
+    seed by seed. A method that is not trained ("none: ..." as selection rule) has no seed and stands beside every one.
+    Where a method was run in several settings or selected by several rules, each combination has a row of its own;
+    trained methods are compared under one and the same selection rule.
+
+    Columns: the claim's id, paper, where, says, better, worse, over, tolerance; dataset, protocol, encoder; measure,
+    k, seeds (tuple, empty without training); differences (points, one a seed) and their mean `difference`, above
+    (directions that hold, one a seed), directions (how many were compared) - of several pairs always the tightest;
+    selection_rule, config (digests); verdict "holds" (for every seed), "mixed" (some), "does not hold" (none) or
+    "not run".
+    """
+    frame = to_frame(list(records))
+    frame = frame[(frame["harness"] == "") & (frame["query_domain"] != frame["gallery_domain"])]
+    contexts = list(frame[CONTEXT].drop_duplicates().itertuples(index=False, name=None)) or [("", "", "")]
+    rows = []
+    for claim in load_claims() if claims is None else claims:
+        fitting = frame[(frame["metric"] == claim.metric) & (frame["convention"] == claim.convention)]
+        for context in contexts:
+            here = fitting[(fitting[CONTEXT] == list(context)).all(axis=1)]
+            found = list(_decided(claim, here)) or [{"verdict": NOT_RUN}]
+            rows += [{**_about(claim), **dict(zip(CONTEXT, context)), **row} for row in found]
+    return _table(rows, CONTEXT)
+
+
+def published_verdicts(claims: Sequence[Claim] | None = None) -> "pd.DataFrame":
+    """The same claims on the papers' own printed numbers: one row for each claim, dataset and backbone.
+
+    Where a paper prints averages alone, they decide claims over the mean, and `directions` is 0; a claim over each
+    direction is then "not printed", as is one without printed numbers. Numbers are compared in the papers' own
+    metric, convention and cut-off, whichever those are. Columns as of `verdicts`, with `backbone` for `encoder`.
+    """
+    cells = published()
+    rows = []
+    for claim in load_claims() if claims is None else claims:
+        found = list(_printed(claim, cells[cells["paper"] == claim.paper])) or [{"verdict": NOT_PRINTED}]
+        rows += [{**_about(claim), **row} for row in found]
+    return _table(rows, ["dataset", "protocol", "backbone"])
+
+
+def _about(claim: Claim) -> dict[str, Any]:
+    """What a row says of its claim."""
+    fields = ("id", "paper", "where", "says", "over", "tolerance")
+    sides = claim.chain[1:], claim.chain[:-1]
+    better, worse = sides if claim.chain else (claim.better, claim.worse)
+    texts = {"better": ", ".join(better), "worse": ", ".join(worse), "measure": _measure(claim, claim.k[0])}
+    return {**{name: getattr(claim, name) for name in fields}, **texts}
+
+
+def _measure(claim: Claim, k: int | None) -> str:
+    return f"{metric_name(claim.metric, k)} ({claim.convention})"
+
+
+def _table(rows: list[dict[str, Any]], context: list[str]) -> "pd.DataFrame":
+    import pandas as pd
+
+    about = ["id", "paper", "where", "says", "better", "worse", "over", "tolerance"]
+    table = pd.DataFrame(rows, columns=[*about, *context, "measure", *MEASURED])
+    texts = [*context, "tightest", "selection_rule", "config"]
+    table[texts] = table[texts].astype(object).fillna("")
+    for name in ("seeds", "differences", "above"):
+        table[name] = [value if isinstance(value, tuple) else () for value in table[name]]
+    return table.astype({"k": "Int64", "directions": "Int64", "difference": float})
+
+
+def _decided(claim: Claim, rows: "pd.DataFrame") -> Iterator[dict[str, Any]]:
+    """Rows for one claim in one context, at the first cut-off that has any; none where it was not run."""
+    rows = rows[rows["query_domain"] == claim.query] if claim.query else rows
+    for k in ordered_cutoffs(claim.k, claim.metric, rows["protocol"].iloc[0] if len(rows) else ""):
+        at_k = rows[rows["k"].isna() if k is None else rows["k"] == k]
+        settings = [_settings(at_k[at_k["method"] == name]) for name in claim.methods]
+        found = [row for chosen in product(*settings) if (row := _compared(claim, chosen))]
+        if found:
+            yield from ({**row, "k": k, "measure": _measure(claim, k)} for row in found)
+            return
+
+
+@lru_cache
+def ordered_cutoffs(ks: tuple[int | None, ...], metric: str, protocol: str) -> list[int | None]:
+    """Cut-offs in the order given, but those that the protocol's card lists for the metric before others."""
+    specs = [load_card(name).protocols.get(protocol) for name in card_names()]
+    listed = {entry.k for spec in specs if spec for entry in spec.metrics if entry.kind == metric}
+    return sorted(ks, key=lambda k: k not in listed)
+
+
+def _settings(rows: "pd.DataFrame") -> list[dict[str, Any]]:
+    """The settings that a method was run in: config, rule, and {seed: percent by direction}, seed None without one.
+
+    A method that is not trained comes from several notebooks, each with its own directions and digest: numbers that
+    agree wherever both have one are one setting.
+    """
+    found: list[dict[str, Any]] = []
+    for (config, rule), group in rows.groupby(["config_digest", "selection_rule"], sort=False):
+        by_seed = {seed: _by_direction(part) for seed, part in group.groupby("seed")}
+        setting = _without_seed({"config": config, "rule": rule, "by_seed": by_seed})
+        twin = next((other for other in found if _agree(setting, other)), None)
+        if twin:
+            twin["by_seed"][None] = twin["by_seed"][None].combine_first(setting["by_seed"][None])
+        else:
+            found.append(setting)
+    return found
+
+
+def _by_direction(rows: "pd.DataFrame") -> "pd.Series":
+    """Percent by (query domain, gallery domain), of one method, setting and seed."""
+    values = 100 * rows.set_index(["query_domain", "gallery_domain"])["value"].sort_index()
+    if not values.index.is_unique:
+        place = values.index[values.index.duplicated()][0]
+        raise CdirError(
+            f"{rows['method'].iloc[0]}, seed {rows['seed'].iloc[0]}: several values for {' -> '.join(place)}: what "
+            "tells them apart belongs into the config digest"
+        )
+    return values
+
+
+def _without_seed(setting: dict[str, Any]) -> dict[str, Any]:
+    """A setting without training whose seeds agree has none: its seed becomes None."""
+    first, *others = setting["by_seed"].values()
+    if setting["rule"].startswith(UNTRAINED) and all(_same(first, other) for other in others):
+        return {**setting, "by_seed": {None: first}}
+    return setting
+
+
+def _agree(one: dict[str, Any], other: dict[str, Any]) -> bool:
+    """True for two settings without seed that have directions in common, and equal numbers there."""
+    values = one["by_seed"].get(None), other["by_seed"].get(None)
+    return one["rule"] == other["rule"] and all(value is not None for value in values) and _same(*values)
+
+
+def _same(one: "pd.Series", other: "pd.Series") -> bool:
+    """True for equal numbers wherever both have one, and somewhere they do."""
+    differences = (one - other).dropna().abs()
+    return len(differences) > 0 and float(differences.max()) <= 100 * SAME
+
+
+def _compared(claim: Claim, chosen: Sequence[dict[str, Any]]) -> dict[str, Any] | None:
+    """The verdict for one setting of each method; None where they have no rule, seed or direction in common."""
+    rules = list(dict.fromkeys(setting["rule"] for setting in chosen))
+    trained = [rule for rule in rules if not rule.startswith(UNTRAINED)]
+    seeds = _common_seeds([setting["by_seed"] for setting in chosen])
+    by_name = {name: setting["by_seed"] for name, setting in zip(claim.methods, chosen, strict=True)}
+    gaps = [[_gap(by_name[high], by_name[low], seed) for high, low in claim.pairs] for seed in seeds]
+    if len(trained) > 1 or not seeds or any(gap.empty for pairs in gaps for gap in pairs):
+        return None
+    config = ", ".join(dict.fromkeys(setting["config"] for setting in chosen if setting["config"]))
+    shown = tuple(seed for seed in seeds if seed is not None)
+    return {"seeds": shown, **verdict(claim, gaps), "selection_rule": (trained or rules)[0], "config": config}
+
+
+def _common_seeds(settings: Sequence[dict]) -> list[int | None]:
+    """Seeds that all settings with a seed have; one None where none has."""
+    seeded = [set(by_seed) for by_seed in settings if None not in by_seed]
+    return sorted(set.intersection(*seeded)) if seeded else [None]
+
+
+def _gap(better: dict, worse: dict, seed: int | None) -> "pd.Series":
+    """Better minus worse in points, over the directions that both have."""
+    one, other = (by_seed.get(None, by_seed.get(seed)) for by_seed in (better, worse))
+    return (one - other).dropna()
+
+
+def verdict(claim: Claim, gaps: list[list["pd.Series"]]) -> dict[str, Any]:
+    """From the differences by seed and pair: the verdict, and the numbers of each seed's tightest pair."""
+    holds, tight = [], []
+    for pairs in gaps:
+        holds.append(all(_holds(claim, gap) for gap in pairs))
+        tight.append(min(range(len(pairs)), key=lambda i: pairs[i].mean()))
+    found = [pairs[i] for pairs, i in zip(gaps, tight)]
+    means = tuple(float(gap.mean()) for gap in found)
+    names = dict.fromkeys(" above ".join(claim.pairs[i]) for i in tight)
+    return {
+        "verdict": HOLDS if all(holds) else MIXED if any(holds) else FAILS,
+        "differences": means,
+        "difference": sum(means) / len(means),
+        "above": tuple(int(keeps(claim, gap).sum()) for gap in found),
+        "directions": max(len(gap) for gap in found),
+        "tightest": "; ".join(names) if len(claim.pairs) > 1 else "",
+    }
+
+
+def _holds(claim: Claim, gap: "pd.Series") -> bool:
+    """Whether one pair keeps what the claim says, for one seed."""
+    if claim.over == "each direction":
+        return bool(keeps(claim, gap).all())
+    return bool(keeps(claim, gap.mean()))
+
+
+def keeps(claim: Claim, gap):
+    """True where a difference is positive, or within the tolerance of a claim that has one."""
+    return gap >= -claim.tolerance if claim.tolerance else gap > 0
+
+
+def _printed(claim: Claim, cells: "pd.DataFrame") -> Iterator[dict[str, Any]]:
+    """Rows for one claim, one for each dataset, cut-off and backbone that its tables print all its methods for."""
+    cells = cells[(cells["metric"] == claim.metric) & cells["table"].isin(claim.tables)].dropna(subset="value")
+    cells = cells[cells["query_domain"] == claim.query] if claim.query else cells
+    cells = cells.assign(name=cells["our_method"].where(cells["our_method"] != "", cells["method"]))
+    cells = _with_one_backbone(cells[cells["name"].isin(claim.methods)])
+    context = ["dataset", "protocol", "backbone", "k", "convention"]
+    for key, group in cells.groupby(context, sort=False, dropna=False):
+        row = _printed_row(claim, group)
+        if row:
+            where = dict(zip(context, key))
+            measure = f"{metric_name(claim.metric, where['k'])} ({where.pop('convention')})"
+            yield {**where, "measure": measure, **row}
+
+
+def _with_one_backbone(cells: "pd.DataFrame") -> "pd.DataFrame":
+    """Backbones as they are where a method is printed with several; else all methods are compared, as in the paper."""
+    if (cells.groupby(["name", "dataset"])["backbone"].nunique() > 1).any():
+        return cells
+    return cells.assign(backbone=", ".join(name for name in dict.fromkeys(cells["backbone"]) if name))
+
+
+def _printed_row(claim: Claim, cells: "pd.DataFrame") -> dict[str, Any] | None:
+    """The verdict on the printed numbers of one context; None where a method is missing."""
+    values = {name: _printed_values(claim, cells[cells["name"] == name]) for name in claim.methods}
+    gaps = [_printed_gap(values[high], values[low]) for high, low in claim.pairs]
+    averages = any(gap.index.tolist() == ["average"] for gap in gaps)
+    if any(gap.empty for gap in gaps) or (averages and claim.over == "each direction"):
+        return None
+    row = verdict(claim, [gaps])
+    return {**row, "directions": 0, "above": ()} if averages else row
+
+
+def _printed_values(claim: Claim, cells: "pd.DataFrame") -> tuple["pd.Series", "pd.Series"]:
+    """Percent by direction, and the overall average, of one method in the first of the claim's tables that has it."""
+    first = next((table for table in claim.tables if (cells["table"] == table).any()), None)
+    cells = cells[cells["table"] == first].assign(percent=100 * cells["value"])
+    overall = cells[cells["average"] & (cells["query_domain"] == "") & (cells["gallery_domain"] == "")]
+    single = cells[~cells["average"]].groupby(["query_domain", "gallery_domain"], sort=False)["percent"].first()
+    return single, overall["percent"].head(1).set_axis(["average"][: len(overall)])
+
+
+def _printed_gap(better: tuple["pd.Series", "pd.Series"], worse: tuple["pd.Series", "pd.Series"]) -> "pd.Series":
+    """Better minus worse in points: by direction, or of the averages where one side has nothing else."""
+    by_direction = (better[0] - worse[0]).dropna()
+    return by_direction if len(by_direction) else (better[1] - worse[1]).dropna()
