@@ -3,48 +3,36 @@
 No official code of CLAIR is known: what the paper leaves out is a setting, with the source of its default.
 """
 
-import dataclasses
 import math
 from dataclasses import dataclass
 
 import torch
 
 from cdir_nb.errors import CdirError
+from cdir_nb.methods.settings import check_positive, check_whole, setting, settings_table
 from cdir_nb.methods.zero_shot import zero_shot_scores
-
-SETTINGS = {
-    "scale": "unknown: our default, 100 as in CLIP's released models (pass encoder.logit_scale); sigma(scale * y)",
-    "steps": "unknown: our default, one step an epoch (n_r)",
-    "step_size": "None: 1 / scale^2 (our default, a step of one on the logits scale * y); 1: equation 2 as written",
-    "weight": "unknown: our default (alpha_psi); 1 is CDUL's, the related code",
-    "spread": "unknown: our default (lambda_psi); 1 is CDUL's, the related code",
-    "scaled": "paper, equation 3; False leaves psi out, for comparison",
-}
 
 
 @dataclass(frozen=True)
 class RefinementConfig:
-    """Settings of the refinement; `SETTINGS` says where each default comes from."""
+    """Settings of the refinement. Raises CdirError for a value that makes no sense."""
 
-    scale: float = 100.0
-    steps: int = 1
-    step_size: float | None = None
-    weight: float = 1.0
-    spread: float = 1.0
-    scaled: bool = True
+    scale: float = setting(100.0, "unknown: our default, that of CLIP's released models, in sigma(scale * y)")
+    steps: int = setting(1, "unknown: our default, one step an epoch (n_r)")
+    step_size: float | None = setting(
+        None, "None: 1 / scale^2 (our default, a step of one on the logits scale * y); 1: equation 2 as written"
+    )
+    weight: float = setting(1.0, "unknown: our default (alpha_psi); 1 is CDUL's, the related code")
+    spread: float = setting(1.0, "unknown: our default (lambda_psi); 1 is CDUL's, the related code")
+    scaled: bool = setting(True, "paper, equation 3; False leaves psi out, for comparison")
 
     def __post_init__(self) -> None:
-        for name in ("scale", "step_size", "weight", "spread"):
-            value = getattr(self, name)
-            if value is not None and not (math.isfinite(value) and value > 0):
-                raise CdirError(f"refinement: {name} is {value}: give a positive number")
-        if not isinstance(self.steps, int) or self.steps < 0:
-            raise CdirError(f"refinement: steps is {self.steps}: give a whole number, 0 for none")
+        check_positive("refinement", self, ("scale", "step_size", "weight", "spread"))
+        check_whole("refinement", self, steps=0)
 
     def table(self) -> list[dict[str, str]]:
         """Rows of setting, value, source."""
-        return [{"setting": name, "value": str(value), "source": SETTINGS[name]}
-                for name, value in dataclasses.asdict(self).items()]
+        return settings_table(self)
 
 
 def initial_labels(image_emb: torch.Tensor, text_emb: torch.Tensor) -> torch.Tensor:

@@ -1,7 +1,6 @@
 """TKI's settings, each with its source; and the class names that it learns from."""
 
 import dataclasses
-import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,15 +12,11 @@ from cdir_nb.data.card import display
 from cdir_nb.data.manifest import load_card
 from cdir_nb.errors import CdirError
 from cdir_nb.methods.hyperbolic import checked_radius
+from cdir_nb.methods.settings import check_positive, check_whole, setting, settings_table
 
 GEOMETRIES = ("hyperbolic", "euclidean", "no bias")
 LOSSES = ("max", "min")
 STRATEGIES = {1: "the dataset's own class names", 2: "other names, drawn at random"}
-
-
-def setting(default: Any, source: str) -> Any:
-    """A field of a config that carries where its default comes from."""
-    return dataclasses.field(default=default, metadata={"source": source})
 
 
 @dataclass(frozen=True)
@@ -48,20 +43,8 @@ class TkiConfig:
     classes_per_step: int = setting(64, "unknown: our default; fewer classes than that: all in every step")
 
     def __post_init__(self) -> None:
-        at_least = {
-            "words": 2,
-            "expansion_steps": 0,
-            "aggregation_steps": 1,
-            "hidden": 1,
-            "classes_per_step": 2,
-        }
-        for name, least in at_least.items():
-            value = getattr(self, name)
-            if value is not None and (not isinstance(value, int) or value < least):
-                raise CdirError(f"TKI: {name} is {value}: give a whole number of at least {least}")
-        for name in ("learning_rate", "temperature", "alpha", "word_std"):
-            if not (math.isfinite(getattr(self, name)) and getattr(self, name) > 0):
-                raise CdirError(f"TKI: {name} is {getattr(self, name)}: give a positive number")
+        check_whole("TKI", self, words=2, expansion_steps=0, aggregation_steps=1, hidden=1, classes_per_step=2)
+        check_positive("TKI", self, ("learning_rate", "temperature", "alpha", "word_std"))
         checked_radius(self.radius)
         if self.geometry not in GEOMETRIES:
             raise CdirError(f'TKI: geometry "{self.geometry}" is not known: give {", ".join(GEOMETRIES)}')
@@ -70,12 +53,7 @@ class TkiConfig:
 
     def table(self) -> list[dict[str, str]]:
         """Rows of setting, value, source; a value that is not the default says so."""
-        rows = []
-        for field in dataclasses.fields(self):
-            value, source = getattr(self, field.name), field.metadata["source"]
-            changed = "" if value == field.default else f"set by you, not {field.default} ({source})"
-            rows.append({"setting": field.name, "value": str(value), "source": changed or source})
-        return rows
+        return settings_table(self)
 
     def changed(self, **values: Any) -> "TkiConfig":
         """A copy with other values."""

@@ -84,6 +84,38 @@ def test_rest_identity_leaves_alone_what_the_pairs_do_not_speak_of():
     torch.testing.assert_close(procrustes(*full, "identity"), procrustes(*full, "svd"))
 
 
+def test_rest_identity_is_the_nearest_to_the_identity_of_all_that_are_best():
+    source = normal(4, 12)
+    target = source @ orthogonal(12, 1).T
+    q = procrustes(source, target, "identity")
+    rest_of = [torch.linalg.svd(pairs).Vh[4:].T for pairs in (source, target)]  # (12, 8) directions without a pair
+    for seed in range(20):
+        turn = rest_of[1] @ (orthogonal(8, 1 if seed % 2 else -1, seed) - rest_of[1].T @ q @ rest_of[0]) @ rest_of[0].T
+        other = q + turn
+        assert is_orthogonal(other) and pair_error(other, source, target) < 1e-9  # as good, but farther away
+        assert (q - torch.eye(12)).norm() < (other - torch.eye(12)).norm()
+
+
+def test_rest_is_found_below_the_rounding_of_single_precision():
+    source, target = normal(50, 8).float(), normal(50, 8, seed=1).float()
+    source[:, 2:], target[:, 2:] = 1e-7 * source[:, 2:], 1e-7 * target[:, 2:]
+    q = procrustes(source, target, "identity")
+    torch.testing.assert_close(q[2:, 2:], torch.eye(6), atol=1e-5, rtol=0)
+
+
+def test_small_directions_survive_a_large_common_part():
+    common = 30 * normal(1, 8, seed=7)
+    source, target = ((common + 0.05 * normal(200, 8, seed=seed)).float() for seed in (1, 2))
+    exact = scipy.linalg.orthogonal_procrustes(source.double().numpy(), target.double().numpy())[0].T
+    np.testing.assert_allclose(procrustes(source, target).numpy(), exact, atol=1e-5)
+
+
+def test_pair_error_by_hand():
+    source, target = torch.tensor([[1.0, 0.0]]), torch.tensor([[0.0, 3.0]])  # apart: 1 + 9; turned by 90 degrees: 4
+    assert pair_error(plane_turn(np.pi / 2).float(), source, target) == pytest.approx(0.4)
+    assert pair_error(torch.eye(2), source, source) == 0
+
+
 def test_map_of_queries_and_inverse_map_of_gallery_score_alike():
     q, query, gallery = orthogonal(7, 1), normal(3, 7), normal(5, 7, seed=1)
     torch.testing.assert_close(apply_map(q, query) @ gallery.T, query @ apply_map(q.T, gallery).T)
@@ -141,6 +173,9 @@ def test_pairs_of_texts_and_maps_for_every_direction():
     texts = text_pairs(Encoder(), ["light_bulb", "apple", "cup"], {"real": "photo", "sketch": "sketch", "info": "infograph"})
     apple = Encoder().embed_texts(["An infograph of an apple"])
     torch.testing.assert_close(texts["info"][1:2], apple / apple.norm())
+    plain = text_pairs(Encoder(), ["apple"], {"real": "photo", "sketch": "sketch"}, template="{class}, {domain}")
+    apple = Encoder().embed_texts(["apple, sketch"])
+    torch.testing.assert_close(plain["sketch"], apple / apple.norm())
     maps = all_maps(texts, "identity")
     assert len(maps) == 6
     torch.testing.assert_close(maps["sketch", "info"], procrustes(texts["sketch"], texts["info"], "identity"))

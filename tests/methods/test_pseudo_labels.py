@@ -7,7 +7,6 @@ import torch
 
 from cdir_nb.errors import CdirError
 from cdir_nb.methods.pseudo_labels import (
-    SETTINGS,
     RefinementConfig,
     alignment_loss,
     assigned,
@@ -69,6 +68,12 @@ def test_one_step_is_equation_2():
     torch.testing.assert_close(plain, y - 3 * (torch.softmax(3 * y, 1) - torch.softmax(3 * x, 1)))
 
 
+def test_without_a_step_size_a_step_of_one_is_taken_on_the_logits():
+    y, x = cosines(), cosines(seed=1)
+    done = refine(y, x, RefinementConfig(scale=7.0, steps=1, scaled=False))
+    torch.testing.assert_close(7 * done, 7 * y - (torch.softmax(7 * y, 1) - torch.softmax(7 * x, 1)))
+
+
 def test_steps_follow_each_other_and_leave_the_input_alone():
     y, x = cosines(), cosines(seed=1)
     before = y.clone()
@@ -92,12 +97,16 @@ def test_loss_of_the_model_flips_the_kl_and_spares_the_labels():
 
 
 def test_every_setting_names_its_source():
-    assert [row["setting"] for row in RefinementConfig().table()] == list(SETTINGS)
+    table = RefinementConfig(steps=7).table()
+    assert {row["setting"] for row in table} == set(vars(RefinementConfig()))
+    assert all(row["source"].startswith(("paper", "unknown: our default", "None:")) for row in table
+               if row["setting"] != "steps")
+    assert next(row for row in table if row["setting"] == "steps")["source"].startswith("set here, not 1")
 
 
 @pytest.mark.parametrize(("call", "message"), [
     (lambda: RefinementConfig(scale=0.0), "scale is 0.0: give a positive number"),
-    (lambda: RefinementConfig(steps=-1), "steps is -1: give a whole number, 0 for none"),
+    (lambda: RefinementConfig(steps=-1), "steps is -1: give a whole number of at least 0"),
     (lambda: refine(cosines(6), cosines(5)), r"labels \(6, 5\) and target \(5, 5\) must be two tables"),
 ])
 def test_errors_say_what_to_do(call, message):

@@ -3,10 +3,10 @@
 import math
 
 import numpy as np
-import open_clip
 import PIL.Image
 import pytest
 import torch
+from small_clip import SMALL, make_encoder
 
 from cdir_nb.data.images import ImageSet
 from cdir_nb.encoders import ClipEncoder
@@ -19,22 +19,6 @@ from cdir_nb.methods.tki_config import TkiConfig, training_names
 
 NAMES = ["dog", "cat", "light bulb", "house"]
 QUICK = TkiConfig(words=3, expansion_steps=15, aggregation_steps=30, learning_rate=0.02)
-SMALL = {
-    "embed_dim": 12,
-    "vision_cfg": {"image_size": 32, "layers": 1, "width": 32, "head_width": 32, "patch_size": 16},
-    "text_cfg": {"context_length": 16, "vocab_size": 49408, "width": 32, "heads": 2, "layers": 1},
-}
-
-
-def make_encoder() -> ClipEncoder:
-    torch.manual_seed(0)
-    model, tokenizer = open_clip.CLIP(**SMALL), open_clip.SimpleTokenizer(context_length=16)
-    torch.nn.init.normal_(model.token_embedding.weight, std=0.5)
-    return ClipEncoder(
-        BuiltModel("small", model, tokenizer, SMALL, {"size": 32}, False, "a test"),
-        torch.device("cpu"),
-        "fp32",
-    )
 
 
 @pytest.fixture(scope="module")
@@ -248,8 +232,8 @@ def test_embed_is_the_projection_behind_the_image_tower(encoder, fitted, fresh_c
 def test_every_setting_says_where_it_comes_from():
     table = TkiConfig(radius=2.5).table()
     assert {row["setting"] for row in table} >= {"words", "alpha", "mu", "radius", "expansion_steps"}
-    assert all(row["source"].startswith(("paper", "unknown: our default", "set by you")) for row in table)
-    changed = {row["setting"]: row["source"] for row in table if row["source"].startswith("set by you")}
+    assert all(row["source"].startswith(("paper", "unknown: our default", "set here")) for row in table)
+    changed = {row["setting"]: row["source"] for row in table if row["source"].startswith("set here")}
     assert list(changed) == ["radius"] and "not 1.0 (unknown" in changed["radius"]
 
 

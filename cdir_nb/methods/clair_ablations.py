@@ -1,0 +1,43 @@
+"""CLAIR's ablations by name (Table 3, right): each is CLAIR with one thing changed."""
+
+import dataclasses
+
+from cdir_nb.data.protocols import Protocol
+from cdir_nb.errors import CdirError
+from cdir_nb.methods.clair_config import ClairConfig
+from cdir_nb.methods.clair_pair import Pair, expanded_names, mismatched, training_pair
+
+FULL = "CLAIR"
+LEAVE_ONE_OUT = {
+    "CLAIR w/o prompts": {"prompts": 0},
+    "CLAIR w/o mapping": {"mapping": False},
+    "CLAIR w/o refinement": {"steps": 0},
+    "CLAIR w/o freezing": {"freeze": False},
+    "CLAIR w/o L_KL": {"weight_kl": 0.0},
+    "CLAIR w/o L_II": {"weight_ii": 0.0},
+    "CLAIR w/o L_IC": {"weight_ic": 0.0},
+    "CLAIR w/o L_ID": {"weight_id": 0.0},
+}
+CLASS_LISTS = {"CLAIR, expanded class list": True, "CLAIR, expanded list without training names": False}
+MISMATCHED = "CLAIR, mismatched categories"
+VARIANTS = (FULL, *LEAVE_ONE_OUT, *CLASS_LISTS, MISMATCHED)
+
+
+def variant(
+    method: str, task: Protocol, domains: tuple[str, str], config: ClairConfig, *, train_images: int = 0, seed: int = 0
+) -> tuple[Pair, ClairConfig]:
+    """What `fit` needs for a method of `VARIANTS`: its pair and its config.
+
+    train_images  of each domain, drawn at random with `seed`; 0: all
+    Raises CdirError for an unknown method, and as `training_pair` does.
+    """
+    if method not in VARIANTS:
+        raise CdirError(f"{method!r} is no variant of CLAIR here; known: {', '.join(VARIANTS)}")
+    names = expanded_names(task, training_names=CLASS_LISTS[method]) if method in CLASS_LISTS else None
+    pair = training_pair(task, domains, names=names).sample(train_images, seed)
+    if method == MISMATCHED:
+        pair = dataclasses.replace(pair, images=mismatched(pair.images, domains, task.seen, seed))
+    changed = dict(LEAVE_ONE_OUT.get(method, {}))
+    if "steps" in changed:
+        changed = {"refinement": dataclasses.replace(config.refinement, **changed)}
+    return pair, config.changed(**changed)

@@ -1,0 +1,92 @@
+"""Learnable prompts in CLIP's image tower, and LayerNorm-only tuning (CLAIR, section 4.5).
+
+The prompts stand behind the class token and the patch tokens, after the positional embedding and before the first
+LayerNorm (`ln_pre`), at the input of the first layer only. The paper follows Sketch_LVM, whose code does so.
+"""
+
+import copy
+
+import torch
+from open_clip.transformer import VisionTransformer
+from torch import nn
+
+from cdir_nb.encoders import ClipEncoder
+from cdir_nb.errors import CdirError
+
+
+class PromptedNorm(nn.Module):
+    """`ln_pre` with n_p prompts put behind the tokens that come in: (B, L, d_v) -> (B, L + n_p, d_v)."""
+
+    def __init__(self, ln_pre: nn.Module, prompts: torch.Tensor) -> None:
+        super().__init__()
+        self.ln_pre, self.prompts = ln_pre, nn.Parameter(prompts)
+
+    def forward(self, tokens: torch.Tensor) -> torch.Tensor:
+        prompts = self.prompts.to(tokens.dtype).expand(len(tokens), -1, -1)
+        return self.ln_pre(torch.cat([tokens, prompts], dim=1))
+
+
+def prompted(encoder: ClipEncoder, n_prompts: int, *, std: float = 1.0, seed: int = 0) -> ClipEncoder:
+    """A copy of an encoder whose image tower reads `n_prompts` more tokens, drawn from N(0, std^2); 0: a plain copy.
+
+    Its weights and the original's are apart. Raises CdirError for a tower that is no vision transformer with a class
+    token: a ResNet has no tokens that prompts could stand beside.
+    """
+    tuned = copy.copy(encoder)
+    tuned.model = copy.deepcopy(encoder.model)
+    tower = _vision_transformer(tuned)
+    if n_prompts:
+        generator = torch.Generator().manual_seed(seed)
+        drawn = std * torch.randn(n_prompts, len(tower.class_embedding), generator=generator)
+        tower.ln_pre = PromptedNorm(tower.ln_pre, drawn.to(tower.class_embedding))
+    return tuned
+
+
+def train_only_norms_and_prompts(encoder: ClipEncoder) -> list[nn.Parameter]:
+    """Freeze everything but the image tower's LayerNorm weights and biases and the prompts; returns these."""
+    encoder.model.requires_grad_(False)
+    for module in encoder.model.visual.modules():
+        if isinstance(module, (nn.LayerNorm, PromptedNorm)):
+            for parameter in module.parameters():
+                parameter.requires_grad_(True)
+    return [parameter for parameter in encoder.model.parameters() if parameter.requires_grad]
+
+
+def train_image_tower(encoder: ClipEncoder) -> list[nn.Parameter]:
+    """All of the image tower is trained (Table 3, "w/o freeze"), the text tower is not; returns the trained ones."""
+    encoder.model.requires_grad_(False)
+    encoder.model.visual.requires_grad_(True)
+    return list(encoder.model.visual.parameters())
+
+
+@torch.no_grad()
+def prompt_attention(encoder: ClipEncoder, batch: torch.Tensor, layer: int = 0) -> torch.Tensor:
+    """(B, n_p, L) how much each prompt looks at each token in a layer, mean over heads; a row sums to one.
+
+    batch  (B, 3, H, W) preprocessed images. Tokens: class token, patches row by row, prompts.
+    Raises CdirError for an encoder without prompts, or without such a layer.
+    """
+    tower = _vision_transformer(encoder)
+    if not isinstance(tower.ln_pre, PromptedNorm):
+        raise CdirError("this encoder has no prompts to look at: make it with prompted(encoder, n_prompts)")
+    blocks = tower.transformer.resblocks
+    if not 0 <= layer < len(blocks):
+        raise CdirError(f"layer {layer} is not there: the tower has layers 0 to {len(blocks) - 1}")
+    tokens = tower._embeds(batch.to(encoder.device))
+    for block in blocks[:layer]:
+        tokens = block(tokens)
+    block = blocks[layer]
+    normed = block.ln_1(tokens)
+    _, weights = block.attn(normed, normed, normed, need_weights=True)
+    return weights[:, -len(tower.ln_pre.prompts) :].float().cpu()
+
+
+def _vision_transformer(encoder: ClipEncoder) -> VisionTransformer:
+    tower = encoder.model.visual
+    if not isinstance(tower, VisionTransformer):
+        raise CdirError(f"{encoder.built.name} sees with a {type(tower).__name__}, which has no tokens for prompts to "
+                        "stand beside: choose a vision transformer, such as ViT-B-32")
+    if tower.pool_type != "tok" or tower.attn_pool is not None:
+        raise CdirError(f"{encoder.built.name} does not read its class token, and would pool the prompts with the "
+                        "patches: choose a model of CLIP's own kind, such as ViT-B-32")
+    return tower

@@ -1,0 +1,351 @@
+"""CLAIR's training on a small random CLIP: what moves, what it never reads, how it goes on, and bad input."""
+
+import dataclasses
+import hashlib
+
+import numpy as np
+import open_clip
+import pytest
+import torch
+import torch.nn.functional as F
+from PIL import Image
+from small_clip import make_encoder
+
+from cdir_nb.data import load_protocol, open_dataset
+from cdir_nb.data.images import ImageSet
+from cdir_nb.errors import CdirError
+from cdir_nb.methods import clair
+from cdir_nb.methods.clair import _Training, closed_form_mapping, fit, random_view, update_momentum
+from cdir_nb.methods.clair_ablations import LEAVE_ONE_OUT, VARIANTS, variant
+from cdir_nb.methods.clair_config import ClairConfig, RefinementConfig, named_config
+from cdir_nb.methods.clair_pair import Pair, mismatched, training_pair
+from cdir_nb.methods.clair_state import kept_at
+from cdir_nb.methods.contrastive import inter_cluster_loss, inter_domain_loss, inter_instance_loss
+from cdir_nb.methods.pseudo_labels import kl
+
+NAMES = ("dog", "cat", "house")
+QUICK = ClairConfig(prompts=2, epochs=2, batch_size=8, learning_rate=0.05, validation_per_class=4, patience=9)
+
+
+def pictures(labels=None, seed=0) -> ImageSet:
+    """20 sketches and 14 photos of noise."""
+    rng = np.random.default_rng(seed)
+    domains = np.array(["sketch"] * 20 + ["real"] * 14)
+    pixels = {f"{d}/x/{i}.png": rng.integers(0, 256, (32, 32, 3), dtype=np.uint8) for i, d in enumerate(domains)}
+    digests = tuple(hashlib.sha256(p.tobytes()).hexdigest() for p in pixels.values())
+    labels = np.array(NAMES)[np.arange(34) % 3] if labels is None else np.array(labels)
+    return ImageSet(tuple(pixels), domains, labels, lambda key: Image.fromarray(pixels[key]), digests)
+
+
+def make_pair(**changed) -> Pair:
+    return Pair(**{"images": pictures(), "domains": ("sketch", "real"), "words": {"sketch": "sketch", "real": "photo"},
+                   "names": NAMES, "objects": ("cup", "car", "tree", "boat"), **changed})
+
+
+def run(config=QUICK, pair=None, **how):
+    return fit(make_encoder(), pair or make_pair(), config, seed=3, progress=False, **how)
+
+
+def weights(fitted) -> dict[str, torch.Tensor]:
+    return fitted.model.state_dict()
+
+
+def same(one: dict, other: dict) -> bool:
+    return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
+
+
+@pytest.fixture(scope="module")
+def last():
+    """Trained to the last epoch: without a validation part nothing is selected."""
+    return run(QUICK.changed(validation_per_class=0))
+
+
+# ---- what it learns ------------------------------------------------------------------------------------------------
+
+
+def test_a_seed_says_everything(last):
+    again = run(QUICK.changed(validation_per_class=0))
+    other = fit(make_encoder(), make_pair(), QUICK.changed(validation_per_class=0), seed=4, progress=False)
+    assert same(weights(last), weights(again)) and not same(weights(last), weights(other))
+
+
+def test_labels_of_images_are_never_read(last):
+    hidden = make_pair(images=pictures(labels=["?"] * 34))
+    assert same(weights(last), weights(run(QUICK.changed(validation_per_class=0), hidden)))
+
+
+def test_only_norms_prompts_and_q_are_trained(last):
+    start = _Training(make_encoder(), make_pair(), QUICK, 3).model.state_dict()
+    moved = {name for name in start if not torch.equal(start[name], weights(last)[name])}
+    norms = {f"clip.visual.{norm}.{part}" for part in ("weight", "bias")
+             for norm in ("ln_pre.ln_pre", "ln_post", "transformer.resblocks.0.ln_1", "transformer.resblocks.0.ln_2")}
+    assert moved == norms | {"clip.visual.ln_pre.prompts", "q"}
+
+
+@pytest.mark.parametrize(("changed", "fixed", "moving"), [
+    ({"train_mapping": False}, "q", "clip.visual.ln_post.weight"),
+    ({"freeze": False}, "clip.token_embedding.weight", "clip.visual.conv1.weight"),
+])
+def test_ablations_train_what_they_say(changed, fixed, moving):
+    config = QUICK.changed(validation_per_class=0, epochs=1, **changed)
+    start = _Training(make_encoder(), make_pair(), config, 3).model.state_dict()
+    trained = weights(run(config))
+    assert torch.equal(start[fixed], trained[fixed]) and not torch.equal(start[moving], trained[moving])
+
+
+def test_losses_of_a_step_are_the_papers_on_its_features(monkeypatch):
+    """The batch's four losses, put together by hand from the tested functions: sides, banks and labels are right ones."""
+    monkeypatch.setattr(clair, "random_view", lambda pixels, generator, least: pixels)  # both views are the image
+    training = _Training(make_encoder(), make_pair(), QUICK, 3)
+    generator = torch.Generator().manual_seed(0)
+    batches = [(torch.tensor([0, 3, 4]), next(training._pixels(training.rows[0][[0, 3, 4]]))),
+               (torch.tensor([1, 2]), next(training._pixels(training.rows[1][[1, 2]])))]
+    expected = []
+    for side, (rows, pixels) in enumerate(batches):
+        raw = F.normalize(training.model.clip.encode_image(pixels), dim=-1)
+        x = F.normalize(raw @ training.model.q.T, dim=-1) if side == 0 else raw
+        labels = training.soft[side].argmax(dim=1)[rows]
+        expected.append((kl(training.soft[side][rows], raw @ training.texts[side].T, 100.0).mean(),
+                         inter_instance_loss(x, x, training.banks[side]),
+                         inter_cluster_loss(x, labels, training.banks[side]),
+                         inter_domain_loss(x, labels, training.banks[1 - side])))
+    for found, first, second in zip(training.losses(batches, generator), *expected, strict=True):
+        torch.testing.assert_close(found, (first + second) / 2)
+
+
+def test_banks_hold_what_the_momentum_encoder_makes_of_every_image():
+    training = _Training(make_encoder(), make_pair(), QUICK, 3)
+    training.run_epoch(lambda: None)
+    pixels = torch.cat(list(training._pixels(training.rows[0])))
+    with torch.no_grad():
+        x = F.normalize(training.momentum.clip.encode_image(pixels), dim=-1)
+        expected = F.normalize(x @ training.momentum.q.T, dim=-1)
+    torch.testing.assert_close(training.banks[0].features, expected, rtol=1e-4, atol=1e-5)
+    assert torch.equal(training.banks[0].labels, training.soft[0].argmax(dim=1))
+
+
+def test_momentum_encoder_moves_by_its_share_and_only_then():
+    training = _Training(make_encoder(), make_pair(), QUICK.changed(encoder_momentum=0.75), 3)
+    old = {name: p.clone() for name, p in training.momentum.named_parameters()}
+    training.run_epoch(lambda: None)
+    for name, p in training.momentum.named_parameters():
+        new = dict(training.model.named_parameters())[name]
+        torch.testing.assert_close(p, 0.75 * old[name] + 0.25 * new)
+
+
+def test_update_momentum_by_hand():
+    slow, fast = torch.nn.Linear(1, 1, bias=False), torch.nn.Linear(1, 1, bias=False)
+    slow.weight.data.fill_(1.0), fast.weight.data.fill_(3.0)
+    update_momentum(slow, fast, 0.9)
+    assert slow.weight.item() == pytest.approx(1.2)
+
+
+def test_learning_rate_falls_to_zero_along_a_cosine():
+    training = _Training(make_encoder(), make_pair(), QUICK, 3)
+    rates = [training.schedule.get_last_lr()[0]]
+    while not training.finished:
+        training.run_epoch(lambda: rates.append(training.schedule.get_last_lr()[0]))
+    steps = np.arange(len(rates))
+    assert rates == pytest.approx(0.05 * (1 + np.cos(np.pi * steps / steps[-1])) / 2, abs=1e-9)
+
+
+def test_untrained_clair_is_clip_and_q():
+    encoder, pair = make_encoder(), make_pair()
+    fitted = fit(encoder, pair, QUICK.changed(epochs=0, prompts=0), progress=False)
+    raw = F.normalize(encoder.embed_images(pair.images, progress=False), dim=-1)
+    q = closed_form_mapping(encoder, pair)
+    expected = torch.cat([F.normalize(raw[:20] @ q.T, dim=-1), raw[20:]])
+    torch.testing.assert_close(fitted.embed(pair.images, progress=False), expected, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(q @ q.T, torch.eye(len(q)), rtol=0, atol=1e-5)
+
+
+def test_without_refinement_labels_stay():
+    pair = make_pair()
+    frozen = run(QUICK.changed(refinement=RefinementConfig(steps=0)), pair)
+    moved = run(QUICK.changed(refinement=RefinementConfig(steps=40, step_size=1.0)), pair)
+    assert all((labels == labels[0]).all() for labels in frozen.labels.values())
+    assert any((labels != labels[0]).any() for labels in moved.labels.values())
+    assert moved.history[0]["labels changed"] > 0 == frozen.history[0]["labels changed"]
+
+
+# ---- selection and going on ----------------------------------------------------------------------------------------
+
+
+def test_the_state_that_is_best_on_validation_is_given_back(monkeypatch):
+    scores = iter([0.1, 0.5, 0.3, 0.4])
+    monkeypatch.setattr(_Training, "_validate", lambda self: next(scores))
+    fitted = run(QUICK.changed(epochs=3))
+    assert fitted.chosen == 1 and [h["validation P@5"] for h in fitted.history] == [0.5, 0.3, 0.4]
+
+
+def test_training_stops_when_nothing_gets_better(monkeypatch):
+    scores = iter([0.5, 0.4, 0.3, 0.2, 0.1])
+    monkeypatch.setattr(_Training, "_validate", lambda self: next(scores))
+    start = _Training(make_encoder(), make_pair(), QUICK, 3)
+    scores = iter([0.5, 0.4, 0.3, 0.2, 0.1])
+    fitted = run(QUICK.changed(epochs=4, patience=2))
+    assert fitted.chosen == 0 and len(fitted.history) == 2
+    assert same(weights(fitted), start.model.state_dict())
+
+
+def test_validation_score_by_hand():
+    scores = torch.tensor([[0.9, 0.1, 0.5], [0.2, 0.8, 0.3]])
+    found = clair._precision_at_5(scores, torch.tensor([0, 1]), torch.tensor([0, 1, 1]))
+    assert found == pytest.approx((1 / 3 + 2 / 3) / 2)
+
+
+def test_an_interrupted_training_goes_on_to_the_same_end(tmp_path, monkeypatch):
+    whole = run(QUICK.changed(epochs=3))
+    path, epochs = tmp_path / "clair.pt", []
+    run_epoch = _Training.run_epoch
+
+    def interrupted(self, tick):
+        if len(epochs) == 2:
+            raise KeyboardInterrupt
+        epochs.append(1)
+        run_epoch(self, tick)
+
+    monkeypatch.setattr(_Training, "run_epoch", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        run(QUICK.changed(epochs=3), checkpoint=path)
+    epochs.clear()
+    resumed = run(QUICK.changed(epochs=3), checkpoint=path)
+    assert len(epochs) == 1, "only the missing epoch is run"
+    assert same(weights(whole), weights(resumed)) and whole.chosen == resumed.chosen
+    assert all(np.array_equal(whole.labels[d], resumed.labels[d]) for d in whole.labels)
+
+
+def test_a_kept_training_has_a_name_for_all_that_makes_it(fresh_cache):
+    encoder, pair = make_encoder(), make_pair()
+    paths = [kept_at(encoder, pair, QUICK, 0), kept_at(encoder, pair, QUICK, 1),
+             kept_at(encoder, pair, QUICK.changed(temperature=0.1), 0),
+             kept_at(encoder, make_pair(objects=("cup", "car")), QUICK, 0),
+             kept_at(encoder, make_pair(images=pictures(seed=1)), QUICK, 0)]
+    assert len(set(paths)) == 5 and paths[0] == kept_at(make_encoder(), make_pair(), QUICK, 0)
+
+
+@pytest.mark.parametrize(("change", "message"), [
+    ({"config": QUICK.changed(temperature=0.1)}, r"of another training \(other settings\)"),
+    ({"pair": make_pair(images=pictures(seed=1))}, r"of another training \(other images\)"),
+])
+def test_a_checkpoint_of_another_training_is_refused(tmp_path, change, message):
+    run(QUICK.changed(epochs=1), checkpoint=tmp_path / "c.pt")
+    with pytest.raises(CdirError, match=message):
+        run(**{"config": QUICK.changed(epochs=1), **change}, checkpoint=tmp_path / "c.pt")
+
+
+def test_a_checkpoint_of_another_model_and_a_damaged_one(tmp_path):
+    run(QUICK.changed(epochs=1), checkpoint=tmp_path / "c.pt")
+    encoder = make_encoder()
+    encoder.model.visual.proj.data.mul_(2)
+    with pytest.raises(CdirError, match=r"other model"):
+        fit(encoder, make_pair(), QUICK.changed(epochs=1), seed=3, checkpoint=tmp_path / "c.pt")
+    (tmp_path / "c.pt").write_bytes(b"not a checkpoint")
+    with pytest.raises(CdirError, match="cannot be read .* remove it to train anew"):
+        run(QUICK.changed(epochs=1), checkpoint=tmp_path / "c.pt")
+
+
+# ---- views, pairs, variants ----------------------------------------------------------------------------------------
+
+
+def test_views_are_crops_of_the_image_mirrored_or_not():
+    ramp = torch.linspace(0, 1, 32).expand(200, 3, 32, 32).contiguous()  # brighter to the right
+    view = random_view(ramp, torch.Generator().manual_seed(0), 0.25)
+    steps = (view[..., -1] - view[..., 0])[:, 0, 0]
+    assert 0.3 < (steps < 0).float().mean() < 0.7, "about half are mirrored"
+    assert steps.abs().min() >= 0.5 - 0.05 and steps.abs().max() <= 1 and view.min() >= 0 and view.max() <= 1
+    whole = random_view(ramp, torch.Generator().manual_seed(0), 1.0)
+    assert all(torch.allclose(w, r, atol=1e-5) or torch.allclose(w, r.flip(-1), atol=1e-5) for w, r in zip(whole, ramp))
+
+
+def test_split_sets_half_of_the_validation_part_aside_in_each_domain():
+    pair = make_pair()
+    train, validation = pair.split("sketch", 2, seed=0)  # 2 a class, 3 classes, half of it: 3
+    assert len(validation) == 3 and sorted([*train, *validation]) == list(range(20))
+    assert len(pair.split("real", 100, seed=0)[1]) == 14 // 3, "never more than a third"
+
+
+def test_variants_change_one_thing():
+    task = load_protocol("world-unseen", open_dataset("world"))
+    domains, config = ("clipart", "sketch"), ClairConfig()
+    pairs = {m: variant(m, task, domains, config, train_images=40, seed=1) for m in VARIANTS}
+    full_pair, full = pairs["CLAIR"]
+    assert len(full_pair.images) == 80 and full == config
+    for method in LEAVE_ONE_OUT:
+        pair, changed = pairs[method]
+        different = [f.name for f in dataclasses.fields(full) if getattr(full, f.name) != getattr(changed, f.name)]
+        assert len(different) == 1 and pair.names == full_pair.names
+        assert pair.images.fingerprint == full_pair.images.fingerprint
+    expanded = set(pairs["CLAIR, expanded class list"][0].names)
+    without = set(pairs["CLAIR, expanded list without training names"][0].names)
+    assert expanded - without == set(full_pair.names) and not expanded & set(full_pair.unseen)
+
+
+def test_mismatched_categories_share_half_and_own_a_quarter_each():
+    labels = np.array([f"class {i}" for i in range(8)] * 2)
+    domains = np.array(["sketch"] * 8 + ["real"] * 8)
+    images = ImageSet(tuple(map(str, range(16))), domains, labels, Image.open, tuple(map(str, range(16))))
+    kept = mismatched(images, ("sketch", "real"), sorted(set(labels)), seed=0)
+    first, second = (set(kept.labels[kept.domains == d]) for d in ("sketch", "real"))
+    assert (len(first), len(second), len(first & second)) == (6, 6, 4)
+
+
+def test_training_pair_of_a_protocol_knows_no_test_class():
+    pair = training_pair(load_protocol("world-unseen", open_dataset("world")), ("real", "quickdraw"))
+    assert set(pair.images.domains) == {"real", "quickdraw"} and len(pair.names) == 30
+    assert pair.words["real"] == "photo" and not set(pair.names) & set(pair.unseen)
+    assert set(pair.images.labels.tolist()).isdisjoint(pair.unseen)
+
+
+# ---- bad input -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("changed", "message"), [
+    ({"domains": ("sketch", "sketch")}, "two domains"),
+    ({"domains": ("sketch",)}, "two domains"),
+    ({"words": {"sketch": "sketch"}}, "domain real has no word"),
+    ({"domains": ("sketch", "oil"), "words": {"sketch": "sketch", "oil": "oil"}}, "no training image of oil"),
+    ({"names": ("dog",)}, "at least two classes"),
+    ({"names": ("dog", "cat", "dog")}, '"dog" comes twice'),
+    ({"unseen": ("cat", "hat")}, r"overlaps the test classes \(cat\)"),
+    ({"unseen": ("boat",)}, r"overlaps the test classes \(boat\)"),
+])
+def test_bad_pairs(changed, message):
+    with pytest.raises(CdirError, match=message):
+        make_pair(**changed)
+
+
+@pytest.mark.parametrize(("changed", "message"), [
+    ({"prompts": -1}, "prompts is -1"),
+    ({"epochs": 1.5}, "epochs is 1.5"),
+    ({"learning_rate": 0.0}, "learning_rate is 0.0: give a positive number"),
+    ({"weight_ic": -1.0}, "weight_ic is -1.0: give a positive number or 0"),
+    ({"encoder_momentum": 1.0}, "encoder_momentum is 1.0"),
+    ({"least_crop": 0.0}, "least_crop is 0.0"),
+])
+def test_bad_settings(changed, message):
+    with pytest.raises(CdirError, match=message):
+        ClairConfig(**changed)
+
+
+def test_other_bad_input(last):
+    task = load_protocol("world-unseen", open_dataset("world"))
+    with pytest.raises(CdirError, match="world-unseen does not train on oil"):
+        training_pair(task, ("real", "oil"))
+    with pytest.raises(CdirError, match="no variant of CLAIR"):
+        variant("CLAIR w/o luck", task, ("real", "sketch"), ClairConfig())
+    with pytest.raises(CdirError, match="settings .* known: CLAIR-A"):
+        named_config("CLAIR-Z")
+    other = pictures().take([0])
+    with pytest.raises(CdirError, match="trained for sketch and real, and there are images of oil"):
+        last.embed(ImageSet(other.keys, np.array(["oil"]), other.labels, other.load, other.digests))
+    resnet = make_encoder()
+    resnet.model.visual = open_clip.model.ModifiedResNet([1, 1, 1, 1], 12, 1, 32, 8)
+    with pytest.raises(CdirError, match="choose a vision transformer"):
+        fit(resnet, make_pair(), QUICK)
+
+
+def test_every_setting_names_its_source():
+    table = {row["setting"]: row for row in named_config("CLAIR-A, tiny-clip").table()}
+    assert table["learning_rate"]["source"].startswith("set here, not 0.0002 (paper, section 5.2")
+    assert all(row["source"] for row in table.values()) and "refinement.steps" in table

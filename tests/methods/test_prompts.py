@@ -1,0 +1,105 @@
+"""Prompts in the image tower: where they stand, what is trained, and towers that have no place for them."""
+
+import open_clip
+import pytest
+import torch
+from small_clip import make_encoder
+from torch.nn import functional as F
+
+from cdir_nb.errors import CdirError
+from cdir_nb.methods.prompts import (
+    PromptedNorm,
+    prompt_attention,
+    prompted,
+    train_image_tower,
+    train_only_norms_and_prompts,
+)
+
+BATCH = torch.randn(3, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+
+
+def forward_by_hand(tower, batch, prompts):
+    """The image tower written out, with prompts behind the patches and before ln_pre (Sketch_LVM's place)."""
+    patches = tower.conv1(batch).flatten(2).transpose(1, 2)
+    class_token = tower.class_embedding.expand(len(batch), 1, -1)
+    tokens = torch.cat([class_token, patches], dim=1) + tower.positional_embedding
+    tokens = torch.cat([tokens, prompts.expand(len(batch), -1, -1)], dim=1)
+    ln_pre = getattr(tower.ln_pre, "ln_pre", tower.ln_pre)
+    return tower.ln_post(tower.transformer(ln_pre(tokens))[:, 0]) @ tower.proj
+
+
+def test_prompts_stand_behind_the_patches_and_before_the_first_norm():
+    tuned = prompted(make_encoder(), 3, seed=1)
+    tower = tuned.model.visual
+    with torch.no_grad():
+        expected = forward_by_hand(tower, BATCH, tower.ln_pre.prompts)
+        torch.testing.assert_close(tuned.model.encode_image(BATCH), expected, rtol=1e-4, atol=1e-5)
+
+
+def test_no_prompt_changes_nothing_and_the_original_stays_apart():
+    encoder = make_encoder()
+    plain = prompted(encoder, 0)
+    with torch.no_grad():
+        torch.testing.assert_close(plain.model.encode_image(BATCH), encoder.model.encode_image(BATCH))
+        next(plain.model.visual.ln_post.parameters()).add_(1)
+        assert not torch.equal(plain.model.encode_image(BATCH), encoder.model.encode_image(BATCH))
+    assert not any(isinstance(m, PromptedNorm) for m in encoder.model.modules())
+
+
+def test_prompts_follow_their_seed_and_spread():
+    def draw(**how):
+        return prompted(make_encoder(), 50, **how).model.visual.ln_pre.prompts.detach()
+
+    assert torch.equal(draw(seed=4), draw(seed=4)) and not torch.equal(draw(seed=4), draw(seed=5))
+    assert draw(std=0.1).std() == pytest.approx(0.1, rel=0.1)
+
+
+def test_exactly_norms_and_prompts_move_in_a_step():
+    tuned = prompted(make_encoder(), 2)
+    before = {name: p.clone() for name, p in tuned.model.named_parameters()}
+    optimizer = torch.optim.SGD(train_only_norms_and_prompts(tuned), lr=1.0)
+    F.normalize(tuned.model.encode_image(BATCH), dim=-1)[:, 0].sum().backward()
+    optimizer.step()
+    moved = {name for name, p in tuned.model.named_parameters() if not torch.equal(p, before[name])}
+    expected = {f"visual.{norm}.{part}" for part in ("weight", "bias")
+                for norm in ("ln_pre.ln_pre", "ln_post", "transformer.resblocks.0.ln_1", "transformer.resblocks.0.ln_2")}
+    assert moved == expected | {"visual.ln_pre.prompts"}
+
+
+def test_without_freezing_the_image_tower_moves_and_the_text_tower_does_not():
+    tuned = prompted(make_encoder(), 2)
+    trained = {id(p) for p in train_image_tower(tuned)}
+    names = {name for name, p in tuned.model.named_parameters() if id(p) in trained}
+    assert names == {name for name, _ in tuned.model.named_parameters() if name.startswith("visual.")}
+    assert {name for name, p in tuned.model.named_parameters() if p.requires_grad} == names
+
+
+def test_attention_of_the_prompts_is_what_the_layer_computes():
+    tuned = prompted(make_encoder(), 2)
+    tower = tuned.model.visual
+    block = tower.transformer.resblocks[0]
+    with torch.no_grad():
+        x = block.ln_1(tower._embeds(BATCH))
+        q, k, _ = F.linear(x, block.attn.in_proj_weight, block.attn.in_proj_bias).chunk(3, dim=-1)
+        expected = torch.softmax(q @ k.transpose(1, 2) / q.shape[-1] ** 0.5, dim=-1)[:, -2:]  # this tower has one head
+    found = prompt_attention(tuned, BATCH)
+    torch.testing.assert_close(found, expected)
+    assert found.shape == (3, 2, 1 + 4 + 2)
+
+
+def test_resnets_and_pooling_towers_are_refused():
+    resnet = make_encoder()
+    resnet.model.visual = open_clip.model.ModifiedResNet([1, 1, 1, 1], 12, 1, 32, 8)
+    with pytest.raises(CdirError, match="small sees with a ModifiedResNet, .* choose a vision transformer"):
+        prompted(resnet, 2)
+    pooling = make_encoder()
+    pooling.model.visual.pool_type = "avg"
+    with pytest.raises(CdirError, match="does not read its class token"):
+        prompted(pooling, 2)
+
+
+def test_looking_at_prompts_that_are_not_there():
+    with pytest.raises(CdirError, match="has no prompts"):
+        prompt_attention(prompted(make_encoder(), 0), BATCH)
+    with pytest.raises(CdirError, match="layer 5 is not there: the tower has layers 0 to 0"):
+        prompt_attention(prompted(make_encoder(), 1), BATCH, layer=5)
