@@ -45,6 +45,8 @@ from cdir_nb.methods.zero_shot import prompt_embeddings
 LOSSES = ("L_KL", "L_II", "L_IC", "L_ID")
 BANK_BATCH = 256
 
+Batches = Sequence[tuple[torch.Tensor, torch.Tensor]]  # of each domain: rows (B,) and pixels (B, 3, H, W)
+
 
 class DomainAlignment(nn.Module):
     """E_theta and Q: images to unit features, those of the first domain carried into the second's by Q.
@@ -187,8 +189,8 @@ class _Training:
         means = dict(zip((*LOSSES, "L_total"), (sums / self.steps_per_epoch).tolist()))
         self._record(means, changed, time.perf_counter() - started)
 
-    def step(self, batches: Sequence[tuple[torch.Tensor, torch.Tensor]], generator: torch.Generator) -> list[torch.Tensor]:
-        """One step of SGD on a batch of each domain, [(rows (B,), pixels (B, 3, H, W)), ...]; its losses and their sum."""
+    def step(self, batches: Batches, generator: torch.Generator) -> list[torch.Tensor]:
+        """One step of SGD on a batch of each domain; its losses and their weighted sum."""
         losses = self.losses(batches, generator)
         c = self.config
         total = total_loss(losses, (c.weight_kl, c.weight_ii, c.weight_ic, c.weight_id))
@@ -198,7 +200,7 @@ class _Training:
         self.schedule.step()
         return [*losses, total]
 
-    def losses(self, batches: Sequence[tuple[torch.Tensor, torch.Tensor]], generator: torch.Generator) -> list[torch.Tensor]:
+    def losses(self, batches: Batches, generator: torch.Generator) -> list[torch.Tensor]:
         """L_KL, L_II, L_IC, L_ID (equations 2 and 4 to 6), each the mean of both domains."""
         c, views = self.config, 2 if self.config.weight_ii else 1
         pixels = torch.cat([pixels for _, pixels in batches])
@@ -242,7 +244,7 @@ class _Training:
             setattr(self, name, state[name])
         self._renew_banks()
 
-    def _batches(self, generator: torch.Generator) -> Iterator[list[tuple[torch.Tensor, torch.Tensor]]]:
+    def _batches(self, generator: torch.Generator) -> Iterator[Batches]:
         """A batch of each domain a step; the smaller domain comes round again until the larger one is through."""
         length = max(map(len, self.rows))
         orders = [torch.cat([torch.randperm(len(rows), generator=generator)
@@ -303,7 +305,7 @@ class _Training:
 
     @contextmanager
     def _mixed(self) -> Iterator[None]:
-        """bfloat16 products where asked for. On a CPU the plain attention is used: the fused one's gradient is slower."""
+        """bfloat16 products where asked for. On a CPU the plain attention: the fused one's gradient is slower."""
         kind, mixed = self.device.type, self.config.mixed_precision
         attention = sdpa_kernel(SDPBackend.MATH) if kind == "cpu" else nullcontext()
         enabled = kind == "cuda" if mixed is None else mixed

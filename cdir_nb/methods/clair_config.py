@@ -62,15 +62,21 @@ class ClairConfig:
         return dataclasses.asdict(self)
 
 
-# CLAIR-A is one setting for all data, CLAIR-B one that was tuned on a single data set (Table 1); the paper gives neither's
-# values. For the bundled tiny CLIP, four layers of width 192 that read 64 patches, the paper's learning rate does next to
-# nothing in the minutes of a laptop, and ten prompts push its class token aside: so it has settings of its own. A's are
-# round numbers near those of a trial. B takes the learning rate whose validation score on clipart-sketch (pseudo-labels
-# of seen classes, seed 7) was the best of 0.005, 0.02, 0.05, 0.1 and 0.5. No test class was looked at for either. The
-# softmax scale is that of the model.
-_TINY = ClairConfig(prompts=4, prompt_std=0.02, learning_rate=0.02, epochs=3, patience=2, encoder_momentum=0.5,
-                    weight_ii=0.1, refinement=RefinementConfig(scale=14.27, steps=10))
-CONFIGS = {"CLAIR-A": ClairConfig(), "CLAIR-A, tiny-clip": _TINY, "CLAIR-B, tiny-clip": _TINY.changed(learning_rate=0.005)}
+# CLAIR-A is one setting for all data, CLAIR-B one that was tuned on a single data set (Table 1); the paper gives
+# neither's values. For the bundled tiny CLIP, four layers of width 192 that read 64 patches, the paper's learning rate
+# does next to nothing in a laptop's minutes, and ten prompts push its class token aside: it has settings of its own.
+# A's are round numbers near those of a trial. B takes the learning rate whose validation score on clipart-sketch
+# (pseudo-labels of seen classes, seed 7) was the best of 0.005, 0.02, 0.05, 0.1 and 0.5. No test class was looked at
+# for either. The softmax scale is that of the model.
+_TINY = ClairConfig(
+    prompts=4, prompt_std=0.02, learning_rate=0.02, epochs=3, patience=2, encoder_momentum=0.5, weight_ii=0.1,
+    refinement=RefinementConfig(scale=14.27, steps=10),
+)
+CONFIGS = {
+    "CLAIR-A": ClairConfig(),
+    "CLAIR-A, tiny-clip": _TINY,
+    "CLAIR-B, tiny-clip": _TINY.changed(learning_rate=0.005),
+}
 
 
 def named_config(name: str) -> ClairConfig:

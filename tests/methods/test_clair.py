@@ -94,7 +94,7 @@ def test_ablations_train_what_they_say(changed, fixed, moving):
 
 
 def test_losses_of_a_step_are_the_papers_on_its_features(monkeypatch):
-    """The batch's four losses, put together by hand from the tested functions: sides, banks and labels are right ones."""
+    """The four losses, put together by hand from the tested functions: sides, banks and labels are the right ones."""
     monkeypatch.setattr(clair, "random_view", lambda pixels, generator, least: pixels)  # both views are the image
     training = _Training(make_encoder(), make_pair(), QUICK, 3)
     generator = torch.Generator().manual_seed(0)

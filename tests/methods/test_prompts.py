@@ -61,8 +61,8 @@ def test_exactly_norms_and_prompts_move_in_a_step():
     F.normalize(tuned.model.encode_image(BATCH), dim=-1)[:, 0].sum().backward()
     optimizer.step()
     moved = {name for name, p in tuned.model.named_parameters() if not torch.equal(p, before[name])}
-    expected = {f"visual.{norm}.{part}" for part in ("weight", "bias")
-                for norm in ("ln_pre.ln_pre", "ln_post", "transformer.resblocks.0.ln_1", "transformer.resblocks.0.ln_2")}
+    norms = ("ln_pre.ln_pre", "ln_post", "transformer.resblocks.0.ln_1", "transformer.resblocks.0.ln_2")
+    expected = {f"visual.{norm}.{part}" for norm in norms for part in ("weight", "bias")}
     assert moved == expected | {"visual.ln_pre.prompts"}
 
 

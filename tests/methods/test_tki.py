@@ -6,11 +6,10 @@ import numpy as np
 import PIL.Image
 import pytest
 import torch
-from small_clip import SMALL, make_encoder
+from small_clip import make_encoder
 
 from cdir_nb.data.images import ImageSet
 from cdir_nb.encoders import ClipEncoder
-from cdir_nb.encoders.checkpoints import BuiltModel
 from cdir_nb.encoders.words import WordTower
 from cdir_nb.errors import CdirError
 from cdir_nb.methods import tki
