@@ -90,7 +90,7 @@ def _from_profile(profile: Profile, defaults: dict[str, dict]) -> dict[str, dict
     for name, value in {**profile.parameters, "dataset": profile.dataset}.items():
         _set_everywhere(name, value, given, defaults, f"profile {profile.name}")
     for entry in profile.notebooks:
-        _refuse_reserved([*entry.parameters, *entry.sweep])
+        _refuse_reserved([*entry.parameters, *entry.swept])
         check(entry.name, entry.parameters, defaults[entry.name])
         for swept in entry.combinations({}):
             check(entry.name, swept, defaults[entry.name])

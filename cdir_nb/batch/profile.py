@@ -18,7 +18,8 @@ BUNDLED = "world"  # the one dataset that needs no folder
 class Entry(BaseModel):
     """One notebook: its name in `notebooks/`, or a path ending in .ipynb, seen from the profile's folder.
 
-    sweep  parameter -> values: one job for each combination, the first parameter varying slowest
+    sweep  parameter -> values: one job for each combination, the first parameter varying slowest. Parameters that
+           belong together stand in one line: `query_domain, gallery_domain: [[clipart, sketch], [real, sketch]]`
     after  names of entries above (`all`: every one): the notebook starts once those have ended, and its
            parameter `runs` names the folders of those that went well, separated by commas
     """
@@ -36,8 +37,11 @@ class Entry(BaseModel):
 
     @model_validator(mode="after")
     def _given_once(self) -> "Entry":
-        if both := ", ".join(sorted(self.parameters.keys() & self.sweep.keys())):
+        if both := ", ".join(sorted(self.parameters.keys() & set(self.swept))):
             raise ValueError(f"{self.name}: {both} stands in both parameters and sweep")
+        for names, values in self.sweep.items():
+            if any(len(_together(names, value)) != len(names.split(",")) for value in values):
+                raise ValueError(f"{self.name}: sweep must give a list of as many values as there are names in {names}")
         for name, values in self.sweep.items():
             if len(set(map(repr, values))) < len(values):
                 raise ValueError(f"{self.name}: sweep has a value of {name} twice")
@@ -45,12 +49,30 @@ class Entry(BaseModel):
 
     def combinations(self, fixed: dict[str, Any]) -> Iterator[dict[str, Any]]:
         """Every combination of the swept values; a parameter in `fixed` keeps that one value."""
-        values = [[fixed[name]] if name in fixed else swept for name, swept in self.sweep.items()]
-        return (dict(zip(self.sweep, chosen, strict=True)) for chosen in itertools.product(*values))
+        axes = [[_together(names, value) for value in values] for names, values in self.sweep.items()]
+        seen: list[dict[str, Any]] = []
+        for chosen in itertools.product(*axes):
+            found = {name: value for part in chosen for name, value in part.items()}
+            found |= {name: value for name, value in fixed.items() if name in found}
+            if found not in seen:
+                seen.append(found)
+        return iter(seen)
+
+    @property
+    def swept(self) -> list[str]:
+        """Names of the swept parameters."""
+        return [name.strip() for names in self.sweep for name in names.split(",")]
 
     @property
     def name(self) -> str:
         return Path(self.notebook).name.removesuffix(".ipynb")
+
+
+def _together(names: str, value: Any) -> dict[str, Any]:
+    """{parameter: value} of one step of a sweep; an empty one where names and values do not go together."""
+    split = [name.strip() for name in names.split(",")]
+    values = [value] if len(split) == 1 else value
+    return dict(zip(split, values)) if isinstance(values, list) and len(values) == len(split) else {}
 
 
 class Profile(BaseModel):

@@ -302,6 +302,16 @@ def test_a_sweep_is_one_job_for_each_combination(folder):
     assert last.label == "02_second" and len({job.folder for job in jobs}) == 4
 
 
+def test_parameters_that_belong_together_are_swept_together(folder):
+    sweep = {"lr, seed": [[0.5, 1], [2.0, 1], [0.5, 2]]}
+    jobs = [job for job in swept(folder, sweep).jobs if job.name == "01_first"]
+    assert [(job.parameters["lr"], job.parameters["seed"]) for job in jobs] == [(0.5, 1), (2.0, 1), (0.5, 2)]
+    assert jobs[0].label == "01_first lr=0.5 seed=1"
+    one = swept(folder, sweep, settings=["seed=5"])
+    found = [(job.parameters["lr"], job.parameters["seed"]) for job in one.jobs if job.name == "01_first"]
+    assert found == [(0.5, 5), (2.0, 5)], "the user's word stands, and no job comes twice"
+
+
 def test_a_job_of_a_sweep_has_the_folder_that_the_same_job_has_alone(folder):
     assert swept(folder, {"seed": [0, 1]}).jobs[1].folder == swept(folder, {}, settings=["seed=1"]).jobs[0].folder
 
@@ -318,6 +328,8 @@ def test_a_setting_takes_the_place_of_a_swept_parameter(folder):
         ({"seed": [1, "2"]}, "01_first: seed must be int (default 0), not str '2'"),
         ({"data_root": ["/tmp"]}, "parameter 'data_root' can't be set by hand"),
         ({"seed": []}, "notebooks.0.sweep.seed: List should have at least 1 item"),
+        ({"lr, seed": [[0.5]]}, "01_first: sweep must give a list of as many values"),
+        ({"lr, seed": [0.5]}, "01_first: sweep must give a list of as many values"),
         ({"seed": 3}, "notebooks.0.sweep.seed: should be a valid list, not 3"),
         ({"seed": [1, 2, 1]}, "01_first: sweep has a value of seed twice"),
         ({"layers": [[7]]}, "01_first: layers stands in both parameters and sweep"),
