@@ -53,6 +53,7 @@ def test_many_directions_are_averaged_over_galleries_as_the_paper_does():
     percent = printed_panel(View("tki", "2", "average_precision", 200)).percent
     assert percent.loc["TKI", "from real"] == pytest.approx(21.31, abs=0.006)
     assert percent.loc["vanilla CLIP", "from infograph"] == pytest.approx(10.22, abs=0.006)
+    assert percent.loc["TKI", "mean"] == pytest.approx((21.31 + 16.75 + 1.97 + 13.15 + 18.55 + 18.33) / 6, abs=0.01)
 
 
 def test_a_printed_average_stands_where_a_cell_is_lost():
@@ -121,3 +122,8 @@ def test_settings_of_one_method_are_rows_of_their_own():
     again = [record("CLIP + Q", r.query_domain, r.gallery_domain, 50, config_digest="z") for r in run()[:3]]
     found = panel(run() + again).percent
     assert found["mean"].to_dict() == pytest.approx({"vanilla CLIP": 30, "CLIP + Q ()": 31, "CLIP + Q (z)": 50})
+
+
+def test_vanilla_clip_of_another_notebook_counts_once():
+    again = [r.model_copy(update={"config_digest": "z"}) for r in run()[:1]]
+    assert panel(run() + again).percent.loc["vanilla CLIP", "mean"] == pytest.approx(30)

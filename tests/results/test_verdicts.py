@@ -247,3 +247,11 @@ def test_averages_alone_decide_no_claim_on_each_direction():
 
 def test_claims_without_printed_numbers_say_so():
     assert printed("clair-refinement-mends-labels")["verdict"] == "not printed"
+
+
+def test_a_paper_that_compares_across_backbones_is_taken_at_its_word():
+    rows = published_verdicts([c for c in load_claims() if c.id == "snmpnet-above-variants"])
+    assert rows["backbone"].tolist() == ["VGG-16, SE-ResNet50"]
+    assert rows["difference"].tolist() == pytest.approx([2.97])  # 0.5781 - 0.5484
+    rows = published_verdicts([c for c in load_claims() if c.id == "tki-above-clip"])
+    assert set(rows["backbone"]) == {"ViT-B/32", "ResNet-50", "ViT-L/14"}
