@@ -1,0 +1,77 @@
+"""What an epoch of CLAIR costs beside its bare minimum: forward and backward of the same trainable parameters.
+
+    python bench/clair_step.py                                       the bundled world and tiny CLIP
+    python bench/clair_step.py --encoder ViT-B-32:random --images 96 --batch-size 16
+
+In turn, round by round: the bare minimum, on pictures in memory and with a sum for a loss: the steps' forward and
+backward passes and the momentum encoder's forward pass over every image; and CLAIR's epoch from files: decoding, views,
+four losses, banks and refinement among it. Both take two views an image. Validation is left out of both.
+"""
+
+import platform
+import time
+from statistics import median
+from typing import Annotated
+
+import torch
+import typer
+
+from cdir_nb.data import load_protocol, open_dataset
+from cdir_nb.encoders import load_encoder
+from cdir_nb.methods.clair import BANK_BATCH, _Training
+from cdir_nb.methods.clair_ablations import variant
+from cdir_nb.methods.clair_config import named_config
+
+
+def bare_epoch(training: _Training, steps: list[torch.Tensor], every: list[torch.Tensor]) -> float:
+    """Seconds of forward and backward over `steps`, and of the momentum encoder over `every` image."""
+    started = time.perf_counter()
+    for pixels in steps:
+        with training._mixed():
+            features = training.model.image_features(pixels)
+        training.optimizer.zero_grad(set_to_none=True)
+        features.sum().backward()
+        training.optimizer.step()
+    with torch.no_grad(), training._mixed():
+        for batch in every:
+            training.momentum.image_features(batch)
+    return time.perf_counter() - started
+
+
+def clair_epoch(training: _Training) -> float:
+    """Seconds of one epoch, validation left out."""
+    training._validate = lambda: float("nan")
+    started = time.perf_counter()
+    training.run_epoch(lambda: None)
+    return time.perf_counter() - started
+
+
+def main(
+    encoder: str = "tiny-clip",
+    images: Annotated[int, typer.Option(help="training images of each domain")] = 360,
+    batch_size: int = 64,
+    rounds: int = 5,
+    bf16: bool = False,
+) -> None:
+    """Print both times and their ratio, round by round and as medians."""
+    task = load_protocol("world-unseen", open_dataset("world"))
+    settings = named_config("CLAIR-A, tiny-clip").changed(batch_size=batch_size, epochs=rounds + 1, mixed_precision=bf16)
+    settings = settings.changed(learning_rate=1e-6, validation_per_class=0)
+    pair, config = variant("CLAIR", task, ("clipart", "sketch"), settings, train_images=images)
+    model = load_encoder(encoder)
+    training = _Training(model, pair, config, 0)
+    pixels = torch.cat([batch for rows in training.rows for batch in training._pixels(rows)])
+    steps = list(pixels.repeat_interleave(2, dim=0).split(4 * batch_size))
+    print(f"{model.description}; {torch.get_num_threads()} threads, {platform.machine()}, torch {torch.__version__}")
+    ratios = []
+    for number in range(rounds + 1):
+        bare, ours = bare_epoch(training, steps, list(pixels.split(BANK_BATCH))), clair_epoch(training)
+        if number:  # the first round warms up
+            ratios.append(ours / bare)
+            print(f"round {number}: bare {bare:.2f} s, CLAIR {ours:.2f} s, ratio {ours / bare:.2f}")
+    peak = training.history[-1]["peak GB"]
+    print(f"median ratio {median(ratios):.2f}; {len(steps)} steps of {4 * batch_size} views; peak {peak:.1f} GB")
+
+
+if __name__ == "__main__":
+    typer.run(main)
