@@ -122,7 +122,7 @@ def _settings(rows: "pd.DataFrame") -> list[dict[str, Any]]:
     agree wherever both have one are one setting.
     """
     found: list[dict[str, Any]] = []
-    for (config, rule), group in rows.groupby(["config_digest", "selection_rule"], sort=False):
+    for (config, rule, *_), group in rows.groupby(_told_apart_by(rows), sort=False):
         by_seed = {seed: _by_direction(part) for seed, part in group.groupby("seed")}
         setting = _without_seed({"config": config, "rule": rule, "by_seed": by_seed})
         twin = next((other for other in found if _agree(setting, other)), None)
@@ -133,6 +133,13 @@ def _settings(rows: "pd.DataFrame") -> list[dict[str, Any]]:
     return found
 
 
+def _told_apart_by(rows: "pd.DataFrame") -> list[str]:
+    """Digest and rule; the training set as well where a setting was trained on several that give the same directions."""
+    setting = ["config_digest", "selection_rule"]
+    twice = rows.duplicated([*setting, "seed", "query_domain", "gallery_domain"]).any()
+    return [*setting, "train_set"] if twice else setting
+
+
 def _by_direction(rows: "pd.DataFrame") -> "pd.Series":
     """Percent by (query domain, gallery domain), of one method, setting and seed."""
     values = 100 * rows.set_index(["query_domain", "gallery_domain"])["value"].sort_index()
@@ -140,7 +147,7 @@ def _by_direction(rows: "pd.DataFrame") -> "pd.Series":
         place = values.index[values.index.duplicated()][0]
         raise CdirError(
             f"{rows['method'].iloc[0]}, seed {rows['seed'].iloc[0]}: several values for {' -> '.join(place)}: what "
-            "tells them apart belongs into the config digest"
+            "tells them apart belongs into the config digest or the training set"
         )
     return values
 

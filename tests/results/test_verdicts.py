@@ -174,7 +174,16 @@ def test_numbers_of_an_untrained_method_that_agree_are_one_setting():
 
 def test_values_that_nothing_tells_apart_are_refused():
     with pytest.raises(CdirError, match="A, seed 0: several values for real -> sketch: what tells them apart"):
-        decide(records("A", {0: [25]}, train_set="x") + records("A", {0: [26]}, train_set="y") + B)
+        decide(records("A", {0: [25]}, test_set="x") + records("A", {0: [26]}, test_set="y") + B)
+
+
+def test_training_sets_with_directions_of_their_own_are_one_setting_and_with_the_same_ones_several():
+    pairings = [*records("A", {0: [25, 45]}, train_set="real and sketch"),
+                *records("A", {0: [0, 0, 50]}, train_set="clipart and real")[2:]]  # fmt: skip
+    base = records("B", {0: [20, 40, 45]}, NONE)
+    assert only(pairings + base)["directions"] == 3
+    again = records("A", {0: [10, 30]}, train_set="another pairing")
+    assert sorted(decide(pairings + again + base)["difference"]) == pytest.approx([-10, 5, 5])
 
 
 def test_a_chain_needs_every_step_and_names_the_tightest():
