@@ -134,7 +134,7 @@ def _settings(rows: "pd.DataFrame") -> list[dict[str, Any]]:
 
 
 def _told_apart_by(rows: "pd.DataFrame") -> list[str]:
-    """Digest and rule; the training set as well where a setting was trained on several that give the same directions."""
+    """Digest and rule; the training set as well where a setting was trained on several and they share directions."""
     setting = ["config_digest", "selection_rule"]
     twice = rows.duplicated([*setting, "seed", "query_domain", "gallery_domain"]).any()
     return [*setting, "train_set"] if twice else setting

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from cdir_nb.errors import CdirError
-from cdir_nb.results import Record, config_digest, load_records, records, save_records, to_frame
+from cdir_nb.results import Record, config_digest, load_records, records, reproduced_records, save_records, to_frame
 
 GOOD = {
     "method": "zero-shot",
@@ -130,6 +130,11 @@ def test_a_csv_file_without_a_column_is_refused(tmp_path):
     to_frame([Record(**GOOD)]).drop(columns=["k", "date"]).to_csv(tmp_path / "n.csv", index=False)
     with pytest.raises(CdirError, match=r"n.csv, line 2: not a record \(no k, date\); write it again"):
         load_records(tmp_path / "n.csv")
+
+
+def test_committed_records_agree_with_each_other_and_stay_small():
+    assert not [record for record in reproduced_records() if record.harness]
+    assert all(path.stat().st_size < 700_000 for path in records.REPRODUCED.iterdir())
 
 
 def test_no_out_dir_keeps_nothing(tmp_path, monkeypatch):
