@@ -44,6 +44,7 @@ from cdir_nb.methods.zero_shot import prompt_embeddings
 
 LOSSES = ("L_KL", "L_II", "L_IC", "L_ID")
 BANK_BATCH = 256
+KEPT = ("best", "soft", "assigned", "history", "epoch", "best_epoch", "best_score")  # of a training, besides networks
 
 Batches = Sequence[tuple[torch.Tensor, torch.Tensor]]  # of each domain: rows (B,) and pixels (B, 3, H, W)
 
@@ -144,9 +145,8 @@ class _Training:
         self.model = _model(encoder, q, config, seed)
         self.momentum = _model(encoder, q, config, seed).requires_grad_(False)
         self.rows, self.validation = zip(*(pair.split(d, config.validation_per_class, seed) for d in pair.domains))
-        parameters = [p for p in self.model.parameters() if p.requires_grad]
-        self.optimizer = torch.optim.SGD(parameters, lr=config.learning_rate, momentum=config.momentum,
-                                         weight_decay=config.weight_decay)
+        self.optimizer = torch.optim.SGD(_trained(self.model).values(), lr=config.learning_rate,
+                                         momentum=config.momentum, weight_decay=config.weight_decay)
         self.steps_per_epoch = -(-max(map(len, self.rows)) // config.batch_size)
         self.schedule = torch.optim.lr_scheduler.CosineAnnealingLR(
             self.optimizer, max(1, config.epochs * self.steps_per_epoch))
@@ -164,7 +164,7 @@ class _Training:
         self.assigned = [[assigned(soft).cpu()] for soft in self.soft]
         self._renew_banks()
         self.best_score, self.best_epoch = self._validate(), 0
-        self.best = _copy_of(self.model.state_dict())
+        self.best = _copy(_trained(self.model))
 
     @property
     def finished(self) -> bool:
@@ -224,23 +224,25 @@ class _Training:
 
     def result(self) -> ClairEmbedder:
         """The state that was best on validation."""
-        self.model.load_state_dict(self.best)
+        self.model.load_state_dict(self.best, strict=False)
         labels = {d: torch.stack(epochs).numpy() for d, epochs in zip(self.pair.domains, self.assigned)}
         return ClairEmbedder(self.model.eval().requires_grad_(False), self.pair, self.config, labels,
                              dict(zip(self.pair.domains, self.rows)), self.history, self.best_epoch)
 
     def state(self) -> dict[str, Any]:
-        """All that an interrupted training needs to go on."""
-        return {"model": self.model.state_dict(), "momentum": self.momentum.state_dict(), "best": self.best,
-                "optimizer": self.optimizer.state_dict(), "schedule": self.schedule.state_dict(), "soft": self.soft,
-                "assigned": self.assigned, "history": self.history, "epoch": self.epoch,
-                "best_epoch": self.best_epoch, "best_score": self.best_score}
+        """All that an interrupted training needs to go on; of the networks what is trained, the rest is CLIP's."""
+        momentum, names = dict(self.momentum.named_parameters()), _trained(self.model)
+        state = {name: getattr(self, name) for name in KEPT}
+        return {"model": _copy(_trained(self.model)), "momentum": {name: momentum[name] for name in names},
+                "optimizer": self.optimizer.state_dict(), "schedule": self.schedule.state_dict(), **state}
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """Go on from a `state`; the banks are made again, since they follow from the momentum encoder."""
-        for name in ("model", "momentum", "optimizer", "schedule"):
+        for network in ("model", "momentum"):
+            getattr(self, network).load_state_dict(state[network], strict=False)
+        for name in ("optimizer", "schedule"):
             getattr(self, name).load_state_dict(state[name])
-        for name in ("best", "soft", "assigned", "history", "epoch", "best_epoch", "best_score"):
+        for name in KEPT:
             setattr(self, name, state[name])
         self._renew_banks()
 
@@ -299,7 +301,7 @@ class _Training:
         """Append to the history, and keep this epoch's state if none was better on validation."""
         score = self._validate()
         if not score <= self.best_score:  # nan: without validation the last epoch counts
-            self.best_score, self.best_epoch, self.best = score, self.epoch, _copy_of(self.model.state_dict())
+            self.best_score, self.best_epoch, self.best = score, self.epoch, _copy(_trained(self.model))
         self.history.append({"epoch": self.epoch, **losses, "validation P@5": score, "labels changed": changed,
                              "seconds": seconds, "peak GB": _peak_memory(self.device)})
 
@@ -352,8 +354,12 @@ def _precision_at_5(scores: torch.Tensor, query_labels: torch.Tensor, gallery_la
     return float((gallery_labels[top] == query_labels[:, None]).float().mean())
 
 
-def _copy_of(state: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    return {name: tensor.detach().clone() for name, tensor in state.items()}
+def _trained(model: nn.Module) -> dict[str, nn.Parameter]:
+    return {name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad}
+
+
+def _copy(tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    return {name: tensor.detach().clone() for name, tensor in tensors.items()}
 
 
 def _peak_memory(device: torch.device) -> float:

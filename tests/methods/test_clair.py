@@ -213,6 +213,8 @@ def test_an_interrupted_training_goes_on_to_the_same_end(tmp_path, monkeypatch):
     assert len(epochs) == 1, "only the missing epoch is run"
     assert same(weights(whole), weights(resumed)) and whole.chosen == resumed.chosen
     assert all(np.array_equal(whole.labels[d], resumed.labels[d]) for d in whole.labels)
+    kept = torch.load(path, weights_only=True)
+    assert not any("token_embedding" in name for name in (*kept["model"], *kept["momentum"], *kept["best"]))
 
 
 def test_a_kept_training_has_a_name_for_all_that_makes_it(fresh_cache):
