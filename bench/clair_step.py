@@ -59,7 +59,7 @@ def main(
     settings = settings.changed(learning_rate=1e-6, validation_per_class=0)
     pair, config = variant("CLAIR", task, ("clipart", "sketch"), settings, train_images=images)
     model = load_encoder(encoder)
-    training = _Training(model, pair, config, 0)
+    training = _Training(model, pair, config, 0).start()
     pixels = torch.cat([batch for rows in training.rows for batch in training._pixels(rows)])
     steps = list(pixels.repeat_interleave(2, dim=0).split(4 * batch_size))
     print(f"{model.description}; {torch.get_num_threads()} threads, {platform.machine()}, torch {torch.__version__}")

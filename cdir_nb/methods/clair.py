@@ -44,7 +44,7 @@ from cdir_nb.methods.zero_shot import prompt_embeddings
 
 LOSSES = ("L_KL", "L_II", "L_IC", "L_ID")
 BANK_BATCH = 256
-KEPT = ("best", "soft", "assigned", "history", "epoch", "best_epoch", "best_score")  # of a training, besides networks
+KEPT = ("best", "soft", "assigned", "validation_labels", "history", "epoch", "best_epoch", "best_score")
 
 Batches = Sequence[tuple[torch.Tensor, torch.Tensor]]  # of each domain: rows (B,) and pixels (B, 3, H, W)
 
@@ -121,8 +121,8 @@ def fit(
     """
     config = config or ClairConfig()
     training = _Training(encoder, pair, config, seed)
-    if checkpoint:
-        load_state(training, checkpoint)
+    if not (checkpoint and load_state(training, checkpoint)):
+        training.start()
     steps = config.epochs * training.steps_per_epoch
     bar = tqdm(total=steps, desc=f"CLAIR {'-'.join(pair.domains)}", unit=" steps", delay=2, leave=False,
                disable=not progress, initial=training.epoch * training.steps_per_epoch)
@@ -151,11 +151,10 @@ class _Training:
         self.schedule = torch.optim.lr_scheduler.CosineAnnealingLR(
             self.optimizer, max(1, config.epochs * self.steps_per_epoch))
         self.epoch, self.history = 0, []
-        self._start(encoder)
 
-    def _start(self, encoder: ClipEncoder) -> None:
+    def start(self) -> "_Training":
         """Pseudo-labels from frozen CLIP (section 4.1), the first banks, and the validation score before training."""
-        frozen = DomainAlignment(encoder, None)
+        frozen = DomainAlignment(self.encoder, None)
         self.soft, self.validation_labels = [], []
         for side, texts in enumerate(self.texts):
             self.soft.append(initial_labels(self._encode(frozen, self.rows[side]), texts))
@@ -165,6 +164,7 @@ class _Training:
         self._renew_banks()
         self.best_score, self.best_epoch = self._validate(), 0
         self.best = _copy(_trained(self.model))
+        return self
 
     @property
     def finished(self) -> bool:
@@ -230,7 +230,7 @@ class _Training:
                              dict(zip(self.pair.domains, self.rows)), self.history, self.best_epoch)
 
     def state(self) -> dict[str, Any]:
-        """All that an interrupted training needs to go on; of the networks what is trained, the rest is CLIP's."""
+        """All that an interrupted training needs to go on: KEPT, and what is trained; the rest is CLIP's."""
         momentum, names = dict(self.momentum.named_parameters()), _trained(self.model)
         state = {name: getattr(self, name) for name in KEPT}
         return {"model": _copy(_trained(self.model)), "momentum": {name: momentum[name] for name in names},
@@ -244,7 +244,8 @@ class _Training:
             getattr(self, name).load_state_dict(state[name])
         for name in KEPT:
             setattr(self, name, state[name])
-        self._renew_banks()
+        if not self.finished:
+            self._renew_banks()
 
     def _batches(self, generator: torch.Generator) -> Iterator[Batches]:
         """A batch of each domain a step; the smaller domain comes round again until the larger one is through."""

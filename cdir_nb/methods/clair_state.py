@@ -18,7 +18,7 @@ from cdir_nb.methods.clair_pair import Pair
 if TYPE_CHECKING:
     from cdir_nb.methods.clair import _Training
 
-CODE_VERSION = 1  # raise it when training changes: kept trainings are then left alone
+CODE_VERSION = 2  # raise it when training changes: kept trainings are then left alone
 
 
 def kept_at(encoder: ClipEncoder, pair: Pair, config: ClairConfig, seed: int) -> Path:
@@ -39,10 +39,10 @@ def save_state(training: "_Training", path: Path | str) -> None:
         torch.save({"made_of": _made_of(training), **training.state()}, temporary)
 
 
-def load_state(training: "_Training", path: Path | str) -> None:
-    """Go on from a file where there is one. CdirError for a damaged file and for one of another training."""
+def load_state(training: "_Training", path: Path | str) -> bool:
+    """Go on from a file; False where there is none. CdirError for a damaged file and for one of another training."""
     if not Path(path).is_file():
-        return
+        return False
     try:
         state: dict[str, Any] = torch.load(path, map_location=training.device, weights_only=True)
         theirs = state.pop("made_of")
@@ -54,6 +54,7 @@ def load_state(training: "_Training", path: Path | str) -> None:
         raise CdirError(f"checkpoint {path} is of another training (other {', '.join(different)}): "
                         "name another file, or remove it to train anew")
     training.restore(state)
+    return True
 
 
 def _made_of(training: "_Training") -> dict[str, str]:

@@ -46,6 +46,10 @@ def run(config=QUICK, pair=None, **how):
     return fit(make_encoder(), pair or make_pair(), config, seed=3, progress=False, **how)
 
 
+def started(config=QUICK) -> _Training:
+    return _Training(make_encoder(), make_pair(), config, 3).start()
+
+
 def weights(fitted) -> dict[str, torch.Tensor]:
     return fitted.model.state_dict()
 
@@ -75,7 +79,7 @@ def test_labels_of_images_are_never_read(last):
 
 
 def test_only_norms_prompts_and_q_are_trained(last):
-    start = _Training(make_encoder(), make_pair(), QUICK, 3).model.state_dict()
+    start = started().model.state_dict()
     moved = {name for name in start if not torch.equal(start[name], weights(last)[name])}
     norms = {f"clip.visual.{norm}.{part}" for part in ("weight", "bias")
              for norm in ("ln_pre.ln_pre", "ln_post", "transformer.resblocks.0.ln_1", "transformer.resblocks.0.ln_2")}
@@ -88,7 +92,7 @@ def test_only_norms_prompts_and_q_are_trained(last):
 ])
 def test_ablations_train_what_they_say(changed, fixed, moving):
     config = QUICK.changed(validation_per_class=0, epochs=1, **changed)
-    start = _Training(make_encoder(), make_pair(), config, 3).model.state_dict()
+    start = started(config).model.state_dict()
     trained = weights(run(config))
     assert torch.equal(start[fixed], trained[fixed]) and not torch.equal(start[moving], trained[moving])
 
@@ -96,7 +100,7 @@ def test_ablations_train_what_they_say(changed, fixed, moving):
 def test_losses_of_a_step_are_the_papers_on_its_features(monkeypatch):
     """The four losses, put together by hand from the tested functions: sides, banks and labels are the right ones."""
     monkeypatch.setattr(clair, "random_view", lambda pixels, generator, least: pixels)  # both views are the image
-    training = _Training(make_encoder(), make_pair(), QUICK, 3)
+    training = started()
     generator = torch.Generator().manual_seed(0)
     batches = [(torch.tensor([0, 3, 4]), next(training._pixels(training.rows[0][[0, 3, 4]]))),
                (torch.tensor([1, 2]), next(training._pixels(training.rows[1][[1, 2]])))]
@@ -114,7 +118,7 @@ def test_losses_of_a_step_are_the_papers_on_its_features(monkeypatch):
 
 
 def test_banks_hold_what_the_momentum_encoder_makes_of_every_image():
-    training = _Training(make_encoder(), make_pair(), QUICK, 3)
+    training = started()
     training.run_epoch(lambda: None)
     pixels = torch.cat(list(training._pixels(training.rows[0])))
     with torch.no_grad():
@@ -125,7 +129,7 @@ def test_banks_hold_what_the_momentum_encoder_makes_of_every_image():
 
 
 def test_momentum_encoder_moves_by_its_share_and_only_then():
-    training = _Training(make_encoder(), make_pair(), QUICK.changed(encoder_momentum=0.75), 3)
+    training = started(QUICK.changed(encoder_momentum=0.75))
     old = {name: p.clone() for name, p in training.momentum.named_parameters()}
     training.run_epoch(lambda: None)
     for name, p in training.momentum.named_parameters():
@@ -141,7 +145,7 @@ def test_update_momentum_by_hand():
 
 
 def test_learning_rate_falls_to_zero_along_a_cosine():
-    training = _Training(make_encoder(), make_pair(), QUICK, 3)
+    training = started()
     rates = [training.schedule.get_last_lr()[0]]
     while not training.finished:
         training.run_epoch(lambda: rates.append(training.schedule.get_last_lr()[0]))
@@ -181,7 +185,7 @@ def test_the_state_that_is_best_on_validation_is_given_back(monkeypatch):
 def test_training_stops_when_nothing_gets_better(monkeypatch):
     scores = iter([0.5, 0.4, 0.3, 0.2, 0.1])
     monkeypatch.setattr(_Training, "_validate", lambda self: next(scores))
-    start = _Training(make_encoder(), make_pair(), QUICK, 3)
+    start = started()
     scores = iter([0.5, 0.4, 0.3, 0.2, 0.1])
     fitted = run(QUICK.changed(epochs=4, patience=2))
     assert fitted.chosen == 0 and len(fitted.history) == 2
@@ -214,6 +218,9 @@ def test_an_interrupted_training_goes_on_to_the_same_end(tmp_path, monkeypatch):
     assert same(weights(whole), weights(resumed)) and whole.chosen == resumed.chosen
     assert all(np.array_equal(whole.labels[d], resumed.labels[d]) for d in whole.labels)
     kept = torch.load(path, weights_only=True)
+    monkeypatch.setattr(_Training, "_encode", None)  # a finished one is read, nothing is computed again
+    again = run(QUICK.changed(epochs=3), checkpoint=path)
+    assert same(weights(whole), weights(again)) and again.history == resumed.history
     assert not any("token_embedding" in name for name in (*kept["model"], *kept["momentum"], *kept["best"]))
 
 
