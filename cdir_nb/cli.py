@@ -89,6 +89,7 @@ def reproduce(
         return _list_profiles()
     from cdir_nb.batch.plan import make_plan
     from cdir_nb.batch.profile import load_profile
+    from cdir_nb.batch.finished import read_run
     from cdir_nb.batch.report import write_report
     from cdir_nb.batch.runner import run_plan
     from cdir_nb.paths import runs_dir
@@ -98,11 +99,11 @@ def reproduce(
     run_dir = (out.resolve() if out else runs_dir()) / plan.folder
     typer.echo(f"profile {plan.profile.name}: {plan.profile.about}\nrun folder {run_dir}")
     outcomes = run_plan(plan, run_dir, jobs=jobs, force=force, say=typer.echo)
-    _print_summary(outcomes)
+    _print_summary(read_run(run_dir))
     failed = [outcome.job.label for outcome in outcomes if outcome.status == "failed"]
     if failed:
         typer.echo(f"failed: {', '.join(failed)}; run the same command again to retry only these", err=True)
-    typer.echo(f"report: {write_report(plan, outcomes, run_dir)}")
+    typer.echo(f"report: {write_report([run_dir], run_dir / 'report')}")
     raise typer.Exit(1 if failed else 0)
 
 
@@ -133,15 +134,16 @@ def _times(entry) -> str:
     return f"{entry.name} (x {count})" if count > 1 else entry.name
 
 
-def _print_summary(outcomes: list) -> None:
+def _print_summary(run) -> None:
     """The table at the end of a run, and what must be known to read it."""
-    from cdir_nb.batch.report import harness_of, summary
+    from cdir_nb.batch.report import harness_of, numbers_of
+    from cdir_nb.results import headline
 
-    table, common = summary(outcomes)
-    _print_table(table, common)
-    if any(outcome.job.parameters.get("dataset") == "world" for outcome in outcomes):
+    frame = numbers_of(run)
+    _print_table(*headline(frame, by=("notebook",)))
+    if run.dataset == "world":
         typer.echo("(a drawn world: not the papers' data)")
-    if label := harness_of(outcomes):
+    if label := harness_of(frame):
         typer.echo(f"*** HARNESS RUN ({label}): these numbers are not results ***")
 
 
@@ -200,6 +202,25 @@ def _write_table(file: Path | None, count: int, write: Callable[[Path], None]) -
         with atomic_write(file) as temporary:
             write(temporary)
         typer.echo(f"{count} records written to {file}")
+
+
+@app.command(short_help="Make a report of runs, a folder for any browser.")
+@friendly()
+def report(
+    runs: Annotated[list[Path], typer.Argument(metavar="RUN...", help="Run folders, in any number.")],
+    out: Annotated[Path, typer.Option(metavar="FOLDER", help="The new folder, or an old report's.")] = Path("report"),
+) -> None:
+    """Make one report of any number of runs: claims, published beside ours, tables, figures, the executed notebooks.
+
+    It is a folder with a page index.html, and needs no network: open it, zip it, put it on a web server. `reproduce`
+    makes one for its own run.
+
+    \b
+    Example: cdir report runs/world-* runs/pacs-* --out report
+    """
+    from cdir_nb.batch.report import write_report
+
+    typer.echo(f"report: {write_report(runs, out)}")
 
 
 @app.command(short_help="Check a folder of images against its card.")

@@ -1,133 +1,270 @@
-"""report.html: all figures and numbers of a run on one page that holds all it shows and needs no network."""
+"""The report: a folder with one page of all numbers, claims and figures of runs, the executed notebooks, and a csv.
 
-import base64
+It needs no network, no script, and nothing outside itself: it can be moved, zipped, or put on any web server.
+
+    index.html
+    records.csv                                all numbers with their context, as `cdir results --csv` writes them
+    <number>-<run>/<notebook>-<digest>/        the executed notebook as HTML, its figures
+"""
+
+import os
+import shutil
+import tempfile
 import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import jinja2
-import nbformat
 import pandas as pd
 from PIL import Image
 
-from cdir_nb.batch.plan import Plan
-from cdir_nb.batch.runner import Outcome, clock
-from cdir_nb.paths import atomic_write
-from cdir_nb.results import direction_tables, headline, load_records, to_frame
-from cdir_nb.results.records import current_commit
-
-TEXT_COLUMNS = (
-    "notebook",
-    "method",
-    "dataset",
-    "protocol",
-    "metric",
-    "convention",
-    "encoder",
-    "over what",
-    "query",
-    "selection rule",
-    "trained on",
-    "tested on",
-    "config",
-    "seeds",
+from cdir_nb.batch.finished import DONE, FAILED, Part, Run, read_run
+from cdir_nb.batch.profile import BUNDLED
+from cdir_nb.batch.runner import clock
+from cdir_nb.errors import CdirError
+from cdir_nb.results import (
+    Record,
+    direction_tables,
+    headline,
+    load_claims,
+    load_records,
+    published_verdicts,
+    to_frame,
+    verdicts,
 )
+from cdir_nb.results.compare import PAPERS, Panel, our_panels, printed_panel, views
+
+TASK = ["dataset", "protocol", "encoder"]  # what a claim is decided on
+GENERATOR = '<meta name="generator" content="cdir report">'  # tells a folder of ours from any other
+DRAWN = "drawn world, not the papers' data"
+SIGNS = {"holds": "✓", "mixed": "~", "does not hold": "✗"}  # colour never speaks alone
+NUMBERS = ("percent",)  # columns set right in tables of texts
 
 
-def write_report(plan: Plan, outcomes: list[Outcome], run_dir: Path) -> Path:
-    """Write `run_dir/report.html`, return its path. Pictures are embedded, pages of notebooks linked."""
+def write_report(folders: Sequence[Path], out: Path) -> Path:
+    """Write the report of these run folders as folder `out`, whole or not at all; returns its page.
+
+    An old report in `out` is replaced. CdirError for a missing or damaged run folder, for two runs that disagree on a
+    number, and where `out` is a folder with something else in it.
+    """
+    runs = [read_run(folder) for folder in dict.fromkeys(Path(folder).resolve() for folder in folders)]
+    records = load_records([run.folder for run in runs])
+    with _new_folder(out) as building:
+        sections = [_section(run, building / f"{i}-{run.folder.name}") for i, run in enumerate(runs, start=1)]
+        to_frame(records).to_csv(building / "records.csv", index=False)
+        (building / "index.html").write_text(_page(sections, records), encoding="utf-8")
+    return out / "index.html"
+
+
+@contextmanager
+def _new_folder(out: Path) -> Iterator[Path]:
+    """A folder to build in; it becomes `out` if the block ends without an error."""
+    page = out / "index.html"
+    ours = page.is_file() and GENERATOR in page.read_text(encoding="utf-8", errors="replace")[:2000]
+    if out.exists() and not ours and not (out.is_dir() and not any(out.iterdir())):
+        raise CdirError(f"{out} is no report of ours, and stays: choose another --out")
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}-") as scratch:
+        building = Path(scratch) / "new"
+        building.mkdir()
+        yield building
+        if out.exists():
+            os.replace(out, Path(scratch) / "old")
+        os.replace(building, out)
+
+
+def _page(sections: list[dict[str, Any]], records: list[Record]) -> str:
+    frame = to_frame(records)
     template = Path(__file__).with_name("report.html.j2").read_text(encoding="utf-8")
-    page = (
-        jinja2.Environment(autoescape=True)
-        .from_string(template)
-        .render(
-            plan=plan,
-            parts=[_part(outcome) for outcome in outcomes],
-            texts=TEXT_COLUMNS,
-            harness=harness_of(outcomes),
-            made=time.strftime("%Y-%m-%d %H:%M"),
-            commit=current_commit(),
-        )
+    environment = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
+    return environment.from_string(template).render(
+        generator=GENERATOR,
+        title=sections[0]["name"] if len(sections) == 1 else f"{len(sections)} runs",
+        runs=sections,
+        harness=harness_of(frame),
+        claims=claims(records),
+        beside=beside(frame),
+        count=len(frame),
+        drawn=DRAWN,
+        numbers=NUMBERS,
+        made=time.strftime("%Y-%m-%d %H:%M"),
     )
-    with atomic_write(run_dir / "report.html") as temporary:
-        temporary.write_text(page, encoding="utf-8")
-    return run_dir / "report.html"
 
 
-def _part(outcome: Outcome) -> dict[str, Any]:
-    """What the page says of one notebook."""
-    frame = records_of(outcome)
-    tables = [
-        (name, context, table.round(2).map("{:.2f}".format).reset_index())
-        for name, context, table in direction_tables(frame)
-    ]
-    trace = outcome.folder / "traceback.txt"
+# ---- what the page says of a run ---------------------------------------------------------------------------------
+
+
+def numbers_of(run: Run) -> pd.DataFrame:
+    """All records of a run, with the notebook that each comes from."""
+    return pd.concat([part.records().assign(notebook=part.name) for part in run.parts], ignore_index=True)
+
+
+def harness_of(frame: pd.DataFrame) -> str:
+    """Why some of these numbers are no results (\"random weights\"); empty where all are."""
+    return ", ".join(sorted({label for label in frame["harness"] if label}))
+
+
+def _section(run: Run, folder: Path) -> dict[str, Any]:
+    """What the page says of a run; pages and figures of its notebooks are copied into `folder`."""
     return {
-        "name": outcome.job.name,
-        "title": _title(outcome),
-        "status": outcome.status,
-        "time": clock(outcome.seconds),
-        "links": _links(outcome),
-        "parameters": _parameters(outcome),
-        "reason": outcome.reason,
-        "traceback": trace.read_text(encoding="utf-8") if trace.is_file() else "",
-        "figures": [_figure(path) for path in figures(outcome.folder)],
-        "count": len(frame),
+        "id": folder.name,
+        "name": run.profile,
+        "folder": run.folder.name,
+        "about": run.about,
+        "dataset": run.dataset,
+        "drawn": run.dataset == BUNDLED,
+        "commits": ", ".join(dict.fromkeys(part.commit for part in run.parts if part.commit)),
+        "harness": harness_of(numbers_of(run)),
+        "notebooks": [_notebook(name, parts, folder) for name, parts in run.notebooks.items()],
+    }
+
+
+def _notebook(name: str, parts: list[Part], folder: Path) -> dict[str, Any]:
+    """One notebook: its headline numbers, over all of a sweep, and each of its runs."""
+    frame = pd.concat([part.records() for part in parts], ignore_index=True)
+    return {
+        "id": f"{folder.name}-{name}",
+        "name": name,
+        "title": parts[0].title,
         "headline": headline(frame) if len(frame) else None,
-        "tables": tables,
+        "parts": [_part(part, folder) for part in parts],
     }
 
 
-def records_of(outcome: Outcome) -> pd.DataFrame:
-    """The records of a finished notebook; none of a failed one, whose numbers may be half of the truth."""
-    return to_frame(load_records(outcome.folder) if outcome.status in ("done", "kept") else [])
+def _part(part: Part, folder: Path) -> dict[str, Any]:
+    frame = part.records()
+    place = folder / part.folder.name
+    return {
+        "label": part.label,
+        "status": part.status,
+        "time": clock(part.seconds) if part.status == DONE else "",
+        "finished": part.finished.replace("T", " ")[:16],
+        "without": ", ".join(part.without),
+        "parameters": _parameters(part),
+        "link": _copied(part.page, place) if part.page.is_file() else "",
+        "traceback": part.traceback if part.status == FAILED else "",
+        "figures": [_figure(path, place) for path in part.figures],
+        "count": len(frame),
+        "tables": [
+            (name, context, _texts(table, "query"))
+            for name, context, table in direction_tables(frame)
+        ],
+    }  # fmt: skip
 
 
-def summary(outcomes: list[Outcome]) -> tuple[pd.DataFrame, dict[str, str]]:
-    """Headline numbers of all notebooks, one table."""
-    frames = [records_of(outcome).assign(notebook=outcome.job.name) for outcome in outcomes]
-    return headline(pd.concat(frames, ignore_index=True), by=("notebook",))
+def _parameters(part: Part) -> str:
+    """Parameters on one line, without folders on this machine."""
+    given = {k: v for k, v in part.parameters.items() if k not in ("data_root", "runs") and v != ""}
+    return ", ".join(f"{name} = {_short(value)}" for name, value in given.items())
 
 
-def harness_of(outcomes: list[Outcome]) -> str:
-    """Why the numbers of this run are no results (\"random weights\"); empty where they are."""
-    labels = {label for outcome in outcomes for label in records_of(outcome)["harness"] if label}
-    return ", ".join(sorted(labels))
+def _short(value: Any) -> str:
+    """A value as Python writes it; an encoder from a file by the file's name."""
+    return repr(f"{value.partition(':')[0]}:{Path(value).name}" if isinstance(value, str) and os.sep in value else value)
 
 
-def figures(folder: Path) -> list[Path]:
-    """Pictures that the notebook saved, in the order in which it saved them."""
-    return sorted(folder.glob("*.png"), key=lambda path: (path.stat().st_mtime_ns, path.name))
+def _copied(path: Path, folder: Path) -> str:
+    """Copy a file into `folder`; its address, as seen from the page."""
+    folder.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(path, folder / path.name)
+    return f"{folder.parent.name}/{folder.name}/{path.name}"
 
 
-def _figure(path: Path) -> dict[str, str]:
-    """A picture and its caption: the PNG's own Description, else its file name in words."""
-    with Image.open(path) as image:
-        caption = getattr(image, "text", {}).get("Description") or path.stem.replace("_", " ")
-    return {"data": base64.b64encode(path.read_bytes()).decode("ascii"), "caption": caption}
+def _figure(path: Path, folder: Path) -> dict[str, Any]:
+    """A picture with size and caption: the PNG's own Description, else its file name in words."""
+    try:
+        with Image.open(path) as image:
+            image.load()
+            caption = getattr(image, "text", {}).get("Description") or path.stem.replace("_", " ")
+            size = image.size
+    except (OSError, SyntaxError):  # Pillow raises either for a damaged file
+        raise CdirError(f"{path} is no picture: remove {path.parent} and run `cdir reproduce` again") from None
+    return {"link": _copied(path, folder), "caption": caption, "size": size}
 
 
-def _title(outcome: Outcome) -> str:
-    """The first heading of the notebook, else its name."""
-    cells = nbformat.read(outcome.job.notebook, as_version=4).cells
-    lines = [line for cell in cells if cell.cell_type == "markdown" for line in cell.source.splitlines()]
-    return next((line.lstrip("# ").strip() for line in lines if line.startswith("# ")), outcome.job.name)
+def _texts(table: pd.DataFrame, index: str) -> pd.DataFrame:
+    """Percent with two digits, nothing where there is no number, and the index as first column."""
+    return table.map(lambda x: "" if pd.isna(x) else f"{x:.2f}").rename_axis(index).reset_index()
 
 
-def _links(outcome: Outcome) -> list[tuple[str, str]]:
-    """Executed notebook and its page, as seen from report.html."""
-    names = {
-        "read the executed notebook": f"{outcome.job.name}.html",
-        "notebook file": f"{outcome.job.name}.ipynb",
-    }
-    return [
-        (text, f"{outcome.folder.name}/{name}")
-        for text, name in names.items()
-        if (outcome.folder / name).is_file()
+# ---- the papers --------------------------------------------------------------------------------------------------
+
+
+def claims(records: Sequence[Record]) -> list[dict[str, Any]]:
+    """For each paper with a claim that was run: all its claims, what its own numbers say, what ours say on each task.
+
+    Harness runs never count.
+    """
+    known = {record.method for record in records}
+    ours = verdicts(records, [claim for claim in load_claims() if known >= set(claim.methods)])
+    run = ours[ours["verdict"] != "not run"]
+    theirs = published_verdicts([claim for claim in load_claims() if claim.paper in set(run["paper"])])
+    return [_scoreboard(paper, rows, run[run["paper"] == paper]) for paper, rows in theirs.groupby("paper", sort=False)]
+
+
+def _scoreboard(paper: str, theirs: pd.DataFrame, ours: pd.DataFrame) -> dict[str, Any]:
+    """One paper: columns are its own numbers, then each task and encoder in which any claim was run."""
+    keys = list(dict.fromkeys(ours[TASK].itertuples(index=False, name=None)))
+    tasks = [ours[(ours[TASK] == list(key)).all(axis=1)] for key in keys]
+    rows = [
+        {"says": claim.says, "where": claim.where, "cells": [_verdict(t[t["id"] == claim.id]) for t in (theirs, *tasks)]}
+        for claim in theirs.drop_duplicates("id").itertuples()
     ]
+    heads = [(protocol or dataset, encoder, dataset == BUNDLED) for dataset, protocol, encoder in keys]
+    return {"paper": PAPERS[paper], "tasks": heads, "rows": rows, "said": [_said(task, len(rows)) for task in tasks]}
 
 
-def _parameters(outcome: Outcome) -> str:
-    """Parameters on one line, without the folder on this machine."""
-    given = {k: v for k, v in outcome.job.parameters.items() if k != "data_root" and v != ""}
-    return ", ".join(f"{name} = {value!r}" for name, value in given.items())
+def _said(task: pd.DataFrame, count: int) -> str:
+    """Verdicts counted: \"11 of 20 run: holds 8, does not hold 3\"; a claim with settings that differ counts as such."""
+    kinds = [_verdict(rows)["kind"] for _, rows in task.groupby("id", sort=False)]
+    counts = ", ".join(f"{kind} {kinds.count(kind)}" for kind in dict.fromkeys(kinds))
+    return f"{len(kinds)} of {count} run: {counts}"
+
+
+def _verdict(rows: pd.DataFrame) -> dict[str, str]:
+    """One cell: the verdict, and below it points, directions, measure and seeds; several rows with their range."""
+    kinds = list(dict.fromkeys(rows["verdict"])) or ["not run"]
+    kind = kinds[0] if len(kinds) == 1 else "settings differ"
+    points = [f"{x:+.2f}" for x in sorted(rows["difference"].dropna())]
+    span = "" if not points else f"{points[0]} to {points[-1]} points" if points[0] != points[-1] else f"{points[0]} points"
+    return {"kind": kind, "text": f"{SIGNS.get(kind, '')} {kind}".strip(), "more": "; ".join(filter(None, [span, *_how(rows)]))}
+
+
+def _how(rows: pd.DataFrame) -> list[str]:
+    """Directions, seeds and measure of one verdict; of several, how many they are."""
+    if len(rows) != 1:
+        return [f"{len(rows)} comparisons"] if len(rows) else []
+    row = next(rows.itertuples())
+    if not row.differences:
+        return []
+    above = f"{', '.join(map(str, row.above))} of {row.directions} directions" if row.directions else ""
+    seeds = f"seed{'s' if len(row.seeds) > 1 else ''} {', '.join(map(str, row.seeds))}" if row.seeds else ""
+    return [above, row.measure, seeds]
+
+
+def beside(frame: pd.DataFrame) -> list[dict[str, Any]]:
+    """Published tables of methods that were run, each with our panels below it.
+
+    Several tables of a paper ask for the same numbers of ours: those are shown once, and named from then on.
+    """
+    found, first = [], {}
+    for view in views():
+        panels = [(panel, dataset) for dataset, rows in frame.groupby("dataset") for panel in our_panels(view, rows)]
+        if not panels:
+            continue
+        tables, again = [_panel(printed_panel(view), "")], []
+        for panel, dataset in panels:
+            title = first.setdefault(panel.source + panel.percent.to_csv(), str(view))
+            if title == str(view):
+                tables.append(_panel(panel, dataset))
+            else:
+                again.append(title)
+        found.append({"title": str(view), "tables": tables, "again": again})
+    return found
+
+
+def _panel(panel: Panel, dataset: str) -> tuple[str, pd.DataFrame]:
+    """Caption and table of a panel."""
+    return f"{panel.source}{' (drawn world)' if dataset == BUNDLED else ''}", _texts(panel.percent, "method")

@@ -2,7 +2,7 @@
 
 runs/<profile>-<digest>/            what was asked for
   run.json                          which of the folders below are the current ones
-  report.html                       all figures and numbers (batch/report.py)
+  report/index.html                 all numbers and figures (batch/report.py)
   <notebook>-<digest>/              what determines the result
     <notebook>.ipynb  <notebook>.html  params.json  *.jsonl (records)  *.png (figures)  log.txt
     done                            written last; a folder without it counts for nothing

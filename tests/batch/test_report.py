@@ -1,22 +1,21 @@
-"""Pages that need no network: equations, figures, numbers and warnings are all in the file."""
+"""Pages that need no network: equations, figures, numbers and warnings are all in the folder."""
 
-import base64
 import re
+import shutil
 from pathlib import Path
 
-import matplotlib
 import nbformat.v4
 import pytest
-from tiny_notebooks import write_notebook, write_profile
+from run_folders import record, write, write_run
+from typer.testing import CliRunner
 
+from cdir_nb.batch.finished import read_run
 from cdir_nb.batch.html import mathml, strip, to_html, web_references
-from cdir_nb.batch.plan import make_plan
-from cdir_nb.batch.profile import load_profile
-from cdir_nb.batch.report import summary, write_report
-from cdir_nb.batch.runner import Outcome
-from cdir_nb.results import Record, save_records
+from cdir_nb.batch.report import numbers_of, write_report
+from cdir_nb.cli import app
+from cdir_nb.errors import CdirError
+from cdir_nb.results import Record, load_records, save_records
 
-matplotlib.use("agg")
 TEXT = r"""# How far does it <get>?
 Inline $x_i \in \mathbb{R}$ and
 
@@ -25,52 +24,18 @@ $$\mathrm{P@}k = \frac{1}{k}\sum_{i=1}^{k}\mathbb{1}[y_{\pi(i)} = y_q]$$
 see [the paper](https://example.org/paper), `$not$ math`"""
 
 
-def record(**changes) -> Record:
-    return Record(
-        **{
-            "method": "zero-shot",
-            "dataset": "world",
-            "query_domain": "real",
-            "gallery_domain": "sketch",
-            "metric": "precision",
-            "convention": "hits_over_k",
-            "k": 10,
-            "value": 0.125,
-            "seed": 3,
-            "encoder": "tiny-clip [1a2b]",
-            "selection_rule": "best on test",
-            "train_set": "no image at all",
-            "test_set": "40 classes of the world",
-            **changes,
-        }
-    )
+@pytest.fixture
+def run_folder(tmp_path):
+    """Make a run folder of a finished notebook with a figure and these records, and a failed one."""
+    return lambda *records, name="mine-1", **options: write_run(tmp_path / name, records, **options)
 
 
 @pytest.fixture
-def report(tmp_path):
-    """Make a report of a finished notebook with a figure and these records, and a failed one; its text."""
-    import matplotlib.pyplot as plt
+def report(run_folder, tmp_path):
+    """The page of such a run, as text."""
 
-    write_notebook(tmp_path / "a.ipynb", text=TEXT)
-    write_notebook(tmp_path / "b.ipynb", text="# Why not?")
-
-    def make(*records: Record, dataset: str = "world", caption: str | None = "A <line> & more") -> str:
-        profile = load_profile(str(write_profile(tmp_path, dataset=dataset)))
-        plan = make_plan(profile, data=[] if dataset == "world" else [f"{dataset}={tmp_path}"])
-        good, bad = (tmp_path / job.folder for job in plan.jobs)
-        save_records(records, good, "r")
-        bad.mkdir(exist_ok=True)
-        (bad / "traceback.txt").write_text("Traceback\nValueError: <b>no</b>\n")
-        fig, _ = plt.subplots(figsize=(1, 1))
-        fig.savefig(good / "heat_map.png", metadata={"Description": caption})
-        for folder, name in ((good, "a"), (bad, "b")):
-            (folder / f"{name}.html").touch()
-        outcomes = [
-            Outcome(plan.jobs[0], good, "done", 75),
-            Outcome(plan.jobs[1], bad, "failed", 2, "ValueError: <b>no</b>"),
-        ]
-        make.summary = summary(outcomes)
-        return write_report(plan, outcomes, tmp_path).read_text()
+    def make(*records: Record, **options) -> str:
+        return write_report([run_folder(*records, **options)], tmp_path / "report").read_text()
 
     return make
 
@@ -93,31 +58,40 @@ def test_the_report_names_everything_that_a_number_depends_on(report):
 
 def test_the_report_shows_status_time_and_title(report):
     page = report(record())
-    assert "How far does it &lt;get&gt;?" in page and "1:15" in page
+    assert "How far does it &lt;get&gt;?" in page and "1:15" in page and "2026-01-02 03:04" in page
     assert "ValueError: &lt;b&gt;no&lt;/b&gt;" in page and "<b>no" not in page
-    assert re.search(r'class="failed">failed', page)
+    assert re.search(r'class="failed">failed', page) and "not run" in page
 
 
-def test_figures_are_embedded_with_captions(report):
+def test_figures_lie_beside_the_page_with_captions(report, tmp_path):
     page = report(record())
-    assert "<figcaption>A &lt;line&gt; &amp; more</figcaption>" in page
-    data = re.search(r'src="data:image/png;base64,([^"]+)"', page).group(1)
-    assert base64.b64decode(data).startswith(b"\x89PNG")
+    assert "<figcaption>A &lt;line&gt; &amp; more</figcaption>" in page and 'alt="A &lt;line&gt; &amp; more"' in page
+    link = re.search(r'<img src="([^"]+)"', page).group(1)
+    assert (tmp_path / "report" / link).read_bytes().startswith(b"\x89PNG")
     assert "<figcaption>heat map</figcaption>" in report(record(), caption=None)
 
 
-def test_the_report_needs_no_network_and_its_links_lie_beside_it(report, tmp_path):
+def test_a_moved_report_is_whole(report, tmp_path):
     page = report(record())
     assert web_references(page) == [] and "http" not in page and "<script" not in page
-    links = [link for link in re.findall(r'href="([^"#]+)"', page)]
-    assert len(links) == 2 and all((tmp_path / link).is_file() for link in links)
+    shutil.rmtree(tmp_path / "mine-1")
+    (tmp_path / "report").rename(tmp_path / "elsewhere")
+    links = re.findall(r'(?:href|src)="([^"#]+)"', page)
+    assert {Path(link).suffix for link in links} == {".csv", ".html", ".png"}
+    assert all((tmp_path / "elsewhere" / link).is_file() for link in links)
+    anchors = re.findall(r'href="#([^"]+)"', page)
+    assert len(anchors) > 4 and all(f'id="{anchor}"' in page for anchor in anchors)
     assert str(tmp_path) not in page
 
 
+def test_the_records_of_the_report_are_those_of_the_runs(report, tmp_path):
+    kept = [record(), record(query_domain="sketch", gallery_domain="real", value=0.375)]
+    report(*kept)
+    assert load_records(tmp_path / "report" / "records.csv") == kept
+
+
 def test_the_report_says_what_the_data_are(report):
-    assert "bundled drawn world, not the papers&#39; data" in report(record()).replace(
-        "papers' data", "papers&#39; data"
-    )
+    assert "bundled drawn world, not the papers' data" in report(record())
     page = report(record(dataset="pacs"), dataset="pacs")
     assert "Dataset: pacs" in page and "drawn world" not in page
 
@@ -131,22 +105,153 @@ def test_random_weights_are_said_loudly(report):
     assert "HARNESS RUN, NOT A RESULT: random weights" in page
 
 
-def test_the_summary_says_which_notebook(report):
-    report(record(), record(query_domain="sketch", gallery_domain="real", value=0.375))
-    table, common = report.summary
-    assert table[["notebook", "percent", "over what"]].values.tolist() == [["a", "25.00", "2 directions"]]
-    assert common["selection rule"] == "best on test"
+def test_of_several_runs_the_harness_run_is_the_marked_one(run_folder, tmp_path):
+    real = run_folder(record(), name="real-1")
+    harness = run_folder(record(encoder="ViT-B-32:random"), name="harness-1")
+    page = write_report([real, harness], tmp_path / "report").read_text()
+    first, second = page[page.index('<section id="1-real-1"') :].split('<section id="2-harness-1"')
+    assert 'class="loud"' not in first and 'class="loud"' in second and "<h1>2 runs</h1>" in page
 
 
-def test_numbers_of_a_failed_notebook_do_not_count(report, tmp_path):
-    report(record())
-    failed = next(path for path in tmp_path.glob("b-*"))
-    save_records([record(value=0.99)], failed, "r")
-    assert "99.00" not in report(record())
+def test_a_sweep_is_one_section_with_its_seeds_averaged(tmp_path):
+    write_run(tmp_path / "r", [record(seed=0, value=0.25)], sweep=[record(seed=1, value=0.75)])
+    page = write_report([tmp_path / "r"], tmp_path / "report").read_text()
+    assert "50.00 ± 35.36" in page and page.count("<h3>How far does it &lt;get&gt;?</h3>") == 1
+    assert "<summary>a seed=0</summary>" in page and "<summary>a seed=1</summary>" in page
+
+
+def test_a_job_that_had_to_do_without_others_says_so(report):
+    assert "Ran without b seed=1, b seed=2, which had failed." in report(record(), without=["b seed=1", "b seed=2"])
+    assert "Ran without" not in report(record())
+
+
+def test_numbers_of_a_failed_notebook_do_not_count(report, run_folder):
+    folder = run_folder(record())
+    save_records([record(value=0.99)], next(folder.glob("*.failed")), "r")
+    numbers = numbers_of(read_run(folder))
+    assert numbers[["notebook", "value"]].values.tolist() == [["a", 0.125]]
 
 
 def test_a_report_without_numbers_is_a_report(report):
     assert "How far" in report()
+
+
+# --- claims, and published tables
+
+TKI = {"metric": "average_precision", "convention": "over_min_k_relevant", "k": 200, "protocol": "world-unseen"}
+
+
+def tki(method, value, query, gallery, **changes) -> Record:
+    rule = "last epoch" if method == "TKI" else "none: nothing is trained or selected"
+    fields = {"method": method, "value": value, "query_domain": query, "gallery_domain": gallery}
+    return record(**{**TKI, **fields, "selection_rule": rule, **changes})
+
+
+def gains(forth: float, back: float, **changes) -> list[Record]:
+    """TKI so much above vanilla CLIP from real to sketch, and back."""
+    both = [("real", "sketch", forth), ("sketch", "real", back)]
+    methods = [("vanilla CLIP", 0), ("TKI", 1)]
+    return [tki(m, 0.5 + on * gain, q, g, **changes) for q, g, gain in both for m, on in methods]
+
+
+def cells_of(page: str, claim: str) -> list[str]:
+    """The cells of a claim's row, as text."""
+    row = next(row for row in re.findall(r"<tr>.*?</tr>", page, re.S) if f">{claim}<" in row)
+    return [re.sub(r"<[^>]+>", " ", cell) for cell in re.findall(r"<td.*?</td>", row, re.S)]
+
+
+def test_claims_are_decided_beside_the_papers_own_numbers(report):
+    page = report(*gains(0.25, -0.125))
+    theirs, ours = cells_of(page, "TKI is above CLIP in each direction.")
+    assert "✓ holds" in theirs and "✗ does not hold" in ours and "1 of 2 directions" in ours
+    assert "✓ holds" in cells_of(page, "TKI, trained on texts alone, is above CLIP on average.")[1]
+    assert "+6.25 points" in cells_of(page, "TKI, trained on texts alone, is above CLIP on average.")[1]
+    assert "(drawn world)" in page[page.index('id="claims"') :].split("</thead>")[0]
+
+
+def test_a_harness_run_decides_no_claim_and_stands_beside_no_paper(report):
+    page = report(*gains(0.25, 0.25, harness="random weights"))
+    assert 'id="claims"' not in page and 'id="beside"' not in page
+
+
+def test_published_tables_stand_above_ours_never_mixed(report):
+    page = report(*gains(0.25, 0.125))
+    beside = page[page.index('id="beside"') :]
+    published, ours = re.findall(r"<table>.*?</table>", beside, re.S)[:2]
+    assert "15.01" in published and "15.01" not in ours  # TKI's Table 2, mean of mAP@200
+    assert "68.75" in ours and "68.75" not in published
+    assert beside.count("ours: the same as below") > 2
+
+
+# --- what can't be reported
+
+LISTING = {"profile": "mine", "about": "a trial", "dataset": "world", "notebooks": [], "folders": []}
+
+
+def refusal(*folders, out) -> str:
+    with pytest.raises(CdirError) as caught:
+        write_report(folders, out)
+    assert "\n" not in str(caught.value)
+    assert not [path for path in out.parent.iterdir() if path.name.startswith((".report", "report"))]
+    return str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "spoil,message",
+    [
+        (lambda run: shutil.rmtree(run), "no run folder"),
+        (lambda run: (run / "run.json").unlink(), "is no run folder (it has no run.json)"),
+        (lambda run: (run / "run.json").write_text("{"), "run.json can't be read; remove it"),
+        (lambda run: (run / "run.json").write_text("[]"), "run.json lacks what belongs there"),
+        (lambda run: write(run / "run.json", LISTING), "run.json does not say which notebooks belong to it"),
+        (lambda run: (run / "a-1/done").write_text("{}"), "done lacks what belongs there (seconds, finished)"),
+        (lambda run: (run / "a-1/params.json").unlink(), "a-1 is damaged: params.json can't be read"),
+        (lambda run: (run / "a-1/a.html").unlink(), "a.html is missing"),
+        (lambda run: (run / "a-1/a.ipynb").write_text("x"), "a.ipynb is not a notebook"),
+        (lambda run: (run / "a-1/heat_map.png").write_bytes(b"\x89PNG"), "heat_map.png is no picture"),
+        (lambda run: (run / "a-1/r.jsonl").write_text("{}"), "r.jsonl, line 1: not a record"),
+    ],
+)
+def test_a_missing_or_damaged_run_folder_is_named_and_leaves_nothing(run_folder, tmp_path, spoil, message):
+    good, bad = run_folder(record(), name="good-1"), run_folder(record(), name="bad-1")
+    spoil(bad)
+    assert message in refusal(good, bad, out=tmp_path / "report")
+
+
+def test_two_runs_that_disagree_are_refused(run_folder, tmp_path):
+    one, other = run_folder(record(), name="one-1"), run_folder(record(value=0.5), name="other-1")
+    assert "two values of one setting" in refusal(one, other, out=tmp_path / "report")
+
+
+def test_only_an_old_report_is_replaced(run_folder, tmp_path):
+    folder, out = run_folder(record()), tmp_path / "report"
+    write_report([folder], out)
+    (out / "old").touch()
+    write_report([folder], out)
+    assert not (out / "old").exists() and (out / "index.html").is_file()
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "thesis.tex").touch()
+    with pytest.raises(CdirError, match="is no report of ours, and stays: choose another --out"):
+        write_report([folder], tmp_path / "mine")
+    assert [path.name for path in (tmp_path / "mine").iterdir()] == ["thesis.tex"]
+
+
+def test_a_failed_try_leaves_the_old_report(run_folder, tmp_path):
+    folder, out = run_folder(record()), tmp_path / "report"
+    before = write_report([folder], out).read_text()
+    (folder / "a-1/heat_map.png").write_bytes(b"")
+    with pytest.raises(CdirError):
+        write_report([folder], out)
+    assert (out / "index.html").read_text() == before
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["mine-1", "report"]
+
+
+def test_the_command_makes_a_report_of_several_runs(run_folder, tmp_path):
+    folders = [run_folder(record(), name="one-1"), run_folder(record(seed=4), name="other-1")]
+    done = CliRunner().invoke(app, ["report", *map(str, folders), "--out", str(tmp_path / "report")])
+    assert done.exit_code == 0 and done.stdout == f"report: {tmp_path / 'report' / 'index.html'}\n"
+    help = CliRunner().invoke(app, ["report", "--help"]).stdout
+    assert "Example: cdir report runs/world-* runs/pacs-* --out report" in help
 
 
 # --- pages of notebooks

@@ -1,0 +1,127 @@
+"""What a run folder holds, read strictly: what was asked for, and how each notebook ended."""
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from cdir_nb.batch.parameters import read_notebook
+from cdir_nb.errors import CdirError
+from cdir_nb.results import load_records, to_frame
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+DONE, FAILED, NOT_RUN = "done", "failed", "not run"
+
+
+@dataclass(frozen=True)
+class Part:
+    """One notebook of a run. `without`: labels of failed notebooks that it came after. A failed one has no time."""
+
+    name: str
+    label: str
+    folder: Path
+    status: str
+    seconds: float = 0.0
+    finished: str = ""
+    commit: str = ""
+    parameters: dict[str, Any] = field(default_factory=dict)
+    without: tuple[str, ...] = ()
+
+    @property
+    def page(self) -> Path:
+        """The executed notebook as HTML; a notebook that never started has none."""
+        return self.folder / f"{self.name}.html"
+
+    @property
+    def title(self) -> str:
+        """The first heading of the notebook, else its name."""
+        path = self.folder / f"{self.name}.ipynb"
+        cells = read_notebook(path).cells if path.is_file() else []
+        lines = [line for cell in cells if cell.cell_type == "markdown" for line in cell.source.splitlines()]
+        return next((line.lstrip("# ").strip() for line in lines if line.startswith("# ")), self.name)
+
+    @property
+    def traceback(self) -> str:
+        """Why it failed, the last line in short; empty where it did not."""
+        path = self.folder / "traceback.txt"
+        return path.read_text(encoding="utf-8", errors="replace").strip() if path.is_file() else ""
+
+    @property
+    def figures(self) -> list[Path]:
+        """Pictures that the notebook saved, in the order in which it saved them."""
+        return sorted(self.folder.glob("*.png"), key=lambda path: (path.stat().st_mtime_ns, path.name))
+
+    def records(self) -> "pd.DataFrame":
+        """The records of a finished notebook; none of a failed one, whose numbers may be half of the truth."""
+        return to_frame(load_records(self.folder) if self.status == DONE else [])
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run folder of `cdir reproduce`."""
+
+    folder: Path
+    profile: str
+    about: str
+    dataset: str
+    parts: tuple[Part, ...]
+
+    @property
+    def notebooks(self) -> dict[str, list[Part]]:
+        """Parts by the notebook that they ran; of a sweep, several."""
+        names = dict.fromkeys(part.name for part in self.parts)
+        return {name: [part for part in self.parts if part.name == name] for name in names}
+
+
+def read_run(folder: Path) -> Run:
+    """The run in `folder`. CdirError where it is none, or where something in it is missing or damaged."""
+    if not folder.is_dir():
+        raise CdirError(f"no run folder {folder}: give a folder made by `cdir reproduce`")
+    if not (folder / "run.json").is_file():
+        raise CdirError(f"{folder} is no run folder (it has no run.json): give one made by `cdir reproduce`")
+    listing = _json(folder / "run.json", "profile", "about", "dataset", "notebooks", "folders")
+    if not listing["folders"] or len(listing["folders"]) != len(listing["notebooks"]):
+        raise _damaged(folder, "run.json does not say which notebooks belong to it")
+    parts = zip(listing["notebooks"], listing["folders"])
+    about = (listing[name] for name in ("profile", "about", "dataset"))
+    return Run(folder, *about, tuple(_part(label, folder / name) for label, name in parts))
+
+
+def _part(label: str, folder: Path) -> Part:
+    """One notebook, as its folder says that it ended."""
+    name, failed = folder.name.rpartition("-")[0], folder.with_name(f"{folder.name}.failed")
+    if (folder / "done").is_file():
+        done = _json(folder / "done", "seconds", "finished")
+        if not (folder / f"{name}.html").is_file():
+            raise _damaged(folder, f"{name}.html is missing")
+        when = {"seconds": done["seconds"], "finished": done["finished"]}
+        return Part(name, label, folder, DONE, **when, **_about(folder))
+    if failed.is_dir():
+        return Part(name, label, failed, FAILED, **_about(failed))
+    return Part(name, label, folder, NOT_RUN)
+
+
+def _about(folder: Path) -> dict[str, Any]:
+    job = _json(folder / "params.json", "parameters", "commit")
+    return {
+        "commit": job["commit"],
+        "parameters": job["parameters"],
+        "without": tuple(job.get("without", ())),
+    }
+
+
+def _json(path: Path, *names: str) -> dict[str, Any]:
+    """The object in a file that has these names. CdirError where it is missing or damaged."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        raise _damaged(path.parent, f"{path.name} can't be read") from None
+    if not isinstance(content, dict) or not content.keys() >= set(names):
+        raise _damaged(path.parent, f"{path.name} lacks what belongs there ({', '.join(names)})")
+    return content
+
+
+def _damaged(folder: Path, what: str) -> CdirError:
+    return CdirError(f"{folder} is damaged: {what}; remove it and run `cdir reproduce` again")
