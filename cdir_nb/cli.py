@@ -87,9 +87,9 @@ def reproduce(
 ) -> None:
     if show:
         return _list_profiles()
+    from cdir_nb.batch.finished import read_run
     from cdir_nb.batch.plan import make_plan
     from cdir_nb.batch.profile import load_profile
-    from cdir_nb.batch.finished import read_run
     from cdir_nb.batch.report import write_report
     from cdir_nb.batch.runner import run_plan
     from cdir_nb.paths import runs_dir
