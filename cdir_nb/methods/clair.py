@@ -154,12 +154,9 @@ class _Training:
 
     def start(self) -> "_Training":
         """Pseudo-labels from frozen CLIP (section 4.1), the first banks, and the validation score before training."""
-        frozen = DomainAlignment(self.encoder, None)
-        self.soft, self.validation_labels = [], []
-        for side, texts in enumerate(self.texts):
-            self.soft.append(initial_labels(self._encode(frozen, self.rows[side]), texts))
-            self.validation_labels.append(
-                assigned(initial_labels(self._encode(frozen, self.validation[side]), texts)))
+        self.soft = [initial_labels(self._frozen(rows), texts) for rows, texts in zip(self.rows, self.texts)]
+        self.validation_labels = [assigned(initial_labels(self._frozen(rows), texts))
+                                  for rows, texts in zip(self.validation, self.texts)]
         self.assigned = [[assigned(soft).cpu()] for soft in self.soft]
         self._renew_banks()
         self.best_score, self.best_epoch = self._validate(), 0
@@ -261,6 +258,11 @@ class _Training:
         size = batch_size or self.config.batch_size
         for _, batch in image_batches(self.pair.images, rows.tolist(), self.encoder.preprocess, size, self.device):
             yield batch
+
+    def _frozen(self, rows: np.ndarray) -> torch.Tensor:
+        """(N, D) unit features of frozen CLIP, from the cache where it has them."""
+        images = self.pair.images.take(rows)
+        return F.normalize(self.encoder.embed_images(images, progress=False), dim=-1).to(self.device)
 
     @torch.no_grad()
     def _encode(self, model: DomainAlignment, rows: np.ndarray) -> torch.Tensor:
