@@ -2,9 +2,8 @@
 
     python scripts/tki_claims.py world                          world-unseen (then the sensitivity), world-all
     python scripts/tki_claims.py pacs --root PACS               all real PACS images, with the tiny CLIP
-    python scripts/tki_claims.py write                          the report alone, from the records at hand
 
-Records go to cdir_nb/results/reproduced/tki-*.csv, one row a direction, and verdicts on them into docs/results/tki.md.
+Records go to cdir_nb/results/reproduced/tki-*.csv, one row a direction, and `claims_report.py tki` writes what they say.
 Nothing is selected: the state after the last step counts. What a file has already is not measured again: remove the
 file after a change of method or settings.
 """
@@ -167,7 +166,6 @@ def world() -> None:
     others = [label for label in load_card("domainnet_cleaned").classes if label not in card.classes]
     main = {name: changed for name, changed in VARIANTS.items() if not name.startswith(("TKI, P", "TKI, radius"))}
     claims(Bench(encoder, everything, others), REPRODUCED / "tki-world-all.csv", main)
-    write()
 
 
 @app.command()
@@ -175,17 +173,6 @@ def pacs(root: Annotated[Path, typer.Option(help="folder of PACS")]) -> None:
     """All PACS images in 12 directions, with the tiny CLIP, which has seen drawings alone."""
     task = load_protocol("pacs-all", open_dataset("pacs", root))
     claims(Bench(load_encoder("tiny-clip"), task, list(load_card("world").classes)), REPRODUCED / "tki-pacs.csv")
-    write()
-
-
-@app.command()
-def write() -> None:
-    """The report, from the records at hand."""
-    from tki_report import report
-
-    records = load_records(sorted(REPRODUCED.glob("tki-*.csv")))
-    with atomic_write(ROOT / "docs" / "results" / "tki.md") as path:
-        path.write_text(report(records), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -60,8 +60,8 @@ def test_records_of_every_method_go_to_a_file_once_and_the_report_reads_them(scr
     monkeypatch.setattr(bench, "measured", never)
     script.claims(bench, tmp_path / "tki.csv", variants)
     assert load_records(tmp_path / "tki.csv") == records
-    from tki_report import report
+    from claims_report import report
 
-    text = report(records)
+    text = report("tki", records)
     assert "TKI, trained on texts alone, is above CLIP on average." in text and "| vanilla CLIP |" in text
     assert "L_max alone" not in text  # not run
