@@ -8,6 +8,7 @@ Every verdict is computed.
 
 from collections.abc import Sequence
 
+import numpy as np
 import pandas as pd
 import typer
 
@@ -51,7 +52,7 @@ def report(paper: str, records: Sequence[Record]) -> str:
     frame = frame[frame["method"].isin({name for claim in claims for name in claim.methods})]
     measured = {(claim.metric, claim.convention) for claim in claims}
     kept = [pair in measured for pair in zip(frame["metric"], frame["convention"])]
-    frame = frame[kept & frame["protocol"].isin(set(decided["protocol"]))]
+    frame = frame[np.array(kept) & frame["protocol"].isin(set(decided["protocol"]))]
     parts = [_head(paper, frame)]
     for task, rows in frame.groupby("protocol", sort=False):
         title = TASKS.get((paper, task), task)

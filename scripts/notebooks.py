@@ -26,9 +26,9 @@ from PIL import Image
 sys.path.insert(
     0, str(Path(__file__).resolve().parent)
 )  # so that tests, which load this file by path, find its part
-from notebook_lint import problems  # noqa: E402
+from notebook_lint import problems
 
-from cdir_nb.paths import NOTEBOOKS, atomic_write  # noqa: E402
+from cdir_nb.paths import NOTEBOOKS, atomic_write
 
 KERNEL = {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}
 WIDGET = "application/vnd.jupyter.widget-view+json"

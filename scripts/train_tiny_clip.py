@@ -24,7 +24,7 @@ from safetensors.torch import save_file
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from tqdm import tqdm
 
-from cdir_nb.data.world import DOMAINS, PRETRAINING_SEED, source_digest, draw, drawings, load_world
+from cdir_nb.data.world import DOMAINS, PRETRAINING_SEED, draw, drawings, load_world, source_digest
 from cdir_nb.data.world.domains import SIZE
 from cdir_nb.paths import TINY_CLIP, atomic_write
 

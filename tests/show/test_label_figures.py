@@ -24,8 +24,8 @@ def test_calibration_error_equals_torchmetrics():
 
 
 def test_accuracy_at_coverage_takes_the_most_confident_first():
-    found = labels.accuracy_at_coverage(np.array([0.2, 0.9, 0.5]), np.array([True, True, False]))
-    np.testing.assert_allclose(found, [1, 1 / 2, 2 / 3])
+    found = labels.accuracy_at_coverage(np.array([0.2, 0.9, 0.5]), np.array([False, True, False]))
+    np.testing.assert_allclose(found, [1, 1 / 2, 1 / 3])
 
 
 def test_softmax_figure_sorts_each_image_by_itself():
