@@ -176,12 +176,14 @@ def _our_panel(view: View, where: Mapping[str, str], rows: "pd.DataFrame", metho
 def _likeness(cells: "pd.DataFrame", where: Mapping[str, str]) -> str:
     """How near a run of ours is to what the paper did: images, task, encoder."""
     run = cells[cells["our_method"] != ""]
-    backbones = {name.replace("/", "-") for name in run["backbone"]} - {""}
+    backbones = {name.replace("/", "-").replace("ResNet-", "RN") for name in run["backbone"]} - {""}
     if set(run["dataset"]) != {where["dataset"]}:
         return "ours, NOT the paper's images"
     if set(run["protocol"]) != {where["protocol"]}:
         return "ours, the paper's images in another task"
-    same = len(backbones) == 1 and where["encoder"].startswith(backbones.pop())
+    if not backbones:  # the table names none
+        return "ours, the paper's images and task"
+    same = len(backbones) == 1 and re.split(r"-quickgelu|[: ]", where["encoder"])[0] in backbones
     return SAME_IN_ALL if same else "ours, the paper's images with another encoder"
 
 

@@ -100,6 +100,8 @@ def test_one_panel_for_each_dataset_task_and_encoder_and_never_a_mean_over_them(
     ("changes", "comparable"),
     [
         ({}, True),
+        ({"encoder": "ViT-B-32-quickgelu:openai"}, True),
+        ({"encoder": "ViT-B-32-256:datacomp"}, False),
         ({"encoder": "tiny-clip"}, False),
         ({"protocol": "domainnet-ucdir7"}, False),
         ({"dataset": "world"}, False),
@@ -127,3 +129,9 @@ def test_settings_of_one_method_are_rows_of_their_own():
 def test_vanilla_clip_of_another_notebook_counts_once():
     again = [r.model_copy(update={"config_digest": "z"}) for r in run()[:1]]
     assert panel(run() + again).percent.loc["vanilla CLIP", "mean"] == pytest.approx(30)
+
+
+def test_a_table_without_a_backbone_says_nothing_of_encoders():
+    at_k = {"dataset": "domainnet_cleaned", "protocol": "domainnet-ucdir7", "k": 50}
+    found = panel(run(**at_k) + [record("UCDIR", "real", "sketch", 50, **at_k)], View("ucdir", "2", "precision", 50))
+    assert found.source.startswith("ours, the paper's images and task: domainnet-ucdir7") and not found.comparable
