@@ -46,7 +46,7 @@ LOSSES = ("L_KL", "L_II", "L_IC", "L_ID")
 BANK_BATCH = 256
 KEPT = ("best", "soft", "assigned", "validation_labels", "history", "epoch", "best_epoch", "best_score")
 
-Batches = Sequence[tuple[torch.Tensor, torch.Tensor]]  # of each domain: rows (B,) and pixels (B, 3, H, W)
+Batches = Sequence[tuple[torch.Tensor, torch.Tensor]]  # places (B,) among a domain's training rows; pixels
 
 
 class DomainAlignment(nn.Module):
@@ -62,19 +62,20 @@ class DomainAlignment(nn.Module):
         self.q = None if q is None else nn.Parameter(q.to(encoder.device).clone(), requires_grad=train_q)
 
     def image_features(self, batch: torch.Tensor) -> torch.Tensor:
-        """(B, 3, H, W) -> (B, D) unit features before Q: these compare with texts of their own domain."""
+        """(B, 3, H, W) -> (B, D) unit features before Q; texts are compared with these (our reading)."""
         return F.normalize(self.clip.encode_image(batch).float(), dim=-1)
 
     def shared(self, features: torch.Tensor, side: int) -> torch.Tensor:
-        """(B, D) unit features of domain 0 or 1 -> the space in which both are compared: Q x for the first."""
-        return features if side or self.q is None else F.normalize(features @ self.q.T, dim=-1)
+        """(B, D) unit features of the pair's domain 0 or 1 -> the space of both: Q x for the first."""
+        return F.normalize(features @ self.q.T, dim=-1) if side == 0 and self.q is not None else features
 
 
 @dataclass(frozen=True)
 class ClairEmbedder:
     """What `fit` returns: the query encoder and Q as they were chosen (section 4: only E_theta_q is used at test time).
 
-    labels   for each domain (epochs + 1, N) int64: the class that each training image was assigned, epoch by epoch
+    labels   for each domain (epochs run + 1, N) int64: the class that each training image, in the order of `train`, was
+             assigned at the start and after each epoch
     train    for each domain (N,) the rows of `pair.images` that were trained on; the others are the validation part
     history  a dict an epoch: losses, validation score, seconds, peak memory, share of labels that changed
     chosen   the epoch whose state this is, the best on validation; 0 is the start
@@ -151,6 +152,8 @@ class _Training:
         self.schedule = torch.optim.lr_scheduler.CosineAnnealingLR(
             self.optimizer, max(1, config.epochs * self.steps_per_epoch))
         self.epoch, self.history = 0, []
+        if self.device.type == "cuda":
+            torch.cuda.reset_peak_memory_stats(self.device)
 
     def start(self) -> "_Training":
         """Pseudo-labels from frozen CLIP (section 4.1), the first banks, and the validation score before training."""
@@ -241,6 +244,7 @@ class _Training:
             getattr(self, name).load_state_dict(state[name])
         for name in KEPT:
             setattr(self, name, state[name])
+        self.assigned = [[labels.cpu() for labels in epochs] for epochs in self.assigned]
         if not self.finished:
             self._renew_banks()
 
@@ -249,7 +253,7 @@ class _Training:
         length = max(map(len, self.rows))
         orders = [torch.cat([torch.randperm(len(rows), generator=generator)
                              for _ in range(-(-length // len(rows)))])[:length] for rows in self.rows]
-        streams = [self._pixels(rows[order]) for rows, order in zip(self.rows, orders)]
+        streams = [self._pixels(rows[order.numpy()]) for rows, order in zip(self.rows, orders)]
         for *pixels, chosen in zip(*streams, zip(*(order.split(self.config.batch_size) for order in orders))):
             yield list(zip(chosen, pixels))
 
@@ -288,7 +292,8 @@ class _Training:
         return float(torch.cat([epochs[-1] != epochs[-2] for epochs in self.assigned]).float().mean())
 
     def _validate(self) -> float:
-        """Mean P@5 of both directions on the validation part, judged by frozen CLIP's pseudo-labels: no label is read.
+        """Mean P@5 of both directions on the validation part, judged by frozen CLIP's pseudo-labels: no label is read,
+        but a state near frozen CLIP may be favoured (our default; the paper does not say what it stops by).
 
         nan where no image is set aside: then the last epoch counts.
         """
@@ -327,8 +332,9 @@ def closed_form_mapping(encoder: ClipEncoder, pair: Pair) -> torch.Tensor:
 @torch.no_grad()
 def update_momentum(momentum: nn.Module, model: nn.Module, m: float) -> None:
     """theta_k <- m theta_k + (1 - m) theta_q, at the end of an epoch (section 4); prompts and Q among them."""
-    for slow, fast in zip(momentum.parameters(), model.parameters(), strict=True):
-        slow.mul_(m).add_(fast, alpha=1 - m)
+    slow = dict(momentum.named_parameters())
+    for name, fast in _trained(model).items():  # what is frozen is the same in both
+        slow[name].mul_(m).add_(fast, alpha=1 - m)
 
 
 def random_view(batch: torch.Tensor, generator: torch.Generator, least_crop: float) -> torch.Tensor:
@@ -366,7 +372,7 @@ def _copy(tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
 
 
 def _peak_memory(device: torch.device) -> float:
-    """GB at most so far: of the GPU's memory, or of this process's."""
+    """GB at most since the training began on a GPU; on a CPU, at most of this process so far."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device) / 1e9
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1e9 if sys.platform == "darwin" else 1e6)

@@ -28,7 +28,7 @@ class ClairConfig:
     batch_size: int = setting(64, "paper, section 5.2; that it counts each domain's images is our reading")
     epochs: int = setting(25, "paper, section 5.2")
     patience: int = setting(5, "unknown: our default; epochs without a better validation score before an early stop")
-    validation_per_class: int = setting(12, "paper, section 5.1: about 12 images a training class, both domains")
+    validation_per_class: int = setting(12, "paper, section 5.1: about 12 images a class; our reading: of both domains")
     encoder_momentum: float = setting(0.9, "unknown: our default (m, updated once an epoch)")
     temperature: float = setting(0.2, "unknown: our default, UCDIR's (tau, equations 4 to 6)")
     weight_kl: float = setting(1.0, "unknown: our default (w_KL, equation 7)")

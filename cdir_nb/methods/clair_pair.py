@@ -23,6 +23,7 @@ class Pair:
     names    K class names in natural words, which the pseudo-labels choose from
     objects  names of objects for Q's text pairs (section 4.4)
     unseen   the test classes; none of `names` and `objects` may be one of them
+    classes  about how many classes the images have, for the size of the validation part; 0: as many as `names`
 
     Raises CdirError: not two domains, a domain without image or word, fewer than two names, one twice, a test class
     among the names.
@@ -34,6 +35,7 @@ class Pair:
     names: tuple[str, ...]
     objects: tuple[str, ...]
     unseen: tuple[str, ...] = ()
+    classes: int = 0
 
     def __post_init__(self) -> None:
         if len(set(self.domains)) != 2 or len(self.domains) != 2:
@@ -55,6 +57,8 @@ class Pair:
 
     def sample(self, count: int, seed: int) -> "Pair":
         """The same with at most `count` images of each domain, drawn at random; 0: all."""
+        if count < 0:
+            raise CdirError(f"{count} training images of each domain were asked for: give a whole number, 0 for all")
         rng = np.random.default_rng(seed)
         rows = [np.sort(rng.permutation(self.rows(d))[: count or None]) for d in self.domains]
         return dataclasses.replace(self, images=self.images.take(np.concatenate(rows)))
@@ -65,7 +69,7 @@ class Pair:
         Labels are not read, so the part is drawn at random; never more than a third of a domain (our default).
         """
         rows = self.rows(domain)
-        count = min(round(per_class * len(self.names) / 2), len(rows) // 3)
+        count = min(round(per_class * (self.classes or len(self.names)) / 2), len(rows) // 3)
         order = np.random.default_rng([seed, self.domains.index(domain)]).permutation(rows)
         return np.sort(order[count:]), np.sort(order[:count])
 
@@ -84,7 +88,7 @@ def training_pair(task: Protocol, domains: Sequence[str], *, names: Sequence[str
     chosen = tuple(card.display(label) for label in task.seen) if names is None else tuple(names)
     return Pair(images=task.train.select(domains), domains=tuple(domains),
                 words={domain: card.domain_word(domain) for domain in domains}, names=chosen,
-                objects=tuple(object_names(exclude=unseen)), unseen=unseen)
+                objects=tuple(object_names(exclude=unseen)), unseen=unseen, classes=len(task.seen))
 
 
 def expanded_names(task: Protocol, *, training_names: bool) -> list[str]:
@@ -99,8 +103,8 @@ def expanded_names(task: Protocol, *, training_names: bool) -> list[str]:
 def mismatched(images: ImageSet, domains: Sequence[str], classes: Sequence[str], seed: int) -> ImageSet:
     """The images of which each domain keeps three quarters of the classes: a quarter its own, half shared.
 
-    The paper's 20 + 20 own and 40 shared of 80 classes (section 5.5), in proportion. Labels make the task here; the
-    method does not see them.
+    The paper's 20 + 20 own and 40 shared of 80 classes (section 5.5), in proportion, and as there each domain has
+    fewer images for it. Labels make the task here; the method does not see them.
     """
     order = np.random.default_rng(seed).permutation(np.array(classes)).tolist()
     quarter = len(order) // 4

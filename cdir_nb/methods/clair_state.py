@@ -4,6 +4,7 @@ import dataclasses
 import hashlib
 import json
 import pickle
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -34,9 +35,12 @@ def made_of(encoder: ClipEncoder, pair: Pair, config: ClairConfig, seed: int) ->
 
 
 def save_state(training: "_Training", path: Path | str) -> None:
-    """Write the state of a training, whole or not at all."""
-    with paths.atomic_write(path) as temporary:
-        torch.save({"made_of": _made_of(training), **training.state()}, temporary)
+    """Write the state of a training, whole or not at all. A full or read-only disk costs the file, not the training."""
+    try:
+        with paths.atomic_write(path) as temporary:
+            torch.save({"made_of": _made_of(training), **training.state()}, temporary)
+    except (OSError, RuntimeError) as error:  # torch.save raises the second where the disk is full
+        warnings.warn(f"the training is not kept in {path} ({error}): free space, or name another file", stacklevel=3)
 
 
 def load_state(training: "_Training", path: Path | str) -> bool:
@@ -46,7 +50,7 @@ def load_state(training: "_Training", path: Path | str) -> bool:
     try:
         state: dict[str, Any] = torch.load(path, map_location=training.device, weights_only=True)
         theirs = state.pop("made_of")
-    except (RuntimeError, OSError, EOFError, KeyError, AttributeError, pickle.UnpicklingError) as error:
+    except (RuntimeError, OSError, EOFError, KeyError, TypeError, AttributeError, pickle.UnpicklingError) as error:
         raise CdirError(f"checkpoint {path} cannot be read ({type(error).__name__}): remove it to train anew") from None
     ours = _made_of(training)
     different = [name for name in ours if theirs.get(name) != ours[name]]

@@ -30,16 +30,23 @@ def settings_table(config: Any) -> list[dict[str, str]]:
 
 
 def check_whole(method: str, config: Any, **at_least: int) -> None:
-    """CdirError for a setting that is no whole number, or too small a one; None passes."""
+    """CdirError for a setting that is no whole number, or too small a one; None passes where it is the default."""
     for name, least in at_least.items():
         value = getattr(config, name)
-        if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < least):
+        if _left_open(config, name):
+            continue
+        if isinstance(value, bool) or not isinstance(value, int) or value < least:
             raise CdirError(f"{method}: {name} is {value}: give a whole number of at least {least}")
 
 
 def check_positive(method: str, config: Any, names: Iterable[str], *, zero: bool = False) -> None:
-    """CdirError for a setting that is not a positive finite number (`zero`: nor 0); None passes."""
+    """CdirError for a setting that is no positive number (`zero`: nor 0); None passes where it is the default."""
     for name in names:
         value = getattr(config, name)
-        if value is not None and not (math.isfinite(value) and (value > 0 or zero and value == 0)):
+        number = isinstance(value, (int, float)) and math.isfinite(value)
+        if not _left_open(config, name) and not (number and (value > 0 or zero and value == 0)):
             raise CdirError(f"{method}: {name} is {value}: give a positive number{' or 0' if zero else ''}")
+
+
+def _left_open(config: Any, name: str) -> bool:
+    return getattr(config, name) is None and type(config).__dataclass_fields__[name].default is None

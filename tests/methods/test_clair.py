@@ -74,8 +74,11 @@ def test_a_seed_says_everything(last):
 
 
 def test_labels_of_images_are_never_read(last):
-    hidden = make_pair(images=pictures(labels=["?"] * 34))
-    assert same(weights(last), weights(run(QUICK.changed(validation_per_class=0), hidden)))
+    hidden, config = make_pair(images=pictures(labels=["?"] * 34)), QUICK.changed(validation_per_class=0)
+    assert same(weights(last), weights(run(config, hidden)))
+    known, unknown = run(), run(pair=hidden)  # with a validation part
+    assert same(weights(known), weights(unknown)) and [h["validation P@5"] for h in known.history] == [
+        h["validation P@5"] for h in unknown.history]
 
 
 def test_only_norms_prompts_and_q_are_trained(last):
@@ -217,6 +220,7 @@ def test_an_interrupted_training_goes_on_to_the_same_end(tmp_path, monkeypatch):
     assert len(epochs) == 1, "only the missing epoch is run"
     assert same(weights(whole), weights(resumed)) and whole.chosen == resumed.chosen
     assert all(np.array_equal(whole.labels[d], resumed.labels[d]) for d in whole.labels)
+    assert [h["L_total"] for h in whole.history] == [h["L_total"] for h in resumed.history]
     kept = torch.load(path, weights_only=True)
     monkeypatch.setattr(_Training, "_encode", None)  # a finished one is read, nothing is computed again
     again = run(QUICK.changed(epochs=3), checkpoint=path)
@@ -249,9 +253,25 @@ def test_a_checkpoint_of_another_model_and_a_damaged_one(tmp_path):
     encoder.model.visual.proj.data.mul_(2)
     with pytest.raises(CdirError, match=r"other model"):
         fit(encoder, make_pair(), QUICK.changed(epochs=1), seed=3, checkpoint=tmp_path / "c.pt")
+    torch.save([1, 2], tmp_path / "c.pt")
+    with pytest.raises(CdirError, match="cannot be read"):
+        run(QUICK.changed(epochs=1), checkpoint=tmp_path / "c.pt")
     (tmp_path / "c.pt").write_bytes(b"not a checkpoint")
     with pytest.raises(CdirError, match="cannot be read .* remove it to train anew"):
         run(QUICK.changed(epochs=1), checkpoint=tmp_path / "c.pt")
+
+
+def test_a_place_that_takes_no_file_costs_the_checkpoint_not_the_training(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.warns(UserWarning, match="the training is not kept"):
+        fitted = run(QUICK.changed(epochs=1), checkpoint=tmp_path / "file" / "c.pt")
+    assert len(fitted.history) == 1
+
+
+def test_one_image_in_each_domain_is_enough():
+    images = pictures()
+    few = make_pair(images=images.take(np.array([0, 33])))
+    assert len(run(QUICK.changed(batch_size=2), few).history) == 2
 
 
 # ---- views, pairs, variants ----------------------------------------------------------------------------------------
@@ -272,6 +292,7 @@ def test_split_sets_half_of_the_validation_part_aside_in_each_domain():
     train, validation = pair.split("sketch", 2, seed=0)  # 2 a class, 3 classes, half of it: 3
     assert len(validation) == 3 and sorted([*train, *validation]) == list(range(20))
     assert len(pair.split("real", 100, seed=0)[1]) == 14 // 3, "never more than a third"
+    assert len(make_pair(classes=2).split("sketch", 2, seed=0)[1]) == 2, "a class list may be longer than the classes"
 
 
 def test_variants_change_one_thing():
@@ -327,6 +348,9 @@ def test_bad_pairs(changed, message):
 @pytest.mark.parametrize(("changed", "message"), [
     ({"prompts": -1}, "prompts is -1"),
     ({"epochs": 1.5}, "epochs is 1.5"),
+    ({"epochs": None}, "epochs is None"),
+    ({"learning_rate": None}, "learning_rate is None"),
+    ({"temperature": "0.1"}, "temperature is 0.1: give a positive number"),
     ({"learning_rate": 0.0}, "learning_rate is 0.0: give a positive number"),
     ({"weight_ic": -1.0}, "weight_ic is -1.0: give a positive number or 0"),
     ({"encoder_momentum": 1.0}, "encoder_momentum is 1.0"),
@@ -348,6 +372,8 @@ def test_other_bad_input(last):
     other = pictures().take([0])
     with pytest.raises(CdirError, match="trained for sketch and real, and there are images of oil"):
         last.embed(ImageSet(other.keys, np.array(["oil"]), other.labels, other.load, other.digests))
+    with pytest.raises(CdirError, match="-3 training images"):
+        make_pair().sample(-3, 0)
     resnet = make_encoder()
     resnet.model.visual = open_clip.model.ModifiedResNet([1, 1, 1, 1], 12, 1, 32, 8)
     with pytest.raises(CdirError, match="choose a vision transformer"):
