@@ -12,8 +12,13 @@ PICTURES = {  # picture: (notebook, figure it saves, width in pixels)
     "ranked_grid": ("05_retrieval_grids", "grid_easiest", 900),
     "00_tour": ("00_tour", "domains_by_classes", 320),
     "01_clip_zero_shot": ("01_clip_zero_shot", "directions", 320),
+    "02_pseudo_labels": ("02_pseudo_labels", "by_step", 320),
+    "03_domain_mapping": ("03_domain_mapping", "way_best", 320),
+    "04_prompt_learning": ("04_prompt_learning", "methods", 320),
     "05_retrieval_grids": ("05_retrieval_grids", "confusions", 320),
     "06_data_free_tki": ("06_data_free_tki", "gain", 320),
+    "09_why_does_my_number_differ": ("09_why_does_my_number_differ", "spread", 320),
+    "10_tables": ("10_tables", "claims_clair", 320),
 }
 
 
