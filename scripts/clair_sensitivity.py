@@ -1,4 +1,4 @@
-"""CLAIR with one setting changed at a time: every value that the paper leaves open, over two seeds.
+"""CLAIR with one setting changed at a time: every value that the paper leaves open, one seed.
 
     python scripts/clair_sensitivity.py
 
@@ -26,7 +26,7 @@ from cdir_nb.results.records import today
 from cdir_nb.retrieval import precision_at_k, rank
 
 FILE = ROOT / "docs" / "results" / "clair-sensitivity.csv"
-DOMAINS, SEEDS, TRAIN_IMAGES, K = ("clipart", "sketch"), (0, 1), 360, 10
+DOMAINS, SEEDS, TRAIN_IMAGES, K = ("clipart", "sketch"), (0,), 360, 10
 SETTINGS = "CLAIR-A, tiny-clip"
 CHANGES = {
     "prompts": (0, 2, 10),
