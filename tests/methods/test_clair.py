@@ -121,7 +121,8 @@ def test_losses_of_a_step_are_the_papers_on_its_features(monkeypatch):
 
 
 def test_banks_hold_what_the_momentum_encoder_makes_of_every_image():
-    training = started()
+    training = started(QUICK.changed(refinement=RefinementConfig(steps=40, step_size=1.0)))
+    before = training.banks[0].labels
     training.run_epoch(lambda: None)
     pixels = torch.cat(list(training._pixels(training.rows[0])))
     with torch.no_grad():
@@ -129,6 +130,24 @@ def test_banks_hold_what_the_momentum_encoder_makes_of_every_image():
         expected = F.normalize(x @ training.momentum.q.T, dim=-1)
     torch.testing.assert_close(training.banks[0].features, expected, rtol=1e-4, atol=1e-5)
     assert torch.equal(training.banks[0].labels, training.soft[0].argmax(dim=1))
+    assert not torch.equal(training.banks[0].labels, before), "refinement has moved some, and the bank knows"
+
+
+def test_each_epoch_takes_every_image_in_an_order_of_its_own():
+    training, seen = started(QUICK.changed(validation_per_class=0)), []
+    step = training.step
+
+    def watched(batches, generator):
+        seen.append([rows.tolist() for rows, _ in batches])
+        return step(batches, generator)
+
+    training.step = watched
+    training.run_epoch(lambda: None), training.run_epoch(lambda: None)
+    half = len(seen) // 2
+    larger = [[row for batches in epoch for row in batches[0]] for epoch in (seen[:half], seen[half:])]
+    assert larger[0] != larger[1] and all(sorted(rows) == list(range(20)) for rows in larger)
+    smaller = {row for batches in seen[:half] for row in batches[1]}
+    assert smaller == set(range(14)), "the smaller domain comes round again"
 
 
 def test_momentum_encoder_moves_by_its_share_and_only_then():
