@@ -35,11 +35,10 @@ from cdir_nb.results import (
     verdicts,
 )
 from cdir_nb.results.compare import PAPERS, Panel, our_panels, printed_panel, views
+from cdir_nb.results.verdicts import CONTEXT, SIGNS
 
-TASK = ["dataset", "protocol", "encoder"]  # what a claim is decided on
 GENERATOR = '<meta name="generator" content="cdir report">'  # tells a folder of ours from any other
 DRAWN = "drawn world, not the papers' data"
-SIGNS = {"holds": "✓", "mixed": "~", "does not hold": "✗"}  # colour never speaks alone
 NUMBERS = ("percent",)  # columns set right in tables of texts
 
 
@@ -206,8 +205,8 @@ def claims(records: Sequence[Record]) -> list[dict[str, Any]]:
 
 def _scoreboard(paper: str, theirs: pd.DataFrame, ours: pd.DataFrame) -> dict[str, Any]:
     """One paper: columns are its own numbers, then each task and encoder in which any claim was run."""
-    keys = list(dict.fromkeys(ours[TASK].itertuples(index=False, name=None)))
-    tasks = [ours[(ours[TASK] == list(key)).all(axis=1)] for key in keys]
+    keys = list(dict.fromkeys(ours[CONTEXT].itertuples(index=False, name=None)))
+    tasks = [ours[(ours[CONTEXT] == list(key)).all(axis=1)] for key in keys]
     rows = [
         {"says": claim.says, "where": claim.where, "cells": [_verdict(t[t["id"] == claim.id]) for t in (theirs, *tasks)]}
         for claim in theirs.drop_duplicates("id").itertuples()

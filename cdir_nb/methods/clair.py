@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -141,10 +142,8 @@ class _Training:
     def __init__(self, encoder: ClipEncoder, pair: Pair, config: ClairConfig, seed: int) -> None:
         self.encoder, self.pair, self.config, self.seed = encoder, pair, config, seed
         self.device = encoder.device
-        self.texts = [prompt_embeddings(encoder, pair.names, pair.words[d]).to(self.device) for d in pair.domains]
-        q = closed_form_mapping(encoder, pair) if config.mapping else None
-        self.model = _model(encoder, q, config, seed)
-        self.momentum = _model(encoder, q, config, seed).requires_grad_(False)
+        self.model = _model(encoder, config, seed)
+        self.momentum = _model(encoder, config, seed).requires_grad_(False)
         self.rows, self.validation = zip(*(pair.split(d, config.validation_per_class, seed) for d in pair.domains))
         self.optimizer = torch.optim.SGD(_trained(self.model).values(), lr=config.learning_rate,
                                          momentum=config.momentum, weight_decay=config.weight_decay)
@@ -155,15 +154,24 @@ class _Training:
         if self.device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(self.device)
 
+    @cached_property
+    def texts(self) -> list[torch.Tensor]:
+        """(K, D) class prompts of each domain; a finished training that is read back never asks for them."""
+        words = [self.pair.words[domain] for domain in self.pair.domains]
+        return [prompt_embeddings(self.encoder, self.pair.names, word).to(self.device) for word in words]
+
     def start(self) -> "_Training":
-        """Pseudo-labels from frozen CLIP (section 4.1), the first banks, and the validation score before training."""
+        """Q in closed form, pseudo-labels from frozen CLIP (section 4.1), the first banks, the score before training."""
+        if self.config.mapping:
+            q = closed_form_mapping(self.encoder, self.pair)
+            self.model.q.data.copy_(q), self.momentum.q.data.copy_(q)
         self.soft = [initial_labels(self._frozen(rows), texts) for rows, texts in zip(self.rows, self.texts)]
         self.validation_labels = [assigned(initial_labels(self._frozen(rows), texts))
                                   for rows, texts in zip(self.validation, self.texts)]
         self.assigned = [[assigned(soft).cpu()] for soft in self.soft]
         self._renew_banks()
         self.best_score, self.best_epoch = self._validate(), 0
-        self.best = _copy(_trained(self.model))
+        self.best = _copy(_own(self.model))
         return self
 
     @property
@@ -230,10 +238,10 @@ class _Training:
                              dict(zip(self.pair.domains, self.rows)), self.history, self.best_epoch)
 
     def state(self) -> dict[str, Any]:
-        """All that an interrupted training needs to go on: KEPT, and what is trained; the rest is CLIP's."""
-        momentum, names = dict(self.momentum.named_parameters()), _trained(self.model)
+        """All that an interrupted training needs to go on: KEPT, and of the networks what is not CLIP's."""
+        momentum, own = dict(self.momentum.named_parameters()), _own(self.model)
         state = {name: getattr(self, name) for name in KEPT}
-        return {"model": _copy(_trained(self.model)), "momentum": {name: momentum[name] for name in names},
+        return {"model": _copy(own), "momentum": {name: momentum[name] for name in own},
                 "optimizer": self.optimizer.state_dict(), "schedule": self.schedule.state_dict(), **state}
 
     def restore(self, state: Mapping[str, Any]) -> None:
@@ -309,7 +317,7 @@ class _Training:
         """Append to the history, and keep this epoch's state if none was better on validation."""
         score = self._validate()
         if not score <= self.best_score:  # nan: without validation the last epoch counts
-            self.best_score, self.best_epoch, self.best = score, self.epoch, _copy(_trained(self.model))
+            self.best_score, self.best_epoch, self.best = score, self.epoch, _copy(_own(self.model))
         self.history.append({"epoch": self.epoch, **losses, "validation P@5": score, "labels changed": changed,
                              "seconds": seconds, "peak GB": _peak_memory(self.device)})
 
@@ -349,11 +357,12 @@ def random_view(batch: torch.Tensor, generator: torch.Generator, least_crop: flo
     return F.grid_sample(batch, grid, padding_mode="border", align_corners=False)
 
 
-def _model(encoder: ClipEncoder, q: torch.Tensor | None, config: ClairConfig, seed: int) -> DomainAlignment:
-    """A copy of the encoder with prompts and Q; what trains is unfrozen."""
+def _model(encoder: ClipEncoder, config: ClairConfig, seed: int) -> DomainAlignment:
+    """A copy of the encoder with prompts, and the identity in Q's place until it is known; what trains is unfrozen."""
     tuned = prompted(encoder, config.prompts, std=config.prompt_std, seed=seed)
     train_only_norms_and_prompts(tuned) if config.freeze else train_image_tower(tuned)
     tuned.model.eval()  # no dropout, no batch statistics: CLIP's towers have none
+    q = torch.eye(encoder.dim) if config.mapping else None
     return DomainAlignment(tuned, q, train_q=config.train_mapping)
 
 
@@ -365,6 +374,11 @@ def _precision_at_5(scores: torch.Tensor, query_labels: torch.Tensor, gallery_la
 
 def _trained(model: nn.Module) -> dict[str, nn.Parameter]:
     return {name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad}
+
+
+def _own(model: nn.Module) -> dict[str, nn.Parameter]:
+    """What is not CLIP's: all that is trained, and Q also where it is not."""
+    return {name: p for name, p in model.named_parameters() if p.requires_grad or name == "q"}
 
 
 def _copy(tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:

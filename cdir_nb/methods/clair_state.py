@@ -19,7 +19,7 @@ from cdir_nb.methods.clair_pair import Pair
 if TYPE_CHECKING:
     from cdir_nb.methods.clair import _Training
 
-CODE_VERSION = 2  # raise it when training changes: kept trainings are then left alone
+CODE_VERSION = 3  # raise it when training changes: kept trainings are then left alone
 
 
 def kept_at(encoder: ClipEncoder, pair: Pair, config: ClairConfig, seed: int) -> Path:

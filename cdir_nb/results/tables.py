@@ -47,6 +47,13 @@ def metric_name(metric: str, k: int | None) -> str:
     return f"{metric}@{k}"
 
 
+def metric_names(frame: "pd.DataFrame") -> list[str]:
+    """`metric_name` of each row of a frame of `to_frame`."""
+    import pandas as pd
+
+    return [metric_name(m, None if k is pd.NA else int(k)) for m, k in zip(frame["metric"], frame["k"], strict=True)]
+
+
 def headline(frame: "pd.DataFrame", by: tuple[str, ...] = ()) -> tuple["pd.DataFrame", dict[str, str]]:
     """Means over directions (one domain to another), over single domains, and within a domain, kept apart.
 
@@ -66,12 +73,8 @@ def headline(frame: "pd.DataFrame", by: tuple[str, ...] = ()) -> tuple["pd.DataF
 
 def _prepared(frame: "pd.DataFrame") -> "pd.DataFrame":
     """Metric and cut-off made one text; which kind of pair each row is."""
-    import pandas as pd
-
-    cutoffs = [None if k is pd.NA else int(k) for k in frame["k"]]
-    names = [metric_name(metric, k) for metric, k in zip(frame["metric"], cutoffs, strict=True)]
     kinds = [_kind(q, g) for q, g in zip(frame["query_domain"], frame["gallery_domain"], strict=True)]
-    return frame.assign(metric=names, k=0, over=kinds)
+    return frame.assign(metric=metric_names(frame), k=0, over=kinds)
 
 
 def _kind(query_domain: str, gallery_domain: str) -> str:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 HOLDS, MIXED, FAILS, NOT_RUN, NOT_PRINTED = "holds", "mixed", "does not hold", "not run", "not printed"
+SIGNS = {HOLDS: "✓", MIXED: "~", FAILS: "✗"}  # beside a verdict's colour, which never speaks alone
 UNTRAINED = "none"  # how the selection rule of a method begins that is not trained
 CONTEXT = ["dataset", "protocol", "encoder"]
 MEASURED = [

@@ -156,16 +156,16 @@ def attention_figure(pictures: Sequence[np.ndarray], names: Sequence[str], atten
     side = int(round((length - 1 - n_prompts) ** 0.5))
     patches = length * attention[:, :5, 1 : 1 + side * side].reshape(count, -1, side, side)
     fig, axes = plt.subplots(count, patches.shape[1] + 1, figsize=(WIDTH, 1.5 * count + 0.6), squeeze=False)
+    for i, ax in enumerate(axes[0, 1:], start=1):
+        ax.set_title(f"prompt {i}")
     for row, picture, name, maps in zip(axes, pictures, names, patches):
         row[0].imshow(picture)
         row[0].set_ylabel(name, fontsize=8.5)
         grey = picture.mean(axis=2)
-        for i, (ax, values) in enumerate(zip(row[1:], maps)):
+        for ax, values in zip(row[1:], maps):
             ax.imshow(grey, cmap="gray", vmin=-0.6, vmax=1)
             drawn = ax.imshow(values, cmap="magma", vmin=0, vmax=patches.max(), alpha=0.6, interpolation="bilinear",
                               extent=(-0.5, grey.shape[1] - 0.5, grey.shape[0] - 0.5, -0.5))
-            if row is axes[0]:
-                ax.set_title(f"prompt {i + 1}")
     for ax in axes.flat:
         _bare(ax)
     fig.colorbar(drawn, ax=axes, label="times an even share", shrink=0.8, pad=0.01)

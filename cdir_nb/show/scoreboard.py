@@ -11,6 +11,7 @@ from matplotlib.colors import to_rgba
 from matplotlib.figure import Figure
 
 from cdir_nb.results.compare import MEAN, Panel
+from cdir_nb.results.verdicts import SIGNS
 from cdir_nb.show.style import SEQUENTIAL, WIDTH, shorten, styled
 
 COLOURS = {
@@ -20,8 +21,7 @@ COLOURS = {
     "settings differ": "#F3E6A8",
     "not run": "#F1F1F1",
     "not printed": "#F1F1F1",
-}  # with the signs below: colour never speaks alone
-SIGNS = {"holds": "✓ ", "mixed": "~ ", "does not hold": "✗ "}
+}
 DIFFERENCE = "difference, ours minus published"
 OWN_NUMBERS = "the paper's\nown numbers"
 
@@ -181,7 +181,7 @@ def _cell(ax: Axes, at: float, row: int, decided: pd.DataFrame) -> None:
     points = sorted({f"{round(x, 1) + 0:+.1f}" for x in decided["difference"].dropna()}, key=float)  # + 0: no -0.0
     text = "" if not points else points[0] if len(points) == 1 else f"{points[0]} to {points[-1]}"
     colour = "#777777" if kind.startswith("not") else "black"
-    verdict = f"{SIGNS.get(kind, '')}{kind}\n{text}".strip()
+    verdict = f"{SIGNS.get(kind, '')} {kind}\n{text}".strip()
     ax.text(at, row, verdict, ha="center", va="center", fontsize=7.5, color=colour)
 
 

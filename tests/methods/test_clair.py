@@ -241,10 +241,19 @@ def test_an_interrupted_training_goes_on_to_the_same_end(tmp_path, monkeypatch):
     assert all(np.array_equal(whole.labels[d], resumed.labels[d]) for d in whole.labels)
     assert [h["L_total"] for h in whole.history] == [h["L_total"] for h in resumed.history]
     kept = torch.load(path, weights_only=True)
-    monkeypatch.setattr(_Training, "_encode", None)  # a finished one is read, nothing is computed again
+    for name in ("_encode", "_frozen", "texts"):  # a finished one is read, nothing is computed again
+        monkeypatch.setattr(_Training, name, None)
+    monkeypatch.setattr(clair, "closed_form_mapping", None)
     again = run(QUICK.changed(epochs=3), checkpoint=path)
     assert same(weights(whole), weights(again)) and again.history == resumed.history
     assert not any("token_embedding" in name for name in (*kept["model"], *kept["momentum"], *kept["best"]))
+
+
+@pytest.mark.parametrize("train_mapping", [True, False])
+def test_a_finished_training_comes_back_with_its_mapping(tmp_path, train_mapping):
+    config = QUICK.changed(epochs=1, train_mapping=train_mapping)
+    first, again = run(config, checkpoint=tmp_path / "c.pt"), run(config, checkpoint=tmp_path / "c.pt")
+    assert same(weights(first), weights(again)) and not torch.equal(again.model.q, torch.eye(len(again.model.q)))
 
 
 def test_a_kept_training_has_a_name_for_all_that_makes_it(fresh_cache):

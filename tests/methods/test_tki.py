@@ -119,25 +119,25 @@ def test_each_word_stands_in_its_own_prompts(encoder, fitted):
     torch.testing.assert_close(encoder.embed_texts(NAMES), found.class_emb, rtol=1e-4, atol=1e-5)
 
 
-def test_a_stage_reads_all_its_prompts_in_one_batched_pass(encoder, monkeypatch):
+@pytest.fixture
+def sizes(monkeypatch) -> list[int]:
+    """How many prompts each pass through the text tower reads."""
     sizes, embed = [], WordTower.embed
     monkeypatch.setattr(
         WordTower,
         "embed",
         lambda self, prompts, words: sizes.append(len(prompts)) or embed(self, prompts, words),
     )
+    return sizes
+
+
+def test_a_stage_reads_all_its_prompts_in_one_batched_pass(encoder, sizes):
     expand(encoder, NAMES, QUICK.changed(expansion_steps=4), seed=0)
     every = 3 * (1 + len(NAMES))  # each word in the domain-only prompt and in the full one of each class
     assert sizes == [len(NAMES), *[every] * 4, every]
 
 
-def test_only_some_classes_a_step_where_there_are_many(encoder, monkeypatch):
-    sizes, embed = [], WordTower.embed
-    monkeypatch.setattr(
-        WordTower,
-        "embed",
-        lambda self, prompts, words: sizes.append(len(prompts)) or embed(self, prompts, words),
-    )
+def test_only_some_classes_a_step_where_there_are_many(encoder, sizes):
     found = expand(encoder, NAMES, QUICK.changed(expansion_steps=2, classes_per_step=2), seed=0)
     assert sizes[1:3] == [3 * (1 + 2)] * 2
     assert found.text_emb.shape == (3, 4, 12)

@@ -3,22 +3,11 @@
 import json
 
 import pytest
+from one_claim import CLAIM
 
 from cdir_nb.errors import CdirError
 from cdir_nb.results import Claim, load_claims
 from cdir_nb.results.published import papers, published, tables
-
-CLAIM = {
-    "id": "a-above-b",
-    "paper": "tki",
-    "where": "Table 0",
-    "says": "A is above B.",
-    "better": "A",
-    "worse": "B",
-    "metric": "precision",
-    "convention": "hits_over_k",
-    "k": [50, 10],
-}
 
 
 @pytest.mark.parametrize(

@@ -1,22 +1,12 @@
 """Claims: verdicts come from numbers alone, and only from numbers that may be compared."""
 
 import pytest
+from one_claim import CLAIM
 
 from cdir_nb.errors import CdirError
 from cdir_nb.results import Claim, Record, load_claims, published_verdicts, verdicts
 
 LAST, NONE = "last epoch", "none: nothing is trained or selected"
-CLAIM = {
-    "id": "a-above-b",
-    "paper": "tki",
-    "where": "Table 0",
-    "says": "A is above B.",
-    "better": "A",
-    "worse": "B",
-    "metric": "precision",
-    "convention": "hits_over_k",
-    "k": [50, 10],
-}
 
 
 def claim(**changes):

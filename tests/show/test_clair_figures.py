@@ -57,6 +57,7 @@ def test_attention_of_an_even_look_is_one_everywhere():
     attention[1, 0, 1 + 5] *= 3  # second picture, first prompt, sixth patch: row 1, column 2
     fig = clair.attention_figure(np.zeros((2, 12, 12, 3)), ["a", "b"], attention)
     maps = [ax.images[1].get_array() for ax in fig.axes[:6] if len(ax.images) == 2]
+    assert [ax.get_title("left") for ax in fig.axes[:6]] == ["", "prompt 1", "prompt 2", "", "", ""]
     assert len(maps) == 4 and np.allclose(maps[0], 1) and np.allclose(maps[3], 1)
     assert maps[2][1, 2] == pytest.approx(3) and fig.axes[1].images[1].get_clim() == (0, pytest.approx(3))
 

@@ -11,7 +11,7 @@ import yaml
 from pydantic import ValidationError
 
 from cdir_nb.errors import CdirError
-from cdir_nb.results.published.sheet import KEYS, Lost, Misprint, Paper, Sheet
+from cdir_nb.results.published.sheet import KEYS, Misprint, Paper, Place, Sheet
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -252,5 +252,5 @@ def _check_listed(spec: Paper, texts: dict[str, list[dict[str, str]]]) -> None:
         raise CdirError(f"{spec.paper}.yaml: lost: the list and the cells differ in {min(odd)}")
 
 
-def _where(item: Misprint | Lost) -> tuple[str, ...]:
+def _where(item: Place) -> tuple[str, ...]:
     return item.table, item.method, item.setting, item.backbone, item.column

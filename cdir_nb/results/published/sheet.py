@@ -117,8 +117,8 @@ class Sheet(BaseModel):
         return any(context is not None and context.average_of is not None for context in both)
 
 
-class Misprint(BaseModel):
-    """A printed number that the paper's other numbers contradict. `computed`: what they give."""
+class Place(BaseModel):
+    """Where a cell stands in a paper."""
 
     model_config = STRICT
     table: Text
@@ -126,20 +126,19 @@ class Misprint(BaseModel):
     setting: str = ""
     backbone: str = ""
     column: Text
+
+
+class Misprint(Place):
+    """A printed number that the paper's other numbers contradict. `computed`: what they give."""
+
     printed: Text
     computed: Text
     note: Text
 
 
-class Lost(BaseModel):
+class Lost(Place):
     """A cell that our scan of the paper lost."""
 
-    model_config = STRICT
-    table: Text
-    method: Text
-    setting: str = ""
-    backbone: str = ""
-    column: Text
     note: Text
 
 
