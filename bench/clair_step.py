@@ -55,7 +55,9 @@ def main(
 ) -> None:
     """Print both times and their ratio, round by round and as medians."""
     task = load_protocol("world-unseen", open_dataset("world"))
-    settings = named_config("CLAIR-A, tiny-clip").changed(batch_size=batch_size, epochs=rounds + 1, mixed_precision=bf16)
+    settings = named_config("CLAIR-A, tiny-clip").changed(
+        batch_size=batch_size, epochs=rounds + 1, mixed_precision=bf16
+    )
     settings = settings.changed(learning_rate=1e-6, validation_per_class=0)
     pair, config = variant("CLAIR", task, ("clipart", "sketch"), settings, train_images=images)
     model = load_encoder(encoder)

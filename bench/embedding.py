@@ -51,7 +51,9 @@ def main(
         os.environ["CDIR_CACHE"] = cache
         model, found = load_encoder(encoder, precision=precision), open_folder(folder)
         rows = np.random.default_rng(0).permutation(len(found))
-        print(f"{model.description}; {torch.get_num_threads()} threads, {platform.machine()}, torch {torch.__version__}")
+        print(
+            f"{model.description}; {torch.get_num_threads()} threads, {platform.machine()}, torch {torch.__version__}"
+        )
         ratios = []
         for number in range(rounds + 1):
             chosen = found.take(rows[number * images : (number + 1) * images])
@@ -60,7 +62,9 @@ def main(
             whole = embedding_rate(model, chosen, batch_size)
             if number:  # the first round warms up
                 ratios.append(whole / alone)
-                print(f"round {number}: forward alone {alone:6.1f} images/s, files to vectors {whole:6.1f}, {ratios[-1]:.2f}")
+                print(
+                    f"round {number}: forward alone {alone:6.1f} images/s, files to vectors {whole:6.1f}, {ratios[-1]:.2f}"
+                )
         print(f"files to vectors: {median(ratios):.2f} of the forward pass alone (median of {rounds})")
 
 

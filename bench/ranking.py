@@ -41,7 +41,7 @@ def bare(p: dict) -> None:
     """One product and topk, the gallery whole; queries in blocks of at most 2 GiB of scores."""
     step = max(1, (2 << 30) // (4 * len(p["gallery"])))
     for start in range(0, len(p["query"]), step):
-        (p["query"][start:start + step] @ p["gallery"].T).topk(K)
+        (p["query"][start : start + step] @ p["gallery"].T).topk(K)
 
 
 def all_conventions(ranking: Ranking, p: dict) -> None:
@@ -60,6 +60,7 @@ def rank_only(p: dict) -> None:
 
 def faiss_flat(p: dict) -> None:
     import faiss
+
     index = faiss.IndexFlatIP(p["gallery"].shape[1])
     index.add(p["gallery"].numpy())
     index.search(p["query"].numpy(), K)
@@ -67,6 +68,7 @@ def faiss_flat(p: dict) -> None:
 
 def faiss_ours(p: dict) -> None:
     import faiss
+
     index = faiss.IndexFlatIP(p["gallery"].shape[1])
     index.add(p["gallery"].numpy())
     scores, indices = index.search(p["query"].numpy(), K)
@@ -76,6 +78,7 @@ def faiss_ours(p: dict) -> None:
 def torchmetrics_ap(p: dict) -> None:
     """AP@200 over found and P@200, query by query: torchmetrics has no other way."""
     from torchmetrics.functional.retrieval import retrieval_average_precision, retrieval_precision
+
     gallery_labels = torch.from_numpy(p["gallery_labels"])
     for row, label in zip(p["query"], p["query_labels"].tolist()):
         scores, relevant = p["gallery"] @ row + 2, gallery_labels == label  # + 2: items scored <= 0 are dropped
@@ -86,9 +89,14 @@ def torchmetrics_ap(p: dict) -> None:
 def pml(p: dict) -> None:
     """Mean average precision at 200 of pytorch-metric-learning, with its own search by faiss."""
     from pytorch_metric_learning.utils.accuracy_calculator import AccuracyCalculator
+
     calculator = AccuracyCalculator(include=("mean_average_precision",), k=K, device=torch.device("cpu"))
-    calculator.get_accuracy(p["query"].numpy(), torch.from_numpy(p["query_labels"]), p["gallery"].numpy(),
-                            torch.from_numpy(p["gallery_labels"]))
+    calculator.get_accuracy(
+        p["query"].numpy(),
+        torch.from_numpy(p["query_labels"]),
+        p["gallery"].numpy(),
+        torch.from_numpy(p["gallery_labels"]),
+    )
 
 
 RUNS: dict[str, tuple[Callable[[dict], None], str]] = {

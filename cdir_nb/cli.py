@@ -35,11 +35,7 @@ Examples:
 """
 
 app = typer.Typer(
-    help=TOP,
-    no_args_is_help=True,
-    add_completion=False,
-    rich_markup_mode=None,
-    pretty_exceptions_enable=False,
+    help=TOP, no_args_is_help=True, add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False
 )
 
 
@@ -65,24 +61,18 @@ def reproduce(
         str | None,
         typer.Option(
             metavar="SPEC",
-            help=(
-                "tiny-clip, MODEL:PRETRAINED (ViT-B-32:openai), MODEL:FILE, or MODEL:random (a harness run)."
-            ),
+            help=("tiny-clip, MODEL:PRETRAINED (ViT-B-32:openai), MODEL:FILE, or MODEL:random (a harness run)."),
         ),
     ] = None,
     jobs: Annotated[int, typer.Option(min=1, help="Notebooks at once; they share the cores.")] = 1,
     settings: Annotated[
         list[str] | None,
         typer.Option(
-            "--set",
-            metavar="[NOTEBOOK.]NAME=VALUE",
-            help=("A parameter of all notebooks that have it, or of one."),
+            "--set", metavar="[NOTEBOOK.]NAME=VALUE", help=("A parameter of all notebooks that have it, or of one.")
         ),
     ] = None,
     out: Annotated[Path | None, typer.Option(help="Folder for run folders instead of runs/.")] = None,
-    show: Annotated[
-        bool, typer.Option("--list", help="Show profiles and what they need; run nothing.")
-    ] = False,
+    show: Annotated[bool, typer.Option("--list", help="Show profiles and what they need; run nothing.")] = False,
     force: Annotated[bool, typer.Option("--force", help="Run finished notebooks again.")] = False,
 ) -> None:
     if show:
@@ -152,9 +142,7 @@ def _print_table(table, common: dict[str, str]) -> None:
     if not len(table):
         return typer.echo("\nno numbers")
     columns = [name for name in table.columns if name != "percent"]
-    wide = {
-        name: f"{{:<{max(len(str(value)) for value in [name, *table[name]])}}}".format for name in columns
-    }
+    wide = {name: f"{{:<{max(len(str(value)) for value in [name, *table[name]])}}}".format for name in columns}
     typer.echo("\n" + table.to_string(index=False, formatters=wide, justify="left"))
     for name, value in common.items():
         typer.echo(f"  {name}: {value}")

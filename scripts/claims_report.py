@@ -94,8 +94,10 @@ def _verdicts(decided: pd.DataFrame) -> str:
     lines = [f"| {' | '.join(head)} |", "|---" * len(head) + "|"]
     for row in decided.itertuples():
         each, above = ", ".join(f"{gap:+.2f}" for gap in row.differences), ", ".join(map(str, row.above))
-        lines.append(f"| {row.says} ({row.where}) | {row.verdict} | {row.difference:+.2f} ({each}) "
-                     f"| {above} of {row.directions} | {row.measure} |")
+        lines.append(
+            f"| {row.says} ({row.where}) | {row.verdict} | {row.difference:+.2f} ({each}) "
+            f"| {above} of {row.directions} | {row.measure} |"
+        )
     return "\n".join(lines) + "\n"
 
 
@@ -107,11 +109,16 @@ def _means(frame: pd.DataFrame, method: str) -> str:
     values = frame.groupby(CELL, dropna=False)["value"].transform("nunique")
     seedless = values.groupby(frame["method"]).transform("max") == 1  # every seed gives the same
     frame = frame[~(seedless & frame.duplicated(CELL))]
-    frame = frame.assign(name=[f"{n} ({c})" for n, c in zip(metric_names(frame), frame["convention"])], percent=100 * frame["value"])
+    frame = frame.assign(
+        name=[f"{n} ({c})" for n, c in zip(metric_names(frame), frame["convention"])], percent=100 * frame["value"]
+    )
     by_seed = frame.groupby(["method", "name", "seed"], sort=False)["percent"].mean()
     measures = list(dict.fromkeys(frame["name"]))
-    lines = ["Mean over directions, ± standard deviation over seeds, in percent:\n",
-             f"| method | {' | '.join(measures)} |", "|---|" + "---|" * len(measures)]
+    lines = [
+        "Mean over directions, ± standard deviation over seeds, in percent:\n",
+        f"| method | {' | '.join(measures)} |",
+        "|---|" + "---|" * len(measures),
+    ]
     for row in dict.fromkeys(frame["method"]):
         cells = [by_seed[row].get(name) for name in measures]
         texts = ["" if c is None else f"{c.mean():.2f}" + (f" ± {c.std():.2f}" if len(c) > 1 else "") for c in cells]

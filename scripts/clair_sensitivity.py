@@ -71,8 +71,11 @@ def main() -> None:
     clip, task = load_encoder("tiny-clip"), load_protocol("world-unseen", open_dataset("world"))
     base = named_config(SETTINGS).changed(mixed_precision=True)
     vanilla = percent(task, clip.embed_images)
-    runs = [(name, value, value == standard(base, name), changed(base, name, value))
-            for name, values in CHANGES.items() for value in (standard(base, name), *values)]
+    runs = [
+        (name, value, value == standard(base, name), changed(base, name, value))
+        for name, values in CHANGES.items()
+        for value in (standard(base, name), *values)
+    ]
     rows = pd.read_csv(FILE).to_dict("records") if FILE.exists() else []
     done = {(row["setting"], str(row["value"]), row["seed"]) for row in rows}
     for seed in SEEDS:
@@ -81,9 +84,19 @@ def main() -> None:
                 continue
             pair, config = variant("CLAIR", task, DOMAINS, config, train_images=TRAIN_IMAGES, seed=seed)
             fitted = fit(clip, pair, config, seed=seed, checkpoint=kept_at(clip, pair, config, seed), progress=False)
-            rows.append({"task": task.name, "setting": name, "value": value, "seed": seed,
-                         "percent": round(percent(task, fitted.embed), 3), "default": default,
-                         "vanilla": round(vanilla, 3), "date": today(), "commit": current_commit()})
+            rows.append(
+                {
+                    "task": task.name,
+                    "setting": name,
+                    "value": value,
+                    "seed": seed,
+                    "percent": round(percent(task, fitted.embed), 3),
+                    "default": default,
+                    "vanilla": round(vanilla, 3),
+                    "date": today(),
+                    "commit": current_commit(),
+                }
+            )
             with atomic_write(FILE) as path:
                 pd.DataFrame(rows).to_csv(path, index=False)
 

@@ -15,17 +15,8 @@ LARGEST = 500_000  # bytes
 MOST_LINES = 250  # of code, in a notebook
 LONGEST_CELL = 14  # lines of code; most have 3 to 6
 WIDEST_LINE = 110  # characters of code: more is cut off on a page
-COMMON = {
-    "dataset": "str",
-    "data_root": "str",
-    "encoder": "str",
-    "protocol": "str",
-    "seed": "int",
-    "out_dir": "str",
-}
-ABSOLUTE = re.compile(
-    r"(?<![\w.:/~-])/(?:home|root|Users|tmp|work|mnt|workspace|opt|usr|var)/\w|\b[A-Z]:\\{1,2}\w"
-)
+COMMON = {"dataset": "str", "data_root": "str", "encoder": "str", "protocol": "str", "seed": "int", "out_dir": "str"}
+ABSOLUTE = re.compile(r"(?<![\w.:/~-])/(?:home|root|Users|tmp|work|mnt|workspace|opt|usr|var)/\w|\b[A-Z]:\\{1,2}\w")
 WIDGET_MIMES = ("application/vnd.jupyter.widget-view+json", "application/vnd.jupyter.widget-state+json")
 PICTURES = {"image/png", "image/jpeg"}
 CELL_METADATA = {"tags"}
@@ -37,13 +28,7 @@ def problems(path: Path) -> list[str]:
     try:
         book = nbformat.read(path, as_version=4)
         nbformat.validate(book)
-    except (
-        nbformat.ValidationError,
-        nbformat.reader.NotJSONError,
-        ValueError,
-        KeyError,
-        AttributeError,
-    ) as error:
+    except (nbformat.ValidationError, nbformat.reader.NotJSONError, ValueError, KeyError, AttributeError) as error:
         return [f"not a notebook: {str(error).splitlines()[0]}"]
     found = [f"{size / 1000:.0f} kB, the most is {LARGEST / 1000:.0f}"] if size > LARGEST else []
     return found + [complaint for rule in RULES for complaint in rule(book)]
@@ -67,10 +52,7 @@ def title(book: NotebookNode) -> Iterator[str]:
     first = book.cells[0] if book.cells else None
     if first is None or first.cell_type != "markdown" or not first.source.startswith("# "):
         yield "the first cell is not text that begins with a title (# ...)"
-    if (
-        sum(line.startswith("# ") for c in book.cells if c.cell_type == "markdown" for line in text_lines(c))
-        > 1
-    ):
+    if sum(line.startswith("# ") for c in book.cells if c.cell_type == "markdown" for line in text_lines(c)) > 1:
         yield "more than one title (# ...): use ## for sections"
 
 
@@ -166,12 +148,7 @@ def foldable(book: NotebookNode) -> Iterator[str]:
 def no_widgets(book: NotebookNode) -> Iterator[str]:
     if "widgets" in book.metadata:
         yield "widget state in the notebook's metadata"
-    if any(
-        mime in output.get("data", {})
-        for c in code_cells(book)
-        for output in c.outputs
-        for mime in WIDGET_MIMES
-    ):
+    if any(mime in output.get("data", {}) for c in code_cells(book) for output in c.outputs for mime in WIDGET_MIMES):
         yield "a widget among the outputs: only its static figure may stay"
 
 
@@ -207,9 +184,7 @@ def sections(book: NotebookNode) -> Iterator[str]:
     """The parts of the template that a reader looks for at the end."""
     text = "\n".join(cell.source for cell in book.cells if cell.cell_type == "markdown").lower()
     yield from (
-        f"no section '{name}'"
-        for name in ("what we saw", "exercises", "references")
-        if f"## {name}" not in text
+        f"no section '{name}'" for name in ("what we saw", "exercises", "references") if f"## {name}" not in text
     )
 
 

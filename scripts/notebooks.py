@@ -23,9 +23,7 @@ from nbclient.exceptions import CellExecutionError
 from nbformat import NotebookNode
 from PIL import Image
 
-sys.path.insert(
-    0, str(Path(__file__).resolve().parent)
-)  # so that tests, which load this file by path, find its part
+sys.path.insert(0, str(Path(__file__).resolve().parent))  # so that tests, which load this file by path, find its part
 from notebook_lint import problems
 
 from cdir_nb.paths import NOTEBOOKS, atomic_write
@@ -39,9 +37,7 @@ def find(names: Sequence[str], folder: Path = NOTEBOOKS) -> list[Path]:
     """Notebooks whose file name begins with one of `names` (none: all), in order."""
     paths = [p for p in sorted(folder.glob("*.ipynb")) if not names or p.name.startswith(tuple(names))]
     if not paths:
-        raise SystemExit(
-            f"error: no notebook in {folder.name}/ begins with {' or '.join(names) or 'anything'}"
-        )
+        raise SystemExit(f"error: no notebook in {folder.name}/ begins with {' or '.join(names) or 'anything'}")
     return paths
 
 
@@ -125,16 +121,12 @@ def run_and_write(path: Path) -> None:
     except CellExecutionError as error:
         raise SystemExit(f"error: {path.name} failed and was left as it was\n{error}") from None
     write(book, path)
-    print(
-        f"{path.name}: {time.perf_counter() - start:.0f} s, {path.stat().st_size / 1000:.0f} kB", flush=True
-    )
+    print(f"{path.name}: {time.perf_counter() - start:.0f} s, {path.stat().st_size / 1000:.0f} kB", flush=True)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Entry point; returns the exit code."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("what", choices=["run", "clean", "check"])
     parser.add_argument("names", nargs="*", help="beginnings of file names, such as 01 (default: all)")
     options = parser.parse_args(arguments)

@@ -1,7 +1,7 @@
 """Write the tiny CLIP's model card: what it was trained on, and what it can and cannot do, measured now.
 
-    python scripts/tiny_clip_card.py                                       the drawn world alone
-    python scripts/tiny_clip_card.py --quickdraw DIR --pacs DIR            with real drawings and sketches beside it
+python scripts/tiny_clip_card.py                                       the drawn world alone
+python scripts/tiny_clip_card.py --quickdraw DIR --pacs DIR            with real drawings and sketches beside it
 """
 
 import json
@@ -109,7 +109,9 @@ def real_rows(encoder: ClipEncoder, quickdraw: Path | None, pacs: Path | None) -
     for title, images, word in cases:
         classes = sorted(set(images.labels))
         value = zero_shot(encoder, images, classes, word)
-        rows.append(f"| {title}: {len(images):,} images of {len(classes)} classes | {value:.1%} | {1 / len(classes):.1%} |")
+        rows.append(
+            f"| {title}: {len(images):,} images of {len(classes)} classes | {value:.1%} | {1 / len(classes):.1%} |"
+        )
     return "\n".join(rows)
 
 

@@ -57,15 +57,7 @@ NAMED = [
     "an old {word} of a {label}",
     "this is a {word} of a {label}",
 ]
-UNNAMED = [
-    "a {label}",
-    "{label}",
-    "the {label}",
-    "one {label}",
-    "this is a {label}",
-    "my {label}",
-    "{label} for sale",
-]
+UNNAMED = ["a {label}", "{label}", "the {label}", "one {label}", "this is a {label}", "my {label}", "{label} for sale"]
 WRONG = 0.10  # share of captions that name another class, as captions on the web do
 LABELS = sorted(drawings())
 
@@ -96,9 +88,7 @@ def draw_images(count: int, path: Path, rng: np.random.Generator) -> tuple[np.nd
     pixels = np.lib.format.open_memmap(path.with_suffix(".part"), "w+", np.uint8, (count, SIZE, SIZE, 3))
     jobs = [(first, rows[first : first + 1000]) for first in range(0, count, 1000)]
     with ProcessPoolExecutor() as pool:
-        for (first, _), drawn in zip(
-            jobs, tqdm(pool.map(_draw_many, jobs), "drawing", len(jobs), mininterval=10)
-        ):
+        for (first, _), drawn in zip(jobs, tqdm(pool.map(_draw_many, jobs), "drawing", len(jobs), mininterval=10)):
             pixels[first : first + len(drawn)] = drawn
     path.with_suffix(".part").rename(path)
     return pixels, rows
@@ -125,16 +115,11 @@ def evaluate(
     world = load_world(per_class, seed)
     images = np.stack([np.asarray(world.image(i)) for i in range(len(world))])
     embed = torch.cat(
-        [
-            model.encode_image(to_tensor(images[i : i + 500]), normalize=True)
-            for i in range(0, len(images), 500)
-        ]
+        [model.encode_image(to_tensor(images[i : i + 500]), normalize=True) for i in range(0, len(images), 500)]
     )
     found = {}
     for domain in DOMAINS:
-        text = model.encode_text(
-            tokenizer([f"a {WORDS[domain][0]} of a {label}" for label in LABELS]), normalize=True
-        )
+        text = model.encode_text(tokenizer([f"a {WORDS[domain][0]} of a {label}" for label in LABELS]), normalize=True)
         scores = (embed[world.domains == domain] @ text.T).numpy()
         truth = np.searchsorted(LABELS, world.labels[world.domains == domain])
         some = np.searchsorted(LABELS, unseen)
@@ -154,9 +139,7 @@ def save(model: open_clip.CLIP, out: Path) -> None:
     with atomic_write(out / "model.safetensors") as path:
         save_file(weights, path)
     with atomic_write(out / "config.json") as path:
-        path.write_text(
-            json.dumps({"model_cfg": MODEL_CFG, "preprocess_cfg": PREPROCESS_CFG}, indent=2) + "\n"
-        )
+        path.write_text(json.dumps({"model_cfg": MODEL_CFG, "preprocess_cfg": PREPROCESS_CFG}, indent=2) + "\n")
 
 
 def main(
@@ -165,9 +148,7 @@ def main(
     batch: int = 256,
     lr: float = 1e-3,
     seed: int = 0,
-    unmasked: Annotated[
-        float, typer.Option(help="share of the training, at its end, that sees all patches")
-    ] = 0.2,
+    unmasked: Annotated[float, typer.Option(help="share of the training, at its end, that sees all patches")] = 0.2,
     work: Annotated[Path, typer.Option(help="folder for the drawn images (12 KB each)")] = Path("/tmp"),
     out: Annotated[Path, typer.Option(help="where the model goes")] = TINY_CLIP,
     unseen: str = "banana,butterfly,cactus,giraffe,guitar,helicopter,rabbit,scissors,tree,windmill",
@@ -210,10 +191,7 @@ def main(
         with torch.no_grad():
             model.logit_scale.clamp_(0, np.log(100))
         if step % 200 == 199:
-            print(
-                f"step {step + 1}: loss {loss.item():.3f}, scale {model.logit_scale.exp().item():.1f}",
-                flush=True,
-            )
+            print(f"step {step + 1}: loss {loss.item():.3f}, scale {model.logit_scale.exp().item():.1f}", flush=True)
         if step % (steps // 12) == steps // 12 - 1:
             log.append(
                 {"samples": (step + 1) * batch, "loss": round(loss.item(), 3)}

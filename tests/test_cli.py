@@ -49,9 +49,7 @@ def test_help_loads_nothing_heavy():
         "CliRunner().invoke(app, ['--help']); CliRunner().invoke(app, ['reproduce', '--list']); "
         "print({'torch', 'pandas', 'nbconvert', 'matplotlib', 'open_clip'} & set(sys.modules))"
     )
-    assert (
-        subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.strip() == "set()"
-    )
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.strip() == "set()"
 
 
 def test_list_says_what_each_profile_needs():
@@ -75,17 +73,10 @@ def test_wrong_requests_are_refused_in_one_line(words, message, tmp_path):
 def test_results_prints_numbers_with_their_context(tmp_path):
     save_records([Record(**GOOD)], tmp_path / "a", "r")
     save_records(
-        [Record(**{**GOOD, "value": 0.25, "query_domain": "sketch", "gallery_domain": "real"})],
-        tmp_path / "b",
-        "r",
+        [Record(**{**GOOD, "value": 0.25, "query_domain": "sketch", "gallery_domain": "real"})], tmp_path / "b", "r"
     )
     done = cdir("results", tmp_path / "a", tmp_path / "b", "--csv", tmp_path / "n.csv")
-    assert (
-        done.exit_code == 0
-        and "37.50" in done.stdout
-        and "hits_over_k" in done.stdout
-        and "seeds: 0" in done.stdout
-    )
+    assert done.exit_code == 0 and "37.50" in done.stdout and "hits_over_k" in done.stdout and "seeds: 0" in done.stdout
     assert "HARNESS" not in done.stdout
     assert (tmp_path / "n.csv").read_text().count("\n") == 3 and len(load_records(tmp_path)) == 2
 
@@ -115,10 +106,7 @@ def test_results_refuses_two_values_of_one_setting(tmp_path):
 
 def test_results_marks_random_weights(tmp_path):
     save_records([Record(**{**GOOD, "encoder": "ViT-B-32:random"})], tmp_path, "r")
-    assert (
-        "*** HARNESS RUN (random weights): such numbers are not results ***"
-        in cdir("results", tmp_path).stdout
-    )
+    assert "*** HARNESS RUN (random weights): such numbers are not results ***" in cdir("results", tmp_path).stdout
 
 
 def test_results_without_numbers_is_an_error(tmp_path):

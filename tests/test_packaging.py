@@ -12,7 +12,17 @@ from cdir_nb.paths import ROOT
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 CONDA = yaml.safe_load((ROOT / "environment.yml").read_text())
 LOCK = (ROOT / "requirements.lock").read_text().splitlines()
-FIXED_BY_USERS = "torch open_clip_torch jupyterlab ipywidgets matplotlib seaborn umap-learn papermill nbval".split()
+FIXED_BY_USERS = [
+    "torch",
+    "open_clip_torch",
+    "jupyterlab",
+    "ipywidgets",
+    "matplotlib",
+    "seaborn",
+    "umap-learn",
+    "papermill",
+    "nbval",
+]
 
 
 def normal(name: str) -> str:

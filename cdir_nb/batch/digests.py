@@ -12,16 +12,7 @@ from cdir_nb.errors import CdirError
 from cdir_nb.paths import MANIFEST, ROOT
 
 PACKAGE = ROOT / "cdir_nb"
-LIBRARIES = (
-    "torch",
-    "open_clip_torch",
-    "numpy",
-    "scipy",
-    "scikit-learn",
-    "umap-learn",
-    "pillow",
-    "matplotlib",
-)
+LIBRARIES = ("torch", "open_clip_torch", "numpy", "scipy", "scikit-learn", "umap-learn", "pillow", "matplotlib")
 WEIGHTS = (".pt", ".pth", ".bin", ".safetensors", ".ckpt")
 
 
@@ -63,9 +54,7 @@ def data_digest(root: Path) -> str:
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         for name in sorted(name for name in files if not name.startswith(".")):
             path = os.path.join(folder, name)
-            stat = (
-                os.stat(path) if os.path.exists(path) else os.lstat(path)
-            )  # a dangling link counts as itself
+            stat = os.stat(path) if os.path.exists(path) else os.lstat(path)  # a dangling link counts as itself
             lines.append(f"{os.path.relpath(path, root)} {stat.st_size} {stat.st_mtime_ns}")
     return _hash("\n".join(lines).encode())
 

@@ -105,11 +105,7 @@ def _part(label: str, folder: Path) -> Part:
 
 def _about(folder: Path) -> dict[str, Any]:
     job = _json(folder / "params.json", "parameters", "commit")
-    return {
-        "commit": job["commit"],
-        "parameters": job["parameters"],
-        "without": tuple(job.get("without", ())),
-    }
+    return {"commit": job["commit"], "parameters": job["parameters"], "without": tuple(job.get("without", ()))}
 
 
 def _json(path: Path, *names: str) -> dict[str, Any]:

@@ -64,11 +64,7 @@ class OfflineExporter(HTMLExporter):
         attachments = context.get("cell", {}).get("attachments", {})
         path = context.get("resources", {}).get("metadata", {}).get("path", "")
         renderer = MathRenderer(
-            escape=False,
-            attachments=attachments,
-            embed_images=True,
-            path=path,
-            anchor_link_text=self.anchor_link_text,
+            escape=False, attachments=attachments, embed_images=True, path=path, anchor_link_text=self.anchor_link_text
         )
         return MarkdownWithMath(renderer=renderer).render(source)
 

@@ -65,8 +65,7 @@ def check(notebook: str, given: dict[str, Any], defaults: dict[str, Any]) -> Non
         if not fits(value, defaults[name]):
             want = type(defaults[name]).__name__
             raise CdirError(
-                f"{notebook}: {name} must be {want} (default {defaults[name]!r}), "
-                f"not {type(value).__name__} {value!r}"
+                f"{notebook}: {name} must be {want} (default {defaults[name]!r}), not {type(value).__name__} {value!r}"
             )
 
 

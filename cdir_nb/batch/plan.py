@@ -100,9 +100,7 @@ def _from_profile(profile: Profile, defaults: dict[str, dict]) -> dict[str, dict
     return given
 
 
-def _set_everywhere(
-    name: str, value: Any, given: dict[str, dict], defaults: dict[str, dict], who: str
-) -> None:
+def _set_everywhere(name: str, value: Any, given: dict[str, dict], defaults: dict[str, dict], who: str) -> None:
     """Give a parameter to each notebook that has it. Raises CdirError where none has."""
     owners = [notebook for notebook in given if name in defaults[notebook]]
     if not owners:

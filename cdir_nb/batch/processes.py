@@ -26,9 +26,7 @@ def locked(run_dir: Path, say: Callable[[str], None]) -> Iterator[None]:
         lock.acquire(timeout=0)
     except filelock.Timeout:
         owner = note.read_text(encoding="utf-8").strip() if note.is_file() else "another process"
-        raise CdirError(
-            f"{run_dir} is in use by another `cdir reproduce` ({owner}): wait for it or stop it"
-        ) from None
+        raise CdirError(f"{run_dir} is in use by another `cdir reproduce` ({owner}): wait for it or stop it") from None
     try:
         if note.is_file():
             say("the last run here was cut short: going on where it stopped")

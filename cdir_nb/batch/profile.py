@@ -127,9 +127,7 @@ def load_profile(name: str) -> Profile:
     """A profile by name, or from a YAML file of your own. Raises CdirError naming file and field."""
     path = Path(name) if name.endswith((".yaml", ".yml")) else PROFILES / f"{name}.yaml"
     if not path.is_file():
-        raise CdirError(
-            f"no profile {name!r}: choose one of {', '.join(profile_names())}, or give a .yaml file"
-        )
+        raise CdirError(f"no profile {name!r}: choose one of {', '.join(profile_names())}, or give a .yaml file")
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
         if not isinstance(content, dict):

@@ -161,7 +161,9 @@ def _parameters(part: Part) -> str:
 
 def _short(value: Any) -> str:
     """A value as Python writes it; an encoder from a file by the file's name."""
-    return repr(f"{value.partition(':')[0]}:{Path(value).name}" if isinstance(value, str) and os.sep in value else value)
+    return repr(
+        f"{value.partition(':')[0]}:{Path(value).name}" if isinstance(value, str) and os.sep in value else value
+    )
 
 
 def _copied(path: Path, folder: Path) -> str:
@@ -208,7 +210,11 @@ def _scoreboard(paper: str, theirs: pd.DataFrame, ours: pd.DataFrame) -> dict[st
     keys = list(dict.fromkeys(ours[CONTEXT].itertuples(index=False, name=None)))
     tasks = [ours[(ours[CONTEXT] == list(key)).all(axis=1)] for key in keys]
     rows = [
-        {"says": claim.says, "where": claim.where, "cells": [_verdict(t[t["id"] == claim.id]) for t in (theirs, *tasks)]}
+        {
+            "says": claim.says,
+            "where": claim.where,
+            "cells": [_verdict(t[t["id"] == claim.id]) for t in (theirs, *tasks)],
+        }
         for claim in theirs.drop_duplicates("id").itertuples()
     ]
     heads = [(protocol or dataset, encoder, dataset == BUNDLED) for dataset, protocol, encoder in keys]
@@ -227,8 +233,18 @@ def _verdict(rows: pd.DataFrame) -> dict[str, str]:
     kinds = list(dict.fromkeys(rows["verdict"])) or ["not run"]
     kind = kinds[0] if len(kinds) == 1 else "settings differ"
     points = [f"{x:+.2f}" for x in sorted(rows["difference"].dropna())]
-    span = "" if not points else f"{points[0]} to {points[-1]} points" if points[0] != points[-1] else f"{points[0]} points"
-    return {"kind": kind, "text": f"{SIGNS.get(kind, '')} {kind}".strip(), "more": "; ".join(filter(None, [span, *_how(rows)]))}
+    span = (
+        ""
+        if not points
+        else f"{points[0]} to {points[-1]} points"
+        if points[0] != points[-1]
+        else f"{points[0]} points"
+    )
+    return {
+        "kind": kind,
+        "text": f"{SIGNS.get(kind, '')} {kind}".strip(),
+        "more": "; ".join(filter(None, [span, *_how(rows)])),
+    }
 
 
 def _how(rows: pd.DataFrame) -> list[str]:

@@ -100,9 +100,7 @@ def _kept(job: Job, run_dir: Path, say: Callable[[str], None]) -> Outcome:
     return Outcome(job, run_dir / job.folder, "kept", marker["seconds"])
 
 
-def _run(
-    todo: list[Job], outcomes: dict[str, Outcome], run_dir: Path, jobs: int, say: Callable[[str], None]
-) -> None:
+def _run(todo: list[Job], outcomes: dict[str, Outcome], run_dir: Path, jobs: int, say: Callable[[str], None]) -> None:
     """Start, watch and end processes, filling `outcomes`; whatever happens, none outlives this function."""
     waiting, running = list(todo), []
     try:
@@ -175,9 +173,7 @@ def _show_live(running: list[Task]) -> None:
     """On a terminal, one line that is written over: cells done and time of each running notebook."""
     if not sys.stderr.isatty():
         return
-    texts = [
-        f"{task.job.label} {_cells(task.folder)} {clock(time.monotonic() - task.started)}" for task in running
-    ]
+    texts = [f"{task.job.label} {_cells(task.folder)} {clock(time.monotonic() - task.started)}" for task in running]
     sys.stderr.write(
         "\r\x1b[K" + "  |  ".join(texts)[: shutil.get_terminal_size().columns - 1] + ("\r" if texts else "")
     )

@@ -46,10 +46,7 @@ def _die_with_parent() -> None:
 
 def _execute(job: dict, folder: Path) -> None:
     """Run with papermill, in the notebook's own folder as JupyterLab does, in a kernel of this Python."""
-    with (
-        tempfile.TemporaryDirectory(prefix="cdir-kernel-") as kernels,
-        open(folder / PROGRESS, "w") as progress,
-    ):
+    with tempfile.TemporaryDirectory(prefix="cdir-kernel-") as kernels, open(folder / PROGRESS, "w") as progress:
         _own_kernel(Path(kernels))
         import papermill  # after JUPYTER_PATH is set
 

@@ -6,12 +6,7 @@ from cdir_nb.data.folder import open_folder
 from cdir_nb.data.images import ImageSet
 from cdir_nb.data.manifest import card_names, load_card, open_dataset
 from cdir_nb.data.merge import combine, rename
-from cdir_nb.data.protocols import (
-    Protocol,
-    default_protocol,
-    load_protocol,
-    protocol_names,
-)
+from cdir_nb.data.protocols import Protocol, default_protocol, load_protocol, protocol_names
 
 __all__ = [
     "Card",

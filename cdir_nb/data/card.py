@@ -38,9 +38,7 @@ class MetricSpec(BaseModel):
     @model_validator(mode="after")
     def _check(self) -> "MetricSpec":
         if self.convention not in CONVENTIONS[self.kind]:
-            raise ValueError(
-                f"{self.kind} has no convention {self.convention!r}; known: {CONVENTIONS[self.kind]}"
-            )
+            raise ValueError(f"{self.kind} has no convention {self.convention!r}; known: {CONVENTIONS[self.kind]}")
         if self.kind == "precision" and self.k is None:
             raise ValueError("precision needs k")
         return self
@@ -131,9 +129,7 @@ def _check_counts(card: Card) -> None:
         _only(f"counts.{domain}", counts, card.classes)
         total = card.domains[domain].total
         if total is not None and len(counts) == len(card.classes) and sum(counts.values()) != total:
-            raise ValueError(
-                f"domains.{domain}.total is {total}, its classes' counts sum to {sum(counts.values())}"
-            )
+            raise ValueError(f"domains.{domain}.total is {total}, its classes' counts sum to {sum(counts.values())}")
 
 
 def _check_protocol(card: Card, name: str, spec: ProtocolSpec) -> None:
@@ -144,6 +140,4 @@ def _check_protocol(card: Card, name: str, spec: ProtocolSpec) -> None:
     _only(f"protocols.{name}", domains, card.domains)
     common = set(card.class_set(spec.train)) & set(card.class_set(spec.query))
     if spec.zero_shot and common:
-        raise ValueError(
-            f"protocols.{name} is zero-shot, yet trains on its query classes: {sorted(common)[:5]}"
-        )
+        raise ValueError(f"protocols.{name} is zero-shot, yet trains on its query classes: {sorted(common)[:5]}")

@@ -102,9 +102,7 @@ def _claims_to_be_image(path: Path) -> bool:
 
 def _missing_classes(card: Card, missing_domains: list[str], files: dict) -> list[str]:
     """Class folders that are absent or empty, in domains that are there."""
-    there = {
-        domain: info.folder for domain, info in card.domains.items() if info.folder not in missing_domains
-    }
+    there = {domain: info.folder for domain, info in card.domains.items() if info.folder not in missing_domains}
     return [
         f"class {folder}/{label}"
         for domain, folder in there.items()
@@ -129,9 +127,7 @@ def _counted(card: Card, found: dict[tuple[str, str], int]) -> dict:
         elif images[domain] not in (0, info.total):
             miscounted.append(f"{domain}: {images[domain]:,} files, expected {info.total:,}")
         if len(expected) < len(card.classes):
-            unchecked.append(
-                f"counts of {len(card.classes) - len(expected)} classes of {domain} (the card lacks them)"
-            )
+            unchecked.append(f"counts of {len(card.classes) - len(expected)} classes of {domain} (the card lacks them)")
     return {"images": images, "miscounted": tuple(miscounted), "unchecked": tuple(unchecked)}
 
 
@@ -161,8 +157,6 @@ def _verify_parts(card: Card, root: Path, progress: bool) -> VerifyReport:
     together = {}
     for field in (f.name for f in fields(VerifyReport) if f.name in (*HEADINGS, "unchecked")):
         pairs = zip(card.parts, reports)
-        together[field] = tuple(
-            f"{part}: {item}" for part, report in pairs for item in getattr(report, field)
-        )
+        together[field] = tuple(f"{part}: {item}" for part, report in pairs for item in getattr(report, field))
     images = {domain: count for report in reports for domain, count in report.images.items()}
     return VerifyReport(card.name, str(root), images, **together)

@@ -82,13 +82,9 @@ def require_root(root: Path, domains: dict[str, str], missing: Sequence[str]) ->
     folders = list(domains.values())
     deeper = [path.name for path in visible(root) if all((path / folder).is_dir() for folder in folders)]
     if deeper:
-        raise CdirError(
-            f"{root} is one level too high: give {root / deeper[0]}, which holds {', '.join(folders)}"
-        )
+        raise CdirError(f"{root} is one level too high: give {root / deeper[0]}, which holds {', '.join(folders)}")
     if all((root.resolve().parent / folder).is_dir() for folder in folders):
-        raise CdirError(
-            f"{root} is one level too deep: give {root.resolve().parent}, which holds {', '.join(folders)}"
-        )
+        raise CdirError(f"{root} is one level too deep: give {root.resolve().parent}, which holds {', '.join(folders)}")
     here = ", ".join(path.name for path in visible(root)[:6]) or "nothing"
     raise CdirError(
         f"{root} lacks domain folder {', '.join(missing)}; it holds {here}; expected "
@@ -162,9 +158,7 @@ def refuse_or_log(
     count = f"{len(items):,}" + (f" of {of:,}" if of else "")
     plural = noun + ("s" if len(items) > 1 or of else "")
     if not skip:
-        raise CdirError(
-            f"{root}: {count} {plural} {problem}: {names}. Mend or remove them, or pass {option}=True"
-        )
+        raise CdirError(f"{root}: {count} {plural} {problem}: {names}. Mend or remove them, or pass {option}=True")
     log.warning("%s: skipped %s %s %s: %s", root, count, plural, problem, names)
 
 

@@ -33,9 +33,7 @@ def load_card(name: str) -> Card:
     """The card of a dataset. CdirError names the file and the field where it is wrong."""
     if name not in card_names():
         known = ", ".join(card_names())
-        raise CdirError(
-            f"no dataset is called {name!r}; known: {known} (a folder of your own: open_folder(root))"
-        )
+        raise CdirError(f"no dataset is called {name!r}; known: {known} (a folder of your own: open_folder(root))")
     return _load_card(name, paths.MANIFEST)
 
 
@@ -47,9 +45,7 @@ def _load_card(name: str, manifest: Path) -> Card:
     except ValidationError as error:
         first = error.errors()[0]
         field = ".".join(map(str, first["loc"])) or "card"
-        raise CdirError(
-            f"{where}: {field}: {first['msg'].removeprefix('Value error, ')}; mend the card"
-        ) from None
+        raise CdirError(f"{where}: {field}: {first['msg'].removeprefix('Value error, ')}; mend the card") from None
     except yaml.YAMLError as error:
         raise CdirError(f"{where}: not YAML: {' '.join(str(error).split())}; mend the card") from None
     except (OSError, ValueError, LookupError, TypeError) as error:
@@ -109,17 +105,13 @@ def open_dataset(
     if card.kind == "drawn":
         if root:
             raise CdirError(f"{name} is drawn by the package and takes no folder: leave root ({root}) out")
-        from cdir_nb.data.world import (
-            load_world,  # here, so that cards can be read without drawing anything
-        )
+        from cdir_nb.data.world import load_world  # here, so that cards can be read without drawing anything
 
         return load_world(images_per_class=30, seed=0)
     options = {"skip_bad": skip_bad, "skip_unknown": skip_unknown, "progress": progress}
     root = dataset_root(card, root)
     if card.kind == "combined":
-        opened = (
-            rename(open_dataset(part, root / part, **options), names) for part, names in card.parts.items()
-        )
+        opened = (rename(open_dataset(part, root / part, **options), names) for part, names in card.parts.items())
         return combine(*opened).select(labels=card.classes)
     if card.kind == "ndjson":
         return open_drawings(root, next(iter(card.domains)), card.classes, **options)

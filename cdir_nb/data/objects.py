@@ -46,6 +46,8 @@ def _read(path: Path) -> tuple[str, ...]:
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
     except OSError as error:
-        raise CdirError(f"{path.name}: the list of object names can't be read ({error.strerror}): give its path") from error
+        raise CdirError(
+            f"{path.name}: the list of object names can't be read ({error.strerror}): give its path"
+        ) from error
     names = (name.strip() for line in lines if not line.startswith("#") for name in line.split(","))
     return tuple(dict.fromkeys(name for name in names if name))

@@ -61,9 +61,7 @@ class LoadFile:
         try:
             data = path.read_bytes()
         except OSError as error:
-            raise CdirError(
-                f"{path} can no longer be read ({error.strerror}); open the dataset again"
-            ) from None
+            raise CdirError(f"{path} can no longer be read ({error.strerror}); open the dataset again") from None
         if digest_of(data) != digest:  # or an embedding would be kept under the digest of another picture
             raise CdirError(f"{path} has changed since the dataset was opened; open the dataset again")
         return decode(data)

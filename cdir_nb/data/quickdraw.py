@@ -122,9 +122,7 @@ def open_drawings(
     bad = [wrong for file in read for wrong in file.bad]
     refuse_or_log(root, bad, "drawing", "bad", "skip_bad", skip_bad)
     lines = {
-        f"{domain}/{label}/{name}": line
-        for label, file in zip(chosen, read)
-        for name, line in file.drawings.items()
+        f"{domain}/{label}/{name}": line for label, file in zip(chosen, read) for name, line in file.drawings.items()
     }
     if not lines:
         raise CdirError(f"{root} holds no drawing; expected one JSON object a line in {root}/<class>.ndjson")

@@ -18,11 +18,7 @@ MAX_WORKERS = 16
 
 
 def image_batches(
-    images: ImageSet,
-    rows: Sequence[int],
-    preprocess: Compose,
-    batch_size: int,
-    device: torch.device | str = "cpu",
+    images: ImageSet, rows: Sequence[int], preprocess: Compose, batch_size: int, device: torch.device | str = "cpu"
 ) -> Iterator[tuple[list[int], torch.Tensor]]:
     """Yield (row numbers, (B, 3, H, W) float32 on `device`) over `rows`, in order.
 
@@ -47,9 +43,7 @@ def image_batches(
         pool.shutdown(wait=True, cancel_futures=True)
 
 
-def _pixels(
-    images: ImageSet, row: int, shape_steps: Sequence[Callable[[Image.Image], Image.Image]]
-) -> np.ndarray:
+def _pixels(images: ImageSet, row: int, shape_steps: Sequence[Callable[[Image.Image], Image.Image]]) -> np.ndarray:
     """(H, W, 3) uint8: one picture, resized and cropped."""
     picture = images.image(row)
     try:
@@ -57,9 +51,7 @@ def _pixels(
             picture = step(picture)
         return np.asarray(picture)
     except OSError as error:  # a picture that was opened, but whose pixels are damaged
-        raise CdirError(
-            f"image {images.keys[row]} cannot be decoded ({error}): replace or remove the file"
-        ) from error
+        raise CdirError(f"image {images.keys[row]} cannot be decoded ({error}): replace or remove the file") from error
 
 
 def _stack(pictures: list[np.ndarray], device: torch.device | str) -> torch.Tensor:

@@ -58,8 +58,7 @@ class EmbeddingStore:
                 save_file({"embeddings": rows.contiguous()}, file, metadata={"digests": "\n".join(digests)})
         except (OSError, SafetensorError) as error:
             warnings.warn(
-                f"embeddings are not kept in {self.folder} ({error}): free space or set CDIR_CACHE",
-                stacklevel=2,
+                f"embeddings are not kept in {self.folder} ({error}): free space or set CDIR_CACHE", stacklevel=2
             )
 
 
@@ -77,9 +76,7 @@ def _read_shard(file: Path, wanted: dict[str, int]) -> tuple[list[str], torch.Te
     except FileNotFoundError:  # another process has just removed it
         return [], torch.empty(0)
     except (SafetensorError, OSError, KeyError, TypeError, AttributeError) as error:
-        warnings.warn(
-            f"embedding cache: {file} is damaged ({error}); its rows are computed again", stacklevel=3
-        )
+        warnings.warn(f"embedding cache: {file} is damaged ({error}); its rows are computed again", stacklevel=3)
         with suppress(OSError):
             file.unlink()
         return [], torch.empty(0)

@@ -92,9 +92,7 @@ def _build_tiny(folder: Path) -> BuiltModel:
         model_cfg, preprocess_cfg = parts["model_cfg"], parts["preprocess_cfg"]
         model = CLIP(**model_cfg)
     except (ValueError, KeyError, TypeError) as error:
-        raise CdirError(
-            f"tiny-clip: {config} is damaged ({first_line(error)}); install the package again"
-        ) from error
+        raise CdirError(f"tiny-clip: {config} is damaged ({first_line(error)}); install the package again") from error
     preprocess_cfg = merge_preprocess_dict(PreprocessCfg(), preprocess_cfg)
     set_model_preprocess_cfg(model, preprocess_cfg)
     load_weights(model, weights, "tiny-clip")
@@ -115,9 +113,7 @@ def _build_random(name: str) -> BuiltModel:
     """A model with weights from a fixed seed; the caller's random state is left as it was."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(RANDOM_SEED)
-        return _create(
-            name, {}, origin=f"weights from seed {RANDOM_SEED}", label=f"random ({RANDOM_WARNING})"
-        )
+        return _create(name, {}, origin=f"weights from seed {RANDOM_SEED}", label=f"random ({RANDOM_WARNING})")
 
 
 def _build_tagged(name: str, tag: str) -> BuiltModel:
@@ -159,11 +155,7 @@ def _create(name: str, cfg: dict[str, Any], origin: str, label: str) -> BuiltMod
     try:
         with _quiet_open_clip():
             model = open_clip.create_model(
-                name,
-                load_weights=False,
-                pretrained_text=False,
-                quick_gelu=quick_gelu,
-                force_preprocess_cfg=cfg,
+                name, load_weights=False, pretrained_text=False, quick_gelu=quick_gelu, force_preprocess_cfg=cfg
             )
             tokenizer = open_clip.get_tokenizer(name)
     except Exception as error:  # models that need further packages, or files from the network
@@ -171,9 +163,7 @@ def _create(name: str, cfg: dict[str, Any], origin: str, label: str) -> BuiltMod
             f"open_clip cannot build {name} here ({first_line(error)}); ViT-B-32 needs nothing more"
         ) from error
     preprocess_cfg = open_clip.get_model_preprocess_cfg(model)
-    return BuiltModel(
-        f"{name}:{label}", model.eval(), tokenizer, model_cfg, preprocess_cfg, quick_gelu, origin
-    )
+    return BuiltModel(f"{name}:{label}", model.eval(), tokenizer, model_cfg, preprocess_cfg, quick_gelu, origin)
 
 
 def _check_model_name(name: str, spec: str) -> None:

@@ -22,14 +22,10 @@ from cdir_nb.errors import CdirError
 
 PRECISIONS = ("fp32", "bf16")
 TEXT_BATCH = 256
-CODE_VERSION = (
-    1  # raise it when this package changes what an embedding is: older cache entries are then left alone
-)
+CODE_VERSION = 1  # raise it when this package changes what an embedding is: older cache entries are then left alone
 
 
-def load_encoder(
-    spec: str, *, device: str | torch.device | None = None, precision: str = "fp32"
-) -> "ClipEncoder":
+def load_encoder(spec: str, *, device: str | torch.device | None = None, precision: str = "fp32") -> "ClipEncoder":
     """A CLIP encoder by its name.
 
     spec       "tiny-clip"                  the bundled model
@@ -170,10 +166,7 @@ class ClipEncoder:
         training = self.model.training
         self.model.eval()
         try:
-            with (
-                torch.no_grad(),
-                torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bf16"),
-            ):
+            with torch.no_grad(), torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bf16"):
                 yield
         finally:
             self.model.train(training)

@@ -54,9 +54,7 @@ def _read_config(file: Path) -> dict[str, Any]:
         parts = json.loads(file.read_text(encoding="utf-8"))
         return {"quick_gelu": parts["model_cfg"].get("quick_gelu", False), **parts.get("preprocess_cfg", {})}
     except (ValueError, KeyError, AttributeError, TypeError) as error:
-        raise CdirError(
-            f"{file} cannot be read ({first_line(error)}): download it again or move it away"
-        ) from error
+        raise CdirError(f"{file} cannot be read ({first_line(error)}): download it again or move it away") from error
 
 
 def _published_config(name: str, file: Path) -> dict[str, Any]:
@@ -102,16 +100,12 @@ def load_weights(model: torch.nn.Module, file: Path, what: str) -> None:
 
 
 def _load_problem(error: Exception, file: Path, what: str) -> str:
-    mismatch = re.search(
-        r"(size mismatch for [\w.]+|(Missing|Unexpected) key\(s\)[^\"]*\"[\w.]+)", str(error)
-    )
+    mismatch = re.search(r"(size mismatch for [\w.]+|(Missing|Unexpected) key\(s\)[^\"]*\"[\w.]+)", str(error))
     if mismatch or isinstance(error, AssertionError):
         found = mismatch.group(1) if mismatch else first_line(error)
         model_name = what.partition(":")[0]
         return f"checkpoint {file} is of another model than {model_name} ({found}); name its own model"
-    return (
-        f"checkpoint {file} is damaged or no CLIP checkpoint ({first_line(error)}); download or save it again"
-    )
+    return f"checkpoint {file} is damaged or no CLIP checkpoint ({first_line(error)}); download or save it again"
 
 
 def refuse_other_grid(model: torch.nn.Module, file: Path, name: str) -> None:

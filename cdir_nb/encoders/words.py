@@ -113,9 +113,7 @@ class WordTower:
     def _forward(self, tokens: torch.Tensor, places: torch.Tensor, words: torch.Tensor) -> torch.Tensor:
         """As `encode_text` of open_clip, with our vectors put in before positions are added."""
         tower, length = self.tower, tokens.shape[1]
-        here = (
-            torch.arange(length, device=tokens.device) == places[:, None]
-        )  # (K, L), one place a row or none
+        here = torch.arange(length, device=tokens.device) == places[:, None]  # (K, L), one place a row or none
         with frozen(tower):
             x = torch.where(here[..., None], words[:, None, :], tower.token_embedding(tokens))
             x = x + tower.positional_embedding[:length]
@@ -162,11 +160,7 @@ def _text_tower(encoder: ClipEncoder) -> nn.Module:
     tower = getattr(model, "text", model)
     known = all(hasattr(tower, part) for part in PARTS) and tower.attn_mask is not None
     own_class_token = getattr(tower, "cls_emb", None) is not None
-    if (
-        not known
-        or own_class_token
-        or not isinstance(getattr(encoder, "tokenizer", None), open_clip.SimpleTokenizer)
-    ):
+    if not known or own_class_token or not isinstance(getattr(encoder, "tokenizer", None), open_clip.SimpleTokenizer):
         name = getattr(getattr(encoder, "built", None), "name", None) or type(encoder).__name__
         raise CdirError(
             f"encoder {name} has no CLIP text tower that takes word vectors: "

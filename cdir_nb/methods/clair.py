@@ -98,8 +98,10 @@ class ClairEmbedder:
         """
         other = sorted(set(images.domains) - set(self.pair.domains))
         if other:
-            raise CdirError(f"this CLAIR was trained for {' and '.join(self.pair.domains)}, and there are images of "
-                            f"{', '.join(other)}: fit another pair")
+            raise CdirError(
+                f"this CLAIR was trained for {' and '.join(self.pair.domains)}, and there are images of "
+                f"{', '.join(other)}: fit another pair"
+            )
         raw = F.normalize(self.model.encoder.embed_images(images, progress=progress), dim=-1)
         first = torch.from_numpy(images.domains == self.pair.domains[0])
         mapped = self.model.shared(raw.to(self.model.encoder.device), 0).cpu()
@@ -126,8 +128,15 @@ def fit(
     if not (checkpoint and load_state(training, checkpoint)):
         training.start()
     steps = config.epochs * training.steps_per_epoch
-    bar = tqdm(total=steps, desc=f"CLAIR {'-'.join(pair.domains)}", unit=" steps", delay=2, leave=False,
-               disable=not progress, initial=training.epoch * training.steps_per_epoch)
+    bar = tqdm(
+        total=steps,
+        desc=f"CLAIR {'-'.join(pair.domains)}",
+        unit=" steps",
+        delay=2,
+        leave=False,
+        disable=not progress,
+        initial=training.epoch * training.steps_per_epoch,
+    )
     with bar:
         while not training.finished:
             training.run_epoch(bar.update)
@@ -145,11 +154,16 @@ class _Training:
         self.model = _model(encoder, config, seed)
         self.momentum = _model(encoder, config, seed).requires_grad_(False)
         self.rows, self.validation = zip(*(pair.split(d, config.validation_per_class, seed) for d in pair.domains))
-        self.optimizer = torch.optim.SGD(_trained(self.model).values(), lr=config.learning_rate,
-                                         momentum=config.momentum, weight_decay=config.weight_decay)
+        self.optimizer = torch.optim.SGD(
+            _trained(self.model).values(),
+            lr=config.learning_rate,
+            momentum=config.momentum,
+            weight_decay=config.weight_decay,
+        )
         self.steps_per_epoch = -(-max(map(len, self.rows)) // config.batch_size)
         self.schedule = torch.optim.lr_scheduler.CosineAnnealingLR(
-            self.optimizer, max(1, config.epochs * self.steps_per_epoch))
+            self.optimizer, max(1, config.epochs * self.steps_per_epoch)
+        )
         self.epoch, self.history = 0, []
         if self.device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(self.device)
@@ -166,8 +180,9 @@ class _Training:
             q = closed_form_mapping(self.encoder, self.pair)
             self.model.q.data.copy_(q), self.momentum.q.data.copy_(q)
         self.soft = [initial_labels(self._frozen(rows), texts) for rows, texts in zip(self.rows, self.texts)]
-        self.validation_labels = [assigned(initial_labels(self._frozen(rows), texts))
-                                  for rows, texts in zip(self.validation, self.texts)]
+        self.validation_labels = [
+            assigned(initial_labels(self._frozen(rows), texts)) for rows, texts in zip(self.validation, self.texts)
+        ]
         self.assigned = [[assigned(soft).cpu()] for soft in self.soft]
         self._renew_banks()
         self.best_score, self.best_epoch = self._validate(), 0
@@ -190,8 +205,9 @@ class _Training:
         self.epoch += 1
         update_momentum(self.momentum, self.model, self.config.encoder_momentum)
         raw = self._momentum_features()
-        self.soft = [refine(soft, x @ texts.T, self.config.refinement)
-                     for soft, x, texts in zip(self.soft, raw, self.texts)]
+        self.soft = [
+            refine(soft, x @ texts.T, self.config.refinement) for soft, x, texts in zip(self.soft, raw, self.texts)
+        ]
         changed = self._assign()
         self._renew_banks(raw)
         means = dict(zip((*LOSSES, "L_total"), (sums / self.steps_per_epoch).tolist()))
@@ -223,26 +239,46 @@ class _Training:
             bank, other_bank = self.banks[side], self.banks[1 - side]
             labels = bank.labels[rows]
             scores = parts[side] @ self.texts[side].T
-            l_ii = (inter_instance_loss(x, self.model.shared(parts[side + 2], side), bank, c.temperature)
-                    if views == 2 else x.new_zeros(()))
-            each.append((alignment_loss(scores, self.soft[side][rows], c.refinement.scale), l_ii,
-                         inter_cluster_loss(x, labels, bank, c.temperature),
-                         inter_domain_loss(x, labels, other_bank, c.temperature)))
+            l_ii = (
+                inter_instance_loss(x, self.model.shared(parts[side + 2], side), bank, c.temperature)
+                if views == 2
+                else x.new_zeros(())
+            )
+            each.append(
+                (
+                    alignment_loss(scores, self.soft[side][rows], c.refinement.scale),
+                    l_ii,
+                    inter_cluster_loss(x, labels, bank, c.temperature),
+                    inter_domain_loss(x, labels, other_bank, c.temperature),
+                )
+            )
         return [both_domains(first, second) for first, second in zip(*each)]
 
     def result(self) -> ClairEmbedder:
         """The state that was best on validation."""
         self.model.load_state_dict(self.best, strict=False)
         labels = {d: torch.stack(epochs).numpy() for d, epochs in zip(self.pair.domains, self.assigned)}
-        return ClairEmbedder(self.model.eval().requires_grad_(False), self.pair, self.config, labels,
-                             dict(zip(self.pair.domains, self.rows)), self.history, self.best_epoch)
+        return ClairEmbedder(
+            self.model.eval().requires_grad_(False),
+            self.pair,
+            self.config,
+            labels,
+            dict(zip(self.pair.domains, self.rows)),
+            self.history,
+            self.best_epoch,
+        )
 
     def state(self) -> dict[str, Any]:
         """All that an interrupted training needs to go on: KEPT, and of the networks what is not CLIP's."""
         momentum, own = dict(self.momentum.named_parameters()), _own(self.model)
         state = {name: getattr(self, name) for name in KEPT}
-        return {"model": _copy(own), "momentum": {name: momentum[name] for name in own},
-                "optimizer": self.optimizer.state_dict(), "schedule": self.schedule.state_dict(), **state}
+        return {
+            "model": _copy(own),
+            "momentum": {name: momentum[name] for name in own},
+            "optimizer": self.optimizer.state_dict(),
+            "schedule": self.schedule.state_dict(),
+            **state,
+        }
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """Go on from a `state`; the banks are made again, since they follow from the momentum encoder."""
@@ -259,8 +295,10 @@ class _Training:
     def _batches(self, generator: torch.Generator) -> Iterator[Batches]:
         """A batch of each domain a step; the smaller domain comes round again until the larger one is through."""
         length = max(map(len, self.rows))
-        orders = [torch.cat([torch.randperm(len(rows), generator=generator)
-                             for _ in range(-(-length // len(rows)))])[:length] for rows in self.rows]
+        orders = [
+            torch.cat([torch.randperm(len(rows), generator=generator) for _ in range(-(-length // len(rows)))])[:length]
+            for rows in self.rows
+        ]
         streams = [self._pixels(rows[order.numpy()]) for rows, order in zip(self.rows, orders)]
         for *pixels, chosen in zip(*streams, zip(*(order.split(self.config.batch_size) for order in orders))):
             yield list(zip(chosen, pixels))
@@ -290,8 +328,9 @@ class _Training:
         """Memory banks: what the momentum encoder makes of every image, with the class assigned to it now."""
         with torch.no_grad():
             shared = [self.momentum.shared(x, side) for side, x in enumerate(raw or self._momentum_features())]
-        self.banks = [Bank(x, epochs[-1].to(self.device), len(self.pair.names))
-                      for x, epochs in zip(shared, self.assigned)]
+        self.banks = [
+            Bank(x, epochs[-1].to(self.device), len(self.pair.names)) for x, epochs in zip(shared, self.assigned)
+        ]
 
     def _assign(self) -> float:
         """Keep the classes assigned now; the share of images whose class has changed."""
@@ -318,8 +357,16 @@ class _Training:
         score = self._validate()
         if not score <= self.best_score:  # nan: without validation the last epoch counts
             self.best_score, self.best_epoch, self.best = score, self.epoch, _copy(_own(self.model))
-        self.history.append({"epoch": self.epoch, **losses, "validation P@5": score, "labels changed": changed,
-                             "seconds": seconds, "peak GB": _peak_memory(self.device)})
+        self.history.append(
+            {
+                "epoch": self.epoch,
+                **losses,
+                "validation P@5": score,
+                "labels changed": changed,
+                "seconds": seconds,
+                "peak GB": _peak_memory(self.device),
+            }
+        )
 
     @contextmanager
     def _mixed(self) -> Iterator[None]:

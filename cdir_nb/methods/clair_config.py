@@ -42,8 +42,9 @@ class ClairConfig:
     def __post_init__(self) -> None:
         check_whole("CLAIR", self, prompts=0, batch_size=2, epochs=0, patience=1, validation_per_class=0)
         check_positive("CLAIR", self, ("prompt_std", "learning_rate", "temperature"))
-        check_positive("CLAIR", self, ("momentum", "weight_decay", "weight_kl", "weight_ii", "weight_ic", "weight_id"),
-                       zero=True)
+        check_positive(
+            "CLAIR", self, ("momentum", "weight_decay", "weight_kl", "weight_ii", "weight_ic", "weight_id"), zero=True
+        )
         if not 0 <= self.encoder_momentum < 1:
             raise CdirError(f"CLAIR: encoder_momentum is {self.encoder_momentum}: give a number of at least 0, below 1")
         if not 0 < self.least_crop <= 1:
@@ -71,7 +72,13 @@ class ClairConfig:
 # before, on clipart-sketch: of untrained prompts, and of one first training; both said what the score says.
 # The softmax scale is that of the model.
 _TINY = ClairConfig(
-    prompts=4, prompt_std=0.02, learning_rate=0.02, epochs=3, patience=2, encoder_momentum=0.5, weight_ii=0.1,
+    prompts=4,
+    prompt_std=0.02,
+    learning_rate=0.02,
+    epochs=3,
+    patience=2,
+    encoder_momentum=0.5,
+    weight_ii=0.1,
     refinement=RefinementConfig(scale=14.27, steps=10),
 )
 CONFIGS = {

@@ -48,8 +48,10 @@ class Pair:
         _check_names(self.names)
         leaked = sorted({*self.names, *self.objects} & set(self.unseen))
         if leaked:
-            raise CdirError(f"class list overlaps the test classes ({', '.join(leaked[:3])}): leave these names out, "
-                            "zero-shot means that the test classes are not known in training")
+            raise CdirError(
+                f"class list overlaps the test classes ({', '.join(leaked[:3])}): leave these names out, "
+                "zero-shot means that the test classes are not known in training"
+            )
 
     def rows(self, domain: str) -> np.ndarray:
         """(N,) the rows of a domain."""
@@ -82,13 +84,21 @@ def training_pair(task: Protocol, domains: Sequence[str], *, names: Sequence[str
     card = load_card(task.dataset)
     absent = [domain for domain in domains if domain not in task.train_domains]
     if absent:
-        raise CdirError(f"{task.name} does not train on {', '.join(absent)}: its training domains are "
-                        f"{', '.join(task.train_domains) or 'none'}")
+        raise CdirError(
+            f"{task.name} does not train on {', '.join(absent)}: its training domains are "
+            f"{', '.join(task.train_domains) or 'none'}"
+        )
     unseen = tuple(card.display(label) for label in task.unseen)
     chosen = tuple(card.display(label) for label in task.seen) if names is None else tuple(names)
-    return Pair(images=task.train.select(domains), domains=tuple(domains),
-                words={domain: card.domain_word(domain) for domain in domains}, names=chosen,
-                objects=tuple(object_names(exclude=unseen)), unseen=unseen, classes=len(task.seen))
+    return Pair(
+        images=task.train.select(domains),
+        domains=tuple(domains),
+        words={domain: card.domain_word(domain) for domain in domains},
+        names=chosen,
+        objects=tuple(object_names(exclude=unseen)),
+        unseen=unseen,
+        classes=len(task.seen),
+    )
 
 
 def expanded_names(task: Protocol, *, training_names: bool) -> list[str]:

@@ -30,8 +30,14 @@ def kept_at(encoder: ClipEncoder, pair: Pair, config: ClairConfig, seed: int) ->
 def made_of(encoder: ClipEncoder, pair: Pair, config: ClairConfig, seed: int) -> dict[str, str]:
     """What determines a training, by name; an error says which of them differs."""
     texts = [pair.domains, pair.words, pair.names, pair.objects]
-    return {"model": encoder.identity, "images": pair.images.fingerprint, "class names and words": _digest(texts),
-            "settings": _digest(dataclasses.asdict(config)), "seed": str(seed), "version": str(CODE_VERSION)}
+    return {
+        "model": encoder.identity,
+        "images": pair.images.fingerprint,
+        "class names and words": _digest(texts),
+        "settings": _digest(dataclasses.asdict(config)),
+        "seed": str(seed),
+        "version": str(CODE_VERSION),
+    }
 
 
 def save_state(training: "_Training", path: Path | str) -> None:
@@ -55,8 +61,10 @@ def load_state(training: "_Training", path: Path | str) -> bool:
     ours = _made_of(training)
     different = [name for name in ours if theirs.get(name) != ours[name]]
     if different:
-        raise CdirError(f"checkpoint {path} is of another training (other {', '.join(different)}): "
-                        "name another file, or remove it to train anew")
+        raise CdirError(
+            f"checkpoint {path} is of another training (other {', '.join(different)}): "
+            "name another file, or remove it to train anew"
+        )
     training.restore(state)
     return True
 

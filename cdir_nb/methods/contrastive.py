@@ -30,11 +30,15 @@ class Bank:
 
     def __post_init__(self) -> None:
         if self.features.ndim != 2 or len(self.features) == 0 or self.labels.shape != self.features.shape[:1]:
-            raise CdirError(f"a bank needs features (N, D) with a label each, got {tuple(self.features.shape)} "
-                            f"and {tuple(self.labels.shape)}")
+            raise CdirError(
+                f"a bank needs features (N, D) with a label each, got {tuple(self.features.shape)} "
+                f"and {tuple(self.labels.shape)}"
+            )
         if self.labels.min() < 0 or self.labels.max() >= self.n_classes:
-            raise CdirError(f"a bank's labels must lie in 0 .. {self.n_classes - 1}, they run from "
-                            f"{int(self.labels.min())} to {int(self.labels.max())}")
+            raise CdirError(
+                f"a bank's labels must lie in 0 .. {self.n_classes - 1}, they run from "
+                f"{int(self.labels.min())} to {int(self.labels.max())}"
+            )
 
     def class_means(self) -> tuple[torch.Tensor, torch.Tensor]:
         """(K, D) mean feature and (K,) size of each class; an empty class has mean 0."""
@@ -44,8 +48,9 @@ class Bank:
         return sums / sizes.clamp(min=1)[:, None], sizes
 
 
-def inter_instance_loss(x: torch.Tensor, other_view: torch.Tensor, bank: Bank,
-                        temperature: float = TEMPERATURE) -> torch.Tensor:
+def inter_instance_loss(
+    x: torch.Tensor, other_view: torch.Tensor, bank: Bank, temperature: float = TEMPERATURE
+) -> torch.Tensor:
     """Scalar L_II of one domain (equation 4):
 
     -1/B sum_i log( exp(x_i . x'_i / tau) / sum_{a in bank} exp(x_i . m_a / tau) )
@@ -57,8 +62,9 @@ def inter_instance_loss(x: torch.Tensor, other_view: torch.Tensor, bank: Bank,
     return (_log_denominator(x, bank, temperature) - positive).mean()
 
 
-def inter_cluster_loss(x: torch.Tensor, labels: torch.Tensor, bank: Bank,
-                       temperature: float = TEMPERATURE) -> torch.Tensor:
+def inter_cluster_loss(
+    x: torch.Tensor, labels: torch.Tensor, bank: Bank, temperature: float = TEMPERATURE
+) -> torch.Tensor:
     """Scalar L_IC of one domain (equation 5): positives are the images of the same class in the own bank.
 
     -1/B sum_i 1/|P(i)| sum_{p in P(i)} log( exp(x_i . m_p / tau) / sum_{a in bank} exp(x_i . m_a / tau) )
@@ -69,8 +75,9 @@ def inter_cluster_loss(x: torch.Tensor, labels: torch.Tensor, bank: Bank,
     return _class_loss(x, labels, bank, temperature)
 
 
-def inter_domain_loss(x: torch.Tensor, labels: torch.Tensor, other_bank: Bank,
-                      temperature: float = TEMPERATURE) -> torch.Tensor:
+def inter_domain_loss(
+    x: torch.Tensor, labels: torch.Tensor, other_bank: Bank, temperature: float = TEMPERATURE
+) -> torch.Tensor:
     """Scalar L_ID of one domain (equation 6): as equation 5, with the bank of the *other* domain.
 
     A row whose class is absent from the other domain is left out (see `_class_loss`).
@@ -106,8 +113,10 @@ def _class_loss(x: torch.Tensor, labels: torch.Tensor, bank: Bank, temperature: 
 def _log_denominator(x: torch.Tensor, bank: Bank, temperature: float) -> torch.Tensor:
     """(B,) log sum_a exp(x_i . m_a / tau) over the whole bank."""
     if x.ndim != 2 or x.shape[1] != bank.features.shape[1]:
-        raise CdirError(f"features {tuple(x.shape)} do not fit a bank of {bank.features.shape[1]} dimensions: "
-                        "use the same encoder for both")
+        raise CdirError(
+            f"features {tuple(x.shape)} do not fit a bank of {bank.features.shape[1]} dimensions: "
+            "use the same encoder for both"
+        )
     if not temperature > 0:
         raise CdirError(f"temperature is {temperature}: give a positive number, such as {TEMPERATURE}")
     return torch.logsumexp(x @ bank.features.T / temperature, dim=1)

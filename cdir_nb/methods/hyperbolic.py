@@ -15,9 +15,7 @@ from torch import nn
 from cdir_nb.errors import CdirError
 
 TINY = 1e-15
-EDGE = (
-    1 - 1e-5
-)  # as geoopt has it in double precision; a point there is 6.1 radii from the origin in the tangent space
+EDGE = 1 - 1e-5  # as geoopt has it in double precision; a point there is 6.1 radii from the origin in the tangent space
 
 
 def checked_radius(radius: float) -> float:

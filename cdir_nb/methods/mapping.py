@@ -57,8 +57,10 @@ def pair_error(q: torch.Tensor, source: torch.Tensor, target: torch.Tensor) -> f
 def apply_map(q: torch.Tensor, emb: torch.Tensor) -> torch.Tensor:
     """(N, D) the rows x of `emb` as Q x. Mapping the queries by Q ranks as mapping the gallery by Q^T does."""
     if emb.ndim != 2 or emb.shape[1] != len(q):
-        raise CdirError(f"Q maps vectors of {len(q)} numbers, the embeddings have shape {tuple(emb.shape)}: "
-                        "take Q and embeddings from the same encoder")
+        raise CdirError(
+            f"Q maps vectors of {len(q)} numbers, the embeddings have shape {tuple(emb.shape)}: "
+            "take Q and embeddings from the same encoder"
+        )
     return emb @ q.T.to(emb)
 
 
@@ -73,8 +75,9 @@ def apply_by_domain(maps: Mapping[str, torch.Tensor], emb: torch.Tensor, domains
     return mapped
 
 
-def text_pairs(encoder: ClipEncoder, names: Sequence[str], words: Mapping[str, str],
-               template: str = TEMPLATE) -> dict[str, torch.Tensor]:
+def text_pairs(
+    encoder: ClipEncoder, names: Sequence[str], words: Mapping[str, str], template: str = TEMPLATE
+) -> dict[str, torch.Tensor]:
     """{domain: (n, D)} unit text embeddings of the same n names in each domain; any two of them are pairs.
 
     words  {domain: its word in a prompt}, such as {"real": "photo"}. Raises CdirError for fewer than two
@@ -157,8 +160,10 @@ def _nearest_rotation(matrix: torch.Tensor) -> torch.Tensor:
 
 def _check_pairs(source: torch.Tensor, target: torch.Tensor) -> None:
     if source.shape != target.shape or source.ndim != 2:
-        raise CdirError(f"pairs of texts have shapes {tuple(source.shape)} and {tuple(target.shape)}: "
-                        "give two tables (n, D) with one row an object, in the same order")
+        raise CdirError(
+            f"pairs of texts have shapes {tuple(source.shape)} and {tuple(target.shape)}: "
+            "give two tables (n, D) with one row an object, in the same order"
+        )
     if len(source) == 0:
         raise CdirError("a mapping needs at least one pair of texts and got none: give names of objects")
     if not (source.isfinite().all() and target.isfinite().all()):

@@ -16,8 +16,9 @@ BATCH = 64
 LEARNING_RATE = 3e-4  # of Adam; our default, as is the batch
 
 
-def train_probe(emb: Sequence[torch.Tensor], labels: Sequence[torch.Tensor], *, steps: int = 100, every: int = 5,
-                seed: int = 0) -> dict[int, torch.Tensor]:
+def train_probe(
+    emb: Sequence[torch.Tensor], labels: Sequence[torch.Tensor], *, steps: int = 100, every: int = 5, seed: int = 0
+) -> dict[int, torch.Tensor]:
     """W (D, D) of `project`, kept at step 0 (the identity), every `every` steps, and at the last: {step: W}.
 
     emb, labels  of two domains: (N, D) features and (N,) int64 classes (true ones or pseudo-labels)
@@ -34,8 +35,12 @@ def train_probe(emb: Sequence[torch.Tensor], labels: Sequence[torch.Tensor], *, 
     for step in range(1, steps + 1):
         rows = [torch.randperm(len(e), generator=generator)[:BATCH] for e in emb]
         banks = [Bank(project(e, weight).detach(), y, n_classes) for e, y in zip(emb, labels)]
-        losses = [inter_cluster_loss(x, y, own) + inter_domain_loss(x, y, other) for x, y, own, other in
-                  ((project(emb[d][rows[d]], weight), labels[d][rows[d]], banks[d], banks[1 - d]) for d in (0, 1))]
+        losses = [
+            inter_cluster_loss(x, y, own) + inter_domain_loss(x, y, other)
+            for x, y, own, other in (
+                (project(emb[d][rows[d]], weight), labels[d][rows[d]], banks[d], banks[1 - d]) for d in (0, 1)
+            )
+        ]
         optimizer.zero_grad()
         both_domains(*losses).backward()
         optimizer.step()

@@ -84,9 +84,13 @@ def prompt_attention(encoder: ClipEncoder, batch: torch.Tensor, layer: int = 0) 
 def _vision_transformer(encoder: ClipEncoder) -> VisionTransformer:
     tower = encoder.model.visual
     if not isinstance(tower, VisionTransformer):
-        raise CdirError(f"{encoder.built.name} sees with a {type(tower).__name__}, which has no tokens for prompts to "
-                        "stand beside: choose a vision transformer, such as ViT-B-32")
+        raise CdirError(
+            f"{encoder.built.name} sees with a {type(tower).__name__}, which has no tokens for prompts to "
+            "stand beside: choose a vision transformer, such as ViT-B-32"
+        )
     if tower.pool_type != "tok" or tower.attn_pool is not None:
-        raise CdirError(f"{encoder.built.name} does not read its class token, and would pool the prompts with the "
-                        "patches: choose a model of CLIP's own kind, such as ViT-B-32")
+        raise CdirError(
+            f"{encoder.built.name} does not read its class token, and would pool the prompts with the "
+            "patches: choose a model of CLIP's own kind, such as ViT-B-32"
+        )
     return tower

@@ -85,8 +85,10 @@ def refine(labels: torch.Tensor, target: torch.Tensor, config: RefinementConfig 
     Labels are not clipped (unknown: our default). Raises CdirError where the shapes differ.
     """
     if labels.shape != target.shape or labels.ndim != 2:
-        raise CdirError(f"labels {tuple(labels.shape)} and target {tuple(target.shape)} must be two tables (N, K) "
-                        "of the same images and classes")
+        raise CdirError(
+            f"labels {tuple(labels.shape)} and target {tuple(target.shape)} must be two tables (N, K) "
+            "of the same images and classes"
+        )
     step_size = 1 / config.scale**2 if config.step_size is None else config.step_size
     for _ in range(config.steps):
         by = psi(labels, config.weight, config.spread) if config.scaled else 1.0

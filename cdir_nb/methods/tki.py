@@ -76,9 +76,7 @@ class _DomainPrompts:
     def embed(self, words: torch.Tensor, chosen: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """(P, W) words, (c,) classes -> domain features (P, D) and text features (P, c, D)."""
         rows = torch.cat([torch.zeros(1, dtype=torch.long), 1 + chosen.cpu()])
-        emb = self.tower.embed(
-            self.prompts.take(rows.repeat(len(words))), words.repeat_interleave(len(rows), 0)
-        )
+        emb = self.tower.embed(self.prompts.take(rows.repeat(len(words))), words.repeat_interleave(len(rows), 0))
         emb = emb.unflatten(0, (len(words), len(rows)))
         return emb[:, 0], emb[:, 1:]
 
@@ -198,12 +196,7 @@ class TkiEmbedder:
 
 
 def fit(
-    encoder: ClipEncoder,
-    names: Sequence[str],
-    config: TkiConfig | None = None,
-    *,
-    seed: int = 0,
-    progress: bool = True,
+    encoder: ClipEncoder, names: Sequence[str], config: TkiConfig | None = None, *, seed: int = 0, progress: bool = True
 ) -> TkiEmbedder:
     """TKI from an encoder and C class names in natural words (see `training_names`): no image takes part.
 

@@ -95,9 +95,7 @@ def check_names(names: Sequence[str]) -> None:
     """CdirError for fewer than two class names, an empty one, or one that comes twice."""
     if len(names) < 2 or not all(name.strip() for name in names):
         given = ", ".join(repr(name) for name in names[:3]) or "none"
-        raise CdirError(
-            f"TKI learns from class names, at least two and none empty: {given} given; name the classes"
-        )
+        raise CdirError(f"TKI learns from class names, at least two and none empty: {given} given; name the classes")
     twice = next((name for i, name in enumerate(names) if name in names[:i]), None)
     if twice is not None:
         raise CdirError(f'class name "{twice}" comes twice: give each class a name of its own')

@@ -17,9 +17,7 @@ def loss_max(domain_emb: torch.Tensor, alpha: float, mu: float) -> torch.Tensor:
     return F.softplus(alpha * (s[p, q] - mu)).mean()
 
 
-def loss_min(
-    text_emb: torch.Tensor, class_emb: torch.Tensor, chosen: torch.Tensor, tau: float
-) -> torch.Tensor:
+def loss_min(text_emb: torch.Tensor, class_emb: torch.Tensor, chosen: torch.Tensor, tau: float) -> torch.Tensor:
     """Category-wise correlation minimum loss; small where a text is nearest to its own class's prototype.
 
     Equation 3:  -1 / (P C)  sum_p sum_i  log( exp(s_pii / tau) / sum_j exp(s_pij / tau) )
@@ -52,11 +50,7 @@ def cosine(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
 
 
 def loss_exp(
-    domain_emb: torch.Tensor,
-    text_emb: torch.Tensor,
-    class_emb: torch.Tensor,
-    chosen: torch.Tensor,
-    config: TkiConfig,
+    domain_emb: torch.Tensor, text_emb: torch.Tensor, class_emb: torch.Tensor, chosen: torch.Tensor, config: TkiConfig
 ) -> tuple[torch.Tensor, dict[str, float]]:
     """Equation 5, L_exp = L_min + lambda L_max, of those losses that are in use; and numbers for the history."""
     terms = {}

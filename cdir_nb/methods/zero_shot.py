@@ -13,12 +13,7 @@ from cdir_nb.encoders import ClipEncoder
 from cdir_nb.errors import CdirError
 
 TEMPLATE = "A {domain} of a {class}"  # CLAIR, section 4.1
-ENSEMBLE = (
-    TEMPLATE,
-    "A {domain} of one {class}",
-    "A {class}, {domain}",
-    "This is a {domain} of a {class}",
-)  # our own
+ENSEMBLE = (TEMPLATE, "A {domain} of one {class}", "A {class}, {domain}", "This is a {domain} of a {class}")  # our own
 
 # Words whose first letter misleads: "a unicorn", "an hourglass", "an SUV".
 _A_BEFORE_VOWEL = re.compile(r"(uni(?!m|n)|us[aeiu]|ut[ei]|uku|ufo|eu|ewe|one\b|once\b)", re.IGNORECASE)
@@ -40,9 +35,7 @@ def prompt_embeddings(
     encoder: ClipEncoder, classes: Sequence[str], domain_word: str, templates: Sequence[str] = (TEMPLATE,)
 ) -> torch.Tensor:
     """(K, D) unit text embeddings: of one template, or the mean direction of several (ensemble)."""
-    per_template = [
-        encoder.embed_texts(class_prompts(classes, domain_word, template)) for template in templates
-    ]
+    per_template = [encoder.embed_texts(class_prompts(classes, domain_word, template)) for template in templates]
     units = torch.stack([F.normalize(embeddings, dim=-1) for embeddings in per_template])
     return F.normalize(units.mean(dim=0), dim=-1)
 
@@ -63,9 +56,7 @@ def zero_shot_probabilities(scores: torch.Tensor, scale: float) -> torch.Tensor:
 def zero_shot_labels(scores: torch.Tensor, classes: Sequence[str]) -> np.ndarray:
     """(N,) names of the classes with the highest score; the first one at a tie."""
     if scores.shape[1] != len(classes):
-        raise CdirError(
-            f"scores have {scores.shape[1]} columns for {len(classes)} classes: give the same class list"
-        )
+        raise CdirError(f"scores have {scores.shape[1]} columns for {len(classes)} classes: give the same class list")
     best = scores.cpu().numpy().argmax(axis=1)  # numpy promises the first of equals, torch does not
     return np.asarray(classes)[best]
 
@@ -112,9 +103,7 @@ def _check_template(template: str) -> None:
             f'template "{template}" is not well formed ({error}): write for example "{TEMPLATE}"'
         ) from error
     if "class" not in fields or fields - {"class", "domain"}:
-        raise CdirError(
-            f'template "{template}" must hold {{class}} and may hold {{domain}}: for example "{TEMPLATE}"'
-        )
+        raise CdirError(f'template "{template}" must hold {{class}} and may hold {{domain}}: for example "{TEMPLATE}"')
 
 
 def _fill(template: str, words: dict[str, str]) -> str:

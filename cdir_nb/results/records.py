@@ -37,9 +37,7 @@ Text = Annotated[str, Field(min_length=1)]
 def current_commit() -> str:
     """Short git hash of the workbook, `-dirty` where tracked files differ from it; `unknown` outside git."""
     top = _git("rev-parse", "--show-toplevel")
-    if (
-        not top or Path(top).resolve() != ROOT
-    ):  # no git, or an installed copy inside somebody else's repository
+    if not top or Path(top).resolve() != ROOT:  # no git, or an installed copy inside somebody else's repository
         return "unknown"
     return _git("describe", "--always", "--dirty", "--exclude=*") or "unknown"
 

@@ -28,8 +28,9 @@ _blas = ThreadpoolController()
 _own = threading.local()  # each thread's buffer for scores: fresh pages of memory are dear
 
 
-def map_blocks(query: torch.Tensor, gallery: torch.Tensor, k: int,
-               use: Callable[[slice, np.ndarray], Result]) -> Iterator[Result]:
+def map_blocks(
+    query: torch.Tensor, gallery: torch.Tensor, k: int, use: Callable[[slice, np.ndarray], Result]
+) -> Iterator[Result]:
     """Rank float32 rows (Q, D), (G, D) by inner product; yields use(rows, keys) block by block, in order.
 
     rows: slice of queries; keys: their (n, k) keys, best first. `use` runs in the thread that made the keys.
@@ -77,8 +78,8 @@ def _best_keys(query: np.ndarray, gallery: np.ndarray, k: int, columns: int) -> 
         _own.buffer = np.empty(len(query) * columns, np.float32)
     best = np.empty((len(query), 0), np.int64)
     for start in range(0, len(gallery), columns):
-        part = gallery[start:start + columns]
-        scores = _own.buffer[:len(query) * len(part)].reshape(len(query), len(part))
+        part = gallery[start : start + columns]
+        scores = _own.buffer[: len(query) * len(part)].reshape(len(query), len(part))
         np.matmul(query, part.T, out=scores)
         best = _merge(best, scores, start, k)
     return best
@@ -110,7 +111,7 @@ def _bound(scores: np.ndarray, k: int) -> np.ndarray:
     n, width = scores.shape
     size = max(1, width // (8 * k))
     groups = width // size
-    maxima = scores[:, :size * groups].reshape(n, size, groups).max(axis=1)
+    maxima = scores[:, : size * groups].reshape(n, size, groups).max(axis=1)
     maxima.partition(groups - k, axis=1)
     return maxima[:, groups - k, None]
 
@@ -120,7 +121,7 @@ def _first_keys(best: np.ndarray, rows: np.ndarray, keys: np.ndarray, k: int) ->
     counts = np.bincount(rows, minlength=len(best))
     nth = np.arange(len(rows)) - (counts.cumsum() - counts)[rows]
     table = np.full((len(best), best.shape[1] + counts.max()), LAST_KEY)
-    table[:, :best.shape[1]] = best
+    table[:, : best.shape[1]] = best
     table[rows, best.shape[1] + nth] = keys
     table.sort(axis=1)
     return table[:, :k]
@@ -151,7 +152,7 @@ def _best_keys_torch(query: torch.Tensor, gallery: torch.Tensor, k: int, columns
     """As `_best_keys`, on a GPU, where packing every score into a key costs little."""
     best = torch.empty((len(query), 0), dtype=torch.int64, device=query.device)
     for start in range(0, len(gallery), columns):
-        bits = (query @ gallery[start:start + columns].T + 0.0).view(torch.int32)
+        bits = (query @ gallery[start : start + columns].T + 0.0).view(torch.int32)
         ordered = bits ^ ((bits >> 31) & 0x7FFFFFFF)
         keys = (~ordered).long() << INDEX_BITS | torch.arange(start, start + bits.shape[1], device=query.device)
         keys = torch.cat([best, keys], 1)

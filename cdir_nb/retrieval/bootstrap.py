@@ -7,8 +7,9 @@ from cdir_nb.errors import CdirError
 DRAWS = 1000
 
 
-def bootstrap_interval(values: np.ndarray, groups: np.ndarray | None = None, *, level: float = 0.95,
-                       seed: int = 0) -> tuple[float, float]:
+def bootstrap_interval(
+    values: np.ndarray, groups: np.ndarray | None = None, *, level: float = 0.95, seed: int = 0
+) -> tuple[float, float]:
     """(low, high): where the mean of (Q,) values lies in `level` of the draws with replacement.
 
     groups  (Q,) draw whole groups, such as classes, in place of single queries: queries of a class share their fate,

@@ -12,8 +12,9 @@ class Sums:
     For k in ap_ks: found[k] (n,) hits, plain[k] and interpolated[k] (n,) the sums of precisions at those hits.
     """
 
-    def __init__(self, relevant: np.ndarray, n_relevant: np.ndarray, ks: Sequence[int],
-                 ap_ks: Sequence[int | None]) -> None:
+    def __init__(
+        self, relevant: np.ndarray, n_relevant: np.ndarray, ks: Sequence[int], ap_ks: Sequence[int | None]
+    ) -> None:
         n, deepest = len(relevant), min(max(ks, default=0), relevant.shape[1])
         counts = np.zeros((deepest + 1, n), np.int32)  # row r: hits in the first r ranks
         np.cumsum(relevant[:, :deepest].T, axis=0, out=counts[1:])

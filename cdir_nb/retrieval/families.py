@@ -34,8 +34,11 @@ class Family(BaseModel):
 
     @model_validator(mode="after")
     def _check(self) -> "Family":
-        known = {"similarity": SIMILARITIES, "precision": ("", *PRECISION),
-                 "average_precision": ("", *AVERAGE_PRECISION)}
+        known = {
+            "similarity": SIMILARITIES,
+            "precision": ("", *PRECISION),
+            "average_precision": ("", *AVERAGE_PRECISION),
+        }
         for field, values in known.items():
             if getattr(self, field) not in values:
                 raise ValueError(f"{self.name}: unknown {field} {getattr(self, field)!r}")
@@ -50,25 +53,49 @@ def families() -> tuple[Family, ...]:
 
 def family_table() -> pd.DataFrame:
     """One row a family, for people: what it reports, by which convention, and how we know."""
-    return pd.DataFrame([{"source": f.name, "similarity": _similarity(f), "P@k": f.precision or "-",
-                          "AP": f.average_precision + " (@all)" * f.whole_order or "-", "averaging": f.averaging,
-                          "selection": f.selection or "-", "known from": f.certainty, "why": f.why}
-                         for f in families()])
+    return pd.DataFrame(
+        [
+            {
+                "source": f.name,
+                "similarity": _similarity(f),
+                "P@k": f.precision or "-",
+                "AP": f.average_precision + " (@all)" * f.whole_order or "-",
+                "averaging": f.averaging,
+                "selection": f.selection or "-",
+                "known from": f.certainty,
+                "why": f.why,
+            }
+            for f in families()
+        ]
+    )
 
 
 def _similarity(family: Family) -> str:
     return "cosine" if family.similarity == "cosine" else f"Euclidean, {'unit' if family.unit else 'raw'} vectors"
 
 
-def as_reported(family: Family, query_emb: torch.Tensor, gallery_emb: torch.Tensor, query_labels: np.ndarray,
-                gallery_labels: np.ndarray, k: int) -> dict[str, float]:
+def as_reported(
+    family: Family,
+    query_emb: torch.Tensor,
+    gallery_emb: torch.Tensor,
+    query_labels: np.ndarray,
+    gallery_labels: np.ndarray,
+    k: int,
+) -> dict[str, float]:
     """What this family would report of raw embeddings (Q, D), (G, D): {"precision": ..., "average_precision": ...}.
 
     k is the cut-off of both (no cut-off for AP where the family has none). A metric that it does not report is missing.
     """
     if family.unit:
         query_emb, gallery_emb = F.normalize(query_emb, dim=1), F.normalize(gallery_emb, dim=1)
-    found = evaluate_embeddings(query_emb, gallery_emb, query_labels, gallery_labels, similarity=family.similarity,
-                                ks=(k,), ap_ks=(None if family.whole_order else k,))
+    found = evaluate_embeddings(
+        query_emb,
+        gallery_emb,
+        query_labels,
+        gallery_labels,
+        similarity=family.similarity,
+        ks=(k,),
+        ap_ks=(None if family.whole_order else k,),
+    )
     wanted = {"precision": family.precision, "average_precision": family.average_precision}
     return {r.metric: r.mean for r in found if r.convention == wanted[r.metric]}

@@ -40,5 +40,5 @@ def _of_each_class(labels: np.ndarray, keep, seed: int) -> np.ndarray:
     rng, rows = np.random.default_rng(seed), []
     for place, label in enumerate(np.unique(labels)):
         members = rng.permutation(np.flatnonzero(labels == label))
-        rows.append(members[:keep(place, len(members))])
+        rows.append(members[: keep(place, len(members))])
     return np.sort(np.concatenate(rows))

@@ -76,8 +76,9 @@ class PerQuery:
         return PerQuery(self.metric, self.convention, self.k, self.numerator[rows], self.denominator[rows])
 
 
-def precision_at_k(ranking: Ranking, query_labels: Labels, gallery_labels: Labels, k: int,
-                   convention: str = "hits_over_k") -> PerQuery:
+def precision_at_k(
+    ranking: Ranking, query_labels: Labels, gallery_labels: Labels, k: int, convention: str = "hits_over_k"
+) -> PerQuery:
     """Precision in the first k ranks; conventions in the head of this module.
 
     Labels (Q,) and (G,): text or numbers. Raises CdirError where they are of another length, where k is more than the
@@ -87,29 +88,40 @@ def precision_at_k(ranking: Ranking, query_labels: Labels, gallery_labels: Label
     return evaluate(ranking, query_labels, gallery_labels, ks=(k,), ap_ks=())[PRECISION.index(convention)]
 
 
-def average_precision(ranking: Ranking, query_labels: Labels, gallery_labels: Labels, k: int | None = None,
-                      convention: str = "over_found") -> PerQuery:
+def average_precision(
+    ranking: Ranking, query_labels: Labels, gallery_labels: Labels, k: int | None = None, convention: str = "over_found"
+) -> PerQuery:
     """Average precision in the first k ranks, or (k=None) in the full order; errors as `precision_at_k`."""
     _known(convention, AVERAGE_PRECISION)
     return evaluate(ranking, query_labels, gallery_labels, ks=(), ap_ks=(k,))[AVERAGE_PRECISION.index(convention)]
 
 
-def evaluate(ranking: Ranking, query_labels: Labels, gallery_labels: Labels, ks: Sequence[int] = (1, 50, 100, 200),
-             ap_ks: Sequence[int | None] = (200,)) -> list[PerQuery]:
+def evaluate(
+    ranking: Ranking,
+    query_labels: Labels,
+    gallery_labels: Labels,
+    ks: Sequence[int] = (1, 50, 100, 200),
+    ap_ks: Sequence[int | None] = (200,),
+) -> list[PerQuery]:
     """Every convention at every cut-off, from one look at which ranks are relevant. Errors as `precision_at_k`."""
     classes = _Classes(query_labels, gallery_labels, len(ranking), ranking.n_gallery)
     _cutoffs_within(ranking, ks, ap_ks)
     step = max(1, BLOCK_CELLS // ranking.k)
     parts = [slice(start, start + step) for start in range(0, len(ranking), step)]
-    sums = [Sums(classes.relevant(rows, ranking.indices[rows]), classes.n_relevant[rows], ks, ap_ks)
-            for rows in parts]
+    sums = [Sums(classes.relevant(rows, ranking.indices[rows]), classes.n_relevant[rows], ks, ap_ks) for rows in parts]
     return _results(sums, classes.n_relevant, ranking.n_gallery, ks, ap_ks)
 
 
-def evaluate_embeddings(query_emb: Embeddings, gallery_emb: Embeddings, query_labels: Labels,
-                        gallery_labels: Labels, *, similarity: str = "cosine",
-                        ks: Sequence[int] = (1, 50, 100, 200),
-                        ap_ks: Sequence[int | None] = (200, None)) -> list[PerQuery]:
+def evaluate_embeddings(
+    query_emb: Embeddings,
+    gallery_emb: Embeddings,
+    query_labels: Labels,
+    gallery_labels: Labels,
+    *,
+    similarity: str = "cosine",
+    ks: Sequence[int] = (1, 50, 100, 200),
+    ap_ks: Sequence[int | None] = (200, None),
+) -> list[PerQuery]:
     """`rank` and `evaluate`, a block of queries at a time: mAP over the full order of any gallery in bounded memory."""
     for cutoff in (*ks, *ap_ks):
         cutoff is None or checked_cutoff(cutoff)
@@ -130,8 +142,9 @@ def per_class(result: PerQuery, query_labels: Labels) -> dict[object, float]:
     return {label: result.select(labels == label).mean for label in np.unique(labels).tolist()}
 
 
-def precision_recall(ranking: Ranking, query_labels: Labels, gallery_labels: Labels,
-                     recalls: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
+def precision_recall(
+    ranking: Ranking, query_labels: Labels, gallery_labels: Labels, recalls: np.ndarray | None = None
+) -> tuple[np.ndarray, np.ndarray]:
     """Interpolated precision-recall curves, from the full order.
 
     Precision at recall r is the highest precision at any rank where recall is at least r. Gives recalls (R,), by
@@ -162,8 +175,10 @@ class _Classes:
         query = _array("query_labels", query_labels, n_query, "queries in the ranking")
         gallery = _array("gallery_labels", gallery_labels, n_gallery, "items in the gallery")
         if (query.dtype.kind == "O") != (gallery.dtype.kind == "O"):
-            raise CdirError("query_labels and gallery_labels are text on one side and numbers on the other: "
-                            "use class names, or class numbers, on both")
+            raise CdirError(
+                "query_labels and gallery_labels are text on one side and numbers on the other: "
+                "use class names, or class numbers, on both"
+            )
         codes = pd.factorize(np.concatenate([query, gallery]))[0].astype(np.int32)
         self.query, self.gallery = codes[:n_query], codes[n_query:]
         self.n_relevant = np.bincount(self.gallery, minlength=codes.max() + 1)[self.query]
@@ -195,21 +210,26 @@ def _cutoffs_within(ranking: Ranking, ks: Sequence[int], ap_ks: Sequence[int | N
             raise CdirError(f"{wanted} needs more than the {ranking.k} ranks that were kept: rank with k={k}")
 
 
-def _results(sums: list[Sums], n_relevant: np.ndarray, n_gallery: int, ks: Sequence[int],
-             ap_ks: Sequence[int | None]) -> list[PerQuery]:
+def _results(
+    sums: list[Sums], n_relevant: np.ndarray, n_gallery: int, ks: Sequence[int], ap_ks: Sequence[int | None]
+) -> list[PerQuery]:
     """The conventions' fractions, in the order of `ks` x PRECISION, then `ap_ks` x AVERAGE_PRECISION."""
     results = []
     for k in ks:
-        hits, early = (np.concatenate([getattr(part, name)[k] for part in sums])
-                       for name in ("hits", "hits_in_relevant"))
+        hits, early = (
+            np.concatenate([getattr(part, name)[k] for part in sums]) for name in ("hits", "hits_in_relevant")
+        )
         capped = np.minimum(k, n_relevant)
         fractions = ((hits, np.full(len(hits), min(k, n_gallery))), (early, capped), (early, capped))
         results += [PerQuery("precision", name, k, *fraction) for name, fraction in zip(PRECISION, fractions)]
     for k in ap_ks:
-        found, plain, interpolated = (np.concatenate([getattr(part, name)[k] for part in sums])
-                                      for name in ("found", "plain", "interpolated"))
+        found, plain, interpolated = (
+            np.concatenate([getattr(part, name)[k] for part in sums]) for name in ("found", "plain", "interpolated")
+        )
         capped = n_relevant if k is None else np.minimum(k, n_relevant)
         bases = (np.maximum(found, 1), capped, n_relevant, capped)
-        results += [PerQuery("average_precision", name, k, total, base)
-                    for name, total, base in zip(AVERAGE_PRECISION, (plain, plain, plain, interpolated), bases)]
+        results += [
+            PerQuery("average_precision", name, k, total, base)
+            for name, total, base in zip(AVERAGE_PRECISION, (plain, plain, plain, interpolated), bases)
+        ]
     return results

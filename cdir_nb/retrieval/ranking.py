@@ -42,8 +42,9 @@ class Ranking:
         return len(self.indices)
 
 
-def rank(query_emb: Embeddings, gallery_emb: Embeddings, *, k: int | None = None,
-         similarity: str = "cosine") -> Ranking:
+def rank(
+    query_emb: Embeddings, gallery_emb: Embeddings, *, k: int | None = None, similarity: str = "cosine"
+) -> Ranking:
     """Rank the gallery for each query.
 
     query_emb (Q, D), gallery_emb (G, D): tensors or arrays of numbers, compared in float32; where both are on a GPU,
@@ -55,8 +56,10 @@ def rank(query_emb: Embeddings, gallery_emb: Embeddings, *, k: int | None = None
     query, gallery, k = checked_pair(query_emb, gallery_emb, k, similarity)
     size = 8 * len(query) * k
     if size > MOST_RESULT_BYTES:
-        raise CdirError(f"a ranking of {len(query)} queries x {k} ranks would take {size / 2**30:.0f} GiB: "
-                        "give a smaller k, or use evaluate_embeddings or rank_blocks, which hold one block at a time")
+        raise CdirError(
+            f"a ranking of {len(query)} queries x {k} ranks would take {size / 2**30:.0f} GiB: "
+            "give a smaller k, or use evaluate_embeddings or rank_blocks, which hold one block at a time"
+        )
     indices = np.empty((len(query), k), np.int32)
     scores = np.empty((len(query), k), np.float32)
     for rows, block in each_block(query, gallery, k, similarity):
@@ -64,22 +67,26 @@ def rank(query_emb: Embeddings, gallery_emb: Embeddings, *, k: int | None = None
     return Ranking(indices, scores, len(gallery))
 
 
-def rank_blocks(query_emb: Embeddings, gallery_emb: Embeddings, *, k: int | None = None,
-                similarity: str = "cosine") -> Iterator[tuple[slice, Ranking]]:
+def rank_blocks(
+    query_emb: Embeddings, gallery_emb: Embeddings, *, k: int | None = None, similarity: str = "cosine"
+) -> Iterator[tuple[slice, Ranking]]:
     """As `rank`, a block of queries at a time: yields (slice of query rows, their Ranking), to be used and dropped."""
     query, gallery, k = checked_pair(query_emb, gallery_emb, k, similarity)
     return each_block(query, gallery, k, similarity)
 
 
-def checked_pair(query_emb: Embeddings, gallery_emb: Embeddings, k: int | None,
-             similarity: str) -> tuple[torch.Tensor, torch.Tensor, int]:
+def checked_pair(
+    query_emb: Embeddings, gallery_emb: Embeddings, k: int | None, similarity: str
+) -> tuple[torch.Tensor, torch.Tensor, int]:
     if similarity not in SIMILARITIES:
         raise CdirError(f"unknown similarity {similarity!r}: use one of {', '.join(SIMILARITIES)}")
     query = _embeddings("query_emb", query_emb, similarity)
     gallery = _embeddings("gallery_emb", gallery_emb, similarity)
     if query.shape[1] != gallery.shape[1]:
-        raise CdirError(f"query_emb has {query.shape[1]} columns and gallery_emb has {gallery.shape[1]}: "
-                        "embed both with the same encoder")
+        raise CdirError(
+            f"query_emb has {query.shape[1]} columns and gallery_emb has {gallery.shape[1]}: "
+            "embed both with the same encoder"
+        )
     if query.device != gallery.device:
         raise CdirError(f"query_emb is on {query.device} and gallery_emb on {gallery.device}: move one with .to()")
     return query, gallery, len(gallery) if k is None else min(checked_cutoff(k), len(gallery))
@@ -99,14 +106,16 @@ def _embeddings(name: str, emb: Embeddings, similarity: str) -> torch.Tensor:
     except (TypeError, ValueError, RuntimeError):
         raise CdirError(f"{name} is not an array of numbers: give an (N, D) tensor or array") from None
     if emb.ndim != 2 or emb.is_complex():
-        raise CdirError(f"{name} has shape {tuple(emb.shape)} and type {emb.dtype}: "
-                        "give an (N, D) array of real numbers")
+        raise CdirError(
+            f"{name} has shape {tuple(emb.shape)} and type {emb.dtype}: give an (N, D) array of real numbers"
+        )
     if 0 in emb.shape:
         raise CdirError(f"{name} is empty, shape {tuple(emb.shape)}: check which domains and classes were selected")
     emb = emb.float().contiguous()
     norms = torch.linalg.vector_norm(emb, dim=1, dtype=torch.float64)  # one pass shows NaN, infinity and zero
-    _refuse(name, ~torch.isfinite(norms), "holds NaN, an infinity or a value beyond float32",
-            "find the bad image or step")
+    _refuse(
+        name, ~torch.isfinite(norms), "holds NaN, an infinity or a value beyond float32", "find the bad image or step"
+    )
     if similarity == "cosine":
         _refuse(name, norms == 0, "is a zero vector, which has no cosine", "drop it or use similarity='euclidean'")
     return emb
@@ -119,24 +128,32 @@ def _refuse(name: str, bad: torch.Tensor, what: str, remedy: str) -> None:
         raise CdirError(f"row {rows[0]}{more} of {name} {what}: {remedy}")
 
 
-def _as_inner_products(query: torch.Tensor, gallery: torch.Tensor,
-                       similarity: str) -> tuple[torch.Tensor, torch.Tensor]:
+def _as_inner_products(
+    query: torch.Tensor, gallery: torch.Tensor, similarity: str
+) -> tuple[torch.Tensor, torch.Tensor]:
     """Rows whose inner products order the gallery as the similarity does.
 
     cosine: unit rows. euclidean: [q, 1] . [g, -|g|^2 / 2] = (|q|^2 - |q - g|^2) / 2. Distances don't change when both
     sides move, so a large common offset, which would cost digits, is taken off in whole numbers (integers stay exact).
     """
     if similarity == "cosine":
-        return tuple(emb / torch.linalg.vector_norm(emb, dim=1, keepdim=True, dtype=torch.float64).float()
-                     for emb in (query, gallery))
+        return tuple(
+            emb / torch.linalg.vector_norm(emb, dim=1, keepdim=True, dtype=torch.float64).float()
+            for emb in (query, gallery)
+        )
     centre = gallery.mean(0).round()
     query, gallery = query - centre, gallery - centre
     half_squares = gallery.square().sum(1, keepdim=True) / 2
     return torch.cat([query, torch.ones_like(query[:, :1])], 1), torch.cat([gallery, -half_squares], 1)
 
 
-def each_block(query: torch.Tensor, gallery: torch.Tensor, k: int, similarity: str,
-                   use: Callable[[slice, Ranking], Any] = lambda rows, block: (rows, block)) -> Iterator[Any]:
+def each_block(
+    query: torch.Tensor,
+    gallery: torch.Tensor,
+    k: int,
+    similarity: str,
+    use: Callable[[slice, Ranking], Any] = lambda rows, block: (rows, block),
+) -> Iterator[Any]:
     """use(rows, Ranking of these query rows) for one block of queries after another; `use` runs in worker threads."""
     query, gallery = _as_inner_products(query, gallery, similarity)
     squares = query[:, :-1].square().sum(1, keepdim=True).cpu().numpy() if similarity == "euclidean" else None

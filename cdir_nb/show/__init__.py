@@ -1,19 +1,10 @@
 """Pictures and what stands around them: grids, maps, curves, tables of failures, controls, banners."""
 
 from cdir_nb.show.banner import banner, has_random_weights, notebook_map, plain_list
-from cdir_nb.show.curves import (
-    accuracy_bars,
-    bars,
-    direction_table,
-    heat_maps,
-    histograms,
-    precision_recall,
-    strips,
-)
+from cdir_nb.show.curves import accuracy_bars, bars, direction_table, heat_maps, histograms, precision_recall, strips
 from cdir_nb.show.failures import confusion_table, k_occurrence, skewness, top_confusions
 from cdir_nb.show.gap import centroids, class_distances, cosine_groups, domain_distances
 from cdir_nb.show.grids import contact_sheet, picture_row, ranked_grid
-from cdir_nb.show.maps import map_figure, project, sample_rows
 from cdir_nb.show.labels import (
     accuracy_at_coverage,
     calibration_error,
@@ -24,6 +15,7 @@ from cdir_nb.show.labels import (
     step_curves,
 )
 from cdir_nb.show.mapping import FlatDomain, main_axes, rotation_figure, way_figure
+from cdir_nb.show.maps import map_figure, project, sample_rows
 from cdir_nb.show.style import save_figure
 from cdir_nb.show.widgets import explore, show_source
 

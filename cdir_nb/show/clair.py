@@ -27,8 +27,9 @@ def pictures_of(encoder: ClipEncoder, batch: torch.Tensor) -> np.ndarray:
 
 
 @styled
-def token_figure(image: np.ndarray, views: Sequence[np.ndarray], side: int, n_prompts: int, *,
-                 title: str = "") -> Figure:
+def token_figure(
+    image: np.ndarray, views: Sequence[np.ndarray], side: int, n_prompts: int, *, title: str = ""
+) -> Figure:
     """Above an image and random views of it, below what the tower reads: class token, patches, prompts.
 
     image, views  (H, W, 3) numbers in 0..1; side: patches in a row of the image
@@ -61,8 +62,11 @@ def _tokens(ax: Axes, image: np.ndarray, side: int, n_prompts: int) -> None:
     for i in range(n_prompts):
         ax.add_patch(Rectangle((start + i * width, 0), 0.9 * width, 0.9, fc=PROMPT, ec="none"))
     end = start + n_prompts * width
-    below = {0.45: "class\ntoken", 2 + shown / 2: f"{side * side} patches, their places added;\nhere the middle row",
-             (start + end) / 2: f"{n_prompts} prompts,\nlearnt" if n_prompts else "no\nprompts"}
+    below = {
+        0.45: "class\ntoken",
+        2 + shown / 2: f"{side * side} patches, their places added;\nhere the middle row",
+        (start + end) / 2: f"{n_prompts} prompts,\nlearnt" if n_prompts else "no\nprompts",
+    }
     for x, text in below.items():
         ax.text(x, 1.1, text, ha="center", va="top")
     ax.annotate("", xy=(end + 1.1, 0.45), xytext=(end + 0.1, 0.45), arrowprops={"arrowstyle": "-|>", "lw": 1.4})
@@ -89,8 +93,16 @@ def weight_figure(banks: Mapping[str, tuple[np.ndarray, np.ndarray]], temperatur
         for kind, colour, hatch, text in ((True, RIGHT, "", "same class"), (False, WRONG, "////", "other class")):
             at = np.flatnonzero(positive[order[:MOST_BARS]] == kind)
             share = 100 * weights[positive == kind].sum()
-            ax.bar(at, 100 * weights[order[at]], width=0.85, color=colour, hatch=hatch, ec="white", lw=0,
-                   label=f"{text}: {share:.0f} % of the sum, {(positive == kind).sum()} memories")
+            ax.bar(
+                at,
+                100 * weights[order[at]],
+                width=0.85,
+                color=colour,
+                hatch=hatch,
+                ec="white",
+                lw=0,
+                label=f"{text}: {share:.0f} % of the sum, {(positive == kind).sum()} memories",
+            )
         ax.set(title=f"{name}: as if {evenly(weights):.0f} of {len(weights)} counted", xlabel="memories, nearest first")
         ax.legend(loc="upper right")
     axes[0, 0].set_ylabel("share of the sum (%)")
@@ -111,8 +123,9 @@ def evenly(weights: np.ndarray) -> float:
 
 
 @styled
-def clair_curves(histories: Mapping[str, Sequence[Mapping[str, float]]], chosen: Mapping[str, int], *,
-                 title: str = "") -> Figure:
+def clair_curves(
+    histories: Mapping[str, Sequence[Mapping[str, float]]], chosen: Mapping[str, int], *, title: str = ""
+) -> Figure:
     """Losses of the first method since its first epoch; of all methods validation and changed labels, over epochs.
 
     chosen  the epoch that each method's validation chose, ringed; 0, the start, is not on the axis
@@ -122,16 +135,22 @@ def clair_curves(histories: Mapping[str, Sequence[Mapping[str, float]]], chosen:
     fig, axes = plt.subplots(1, 3, figsize=(WIDTH, 3.6 + 0.08 * len(tables)))
     losses = tables[first].filter(regex="^L_")
     for name, (colour, marker) in looks(list(losses)).items():
-        axes[0].plot(losses[name] - losses[name].iloc[0], color=colour, marker=marker, ms=4,
-                     label=f"$L_{{{name[2:]}}}$: {losses[name].iloc[0]:.2f}")
+        axes[0].plot(
+            losses[name] - losses[name].iloc[0],
+            color=colour,
+            marker=marker,
+            ms=4,
+            label=f"$L_{{{name[2:]}}}$: {losses[name].iloc[0]:.2f}",
+        )
     axes[0].legend(title="in the first epoch", fontsize=8, title_fontsize=8, loc="lower left", ncols=2)
     for name, (colour, marker) in looks(list(tables)).items():
         how = {"color": colour, "marker": marker, "ms": 4, "lw": 2.6 if name == first else 1.3, "label": name}
         for ax, column in zip(axes[1:], ("validation P@5", "labels changed")):
             ax.plot(100 * tables[name][column], **how)
         if chosen[name] in tables[name].index:
-            axes[1].plot(chosen[name], 100 * tables[name]["validation P@5"][chosen[name]], "o", ms=11, mfc="none",
-                         mec=colour)
+            axes[1].plot(
+                chosen[name], 100 * tables[name]["validation P@5"][chosen[name]], "o", ms=11, mfc="none", mec=colour
+            )
     for ax, name in zip(axes, (f"losses of {first}, change", "validation P@5 (%)", "labels changed (%)")):
         ax.set(title=name, xlabel="epoch")
         ax.xaxis.set_major_locator(MaxNLocator(integer=True))
@@ -145,8 +164,9 @@ def clair_curves(histories: Mapping[str, Sequence[Mapping[str, float]]], chosen:
 
 
 @styled
-def attention_figure(pictures: Sequence[np.ndarray], names: Sequence[str], attention: np.ndarray, *,
-                     title: str = "") -> Figure:
+def attention_figure(
+    pictures: Sequence[np.ndarray], names: Sequence[str], attention: np.ndarray, *, title: str = ""
+) -> Figure:
     """What each prompt (columns) looks at in each picture (rows), as multiples of an even share, on one scale.
 
     pictures   (H, W, 3) numbers in 0..1
@@ -164,8 +184,15 @@ def attention_figure(pictures: Sequence[np.ndarray], names: Sequence[str], atten
         grey = picture.mean(axis=2)
         for ax, values in zip(row[1:], maps):
             ax.imshow(grey, cmap="gray", vmin=-0.6, vmax=1)
-            drawn = ax.imshow(values, cmap="magma", vmin=0, vmax=patches.max(), alpha=0.6, interpolation="bilinear",
-                              extent=(-0.5, grey.shape[1] - 0.5, grey.shape[0] - 0.5, -0.5))
+            drawn = ax.imshow(
+                values,
+                cmap="magma",
+                vmin=0,
+                vmax=patches.max(),
+                alpha=0.6,
+                interpolation="bilinear",
+                extent=(-0.5, grey.shape[1] - 0.5, grey.shape[0] - 0.5, -0.5),
+            )
     for ax in axes.flat:
         _bare(ax)
     fig.colorbar(drawn, ax=axes, label="times an even share", shrink=0.8, pad=0.01)

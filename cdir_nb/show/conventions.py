@@ -28,7 +28,7 @@ def rank_strips(queries: Mapping[str, Sequence[bool]], *, title: str = "") -> Fi
             colour = RIGHT if right else WRONG
             ax.add_patch(Rectangle((place, row), 0.9, 0.72, fc=colour, alpha=0.15, ec="none"))
             ax.add_patch(Rectangle((place, row), 0.9, 0.72, fill=False, ec=colour, lw=1.6, ls="-" if right else "--"))
-            text = f"{MARK[right]}\n{sum(relevant[:place + 1])}/{place + 1}" if right else MARK[right]
+            text = f"{MARK[right]}\n{sum(relevant[: place + 1])}/{place + 1}" if right else MARK[right]
             ax.text(place + 0.45, row + 0.36, text, ha="center", va="center", color=colour)
     ax.set(xlim=(-0.1, longest), ylim=(len(queries) - 0.1, -0.1), yticks=[])
     ax.set_xticks(np.arange(longest) + 0.45, [f"rank {i}" for i in range(1, longest + 1)])
@@ -45,8 +45,7 @@ def convention_curves(galleries: Mapping[str, pd.DataFrame], k: int, *, title: s
     galleries  tables with columns metric, convention, k, value (a fraction), as rows of `PerQuery.row`
     k          where the values are read off, into each panel's legend (the nearest that was measured)
     """
-    fig, axes = plt.subplots(len(galleries), 2, figsize=(WIDTH, 2.7 * len(galleries) + 0.5), sharex=True,
-                             squeeze=False)
+    fig, axes = plt.subplots(len(galleries), 2, figsize=(WIDTH, 2.7 * len(galleries) + 0.5), sharex=True, squeeze=False)
     for row, (name, table) in zip(axes, galleries.items()):
         k = int(min(table["k"].unique(), key=lambda known: abs(known - k)))
         for ax, (metric, label) in zip(row, PANELS.items()):
@@ -62,8 +61,15 @@ def _curves(ax: Axes, table: pd.DataFrame, k: int) -> None:
     for i, (name, (colour, marker)) in enumerate(looks(names).items()):
         line = 100 * table[table["convention"] == name].set_index("k")["value"]
         ax.plot(line.index, line, color=colour, ls=DASHES[i % len(DASHES)])
-        ax.plot([k], [line[k]], color=colour, marker=marker, ms=6, ls=DASHES[i % len(DASHES)],
-                label=f"{line[k]:.1f}  {name}")
+        ax.plot(
+            [k],
+            [line[k]],
+            color=colour,
+            marker=marker,
+            ms=6,
+            ls=DASHES[i % len(DASHES)],
+            label=f"{line[k]:.1f}  {name}",
+        )
     ax.axvline(k, color=QUIET, lw=0.9, zorder=0)
     ax.legend(title=f"at k = {k}", fontsize=8, title_fontsize=8, alignment="left", handlelength=2.4)
     ax.grid(True)
@@ -118,8 +124,18 @@ def training_runs(panels: Mapping[str, Sequence[pd.DataFrame]], *, label: str, t
         for run in runs:
             ax.plot(run["test"], color=PALETTE[0], lw=0.8, alpha=0.6)
             for rule, stop in selected(run).iterrows():
-                ax.plot(stop["step"], stop["test"], rules[rule], color=PALETTE[1 + RULES.index(rule)], ms=6,
-                        mec="white", mew=0.6, label=rule, clip_on=False, zorder=3)
+                ax.plot(
+                    stop["step"],
+                    stop["test"],
+                    rules[rule],
+                    color=PALETTE[1 + RULES.index(rule)],
+                    ms=6,
+                    mec="white",
+                    mew=0.6,
+                    label=rule,
+                    clip_on=False,
+                    zorder=3,
+                )
         validation = pd.concat([run["validation"] for run in runs], axis=1).mean(axis=1)
         ax.plot(validation, color=QUIET, ls="--", lw=1.2, label="validation set (mean of runs)")
         ax.set(title=name, xlabel="step")
@@ -135,8 +151,14 @@ def training_runs(panels: Mapping[str, Sequence[pd.DataFrame]], *, label: str, t
 def bars_in_groups(groups: Mapping[str, Mapping[str, float]], *, label: str, title: str = "") -> Figure:
     """Bars of several kinds on one scale, a panel and a colour each: {kind: {name: value}}."""
     sizes = [len(values) for values in groups.values()]
-    fig, axes = plt.subplots(len(groups), 1, figsize=(WIDTH * 0.85, 0.3 * sum(sizes) + 0.5 * len(groups) + 0.7),
-                             sharex=True, squeeze=False, height_ratios=sizes)
+    fig, axes = plt.subplots(
+        len(groups),
+        1,
+        figsize=(WIDTH * 0.85, 0.3 * sum(sizes) + 0.5 * len(groups) + 0.7),
+        sharex=True,
+        squeeze=False,
+        height_ratios=sizes,
+    )
     for ax, (kind, values), colour in zip(axes[:, 0], groups.items(), (PALETTE[4], PALETTE[3], PALETTE[6])):
         drawn = ax.barh(list(values), list(values.values()), color=colour)
         ax.bar_label(drawn, fmt="%.1f", padding=3, fontsize=9)

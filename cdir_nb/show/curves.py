@@ -37,10 +37,7 @@ def heat_maps(
     rows, columns = next(iter(tables.values())).shape
     height = max(2.6, 0.34 * rows + 1.9)
     fig, axes = plt.subplots(
-        1,
-        len(tables),
-        figsize=(min(WIDTH, 1.6 + len(tables) * (0.55 * columns + 1.2)), height),
-        squeeze=False,
+        1, len(tables), figsize=(min(WIDTH, 1.6 + len(tables) * (0.55 * columns + 1.2)), height), squeeze=False
     )
     top = max(np.nanmax(t.to_numpy(float)) for t in tables.values()) if shared else None
     for ax, (name, table) in zip(axes[0], tables.items()):
@@ -83,9 +80,7 @@ def accuracy_bars(accuracy: pd.DataFrame, chance: Mapping[str, float], *, title:
     for i, name in enumerate(accuracy.columns):
         at = np.arange(len(accuracy)) + (i - (len(accuracy.columns) - 1) / 2) * width
         colour = PALETTE[6 * i % len(PALETTE)]
-        drawn = ax.bar(
-            at, accuracy[name], width * 0.94, color=colour, hatch="//" * (i % 2), ec="white", label=name
-        )
+        drawn = ax.bar(at, accuracy[name], width * 0.94, color=colour, hatch="//" * (i % 2), ec="white", label=name)
         ax.bar_label(drawn, fmt="%.0f", padding=2, fontsize=9)
         line = ax.axhline(chance[name], color=colour, ls="--", lw=1.4, zorder=3)
         line.set_label(f"  chance: {chance[name]:.1f}")
@@ -160,15 +155,7 @@ def histograms(groups: Mapping[str, np.ndarray], *, label: str, title: str = "",
         ax.hist(groups[name], edges, density=True, histtype="step", lw=1.6, color=colour)
         mean = float(np.mean(groups[name]))
         ax.axvline(mean, color=colour, ls="--", lw=1.2)
-        ax.plot(
-            [mean],
-            [0],
-            marker=marker,
-            color=colour,
-            clip_on=False,
-            ls="--",
-            label=f"{name}\n(mean {mean:.2f})",
-        )
+        ax.plot([mean], [0], marker=marker, color=colour, clip_on=False, ls="--", label=f"{name}\n(mean {mean:.2f})")
     ax.set(xlabel=label, ylabel="density")
     ax.set_title(title)
     ax.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0))
@@ -182,19 +169,9 @@ def strips(groups: Mapping[str, np.ndarray], *, label: str, title: str = "") -> 
     rng = np.random.default_rng(0)
     for row, (name, (colour, marker)) in enumerate(looks(list(groups)).items()):
         values = np.asarray(groups[name])
-        ax.scatter(
-            values,
-            row + rng.uniform(-0.25, 0.25, len(values)),
-            s=14,
-            c=colour,
-            marker=marker,
-            alpha=0.5,
-            lw=0,
-        )
+        ax.scatter(values, row + rng.uniform(-0.25, 0.25, len(values)), s=14, c=colour, marker=marker, alpha=0.5, lw=0)
         ax.plot([values.mean()] * 2, [row - 0.36, row + 0.36], color="black", lw=2)
-    ax.set_yticks(
-        range(len(groups)), [f"{name}\nmean {np.mean(v):.1f}, n = {len(v)}" for name, v in groups.items()]
-    )
+    ax.set_yticks(range(len(groups)), [f"{name}\nmean {np.mean(v):.1f}, n = {len(v)}" for name, v in groups.items()])
     ax.set_ylim(len(groups) - 0.5, -0.5)
     ax.set_xlabel(label)
     ax.set_title(title)

@@ -27,10 +27,7 @@ def confusion_table(
 def top_confusions(table: pd.DataFrame, n: int) -> list[tuple[str, str, float]]:
     """The n largest off-diagonal cells of a confusion table, largest first: (query, retrieved, percent)."""
     cells = [
-        (q, g, float(table.loc[q, g]))
-        for q in table.index
-        for g in table.columns
-        if q != g and table.loc[q, g] > 0
+        (q, g, float(table.loc[q, g])) for q in table.index for g in table.columns if q != g and table.loc[q, g] > 0
     ]
     return sorted(cells, key=lambda cell: (-cell[2], cell[0], cell[1]))[:n]
 

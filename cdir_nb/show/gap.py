@@ -13,11 +13,7 @@ def unit_rows(emb: np.ndarray) -> np.ndarray:
 
 
 def centroids(
-    emb: np.ndarray,
-    domains: np.ndarray,
-    labels: np.ndarray,
-    domain_order: Sequence[str],
-    label_order: Sequence[str],
+    emb: np.ndarray, domains: np.ndarray, labels: np.ndarray, domain_order: Sequence[str], label_order: Sequence[str]
 ) -> np.ndarray:
     """(P, C, D): the mean unit vector of each domain (P of them) and class (C); NaN for an empty cell."""
     unit = unit_rows(emb)

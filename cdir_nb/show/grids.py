@@ -103,21 +103,13 @@ def ranked_grid(
     for r, row in enumerate(rows):
         right = gallery.labels[indices[row, :k]] == query.labels[row]
         _tile(ax, query.image(row), 0, r * PITCH, size)
-        _note(
-            ax, 0, r * PITCH, f"query: {shorten(query.labels[row], 11)}\n{right.sum()} of {k} right", "black"
-        )
+        _note(ax, 0, r * PITCH, f"query: {shorten(query.labels[row], 11)}\n{right.sum()} of {k} right", "black")
         for j in range(k):
             x, y, item = GAP + j, r * PITCH, indices[row, j]
             _tile(ax, gallery.image(item), x, y, size)
             _frame(ax, x, y, bool(right[j]))
             wrong = "" if right[j] else shorten(gallery.labels[item], 11)
-            _note(
-                ax,
-                x,
-                y,
-                f"{MARK[bool(right[j])]} {scores[row, j]:.2f}\n{wrong}",
-                RIGHT if right[j] else WRONG,
-            )
+            _note(ax, x, y, f"{MARK[bool(right[j])]} {scores[row, j]:.2f}\n{wrong}", RIGHT if right[j] else WRONG)
     fig.suptitle(title, x=0.01, ha="left")
     return fig
 
@@ -153,21 +145,9 @@ def _tile(ax: Axes, image: Image.Image, x: float, y: float, size: int) -> None:
 def _frame(ax: Axes, x: float, y: float, right: bool) -> None:
     colour, dash = (RIGHT, "-") if right else (WRONG, (0, (3, 2)))
     ax.add_patch(
-        Rectangle(
-            (x, y),
-            0.92,
-            0.92,
-            fill=False,
-            ec=colour,
-            ls=dash,
-            lw=2,
-            zorder=3,
-            gid="right" if right else "wrong",
-        )
+        Rectangle((x, y), 0.92, 0.92, fill=False, ec=colour, ls=dash, lw=2, zorder=3, gid="right" if right else "wrong")
     )
 
 
 def _note(ax: Axes, x: float, y: float, text: str, colour: str) -> None:
-    ax.text(
-        x + 0.46, y + 0.97, text, ha="center", va="top", fontsize=7.5, color=colour or QUIET, linespacing=1.25
-    )
+    ax.text(x + 0.46, y + 0.97, text, ha="center", va="top", fontsize=7.5, color=colour or QUIET, linespacing=1.25)

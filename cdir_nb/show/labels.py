@@ -71,16 +71,22 @@ def reliability(groups: Mapping[str, tuple[np.ndarray, np.ndarray]], *, title: s
         kept = accuracy_at_coverage(confidence, right)
         coverage.plot(np.arange(1, len(kept) + 1) / len(kept), kept, color=colour)
     diagram.set(title="reliability", xlabel="confidence", ylabel="share that is right", xlim=(0, 1), ylim=(0, 1.02))
-    coverage.set(title="only the most confident", xlabel="share of images kept", ylabel="share that is right",
-                 xlim=(0, 1), ylim=(0, 1.02))
+    coverage.set(
+        title="only the most confident",
+        xlabel="share of images kept",
+        ylabel="share that is right",
+        xlim=(0, 1),
+        ylim=(0, 1.02),
+    )
     fig.legend(loc="outside lower left", ncols=4)
     fig.suptitle(title, x=0.01, ha="left")
     return fig
 
 
 @styled
-def psi_figure(curves: Mapping[str, tuple[np.ndarray, np.ndarray]], scores: Mapping[str, np.ndarray],
-               *, title: str = "") -> Figure:
+def psi_figure(
+    curves: Mapping[str, tuple[np.ndarray, np.ndarray]], scores: Mapping[str, np.ndarray], *, title: str = ""
+) -> Figure:
     """psi over y, one curve a setting {name: (y, psi(y))}, above histograms of the scores that it is applied to."""
     fig, (top, below) = plt.subplots(2, 1, figsize=(WIDTH * 0.85, 4.4), sharex=True, height_ratios=(1.6, 1))
     for name, (colour, _) in looks(list(curves)).items():
@@ -97,8 +103,16 @@ def psi_figure(curves: Mapping[str, tuple[np.ndarray, np.ndarray]], scores: Mapp
 
 
 @styled
-def label_changes(images: ImageSet, rows: Sequence[int], before: np.ndarray, after: np.ndarray, classes: Sequence[str],
-                  *, top: int = 4, title: str = "") -> Figure:
+def label_changes(
+    images: ImageSet,
+    rows: Sequence[int],
+    before: np.ndarray,
+    after: np.ndarray,
+    classes: Sequence[str],
+    *,
+    top: int = 4,
+    title: str = "",
+) -> Figure:
     """Pictures, each over its likeliest classes and the true one (a check): probability before (hollow), after (filled).
 
     before, after  (n, K) probabilities of the n `rows`, columns in the order of `classes`
@@ -130,15 +144,23 @@ def _bars(ax: Axes, before: np.ndarray, after: np.ndarray, classes: Sequence[str
 
 
 @styled
-def step_curves(panels: Mapping[str, Mapping[str, Sequence[float]]], *, across: str, value: str,
-                every: int = 1, title: str = "") -> Figure:
+def step_curves(
+    panels: Mapping[str, Mapping[str, Sequence[float]]], *, across: str, value: str, every: int = 1, title: str = ""
+) -> Figure:
     """Values at step 0, `every`, ...: {panel: {curve: values}}, panels side by side on one scale, one legend below."""
     fig, axes = plt.subplots(1, len(panels), figsize=(WIDTH, 3.5), sharey=True, squeeze=False)
     look = looks(list(dict.fromkeys(name for curves in panels.values() for name in curves)))
     for ax, (panel, curves) in zip(axes[0], panels.items()):
         for name, values in curves.items():
-            ax.plot(every * np.arange(len(values)), values, color=look[name][0], marker=look[name][1], ms=4, markevery=0.2,
-                    label=pretty(name))
+            ax.plot(
+                every * np.arange(len(values)),
+                values,
+                color=look[name][0],
+                marker=look[name][1],
+                ms=4,
+                markevery=0.2,
+                label=pretty(name),
+            )
         ax.set(title=pretty(panel), xlabel=across)
         ax.grid(True)
     axes[0, 0].set_ylabel(value)

@@ -13,9 +13,7 @@ from cdir_nb.show.style import PALETTE, QUIET, WIDTH, looks, pretty, shorten, st
 
 
 @styled
-def rotation_figure(
-    q: np.ndarray, angles: np.ndarray, singular: np.ndarray, known: int, *, title: str = ""
-) -> Figure:
+def rotation_figure(q: np.ndarray, angles: np.ndarray, singular: np.ndarray, known: int, *, title: str = "") -> Figure:
     """Q as a picture: its entries, by how many degrees it turns each of its planes, and what the pairs know.
 
     q (D, D), angles (P,) largest first, singular (D,) values of the pairs' product, the first `known` of them
@@ -25,9 +23,7 @@ def rotation_figure(
     axes[0].imshow(q, cmap="RdBu", vmin=-1, vmax=1, interpolation="nearest")
     axes[0].set(title="entries of Q (blue: 1, white: 0)", xticks=[], yticks=[])
     axes[1].bar(np.arange(1, len(angles) + 1), angles, width=1, color=PALETTE[4])
-    axes[1].set(
-        title="angle of each plane", xlabel="plane", ylabel="degrees", ylim=(0, 180), yticks=range(0, 181, 45)
-    )
+    axes[1].set(title="angle of each plane", xlabel="plane", ylabel="degrees", ylim=(0, 180), yticks=range(0, 181, 45))
     axes[2].plot(np.arange(1, len(singular) + 1), np.maximum(singular, 1e-16), color=PALETTE[0])
     axes[2].axvline(known + 0.5, color=QUIET, ls="--", lw=1.2)
     axes[2].set(title=f"singular values: {known} of {len(singular)} known", xlabel="direction", yscale="log")
@@ -101,9 +97,7 @@ def _linked(ax: Axes, moved: FlatDomain, fixed: FlatDomain, classes: Sequence[st
         ax.plot([], [], marker=marker, color="#444444", ls="", label=f"{pretty(domain.name)}, class means")
 
 
-def _curves(
-    ax: Axes, curves: dict[str, Sequence[float]], stops: Sequence[float], at: float, value: str
-) -> None:
+def _curves(ax: Axes, curves: dict[str, Sequence[float]], stops: Sequence[float], at: float, value: str) -> None:
     for i, (name, values) in enumerate(curves.items()):
         ax.plot(stops, values, ls=["-", "--"][i % 2], color=PALETTE[i], marker="o", ms=3, label=name)
     ax.axvline(at, color=QUIET, ls=":", lw=1.4)

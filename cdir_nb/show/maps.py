@@ -28,9 +28,7 @@ def sample_rows(groups: Sequence[str], n: int, seed: int) -> np.ndarray:
     order = np.random.default_rng(seed).permutation(len(groups))
     _, inverse = np.unique(groups[order], return_inverse=True)
     turn = _turn_within_group(inverse)
-    return np.sort(
-        order[np.argsort(turn, kind="stable")[:n]]
-    )  # all groups' first rows, then all their second ...
+    return np.sort(order[np.argsort(turn, kind="stable")[:n]])  # all groups' first rows, then all their second ...
 
 
 def _turn_within_group(group: np.ndarray) -> np.ndarray:
@@ -54,16 +52,14 @@ def project(emb: np.ndarray, method: str = "tsne", seed: int = 0) -> np.ndarray:
     unit = emb / np.linalg.norm(emb, axis=1, keepdims=True).clip(1e-12)
     if method == "tsne":
         perplexity = min(30, (len(emb) - 1) / 3)
-        return TSNE(
-            2, perplexity=perplexity, init="pca", metric="euclidean", random_state=seed
-        ).fit_transform(unit)
+        return TSNE(2, perplexity=perplexity, init="pca", metric="euclidean", random_state=seed).fit_transform(unit)
     if method == "umap":
         from umap import UMAP  # imports numba: some ten seconds, paid only where a map is asked for
 
         neighbours = min(15, len(emb) - 1)
-        return UMAP(
-            n_neighbors=neighbours, min_dist=0.1, metric="cosine", random_state=seed, n_jobs=1
-        ).fit_transform(unit)
+        return UMAP(n_neighbors=neighbours, min_dist=0.1, metric="cosine", random_state=seed, n_jobs=1).fit_transform(
+            unit
+        )
     raise CdirError(f'unknown map "{method}": use "tsne" or "umap"')
 
 
@@ -88,9 +84,7 @@ def map_figure(
     return fig
 
 
-def _scatter(
-    ax: Axes, points: np.ndarray, groups: np.ndarray, order: Sequence[str] | None, title: str
-) -> None:
+def _scatter(ax: Axes, points: np.ndarray, groups: np.ndarray, order: Sequence[str] | None, title: str) -> None:
     names = [x for x in (order if order is not None else sorted(set(groups))) if x in set(groups)]
     for name, (colour, marker) in looks(names).items():
         here = points[groups == name]

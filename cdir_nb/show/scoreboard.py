@@ -38,9 +38,7 @@ def table_panels(panels: Sequence[Panel], *, title: str = "") -> Figure:
     """
     drawn = [*panels, *(_difference(panels[0], panel) for panel in panels[1:] if panel.comparable)]
     heights = [0.36 * len(panel.percent) + 1.15 for panel in drawn]
-    fig, axes = plt.subplots(
-        len(drawn), 1, figsize=(WIDTH, sum(heights) + 0.4), squeeze=False, height_ratios=heights
-    )
+    fig, axes = plt.subplots(len(drawn), 1, figsize=(WIDTH, sum(heights) + 0.4), squeeze=False, height_ratios=heights)
     top = max(1e-9, *(float(np.nanmax(np.abs(_points(panel)), initial=0)) for panel in drawn))
     for ax, panel in zip(axes[:, 0], drawn):
         _panel(ax, panel, top)

@@ -96,10 +96,7 @@ def save_figure(fig: Figure, out_dir: str | Path, name: str) -> Path | None:
     path = Path(out_dir) / f"{name}.png"
     with atomic_write(path) as temporary:
         fig.savefig(
-            temporary,
-            format="png",
-            bbox_inches="tight",
-            metadata={"Software": None, "Description": caption(fig)},
+            temporary, format="png", bbox_inches="tight", metadata={"Software": None, "Description": caption(fig)}
         )
     return path
 

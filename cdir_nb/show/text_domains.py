@@ -24,10 +24,7 @@ def training_curves(history: Sequence[Mapping[str, float]], *, title: str = "") 
     fig, axes = plt.subplots(1, 2, figsize=(WIDTH, 3.2))
     for i, name in enumerate(name for name in table.columns if name.startswith("L_")):
         axes[0].plot(
-            table[name].clip(lower=1e-4),
-            ls=["-", "--"][i % 2],
-            color=PALETTE[i],
-            label=f"${name[:2]}{{{name[2:]}}}$",
+            table[name].clip(lower=1e-4), ls=["-", "--"][i % 2], color=PALETTE[i], label=f"${name[:2]}{{{name[2:]}}}$"
         )
     axes[0].set(yscale="log", xlabel="step", title="losses")
     axes[0].legend()
@@ -101,9 +98,7 @@ def sensitivity(table: pd.DataFrame, *, value: str, title: str = "", columns: in
 
 def _setting(ax: Axes, table: pd.DataFrame) -> None:
     """One panel, its values side by side in ascending order (numbers), or as they come (texts)."""
-    order = sorted(
-        set(table["value"]), key=lambda text: (_number(text) is None, _number(text) or 0.0, str(text))
-    )
+    order = sorted(set(table["value"]), key=lambda text: (_number(text) is None, _number(text) or 0.0, str(text)))
     groups = [table[table["value"] == value] for value in order]
     means = np.array([group["percent"].mean() for group in groups])
     spread = [means - [g["percent"].min() for g in groups], [g["percent"].max() for g in groups] - means]
@@ -171,9 +166,7 @@ def poincare_disc(
 def _grid(reach: float) -> list[torch.Tensor]:
     """Lines of a square grid, each (200, 2)."""
     along = torch.linspace(-reach, reach, 200, dtype=torch.double)
-    upright = [
-        torch.stack([torch.full_like(along, float(x)), along], 1) for x in torch.linspace(-reach, reach, 13)
-    ]
+    upright = [torch.stack([torch.full_like(along, float(x)), along], 1) for x in torch.linspace(-reach, reach, 13)]
     return upright + [line.flip(1) for line in upright]
 
 
@@ -185,9 +178,5 @@ def _arrows(ax: Axes, start: torch.Tensor, end: torch.Tensor, labels: Sequence[s
         ax.scatter(*start[here].T, s=14, c=colour, marker=marker, lw=0, label=shorten(name, 16), zorder=3)
         for i in here:
             ax.annotate(
-                "",
-                xy=end[i].tolist(),
-                xytext=start[i].tolist(),
-                arrowprops={**ARROW, "color": colour},
-                zorder=2,
+                "", xy=end[i].tolist(), xytext=start[i].tolist(), arrowprops={**ARROW, "color": colour}, zorder=2
             )

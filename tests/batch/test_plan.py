@@ -15,9 +15,7 @@ from cdir_nb.errors import CdirError
 def folder(tmp_path):
     write_notebook(tmp_path / "01_first.ipynb", "seed + 1")
     write_notebook(
-        tmp_path / "02_second.ipynb",
-        "seed + 2",
-        parameters='dataset = "world"\nencoder = "tiny-clip"\nk = None',
+        tmp_path / "02_second.ipynb", "seed + 2", parameters='dataset = "world"\nencoder = "tiny-clip"\nk = None'
     )
     return tmp_path
 
@@ -43,10 +41,7 @@ def parameters(made):
 @pytest.mark.parametrize(
     "setting,message",
     [
-        (
-            "sead=1",
-            "no notebook has a parameter 'sead': 01_first has layers, lr, seed; 02_second has encoder, k",
-        ),
+        ("sead=1", "no notebook has a parameter 'sead': 01_first has layers, lr, seed; 02_second has encoder, k"),
         ("01.k=1", "no notebook has a parameter 'k': 01_first has layers, lr, seed"),
         ("03.seed=1", "no notebook '03' in this profile: it has 01_first, 02_second"),
         ("seed=one", "01_first: seed must be int (default 0), not str 'one'"),
@@ -65,9 +60,7 @@ def test_wrong_settings_are_refused(folder, setting, message):
 
 def test_right_settings_are_taken(folder):
     made = parameters(
-        planned(
-            folder, settings=["seed=3", "01.lr=1", "layers=[4]", "02_second.k=5"], encoder="ViT-B-32:random"
-        )
+        planned(folder, settings=["seed=3", "01.lr=1", "layers=[4]", "02_second.k=5"], encoder="ViT-B-32:random")
     )
     assert made["01_first"] == {"dataset": "world", "data_root": "", "seed": 3, "lr": 1, "layers": [4]}
     assert made["02_second"] == {"dataset": "world", "encoder": "ViT-B-32:random", "k": 5}
@@ -75,13 +68,9 @@ def test_right_settings_are_taken(folder):
 
 def test_parameters_of_a_profile_are_checked(folder):
     entry = {"notebook": "01_first.ipynb", "parameters": {"lr": "1e-3"}}
-    assert "01_first: lr must be float (default 0.1), not str '1e-3'" in refusal(
-        folder, {"notebooks": [entry]}
-    )
+    assert "01_first: lr must be float (default 0.1), not str '1e-3'" in refusal(folder, {"notebooks": [entry]})
     entry["parameters"] = {"epochs": 3}
-    assert "01_first has no parameter 'epochs': it has layers, lr, seed" in refusal(
-        folder, {"notebooks": [entry]}
-    )
+    assert "01_first has no parameter 'epochs': it has layers, lr, seed" in refusal(folder, {"notebooks": [entry]})
     assert "profile mine: no notebook has a parameter 'sead'" in refusal(folder, {"parameters": {"sead": 3}})
 
 
@@ -212,11 +201,7 @@ def test_the_digest_follows_the_package_but_not_runner_or_cli(tmp_path, monkeypa
     ):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text("1")
-    for name, path in (
-        ("ROOT", tmp_path),
-        ("PACKAGE", tmp_path / "cdir_nb"),
-        ("MANIFEST", tmp_path / "data_manifest"),
-    ):
+    for name, path in (("ROOT", tmp_path), ("PACKAGE", tmp_path / "cdir_nb"), ("MANIFEST", tmp_path / "data_manifest")):
         monkeypatch.setattr(digests, name, path)
 
     def changes(name):
@@ -246,18 +231,9 @@ def test_jobs_follow_the_source_and_the_libraries(folder, monkeypatch):
         ("name: [", "mine.yaml: not valid YAML, line 1"),
         ("- a", "mine.yaml: a profile is a list of `field: value` lines"),
         ("name: a\nabout: b\ndataset: c\nnotebooks: []", "notebooks: List should have at least 1 item"),
-        (
-            "name: a\nabout: b\ndataset: c\nnotebook: []",
-            "mine.yaml: notebooks: missing; notebook: unknown name",
-        ),
-        (
-            "name: a\nabout: b\ndataset: c\nnotebooks: [{notebook: x, params: {}}]",
-            "notebooks.0.params: unknown name",
-        ),
-        (
-            "name: a\nabout: b\ndataset: c\nnotebooks: [{notebook: x}, {notebook: ./x.ipynb}]",
-            "named twice: x",
-        ),
+        ("name: a\nabout: b\ndataset: c\nnotebook: []", "mine.yaml: notebooks: missing; notebook: unknown name"),
+        ("name: a\nabout: b\ndataset: c\nnotebooks: [{notebook: x, params: {}}]", "notebooks.0.params: unknown name"),
+        ("name: a\nabout: b\ndataset: c\nnotebooks: [{notebook: x}, {notebook: ./x.ipynb}]", "named twice: x"),
         ("name: a/b\nabout: b\ndataset: c\nnotebooks: [{notebook: x}]", "mine.yaml: name: "),
     ],
 )
@@ -269,9 +245,7 @@ def test_a_wrong_profile_is_named_with_its_field(tmp_path, content, message):
 
 
 def test_an_unknown_profile_lists_the_known():
-    with pytest.raises(
-        CdirError, match=r"no profile 'moon': choose one of pacs, .*world, .*or give a .yaml file"
-    ):
+    with pytest.raises(CdirError, match=r"no profile 'moon': choose one of pacs, .*world, .*or give a .yaml file"):
         load_profile("moon")
 
 

@@ -99,9 +99,7 @@ def test_the_report_says_what_the_data_are(report):
 def test_random_weights_are_said_loudly(report):
     assert 'class="loud"' not in report(record())
     page = report(record(encoder="ViT-B-32:random (RANDOM WEIGHTS)"))
-    assert (
-        'class="loud">Harness run (random weights): these numbers only show that the machinery works' in page
-    )
+    assert 'class="loud">Harness run (random weights): these numbers only show that the machinery works' in page
     assert "HARNESS RUN, NOT A RESULT: random weights" in page
 
 
@@ -309,13 +307,8 @@ def test_web_references_are_found(html):
 
 def test_widget_state_and_views_are_stripped():
     view = {"application/vnd.jupyter.widget-view+json": {"model_id": "x"}, "text/plain": "IntSlider()"}
-    outputs = [
-        nbformat.v4.new_output("display_data", data=view),
-        nbformat.v4.new_output("stream", text="kept"),
-    ]
-    injected = nbformat.v4.new_code_cell(
-        'seed = 1\nout_dir = "/a/b"\n', metadata={"tags": ["injected-parameters"]}
-    )
+    outputs = [nbformat.v4.new_output("display_data", data=view), nbformat.v4.new_output("stream", text="kept")]
+    injected = nbformat.v4.new_code_cell('seed = 1\nout_dir = "/a/b"\n', metadata={"tags": ["injected-parameters"]})
     notebook = nbformat.v4.new_notebook(
         cells=[injected, nbformat.v4.new_code_cell("x", outputs=outputs)],
         metadata={"widgets": {"s": 1}, "papermill": {"input_path": "/a"}},

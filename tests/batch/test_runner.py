@@ -43,9 +43,7 @@ def wait_for(condition, seconds=120):
 def mixed(tmp_path_factory):
     """One run of three notebooks: a good one, one that fails in a cell, one whose kernel dies."""
     folder = tmp_path_factory.mktemp("mixed")
-    write_notebook(
-        folder / "a_fails.ipynb", "print('before')", "def deep():\n    1 / 0\ndeep()", "print('after')"
-    )
+    write_notebook(folder / "a_fails.ipynb", "print('before')", "def deep():\n    1 / 0\ndeep()", "print('after')")
     write_notebook(folder / "b_good.ipynb", LOOK, save())
     write_notebook(folder / "c_dies.ipynb", "import os\nos.kill(os.getpid(), 9)")
     outcomes, said = run(folder, jobs=2, settings=["seed=4"])
@@ -76,9 +74,7 @@ def test_a_failing_notebook_leaves_its_traceback(mixed):
 
 def test_a_dead_kernel_is_a_failure_with_a_reason(mixed):
     failed = mixed[1]["c_dies"]
-    assert (
-        "Kernel died" in failed.reason and "DeadKernelError" in (failed.folder / "traceback.txt").read_text()
-    )
+    assert "Kernel died" in failed.reason and "DeadKernelError" in (failed.folder / "traceback.txt").read_text()
 
 
 def test_a_finished_folder_is_complete(mixed):
@@ -112,9 +108,7 @@ def test_the_kernel_is_this_python_headless_with_its_share_of_cores(mixed):
 def test_a_foreign_python3_kernel_is_not_used(tmp_path, monkeypatch):
     spec = tmp_path / "jupyter" / "kernels" / "python3"
     spec.mkdir(parents=True)
-    (spec / "kernel.json").write_text(
-        json.dumps({"argv": ["/bin/false"], "display_name": "x", "language": "python"})
-    )
+    (spec / "kernel.json").write_text(json.dumps({"argv": ["/bin/false"], "display_name": "x", "language": "python"}))
     monkeypatch.setenv("JUPYTER_PATH", str(tmp_path / "jupyter"))
     write_notebook(tmp_path / "a.ipynb", "1")
     assert run(tmp_path)[0][0].status == "done"
@@ -123,8 +117,7 @@ def test_a_foreign_python3_kernel_is_not_used(tmp_path, monkeypatch):
 def test_the_second_run_keeps_what_is_finished_and_retries_what_failed(tmp_path):
     write_notebook(tmp_path / "a.ipynb", f"open({str(tmp_path / 'ran')!r}, 'a').write('a')")
     write_notebook(
-        tmp_path / "b.ipynb",
-        f"open({str(tmp_path / 'ran')!r}, 'a').write('b'); open({str(tmp_path / 'key')!r})",
+        tmp_path / "b.ipynb", f"open({str(tmp_path / 'ran')!r}, 'a').write('b'); open({str(tmp_path / 'key')!r})"
     )
     assert [o.status for o in run(tmp_path, jobs=2)[0]] == ["done", "failed"]
     (tmp_path / "key").touch()
@@ -344,9 +337,6 @@ def test_locked_is_an_error_in_process_too(tmp_path):
 
     write_notebook(tmp_path / "a.ipynb", "1")
     (tmp_path / "run").mkdir()
-    with (
-        filelock.FileLock(tmp_path / "run" / ".lock"),
-        pytest.raises(CdirError, match=r"\(another process\)"),
-    ):
+    with filelock.FileLock(tmp_path / "run" / ".lock"), pytest.raises(CdirError, match=r"\(another process\)"):
         run(tmp_path)
     assert not Path(tmp_path / "run" / "run.json").exists()

@@ -28,9 +28,7 @@ def save(encoder: str = "tiny-clip [1a2b]") -> str:
     return SAVE.format(encoder=encoder)
 
 
-def write_notebook(
-    path: Path, *cells: str, text: str = "# A question?", parameters: str = PARAMETERS
-) -> Path:
+def write_notebook(path: Path, *cells: str, text: str = "# A question?", parameters: str = PARAMETERS) -> Path:
     """A notebook with a parameters cell and these code cells."""
     tagged = nbformat.v4.new_code_cell(parameters, metadata={"tags": ["parameters"]})
     code = [nbformat.v4.new_code_cell(cell) for cell in cells]

@@ -10,9 +10,9 @@ import pytest
 from PIL import Image
 
 sys.path.append(str(Path(__file__).parents[1] / "batch"))
-from run_folders import record, write_run  # noqa: E402
+from run_folders import record, write_run
 
-from cdir_nb.batch.report import write_report  # noqa: E402
+from cdir_nb.batch.report import write_report
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 pytestmark = pytest.mark.skipif(not CHROMIUM, reason="no Chromium on this machine: apt-get install chromium")
@@ -34,7 +34,12 @@ def report(tmp_path_factory) -> Path:
     """A report of twelve directions, with a wide table, a failed notebook, a claim and a published table."""
     folder = tmp_path_factory.mktemp("browser")
     domains = ("real", "sketch", "clipart", "quickdraw", "infograph", "painting")
-    measured = {"metric": "average_precision", "convention": "over_min_k_relevant", "k": 200, "protocol": "world-unseen"}
+    measured = {
+        "metric": "average_precision",
+        "convention": "over_min_k_relevant",
+        "k": 200,
+        "protocol": "world-unseen",
+    }
     rule = {"vanilla CLIP": "none: nothing is trained or selected", "TKI": "last epoch"}
     records = [
         record(method=method, query_domain=q, gallery_domain=g, value=value, selection_rule=rule[method], **measured)
@@ -84,5 +89,7 @@ def test_a_picture_of_the_page_is_not_blank(report, tmp_path, page, size, width)
 
 
 def test_a_phone_scrolls_tables_not_the_page(report):
-    title = re.search(r"<title>(\d+) of (\d+)</title>", chromium("--dump-dom", report.with_name("phone.html").as_uri()).stdout)
+    title = re.search(
+        r"<title>(\d+) of (\d+)</title>", chromium("--dump-dom", report.with_name("phone.html").as_uri()).stdout
+    )
     assert title and title.group(1) == title.group(2) == "420"

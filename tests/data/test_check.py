@@ -29,10 +29,7 @@ def test_every_defect_is_listed_in_one_run(broken):
         "notes",
     )
     assert report.zero_byte == ("Photo/dog/1.png",)
-    assert [line.split(":")[0] for line in report.unreadable] == [
-        "Photo/dog/2.JPEG",
-        "Photo/alarm_clock/gone.png",
-    ]
+    assert [line.split(":")[0] for line in report.unreadable] == ["Photo/dog/2.JPEG", "Photo/alarm_clock/gone.png"]
     assert report.miscounted == (
         "photo/dog: 3 files, expected 2",
         "photo/alarm_clock: 3 files, expected 2",
@@ -87,14 +84,7 @@ def test_drawings(tmp_path, manifest):
     domains = {"quickdraw": {"word": "quickdraw", "total": 8, "known": "made here"}}
     classes = ["dog", "alarm_clock", "emu", "owl"]
     write_card(
-        manifest,
-        "ink",
-        kind="ndjson",
-        domains=domains,
-        classes=classes,
-        counts=2,
-        class_sets=None,
-        protocols=None,
+        manifest, "ink", kind="ndjson", domains=domains, classes=classes, counts=2, class_sets=None, protocols=None
     )
     root = tmp_path / "ink"
     root.mkdir()

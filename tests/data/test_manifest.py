@@ -72,9 +72,7 @@ def test_domain_words():
 
 
 def test_an_unknown_dataset_lists_the_known_ones(manifest):
-    with pytest.raises(
-        CdirError, match=r"no dataset is called 'my'; known: toy \(a folder of your own: open_folder"
-    ):
+    with pytest.raises(CdirError, match=r"no dataset is called 'my'; known: toy \(a folder of your own: open_folder"):
         open_dataset("my", ".")
 
 
@@ -86,38 +84,20 @@ def test_an_unknown_dataset_lists_the_known_ones(manifest):
         ({"classes": []}, "bad/card.yaml: classes: "),
         ({"classes": ["dog", "dog", "alarm_clock"], "counts": None}, "classes names a class twice"),
         ({"classes": ["dog", 7]}, "bad/card.yaml: classes.1: "),
-        (
-            {"domains": {"photo": {"word": "x", "total": "4", "known": "y"}}},
-            "bad/card.yaml: domains.photo.total: ",
-        ),
-        (
-            {"counts": {"photo": {"dog": 1, "alarm_clock": 1}}},
-            "domains.photo.total is 4, its classes' counts sum to 2",
-        ),
+        ({"domains": {"photo": {"word": "x", "total": "4", "known": "y"}}}, "bad/card.yaml: domains.photo.total: "),
+        ({"counts": {"photo": {"dog": 1, "alarm_clock": 1}}}, "domains.photo.total is 4, its classes' counts sum to 2"),
         ({"counts": {"photo": {"cat": 1}}}, "counts.photo names what the card does not have: cat"),
         ({"counts": {"real": {}}}, "counts names what the card does not have: real"),
         ({"words": {"cat": "cat"}}, "words names what the card does not have: cat"),
-        (
-            {"class_sets": {"seen": ["cat"], "unseen": []}},
-            "class_sets.seen names what the card does not have: cat",
-        ),
+        ({"class_sets": {"seen": ["cat"], "unseen": []}}, "class_sets.seen names what the card does not have: cat"),
         ({"classes": "none.txt"}, "bad/card.yaml: a field, or a file it names, is wrong"),
         ({"name": "other"}, "bad/card.yaml: name: says 'other' but stands in folder 'bad'"),
         ({"like": "nowhere"}, "bad/card.yaml: a field, or a file it names, is wrong"),
-        (
-            {"protocols": with_protocol(train="unseen")},
-            "toy-unseen is zero-shot, yet trains on its query classes",
-        ),
+        ({"protocols": with_protocol(train="unseen")}, "toy-unseen is zero-shot, yet trains on its query classes"),
         ({"protocols": with_protocol(query="none")}, "toy-unseen names what the card does not have: none"),
-        (
-            {"protocols": with_protocol(train_domains=["real"])},
-            "toy-unseen names what the card does not have: real",
-        ),
+        ({"protocols": with_protocol(train_domains=["real"])}, "toy-unseen names what the card does not have: real"),
         ({"protocols": with_protocol(directions=[["photo", "real"]])}, "does not have: real"),
-        (
-            {"protocols": with_protocol(directions=[["photo"]])},
-            "bad/card.yaml: protocols.toy-unseen.directions.",
-        ),
+        ({"protocols": with_protocol(directions=[["photo"]])}, "bad/card.yaml: protocols.toy-unseen.directions."),
         ({"protocols": with_protocol(metrics=[])}, "bad/card.yaml: protocols.toy-unseen.metrics: "),
         (
             {"protocols": with_protocol(metrics=[METRIC | {"convention": "over_found"}])},
@@ -148,12 +128,7 @@ def test_yaml_that_is_none(manifest):
 
 def test_lists_and_counts_in_files_beside_the_card(manifest):
     path = write_card(
-        manifest,
-        "filed",
-        classes="classes.txt",
-        counts="counts.csv",
-        class_sets={"seen": "seen.txt"},
-        protocols=None,
+        manifest, "filed", classes="classes.txt", counts="counts.csv", class_sets={"seen": "seen.txt"}, protocols=None
     )
     (path.parent / "classes.txt").write_text("# a remark\ndog\nalarm_clock\n\n")
     (path.parent / "seen.txt").write_text("dog\n")
@@ -167,9 +142,7 @@ def test_lists_and_counts_in_files_beside_the_card(manifest):
 
 def test_class_sets_come_in_the_cards_order(manifest):
     write_card(
-        manifest,
-        "toy2",
-        class_sets={"seen": ["dog"], "unseen": ["alarm_clock"], "back": ["alarm_clock", "dog"]},
+        manifest, "toy2", class_sets={"seen": ["dog"], "unseen": ["alarm_clock"], "back": ["alarm_clock", "dog"]}
     )
     card = load_card("toy2")
     assert card.class_set("back") == card.class_set("all") == ("dog", "alarm_clock")
@@ -183,10 +156,7 @@ def test_combined_sets_keep_rows_and_load_from_where_they_came(tmp_path, fresh_c
     assert both.labels.tolist() == ["hot_dog"] * 5 and both.domains.tolist() == ["photo"] * 2 + ["ink"] * 3
     assert both.digests == first.digests + second.digests
     assert both.keys[0] == "photo/hot-dog/0.png"
-    assert (
-        both.image(1).tobytes() == first.image(1).tobytes()
-        and both.image(4).tobytes() == second.image(2).tobytes()
-    )
+    assert both.image(1).tobytes() == first.image(1).tobytes() and both.image(4).tobytes() == second.image(2).tobytes()
     with pytest.raises(CdirError, match="photo/hot-dog/0.png stands in two of the sets"):
         combine(first, second, first)
 

@@ -95,9 +95,7 @@ def test_a_file_that_changed_after_opening_is_refused(tmp_path):
     load = pickle.loads(pickle.dumps(LoadFile({"photo/dog/a.png": (path, digest_of(data))})))
     assert load("photo/dog/a.png").size == (64, 48)
     path.write_bytes(encoded(noise((20, 20)), "PNG"))
-    with pytest.raises(
-        CdirError, match="a.png has changed since the dataset was opened; open the dataset again"
-    ):
+    with pytest.raises(CdirError, match="a.png has changed since the dataset was opened; open the dataset again"):
         load("photo/dog/a.png")
     path.unlink()
     with pytest.raises(CdirError, match="a.png can no longer be read .*; open the dataset again"):

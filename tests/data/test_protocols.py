@@ -6,15 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from cdir_nb.data import (
-    ImageSet,
-    card_names,
-    default_protocol,
-    load_card,
-    load_protocol,
-    open_dataset,
-    protocol_names,
-)
+from cdir_nb.data import ImageSet, card_names, default_protocol, load_card, load_protocol, open_dataset, protocol_names
 from cdir_nb.errors import CdirError
 
 
@@ -41,9 +33,7 @@ def test_properties_of_every_protocol(dataset, name):
     assert protocol.dataset == dataset and protocol.about and protocol.metrics
     if protocol.zero_shot:
         assert not set(protocol.seen) & set(protocol.classes) and protocol.seen
-        assert not set(protocol.train.keys) & {
-            k for d, _ in protocol.directions for k in protocol.query(d).keys
-        }
+        assert not set(protocol.train.keys) & {k for d, _ in protocol.directions for k in protocol.query(d).keys}
     assert set(protocol.classes) <= set(protocol.gallery_classes)  # each query has something to find
     assert set(protocol.unseen) == set(protocol.classes) - set(protocol.seen)
     assert len(set(protocol.directions)) == len(protocol.directions)
@@ -73,10 +63,7 @@ def test_properties_of_every_protocol(dataset, name):
             },
         ),
         ("domainnet_original", {"ucdr_train245": 245, "all": 345}),
-        (
-            "sketchy_extended",
-            {"seen_104": 104, "unseen_21": 21, "seen_100": 100, "unseen_25": 25, "all": 125},
-        ),
+        ("sketchy_extended", {"seen_104": 104, "unseen_21": 21, "seen_100": 100, "unseen_25": 25, "all": 125}),
         ("sketchy_mini", {"seen_104": 104, "unseen_21": 21, "seen_100": 100, "unseen_25": 25, "all": 125}),
         ("tuberlin_extended", {"seen_220": 220, "unseen_30": 30, "train_200": 200, "val_20": 20, "all": 250}),
         ("quickdraw_extended", {"seen_80": 80, "unseen_30": 30, "all": 110}),
@@ -125,10 +112,7 @@ def test_world_is_named_as_domainnet_and_shares_unseen_classes_with_quickdraw():
     world = load_card("world")
     assert set(world.classes) - set(load_card("domainnet_cleaned").classes) == {"person"}
     assert set(load_card("pacs").classes) <= set(world.classes)
-    assert (
-        len(set(world.class_set("unseen_10")) & set(load_card("quickdraw_extended").class_set("unseen_30")))
-        == 7
-    )
+    assert len(set(world.class_set("unseen_10")) & set(load_card("quickdraw_extended").class_set("unseen_30"))) == 7
 
 
 @pytest.mark.parametrize(

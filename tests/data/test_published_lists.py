@@ -46,9 +46,7 @@ def test_class_sets_are_the_published_ones(shared, dataset, name, file):
 
 
 def test_domainnet_classes_come_in_the_order_of_its_labels(shared):
-    assert load_card("domainnet_cleaned").classes == lines(
-        shared / "splits/domainnet/domainnet_345_classes.txt"
-    )
+    assert load_card("domainnet_cleaned").classes == lines(shared / "splits/domainnet/domainnet_345_classes.txt")
     split = json.loads((shared / "splits/domainnet/domainnet_zeroshot_from_quickdraw_split.json").read_text())
     for name, key in (("zs_train80", "train80"), ("zs_test30", "test30")):
         assert set(load_card("domainnet_cleaned").class_set(name)) == set(split[key])
@@ -105,10 +103,7 @@ def test_counts_per_class(shared, dataset, domain, files):
 @pytest.mark.parametrize(("split", "name"), [(0, "unseen_21"), (1, "unseen_25")])
 def test_sketchy_counts_per_class(shared, split, name):
     card, folder = load_card("sketchy_extended"), shared / "splits/sketchy"
-    for domain, kind in (
-        ("photo", "all_photo_filelist"),
-        ("sketch", "sketch_tx_000000000000_ready_filelist"),
-    ):
+    for domain, kind in (("photo", "all_photo_filelist"), ("sketch", "sketch_tx_000000000000_ready_filelist")):
         published = counts_in(folder / f"zeroshot{split}_{kind}_zero.txt.gz")
         assert {label: card.counts[domain][label] for label in card.class_set(name)} == published
 

@@ -11,9 +11,7 @@ from cdir_nb.errors import CdirError
 
 def ink(strokes, size=SIZE) -> np.ndarray:
     """(size, size) darkness, 0 to 255."""
-    return 255 - np.asarray(draw_strokes(parse_strokes(drawing("1", strokes).encode()), size))[..., 0].astype(
-        int
-    )
+    return 255 - np.asarray(draw_strokes(parse_strokes(drawing("1", strokes).encode()), size))[..., 0].astype(int)
 
 
 @pytest.fixture
@@ -56,27 +54,14 @@ def test_a_single_point_is_a_dot_in_the_middle():
 
 def test_files_names_and_keys(root):
     images = opened(root)
-    assert images.keys == (
-        "quickdraw/dog/7",
-        "quickdraw/dog/9",
-        "quickdraw/alarm_clock/7",
-        "quickdraw/alarm_clock/8",
-    )
+    assert images.keys == ("quickdraw/dog/7", "quickdraw/dog/9", "quickdraw/alarm_clock/7", "quickdraw/alarm_clock/8")
     assert images.labels.tolist() == ["dog", "dog", "alarm_clock", "alarm_clock"]
     assert images.image(0).mode == "RGB" and images.image(0).size == (SIZE, SIZE)
     assert images.digests[0] == images.digests[2] != images.digests[1]  # equal strokes, equal pictures
 
 
 def test_bad_lines_are_named_and_skipped_only_by_choice(root, caplog):
-    lines = [
-        drawing("1"),
-        "{cut",
-        '{"key_id": "2"}',
-        '{"drawing": [[[1, 2], [1]]]}',
-        drawing("1"),
-        '"text"',
-        "[1]",
-    ]
+    lines = [drawing("1"), "{cut", '{"key_id": "2"}', '{"drawing": [[[1, 2], [1]]]}', drawing("1"), '"text"', "[1]"]
     (root / "dog.ndjson").write_text("\n".join(lines))
     with pytest.raises(CdirError) as caught:
         opened(root)

@@ -31,13 +31,7 @@ CARD = {
             "query": "unseen",
             "gallery": "unseen",
             "metrics": [
-                {
-                    "kind": "precision",
-                    "k": 1,
-                    "convention": "hits_over_k",
-                    "paper": "p",
-                    "known": "our default",
-                }
+                {"kind": "precision", "k": 1, "convention": "hits_over_k", "paper": "p", "known": "our default"}
             ],
         }
     },
@@ -53,9 +47,7 @@ def write_card(manifest: Path, name: str = "toy", **changes) -> Path:
     return path
 
 
-def write_images(
-    root: Path, folders=("Photo", "Sketch"), classes=("dog", "alarm_clock"), per_class=2
-) -> Path:
+def write_images(root: Path, folders=("Photo", "Sketch"), classes=("dog", "alarm_clock"), per_class=2) -> Path:
     """<root>/<folder>/<class>/<number>.png, every picture of its own colour."""
     number = 0
     for folder in folders:

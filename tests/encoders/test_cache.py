@@ -45,12 +45,9 @@ def test_a_damaged_shard_is_ignored_and_replaced(store, damage):
         file.rename(file.with_name("0" * 24 + ".safetensors"))
     else:
         file.write_bytes(
-            {
-                "cut": content[:-5],
-                "flip": content[:-1] + bytes([content[-1] ^ 1]),
-                "empty": b"",
-                "garbage": b"x" * 200,
-            }[damage]
+            {"cut": content[:-5], "flip": content[:-1] + bytes([content[-1] ^ 1]), "empty": b"", "garbage": b"x" * 200}[
+                damage
+            ]
         )
     with pytest.warns(UserWarning, match="is damaged .*; its rows are computed again"):
         table, found = store.read(names(5))

@@ -27,9 +27,7 @@ def direct_features(name: str, file, images) -> torch.Tensor:
     """Features by open_clip alone, as its README does it."""
     model, _, preprocess = open_clip.create_model_and_transforms(name, pretrained=str(file))
     with torch.no_grad():
-        return model.eval().encode_image(
-            torch.stack([preprocess(images.image(i)) for i in range(len(images))])
-        )
+        return model.eval().encode_image(torch.stack([preprocess(images.image(i)) for i in range(len(images))]))
 
 
 @pytest.mark.parametrize("suffix", ["pt", "safetensors"])
@@ -39,14 +37,10 @@ def test_a_checkpoint_gives_the_features_of_open_clip(small_model, pictures, fre
     state = small_model.state_dict()
     save_file(state, file) if suffix == "safetensors" else torch.save({"state_dict": state, "epoch": 3}, file)
     encoder = load_encoder(f"small:{file}", device="cpu")
-    assert torch.equal(
-        encoder.embed_images(pictures, progress=False), direct_features("small", file, pictures)
-    )
+    assert torch.equal(encoder.embed_images(pictures, progress=False), direct_features("small", file, pictures))
     texts = ["a photo of a dog", "a sketch of an owl"]
     with torch.no_grad():
-        assert torch.allclose(
-            encoder.embed_texts(texts), small_model.encode_text(open_clip.tokenize(texts)), atol=1e-6
-        )
+        assert torch.allclose(encoder.embed_texts(texts), small_model.encode_text(open_clip.tokenize(texts)), atol=1e-6)
     assert str(tmp_path) not in encoder.identity + encoder.description
 
 
@@ -82,10 +76,7 @@ def test_rn50_embeds(pictures, fresh_cache):
 def test_tags_decide_the_activation(small_models, small_model, monkeypatch, tmp_path):
     file = tmp_path / "open_clip_model.safetensors"
     save_file(small_model.state_dict(), file)
-    tags = {
-        "quick": {"hf_hub": "o/r/", "quick_gelu": True, "mean": (0.1, 0.2, 0.3)},
-        "plain": {"hf_hub": "o/r/"},
-    }
+    tags = {"quick": {"hf_hub": "o/r/", "quick_gelu": True, "mean": (0.1, 0.2, 0.3)}, "plain": {"hf_hub": "o/r/"}}
     monkeypatch.setitem(_PRETRAINED, "small", tags)
     monkeypatch.setattr("cdir_nb.encoders.checkpoints.fetch", lambda *_: file)
     quick, plain = build_model("small:quick"), build_model("small:plain")
@@ -131,9 +122,7 @@ def test_an_open_clip_config_beside_the_file_decides(small_model, tmp_path):
     file = tmp_path / "open_clip_model.safetensors"
     save_file(small_model.state_dict(), file)
     config = tmp_path / "open_clip_config.json"
-    config.write_text(
-        json.dumps({"model_cfg": {"quick_gelu": True}, "preprocess_cfg": {"mean": [0.5, 0.5, 0.5]}})
-    )
+    config.write_text(json.dumps({"model_cfg": {"quick_gelu": True}, "preprocess_cfg": {"mean": [0.5, 0.5, 0.5]}}))
     built = build_model(f"small:{file}")
     assert built.quick_gelu and list(built.preprocess_cfg["mean"]) == [0.5, 0.5, 0.5]
     config.write_text("{")
@@ -172,9 +161,7 @@ def test_missing_and_damaged_checkpoints(small_models, tmp_path, small_model):
         file = tmp_path / f"broken.{suffix}"
         file.write_bytes(b"no weights at all")
         assert "is damaged or no CLIP checkpoint" in error_of(f"small:{file}")
-        save_file(small_model.state_dict(), file) if suffix == "safetensors" else torch.save(
-            small_model, file
-        )
+        save_file(small_model.state_dict(), file) if suffix == "safetensors" else torch.save(small_model, file)
         file.write_bytes(file.read_bytes()[:-2000])
         assert "is damaged or no CLIP checkpoint" in error_of(f"small:{file}")
         file.write_bytes(b"")
@@ -200,8 +187,7 @@ def test_a_missing_download_fails_at_once_with_the_remedy(monkeypatch, tmp_path)
     assert time.monotonic() - start < 2
     assert "could not be downloaded (Name or service not known): run once with a network" in message
     assert (
-        "get open_clip_model.safetensors and open_clip_config.json of timm/vit_base_patch32_clip_224.openai"
-        in message
+        "get open_clip_model.safetensors and open_clip_config.json of timm/vit_base_patch32_clip_224.openai" in message
     )
 
 
@@ -209,9 +195,7 @@ def test_a_downloaded_file_is_used_without_a_network(small_model, monkeypatch, t
     file = tmp_path / "open_clip_model.safetensors"
     save_file(small_model.state_dict(), file)
     monkeypatch.setitem(_PRETRAINED, "small", {"tag": {"hf_hub": "some/repo/", "quick_gelu": True}})
-    monkeypatch.setattr(
-        weights, "try_to_load_from_cache", lambda repo, name: str(file) if name == file.name else None
-    )
+    monkeypatch.setattr(weights, "try_to_load_from_cache", lambda repo, name: str(file) if name == file.name else None)
     monkeypatch.setattr(weights.HfApi, "model_info", lambda *_, **__: pytest.fail("asked the network"))
     assert torch.equal(build_model("small:tag").model.visual.proj, small_model.visual.proj)
 

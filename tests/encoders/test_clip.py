@@ -18,9 +18,7 @@ def encoder(tiny):
 def counted(encoder, monkeypatch) -> list[int]:
     """Sizes of the batches that the model really sees from now on."""
     sizes, encode = [], encoder.model.encode_image
-    monkeypatch.setattr(
-        encoder.model, "encode_image", lambda batch: sizes.append(len(batch)) or encode(batch)
-    )
+    monkeypatch.setattr(encoder.model, "encode_image", lambda batch: sizes.append(len(batch)) or encode(batch))
     return sizes
 
 
@@ -101,9 +99,7 @@ def test_all_that_makes_a_row_is_in_the_key(encoder, tiny, pictures, monkeypatch
     encoder.embed_images(pictures, progress=False)
     other = load_encoder("tiny-clip", device="cpu", precision="bf16" if change == "precision" else "fp32")
     if change == "preprocessing":
-        other.built = replace(
-            other.built, preprocess_cfg={**other.built.preprocess_cfg, "interpolation": "bicubic"}
-        )
+        other.built = replace(other.built, preprocess_cfg={**other.built.preprocess_cfg, "interpolation": "bicubic"})
     elif change == "quick_gelu":
         other.built = replace(other.built, quick_gelu=True)
     elif change == "code":
@@ -143,9 +139,7 @@ def test_damaged_pixels_are_named(encoder, pictures, tmp_path):
     pictures.image(0).resize((500, 500)).save(file)
     file.write_bytes(file.read_bytes()[:3000])
     broken = replace(pictures, load=lambda _: Image.open(file))  # opened, not decoded
-    with pytest.raises(
-        CdirError, match="image real/dog/0.png cannot be decoded .*: replace or remove the file"
-    ):
+    with pytest.raises(CdirError, match="image real/dog/0.png cannot be decoded .*: replace or remove the file"):
         encoder.embed_images(broken, progress=False)
 
 

@@ -40,8 +40,11 @@ def test_fresh_drawings_are_named_as_well_as_the_card_says(unseen_accuracy):
 
 
 def test_a_domain_gap_is_there_to_be_closed(unseen_accuracy):
-    easy, hard = [unseen_accuracy[d] for d in ("real", "clipart")], [unseen_accuracy[d] for d in ("infograph", "quickdraw")]
-    assert 0.70 <= min(easy) and max(easy) <= 0.95
+    easy, hard = (
+        [unseen_accuracy[d] for d in ("real", "clipart")],
+        [unseen_accuracy[d] for d in ("infograph", "quickdraw")],
+    )
+    assert min(easy) >= 0.70 and max(easy) <= 0.95
     assert max(hard) < min(easy) - 0.1 and min(hard) > 0.2, "chance is 0.1"
 
 

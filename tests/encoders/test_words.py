@@ -16,9 +16,7 @@ TEXTS = [f"A {DOMAIN} style of dog.", f"{DOMAIN}", f"a light bulb in a {DOMAIN}"
 def make_encoder(model: torch.nn.Module, name: str = "test") -> ClipEncoder:
     context = model.context_length
     cfg = {"embed_dim": 16, "vision_cfg": VISION, "text_cfg": {}}
-    built = BuiltModel(
-        name, model, open_clip.SimpleTokenizer(context_length=context), cfg, {}, False, "a test"
-    )
+    built = BuiltModel(name, model, open_clip.SimpleTokenizer(context_length=context), cfg, {}, False, "a test")
     return ClipEncoder(built, torch.device("cpu"), "fp32")
 
 
@@ -146,7 +144,5 @@ def test_an_encoder_without_a_causal_text_tower_is_refused(what):
     if what == "bidirectional":
         config = small("ViT-B-32", width=32, heads=2, no_causal_mask=True)
         encoder = make_encoder(open_clip.CustomTextCLIP(**config))
-    with pytest.raises(
-        CdirError, match="has no CLIP text tower that takes word vectors: choose a CLIP model"
-    ):
+    with pytest.raises(CdirError, match="has no CLIP text tower that takes word vectors: choose a CLIP model"):
         WordTower(encoder)

@@ -18,7 +18,5 @@ def make_encoder() -> ClipEncoder:
     model, tokenizer = open_clip.CLIP(**SMALL), open_clip.SimpleTokenizer(context_length=16)
     torch.nn.init.normal_(model.token_embedding.weight, std=0.5)
     return ClipEncoder(
-        BuiltModel("small", model, tokenizer, SMALL, {"size": 32}, False, "a test"),
-        torch.device("cpu"),
-        "fp32",
+        BuiltModel("small", model, tokenizer, SMALL, {"size": 32}, False, "a test"), torch.device("cpu"), "fp32"
     )

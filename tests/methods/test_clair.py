@@ -38,8 +38,16 @@ def pictures(labels=None, seed=0) -> ImageSet:
 
 
 def make_pair(**changed) -> Pair:
-    return Pair(**{"images": pictures(), "domains": ("sketch", "real"), "words": {"sketch": "sketch", "real": "photo"},
-                   "names": NAMES, "objects": ("cup", "car", "tree", "boat"), **changed})
+    return Pair(
+        **{
+            "images": pictures(),
+            "domains": ("sketch", "real"),
+            "words": {"sketch": "sketch", "real": "photo"},
+            "names": NAMES,
+            "objects": ("cup", "car", "tree", "boat"),
+            **changed,
+        }
+    )
 
 
 def run(config=QUICK, pair=None, **how):
@@ -78,21 +86,28 @@ def test_labels_of_images_are_never_read(last):
     assert same(weights(last), weights(run(config, hidden)))
     known, unknown = run(), run(pair=hidden)  # with a validation part
     assert same(weights(known), weights(unknown)) and [h["validation P@5"] for h in known.history] == [
-        h["validation P@5"] for h in unknown.history]
+        h["validation P@5"] for h in unknown.history
+    ]
 
 
 def test_only_norms_prompts_and_q_are_trained(last):
     start = started().model.state_dict()
     moved = {name for name in start if not torch.equal(start[name], weights(last)[name])}
-    norms = {f"clip.visual.{norm}.{part}" for part in ("weight", "bias")
-             for norm in ("ln_pre.ln_pre", "ln_post", "transformer.resblocks.0.ln_1", "transformer.resblocks.0.ln_2")}
+    norms = {
+        f"clip.visual.{norm}.{part}"
+        for part in ("weight", "bias")
+        for norm in ("ln_pre.ln_pre", "ln_post", "transformer.resblocks.0.ln_1", "transformer.resblocks.0.ln_2")
+    }
     assert moved == norms | {"clip.visual.ln_pre.prompts", "q"}
 
 
-@pytest.mark.parametrize(("changed", "fixed", "moving"), [
-    ({"train_mapping": False}, "q", "clip.visual.ln_post.weight"),
-    ({"freeze": False}, "clip.token_embedding.weight", "clip.visual.conv1.weight"),
-])
+@pytest.mark.parametrize(
+    ("changed", "fixed", "moving"),
+    [
+        ({"train_mapping": False}, "q", "clip.visual.ln_post.weight"),
+        ({"freeze": False}, "clip.token_embedding.weight", "clip.visual.conv1.weight"),
+    ],
+)
 def test_ablations_train_what_they_say(changed, fixed, moving):
     config = QUICK.changed(validation_per_class=0, epochs=1, **changed)
     start = started(config).model.state_dict()
@@ -105,17 +120,23 @@ def test_losses_of_a_step_are_the_papers_on_its_features(monkeypatch):
     monkeypatch.setattr(clair, "random_view", lambda pixels, generator, least: pixels)  # both views are the image
     training = started()
     generator = torch.Generator().manual_seed(0)
-    batches = [(torch.tensor([0, 3, 4]), next(training._pixels(training.rows[0][[0, 3, 4]]))),
-               (torch.tensor([1, 2]), next(training._pixels(training.rows[1][[1, 2]])))]
+    batches = [
+        (torch.tensor([0, 3, 4]), next(training._pixels(training.rows[0][[0, 3, 4]]))),
+        (torch.tensor([1, 2]), next(training._pixels(training.rows[1][[1, 2]]))),
+    ]
     expected = []
     for side, (rows, pixels) in enumerate(batches):
         raw = F.normalize(training.model.clip.encode_image(pixels), dim=-1)
         x = F.normalize(raw @ training.model.q.T, dim=-1) if side == 0 else raw
         labels = training.soft[side].argmax(dim=1)[rows]
-        expected.append((kl(training.soft[side][rows], raw @ training.texts[side].T, 100.0).mean(),
-                         inter_instance_loss(x, x, training.banks[side]),
-                         inter_cluster_loss(x, labels, training.banks[side]),
-                         inter_domain_loss(x, labels, training.banks[1 - side])))
+        expected.append(
+            (
+                kl(training.soft[side][rows], raw @ training.texts[side].T, 100.0).mean(),
+                inter_instance_loss(x, x, training.banks[side]),
+                inter_cluster_loss(x, labels, training.banks[side]),
+                inter_domain_loss(x, labels, training.banks[1 - side]),
+            )
+        )
     for found, first, second in zip(training.losses(batches, generator), *expected, strict=True):
         torch.testing.assert_close(found, (first + second) / 2)
 
@@ -258,17 +279,23 @@ def test_a_finished_training_comes_back_with_its_mapping(tmp_path, train_mapping
 
 def test_a_kept_training_has_a_name_for_all_that_makes_it(fresh_cache):
     encoder, pair = make_encoder(), make_pair()
-    paths = [kept_at(encoder, pair, QUICK, 0), kept_at(encoder, pair, QUICK, 1),
-             kept_at(encoder, pair, QUICK.changed(temperature=0.1), 0),
-             kept_at(encoder, make_pair(objects=("cup", "car")), QUICK, 0),
-             kept_at(encoder, make_pair(images=pictures(seed=1)), QUICK, 0)]
+    paths = [
+        kept_at(encoder, pair, QUICK, 0),
+        kept_at(encoder, pair, QUICK, 1),
+        kept_at(encoder, pair, QUICK.changed(temperature=0.1), 0),
+        kept_at(encoder, make_pair(objects=("cup", "car")), QUICK, 0),
+        kept_at(encoder, make_pair(images=pictures(seed=1)), QUICK, 0),
+    ]
     assert len(set(paths)) == 5 and paths[0] == kept_at(make_encoder(), make_pair(), QUICK, 0)
 
 
-@pytest.mark.parametrize(("change", "message"), [
-    ({"config": QUICK.changed(temperature=0.1)}, r"of another training \(other settings\)"),
-    ({"pair": make_pair(images=pictures(seed=1))}, r"of another training \(other images\)"),
-])
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"config": QUICK.changed(temperature=0.1)}, r"of another training \(other settings\)"),
+        ({"pair": make_pair(images=pictures(seed=1))}, r"of another training \(other images\)"),
+    ],
+)
 def test_a_checkpoint_of_another_training_is_refused(tmp_path, change, message):
     run(QUICK.changed(epochs=1), checkpoint=tmp_path / "c.pt")
     with pytest.raises(CdirError, match=message):
@@ -358,32 +385,38 @@ def test_training_pair_of_a_protocol_knows_no_test_class():
 # ---- bad input -----------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("changed", "message"), [
-    ({"domains": ("sketch", "sketch")}, "two domains"),
-    ({"domains": ("sketch",)}, "two domains"),
-    ({"words": {"sketch": "sketch"}}, "domain real has no word"),
-    ({"domains": ("sketch", "oil"), "words": {"sketch": "sketch", "oil": "oil"}}, "no training image of oil"),
-    ({"names": ("dog",)}, "at least two classes"),
-    ({"names": ("dog", "cat", "dog")}, '"dog" comes twice'),
-    ({"unseen": ("cat", "hat")}, r"overlaps the test classes \(cat\)"),
-    ({"unseen": ("boat",)}, r"overlaps the test classes \(boat\)"),
-])
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"domains": ("sketch", "sketch")}, "two domains"),
+        ({"domains": ("sketch",)}, "two domains"),
+        ({"words": {"sketch": "sketch"}}, "domain real has no word"),
+        ({"domains": ("sketch", "oil"), "words": {"sketch": "sketch", "oil": "oil"}}, "no training image of oil"),
+        ({"names": ("dog",)}, "at least two classes"),
+        ({"names": ("dog", "cat", "dog")}, '"dog" comes twice'),
+        ({"unseen": ("cat", "hat")}, r"overlaps the test classes \(cat\)"),
+        ({"unseen": ("boat",)}, r"overlaps the test classes \(boat\)"),
+    ],
+)
 def test_bad_pairs(changed, message):
     with pytest.raises(CdirError, match=message):
         make_pair(**changed)
 
 
-@pytest.mark.parametrize(("changed", "message"), [
-    ({"prompts": -1}, "prompts is -1"),
-    ({"epochs": 1.5}, "epochs is 1.5"),
-    ({"epochs": None}, "epochs is None"),
-    ({"learning_rate": None}, "learning_rate is None"),
-    ({"temperature": "0.1"}, "temperature is 0.1: give a positive number"),
-    ({"learning_rate": 0.0}, "learning_rate is 0.0: give a positive number"),
-    ({"weight_ic": -1.0}, "weight_ic is -1.0: give a positive number or 0"),
-    ({"encoder_momentum": 1.0}, "encoder_momentum is 1.0"),
-    ({"least_crop": 0.0}, "least_crop is 0.0"),
-])
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"prompts": -1}, "prompts is -1"),
+        ({"epochs": 1.5}, "epochs is 1.5"),
+        ({"epochs": None}, "epochs is None"),
+        ({"learning_rate": None}, "learning_rate is None"),
+        ({"temperature": "0.1"}, "temperature is 0.1: give a positive number"),
+        ({"learning_rate": 0.0}, "learning_rate is 0.0: give a positive number"),
+        ({"weight_ic": -1.0}, "weight_ic is -1.0: give a positive number or 0"),
+        ({"encoder_momentum": 1.0}, "encoder_momentum is 1.0"),
+        ({"least_crop": 0.0}, "least_crop is 0.0"),
+    ],
+)
 def test_bad_settings(changed, message):
     with pytest.raises(CdirError, match=message):
         ClairConfig(**changed)

@@ -6,14 +6,7 @@ import pytest
 import torch
 
 from cdir_nb.errors import CdirError
-from cdir_nb.methods.hyperbolic import (
-    EDGE,
-    HyperbolicLinear,
-    exp_map_origin,
-    log_map_origin,
-    mobius_add,
-    mobius_matvec,
-)
+from cdir_nb.methods.hyperbolic import EDGE, HyperbolicLinear, exp_map_origin, log_map_origin, mobius_add, mobius_matvec
 
 RADII = (0.3, 1.0, 7.0, 100.0)
 
@@ -46,9 +39,7 @@ def assert_same(ours, theirs, *inputs: torch.Tensor, atol: float = 1e-6) -> None
 
 
 @pytest.mark.parametrize("radius", RADII)
-@pytest.mark.parametrize(
-    "scale", [1e-6, 0.1, 0.7, 3.0]
-)  # of tangent vectors of 6 dimensions, in radii: 3 is the edge
+@pytest.mark.parametrize("scale", [1e-6, 0.1, 0.7, 3.0])  # of tangent vectors of 6 dimensions, in radii: 3 is the edge
 def test_operations_equal_geoopt(geoopt, radius, scale):
     ball = geoopt.PoincareBall(c=torch.tensor(1 / radius**2, dtype=torch.double))
     v, b, matrix = rows(20, 6, scale * radius, 0), rows(20, 6, scale * radius, 1), rows(4, 6, 1.0, 2)
@@ -141,15 +132,11 @@ def test_a_bias_turns_points_near_the_centre_and_hardly_any_near_the_edge():
     )
     direction = torch.tensor([[1.0, 0, 0, 0]], dtype=torch.double)
     with torch.no_grad():
-        cosines = [
-            float(torch.cosine_similarity(layer(size * direction), direction)) for size in (0.1, 1.0, 5.0)
-        ]
+        cosines = [float(torch.cosine_similarity(layer(size * direction), direction)) for size in (0.1, 1.0, 5.0)]
     assert cosines[0] < 0.2 < cosines[1] < 0.999 < cosines[2]
 
 
 @pytest.mark.parametrize("radius", [0, -1.0, float("nan"), float("inf")])
 def test_a_radius_that_is_not_positive_is_refused(radius):
-    with pytest.raises(
-        CdirError, match=r"radius is .*: a Poincaré ball needs a positive radius, such as 1\.0"
-    ):
+    with pytest.raises(CdirError, match=r"radius is .*: a Poincaré ball needs a positive radius, such as 1\.0"):
         HyperbolicLinear(4, 3, radius)

@@ -30,7 +30,9 @@ def orthogonal(size: int, det: int, seed: int = 0) -> torch.Tensor:
 
 
 def plane_turn(*angles: float) -> torch.Tensor:
-    return torch.from_numpy(scipy.linalg.block_diag(*([[np.cos(a), -np.sin(a)], [np.sin(a), np.cos(a)]] for a in angles)))
+    return torch.from_numpy(
+        scipy.linalg.block_diag(*([[np.cos(a), -np.sin(a)], [np.sin(a), np.cos(a)]] for a in angles))
+    )
 
 
 def is_orthogonal(q: torch.Tensor, atol: float = 1e-5) -> bool:
@@ -170,7 +172,9 @@ class Encoder:
 
 
 def test_pairs_of_texts_and_maps_for_every_direction():
-    texts = text_pairs(Encoder(), ["light_bulb", "apple", "cup"], {"real": "photo", "sketch": "sketch", "info": "infograph"})
+    texts = text_pairs(
+        Encoder(), ["light_bulb", "apple", "cup"], {"real": "photo", "sketch": "sketch", "info": "infograph"}
+    )
     apple = Encoder().embed_texts(["An infograph of an apple"])
     torch.testing.assert_close(texts["info"][1:2], apple / apple.norm())
     plain = text_pairs(Encoder(), ["apple"], {"real": "photo", "sketch": "sketch"}, template="{class}, {domain}")
@@ -181,20 +185,29 @@ def test_pairs_of_texts_and_maps_for_every_direction():
     torch.testing.assert_close(maps["sketch", "info"], procrustes(texts["sketch"], texts["info"], "identity"))
 
 
-@pytest.mark.parametrize(("call", "message"), [
-    (lambda: procrustes(normal(3, 4), normal(2, 4)), r"shapes \(3, 4\) and \(2, 4\): give two tables"),
-    (lambda: procrustes(normal(0, 4), normal(0, 4)), "at least one pair of texts and got none"),
-    (lambda: procrustes(normal(2, 4), normal(2, 4) * torch.nan), "not finite: check the encoder"),
-    (lambda: procrustes(normal(2, 4), normal(2, 4), "random"), 'rest "random" is not known: give svd or identity'),
-    (lambda: apply_map(torch.eye(4), normal(2, 5)), r"Q maps vectors of 4 numbers, the embeddings have shape \(2, 5\)"),
-    (lambda: apply_by_domain({}, normal(2, 4), ["real"]), "1 domains for 2 embeddings"),
-    (lambda: geodesic(normal(3, 3)), r"Q \(3, 3\) is not orthogonal: make it with procrustes"),
-    (lambda: geodesic(normal(3, 4)), r"Q \(3, 4\) is not orthogonal"),
-    (lambda: text_pairs(Encoder(), ["cup"], {"real": "photo"}), r"needs two domains, got 1 \(real\): name two"),
-    (lambda: text_pairs(Encoder(), [], {"real": "photo", "s": "sketch"}), "needs names of objects and got none"),
-    (lambda: text_pairs(Encoder(), ["cup"], {"real": "photo", "s": " "}), "domain s has no word for prompts"),
-    (lambda: text_pairs(Encoder(), ["cup"], {"real": "photo", "s": "Photo"}), 'real and s have the same word "Photo"'),
-])
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: procrustes(normal(3, 4), normal(2, 4)), r"shapes \(3, 4\) and \(2, 4\): give two tables"),
+        (lambda: procrustes(normal(0, 4), normal(0, 4)), "at least one pair of texts and got none"),
+        (lambda: procrustes(normal(2, 4), normal(2, 4) * torch.nan), "not finite: check the encoder"),
+        (lambda: procrustes(normal(2, 4), normal(2, 4), "random"), 'rest "random" is not known: give svd or identity'),
+        (
+            lambda: apply_map(torch.eye(4), normal(2, 5)),
+            r"Q maps vectors of 4 numbers, the embeddings have shape \(2, 5\)",
+        ),
+        (lambda: apply_by_domain({}, normal(2, 4), ["real"]), "1 domains for 2 embeddings"),
+        (lambda: geodesic(normal(3, 3)), r"Q \(3, 3\) is not orthogonal: make it with procrustes"),
+        (lambda: geodesic(normal(3, 4)), r"Q \(3, 4\) is not orthogonal"),
+        (lambda: text_pairs(Encoder(), ["cup"], {"real": "photo"}), r"needs two domains, got 1 \(real\): name two"),
+        (lambda: text_pairs(Encoder(), [], {"real": "photo", "s": "sketch"}), "needs names of objects and got none"),
+        (lambda: text_pairs(Encoder(), ["cup"], {"real": "photo", "s": " "}), "domain s has no word for prompts"),
+        (
+            lambda: text_pairs(Encoder(), ["cup"], {"real": "photo", "s": "Photo"}),
+            'real and s have the same word "Photo"',
+        ),
+    ],
+)
 def test_errors_say_what_to_do(call, message):
     with pytest.raises(CdirError, match=message) as caught:
         call()

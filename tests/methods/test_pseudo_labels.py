@@ -99,16 +99,22 @@ def test_loss_of_the_model_flips_the_kl_and_spares_the_labels():
 def test_every_setting_names_its_source():
     table = RefinementConfig(steps=7).table()
     assert {row["setting"] for row in table} == set(vars(RefinementConfig()))
-    assert all(row["source"].startswith(("paper", "unknown: our default", "None:")) for row in table
-               if row["setting"] != "steps")
+    assert all(
+        row["source"].startswith(("paper", "unknown: our default", "None:"))
+        for row in table
+        if row["setting"] != "steps"
+    )
     assert next(row for row in table if row["setting"] == "steps")["source"].startswith("set here, not 1")
 
 
-@pytest.mark.parametrize(("call", "message"), [
-    (lambda: RefinementConfig(scale=0.0), "scale is 0.0: give a positive number"),
-    (lambda: RefinementConfig(steps=-1), "steps is -1: give a whole number of at least 0"),
-    (lambda: refine(cosines(6), cosines(5)), r"labels \(6, 5\) and target \(5, 5\) must be two tables"),
-])
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: RefinementConfig(scale=0.0), "scale is 0.0: give a positive number"),
+        (lambda: RefinementConfig(steps=-1), "steps is -1: give a whole number of at least 0"),
+        (lambda: refine(cosines(6), cosines(5)), r"labels \(6, 5\) and target \(5, 5\) must be two tables"),
+    ],
+)
 def test_errors_say_what_to_do(call, message):
     with pytest.raises(CdirError, match=message):
         call()

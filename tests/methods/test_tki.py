@@ -113,9 +113,7 @@ def test_each_word_stands_in_its_own_prompts(encoder, fitted):
             tower.embed(prompt, found.words[p, None])[0], found.text_emb[p, i], rtol=1e-4, atol=1e-5
         )
     prompt = tower.prompts(["A [DOMAIN] style of"])
-    torch.testing.assert_close(
-        tower.embed(prompt, found.words[1, None])[0], found.domain_emb[1], rtol=1e-4, atol=1e-5
-    )
+    torch.testing.assert_close(tower.embed(prompt, found.words[1, None])[0], found.domain_emb[1], rtol=1e-4, atol=1e-5)
     torch.testing.assert_close(encoder.embed_texts(NAMES), found.class_emb, rtol=1e-4, atol=1e-5)
 
 
@@ -124,9 +122,7 @@ def sizes(monkeypatch) -> list[int]:
     """How many prompts each pass through the text tower reads."""
     sizes, embed = [], WordTower.embed
     monkeypatch.setattr(
-        WordTower,
-        "embed",
-        lambda self, prompts, words: sizes.append(len(prompts)) or embed(self, prompts, words),
+        WordTower, "embed", lambda self, prompts, words: sizes.append(len(prompts)) or embed(self, prompts, words)
     )
     return sizes
 
@@ -213,10 +209,7 @@ def test_training_touches_no_image(monkeypatch):
 
 
 def test_embed_is_the_projection_behind_the_image_tower(encoder, fitted, fresh_cache):
-    pixels = {
-        f"real/dog/{i}": np.random.default_rng(i).integers(0, 256, (32, 32, 3), dtype=np.uint8)
-        for i in range(4)
-    }
+    pixels = {f"real/dog/{i}": np.random.default_rng(i).integers(0, 256, (32, 32, 3), dtype=np.uint8) for i in range(4)}
     columns = np.array(["real"] * 4), np.array(["dog"] * 4)
     images = ImageSet(tuple(pixels), *columns, lambda key: PIL.Image.fromarray(pixels[key]), tuple(pixels))
     emb = fitted.embed(images)
@@ -261,10 +254,7 @@ def test_strategy_1_takes_the_datasets_names_and_2_others():
         ({"radius": -2.0}, "radius is -2.0: a Poincaré ball needs a positive radius"),
         ({"temperature": 0.0}, "TKI: temperature is 0.0: give a positive number"),
         ({"learning_rate": float("nan")}, "TKI: learning_rate is nan: give a positive number"),
-        (
-            {"geometry": "spherical"},
-            'TKI: geometry "spherical" is not known: give hyperbolic, euclidean, no bias',
-        ),
+        ({"geometry": "spherical"}, 'TKI: geometry "spherical" is not known: give hyperbolic, euclidean, no bias'),
         ({"losses": ("maximum",)}, "TKI: losses are .*: give some of max, min"),
         ({"aggregation_steps": 0}, "TKI: aggregation_steps is 0: give a whole number of at least 1"),
     ],
@@ -306,7 +296,5 @@ def test_an_unknown_label_strategy_is_refused():
 
 
 def test_a_pool_too_small_is_refused():
-    with pytest.raises(
-        CdirError, match="label strategy 2 needs 4 names .* the pool has 1: give a larger pool"
-    ):
+    with pytest.raises(CdirError, match="label strategy 2 needs 4 names .* the pool has 1: give a larger pool"):
         training_names(NAMES, 2, pool=["dog", "tree"])

@@ -69,9 +69,7 @@ def test_ensemble_is_the_mean_direction():
 
 
 def test_scores_probabilities_and_labels_by_hand():
-    scores = zs.zero_shot_scores(
-        torch.tensor([[3.0, 4.0], [0.0, -2.0]]), torch.tensor([[10.0, 0.0], [0.0, 0.5]])
-    )
+    scores = zs.zero_shot_scores(torch.tensor([[3.0, 4.0], [0.0, -2.0]]), torch.tensor([[10.0, 0.0], [0.0, 0.5]]))
     assert torch.allclose(scores, torch.tensor([[0.6, 0.8], [0.0, -1.0]]))
     probabilities = zs.zero_shot_probabilities(scores, scale=10)
     assert probabilities[0, 1] == pytest.approx(1 / (1 + np.exp(-2)), abs=1e-6)
@@ -88,10 +86,7 @@ def test_accuracies_and_confusion():
     assert zs.accuracy(predicted, labels) == 0.5
     assert np.isnan(zs.accuracy([], []))
     assert zs.accuracy_by(predicted, labels, labels) == {"cat": pytest.approx(1 / 3), "dog": 1.0}
-    assert zs.accuracy_by(predicted, labels, ["real", "sketch", "sketch", "real"]) == {
-        "real": 1.0,
-        "sketch": 0.0,
-    }
+    assert zs.accuracy_by(predicted, labels, ["real", "sketch", "sketch", "real"]) == {"real": 1.0, "sketch": 0.0}
     matrix = zs.confusion(predicted, labels, ["dog", "cat", "owl"])
     assert matrix.tolist() == [[1, 0, 0], [2, 1, 0], [0, 0, 0]]
     assert zs.most_confused(matrix, ["dog", "cat", "owl"]) == [("cat", "dog", 2)]

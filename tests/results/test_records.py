@@ -66,9 +66,7 @@ def test_numpy_and_torch_scalars_are_taken():
     assert Record(**{**GOOD, "value": np.float32(0.5)}).value == 0.5
 
 
-@pytest.mark.parametrize(
-    "encoder", ["ViT-B-32:random (RANDOM WEIGHTS, a harness run) [1a]", "ViT-B-32:random"]
-)
+@pytest.mark.parametrize("encoder", ["ViT-B-32:random (RANDOM WEIGHTS, a harness run) [1a]", "ViT-B-32:random"])
 def test_random_weights_are_labelled(encoder):
     assert Record(**{**GOOD, "encoder": encoder}).harness == "random weights"
     assert Record(**GOOD).harness == ""
@@ -153,11 +151,7 @@ def test_a_failing_save_leaves_the_old_file(tmp_path):
 def test_only_current_and_finished_results_of_a_run_count(tmp_path):
     for seed, folder in enumerate(["now", "superseded", "half", "later.failed", ".now.7.partial"]):
         save_records([Record(**{**GOOD, "seed": seed})], tmp_path / folder, "one")
-    assert [r.seed for r in load_records(tmp_path)] == [
-        2,
-        0,
-        1,
-    ]  # no listing: all but failed and working folders
+    assert [r.seed for r in load_records(tmp_path)] == [2, 0, 1]  # no listing: all but failed and working folders
     (tmp_path / "run.json").write_text(json.dumps({"folders": ["now", "half", "missing"]}))
     (tmp_path / "now" / "done").touch()
     (tmp_path / "superseded" / "done").touch()

@@ -83,21 +83,13 @@ def test_seeds_give_a_spread_of_their_means():
 def test_what_all_rows_share_is_said_once():
     table, common = headline(to_frame([record(), record(convention="ucdir_micro")]))
     assert list(table.columns) == ["method", "metric", "convention", "over what", "percent"]
-    assert common == {
-        "dataset": "world",
-        "encoder": "tiny-clip",
-        "selection rule": "nothing selected",
-        "seeds": "0",
-    }
+    assert common == {"dataset": "world", "encoder": "tiny-clip", "selection rule": "nothing selected", "seeds": "0"}
 
 
 def test_random_weights_are_marked_in_the_table():
     mixed = headline(to_frame([record(), record(encoder="ViT-B-32:random")]))[0]
     assert mixed["HARNESS RUN, NOT A RESULT"].tolist() == ["", "random weights"]
-    assert (
-        headline(to_frame([record(encoder="ViT-B-32:random")]))[1]["HARNESS RUN, NOT A RESULT"]
-        == "random weights"
-    )
+    assert headline(to_frame([record(encoder="ViT-B-32:random")]))[1]["HARNESS RUN, NOT A RESULT"] == "random weights"
 
 
 def test_direction_tables_have_queries_in_rows():

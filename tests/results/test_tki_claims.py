@@ -48,8 +48,14 @@ def test_records_of_every_method_go_to_a_file_once_and_the_report_reads_them(scr
     assert len(records) == 2 * 3 * (1 + 2 * 2)  # directions x measures x (vanilla CLIP, two methods of two seeds)
     assert {r.method: {x.seed for x in records if x.method == r.method} for r in records} == {
         "vanilla CLIP": {0}, "TKI": {0, 1}, "TKI, Euclidean": {0, 1}}  # fmt: skip
-    found = evaluate_embeddings(bench.raw["real"], bench.raw["sketch"], bench.images["real"].labels,
-                                bench.images["sketch"].labels, ks=(1,), ap_ks=())
+    found = evaluate_embeddings(
+        bench.raw["real"],
+        bench.raw["sketch"],
+        bench.images["real"].labels,
+        bench.images["sketch"].labels,
+        ks=(1,),
+        ap_ks=(),
+    )
     by_hand = next(r.mean for r in found if (r.metric, r.convention, r.k) == script.FIRST)
     kept = [r.value for r in records if (r.method, r.query_domain, r.k) == ("vanilla CLIP", "real", 1)]
     assert kept == [pytest.approx(by_hand, abs=1e-6)]

@@ -129,8 +129,12 @@ def test_the_first_cut_off_that_both_have_counts():
 
 
 def test_cut_offs_of_the_protocol_go_before_others():
-    found = [r for k, gain in ((50, -5), (10, 5)) for p in ("world-unseen", "domainnet-zs")
-             for r in records("A", {0: [20 + gain]}, k=k, protocol=p) + records("B", {0: [20]}, k=k, protocol=p)]
+    found = [
+        r
+        for k, gain in ((50, -5), (10, 5))
+        for p in ("world-unseen", "domainnet-zs")
+        for r in records("A", {0: [20 + gain]}, k=k, protocol=p) + records("B", {0: [20]}, k=k, protocol=p)
+    ]
     table = decide(found).set_index("protocol")
     assert table["k"].to_dict() == {"world-unseen": 10, "domainnet-zs": 50}
     assert table["verdict"].to_dict() == {"world-unseen": "holds", "domainnet-zs": "does not hold"}

@@ -16,8 +16,10 @@ def world():
     draw = np.random.default_rng(0)
     query, gallery = draw.integers(5, size=30), draw.choice(5, 60, p=[0.4, 0.3, 0.15, 0.1, 0.05])
     centres = draw.standard_normal((5, 6))
-    emb = [torch.tensor((centres[y] + draw.standard_normal((len(y), 6))) * draw.uniform(0.3, 3, (len(y), 1)))
-           for y in (query, gallery)]
+    emb = [
+        torch.tensor((centres[y] + draw.standard_normal((len(y), 6))) * draw.uniform(0.3, 3, (len(y), 1)))
+        for y in (query, gallery)
+    ]
     return *emb, query, gallery
 
 
@@ -76,10 +78,18 @@ def test_the_table_has_a_row_each_and_says_how_it_is_known():
     assert not table.isna().any(axis=None)
 
 
-@pytest.mark.parametrize("wrong", [
-    {"precision": "hits"}, {"average_precision": "over_found "}, {"similarity": "dot"}, {"certainty": "sure"},
-    {"why": ""}, {"selection": "best"}, {"cutoff": 200}
-])
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"precision": "hits"},
+        {"average_precision": "over_found "},
+        {"similarity": "dot"},
+        {"certainty": "sure"},
+        {"why": ""},
+        {"selection": "best"},
+        {"cutoff": 200},
+    ],
+)
 def test_a_slip_in_the_file_is_refused(wrong):
     with pytest.raises(ValidationError):
         Family(**{**families()[0].model_dump(), **wrong})

@@ -8,16 +8,17 @@ import pytest
 from cdir_nb.errors import CdirError
 from cdir_nb.retrieval.galleries import one_per_query, random_share, uneven
 
-LABELS = np.array(list("aaaaaaaaaa" "bbbb" "c"))
+LABELS = np.array(list("aaaaaaaaaabbbbc"))
 
 
 def counts(rows):
     return dict(Counter(LABELS[rows].tolist()))
 
 
-@pytest.mark.parametrize("share, expected", [
-    (0.5, {"a": 5, "b": 2, "c": 1}), (0.1, {"a": 1, "b": 1, "c": 1}), (1, {"a": 10, "b": 4, "c": 1})
-])
+@pytest.mark.parametrize(
+    "share, expected",
+    [(0.5, {"a": 5, "b": 2, "c": 1}), (0.1, {"a": 1, "b": 1, "c": 1}), (1, {"a": 10, "b": 4, "c": 1})],
+)
 def test_a_share_of_each_class_and_never_none(share, expected):
     rows = random_share(LABELS, share, seed=3)
     assert counts(rows) == expected and rows.tolist() == sorted(set(rows.tolist()))

@@ -26,8 +26,9 @@ from cdir_nb.retrieval import (
 
 def ranking_of(*orders, n_gallery=None):
     indices = np.array(orders, np.int32)
-    return Ranking(indices, -np.arange(indices.size, dtype=np.float32).reshape(indices.shape),
-                   n_gallery or indices.shape[1])
+    return Ranking(
+        indices, -np.arange(indices.size, dtype=np.float32).reshape(indices.shape), n_gallery or indices.shape[1]
+    )
 
 
 @pytest.fixture(scope="module")
@@ -39,8 +40,10 @@ def world():
     gallery_labels = draw.choice(names[:7], 120, p=np.array([40, 25, 15, 10, 5, 3, 2]) / 100)
     query_labels[:3], gallery_labels[77] = ["i", "h", "i"], "i"
     centre = {name: draw.standard_normal(8) for name in "abcdefghi"}
-    emb = [np.stack([centre[y] for y in labels]) + draw.standard_normal((len(labels), 8))
-           for labels in (query_labels, gallery_labels)]
+    emb = [
+        np.stack([centre[y] for y in labels]) + draw.standard_normal((len(labels), 8))
+        for labels in (query_labels, gallery_labels)
+    ]
     return *emb, query_labels, gallery_labels
 
 
@@ -52,18 +55,21 @@ HAND = ranking_of([1, 0, 2, 3, 5, 4], [0, 1, 2, 3, 4, 5], [1, 3, 4, 0, 2, 5])
 LABELS = ["x", "y", "z"]
 
 
-@pytest.mark.parametrize("convention, k, values, mean", [
-    # x: 2 hits in 4; y: 2 in 4; z: 0 in 4. Mean (1/2 + 1/2 + 0) / 3
-    ("hits_over_k", 4, [1 / 2, 1 / 2, 0], 1 / 3),
-    # k beyond the gallery counts as 6: 3/6, 3/6, 0
-    ("hits_over_k", 100, [1 / 2, 1 / 2, 0], 1 / 3),
-    # n_rel = 3 for x and y, so the first 3 ranks count: x 2/3, y 1/3; z is 0/0 and left out: (2/3 + 1/3) / 2
-    ("hits_over_min_k_relevant", 4, [2 / 3, 1 / 3, np.nan], 1 / 2),
-    # first 2 ranks: x 1/2, y 1/2
-    ("hits_over_min_k_relevant", 2, [1 / 2, 1 / 2, np.nan], 1 / 2),
-    # micro: (2 + 1 + 0) / (3 + 3 + 0)
-    ("ucdir_micro", 4, [2 / 3, 1 / 3, np.nan], 3 / 6),
-])
+@pytest.mark.parametrize(
+    "convention, k, values, mean",
+    [
+        # x: 2 hits in 4; y: 2 in 4; z: 0 in 4. Mean (1/2 + 1/2 + 0) / 3
+        ("hits_over_k", 4, [1 / 2, 1 / 2, 0], 1 / 3),
+        # k beyond the gallery counts as 6: 3/6, 3/6, 0
+        ("hits_over_k", 100, [1 / 2, 1 / 2, 0], 1 / 3),
+        # n_rel = 3 for x and y, so the first 3 ranks count: x 2/3, y 1/3; z is 0/0 and left out: (2/3 + 1/3) / 2
+        ("hits_over_min_k_relevant", 4, [2 / 3, 1 / 3, np.nan], 1 / 2),
+        # first 2 ranks: x 1/2, y 1/2
+        ("hits_over_min_k_relevant", 2, [1 / 2, 1 / 2, np.nan], 1 / 2),
+        # micro: (2 + 1 + 0) / (3 + 3 + 0)
+        ("ucdir_micro", 4, [2 / 3, 1 / 3, np.nan], 3 / 6),
+    ],
+)
 def test_precision_by_hand(convention, k, values, mean):
     result = precision_at_k(HAND, LABELS, GALLERY, k, convention)
     assert result.values == pytest.approx(values, nan_ok=True) and result.mean == pytest.approx(mean)
@@ -77,20 +83,23 @@ def test_micro_mean_weighs_large_classes_more():
     assert precision_at_k(ranking, *labels, 3, "hits_over_k").mean == pytest.approx((2 / 3 + 1 / 3) / 2)
 
 
-@pytest.mark.parametrize("convention, k, values", [
-    # precisions at hits: x 1/2, 2/3, 3/5; y 1/2, 2/4, 3/5
-    ("over_found", 4, [(1 / 2 + 2 / 3) / 2, (1 / 2 + 2 / 4) / 2, 0]),
-    ("over_found", 1, [0, 0, 0]),
-    ("over_min_k_relevant", 4, [(1 / 2 + 2 / 3) / 3, (1 / 2 + 2 / 4) / 3, np.nan]),
-    ("over_min_k_relevant", 2, [(1 / 2) / 2, (1 / 2) / 2, np.nan]),
-    ("over_relevant", 2, [(1 / 2) / 3, (1 / 2) / 3, np.nan]),
-    ("over_relevant", None, [(1 / 2 + 2 / 3 + 3 / 5) / 3, (1 / 2 + 2 / 4 + 3 / 5) / 3, np.nan]),
-    # each precision raised to the best from there on within k: x (2/3, 2/3, 3/5), y (3/5, 3/5, 3/5)
-    ("voc_interpolated", None, [(2 / 3 + 2 / 3 + 3 / 5) / 3, 3 / 5, np.nan]),
-    # within 4: x (2/3, 2/3), y (1/2, 1/2), base min(4, 3)
-    ("voc_interpolated", 4, [(2 / 3 + 2 / 3) / 3, (1 / 2 + 1 / 2) / 3, np.nan]),
-    ("voc_interpolated", 2, [(1 / 2) / 2, (1 / 2) / 2, np.nan]),
-])
+@pytest.mark.parametrize(
+    "convention, k, values",
+    [
+        # precisions at hits: x 1/2, 2/3, 3/5; y 1/2, 2/4, 3/5
+        ("over_found", 4, [(1 / 2 + 2 / 3) / 2, (1 / 2 + 2 / 4) / 2, 0]),
+        ("over_found", 1, [0, 0, 0]),
+        ("over_min_k_relevant", 4, [(1 / 2 + 2 / 3) / 3, (1 / 2 + 2 / 4) / 3, np.nan]),
+        ("over_min_k_relevant", 2, [(1 / 2) / 2, (1 / 2) / 2, np.nan]),
+        ("over_relevant", 2, [(1 / 2) / 3, (1 / 2) / 3, np.nan]),
+        ("over_relevant", None, [(1 / 2 + 2 / 3 + 3 / 5) / 3, (1 / 2 + 2 / 4 + 3 / 5) / 3, np.nan]),
+        # each precision raised to the best from there on within k: x (2/3, 2/3, 3/5), y (3/5, 3/5, 3/5)
+        ("voc_interpolated", None, [(2 / 3 + 2 / 3 + 3 / 5) / 3, 3 / 5, np.nan]),
+        # within 4: x (2/3, 2/3), y (1/2, 1/2), base min(4, 3)
+        ("voc_interpolated", 4, [(2 / 3 + 2 / 3) / 3, (1 / 2 + 1 / 2) / 3, np.nan]),
+        ("voc_interpolated", 2, [(1 / 2) / 2, (1 / 2) / 2, np.nan]),
+    ],
+)
 def test_average_precision_by_hand(convention, k, values):
     result = average_precision(HAND, LABELS, GALLERY, k, convention)
     assert result.values == pytest.approx(values, nan_ok=True)
@@ -98,6 +107,7 @@ def test_average_precision_by_hand(convention, k, values):
 
 
 # ---- against slow plain Python, written from the description ----------------------------------------------------
+
 
 def ucdir_micro(lists, k):
     """Per query look at min(k, n_rel) ranks only; add up hits and ranks looked at, then divide once."""
@@ -152,7 +162,8 @@ def test_all_conventions_against_plain_python(world, k):
     assert len(result) == 7
     per_query = {"hits_over_k": [sum(row[:k]) / min(k, 120) for row in lists]}
     per_query["hits_over_min_k_relevant"] = [
-        sum(row[:min(k, sum(row))]) / min(k, sum(row)) if sum(row) else math.nan for row in lists]
+        sum(row[: min(k, sum(row))]) / min(k, sum(row)) if sum(row) else math.nan for row in lists
+    ]
     for name, expected in per_query.items():
         assert result["precision", name].values == pytest.approx(expected, nan_ok=True)
     assert result["precision", "ucdir_micro"].mean == pytest.approx(ucdir_micro(lists, k))
@@ -172,6 +183,7 @@ def test_without_cutoff_against_plain_python(world):
 
 # ---- against other libraries, where they mean the same ----------------------------------------------------------
 
+
 def relevant_rows(world, ranking):
     """(query, relevant by gallery row, relevant by rank) of queries whose class is in the gallery."""
     for q, label in enumerate(world[2]):
@@ -188,6 +200,7 @@ def scores_by_row(ranking, q):
 
 def test_sklearn_is_over_relevant_in_full_and_over_found_on_a_slice(world):
     from sklearn.metrics import average_precision_score
+
     ranking = rank(*world[:2])
     full = average_precision(ranking, *world[2:], None, "over_relevant").values
     cut = average_precision(ranking, *world[2:], 20, "over_found").values
@@ -199,6 +212,7 @@ def test_sklearn_is_over_relevant_in_full_and_over_found_on_a_slice(world):
 
 def test_torchmetrics_is_over_found_only_where_scores_are_positive(world):
     from torchmetrics.functional.retrieval import retrieval_average_precision, retrieval_precision
+
     ranking = rank(*world[:2])
     ap = average_precision(ranking, *world[2:], 60, "over_found").values
     other = average_precision(ranking, *world[2:], 60, "over_min_k_relevant").values
@@ -217,16 +231,20 @@ def test_torchmetrics_is_over_found_only_where_scores_are_positive(world):
 
 def test_pytorch_metric_learning(world):
     from pytorch_metric_learning.utils.accuracy_calculator import AccuracyCalculator
+
     codes = [torch.tensor([ord(x) for x in labels]) for labels in world[2:]]
     known = torch.isin(codes[0], codes[1])  # it refuses to count queries without relevant items; so do our means
     emb = [torch.nn.functional.normalize(torch.tensor(x)).float() for x in world[:2]]
-    calculator = AccuracyCalculator(include=("precision_at_1", "r_precision", "mean_average_precision"), k=120,
-                                    device=torch.device("cpu"))
+    calculator = AccuracyCalculator(
+        include=("precision_at_1", "r_precision", "mean_average_precision"), k=120, device=torch.device("cpu")
+    )
     theirs = calculator.get_accuracy(emb[0][known], codes[0][known], emb[1], codes[1])
     ranking = rank(*world[:2])
-    ours = {"precision_at_1": precision_at_k(rank(world[0][known.numpy()], world[1]), codes[0][known], codes[1], 1),
-            "r_precision": precision_at_k(ranking, *world[2:], 120, "hits_over_min_k_relevant"),
-            "mean_average_precision": average_precision(ranking, *world[2:], None, "over_relevant")}
+    ours = {
+        "precision_at_1": precision_at_k(rank(world[0][known.numpy()], world[1]), codes[0][known], codes[1], 1),
+        "r_precision": precision_at_k(ranking, *world[2:], 120, "hits_over_min_k_relevant"),
+        "mean_average_precision": average_precision(ranking, *world[2:], None, "over_relevant"),
+    }
     for name, result in ours.items():
         assert result.mean == pytest.approx(theirs[name]), name
 
@@ -234,6 +252,7 @@ def test_pytorch_metric_learning(world):
 def test_ranx_divides_by_all_relevant(world):
     from ranx import Qrels, Run
     from ranx import evaluate as ranx_evaluate
+
     ranking = rank(*world[:2])
     rows = list(relevant_rows(world, ranking))
     qrels = Qrels({str(q): {str(i): 1 for i in np.flatnonzero(relevant)} for q, relevant, _ in rows})
@@ -249,11 +268,13 @@ def test_ranx_divides_by_all_relevant(world):
 
 # ---- properties ------------------------------------------------------------------------------------------------
 
+
 def test_conventions_are_ordered_and_meet_where_they_should(world):
     ranking = rank(*world[:2])
     for k in (3, 20, 60):
-        found, within, relevant, voc = (average_precision(ranking, *world[2:], k, convention).values
-                                        for convention in AVERAGE_PRECISION)
+        found, within, relevant, voc = (
+            average_precision(ranking, *world[2:], k, convention).values for convention in AVERAGE_PRECISION
+        )
         ok = ~np.isnan(within)
         assert (found[ok] >= within[ok] - 1e-12).all() and (within[ok] >= relevant[ok] - 1e-12).all()
         assert (voc[ok] >= within[ok] - 1e-12).all() and (voc[ok] <= 1).all()
@@ -280,8 +301,9 @@ def test_a_hit_moved_up_never_hurts():
         place = int(draw.choice(np.flatnonzero(labels[order][1:] == "b"))) + 1
         better = order.copy()
         better[[place - 1, place]] = order[[place, place - 1]]
-        for worse_one, better_one in zip(*(evaluate(ranking_of(o), ["b"], labels, (1, 4, 9), (12, None))
-                                           for o in (order, better))):
+        for worse_one, better_one in zip(
+            *(evaluate(ranking_of(o), ["b"], labels, (1, 4, 9), (12, None)) for o in (order, better))
+        ):
             assert better_one.mean >= worse_one.mean - 1e-12, worse_one.name
 
 
@@ -294,12 +316,14 @@ def test_metrics_do_not_see_the_order_of_the_gallery(world):
 
 # ---- the ways in -----------------------------------------------------------------------------------------------
 
+
 def test_evaluate_gives_what_the_single_metrics_give(world, monkeypatch):
     monkeypatch.setattr(metrics, "BLOCK_CELLS", 700)  # several parts
     ranking = rank(*world[:2])
     results = evaluate(ranking, *world[2:], ks=(1, 5, 100), ap_ks=(5, None))
-    assert [(r.convention, r.k) for r in results] == [(c, k) for k in (1, 5, 100) for c in PRECISION] + \
-        [(c, k) for k in (5, None) for c in AVERAGE_PRECISION]
+    assert [(r.convention, r.k) for r in results] == [(c, k) for k in (1, 5, 100) for c in PRECISION] + [
+        (c, k) for k in (5, None) for c in AVERAGE_PRECISION
+    ]
     for r in results:
         single = {"precision": precision_at_k, "average_precision": average_precision}[r.metric]
         assert np.array_equal(single(ranking, *world[2:], r.k, r.convention).values, r.values, equal_nan=True)
@@ -386,34 +410,61 @@ CUT = ranking_of([0, 1], [1, 2], n_gallery=5)
 FIVE = list("aabbb")
 
 
-@pytest.mark.parametrize("call, message", [
-    (lambda: precision_at_k(CUT, ["a", "b"], FIVE, 3),
-     "a metric at 3 needs more than the 2 ranks that were kept: rank with k=3"),
-    (lambda: average_precision(CUT, ["a", "b"], FIVE, 4, "over_relevant"),
-     "a metric at 4 needs more than the 2 ranks that were kept: rank with k=4"),
-    (lambda: average_precision(CUT, ["a", "b"], FIVE),
-     "a metric over the full order needs more than the 2 ranks that were kept: rank with k=None"),
-    (lambda: precision_recall(CUT, ["a", "b"], FIVE), "a metric over the full order needs more than the 2 ranks"),
-    (lambda: evaluate(CUT, ["a", "b"], FIVE), "a metric at 50 needs more than the 2 ranks that were kept"),
-    (lambda: precision_at_k(CUT, ["a", "b"], FIVE, 0),
-     "k must be a whole number of at least 1, or None for the whole gallery: got 0"),
-    (lambda: average_precision(CUT, ["a", "b"], FIVE, 1.5), "got 1.5"),
-    (lambda: evaluate_embeddings(np.ones((1, 2)), np.ones((2, 2)), ["a"], ["a", "b"], ks=(0,)), "got 0"),
-    (lambda: precision_at_k(CUT, ["a", "b"], FIVE, 1, "micro"),
-     "unknown convention 'micro': use one of hits_over_k, hits_over_min_k_relevant, ucdir_micro"),
-    (lambda: average_precision(CUT, ["a", "b"], FIVE, 1, "ucdir_micro"),
-     "unknown convention 'ucdir_micro': use one of over_found, over_min_k_relevant, over_relevant, voc_interpolated"),
-    (lambda: precision_at_k(CUT, ["a"], FIVE, 1),
-     "query_labels has shape (1,) for 2 queries in the ranking: give one label for each, in order"),
-    (lambda: precision_at_k(CUT, ["a", "b"], FIVE[:4], 1), "gallery_labels has shape (4,) for 5 items in the gallery"),
-    (lambda: precision_at_k(CUT, np.eye(2), FIVE, 1), "query_labels has shape (2, 2) for 2 queries in the ranking"),
-    (lambda: precision_at_k(CUT, ["a", None], FIVE, 1), "query_labels has no label at row 1: label it or leave it out"),
-    (lambda: precision_at_k(CUT, [1.0, 2.0], [1, 1, 2, 2, np.nan], 1), "gallery_labels has no label at row 4"),
-    (lambda: precision_at_k(CUT, [0, 1], FIVE, 1),
-     "query_labels and gallery_labels are text on one side and numbers on the other: use class names, or class"),
-    (lambda: per_class(precision_at_k(CUT, ["a", "b"], FIVE, 1), ["a"]),
-     "query_labels has shape (1,) for 2 queries of the metric"),
-])
+@pytest.mark.parametrize(
+    "call, message",
+    [
+        (
+            lambda: precision_at_k(CUT, ["a", "b"], FIVE, 3),
+            "a metric at 3 needs more than the 2 ranks that were kept: rank with k=3",
+        ),
+        (
+            lambda: average_precision(CUT, ["a", "b"], FIVE, 4, "over_relevant"),
+            "a metric at 4 needs more than the 2 ranks that were kept: rank with k=4",
+        ),
+        (
+            lambda: average_precision(CUT, ["a", "b"], FIVE),
+            "a metric over the full order needs more than the 2 ranks that were kept: rank with k=None",
+        ),
+        (lambda: precision_recall(CUT, ["a", "b"], FIVE), "a metric over the full order needs more than the 2 ranks"),
+        (lambda: evaluate(CUT, ["a", "b"], FIVE), "a metric at 50 needs more than the 2 ranks that were kept"),
+        (
+            lambda: precision_at_k(CUT, ["a", "b"], FIVE, 0),
+            "k must be a whole number of at least 1, or None for the whole gallery: got 0",
+        ),
+        (lambda: average_precision(CUT, ["a", "b"], FIVE, 1.5), "got 1.5"),
+        (lambda: evaluate_embeddings(np.ones((1, 2)), np.ones((2, 2)), ["a"], ["a", "b"], ks=(0,)), "got 0"),
+        (
+            lambda: precision_at_k(CUT, ["a", "b"], FIVE, 1, "micro"),
+            "unknown convention 'micro': use one of hits_over_k, hits_over_min_k_relevant, ucdir_micro",
+        ),
+        (
+            lambda: average_precision(CUT, ["a", "b"], FIVE, 1, "ucdir_micro"),
+            "unknown convention 'ucdir_micro': use one of over_found, over_min_k_relevant, over_relevant, voc_interpolated",
+        ),
+        (
+            lambda: precision_at_k(CUT, ["a"], FIVE, 1),
+            "query_labels has shape (1,) for 2 queries in the ranking: give one label for each, in order",
+        ),
+        (
+            lambda: precision_at_k(CUT, ["a", "b"], FIVE[:4], 1),
+            "gallery_labels has shape (4,) for 5 items in the gallery",
+        ),
+        (lambda: precision_at_k(CUT, np.eye(2), FIVE, 1), "query_labels has shape (2, 2) for 2 queries in the ranking"),
+        (
+            lambda: precision_at_k(CUT, ["a", None], FIVE, 1),
+            "query_labels has no label at row 1: label it or leave it out",
+        ),
+        (lambda: precision_at_k(CUT, [1.0, 2.0], [1, 1, 2, 2, np.nan], 1), "gallery_labels has no label at row 4"),
+        (
+            lambda: precision_at_k(CUT, [0, 1], FIVE, 1),
+            "query_labels and gallery_labels are text on one side and numbers on the other: use class names, or class",
+        ),
+        (
+            lambda: per_class(precision_at_k(CUT, ["a", "b"], FIVE, 1), ["a"]),
+            "query_labels has shape (1,) for 2 queries of the metric",
+        ),
+    ],
+)
 def test_bad_input_is_refused_in_one_line(call, message):
     with pytest.raises(CdirError) as error:
         call()

@@ -136,9 +136,13 @@ def test_k_is_capped_by_the_gallery():
 def test_tensors_arrays_and_types_agree():
     query, gallery = integers(5, 4, 0) + 3, integers(9, 4, 1) + 3
     expected = rank(query, gallery, k=4)
-    for convert in (lambda x: torch.tensor(x, dtype=torch.float64), lambda x: x.astype(np.int64),
-                    lambda x: torch.tensor(x, dtype=torch.bfloat16), np.asfortranarray,
-                    lambda x: torch.tensor(x, requires_grad=True)):
+    for convert in (
+        lambda x: torch.tensor(x, dtype=torch.float64),
+        lambda x: x.astype(np.int64),
+        lambda x: torch.tensor(x, dtype=torch.bfloat16),
+        np.asfortranarray,
+        lambda x: torch.tensor(x, requires_grad=True),
+    ):
         assert np.array_equal(rank(convert(query), convert(gallery), k=4).indices, expected.indices)
 
 
@@ -182,8 +186,9 @@ def test_memory_is_flat_in_the_gallery():
 def test_no_score_matrix_wider_than_a_block_is_made(monkeypatch):
     shapes = []
     merge = blocks._merge
-    monkeypatch.setattr(blocks, "_merge", lambda best, scores, *rest: shapes.append(scores.shape) or
-                        merge(best, scores, *rest))
+    monkeypatch.setattr(
+        blocks, "_merge", lambda best, scores, *rest: shapes.append(scores.shape) or merge(best, scores, *rest)
+    )
     draw = np.random.default_rng(0)
     rank(draw.standard_normal((600, 4)), draw.standard_normal((40_000, 4)), k=5)
     assert max(rows for rows, _ in shapes) <= blocks.QUERY_ROWS
@@ -202,26 +207,34 @@ GOOD = np.ones((3, 2))
 NAN = np.array([[1, 2], [3, np.nan]])
 
 
-@pytest.mark.parametrize("query, gallery, options, message", [
-    (NAN, GOOD, {}, "row 1 of query_emb holds NaN, an infinity or a value beyond float32: find the bad image or step"),
-    (GOOD, np.full((4, 2), np.inf), {}, "row 0 (and 3 more) of gallery_emb holds NaN, an infinity"),
-    (GOOD, GOOD * 1e300, {}, "row 0 (and 2 more) of gallery_emb holds NaN, an infinity or a value beyond float32"),
-    (NAN, GOOD, {"similarity": "euclidean"}, "row 1 of query_emb holds NaN"),
-    (np.empty((0, 2)), GOOD, {}, "query_emb is empty, shape (0, 2): check which domains and classes were selected"),
-    (GOOD, torch.empty(0, 2), {}, "gallery_emb is empty, shape (0, 2)"),
-    (np.empty((3, 0)), np.empty((3, 0)), {}, "query_emb is empty, shape (3, 0)"),
-    (GOOD, np.ones((3, 5)), {}, "query_emb has 2 columns and gallery_emb has 5: embed both with the same encoder"),
-    (np.ones(3), GOOD, {}, "query_emb has shape (3,) and type torch.float64: give an (N, D) array of real numbers"),
-    (GOOD * 1j, GOOD, {}, "query_emb has shape (3, 2) and type torch.complex128"),
-    (np.array([["a", "b"]]), GOOD, {}, "query_emb is not an array of numbers: give an (N, D) tensor or array"),
-    ([[1, 2], [3]], GOOD, {}, "query_emb is not an array of numbers"),
-    (GOOD, GOOD, {"k": 0}, "k must be a whole number of at least 1, or None for the whole gallery: got 0"),
-    (GOOD, GOOD, {"k": -3}, "got -3"),
-    (GOOD, GOOD, {"k": 2.5}, "got 2.5"),
-    (GOOD, GOOD, {"k": True}, "got True"),
-    (GOOD, GOOD, {"similarity": "dot"}, "unknown similarity 'dot': use one of cosine, euclidean"),
-    (GOOD, np.eye(3)[:, :2], {}, "row 2 of gallery_emb is a zero vector, which has no cosine: drop it or use sim"),
-])
+@pytest.mark.parametrize(
+    "query, gallery, options, message",
+    [
+        (
+            NAN,
+            GOOD,
+            {},
+            "row 1 of query_emb holds NaN, an infinity or a value beyond float32: find the bad image or step",
+        ),
+        (GOOD, np.full((4, 2), np.inf), {}, "row 0 (and 3 more) of gallery_emb holds NaN, an infinity"),
+        (GOOD, GOOD * 1e300, {}, "row 0 (and 2 more) of gallery_emb holds NaN, an infinity or a value beyond float32"),
+        (NAN, GOOD, {"similarity": "euclidean"}, "row 1 of query_emb holds NaN"),
+        (np.empty((0, 2)), GOOD, {}, "query_emb is empty, shape (0, 2): check which domains and classes were selected"),
+        (GOOD, torch.empty(0, 2), {}, "gallery_emb is empty, shape (0, 2)"),
+        (np.empty((3, 0)), np.empty((3, 0)), {}, "query_emb is empty, shape (3, 0)"),
+        (GOOD, np.ones((3, 5)), {}, "query_emb has 2 columns and gallery_emb has 5: embed both with the same encoder"),
+        (np.ones(3), GOOD, {}, "query_emb has shape (3,) and type torch.float64: give an (N, D) array of real numbers"),
+        (GOOD * 1j, GOOD, {}, "query_emb has shape (3, 2) and type torch.complex128"),
+        (np.array([["a", "b"]]), GOOD, {}, "query_emb is not an array of numbers: give an (N, D) tensor or array"),
+        ([[1, 2], [3]], GOOD, {}, "query_emb is not an array of numbers"),
+        (GOOD, GOOD, {"k": 0}, "k must be a whole number of at least 1, or None for the whole gallery: got 0"),
+        (GOOD, GOOD, {"k": -3}, "got -3"),
+        (GOOD, GOOD, {"k": 2.5}, "got 2.5"),
+        (GOOD, GOOD, {"k": True}, "got True"),
+        (GOOD, GOOD, {"similarity": "dot"}, "unknown similarity 'dot': use one of cosine, euclidean"),
+        (GOOD, np.eye(3)[:, :2], {}, "row 2 of gallery_emb is a zero vector, which has no cosine: drop it or use sim"),
+    ],
+)
 def test_bad_input_is_refused_in_one_line(query, gallery, options, message):
     for entry in (rank, rank_blocks):
         with pytest.raises(CdirError) as error:
@@ -235,6 +248,7 @@ def test_zero_vectors_are_welcome_under_euclidean():
 
 def test_two_devices_are_refused(monkeypatch):
     from cdir_nb.retrieval import ranking
+
     monkeypatch.setattr(ranking, "_embeddings", lambda name, emb, _: torch.ones(3, 2, device=emb))
     with pytest.raises(CdirError, match=r"query_emb is on cpu and gallery_emb on meta: move one with \.to\(\)"):
         rank("cpu", "meta")
@@ -242,6 +256,7 @@ def test_two_devices_are_refused(monkeypatch):
 
 def test_an_order_too_big_to_hold_is_refused(monkeypatch):
     from cdir_nb.retrieval import ranking
+
     monkeypatch.setattr(ranking, "MOST_RESULT_BYTES", 100)
     with pytest.raises(CdirError, match="a ranking of 3 queries x 6 ranks would take 0 GiB: give a smaller k, or use"):
         rank(GOOD, np.ones((6, 2)))

@@ -19,20 +19,14 @@ def squares() -> ImageSet:
     row = {key: number for number, key in enumerate(keys)}
     domains, labels = zip(*(key.split("/")[:2] for key in keys))
     return ImageSet(
-        keys,
-        np.array(domains),
-        np.array(labels),
-        lambda key: Image.new("RGB", (20, 10), (row[key], 0, 0)),
-        keys,
+        keys, np.array(domains), np.array(labels), lambda key: Image.new("RGB", (20, 10), (row[key], 0, 0)), keys
     )
 
 
 @pytest.fixture
 def in_order():
     """Every query gets the gallery in its own order: the first 5 are cats, the next 5 light bulbs."""
-    return SimpleNamespace(
-        indices=np.tile(np.arange(15), (15, 1)), scores=np.tile(np.linspace(1, 0, 15), (15, 1))
-    )
+    return SimpleNamespace(indices=np.tile(np.arange(15), (15, 1)), scores=np.tile(np.linspace(1, 0, 15), (15, 1)))
 
 
 @pytest.fixture(autouse=True)

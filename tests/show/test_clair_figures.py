@@ -30,20 +30,24 @@ def test_weights_are_sorted_and_told_by_class():
     cosines, same = np.array([0.1, 0.9, 0.5]), np.array([False, True, False])
     fig = clair.weight_figure({"own": (cosines, same)}, 0.2)
     bars = {round(bar.get_x() + bar.get_width() / 2): bar.get_height() for bar in fig.axes[0].patches}
-    assert bars == pytest.approx({0: 100 * softmax(cosines / 0.2)[1], 1: 100 * softmax(cosines / 0.2)[2],
-                                  2: 100 * softmax(cosines / 0.2)[0]})
+    assert bars == pytest.approx(
+        {0: 100 * softmax(cosines / 0.2)[1], 1: 100 * softmax(cosines / 0.2)[2], 2: 100 * softmax(cosines / 0.2)[0]}
+    )
     texts = [text.get_text() for text in fig.axes[0].get_legend().get_texts()]
     assert texts == ["same class: 87 % of the sum, 1 memories", "other class: 13 % of the sum, 2 memories"]
 
 
 def history(scores):
-    return [{"epoch": i + 1, "L_KL": 1.0 - i, "validation P@5": score, "labels changed": 0.1 * i, "seconds": 1.0}
-            for i, score in enumerate(scores)]
+    return [
+        {"epoch": i + 1, "L_KL": 1.0 - i, "validation P@5": score, "labels changed": 0.1 * i, "seconds": 1.0}
+        for i, score in enumerate(scores)
+    ]
 
 
 def test_curves_ring_the_chosen_epoch_and_show_losses_as_changes():
-    fig = clair.clair_curves({"CLAIR": history([0.2, 0.5, 0.4]), "other": history([0.3, 0.1])},
-                             {"CLAIR": 2, "other": 0})
+    fig = clair.clair_curves(
+        {"CLAIR": history([0.2, 0.5, 0.4]), "other": history([0.3, 0.1])}, {"CLAIR": 2, "other": 0}
+    )
     losses, scores, changed = fig.axes
     assert list(losses.lines[0].get_ydata()) == [0, -1, -2]
     rings = [line for line in scores.lines if line.get_markerfacecolor() == "none"]

@@ -66,14 +66,19 @@ def test_training_runs_mark_where_each_rule_stops():
     run = pd.DataFrame({"test": [40, 47, 45], "validation": [50, 51, 53]}, index=[0, 5, 10])
     fig = conventions.training_runs({"same images": [run], "others": [run]}, label="mAP (%)")
     assert [panel_title(ax) for ax in fig.axes] == ["same images", "others"]
-    marks = {line.get_label(): (line.get_xdata()[0], line.get_ydata()[0]) for line in fig.axes[1].lines
-             if len(line.get_xdata()) == 1}
+    marks = {
+        line.get_label(): (line.get_xdata()[0], line.get_ydata()[0])
+        for line in fig.axes[1].lines
+        if len(line.get_xdata()) == 1
+    }
     assert marks == {"last epoch": (10, 45), "validation": (10, 45), "best on test": (5, 47)}
     assert len(fig.legends[0].get_texts()) == 4
 
 
 def test_groups_of_bars_stand_on_one_scale():
-    fig = conventions.bars_in_groups({"chance": {"seeds": 1.5, "classes": 19.0}, "papers": {"CLAIR": 1.0}}, label="points")
+    fig = conventions.bars_in_groups(
+        {"chance": {"seeds": 1.5, "classes": 19.0}, "papers": {"CLAIR": 1.0}}, label="points"
+    )
     first, second = fig.axes
     assert [panel_title(ax) for ax in fig.axes] == ["chance", "papers"]
     assert [t.get_text() for t in first.get_yticklabels()] == ["seeds", "classes"]

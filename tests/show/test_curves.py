@@ -17,9 +17,7 @@ def test_direction_table_keeps_query_and_gallery_apart():
 
 def test_heat_maps_write_every_number_and_name_both_sides():
     table = curves.direction_table({("real", "sketch"): 41.4, ("sketch", "real"): 9.6}, ["real", "sketch"])
-    fig = curves.heat_maps(
-        {"P@50, hits_over_k (%)": table, "mAP, over_relevant (%)": table / 2}, title="tiny-clip"
-    )
+    fig = curves.heat_maps({"P@50, hits_over_k (%)": table, "mAP, over_relevant (%)": table / 2}, title="tiny-clip")
     first, second = fig.axes
     assert panel_title(first) == "P@50, hits_over_k (%)" and panel_title(second) == "mAP, over_relevant (%)"
     assert sorted(t.get_text() for t in first.texts) == ["10", "41"]
@@ -68,9 +66,7 @@ def test_unused_panels_are_hidden_and_every_column_has_its_axis():
 
 
 def test_histograms_mark_their_means():
-    fig = curves.histograms(
-        {"same class": np.full(10, 0.5), "other class": np.linspace(0, 0.2, 11)}, label="cosine"
-    )
+    fig = curves.histograms({"same class": np.full(10, 0.5), "other class": np.linspace(0, 0.2, 11)}, label="cosine")
     ax = fig.axes[0]
     assert [t.get_text() for t in ax.get_legend().get_texts()] == [
         "same class\n(mean 0.50)",

@@ -16,9 +16,7 @@ def texts(fig):
 def test_thumbnail_shows_the_whole_picture_on_white():
     tile = grids.thumbnail(Image.new("RGB", (20, 10), "red"), 20)
     assert tile.shape == (20, 20, 3)
-    assert (tile[10] == [255, 0, 0]).all() and (
-        tile[0] == 255
-    ).all()  # padded above, not cropped at the sides
+    assert (tile[10] == [255, 0, 0]).all() and (tile[0] == 255).all()  # padded above, not cropped at the sides
 
 
 def test_pick_cells_takes_each_domain_and_class_from_its_seed(squares):
@@ -44,9 +42,7 @@ def test_an_empty_cell_stays_white(squares):
 
 
 def test_contact_sheet_is_labelled_with_domains_and_classes(squares):
-    fig = grids.contact_sheet(
-        squares, ["photo", "sketch"], ["cat", "light_bulb", "sea_turtle"], columns=2, title="T"
-    )
+    fig = grids.contact_sheet(squares, ["photo", "sketch"], ["cat", "light_bulb", "sea_turtle"], columns=2, title="T")
     assert len(fig.axes) == 2  # two blocks: two classes, then one
     assert [t.get_text() for t in fig.axes[0].get_xticklabels()] == ["cat", "light bulb"]
     assert [t.get_text() for t in fig.axes[1].get_xticklabels()] == ["sea turtle"]
@@ -56,9 +52,7 @@ def test_contact_sheet_is_labelled_with_domains_and_classes(squares):
 
 def test_ranked_grid_marks_right_and_wrong_by_more_than_colour(squares, in_order):
     query, gallery = squares.select("sketch"), squares.select("photo")
-    fig = grids.ranked_grid(
-        query, gallery, in_order, [0, 6], k=7
-    )  # a cat: 5 right of 7; a light bulb: 2 of 7
+    fig = grids.ranked_grid(query, gallery, in_order, [0, 6], k=7)  # a cat: 5 right of 7; a light bulb: 2 of 7
     right, wrong = patches(fig, "right"), patches(fig, "wrong")
     assert (len(right), len(wrong)) == (5 + 2, 2 + 5)
     assert {p.get_linestyle() for p in right}.isdisjoint({p.get_linestyle() for p in wrong})
@@ -94,9 +88,7 @@ def test_picture_row_writes_its_notes(squares):
 
 @pytest.mark.parametrize("count", [1, 12])
 def test_no_text_of_a_ranked_grid_leaves_the_figure(squares, in_order, count):
-    fig = grids.ranked_grid(
-        squares.select("sketch"), squares.select("photo"), in_order, range(count), k=10, title="T"
-    )
+    fig = grids.ranked_grid(squares.select("sketch"), squares.select("photo"), in_order, range(count), k=10, title="T")
     fig.canvas.draw()
     box = fig.bbox.padded(2)
     for text in fig.axes[0].texts:

@@ -67,8 +67,12 @@ def test_label_changes_show_before_and_after_and_check_the_true_class(squares):
 
 
 def test_step_curves_begin_at_step_0_and_share_a_legend():
-    fig = labels.step_curves({"with psi": {"real": [1, 2, 3]}, "without": {"real": [1, 4], "sketch": [0, 0]}},
-                             across="step", value="accuracy (%)", every=2)
+    fig = labels.step_curves(
+        {"with psi": {"real": [1, 2, 3]}, "without": {"real": [1, 4], "sketch": [0, 0]}},
+        across="step",
+        value="accuracy (%)",
+        every=2,
+    )
     first, second = fig.axes
     assert first.lines[0].get_xydata().tolist() == [[0, 1], [2, 2], [4, 3]]
     assert first.lines[0].get_color() == second.lines[0].get_color() != second.lines[1].get_color()

@@ -34,8 +34,10 @@ def test_way_figure_links_the_class_means_of_the_two_domains():
     before, now = domain("sketch", (0, 0), (0, 2), (4, 4)), domain("sketch", (1, 0), (1, 2), (5, 4))
     fixed = domain("real", (2, 0), (2, 2), (6, 4))
     fig = mapping.way_figure(before, now, fixed, {"mean": [1.0, 3.0, 2.0]}, [0, 0.5, 1], 0.5, value="P@10 (%)")
-    links = [[line.get_xydata().tolist() for line in ax.lines if line.get_label() in ("cat", "sea turtle")]
-             for ax in fig.axes[:2]]
+    links = [
+        [line.get_xydata().tolist() for line in ax.lines if line.get_label() in ("cat", "sea turtle")]
+        for ax in fig.axes[:2]
+    ]
     assert links[0] == [[[0, 1], [2, 1]], [[4, 4], [6, 4]]]
     assert links[1] == [[[1, 1], [2, 1]], [[5, 4], [6, 4]]]
     assert [ax.get_title("left") for ax in fig.axes[:2]] == ["identity", "50 % of the way to Q"]

@@ -53,11 +53,7 @@ def test_wrong_maps_are_refused():
 def test_map_figure_shows_all_points_twice_with_both_legends():
     labels, domains = ["cat"] * 20 + ["light_bulb"] * 20, (["real"] * 10 + ["sketch"] * 10) * 2
     fig = maps.map_figure(
-        np.random.default_rng(0).normal(size=(40, 2)),
-        labels,
-        domains,
-        title="t-SNE",
-        label_order=["light_bulb", "cat"],
+        np.random.default_rng(0).normal(size=(40, 2)), labels, domains, title="t-SNE", label_order=["light_bulb", "cat"]
     )
     by_class, by_domain = fig.axes
     assert sum(len(c.get_offsets()) for c in by_class.collections) == 40

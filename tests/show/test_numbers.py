@@ -12,11 +12,7 @@ EMB = np.array([[2, 0, 0], [0, 3, 0], [0, 0, 1], [0, 0.5, 0]])  # cats part by d
 
 def test_centroids_are_means_of_unit_vectors():
     means = gap.centroids(
-        np.array([[2.0, 0], [0, 8.0]]),
-        np.array(["real"] * 2),
-        np.array(["cat"] * 2),
-        ["real", "sketch"],
-        ["cat"],
+        np.array([[2.0, 0], [0, 8.0]]), np.array(["real"] * 2), np.array(["cat"] * 2), ["real", "sketch"], ["cat"]
     )
     assert means[0, 0].tolist() == [0.5, 0.5]
     assert np.isnan(means[1, 0]).all()

@@ -69,9 +69,7 @@ def test_flatten_keeps_lengths_and_what_is_flat_already():
     np.testing.assert_allclose(np.linalg.norm(flat, axis=1), np.linalg.norm(vectors, axis=1))
     plane = np.pad(rng.normal(size=(9, 2)), ((0, 0), (0, 3)))
     kept, _ = text_domains.flatten(plane, np.ones(5))
-    np.testing.assert_allclose(
-        kept @ kept.T, plane @ plane.T, atol=1e-12
-    )  # turned, perhaps, but the same shape
+    np.testing.assert_allclose(kept @ kept.T, plane @ plane.T, atol=1e-12)  # turned, perhaps, but the same shape
 
 
 def test_the_disc_shows_points_where_the_exponential_map_puts_them():

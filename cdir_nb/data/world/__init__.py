@@ -69,7 +69,9 @@ def _drawn(rows: list[tuple[str, str, int]], seed: int, images_per_class: int) -
         except (ValueError, EOFError, OSError):
             pass  # a damaged file is drawn again
     pixels = np.empty(shape, dtype=np.uint8)
-    for row, (domain, label, number) in enumerate(tqdm(rows, desc="drawing the world", unit="image", leave=False, mininterval=0.5)):
+    for row, (domain, label, number) in enumerate(
+        tqdm(rows, desc="drawing the world", unit="image", leave=False, mininterval=0.5)
+    ):
         pixels[row] = np.asarray(draw(label, domain, seed, number))
     with atomic_write(path) as temporary:
         np.save(temporary, pixels)
@@ -79,5 +81,7 @@ def _drawn(rows: list[tuple[str, str, int]], seed: int, images_per_class: int) -
 def source_digest() -> str:
     """What a drawing depends on: this package's sources, and the libraries that draw."""
     folder = Path(__file__).parent
-    sources = b"".join((folder / name).read_bytes() for name in ("__init__.py", "classes.yaml", "domains.py", "drawing.py"))
+    sources = b"".join(
+        (folder / name).read_bytes() for name in ("__init__.py", "classes.yaml", "domains.py", "drawing.py")
+    )
     return hashlib.sha256(sources + f"{np.__version__} {PIL.__version__}".encode()).hexdigest()[:10]

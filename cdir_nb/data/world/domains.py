@@ -77,10 +77,14 @@ def _scene(rng: Rng) -> Image.Image:
     draw = ImageDraw.Draw(image)
     if style == "outdoors":
         horizon = CANVAS * rng.uniform(0.4, 0.8)
-        draw.rectangle([0, horizon, CANVAS, CANVAS], fill=_hsv(rng.random(), rng.uniform(0.1, 0.5), rng.uniform(0.2, 0.7)))
+        draw.rectangle(
+            [0, horizon, CANVAS, CANVAS], fill=_hsv(rng.random(), rng.uniform(0.1, 0.5), rng.uniform(0.2, 0.7))
+        )
         for _ in range(rng.integers(2, 7)):
             (x, y), (w, h) = rng.uniform(0, CANVAS, 2), rng.uniform(8, 50, 2)
-            draw.ellipse([x - w, y - h, x + w, y + h], fill=_hsv(rng.random(), rng.uniform(0, 0.5), rng.uniform(0.2, 0.9)))
+            draw.ellipse(
+                [x - w, y - h, x + w, y + h], fill=_hsv(rng.random(), rng.uniform(0, 0.5), rng.uniform(0.2, 0.9))
+            )
     return image.filter(ImageFilter.BoxBlur(rng.uniform(4, 10)))
 
 
@@ -123,7 +127,9 @@ def painting(label: str, rng: Rng) -> Image.Image:
     ground = _hsv(rng.random(), rng.uniform(0.1, 0.5), rng.uniform(0.35, 0.95))
     image = Image.new("RGB", (CANVAS, CANVAS), ground)
     draw = ImageDraw.Draw(image)
-    draw.rectangle([0, CANVAS * rng.uniform(0.5, 0.9), CANVAS, CANVAS], fill=_mix(ground, (60, 40, 20), rng.uniform(0.1, 0.6)))
+    draw.rectangle(
+        [0, CANVAS * rng.uniform(0.5, 0.9), CANVAS, CANVAS], fill=_mix(ground, (60, 40, 20), rng.uniform(0.1, 0.6))
+    )
     _lit_parts(draw, parts, _palette(rng, (0.2, 0.7), (0.25, 0.9)), np.array([rng.uniform(-1, 1), -1.0]))
     _brush(image, rng, strokes=int(rng.integers(150, 420)), length=rng.uniform(5, 13))
     image = _small(_spread(image, rng, reach=int(rng.integers(1, 5))))
@@ -160,7 +166,7 @@ def clipart(label: str, rng: Rng) -> Image.Image:
     image = Image.new("RGB", (CANVAS, CANVAS), paper)
     draw, ink, width = ImageDraw.Draw(image), (20, 20, 20), rng.uniform(3, 6)
     if style == "line art":
-        palette = {role: paper for role in "ABCL"} | {"D": ink}
+        palette = dict.fromkeys("ABCL", paper) | {"D": ink}
     for part in parts:
         points = outline(part)
         if part.filled:
@@ -184,7 +190,7 @@ def infograph(label: str, rng: Rng) -> Image.Image:
     image = Image.new("RGB", (CANVAS, CANVAS), paper)
     draw = ImageDraw.Draw(image)
     if rng.random() < 0.3:
-        palette = {role: palette["A"] for role in "ABC"} | {"D": _mix(palette["A"], (0, 0, 0), 0.5), "L": paper}
+        palette = dict.fromkeys("ABC", palette["A"]) | {"D": _mix(palette["A"], (0, 0, 0), 0.5), "L": paper}
     top = rng.uniform(0, 40)
     for _ in range(rng.integers(3, 6)):
         _furniture(draw, rng, palette[rng.choice(list("ABCD"))])

@@ -25,7 +25,10 @@ def test_same_seed_gives_the_same_picture_and_another_seed_another():
 
 def test_picture_does_not_depend_on_the_process():
     code = "from cdir_nb.data.world import draw; import hashlib; print(hashlib.sha256(draw('cat','sketch',0).tobytes()).hexdigest())"
-    runs = {subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout for _ in range(2)}
+    runs = {
+        subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+        for _ in range(2)
+    }
     assert len(runs) == 1
 
 
@@ -66,7 +69,10 @@ def test_closed_shapes_close():
 def test_mean_colour_says_almost_nothing_about_the_class():
     """Nearest-centroid on mean colour stays near chance: 1/40."""
     labels = sorted(drawings())
-    colours = {n: [[np.asarray(draw(c, "real", 0, i)).mean((0, 1)) for c in labels] for i in range(*n)] for n in [(0, 12), (12, 24)]}
+    colours = {
+        n: [[np.asarray(draw(c, "real", 0, i)).mean((0, 1)) for c in labels] for i in range(*n)]
+        for n in [(0, 12), (12, 24)]
+    }
     centroids, probes = (np.array(colours[n]) for n in colours)
     distances = np.linalg.norm(probes[:, :, None] - centroids.mean(0)[None, None], axis=-1)
     assert (distances.argmin(-1) == np.arange(40)).mean() < 0.10
