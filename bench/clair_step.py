@@ -18,9 +18,9 @@ import typer
 
 from cdir_nb.data import load_protocol, open_dataset
 from cdir_nb.encoders import load_encoder
-from cdir_nb.methods.clair import BANK_BATCH, _Training
-from cdir_nb.methods.clair_ablations import variant
-from cdir_nb.methods.clair_config import named_config
+from cdir_nb.methods.clair.method import BANK_BATCH, _Training
+from cdir_nb.methods.clair.settings import named_config
+from cdir_nb.methods.clair.variants import variant
 
 
 def bare_epoch(training: _Training, steps: list[torch.Tensor], every: list[torch.Tensor]) -> float:

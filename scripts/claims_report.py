@@ -38,7 +38,7 @@ DEFAULTS = {
 tuned. Loss curves on texts and one look at the 30 seen classes in drawings of another seed (hyperbolic, Euclidean,
 residual; 20, 100, 300 steps; radius 0.1, 1, 10; hidden 128, 512) were taken before these runs. Though radius 0.1 and
 hidden 512 did best in that look, the defaults stayed as they had been set before it.""",
-    "clair": """Settings are `CLAIR-A, tiny-clip` of `cdir_nb/methods/clair_config.py`, which says how they were found; the
+    "clair": """Settings are `CLAIR-A, tiny-clip` of `cdir_nb/methods/clair/settings.py`, which says how they were found; the
 state is the best on a validation part of the training images, judged by frozen CLIP's pseudo-labels, so that no label
 was read. What else was tried, on clipart-sketch, quickdraw-real and infograph-real, by that score: learning rates
 0.005 to 0.5, temperature 0.05 and 0.07, 0 to 10 prompts of three sizes, each loss left out, L_II at full weight (which

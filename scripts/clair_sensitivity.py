@@ -16,10 +16,10 @@ from tqdm import tqdm
 from cdir_nb.data import load_protocol, open_dataset
 from cdir_nb.data.protocols import Protocol
 from cdir_nb.encoders import load_encoder
-from cdir_nb.methods.clair import fit
-from cdir_nb.methods.clair_ablations import variant
-from cdir_nb.methods.clair_config import ClairConfig, named_config
-from cdir_nb.methods.clair_state import kept_at
+from cdir_nb.methods.clair.method import fit
+from cdir_nb.methods.clair.settings import ClairConfig, named_config
+from cdir_nb.methods.clair.state import kept_at
+from cdir_nb.methods.clair.variants import variant
 from cdir_nb.paths import ROOT, atomic_write
 from cdir_nb.results import current_commit
 from cdir_nb.results.records import today

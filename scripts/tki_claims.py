@@ -19,8 +19,8 @@ from tqdm import tqdm
 from cdir_nb.data import load_card, load_protocol, open_dataset
 from cdir_nb.data.protocols import Protocol
 from cdir_nb.encoders import ClipEncoder, load_encoder
-from cdir_nb.methods.tki import TkiEmbedder, aggregate, expand
-from cdir_nb.methods.tki_config import TkiConfig, training_names
+from cdir_nb.methods.tki.method import TkiEmbedder, aggregate, expand
+from cdir_nb.methods.tki.settings import TkiConfig, training_names
 from cdir_nb.paths import ROOT, atomic_write
 from cdir_nb.results import Record, config_digest, current_commit, load_records, to_frame
 from cdir_nb.results.records import REPRODUCED, today

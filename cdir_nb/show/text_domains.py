@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Circle
 
-from cdir_nb.methods.hyperbolic import exp_map_origin, mobius_add
+from cdir_nb.methods.tki.hyperbolic import exp_map_origin, mobius_add
 from cdir_nb.show.style import PALETTE, QUIET, WIDTH, looks, shorten, styled
 
 ARROW = {"arrowstyle": "-|>", "lw": 0.8, "mutation_scale": 7, "shrinkA": 0, "shrinkB": 0}

@@ -14,14 +14,14 @@ from small_clip import make_encoder
 from cdir_nb.data import load_protocol, open_dataset
 from cdir_nb.data.images import ImageSet
 from cdir_nb.errors import CdirError
-from cdir_nb.methods import clair
-from cdir_nb.methods.clair import _Training, closed_form_mapping, fit, random_view, update_momentum
-from cdir_nb.methods.clair_ablations import LEAVE_ONE_OUT, VARIANTS, variant
-from cdir_nb.methods.clair_config import ClairConfig, RefinementConfig, named_config
-from cdir_nb.methods.clair_pair import Pair, mismatched, training_pair
-from cdir_nb.methods.clair_state import kept_at
-from cdir_nb.methods.contrastive import inter_cluster_loss, inter_domain_loss, inter_instance_loss
-from cdir_nb.methods.pseudo_labels import kl
+from cdir_nb.methods.clair import method as clair
+from cdir_nb.methods.clair.losses import inter_cluster_loss, inter_domain_loss, inter_instance_loss
+from cdir_nb.methods.clair.method import _Training, closed_form_mapping, fit, random_view, update_momentum
+from cdir_nb.methods.clair.pair import Pair, mismatched, training_pair
+from cdir_nb.methods.clair.pseudo_labels import kl
+from cdir_nb.methods.clair.settings import ClairConfig, RefinementConfig, named_config
+from cdir_nb.methods.clair.state import kept_at
+from cdir_nb.methods.clair.variants import LEAVE_ONE_OUT, VARIANTS, variant
 
 NAMES = ("dog", "cat", "house")
 QUICK = ClairConfig(prompts=2, epochs=2, batch_size=8, learning_rate=0.05, validation_per_class=4, patience=9)

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from cdir_nb.errors import CdirError
-from cdir_nb.methods.contrastive import (
+from cdir_nb.methods.clair.losses import (
     Bank,
     both_domains,
     inter_cluster_loss,

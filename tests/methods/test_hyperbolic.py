@@ -6,7 +6,14 @@ import pytest
 import torch
 
 from cdir_nb.errors import CdirError
-from cdir_nb.methods.hyperbolic import EDGE, HyperbolicLinear, exp_map_origin, log_map_origin, mobius_add, mobius_matvec
+from cdir_nb.methods.tki.hyperbolic import (
+    EDGE,
+    HyperbolicLinear,
+    exp_map_origin,
+    log_map_origin,
+    mobius_add,
+    mobius_matvec,
+)
 
 RADII = (0.3, 1.0, 7.0, 100.0)
 

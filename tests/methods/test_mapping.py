@@ -6,7 +6,7 @@ import scipy.linalg
 import torch
 
 from cdir_nb.errors import CdirError
-from cdir_nb.methods.mapping import (
+from cdir_nb.methods.clair.mapping import (
     all_maps,
     apply_by_domain,
     apply_map,

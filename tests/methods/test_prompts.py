@@ -7,7 +7,7 @@ from small_clip import make_encoder
 from torch.nn import functional as F
 
 from cdir_nb.errors import CdirError
-from cdir_nb.methods.prompts import (
+from cdir_nb.methods.clair.prompts import (
     PromptedNorm,
     prompt_attention,
     prompted,

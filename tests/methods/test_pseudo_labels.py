@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from cdir_nb.errors import CdirError
-from cdir_nb.methods.pseudo_labels import (
+from cdir_nb.methods.clair.pseudo_labels import (
     RefinementConfig,
     alignment_loss,
     assigned,

@@ -12,9 +12,9 @@ from cdir_nb.data.images import ImageSet
 from cdir_nb.encoders import ClipEncoder
 from cdir_nb.encoders.words import WordTower
 from cdir_nb.errors import CdirError
-from cdir_nb.methods import tki
-from cdir_nb.methods.tki import aggregate, expand, fit, loss_agg, loss_max, loss_min
-from cdir_nb.methods.tki_config import TkiConfig, training_names
+from cdir_nb.methods.tki import method as tki
+from cdir_nb.methods.tki.method import aggregate, expand, fit, loss_agg, loss_max, loss_min
+from cdir_nb.methods.tki.settings import TkiConfig, training_names
 
 NAMES = ["dog", "cat", "light bulb", "house"]
 QUICK = TkiConfig(words=3, expansion_steps=15, aggregation_steps=30, learning_rate=0.02)

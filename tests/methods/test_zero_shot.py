@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from cdir_nb.errors import CdirError
-from cdir_nb.methods import zero_shot as zs
+from cdir_nb.methods.frozen import zero_shot as zs
 
 
 class FakeEncoder:

@@ -5,7 +5,7 @@ import pandas as pd
 import torch
 from matplotlib.colors import to_rgb
 
-from cdir_nb.methods.hyperbolic import exp_map_origin
+from cdir_nb.methods.tki.hyperbolic import exp_map_origin
 from cdir_nb.show import curves, text_domains
 
 

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 import torch
 
 from cdir_nb.errors import CdirError
+from cdir_nb.methods.frozen.zero_shot import zero_shot_scores
 from cdir_nb.methods.settings import check_positive, check_whole, setting, settings_table
-from cdir_nb.methods.zero_shot import zero_shot_scores
 
 
 @dataclass(frozen=True)

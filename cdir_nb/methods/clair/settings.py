@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from cdir_nb.errors import CdirError
-from cdir_nb.methods.pseudo_labels import RefinementConfig
+from cdir_nb.methods.clair.pseudo_labels import RefinementConfig
 from cdir_nb.methods.settings import check_positive, check_whole, setting, settings_table
 
 

@@ -27,10 +27,7 @@ from tqdm import tqdm
 from cdir_nb.data.images import ImageSet
 from cdir_nb.encoders import ClipEncoder, image_batches
 from cdir_nb.errors import CdirError
-from cdir_nb.methods.clair_config import ClairConfig
-from cdir_nb.methods.clair_pair import Pair
-from cdir_nb.methods.clair_state import load_state, save_state
-from cdir_nb.methods.contrastive import (
+from cdir_nb.methods.clair.losses import (
     Bank,
     both_domains,
     inter_cluster_loss,
@@ -38,10 +35,13 @@ from cdir_nb.methods.contrastive import (
     inter_instance_loss,
     total_loss,
 )
-from cdir_nb.methods.mapping import procrustes, text_pairs
-from cdir_nb.methods.prompts import prompted, train_image_tower, train_only_norms_and_prompts
-from cdir_nb.methods.pseudo_labels import alignment_loss, assigned, initial_labels, refine
-from cdir_nb.methods.zero_shot import prompt_embeddings
+from cdir_nb.methods.clair.mapping import procrustes, text_pairs
+from cdir_nb.methods.clair.pair import Pair
+from cdir_nb.methods.clair.prompts import prompted, train_image_tower, train_only_norms_and_prompts
+from cdir_nb.methods.clair.pseudo_labels import alignment_loss, assigned, initial_labels, refine
+from cdir_nb.methods.clair.settings import ClairConfig
+from cdir_nb.methods.clair.state import load_state, save_state
+from cdir_nb.methods.frozen.zero_shot import prompt_embeddings
 
 LOSSES = ("L_KL", "L_II", "L_IC", "L_ID")
 BANK_BATCH = 256

@@ -3,7 +3,7 @@
 import torch
 import torch.nn.functional as F
 
-from cdir_nb.methods.tki_config import TkiConfig
+from cdir_nb.methods.tki.settings import TkiConfig
 
 
 def loss_max(domain_emb: torch.Tensor, alpha: float, mu: float) -> torch.Tensor:

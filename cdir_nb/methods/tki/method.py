@@ -19,9 +19,9 @@ from tqdm import trange
 from cdir_nb.data.images import ImageSet
 from cdir_nb.encoders import ClipEncoder
 from cdir_nb.encoders.words import DOMAIN, WordTower
-from cdir_nb.methods.hyperbolic import HyperbolicLinear
-from cdir_nb.methods.tki_config import TkiConfig, check_names
-from cdir_nb.methods.tki_losses import between, loss_agg, loss_exp, loss_max, loss_min
+from cdir_nb.methods.tki.hyperbolic import HyperbolicLinear
+from cdir_nb.methods.tki.losses import between, loss_agg, loss_exp, loss_max, loss_min
+from cdir_nb.methods.tki.settings import TkiConfig, check_names
 
 __all__ = [
     "Expansion",

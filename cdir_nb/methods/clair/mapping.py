@@ -12,7 +12,7 @@ import torch
 
 from cdir_nb.encoders import ClipEncoder
 from cdir_nb.errors import CdirError
-from cdir_nb.methods.zero_shot import TEMPLATE, prompt_embeddings
+from cdir_nb.methods.frozen.zero_shot import TEMPLATE, prompt_embeddings
 
 REST = ("svd", "identity")
 BLOCK = 1e-9  # a smaller entry below the diagonal of the Schur form is rounding, not a rotation

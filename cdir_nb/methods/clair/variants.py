@@ -4,8 +4,8 @@ import dataclasses
 
 from cdir_nb.data.protocols import Protocol
 from cdir_nb.errors import CdirError
-from cdir_nb.methods.clair_config import ClairConfig
-from cdir_nb.methods.clair_pair import Pair, expanded_names, mismatched, training_pair
+from cdir_nb.methods.clair.pair import Pair, expanded_names, mismatched, training_pair
+from cdir_nb.methods.clair.settings import ClairConfig
 
 FULL = "CLAIR"
 LEAVE_ONE_OUT = {

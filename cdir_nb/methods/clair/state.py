@@ -13,11 +13,11 @@ import torch
 from cdir_nb import paths
 from cdir_nb.encoders import ClipEncoder
 from cdir_nb.errors import CdirError
-from cdir_nb.methods.clair_config import ClairConfig
-from cdir_nb.methods.clair_pair import Pair
+from cdir_nb.methods.clair.pair import Pair
+from cdir_nb.methods.clair.settings import ClairConfig
 
 if TYPE_CHECKING:
-    from cdir_nb.methods.clair import _Training
+    from cdir_nb.methods.clair.method import _Training
 
 CODE_VERSION = 3  # raise it when training changes: kept trainings are then left alone
 

@@ -11,8 +11,8 @@ import numpy as np
 from cdir_nb.data.card import display
 from cdir_nb.data.manifest import load_card
 from cdir_nb.errors import CdirError
-from cdir_nb.methods.hyperbolic import checked_radius
 from cdir_nb.methods.settings import check_positive, check_whole, setting, settings_table
+from cdir_nb.methods.tki.hyperbolic import checked_radius
 
 GEOMETRIES = ("hyperbolic", "euclidean", "no bias")
 LOSSES = ("max", "min")
