@@ -25,7 +25,7 @@ def notebook_digest(path: Path) -> str:
 def source_digest() -> str:
     """Digest of the package's code and data, the manifests, the bundled weights, and the libraries' versions.
 
-    `batch` and `cli.py` are left out: every other module comes before them, so they can't reach a number.
+    `batch`, `report` and `cli.py` are left out: every other module comes before them, so they can't reach a number.
     """
     package = [path for path in PACKAGE.rglob("*") if path.is_file() and _counts(path.relative_to(PACKAGE))]
     manifest = [path for path in MANIFEST.rglob("*") if path.is_file()]
@@ -35,7 +35,7 @@ def source_digest() -> str:
 
 def _counts(path: Path) -> bool:
     hidden = any(part.startswith((".", "__pycache__")) for part in path.parts)
-    return not hidden and path.parts[0] not in ("batch", "cli.py")
+    return not hidden and path.parts[0] not in ("batch", "report", "cli.py")
 
 
 def _versions() -> Iterable[str]:

@@ -5,13 +5,10 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from cdir_nb.conventions import CONVENTIONS
 from cdir_nb.errors import CdirError
 
 STRICT = ConfigDict(extra="forbid", strict=True, frozen=True)
-CONVENTIONS = {
-    "precision": ("hits_over_k", "hits_over_min_k_relevant", "ucdir_micro"),
-    "average_precision": ("over_found", "over_min_k_relevant", "over_relevant", "voc_interpolated"),
-}
 
 
 class DomainInfo(BaseModel):

@@ -1,6 +1,7 @@
 """Numbers with their context: records, tables of them, and what they say to the papers' claims."""
 
-from cdir_nb.results.claims import Claim, load_claims
+from cdir_nb.results.claims.claim import Claim, load_claims
+from cdir_nb.results.claims.verdicts import published_verdicts, verdicts
 from cdir_nb.results.records import (
     Record,
     config_digest,
@@ -11,7 +12,6 @@ from cdir_nb.results.records import (
     to_frame,
 )
 from cdir_nb.results.tables import direction_tables, headline, metric_name
-from cdir_nb.results.verdicts import published_verdicts, verdicts
 
 __all__ = [
     "Claim",

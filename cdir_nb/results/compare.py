@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from cdir_nb.results.published import papers, published
+from cdir_nb.published import papers, published
+from cdir_nb.results.claims.verdicts import CONTEXT, ordered_cutoffs
 from cdir_nb.results.tables import metric_name
-from cdir_nb.results.verdicts import CONTEXT, ordered_cutoffs
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -11,7 +11,8 @@ import torch.nn.functional as F
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from cdir_nb.retrieval.metrics import AVERAGE_PRECISION, PRECISION, evaluate_embeddings
+from cdir_nb.conventions import AVERAGE_PRECISION, PRECISION
+from cdir_nb.retrieval.metrics import evaluate_embeddings
 from cdir_nb.retrieval.ranking import SIMILARITIES
 
 FILE = Path(__file__).with_name("families.yaml")

@@ -24,12 +24,11 @@ import numpy as np
 import pandas as pd
 import torch
 
+from cdir_nb.conventions import AVERAGE_PRECISION, PRECISION
 from cdir_nb.errors import CdirError
 from cdir_nb.retrieval.counting import Sums, highest_from_here_on, precisions_at_hits
 from cdir_nb.retrieval.ranking import Embeddings, Ranking, checked_cutoff, checked_pair, each_block
 
-PRECISION = ("hits_over_k", "hits_over_min_k_relevant", "ucdir_micro")
-AVERAGE_PRECISION = ("over_found", "over_min_k_relevant", "over_relevant", "voc_interpolated")
 BLOCK_CELLS = 1 << 22  # ranks looked at together
 
 Labels = Sequence | np.ndarray | torch.Tensor

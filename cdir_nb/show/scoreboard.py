@@ -10,8 +10,8 @@ from matplotlib.axes import Axes
 from matplotlib.colors import to_rgba
 from matplotlib.figure import Figure
 
+from cdir_nb.results.claims.verdicts import SIGNS
 from cdir_nb.results.compare import MEAN, Panel
-from cdir_nb.results.verdicts import SIGNS
 from cdir_nb.show.style import SEQUENTIAL, WIDTH, shorten, styled
 
 COLOURS = {

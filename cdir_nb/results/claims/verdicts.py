@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from cdir_nb.data.manifest import card_names, load_card
 from cdir_nb.errors import CdirError
-from cdir_nb.results.claims import Claim, load_claims
-from cdir_nb.results.published import published
+from cdir_nb.published import published
+from cdir_nb.results.claims.claim import Claim, load_claims
 from cdir_nb.results.records import SAME, Record, to_frame
 from cdir_nb.results.tables import metric_name
 

@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from cdir_nb.data.card import CONVENTIONS
+from cdir_nb.conventions import CONVENTIONS
 
 STRICT = ConfigDict(extra="forbid", strict=True, frozen=True)
 KEYS = ["method", "setting", "backbone"]

@@ -4,6 +4,6 @@
 mean, how sure that is, which printed numbers contradict each other, and which cells our scan lost.
 """
 
-from cdir_nb.results.published.reader import load_paper, misprints, papers, published, recomputed_averages, tables, wide
+from cdir_nb.published.reader import load_paper, misprints, papers, published, recomputed_averages, tables, wide
 
 __all__ = ["load_paper", "misprints", "papers", "published", "recomputed_averages", "tables", "wide"]

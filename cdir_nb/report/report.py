@@ -20,10 +20,10 @@ import jinja2
 import pandas as pd
 from PIL import Image
 
-from cdir_nb.batch.finished import DONE, FAILED, Part, Run, read_run
 from cdir_nb.batch.profile import BUNDLED
 from cdir_nb.batch.runner import clock
 from cdir_nb.errors import CdirError
+from cdir_nb.report.finished import DONE, FAILED, Part, Run, read_run
 from cdir_nb.results import (
     Record,
     direction_tables,
@@ -34,8 +34,8 @@ from cdir_nb.results import (
     to_frame,
     verdicts,
 )
+from cdir_nb.results.claims.verdicts import CONTEXT, SIGNS
 from cdir_nb.results.compare import PAPERS, Panel, our_panels, printed_panel, views
-from cdir_nb.results.verdicts import CONTEXT, SIGNS
 
 GENERATOR = '<meta name="generator" content="cdir report">'  # tells a folder of ours from any other
 DRAWN = "drawn world, not the papers' data"

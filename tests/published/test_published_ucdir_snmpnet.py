@@ -6,7 +6,7 @@ import pytest
 
 from cdir_nb.data import load_card
 from cdir_nb.errors import CdirError
-from cdir_nb.results.published import load_paper, misprints, published, reader, recomputed_averages, tables, wide
+from cdir_nb.published import load_paper, misprints, published, reader, recomputed_averages, tables, wide
 
 # rows x columns counted in the papers; the averages (and UCDIR's gains) that stand in them
 CELLS = {

@@ -11,7 +11,7 @@ import yaml
 from pydantic import ValidationError
 
 from cdir_nb.errors import CdirError
-from cdir_nb.results.published.sheet import KEYS, Misprint, Paper, Place, Sheet
+from cdir_nb.published.sheet import KEYS, Misprint, Paper, Place, Sheet
 
 if TYPE_CHECKING:
     import pandas as pd

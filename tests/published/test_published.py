@@ -9,7 +9,7 @@ import yaml
 
 from cdir_nb.data.manifest import load_card
 from cdir_nb.errors import CdirError
-from cdir_nb.results.published import misprints, papers, published, reader, recomputed_averages, tables, wide
+from cdir_nb.published import misprints, papers, published, reader, recomputed_averages, tables, wide
 
 KEYS = ["method", "setting", "backbone"]
 PLACE = ["paper", "table", "method", "setting", "column"]
