@@ -7,7 +7,7 @@ PRECISION = ("hits_over_k", "hits_over_min_k_relevant", "ucdir_micro")
 AVERAGE_PRECISION = ("over_found", "over_min_k_relevant", "over_relevant", "voc_interpolated")
 CONVENTIONS = {"precision": PRECISION, "average_precision": AVERAGE_PRECISION}
 
-NOTHING_SELECTED = "nothing selected"  # nothing was trained, or training has one fixed end and no other was looked at
+NOTHING_SELECTED = "nothing selected"  # nothing was trained
 LAST_EPOCH = "last epoch"
 BY_PSEUDO_LABELS = "validation by pseudo-labels"
 BY_SEEN_LABELS = "validation by labels of seen classes"

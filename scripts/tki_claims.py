@@ -112,7 +112,7 @@ class Bench:
     def _training(self, method: str) -> dict[str, str]:
         """Digest, training set and selection rule of a method."""
         if method == VANILLA:
-            how = {"train_set": "none: frozen encoder", "selection_rule": "none: nothing is trained or selected"}
+            how = {"train_set": "none: frozen encoder", "selection_rule": "nothing selected"}
             return {**how, "config_digest": config_digest({"similarity": "cosine"})}
         changed = dict(VARIANTS[method])
         strategy, config = changed.pop("strategy", 1), TkiConfig(**changed)

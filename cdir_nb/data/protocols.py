@@ -6,7 +6,7 @@ They are data: the `protocols` of each card in data_manifest. The first of a car
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from cdir_nb.data.card import Card, MetricSpec
+from cdir_nb.data.card import Card, MetricSpec, ProtocolSpec
 from cdir_nb.data.images import ImageSet
 from cdir_nb.data.manifest import card_names, load_card
 from cdir_nb.errors import CdirError
@@ -55,6 +55,23 @@ class Protocol:
         return self.images.select(self.train_domains, self.seen)
 
     @property
+    def headline(self) -> MetricSpec:
+        """The metric that stands for the task in summaries: the first that its card lists."""
+        return self.metrics[0]
+
+    @property
+    def cutoffs(self) -> tuple[list[int], list[int | None]]:
+        """Cut-offs of precision and of average precision (None: no cut-off) that the protocol reports, ascending."""
+        ks = {metric.k for metric in self.metrics if metric.kind == "precision"}
+        ap_ks = {metric.k for metric in self.metrics if metric.kind == "average_precision"}
+        return sorted(ks), sorted(ap_ks, key=lambda k: (k is None, k))
+
+    @property
+    def first_cutoff(self) -> int:
+        """The k of the first precision that the card lists, which the notebooks' figures show."""
+        return next(metric.k for metric in self.metrics if metric.kind == "precision")
+
+    @property
     def domains(self) -> tuple[str, ...]:
         """Domains of queries and galleries, in order of first use."""
         return tuple(dict.fromkeys(domain for pair in self.directions for domain in pair))
@@ -79,6 +96,17 @@ def default_protocol(dataset: str) -> str:
     if not names:
         raise CdirError(f"{dataset} has no protocol of its own; name one of {', '.join(protocol_names())}")
     return names[0]
+
+
+def protocol_spec(name: str) -> ProtocolSpec | None:
+    """What a card says of a protocol; None where no card has it."""
+    return next((card.protocols[name] for card in map(load_card, card_names()) if name in card.protocols), None)
+
+
+def protocol_directions(name: str) -> tuple[tuple[str, str], ...]:
+    """(query domain, gallery domain) of a protocol, without its images; none where no card has it."""
+    spec = protocol_spec(name)
+    return _directions(spec.directions, _card_of(name).domains) if spec else ()
 
 
 def load_protocol(name: str, images: ImageSet) -> Protocol:

@@ -2,6 +2,7 @@
 
 from cdir_nb.results.claims.claim import Claim, load_claims
 from cdir_nb.results.claims.verdicts import published_verdicts, verdicts
+from cdir_nb.results.measure import context, measure, precision_by_direction
 from cdir_nb.results.records import (
     Record,
     config_digest,
@@ -11,18 +12,22 @@ from cdir_nb.results.records import (
     save_records,
     to_frame,
 )
-from cdir_nb.results.tables import direction_tables, headline, metric_name
+from cdir_nb.results.tables import by_direction, direction_tables, headline, metric_name
 
 __all__ = [
     "Claim",
     "Record",
+    "by_direction",
     "config_digest",
+    "context",
     "current_commit",
     "direction_tables",
     "headline",
     "load_claims",
     "load_records",
+    "measure",
     "metric_name",
+    "precision_by_direction",
     "published_verdicts",
     "reproduced_records",
     "save_records",

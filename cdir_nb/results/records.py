@@ -9,10 +9,11 @@ import re
 import subprocess
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
+from cdir_nb.conventions import SELECTION_RULES
 from cdir_nb.errors import CdirError
 from cdir_nb.paths import ROOT, atomic_write
 
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
 REPRODUCED = Path(__file__).with_name("reproduced")
 RANDOM_WEIGHTS = "random weights"
-ONE_RUN = ("value", "commit", "date")  # what may differ between two runs of one setting
+ONE_RUN = ("value", "steps", "commit", "date")  # what may differ between two runs of one setting
 SAME = 1e-6  # values as near as this are one: a sum in another order, or a csv file with six decimals
 
 
@@ -62,8 +63,8 @@ class Record(BaseModel):
     value           a fraction in [0, 1]; tables print percent
     k               cut-off of the metric, None for none
     gallery_domain  empty for a metric of one domain, such as zero-shot accuracy
-    selection_rule  how the reported state was chosen: "nothing selected" (no training), "last epoch",
-                    "validation", or "best on test" (which several published numbers are)
+    selection_rule  how the reported state was chosen, one of `conventions.SELECTION_RULES`
+    steps           optimiser steps taken to the reported state; None where that is unknown
     config_digest   of the method's settings without the seed, so that seeds of one setting are averaged
     harness         not empty: the number only shows that the machinery works, and why ("random weights");
                     filled in by itself where the encoder's name says random
@@ -85,7 +86,8 @@ class Record(BaseModel):
     seed: Annotated[int, BeforeValidator(_plain)]
     encoder: Text
     config_digest: str = ""
-    selection_rule: Text
+    selection_rule: Literal[SELECTION_RULES]
+    steps: Annotated[int, Field(ge=0), BeforeValidator(_plain)] | None = None
     train_set: str = ""
     test_set: str = ""
     harness: str = ""
@@ -159,7 +161,7 @@ def load_records(sources: Iterable[str | Path] | str | Path) -> list[Record]:
     """All records of one or several run folders and csv files (of `cdir results --csv`), each number once, in order.
 
     Of a run folder of `cdir reproduce` only what its last run stands for counts: no superseded,
-    failed or half-done ones. Two runs of one setting (records alike in all but value, commit and date) never mix:
+    failed or half-done ones. Two runs of one setting (records alike in all but value, steps, commit and date) never mix:
     equal values count once, as the first source has them; different values are refused, since which of them is right
     is not for a table to choose. CdirError for that, naming both sources; for a missing folder; for a damaged line.
     """
@@ -179,7 +181,7 @@ def reproduced_records() -> list[Record]:
 
 
 def setting_of(record: Record) -> tuple:
-    """What a number was measured of: every field but value, commit and date."""
+    """What a number was measured of: every field but value, steps, commit and date."""
     return tuple(value for name, value in record if name not in ONE_RUN)
 
 
@@ -228,7 +230,7 @@ def _csv_row(row: dict[str, str]) -> dict[str, Any]:
     """Texts as `Record` takes them: an empty cut-off is none. ValueError for a missing column."""
     if missing := [name for name in Record.model_fields if row.get(name) is None]:
         raise ValueError(f"no {', '.join(missing)}")
-    return {**row, "k": row["k"] or None}
+    return {**row, "k": row["k"] or None, "steps": row["steps"] or None}
 
 
 def to_frame(records: Sequence[Record]) -> "pd.DataFrame":
@@ -236,4 +238,4 @@ def to_frame(records: Sequence[Record]) -> "pd.DataFrame":
     import pandas as pd
 
     frame = pd.DataFrame([record.model_dump() for record in records], columns=list(Record.model_fields))
-    return frame.astype({"k": "Int64", "value": float, "seed": int})
+    return frame.astype({"k": "Int64", "steps": "Int64", "value": float, "seed": int})

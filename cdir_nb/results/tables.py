@@ -5,8 +5,10 @@ once in a caption; numbers that differ in any of it are never averaged. Seeds ar
 mean ± spread.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
+
+from cdir_nb.results.records import Record, to_frame
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -52,6 +54,17 @@ def metric_names(frame: "pd.DataFrame") -> list[str]:
     import pandas as pd
 
     return [metric_name(m, None if k is pd.NA else int(k)) for m, k in zip(frame["metric"], frame["k"], strict=True)]
+
+
+def by_direction(records: Iterable[Record], metric: str, convention: str, k: int | None = None) -> "pd.DataFrame":
+    """Percent of one measure: one row per (query domain, gallery domain), one column per method, seeds averaged."""
+    frame = to_frame(list(records))
+    frame = frame[(frame["metric"] == metric) & (frame["convention"] == convention)]
+    frame = frame[frame["k"].isna() if k is None else frame["k"] == k]
+    table = frame.pivot_table(index=["query_domain", "gallery_domain"], columns="method", values="value")
+    directions = dict.fromkeys(zip(frame["query_domain"], frame["gallery_domain"]))
+    table = 100 * table.reindex(index=list(directions), columns=list(dict.fromkeys(frame["method"])))
+    return table.rename_axis(index=[None, None], columns=None)
 
 
 def headline(frame: "pd.DataFrame", by: tuple[str, ...] = ()) -> tuple["pd.DataFrame", dict[str, str]]:

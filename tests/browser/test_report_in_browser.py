@@ -40,7 +40,7 @@ def report(tmp_path_factory) -> Path:
         "k": 200,
         "protocol": "world-unseen",
     }
-    rule = {"vanilla CLIP": "none: nothing is trained or selected", "TKI": "last epoch"}
+    rule = {"vanilla CLIP": "nothing selected", "TKI": "last epoch"}
     records = [
         record(method=method, query_domain=q, gallery_domain=g, value=value, selection_rule=rule[method], **measured)
         for method, value in (("vanilla CLIP", 0.25), ("TKI", 0.5))

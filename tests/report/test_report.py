@@ -140,7 +140,7 @@ TKI = {"metric": "average_precision", "convention": "over_min_k_relevant", "k": 
 
 
 def tki(method, value, query, gallery, **changes) -> Record:
-    rule = "last epoch" if method == "TKI" else "none: nothing is trained or selected"
+    rule = "last epoch" if method == "TKI" else "nothing selected"
     fields = {"method": method, "value": value, "query_domain": query, "gallery_domain": gallery}
     return record(**{**TKI, **fields, "selection_rule": rule, **changes})
 

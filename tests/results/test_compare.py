@@ -6,7 +6,7 @@ from cdir_nb.results import Record, to_frame
 from cdir_nb.results.compare import View, our_panels, printed_panel, views
 
 MAPPING = View("clair", "3_left", "precision", 50)
-NONE = "none: nothing is trained or selected"
+NONE = "nothing selected"
 
 
 def record(method, query, gallery, percent, **changes):

@@ -209,3 +209,7 @@ def test_commit_says_dirty_and_is_unknown_elsewhere(tmp_path, monkeypatch):
     assert commit(tmp_path) == f"{clean}-dirty"
     assert commit(tmp_path / "inner") == "unknown"  # an installed copy inside somebody's repository
     records.current_commit.cache_clear()
+
+
+def test_the_selection_rule_is_one_of_a_closed_list():
+    assert "selection_rule: should be 'nothing selected', 'last epoch'" in refusal(selection_rule="none: frozen")

@@ -5,8 +5,9 @@ from one_claim import CLAIM
 
 from cdir_nb.errors import CdirError
 from cdir_nb.results import Claim, Record, load_claims, published_verdicts, verdicts
+from cdir_nb.results.claims.verdicts import claimed_directions
 
-LAST, NONE = "last epoch", "none: nothing is trained or selected"
+LAST, NONE = "last epoch", "nothing selected"
 
 
 def claim(**changes):
@@ -159,11 +160,39 @@ def test_settings_of_one_method_are_kept_apart_and_equal_ones_count_once():
     assert table["difference"].to_dict() == pytest.approx({"y": 5, "z": -10})
 
 
-def test_numbers_of_an_untrained_method_that_agree_are_one_setting():
-    a, elsewhere = records("A", {0: [25, 45, 50]}), {"rule": NONE, "config_digest": "another notebook"}
-    row = only(a + B + records("B", {7: [20, 40, 10]}, **elsewhere))
+def test_an_untrained_method_has_no_seed_and_all_directions_that_were_run():
+    a = records("A", {0: [25, 45, 50]})
+    row = only(a + B + records("B", {7: [20, 40, 10]}, NONE))
     assert row["directions"] == 3 and row["difference"] == pytest.approx((5 + 5 + 40) / 3)
-    assert len(decide(a + B + records("B", {7: [20, 41]}, **elsewhere))) == 2
+    assert len(decide(a + B + records("B", {7: [20, 41]}, NONE, config_digest="z"))) == 2, "another setting"
+
+
+WORLD = {"protocol": "world-unseen"}
+DOMAINNET = [("clipart", "sketch"), ("infograph", "real"), ("infograph", "sketch"), ("painting", "clipart"),
+             ("painting", "quickdraw"), ("quickdraw", "real")]  # fmt: skip
+
+
+def in_directions(method, directions, value, rule=LAST):
+    first = records(method, {0: [value]}, rule, **WORLD)[0]
+    return [Record(**{**first.model_dump(), "query_domain": q, "gallery_domain": g}) for q, g in directions]
+
+
+def test_each_direction_is_decided_on_all_that_the_paper_prints_and_never_on_a_part():
+    printed = [*DOMAINNET, *(pair[::-1] for pair in DOMAINNET)]  # CLAIR, Table 2
+    each = {"paper": "clair", "tables": ["2"], "over": "each direction"}
+    assert claimed_directions(claim(**each), "world-unseen") == set(printed)
+    part = [in_directions(m, printed[:2], v, r) for m, v, r in (("A", 30, LAST), ("B", 20, NONE))]
+    row = only(sum(part, []), **each)
+    assert row["verdict"] == "directions missing" and row["directions"] == 2 and row["claimed"] == 12
+    whole = [in_directions(m, printed, v, r) for m, v, r in (("A", 30, LAST), ("B", 20, NONE))]
+    assert only(sum(whole, []), **each)["verdict"] == "holds"
+    assert only(sum(part, []), **{**each, "over": "mean"})["verdict"] == "holds"
+
+
+def test_claimed_directions_are_the_protocols_own_where_the_paper_prints_none_of_them():
+    each = claim(paper="clair", tables=["2"], over="each direction", query="photo")
+    assert claimed_directions(each, "sketchy_mini-21") == {("photo", "sketch")}
+    assert claimed_directions(each, "nobody's") == set()
 
 
 def test_values_that_nothing_tells_apart_are_refused():

@@ -18,7 +18,7 @@ def records(method, percents, protocol="world-unseen", rule="last epoch"):
 
 
 FOUND = (
-    records("vanilla CLIP", [30], rule="none: nothing")
+    records("vanilla CLIP", [30], rule="nothing selected")
     + records("TKI", [33, 34])
     + records("TKI, L_max only", [29, 31])
 )

@@ -3,12 +3,13 @@
 `verdicts` decides on our records, `published_verdicts` on the cells that the papers print, by the same rule.
 """
 
+import functools
 from collections.abc import Iterable, Iterator, Sequence
-from functools import lru_cache
 from itertools import product
 from typing import TYPE_CHECKING, Any
 
-from cdir_nb.data.manifest import card_names, load_card
+from cdir_nb.conventions import NOTHING_SELECTED
+from cdir_nb.data.protocols import protocol_directions, protocol_spec
 from cdir_nb.errors import CdirError
 from cdir_nb.published import published
 from cdir_nb.results.claims.claim import Claim, load_claims
@@ -19,11 +20,12 @@ if TYPE_CHECKING:
     import pandas as pd
 
 HOLDS, MIXED, FAILS, NOT_RUN, NOT_PRINTED = "holds", "mixed", "does not hold", "not run", "not printed"
+IN_PART = "directions missing"  # a claim over each direction, of which only some were run
 SIGNS = {HOLDS: "✓", MIXED: "~", FAILS: "✗"}  # beside a verdict's colour, which never speaks alone
-UNTRAINED = "none"  # how the selection rule of a method begins that is not trained
 CONTEXT = ["dataset", "protocol", "encoder"]
 MEASURED = [
-    "k", "seeds", "differences", "difference", "above", "directions", "tightest", "selection_rule", "config", "verdict",
+    "k", "seeds", "differences", "difference", "above", "directions", "claimed", "tightest", "selection_rule",
+    "config", "verdict",
 ]  # fmt: skip
 
 
@@ -33,7 +35,7 @@ def verdicts(records: Iterable[Record], claims: Sequence[Claim] | None = None) -
     records  any; those of a harness run never count, nor do searches of a domain in itself
     claims   None: all of claims.yaml
     Compared are numbers alike in metric, convention, k, dataset, protocol and encoder, direction by direction and
-    seed by seed. A method that is not trained ("none: ..." as selection rule) has no seed and stands beside every one.
+    seed by seed. A method that is not trained ("nothing selected") has no seed and stands beside every one.
     Where a method was run in several settings or selected by several rules, each combination has a row of its own;
     trained methods are compared under one and the same selection rule.
 
@@ -41,7 +43,7 @@ def verdicts(records: Iterable[Record], claims: Sequence[Claim] | None = None) -
     k, seeds (tuple, empty without training); differences (points, one a seed) and their mean `difference`, above
     (directions that hold, one a seed), directions (how many were compared) - of several pairs always the tightest;
     selection_rule, config (digests); verdict "holds" (for every seed), "mixed" (some), "does not hold" (none) or
-    "not run".
+    "not run"; "directions missing" where a claim over each direction was run in some of its `claimed` directions only.
     """
     frame = to_frame(list(records))
     frame = frame[(frame["harness"] == "") & (frame["query_domain"] != frame["gallery_domain"])]
@@ -93,44 +95,49 @@ def _table(rows: list[dict[str, Any]], context: list[str]) -> "pd.DataFrame":
     table[texts] = table[texts].astype(object).fillna("")
     for name in ("seeds", "differences", "above"):
         table[name] = [value if isinstance(value, tuple) else () for value in table[name]]
-    return table.astype({"k": "Int64", "directions": "Int64", "difference": float})
+    return table.astype({"k": "Int64", "directions": "Int64", "claimed": "Int64", "difference": float})
 
 
 def _decided(claim: Claim, rows: "pd.DataFrame") -> Iterator[dict[str, Any]]:
     """Rows for one claim in one context, at the first cut-off that has any; none where it was not run."""
     rows = rows[rows["query_domain"] == claim.query] if claim.query else rows
-    for k in ordered_cutoffs(claim.k, claim.metric, rows["protocol"].iloc[0] if len(rows) else ""):
+    protocol = rows["protocol"].iloc[0] if len(rows) else ""
+    claimed = claimed_directions(claim, protocol) if claim.over == "each direction" else set()
+    for k in ordered_cutoffs(claim.k, claim.metric, protocol):
         at_k = rows[rows["k"].isna() if k is None else rows["k"] == k]
         settings = [_settings(at_k[at_k["method"] == name]) for name in claim.methods]
-        found = [row for chosen in product(*settings) if (row := _compared(claim, chosen))]
+        found = [row for chosen in product(*settings) if (row := _compared(claim, chosen, claimed))]
         if found:
             yield from ({**row, "k": k, "measure": _measure(claim, k)} for row in found)
             return
 
 
-@lru_cache
+def claimed_directions(claim: Claim, protocol: str) -> set[tuple[str, str]]:
+    """The directions that a claim over each direction must be decided on.
+
+    Those that the claim's tables (without one: the paper's) print, where the protocol has any of them (the drawn world has DomainNet's domains),
+    else all of the protocol's. Empty for a protocol without a card: then all that was run counts.
+    """
+    directions = {direction for direction in protocol_directions(protocol) if claim.query in ("", direction[0])}
+    cells = published(claim.paper)
+    cells = cells[cells["table"].isin(claim.tables)] if claim.tables else cells
+    return directions & set(zip(cells["query_domain"], cells["gallery_domain"])) or directions
+
+
+@functools.lru_cache
 def ordered_cutoffs(ks: tuple[int | None, ...], metric: str, protocol: str) -> list[int | None]:
-    """Cut-offs in the order given, but those that the protocol's card lists for the metric before others."""
-    specs = [load_card(name).protocols.get(protocol) for name in card_names()]
-    listed = {entry.k for spec in specs if spec for entry in spec.metrics if entry.kind == metric}
-    return sorted(ks, key=lambda k: k not in listed)
+    """Cut-offs in the order given, but first the one that the protocol's card lists first for the metric."""
+    spec = protocol_spec(protocol)
+    listed = [entry.k for entry in spec.metrics if entry.kind == metric] if spec else []
+    return sorted(ks, key=lambda k: k not in listed[:1])
 
 
 def _settings(rows: "pd.DataFrame") -> list[dict[str, Any]]:
-    """The settings that a method was run in: config, rule, and {seed: percent by direction}, seed None without one.
-
-    A method that is not trained comes from several notebooks, each with its own directions and digest: numbers that
-    agree wherever both have one are one setting.
-    """
-    found: list[dict[str, Any]] = []
+    """The settings that a method was run in: config, rule, and {seed: percent by direction}, seed None without one."""
+    found = []
     for (config, rule, *_), group in rows.groupby(_told_apart_by(rows), sort=False):
         by_seed = {seed: _by_direction(part) for seed, part in group.groupby("seed")}
-        setting = _without_seed({"config": config, "rule": rule, "by_seed": by_seed})
-        twin = next((other for other in found if _agree(setting, other)), None)
-        if twin:
-            twin["by_seed"][None] = twin["by_seed"][None].combine_first(setting["by_seed"][None])
-        else:
-            found.append(setting)
+        found.append(_without_seed({"config": config, "rule": rule, "by_seed": by_seed}))
     return found
 
 
@@ -154,17 +161,11 @@ def _by_direction(rows: "pd.DataFrame") -> "pd.Series":
 
 
 def _without_seed(setting: dict[str, Any]) -> dict[str, Any]:
-    """A setting without training whose seeds agree has none: its seed becomes None."""
+    """A setting without training whose seeds agree has none: its seed becomes None, and its directions are joined."""
     first, *others = setting["by_seed"].values()
-    if setting["rule"].startswith(UNTRAINED) and all(_same(first, other) for other in others):
-        return {**setting, "by_seed": {None: first}}
+    if setting["rule"] == NOTHING_SELECTED and all(_same(first, other) for other in others):
+        return {**setting, "by_seed": {None: functools.reduce(lambda x, y: x.combine_first(y), others, first)}}
     return setting
-
-
-def _agree(one: dict[str, Any], other: dict[str, Any]) -> bool:
-    """True for two settings without seed that have directions in common, and equal numbers there."""
-    values = one["by_seed"].get(None), other["by_seed"].get(None)
-    return one["rule"] == other["rule"] and all(value is not None for value in values) and _same(*values)
 
 
 def _same(one: "pd.Series", other: "pd.Series") -> bool:
@@ -173,10 +174,10 @@ def _same(one: "pd.Series", other: "pd.Series") -> bool:
     return len(differences) > 0 and float(differences.max()) <= 100 * SAME
 
 
-def _compared(claim: Claim, chosen: Sequence[dict[str, Any]]) -> dict[str, Any] | None:
+def _compared(claim: Claim, chosen: Sequence[dict[str, Any]], claimed: set[tuple[str, str]]) -> dict[str, Any] | None:
     """The verdict for one setting of each method; None where they have no rule, seed or direction in common."""
     rules = list(dict.fromkeys(setting["rule"] for setting in chosen))
-    trained = [rule for rule in rules if not rule.startswith(UNTRAINED)]
+    trained = [rule for rule in rules if rule != NOTHING_SELECTED]
     seeds = _common_seeds([setting["by_seed"] for setting in chosen])
     by_name = {name: setting["by_seed"] for name, setting in zip(claim.methods, chosen, strict=True)}
     gaps = [[_gap(by_name[high], by_name[low], seed) for high, low in claim.pairs] for seed in seeds]
@@ -184,7 +185,10 @@ def _compared(claim: Claim, chosen: Sequence[dict[str, Any]]) -> dict[str, Any] 
         return None
     config = ", ".join(dict.fromkeys(setting["config"] for setting in chosen if setting["config"]))
     shown = tuple(seed for seed in seeds if seed is not None)
-    return {"seeds": shown, **verdict(claim, gaps), "selection_rule": (trained or rules)[0], "config": config}
+    row = {"seeds": shown, **verdict(claim, gaps), "selection_rule": (trained or rules)[0], "config": config}
+    if any(claimed - set(gap.index) for pairs in gaps for gap in pairs):
+        row |= {"verdict": IN_PART, "claimed": len(claimed)}
+    return row
 
 
 def _common_seeds(settings: Sequence[dict]) -> list[int | None]:

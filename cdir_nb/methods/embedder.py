@@ -1,0 +1,40 @@
+"""The one contract of all methods: images go in, vectors come out, and the vectors say where they come from."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+
+from cdir_nb.conventions import NOTHING_SELECTED
+from cdir_nb.data.images import ImageSet
+from cdir_nb.encoders import ClipEncoder
+
+Direction = tuple[str, str]  # (query domain, gallery domain)
+FROZEN = "none: frozen encoder"
+
+
+class Embedder:
+    """A method that is ready to use. A subclass sets `name` and `encoder`, writes `embed`, and changes what differs.
+
+    name        the method, as records and tables call it
+    encoder     the encoder it is built on; its identity stands in each record
+    similarity  "cosine" or "euclidean": how its embeddings are compared
+    settings    plain data (numbers, texts, lists, dicts); runs with equal settings are averaged over seeds
+    train_set   what it was trained on, in words
+    selection   how its final state was chosen, one of `conventions.SELECTION_RULES`
+    steps       optimiser steps from the encoder to this state
+    directions  the (query domain, gallery domain) that it was fitted for; None: any
+    """
+
+    name: str
+    encoder: ClipEncoder
+    similarity: str = "cosine"
+    settings: Mapping[str, Any] = {}
+    train_set: str = FROZEN
+    selection: str = NOTHING_SELECTED
+    steps: int = 0
+    directions: tuple[Direction, ...] | None = None
+
+    def embed(self, images: ImageSet, *, progress: bool = True) -> torch.Tensor:
+        """(N, D) float32 on the CPU, one row per image, in order."""
+        raise NotImplementedError(f"{type(self).__name__} has no embed(images)")

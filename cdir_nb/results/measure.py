@@ -1,0 +1,99 @@
+"""From a fitted method to its numbers: the one way from an embedder and a task to records."""
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING
+
+import torch
+
+from cdir_nb.data.images import ImageSet
+from cdir_nb.data.protocols import Protocol
+from cdir_nb.errors import CdirError
+from cdir_nb.methods.embedder import Direction, Embedder
+from cdir_nb.results.records import Record, config_digest
+from cdir_nb.retrieval import PerQuery, evaluate_embeddings, precision_at_k, rank
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+PairOf = Callable[[str, str], tuple[torch.Tensor, torch.Tensor]]  # query and gallery domain -> (Q, D), (G, D)
+
+
+def measure(embedder: Embedder | Iterable[Embedder], task: Protocol, seed: int = 0) -> list[Record]:
+    """Records of a method on a task: every direction, every convention, every cut-off that the protocol reports.
+
+    embedder  one that serves all directions, or several, each fitted for some of them (such as one per pair)
+    seed      that the method was fitted with
+
+    Every domain is embedded once per embedder. Directions that the task does not have are left out.
+    Raises CdirError where an embedder serves no direction of the task.
+    """
+    embedders = [embedder] if hasattr(embedder, "embed") else list(embedder)
+    return [
+        Record(query_domain=a, gallery_domain=b, **result.row(), **context(one, task, seed))
+        for one in embedders
+        for (a, b), results in evaluate_task(one, task).items()
+        for result in results
+    ]
+
+
+def evaluate_task(embedder: Embedder, task: Protocol) -> dict[Direction, list[PerQuery]]:
+    """{direction: every metric of every query}, which `measure` averages."""
+    pair_of, (ks, ap_ks) = embedded(embedder, task), task.cutoffs
+    cutoffs = {"ks": ks, "ap_ks": ap_ks, "similarity": embedder.similarity}
+    return {
+        (a, b): evaluate_embeddings(*pair_of(a, b), task.query(a).labels, task.gallery(b).labels, **cutoffs)
+        for a, b in directions_of(embedder, task)
+    }
+
+
+def context(embedder: Embedder, task: Protocol, seed: int) -> dict[str, object]:
+    """What every record of an embedder on a task says besides its number."""
+    return {
+        "method": embedder.name,
+        "dataset": task.dataset,
+        "protocol": task.name,
+        "seed": seed,
+        "encoder": embedder.encoder.identity,
+        "config_digest": config_digest({**embedder.settings, "similarity": embedder.similarity}),
+        "train_set": embedder.train_set,
+        "selection_rule": embedder.selection,
+        "steps": embedder.steps,
+        "test_set": f"queries and gallery of {task.name}",
+    }
+
+
+def directions_of(embedder: Embedder, task: Protocol) -> list[Direction]:
+    """The task's directions that an embedder serves, in the task's order. CdirError where there is none."""
+    served = [pair for pair in task.directions if embedder.directions is None or pair in embedder.directions]
+    if not served:
+        fitted = ", ".join(" -> ".join(pair) for pair in embedder.directions)
+        raise CdirError(f"{embedder.name} was fitted for {fitted}, which {task.name} does not have: fit another pair")
+    return served
+
+
+def embedded(embedder: Embedder, task: Protocol) -> PairOf:
+    """(a, b) -> embeddings of the queries of a and of the gallery of b; each set of images is embedded once."""
+    made: dict[tuple[str, ...], torch.Tensor] = {}
+
+    def embed(images: ImageSet) -> torch.Tensor:
+        if images.keys not in made:
+            made[images.keys] = embedder.embed(images)
+        return made[images.keys]
+
+    return lambda a, b: (embed(task.query(a)), embed(task.gallery(b)))
+
+
+def precision_by_direction(
+    pair_of: PairOf, task: Protocol, k: int, *, directions: Sequence[Direction] | None = None
+) -> "pd.Series":
+    """P@k (hits_over_k) in percent by direction, of anything that gives embeddings for (query, gallery) domains.
+
+    For exploring: only the first k ranks are worked out, and nothing is recorded.
+    """
+    import pandas as pd
+
+    def percent(a: str, b: str) -> float:
+        ranking = rank(*pair_of(a, b), k=k)
+        return 100 * precision_at_k(ranking, task.query(a).labels, task.gallery(b).labels, k).mean
+
+    return pd.Series({(a, b): percent(a, b) for a, b in directions or task.directions})

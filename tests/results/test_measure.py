@@ -1,0 +1,117 @@
+"""From an embedder to records: against the same numbers worked out by hand, step by step."""
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from PIL import Image
+
+from cdir_nb.conventions import AVERAGE_PRECISION, LAST_EPOCH, PRECISION
+from cdir_nb.data import ImageSet, load_protocol
+from cdir_nb.errors import CdirError
+from cdir_nb.methods import Embedder
+from cdir_nb.methods.clair.mapped_clip import mapped_clips
+from cdir_nb.methods.frozen.clip import VanillaClip
+from cdir_nb.results import by_direction, measure, precision_by_direction
+from cdir_nb.results.measure import embedded
+
+PER_CLASS = 3
+
+
+class Encoder:
+    """Vectors drawn from each image's key, and texts from their own."""
+
+    identity = "a test [1]"
+
+    def embed_images(self, images, progress=True):
+        return torch.stack([self._drawn(key) for key in images.keys])
+
+    def embed_texts(self, texts):
+        return torch.stack([self._drawn(text) for text in texts])
+
+    def _drawn(self, text):
+        return torch.randn(6, generator=torch.Generator().manual_seed(sum(map(ord, text)) * len(text)))
+
+
+@pytest.fixture
+def task():
+    from cdir_nb.data import load_card
+
+    card = load_card("world")
+    rows = [(d, c, i) for d in card.domains for c in card.classes for i in range(PER_CLASS)]
+    columns = [np.array(column) for column in zip(*rows)]
+    keys = tuple(f"{d}/{c}/{i}" for d, c, i in rows)
+    images = ImageSet(keys, columns[0], columns[1], lambda key: Image.new("RGB", (1, 1)), keys)
+    return load_protocol("world-unseen", images)
+
+
+class Trained(Embedder):
+    name, selection, steps, similarity = "mine", LAST_EPOCH, 7, "euclidean"
+    directions = (("real", "sketch"), ("sketch", "real"))
+
+    def __init__(self, encoder):
+        self.encoder, self.calls = encoder, []
+
+    def embed(self, images, *, progress=True):
+        self.calls.append(images.domains[0])
+        return 3 * self.encoder.embed_images(images)
+
+
+def by_hand(query, gallery, k):
+    """Mean over queries of hits among the k nearest by Euclidean distance, with loops."""
+    encoder, shares = Encoder(), []
+    q_emb, g_emb = (3 * encoder.embed_images(images) for images in (query, gallery))
+    for q, label in zip(q_emb, query.labels):
+        nearest = sorted(range(len(gallery)), key=lambda g: float((q - g_emb[g]).norm()))[:k]
+        shares.append(sum(gallery.labels[g] == label for g in nearest) / k)
+    return sum(shares) / len(shares)
+
+
+def test_every_direction_convention_and_cutoff_once_with_all_context(task):
+    method = Trained(Encoder())
+    records = measure(method, task, seed=5)
+    ks, ap_ks = task.cutoffs
+    assert len(records) == 2 * (len(ks) * len(PRECISION) + len(ap_ks) * len(AVERAGE_PRECISION))
+    assert len({(r.query_domain, r.metric, r.convention, r.k) for r in records}) == len(records)
+    assert sorted(method.calls) == ["real", "sketch"], "each domain is embedded once"
+    one = records[0]
+    assert (one.method, one.seed, one.steps, one.selection_rule) == ("mine", 5, 7, LAST_EPOCH)
+    assert (one.encoder, one.dataset, one.protocol) == ("a test [1]", "world", "world-unseen")
+    for a, b in method.directions:
+        found = next(r for r in records if (r.query_domain, r.k, r.convention) == (a, 10, "hits_over_k"))
+        assert found.value == pytest.approx(by_hand(task.query(a), task.gallery(b), 10))
+
+
+def test_a_method_for_other_domains_is_refused(task):
+    method = Trained(Encoder())
+    method.directions = (("photo", "doodle"),)
+    with pytest.raises(CdirError, match="mine was fitted for photo -> doodle, which world-unseen does not have"):
+        measure(method, task)
+
+
+def test_vanilla_clip_is_one_setting_whoever_measures_it(task):
+    records = measure(VanillaClip(Encoder()), task, seed=1) + measure(VanillaClip(Encoder()), task, seed=2)
+    assert {r.config_digest for r in records} == {"32724d435d"} and len(task.directions) == 30
+    table = by_direction(records, "precision", "hits_over_k", 10)
+    assert list(table.columns) == ["vanilla CLIP"] and list(table.index) == list(task.directions)
+    explored = precision_by_direction(embedded(VanillaClip(Encoder()), task), task, 10)
+    assert table["vanilla CLIP"].to_dict() == pytest.approx(explored.to_dict())
+
+
+def test_q_maps_the_query_domain_alone_and_each_direction_by_its_own(task):
+    words = {"real": "photo", "sketch": "sketch", "clipart": "clipart"}
+    directions = [("real", "sketch"), ("sketch", "clipart")]
+    first, second = mapped_clips(Encoder(), ["cat", "tin can", "old boat"], words, directions)
+    images = task.images.select(["real", "sketch"], ["cat"]).take([0, 1, PER_CLASS])
+    plain = F.normalize(Encoder().embed_images(images), dim=1)
+    mapped = first.embed(images)
+    assert torch.allclose(mapped[:2], plain[:2] @ first.q.T) and torch.equal(mapped[2], plain[2])
+    assert not torch.allclose(mapped[:2], plain[:2]) and not torch.allclose(first.q, second.q)
+    records = measure([first, second], task)
+    assert {(r.query_domain, r.gallery_domain) for r in records} == set(directions)
+    assert len({r.config_digest for r in records}) == 1
+
+
+def test_an_embedder_without_embed_says_so():
+    with pytest.raises(NotImplementedError, match="Embedder has no embed"):
+        Embedder().embed(None)
