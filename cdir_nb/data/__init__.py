@@ -6,7 +6,7 @@ from cdir_nb.data.folder import open_folder
 from cdir_nb.data.images import ImageSet
 from cdir_nb.data.manifest import card_names, load_card, open_dataset
 from cdir_nb.data.merge import combine, rename
-from cdir_nb.data.protocols import Protocol, default_protocol, load_protocol, protocol_names
+from cdir_nb.data.protocols import Protocol, default_protocol, load_protocol, open_task, protocol_names
 
 __all__ = [
     "Card",
@@ -22,6 +22,7 @@ __all__ = [
     "load_protocol",
     "open_dataset",
     "open_folder",
+    "open_task",
     "protocol_names",
     "rename",
     "verify",

@@ -4,11 +4,12 @@ They are data: the `protocols` of each card in data_manifest. The first of a car
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 
 from cdir_nb.data.card import Card, MetricSpec, ProtocolSpec
 from cdir_nb.data.images import ImageSet
-from cdir_nb.data.manifest import card_names, load_card
+from cdir_nb.data.manifest import card_names, load_card, open_dataset
 from cdir_nb.errors import CdirError
 
 
@@ -48,6 +49,25 @@ class Protocol:
     def gallery(self, domain: str) -> ImageSet:
         """The gallery of a domain, all classes together."""
         return self.images.select(self._known(domain, 1), self.gallery_classes)
+
+    @property
+    def queries(self) -> dict[str, ImageSet]:
+        """{query domain: its queries}."""
+        return {domain: self.query(domain) for domain in dict.fromkeys(a for a, _ in self.directions)}
+
+    @property
+    def galleries(self) -> dict[str, ImageSet]:
+        """{gallery domain: its gallery}."""
+        return {domain: self.gallery(domain) for domain in dict.fromkeys(b for _, b in self.directions)}
+
+    def between(self, first: str, second: str) -> "Protocol":
+        """The same task on two of its domains, both ways as far as it has them. CdirError where it has neither."""
+        kept = tuple(pair for pair in self.directions if set(pair) == {first, second})
+        if not kept:
+            raise CdirError(
+                f"{self.name} has no direction between {first} and {second}: its domains are {', '.join(self.domains)}"
+            )
+        return replace(self, directions=kept)
 
     @property
     def train(self) -> ImageSet:
@@ -96,6 +116,15 @@ def default_protocol(dataset: str) -> str:
     if not names:
         raise CdirError(f"{dataset} has no protocol of its own; name one of {', '.join(protocol_names())}")
     return names[0]
+
+
+def open_task(dataset: str, root: Path | str | None = None, protocol: str = "") -> tuple[Card, ImageSet, Protocol]:
+    """The card of a dataset, its images, and a task on them; without a name, the first that its card lists.
+
+    Raises CdirError as `open_dataset` and `load_protocol` do.
+    """
+    images = open_dataset(dataset, root or None)
+    return load_card(dataset), images, load_protocol(protocol or default_protocol(dataset), images)
 
 
 def protocol_spec(name: str) -> ProtocolSpec | None:

@@ -2,7 +2,7 @@
 
 from cdir_nb.results.claims.claim import Claim, load_claims
 from cdir_nb.results.claims.verdicts import published_verdicts, verdicts
-from cdir_nb.results.measure import context, measure, precision_by_direction
+from cdir_nb.results.measure import context_of, measure, percent_by_direction
 from cdir_nb.results.records import (
     Record,
     config_digest,
@@ -19,7 +19,7 @@ __all__ = [
     "Record",
     "by_direction",
     "config_digest",
-    "context",
+    "context_of",
     "current_commit",
     "direction_tables",
     "headline",
@@ -27,7 +27,7 @@ __all__ = [
     "load_records",
     "measure",
     "metric_name",
-    "precision_by_direction",
+    "percent_by_direction",
     "published_verdicts",
     "reproduced_records",
     "save_records",

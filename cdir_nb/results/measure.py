@@ -1,6 +1,6 @@
 """From a fitted method to its numbers: the one way from an embedder and a task to records."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
 import torch
@@ -10,7 +10,7 @@ from cdir_nb.data.protocols import Protocol
 from cdir_nb.errors import CdirError
 from cdir_nb.methods.embedder import Direction, Embedder
 from cdir_nb.results.records import Record, config_digest
-from cdir_nb.retrieval import PerQuery, evaluate_embeddings, precision_at_k, rank
+from cdir_nb.retrieval import PerQuery, evaluate_embeddings
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -29,7 +29,7 @@ def measure(embedder: Embedder | Iterable[Embedder], task: Protocol, seed: int =
     """
     embedders = [embedder] if hasattr(embedder, "embed") else list(embedder)
     return [
-        Record(query_domain=a, gallery_domain=b, **result.row(), **context(one, task, seed))
+        Record(query_domain=a, gallery_domain=b, **result.row(), **context_of(one, task, seed))
         for one in embedders
         for (a, b), results in evaluate_task(one, task).items()
         for result in results
@@ -46,7 +46,7 @@ def evaluate_task(embedder: Embedder, task: Protocol) -> dict[Direction, list[Pe
     }
 
 
-def context(embedder: Embedder, task: Protocol, seed: int) -> dict[str, object]:
+def context_of(embedder: Embedder, task: Protocol, seed: int) -> dict[str, object]:
     """What every record of an embedder on a task says besides its number."""
     return {
         "method": embedder.name,
@@ -83,17 +83,19 @@ def embedded(embedder: Embedder, task: Protocol) -> PairOf:
     return lambda a, b: (embed(task.query(a)), embed(task.gallery(b)))
 
 
-def precision_by_direction(
-    pair_of: PairOf, task: Protocol, k: int, *, directions: Sequence[Direction] | None = None
+def percent_by_direction(
+    pair_of: PairOf, task: Protocol, metric: str, convention: str, k: int | None = None
 ) -> "pd.Series":
-    """P@k (hits_over_k) in percent by direction, of anything that gives embeddings for (query, gallery) domains.
+    """One measure in percent by direction, of anything that gives embeddings for (query domain, gallery domain).
 
-    For exploring: only the first k ranks are worked out, and nothing is recorded.
+    For exploring: embeddings are compared by cosine, nothing else is worked out, and nothing is recorded.
     """
     import pandas as pd
 
-    def percent(a: str, b: str) -> float:
-        ranking = rank(*pair_of(a, b), k=k)
-        return 100 * precision_at_k(ranking, task.query(a).labels, task.gallery(b).labels, k).mean
+    cutoffs = {"ks": (k,), "ap_ks": ()} if metric == "precision" else {"ks": (), "ap_ks": (k,)}
 
-    return pd.Series({(a, b): percent(a, b) for a, b in directions or task.directions})
+    def percent(a: str, b: str) -> float:
+        results = evaluate_embeddings(*pair_of(a, b), task.query(a).labels, task.gallery(b).labels, **cutoffs)
+        return 100 * next(result.mean for result in results if result.convention == convention)
+
+    return pd.Series({(a, b): percent(a, b) for a, b in task.directions})

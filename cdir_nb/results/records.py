@@ -161,9 +161,9 @@ def load_records(sources: Iterable[str | Path] | str | Path) -> list[Record]:
     """All records of one or several run folders and csv files (of `cdir results --csv`), each number once, in order.
 
     Of a run folder of `cdir reproduce` only what its last run stands for counts: no superseded,
-    failed or half-done ones. Two runs of one setting (records alike in all but value, steps, commit and date) never mix:
-    equal values count once, as the first source has them; different values are refused, since which of them is right
-    is not for a table to choose. CdirError for that, naming both sources; for a missing folder; for a damaged line.
+    failed or half-done ones. Two runs of one setting (records alike in all but value, steps, commit and date) never
+    mix: equal values count once, as the first source has them; different values are refused, since a table must not
+    choose between them. CdirError for that, naming both sources; for a missing folder; for a damaged line.
     """
     sources = [sources] if isinstance(sources, (str, Path)) else sources
     kept: dict[tuple, tuple[Record, Path]] = {}

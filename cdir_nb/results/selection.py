@@ -2,9 +2,10 @@
 
 import pandas as pd
 
+from cdir_nb.conventions import BEST_ON_TEST, BY_VALIDATION_CLASSES, LAST_EPOCH
 from cdir_nb.errors import CdirError
 
-LAST, VALIDATION, BEST_ON_TEST = RULES = ("last epoch", "validation", "best on test")
+RULES = (LAST_EPOCH, BY_VALIDATION_CLASSES, BEST_ON_TEST)
 
 
 def selected(scores: pd.DataFrame) -> pd.DataFrame:
@@ -17,5 +18,5 @@ def selected(scores: pd.DataFrame) -> pd.DataFrame:
     """
     if scores.empty:
         raise CdirError("no step was measured: nothing can be selected")
-    steps = {LAST: scores.index[-1], VALIDATION: scores["validation"].idxmax(), BEST_ON_TEST: scores["test"].idxmax()}
+    steps = dict(zip(RULES, (scores.index[-1], scores["validation"].idxmax(), scores["test"].idxmax())))
     return pd.DataFrame({"step": steps, "test": {rule: scores.loc[step, "test"] for rule, step in steps.items()}})

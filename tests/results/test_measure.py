@@ -12,7 +12,7 @@ from cdir_nb.errors import CdirError
 from cdir_nb.methods import Embedder
 from cdir_nb.methods.clair.mapped_clip import mapped_clips
 from cdir_nb.methods.frozen.clip import VanillaClip
-from cdir_nb.results import by_direction, measure, precision_by_direction
+from cdir_nb.results import by_direction, measure, percent_by_direction
 from cdir_nb.results.measure import embedded
 
 PER_CLASS = 3
@@ -94,7 +94,7 @@ def test_vanilla_clip_is_one_setting_whoever_measures_it(task):
     assert {r.config_digest for r in records} == {"32724d435d"} and len(task.directions) == 30
     table = by_direction(records, "precision", "hits_over_k", 10)
     assert list(table.columns) == ["vanilla CLIP"] and list(table.index) == list(task.directions)
-    explored = precision_by_direction(embedded(VanillaClip(Encoder()), task), task, 10)
+    explored = percent_by_direction(embedded(VanillaClip(Encoder()), task), task, "precision", "hits_over_k", 10)
     assert table["vanilla CLIP"].to_dict() == pytest.approx(explored.to_dict())
 
 
