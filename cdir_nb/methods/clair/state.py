@@ -1,6 +1,5 @@
 """CLAIR's training on disk: one file, written whole after each epoch, from which an interrupted run goes on."""
 
-import dataclasses
 import hashlib
 import json
 import pickle
@@ -34,7 +33,7 @@ def made_of(encoder: ClipEncoder, pair: Pair, config: ClairConfig, seed: int) ->
         "model": encoder.identity,
         "images": pair.images.fingerprint,
         "class names and words": _digest(texts),
-        "settings": _digest(dataclasses.asdict(config)),
+        "settings": _digest(config.plain()),
         "seed": str(seed),
         "version": str(CODE_VERSION),
     }
