@@ -18,31 +18,31 @@ import typer
 
 from cdir_nb.data import load_protocol, open_dataset
 from cdir_nb.encoders import load_encoder
-from cdir_nb.methods.clair.method import BANK_BATCH, _Training
+from cdir_nb.methods.batches import pixel_batches
+from cdir_nb.methods.clair.method import BANK_BATCH, ClairTraining
 from cdir_nb.methods.clair.settings import named_config
 from cdir_nb.methods.clair.variants import variant
 
 
-def bare_epoch(training: _Training, steps: list[torch.Tensor], every: list[torch.Tensor]) -> float:
+def bare_epoch(training: ClairTraining, steps: list[torch.Tensor], every: list[torch.Tensor]) -> float:
     """Seconds of forward and backward over `steps`, and of the momentum encoder over `every` image."""
     started = time.perf_counter()
     for pixels in steps:
-        with training._mixed():
+        with training.mixed():
             features = training.model.image_features(pixels)
         training.optimizer.zero_grad(set_to_none=True)
         features.sum().backward()
         training.optimizer.step()
-    with torch.no_grad(), training._mixed():
+    with torch.no_grad(), training.mixed():
         for batch in every:
             training.momentum.image_features(batch)
     return time.perf_counter() - started
 
 
-def clair_epoch(training: _Training) -> float:
-    """Seconds of one epoch, validation left out."""
-    training._validate = lambda: float("nan")
+def clair_epoch(training: ClairTraining) -> float:
+    """Seconds of one epoch of a training without a validation part."""
     started = time.perf_counter()
-    training.run_epoch(lambda: None)
+    training.next_epoch()
     return time.perf_counter() - started
 
 
@@ -61,8 +61,8 @@ def main(
     settings = settings.changed(learning_rate=1e-6, validation_per_class=0)
     pair, config = variant("CLAIR", task, ("clipart", "sketch"), settings, train_images=images)
     model = load_encoder(encoder)
-    training = _Training(model, pair, config, 0).start()
-    pixels = torch.cat([batch for rows in training.rows for batch in training._pixels(rows)])
+    training = ClairTraining(model, pair, config, 0).begin()
+    pixels = torch.cat([b for rows in training.rows for b in pixel_batches(model, pair.images, rows, batch_size)])
     steps = list(pixels.repeat_interleave(2, dim=0).split(4 * batch_size))
     print(f"{model.description}; {torch.get_num_threads()} threads, {platform.machine()}, torch {torch.__version__}")
     ratios = []

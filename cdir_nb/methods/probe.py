@@ -10,7 +10,8 @@ import torch
 import torch.nn.functional as F
 
 from cdir_nb.errors import CdirError
-from cdir_nb.methods.clair.losses import Bank, both_domains, inter_cluster_loss, inter_domain_loss
+from cdir_nb.methods.clair.losses import both_domains, inter_cluster_loss, inter_domain_loss
+from cdir_nb.methods.memory import Bank
 
 BATCH = 64
 LEARNING_RATE = 3e-4  # of Adam; our default, as is the batch

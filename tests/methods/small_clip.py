@@ -13,10 +13,32 @@ SMALL = {
 }
 
 
+TIMM_TOWER = {
+    "timm_model_name": "test_efficientnet",
+    "timm_model_pretrained": False,
+    "timm_pool": "avg",
+    "timm_proj": "linear",
+    "image_size": 32,
+}
+
+
 def make_encoder() -> ClipEncoder:
     torch.manual_seed(0)
-    model, tokenizer = open_clip.CLIP(**SMALL), open_clip.SimpleTokenizer(context_length=16)
+    model = open_clip.CLIP(**SMALL)
     torch.nn.init.normal_(model.token_embedding.weight, std=0.5)
-    return ClipEncoder(
-        BuiltModel("small", model, tokenizer, SMALL, {"size": 32}, False, "a test"), torch.device("cpu"), "fp32"
-    )
+    return _encoder(model, SMALL)
+
+
+def make_timm_encoder() -> ClipEncoder:
+    """With a small convolutional image tower of timm's, which has batch norm and no tokens."""
+    torch.manual_seed(0)
+    config = {**SMALL, "vision_cfg": TIMM_TOWER}
+    model = open_clip.CustomTextCLIP(**config)
+    torch.nn.init.normal_(model.text.token_embedding.weight, std=0.5)
+    return _encoder(model, config)
+
+
+def _encoder(model: torch.nn.Module, config: dict) -> ClipEncoder:
+    tokenizer = open_clip.SimpleTokenizer(context_length=16)
+    built = BuiltModel("small", model, tokenizer, config, {"size": 32}, False, "a test")
+    return ClipEncoder(built, torch.device("cpu"), "fp32")

@@ -1,6 +1,5 @@
 """CLAIR's training on a small random CLIP: what moves, what it never reads, how it goes on, and bad input."""
 
-import dataclasses
 import hashlib
 
 import numpy as np
@@ -9,14 +8,15 @@ import pytest
 import torch
 import torch.nn.functional as F
 from PIL import Image
-from small_clip import make_encoder
+from small_clip import make_encoder, make_timm_encoder
 
 from cdir_nb.data import load_protocol, open_dataset
 from cdir_nb.data.images import ImageSet
 from cdir_nb.errors import CdirError
+from cdir_nb.methods.batches import pixel_batches, random_view
 from cdir_nb.methods.clair import method as clair
 from cdir_nb.methods.clair.losses import inter_cluster_loss, inter_domain_loss, inter_instance_loss
-from cdir_nb.methods.clair.method import _Training, closed_form_mapping, fit, random_view, update_momentum
+from cdir_nb.methods.clair.method import ClairTraining, closed_form_mapping, fit
 from cdir_nb.methods.clair.pair import Pair, mismatched, training_pair
 from cdir_nb.methods.clair.pseudo_labels import kl
 from cdir_nb.methods.clair.settings import ClairConfig, RefinementConfig, named_config
@@ -54,8 +54,12 @@ def run(config=QUICK, pair=None, **how):
     return fit(make_encoder(), pair or make_pair(), config, seed=3, progress=False, **how)
 
 
-def started(config=QUICK) -> _Training:
-    return _Training(make_encoder(), make_pair(), config, 3).start()
+def started(config=QUICK) -> ClairTraining:
+    return ClairTraining(make_encoder(), make_pair(), config, 3).begin()
+
+
+def pixels_of(training: ClairTraining, rows: np.ndarray) -> torch.Tensor:
+    return torch.cat(list(pixel_batches(training.encoder, training.pair.images, rows, 64)))
 
 
 def weights(fitted) -> dict[str, torch.Tensor]:
@@ -115,14 +119,27 @@ def test_ablations_train_what_they_say(changed, fixed, moving):
     assert torch.equal(start[fixed], trained[fixed]) and not torch.equal(start[moving], trained[moving])
 
 
+def test_batch_norms_are_trained_with_their_statistics_frozen():
+    config = QUICK.changed(prompts=0, validation_per_class=0, epochs=1)
+    start = make_timm_encoder().model.state_dict()
+    fitted = fit(make_timm_encoder(), make_pair(), config, seed=3, progress=False)
+    end = fitted.model.encoder.model.state_dict()
+    moved = {name for name in start if not torch.equal(start[name], end[name])}
+    norms = {name.removesuffix("running_mean") for name in start if name.endswith("running_mean")}
+    assert moved == {norm + part for norm in norms for part in ("weight", "bias")}
+    assert set(fitted.moved) == {"norms", "Q"}
+    with pytest.raises(CdirError, match="TimmModel, .* set prompts=0"):
+        fit(make_timm_encoder(), make_pair(), QUICK)
+
+
 def test_losses_of_a_step_are_the_papers_on_its_features(monkeypatch):
     """The four losses, put together by hand from the tested functions: sides, banks and labels are the right ones."""
     monkeypatch.setattr(clair, "random_view", lambda pixels, generator, least: pixels)  # both views are the image
     training = started()
     generator = torch.Generator().manual_seed(0)
     batches = [
-        (torch.tensor([0, 3, 4]), next(training._pixels(training.rows[0][[0, 3, 4]]))),
-        (torch.tensor([1, 2]), next(training._pixels(training.rows[1][[1, 2]]))),
+        (torch.tensor([0, 3, 4]), pixels_of(training, training.rows[0][[0, 3, 4]])),
+        (torch.tensor([1, 2]), pixels_of(training, training.rows[1][[1, 2]])),
     ]
     expected = []
     for side, (rows, pixels) in enumerate(batches):
@@ -144,8 +161,8 @@ def test_losses_of_a_step_are_the_papers_on_its_features(monkeypatch):
 def test_banks_hold_what_the_momentum_encoder_makes_of_every_image():
     training = started(QUICK.changed(refinement=RefinementConfig(steps=40, step_size=1.0)))
     before = training.banks[0].labels
-    training.run_epoch(lambda: None)
-    pixels = torch.cat(list(training._pixels(training.rows[0])))
+    training.next_epoch()
+    pixels = pixels_of(training, training.rows[0])
     with torch.no_grad():
         x = F.normalize(training.momentum.clip.encode_image(pixels), dim=-1)
         expected = F.normalize(x @ training.momentum.q.T, dim=-1)
@@ -163,7 +180,7 @@ def test_each_epoch_takes_every_image_in_an_order_of_its_own():
         return step(batches, generator)
 
     training.step = watched
-    training.run_epoch(lambda: None), training.run_epoch(lambda: None)
+    training.next_epoch(), training.next_epoch()
     half = len(seen) // 2
     larger = [[row for batches in epoch for row in batches[0]] for epoch in (seen[:half], seen[half:])]
     assert larger[0] != larger[1] and all(sorted(rows) == list(range(20)) for rows in larger)
@@ -174,26 +191,39 @@ def test_each_epoch_takes_every_image_in_an_order_of_its_own():
 def test_momentum_encoder_moves_by_its_share_and_only_then():
     training = started(QUICK.changed(encoder_momentum=0.75))
     old = {name: p.clone() for name, p in training.momentum.named_parameters()}
-    training.run_epoch(lambda: None)
+    training.next_epoch()
     for name, p in training.momentum.named_parameters():
         new = dict(training.model.named_parameters())[name]
         torch.testing.assert_close(p, 0.75 * old[name] + 0.25 * new)
-
-
-def test_update_momentum_by_hand():
-    slow, fast = torch.nn.Linear(1, 1, bias=False), torch.nn.Linear(1, 1, bias=False)
-    slow.weight.data.fill_(1.0), fast.weight.data.fill_(3.0)
-    update_momentum(slow, fast, 0.9)
-    assert slow.weight.item() == pytest.approx(1.2)
 
 
 def test_learning_rate_falls_to_zero_along_a_cosine():
     training = started()
     rates = [training.schedule.get_last_lr()[0]]
     while not training.finished:
-        training.run_epoch(lambda: rates.append(training.schedule.get_last_lr()[0]))
+        training.next_epoch(lambda: rates.append(training.schedule.get_last_lr()[0]))
     steps = np.arange(len(rates))
     assert rates == pytest.approx(0.05 * (1 + np.cos(np.pi * steps / steps[-1])) / 2, abs=1e-9)
+
+
+def test_the_result_says_what_its_numbers_need(last):
+    assert (last.name, last.similarity, last.seed, last.selection) == ("CLAIR", "cosine", 3, "last epoch")
+    assert last.directions == (("sketch", "real"), ("real", "sketch"))
+    assert last.train_set == "all unlabelled images of each of two domains; 3 class names"
+    assert last.settings == {**last.config.plain(), "train_images": 0}
+    few = run(QUICK.changed(epochs=0), make_pair().sample(9, 0), name="CLAIR w/o luck")
+    assert few.train_set.startswith("at most 9 unlabelled images") and few.settings["train_images"] == 9
+    assert (few.name, few.selection, few.steps, few.moved) == (
+        "CLAIR w/o luck", "validation by pseudo-labels", 0, {})  # fmt: skip
+
+
+def test_steps_and_movement_are_those_of_the_chosen_state(last):
+    assert last.chosen == 2 and last.steps == 2 * 3  # 20 sketches in batches of 8
+    start, end = started(QUICK.changed(validation_per_class=0)).model.state_dict(), weights(last)
+    for group, names in {"Q": ["q"], "prompts": ["clip.visual.ln_pre.prompts"]}.items():
+        change = sum((end[n] - start[n]).square().sum() for n in names).sqrt()
+        assert last.moved[group] == pytest.approx(float(change / start[names[0]].norm()), rel=1e-5)
+    assert set(last.moved) == {"norms", "prompts", "Q"} and all(by > 0 for by in last.moved.values())
 
 
 def test_untrained_clair_is_clip_and_q():
@@ -220,14 +250,14 @@ def test_without_refinement_labels_stay():
 
 def test_the_state_that_is_best_on_validation_is_given_back(monkeypatch):
     scores = iter([0.1, 0.5, 0.3, 0.4])
-    monkeypatch.setattr(_Training, "_validate", lambda self: next(scores))
+    monkeypatch.setattr(ClairTraining, "validate", lambda self: next(scores))
     fitted = run(QUICK.changed(epochs=3))
     assert fitted.chosen == 1 and [h["validation P@5"] for h in fitted.history] == [0.5, 0.3, 0.4]
 
 
 def test_training_stops_when_nothing_gets_better(monkeypatch):
     scores = iter([0.5, 0.4, 0.3, 0.2, 0.1])
-    monkeypatch.setattr(_Training, "_validate", lambda self: next(scores))
+    monkeypatch.setattr(ClairTraining, "validate", lambda self: next(scores))
     start = started()
     scores = iter([0.5, 0.4, 0.3, 0.2, 0.1])
     fitted = run(QUICK.changed(epochs=4, patience=2))
@@ -244,15 +274,15 @@ def test_validation_score_by_hand():
 def test_an_interrupted_training_goes_on_to_the_same_end(tmp_path, monkeypatch):
     whole = run(QUICK.changed(epochs=3))
     path, epochs = tmp_path / "clair.pt", []
-    run_epoch = _Training.run_epoch
+    next_epoch = ClairTraining.next_epoch
 
     def interrupted(self, tick):
         if len(epochs) == 2:
             raise KeyboardInterrupt
         epochs.append(1)
-        run_epoch(self, tick)
+        next_epoch(self, tick)
 
-    monkeypatch.setattr(_Training, "run_epoch", interrupted)
+    monkeypatch.setattr(ClairTraining, "next_epoch", interrupted)
     with pytest.raises(KeyboardInterrupt):
         run(QUICK.changed(epochs=3), checkpoint=path)
     epochs.clear()
@@ -262,8 +292,8 @@ def test_an_interrupted_training_goes_on_to_the_same_end(tmp_path, monkeypatch):
     assert all(np.array_equal(whole.labels[d], resumed.labels[d]) for d in whole.labels)
     assert [h["L_total"] for h in whole.history] == [h["L_total"] for h in resumed.history]
     kept = torch.load(path, weights_only=True)
-    for name in ("_encode", "_frozen", "texts"):  # a finished one is read, nothing is computed again
-        monkeypatch.setattr(_Training, name, None)
+    for name in ("encode", "_frozen", "texts"):  # a finished one is read, nothing is computed again
+        monkeypatch.setattr(ClairTraining, name, None)
     monkeypatch.setattr(clair, "closed_form_mapping", None)
     again = run(QUICK.changed(epochs=3), checkpoint=path)
     assert same(weights(whole), weights(again)) and again.history == resumed.history
@@ -358,7 +388,7 @@ def test_variants_change_one_thing():
     assert len(full_pair.images) == 80 and full == config
     for method in LEAVE_ONE_OUT:
         pair, changed = pairs[method]
-        different = [f.name for f in dataclasses.fields(full) if getattr(full, f.name) != getattr(changed, f.name)]
+        different = [name for name, value in full if value != getattr(changed, name)]
         assert len(different) == 1 and pair.names == full_pair.names
         assert pair.images.fingerprint == full_pair.images.fingerprint
     expanded = set(pairs["CLAIR, expanded class list"][0].names)
@@ -407,14 +437,14 @@ def test_bad_pairs(changed, message):
     ("changed", "message"),
     [
         ({"prompts": -1}, "prompts is -1"),
-        ({"epochs": 1.5}, "epochs is 1.5"),
+        ({"epochs": 1.5}, "epochs is 1.5, it should be a valid integer"),
         ({"epochs": None}, "epochs is None"),
         ({"learning_rate": None}, "learning_rate is None"),
-        ({"temperature": "0.1"}, "temperature is 0.1: give a positive number"),
-        ({"learning_rate": 0.0}, "learning_rate is 0.0: give a positive number"),
-        ({"weight_ic": -1.0}, "weight_ic is -1.0: give a positive number or 0"),
-        ({"encoder_momentum": 1.0}, "encoder_momentum is 1.0"),
-        ({"least_crop": 0.0}, "least_crop is 0.0"),
+        ({"temperature": "0.1"}, "temperature is '0.1', it should be a valid number"),
+        ({"learning_rate": 0.0}, "CLAIR: learning_rate is 0.0, it should be greater than 0"),
+        ({"weight_ic": -1.0}, "weight_ic is -1.0, it should be greater than or equal to 0"),
+        ({"encoder_momentum": 1.0}, "encoder_momentum is 1.0, it should be less than 1"),
+        ({"least_crop": 0.0}, "least_crop is 0.0, it should be greater than 0"),
     ],
 )
 def test_bad_settings(changed, message):
@@ -428,7 +458,7 @@ def test_other_bad_input(last):
         training_pair(task, ("real", "oil"))
     with pytest.raises(CdirError, match="no variant of CLAIR"):
         variant("CLAIR w/o luck", task, ("real", "sketch"), ClairConfig())
-    with pytest.raises(CdirError, match="settings .* known: CLAIR-A"):
+    with pytest.raises(CdirError, match='unknown settings "CLAIR-Z"; known: CLAIR-A'):
         named_config("CLAIR-Z")
     other = pictures().take([0])
     with pytest.raises(CdirError, match="trained for sketch and real, and there are images of oil"):
@@ -437,7 +467,7 @@ def test_other_bad_input(last):
         make_pair().sample(-3, 0)
     resnet = make_encoder()
     resnet.model.visual = open_clip.model.ModifiedResNet([1, 1, 1, 1], 12, 1, 32, 8)
-    with pytest.raises(CdirError, match="choose a vision transformer"):
+    with pytest.raises(CdirError, match="prompts=0, or choose a vision transformer"):
         fit(resnet, make_pair(), QUICK)
 
 

@@ -7,13 +7,13 @@ import torch
 
 from cdir_nb.errors import CdirError
 from cdir_nb.methods.clair.losses import (
-    Bank,
     both_domains,
     inter_cluster_loss,
     inter_domain_loss,
     inter_instance_loss,
     total_loss,
 )
+from cdir_nb.methods.memory import Bank
 
 TAU = 0.3
 

@@ -3,7 +3,7 @@
 import open_clip
 import pytest
 import torch
-from small_clip import make_encoder
+from small_clip import make_encoder, make_timm_encoder
 from torch.nn import functional as F
 
 from cdir_nb.errors import CdirError
@@ -90,7 +90,7 @@ def test_attention_of_the_prompts_is_what_the_layer_computes():
 def test_resnets_and_pooling_towers_are_refused():
     resnet = make_encoder()
     resnet.model.visual = open_clip.model.ModifiedResNet([1, 1, 1, 1], 12, 1, 32, 8)
-    with pytest.raises(CdirError, match="small sees with a ModifiedResNet, .* choose a vision transformer"):
+    with pytest.raises(CdirError, match="small sees with a ModifiedResNet, .* set prompts=0, or choose"):
         prompted(resnet, 2)
     pooling = make_encoder()
     pooling.model.visual.pool_type = "avg"
@@ -103,3 +103,32 @@ def test_looking_at_prompts_that_are_not_there():
         prompt_attention(prompted(make_encoder(), 0), BATCH)
     with pytest.raises(CdirError, match="layer 5 is not there: the tower has layers 0 to 0"):
         prompt_attention(prompted(make_encoder(), 1), BATCH, layer=5)
+
+
+# ---- towers without tokens, with batch norm ------------------------------------------------------------------------
+
+
+def test_prompts_are_refused_in_a_timm_tower_and_none_are_fine():
+    encoder = make_timm_encoder()
+    with pytest.raises(CdirError, match="small sees with a TimmModel, .* set prompts=0, or choose a vision"):
+        prompted(encoder, 1)
+    plain = prompted(encoder, 0)
+    with torch.no_grad():
+        torch.testing.assert_close(plain.model.encode_image(BATCH), encoder.model.encode_image(BATCH))
+
+
+def test_scale_and_shift_of_batch_norms_are_trained():
+    encoder = make_timm_encoder()
+    ours = {id(parameter) for parameter in train_only_norms_and_prompts(encoder)}
+    norms = {name for name, m in encoder.model.visual.named_modules() if hasattr(m, "running_mean")}
+    assert norms and {n for n, p in encoder.model.visual.named_parameters() if id(p) in ours} == {
+        f"{name}.{part}" for name in norms for part in ("weight", "bias")
+    }
+    assert {id(p) for p in encoder.model.parameters() if p.requires_grad} == ours
+
+
+def test_a_tower_with_nothing_to_train_is_refused():
+    encoder = make_encoder()
+    encoder.model.visual = torch.nn.Conv2d(3, 12, 32)
+    with pytest.raises(CdirError, match="small has no normalisation layer to train: set freeze=False"):
+        train_only_norms_and_prompts(encoder)

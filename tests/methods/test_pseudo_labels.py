@@ -110,8 +110,8 @@ def test_every_setting_names_its_source():
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda: RefinementConfig(scale=0.0), "scale is 0.0: give a positive number"),
-        (lambda: RefinementConfig(steps=-1), "steps is -1: give a whole number of at least 0"),
+        (lambda: RefinementConfig(scale=0.0), "scale is 0.0, it should be greater than 0"),
+        (lambda: RefinementConfig(steps=-1), "steps is -1, it should be greater than or equal to 0"),
         (lambda: refine(cosines(6), cosines(5)), r"labels \(6, 5\) and target \(5, 5\) must be two tables"),
     ],
 )

@@ -8,44 +8,13 @@ a class is x . (mean of m): so a loss needs the similarities (B, N) once, and th
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import torch
 
 from cdir_nb.errors import CdirError
+from cdir_nb.methods.memory import Bank
 
 TEMPERATURE = 0.2  # unknown in the paper: our default, UCDIR's
-
-
-@dataclass(frozen=True)
-class Bank:
-    """A domain's memory: what the momentum encoder made of all its images, and their classes by pseudo-label.
-
-    features  (N, D), labels  (N,) int64 in 0 .. n_classes - 1
-    """
-
-    features: torch.Tensor
-    labels: torch.Tensor
-    n_classes: int
-
-    def __post_init__(self) -> None:
-        if self.features.ndim != 2 or len(self.features) == 0 or self.labels.shape != self.features.shape[:1]:
-            raise CdirError(
-                f"a bank needs features (N, D) with a label each, got {tuple(self.features.shape)} "
-                f"and {tuple(self.labels.shape)}"
-            )
-        if self.labels.min() < 0 or self.labels.max() >= self.n_classes:
-            raise CdirError(
-                f"a bank's labels must lie in 0 .. {self.n_classes - 1}, they run from "
-                f"{int(self.labels.min())} to {int(self.labels.max())}"
-            )
-
-    def class_means(self) -> tuple[torch.Tensor, torch.Tensor]:
-        """(K, D) mean feature and (K,) size of each class; an empty class has mean 0."""
-        sizes = torch.bincount(self.labels, minlength=self.n_classes)
-        sums = self.features.new_zeros(self.n_classes, self.features.shape[1])
-        sums.index_add_(0, self.labels, self.features)
-        return sums / sizes.clamp(min=1)[:, None], sizes
 
 
 def inter_instance_loss(

@@ -24,6 +24,7 @@ class Pair:
     objects  names of objects for Q's text pairs (section 4.4)
     unseen   the test classes; none of `names` and `objects` may be one of them
     classes  about how many classes the images have, for the size of the validation part; 0: as many as `names`
+    limit    how many images of each domain were drawn at most (`sample`); 0: all
 
     Raises CdirError: not two domains, a domain without image or word, fewer than two names, one twice, a test class
     among the names.
@@ -36,6 +37,7 @@ class Pair:
     objects: tuple[str, ...]
     unseen: tuple[str, ...] = ()
     classes: int = 0
+    limit: int = 0
 
     def __post_init__(self) -> None:
         if len(set(self.domains)) != 2 or len(self.domains) != 2:
@@ -63,7 +65,7 @@ class Pair:
             raise CdirError(f"{count} training images of each domain were asked for: give a whole number, 0 for all")
         rng = np.random.default_rng(seed)
         rows = [np.sort(rng.permutation(self.rows(d))[: count or None]) for d in self.domains]
-        return dataclasses.replace(self, images=self.images.take(np.concatenate(rows)))
+        return dataclasses.replace(self, images=self.images.take(np.concatenate(rows)), limit=count)
 
     def split(self, domain: str, per_class: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
         """Rows to train on, rows for validation: about `per_class` images a class are set aside, half of each domain.

@@ -1,4 +1,4 @@
-"""Learnable prompts in CLIP's image tower, and LayerNorm-only tuning (CLAIR, section 4.5).
+"""Learnable prompts in CLIP's image tower, and tuning of its normalisation layers alone (CLAIR, section 4.5).
 
 The prompts stand behind the class token and the patch tokens, after the positional embedding and before the first
 LayerNorm (`ln_pre`), at the input of the first layer only. The paper follows Sketch_LVM, whose code does so.
@@ -12,6 +12,8 @@ from torch import nn
 
 from cdir_nb.encoders import ClipEncoder
 from cdir_nb.errors import CdirError
+
+NORMS = (nn.LayerNorm, nn.GroupNorm, nn.modules.batchnorm._BatchNorm)  # timm's own norms inherit from these
 
 
 class PromptedNorm(nn.Module):
@@ -29,13 +31,13 @@ class PromptedNorm(nn.Module):
 def prompted(encoder: ClipEncoder, n_prompts: int, *, std: float = 1.0, seed: int = 0) -> ClipEncoder:
     """A copy of an encoder whose image tower reads `n_prompts` more tokens, drawn from N(0, std^2); 0: a plain copy.
 
-    Its weights and the original's are apart. Raises CdirError for a tower that is no vision transformer with a class
-    token: a ResNet has no tokens that prompts could stand beside.
+    Its weights and the original's are apart. Raises CdirError for prompts in a tower that is no vision transformer
+    with a class token: a convolutional network has no tokens that prompts could stand beside.
     """
     tuned = copy.copy(encoder)
     tuned.model = copy.deepcopy(encoder.model)
-    tower = _vision_transformer(tuned)
     if n_prompts:
+        tower = _vision_transformer(tuned)
         generator = torch.Generator().manual_seed(seed)
         drawn = std * torch.randn(n_prompts, len(tower.class_embedding), generator=generator)
         tower.ln_pre = PromptedNorm(tower.ln_pre, drawn.to(tower.class_embedding))
@@ -43,13 +45,25 @@ def prompted(encoder: ClipEncoder, n_prompts: int, *, std: float = 1.0, seed: in
 
 
 def train_only_norms_and_prompts(encoder: ClipEncoder) -> list[nn.Parameter]:
-    """Freeze everything but the image tower's LayerNorm weights and biases and the prompts; returns these."""
+    """Freeze everything but the prompts and the scale and shift of the image tower's normalisation layers; returns
+    these.
+
+    The paper's tower has LayerNorm alone. Where there is batch norm, its running statistics stay as they are as long
+    as the model is in evaluation mode (our reading of "only the normalisation layers").
+    Raises CdirError for a tower with neither norms nor prompts.
+    """
     encoder.model.requires_grad_(False)
     for module in encoder.model.visual.modules():
-        if isinstance(module, (nn.LayerNorm, PromptedNorm)):
-            for parameter in module.parameters():
+        if isinstance(module, (*NORMS, PromptedNorm)):
+            for parameter in module.parameters(recurse=False):
                 parameter.requires_grad_(True)
-    return [parameter for parameter in encoder.model.parameters() if parameter.requires_grad]
+    trained = [parameter for parameter in encoder.model.parameters() if parameter.requires_grad]
+    if not trained:
+        raise CdirError(
+            f"the image tower of {encoder.built.name} has no normalisation layer to train: set freeze=False, "
+            "or choose another model"
+        )
+    return trained
 
 
 def train_image_tower(encoder: ClipEncoder) -> list[nn.Parameter]:
@@ -86,11 +100,11 @@ def _vision_transformer(encoder: ClipEncoder) -> VisionTransformer:
     if not isinstance(tower, VisionTransformer):
         raise CdirError(
             f"{encoder.built.name} sees with a {type(tower).__name__}, which has no tokens for prompts to "
-            "stand beside: choose a vision transformer, such as ViT-B-32"
+            "stand beside: set prompts=0, or choose a vision transformer, such as ViT-B-32"
         )
     if tower.pool_type != "tok" or tower.attn_pool is not None:
         raise CdirError(
             f"{encoder.built.name} does not read its class token, and would pool the prompts with the "
-            "patches: choose a model of CLIP's own kind, such as ViT-B-32"
+            "patches: set prompts=0, or choose a model of CLIP's own kind, such as ViT-B-32"
         )
     return tower

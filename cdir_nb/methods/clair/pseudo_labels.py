@@ -4,35 +4,27 @@ No official code of CLAIR is known: what the paper leaves out is a setting, with
 """
 
 import math
-from dataclasses import dataclass
 
 import torch
 
 from cdir_nb.errors import CdirError
 from cdir_nb.methods.frozen.zero_shot import zero_shot_scores
-from cdir_nb.methods.settings import check_positive, check_whole, setting, settings_table
+from cdir_nb.methods.settings import Settings, setting
 
 
-@dataclass(frozen=True)
-class RefinementConfig:
+class RefinementConfig(Settings):
     """Settings of the refinement. Raises CdirError for a value that makes no sense."""
 
-    scale: float = setting(100.0, "unknown: our default, that of CLIP's released models, in sigma(scale * y)")
-    steps: int = setting(1, "unknown: our default, one step an epoch (n_r)")
+    method = "refinement"
+
+    scale: float = setting(100.0, "unknown: our default, that of CLIP's released models, in sigma(scale * y)", gt=0)
+    steps: int = setting(1, "unknown: our default, one step an epoch (n_r)", ge=0)
     step_size: float | None = setting(
-        None, "None: 1 / scale^2 (our default, a step of one on the logits scale * y); 1: equation 2 as written"
+        None, "None: 1 / scale^2 (our default, a step of one on the logits scale * y); 1: equation 2 as written", gt=0
     )
-    weight: float = setting(1.0, "unknown: our default (alpha_psi); 1 is CDUL's, the related code")
-    spread: float = setting(1.0, "unknown: our default (lambda_psi); 1 is CDUL's, the related code")
+    weight: float = setting(1.0, "unknown: our default (alpha_psi); 1 is CDUL's, the related code", gt=0)
+    spread: float = setting(1.0, "unknown: our default (lambda_psi); 1 is CDUL's, the related code", gt=0)
     scaled: bool = setting(True, "paper, equation 3; False leaves psi out, for comparison")
-
-    def __post_init__(self) -> None:
-        check_positive("refinement", self, ("scale", "step_size", "weight", "spread"))
-        check_whole("refinement", self, steps=0)
-
-    def table(self) -> list[dict[str, str]]:
-        """Rows of setting, value, source."""
-        return settings_table(self)
 
 
 def initial_labels(image_emb: torch.Tensor, text_emb: torch.Tensor) -> torch.Tensor:
@@ -75,7 +67,7 @@ def kl_gradient(target: torch.Tensor, labels: torch.Tensor, scale: float) -> tor
     return scale * (torch.softmax(scale * labels, dim=1) - torch.softmax(scale * target, dim=1))
 
 
-def refine(labels: torch.Tensor, target: torch.Tensor, config: RefinementConfig = RefinementConfig()) -> torch.Tensor:
+def refine(labels: torch.Tensor, target: torch.Tensor, config: RefinementConfig | None = None) -> torch.Tensor:
     """(N, K) labels after `config.steps` steps towards the target (equation 2); the input stays as it was.
 
     target  (N, K) cosines of bank features and class prompts (x-hat of equation 2)
@@ -89,6 +81,7 @@ def refine(labels: torch.Tensor, target: torch.Tensor, config: RefinementConfig 
             f"labels {tuple(labels.shape)} and target {tuple(target.shape)} must be two tables (N, K) "
             "of the same images and classes"
         )
+    config = config or RefinementConfig()
     step_size = 1 / config.scale**2 if config.step_size is None else config.step_size
     for _ in range(config.steps):
         by = psi(labels, config.weight, config.spread) if config.scaled else 1.0

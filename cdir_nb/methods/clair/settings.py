@@ -1,66 +1,46 @@
 """CLAIR's settings, each with its source, and its ablations."""
 
-import dataclasses
-from dataclasses import dataclass
-from typing import Any
-
 from cdir_nb.errors import CdirError
 from cdir_nb.methods.clair.pseudo_labels import RefinementConfig
-from cdir_nb.methods.settings import check_positive, check_whole, setting, settings_table
+from cdir_nb.methods.settings import Settings, setting
 
 
-@dataclass(frozen=True)
-class ClairConfig:
+class ClairConfig(Settings):
     """Settings of CLAIR. The defaults are the paper's; what it does not say is marked as our default.
 
     No official code is known and the supplement with the settings was not to be had, so no parity is claimed.
     Raises CdirError for a value that makes no sense.
     """
 
-    prompts: int = setting(10, "paper, section 5.2: v in R^(10 x 768)")
-    prompt_std: float = setting(1.0, "unknown: our default; Sketch_LVM's code starts prompts from N(0, 1)")
+    method = "CLAIR"
+
+    prompts: int = setting(10, "paper, section 5.2: v in R^(10 x 768)", ge=0)
+    prompt_std: float = setting(1.0, "unknown: our default; Sketch_LVM's code starts prompts from N(0, 1)", gt=0)
     mapping: bool = setting(True, "paper, section 4.4")
     train_mapping: bool = setting(True, "paper, section 4.4: Q's parameters update along with the rest")
     freeze: bool = setting(True, "paper, section 4.5: only LayerNorm and prompts are trained")
-    learning_rate: float = setting(2e-4, "paper, section 5.2 (SGD, cosine to 0)")
-    momentum: float = setting(0.9, "unknown: our default, the usual SGD momentum")
-    weight_decay: float = setting(0.0, "unknown: our default")
-    batch_size: int = setting(64, "paper, section 5.2; that it counts each domain's images is our reading")
-    epochs: int = setting(25, "paper, section 5.2")
-    patience: int = setting(5, "unknown: our default; epochs without a better validation score before an early stop")
-    validation_per_class: int = setting(12, "paper, section 5.1: about 12 images a class; our reading: of both domains")
-    encoder_momentum: float = setting(0.9, "unknown: our default (m, updated once an epoch)")
-    temperature: float = setting(0.2, "unknown: our default, UCDIR's (tau, equations 4 to 6)")
-    weight_kl: float = setting(1.0, "unknown: our default (w_KL, equation 7)")
-    weight_ii: float = setting(1.0, "unknown: our default (w_II, equation 7)")
-    weight_ic: float = setting(1.0, "unknown: our default (w_IC, equation 7)")
-    weight_id: float = setting(1.0, "unknown: our default (w_ID, equation 7)")
-    least_crop: float = setting(0.5, "unknown: our default; views are random crops of at least this area, and flips")
+    learning_rate: float = setting(2e-4, "paper, section 5.2 (SGD, cosine to 0)", gt=0)
+    momentum: float = setting(0.9, "unknown: our default, the usual SGD momentum", ge=0)
+    weight_decay: float = setting(0.0, "unknown: our default", ge=0)
+    batch_size: int = setting(64, "paper, section 5.2; that it counts each domain's images is our reading", ge=2)
+    epochs: int = setting(25, "paper, section 5.2", ge=0)
+    patience: int = setting(
+        5, "unknown: our default; epochs without a better validation score before an early stop", ge=1
+    )
+    validation_per_class: int = setting(
+        12, "paper, section 5.1: about 12 images a class; our reading: of both domains", ge=0
+    )
+    encoder_momentum: float = setting(0.9, "unknown: our default (m, updated once an epoch)", ge=0, lt=1)
+    temperature: float = setting(0.2, "unknown: our default, UCDIR's (tau, equations 4 to 6)", gt=0)
+    weight_kl: float = setting(1.0, "unknown: our default (w_KL, equation 7)", ge=0)
+    weight_ii: float = setting(1.0, "unknown: our default (w_II, equation 7)", ge=0)
+    weight_ic: float = setting(1.0, "unknown: our default (w_IC, equation 7)", ge=0)
+    weight_id: float = setting(1.0, "unknown: our default (w_ID, equation 7)", ge=0)
+    least_crop: float = setting(
+        0.5, "unknown: our default; views are random crops of at least this area, and flips", gt=0, le=1
+    )
     refinement: RefinementConfig = setting(RefinementConfig(), "section 4.2")
     mixed_precision: bool | None = setting(None, "our default; None: bfloat16 on a GPU, single precision elsewhere")
-
-    def __post_init__(self) -> None:
-        check_whole("CLAIR", self, prompts=0, batch_size=2, epochs=0, patience=1, validation_per_class=0)
-        check_positive("CLAIR", self, ("prompt_std", "learning_rate", "temperature"))
-        check_positive(
-            "CLAIR", self, ("momentum", "weight_decay", "weight_kl", "weight_ii", "weight_ic", "weight_id"), zero=True
-        )
-        if not 0 <= self.encoder_momentum < 1:
-            raise CdirError(f"CLAIR: encoder_momentum is {self.encoder_momentum}: give a number of at least 0, below 1")
-        if not 0 < self.least_crop <= 1:
-            raise CdirError(f"CLAIR: least_crop is {self.least_crop}: give a share of the area, above 0, at most 1")
-
-    def table(self) -> list[dict[str, str]]:
-        """Rows of setting, value, source; a value that is not the default says so."""
-        return settings_table(self)
-
-    def changed(self, **values: Any) -> "ClairConfig":
-        """A copy with other values."""
-        return dataclasses.replace(self, **values)
-
-    def plain(self) -> dict[str, Any]:
-        """Plain data, for the digest in records."""
-        return dataclasses.asdict(self)
 
 
 # CLAIR-A is one setting for all data, CLAIR-B one that was tuned on a single data set (Table 1); the paper gives
@@ -91,5 +71,5 @@ CONFIGS = {
 def named_config(name: str) -> ClairConfig:
     """The settings of this name. CdirError where there are none."""
     if name not in CONFIGS:
-        raise CdirError(f'settings "{name}" are not there; known: {"; ".join(CONFIGS)}')
+        raise CdirError(f'unknown settings "{name}"; known: {"; ".join(CONFIGS)}')
     return CONFIGS[name]

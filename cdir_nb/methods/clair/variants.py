@@ -11,7 +11,7 @@ FULL = "CLAIR"
 LEAVE_ONE_OUT = {
     "CLAIR w/o prompts": {"prompts": 0},
     "CLAIR w/o mapping": {"mapping": False},
-    "CLAIR w/o refinement": {"steps": 0},
+    "CLAIR w/o refinement": {"refinement.steps": 0},
     "CLAIR w/o freezing": {"freeze": False},
     "CLAIR w/o L_KL": {"weight_kl": 0.0},
     "CLAIR w/o L_II": {"weight_ii": 0.0},
@@ -37,7 +37,4 @@ def variant(
     pair = training_pair(task, domains, names=names).sample(train_images, seed)
     if method == MISMATCHED:
         pair = dataclasses.replace(pair, images=mismatched(pair.images, domains, task.seen, seed))
-    changed = dict(LEAVE_ONE_OUT.get(method, {}))
-    if "steps" in changed:
-        changed = {"refinement": dataclasses.replace(config.refinement, **changed)}
-    return pair, config.changed(**changed)
+    return pair, config.changed(**LEAVE_ONE_OUT.get(method, {}))

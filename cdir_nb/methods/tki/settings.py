@@ -1,67 +1,46 @@
 """TKI's settings, each with its source; and the class names that it learns from."""
 
-import dataclasses
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Literal
 
 import numpy as np
 
 from cdir_nb.data.card import display
 from cdir_nb.data.manifest import load_card
 from cdir_nb.errors import CdirError
-from cdir_nb.methods.settings import check_positive, check_whole, setting, settings_table
-from cdir_nb.methods.tki.hyperbolic import checked_radius
+from cdir_nb.methods.settings import Settings, setting
 
-GEOMETRIES = ("hyperbolic", "euclidean", "no bias")
-LOSSES = ("max", "min")
 STRATEGIES = {1: "the dataset's own class names", 2: "other names, drawn at random"}
 
 
-@dataclass(frozen=True)
-class TkiConfig:
+class TkiConfig(Settings):
     """Settings of TKI. No official code is known, so what the paper does not say is marked as our default.
 
     `table()` lists value and source. Raises CdirError for a value that makes no sense.
     """
 
-    words: int = setting(20, "paper, section 5.3: P = 20")
-    learning_rate: float = setting(0.005, "paper, section 5.1 (Adam)")
-    temperature: float = setting(0.1, "paper, section 5.1: tau = 0.1, in equations 3 and 6")
+    method = "TKI"
+
+    words: int = setting(20, "paper, section 5.3: P = 20", ge=2)
+    learning_rate: float = setting(0.005, "paper, section 5.1 (Adam)", gt=0)
+    temperature: float = setting(0.1, "paper, section 5.1: tau = 0.1, in equations 3 and 6", gt=0)
     trade_off: float = setting(1.0, "paper, section 5.1: lambda = 1, in equation 5")
-    losses: tuple[str, ...] = setting(LOSSES, "paper, equation 5; Table 5 leaves one or both out")
-    alpha: float = setting(50.0, "unknown: our default, the usual value in multi-similarity losses")
+    losses: tuple[Literal["max", "min"], ...] = setting(
+        ("max", "min"), "paper, equation 5; Table 5 leaves one or both out", strict=False
+    )
+    alpha: float = setting(50.0, "unknown: our default, the usual value in multi-similarity losses", gt=0)
     mu: float = setting(0.5, "unknown: our default, the usual value in multi-similarity losses")
-    word_std: float = setting(0.02, "unknown: our default; PromptStyler's related code starts words so")
-    expansion_steps: int = setting(100, "unknown: our default; PromptStyler takes 100 steps a word")
-    geometry: str = setting("hyperbolic", "paper, section 4.2; Table 7: euclidean; 'no bias' is ours")
-    radius: float = setting(1.0, "unknown: our default, the unit ball")
-    hidden: int | None = setting(None, "unknown: our default, None: as wide as CLIP's features")
+    word_std: float = setting(0.02, "unknown: our default; PromptStyler's related code starts words so", gt=0)
+    expansion_steps: int = setting(100, "unknown: our default; PromptStyler takes 100 steps a word", ge=0)
+    geometry: Literal["hyperbolic", "euclidean", "no bias"] = setting(
+        "hyperbolic", "paper, section 4.2; Table 7: euclidean; 'no bias' is ours"
+    )
+    radius: float = setting(1.0, "unknown: our default, the unit ball", gt=0)
+    hidden: int | None = setting(None, "unknown: our default, None: as wide as CLIP's features", ge=1)
     residual: bool = setting(False, "unknown: our default, a plain MLP")
-    aggregation_steps: int = setting(100, "unknown: our default, as many as in the first stage")
-    classes_per_step: int = setting(64, "unknown: our default; fewer classes than that: all in every step")
-
-    def __post_init__(self) -> None:
-        check_whole("TKI", self, words=2, expansion_steps=0, aggregation_steps=1, hidden=1, classes_per_step=2)
-        check_positive("TKI", self, ("learning_rate", "temperature", "alpha", "word_std"))
-        checked_radius(self.radius)
-        if self.geometry not in GEOMETRIES:
-            raise CdirError(f'TKI: geometry "{self.geometry}" is not known: give {", ".join(GEOMETRIES)}')
-        if not set(self.losses) <= set(LOSSES):
-            raise CdirError(f"TKI: losses are {list(self.losses)}: give some of {', '.join(LOSSES)}, or none")
-
-    def table(self) -> list[dict[str, str]]:
-        """Rows of setting, value, source; a value that is not the default says so."""
-        return settings_table(self)
-
-    def changed(self, **values: Any) -> "TkiConfig":
-        """A copy with other values."""
-        return dataclasses.replace(self, **values)
-
-    def plain(self) -> dict[str, Any]:
-        """Plain data, for the digest in records."""
-        return {**dataclasses.asdict(self), "losses": list(self.losses)}
+    aggregation_steps: int = setting(100, "unknown: our default, as many as in the first stage", ge=1)
+    classes_per_step: int = setting(64, "unknown: our default; fewer classes than that: all in every step", ge=2)
 
 
 def training_names(

@@ -1,0 +1,88 @@
+"""Settings: what is refused, what stands in tables and digests, and that the digests of recorded numbers stay."""
+
+import pytest
+from pydantic import ValidationError
+
+from cdir_nb.errors import CdirError
+from cdir_nb.methods.clair.settings import CONFIGS
+from cdir_nb.methods.settings import Settings, setting
+from cdir_nb.methods.tki.settings import TkiConfig
+from cdir_nb.results import config_digest
+
+
+class Part(Settings):
+    method = "part"
+    steps: int = setting(1, "paper", ge=0)
+
+
+class Whole(Settings):
+    method = "whole"
+    rate: float = setting(0.1, "paper, section 5", gt=0)
+    names: tuple[str, ...] = setting(("a",), "unknown: our default", strict=False)
+    size: int | None = setting(None, "unknown: our default", ge=1)
+    part: Part = setting(Part(), "paper")
+    late: float = setting(2.0, "unknown: our default", added_later=True)
+
+
+@pytest.mark.parametrize(
+    ("config", "digest"),
+    [
+        (CONFIGS["CLAIR-A"], "068c40921b"),
+        (CONFIGS["CLAIR-A, tiny-clip"], "8c8879e855"),
+        (CONFIGS["CLAIR-B, tiny-clip"], "907279edca"),
+        (TkiConfig(), "c8f6cf16b7"),
+    ],
+)
+def test_digests_of_recorded_numbers_stay(config, digest):
+    assert config_digest(config.plain()) == digest
+
+
+def test_plain_data():
+    assert Whole().plain() == {"rate": 0.1, "names": ["a"], "size": None, "part": {"steps": 1}}
+    assert Whole(late=3, rate=1).plain() == {
+        "rate": 1.0,
+        "names": ["a"],
+        "size": None,
+        "part": {"steps": 1},
+        "late": 3.0,
+    }
+
+
+def test_a_changed_copy():
+    one = Whole()
+    other = one.changed(rate=0.5, **{"part.steps": 3})
+    assert (other.rate, other.part.steps, other.names) == (0.5, 3, ("a",)) and one == Whole()
+    with pytest.raises(ValidationError, match="frozen"):
+        one.rate = 2.0
+
+
+def test_the_table_names_value_and_source():
+    rows = {row["setting"]: (row["value"], row["source"]) for row in Whole(rate=0.5, part=Part(steps=2)).table()}
+    assert rows["rate"] == ("0.5", "set here, not 0.1 (paper, section 5)")
+    assert rows["part.steps"] == ("2", "set here, not 1 (paper)")
+    assert rows["size"] == ("None", "unknown: our default") and "part" not in rows
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"rate": 0}, "whole: rate is 0, it should be greater than 0"),
+        ({"rate": "0.1"}, "whole: rate is '0.1', it should be a valid number"),
+        ({"rate": float("inf")}, "whole: rate is inf, it should be a finite number"),
+        ({"size": 0}, "whole: size is 0, it should be greater than or equal to 1"),
+        ({"size": True}, "whole: size is True, it should be a valid integer"),
+        ({"part": {"steps": -1}}, "part: steps is -1, it should be greater than or equal to 0"),
+        ({"lr": 1, "eta": 2}, "whole: unknown settings lr, eta; known: rate, names, size, part, late"),
+    ],
+)
+def test_a_wrong_value_is_refused_in_one_line(values, message):
+    with pytest.raises(CdirError) as error:
+        Whole(**values)
+    assert str(error.value) == message
+
+
+def test_an_unknown_setting_of_a_part_is_refused():
+    with pytest.raises(CdirError, match="part: unknown settings stepz; known: steps"):
+        Whole().changed(**{"part.stepz": 1})
+    with pytest.raises(CdirError, match="whole: unknown settings pert.steps"):
+        Whole().changed(**{"pert.steps": 1})
