@@ -130,6 +130,7 @@ def test_the_installed_package_reproduces_from_any_folder(python, site, tmp_path
     said = python("-m", "cdir_nb.cli", "reproduce", "--profile", profile)
     (run,) = (tmp_path / "empty" / "runs").iterdir()
     assert f"report: {run / 'report' / 'index.html'}" in said and (run / "report" / "index.html").is_file()
+    assert said.rstrip().endswith(f"cdir results {run} --all")
     assert [record.value for record in load_records(run)] == [0.5]
     where = next(run.glob("where-*/where.ipynb"))
     printed = "".join(output.text for cell in read(where, 4).cells[2:] for output in cell.outputs).split()
