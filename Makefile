@@ -20,10 +20,12 @@ $(READY): requirements.lock pyproject.toml
 
 setup: $(READY)  ## install the locked packages into .venv (the other targets do it by themselves)
 
-reproduce: $(READY)  ## run all notebooks on the bundled world; ends with a table and the path of the report
+reproduce: $(READY)  ## run all notebooks on the bundled world; ends with a line per method and the path of the report
 	@$(BIN)/cdir reproduce
 
-test: $(READY)  ## pass all tests, then check every notebook against its stored outputs
+test: $(READY)  ## check style, pass all tests, then check every notebook against its stored outputs
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
 	@$(PYTEST) -n 2 tests
 	@CDIR_HEADLESS=1 $(PYTEST) --nbval-lax --nbval-current-env -p no:cacheprovider notebooks
 

@@ -62,9 +62,7 @@ def main(
             whole = embedding_rate(model, chosen, batch_size)
             if number:  # the first round warms up
                 ratios.append(whole / alone)
-                print(
-                    f"round {number}: forward alone {alone:6.1f} images/s, files to vectors {whole:6.1f}, {ratios[-1]:.2f}"
-                )
+                print(f"round {number}: forward {alone:6.1f} images/s, files to vectors {whole:6.1f}, {ratios[-1]:.2f}")
         print(f"files to vectors: {median(ratios):.2f} of the forward pass alone (median of {rounds})")
 
 

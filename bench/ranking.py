@@ -4,8 +4,8 @@
 
 Sizes: 4,365 x 4,439 x 128 (Office-Home Clipart -> Product) and 20,000 x 50,000 x 512; 65 classes of uneven size.
 "ours" checks and normalises the embeddings, takes labels as text, and computes precision at 1..200 and AP@200 in
-every convention. The peers get the same unit rows, and labels as integers, and compute less. The machine may be shared, so
-each round times everybody once and medians are compared.
+every convention. The peers get the same unit rows, and labels as integers, and compute less. The machine may be
+shared, so each round times everybody once and medians are compared.
 """
 
 import argparse

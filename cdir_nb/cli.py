@@ -1,5 +1,6 @@
 """`cdir`: the workbook from a command line. Heavy imports wait until a command needs them."""
 
+import shlex
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -20,7 +21,7 @@ The same on real PACS images:
 The numbers again:
     cdir results runs/world-*
 """
-REPRODUCE = """Run the notebooks of a profile and end with a table of numbers and an HTML report.
+REPRODUCE = """Run the notebooks of a profile; end with one line per method and an HTML report.
 
 Finished notebooks are kept: the same command again resumes after an interruption, a failure or a change of
 code, and runs only what is not finished. A failing notebook stops no other; the exit code is then 1.
@@ -61,7 +62,7 @@ def reproduce(
         str | None,
         typer.Option(
             metavar="SPEC",
-            help=("tiny-clip, MODEL:PRETRAINED (ViT-B-32:openai), MODEL:FILE, or MODEL:random (a harness run)."),
+            help=("tiny-clip, MODEL:PRETRAINED (ViT-B-32:openai), MODEL:FILE, or MODEL:random (a pipeline test)."),
         ),
     ] = None,
     jobs: Annotated[int, typer.Option(min=1, help="Notebooks at once; they share the cores.")] = 1,
@@ -81,19 +82,23 @@ def reproduce(
     from cdir_nb.batch.profile import load_profile
     from cdir_nb.batch.runner import run_plan
     from cdir_nb.paths import runs_dir
-    from cdir_nb.report.finished import read_run
     from cdir_nb.report.report import write_report
+    from cdir_nb.results import load_records, to_frame
 
     plan = make_plan(load_profile(profile), data=data or (), encoder=encoder, settings=settings or ())
     _have_weights({job.parameters.get("encoder", "tiny-clip") for job in plan.jobs})
     run_dir = (out.resolve() if out else runs_dir()) / plan.folder
     typer.echo(f"profile {plan.profile.name}: {plan.profile.about}\nrun folder {run_dir}")
     outcomes = run_plan(plan, run_dir, jobs=jobs, force=force, say=typer.echo)
-    _print_summary(read_run(run_dir))
+    frame = to_frame(load_records(run_dir))
+    _print_summary(frame)
+    _print_notes(frame)
     failed = [outcome.job.label for outcome in outcomes if outcome.status == "failed"]
     if failed:
         typer.echo(f"failed: {', '.join(failed)}; run the same command again to retry only these", err=True)
     typer.echo(f"report: {write_report([run_dir], run_dir / 'report')}")
+    if len(frame):
+        typer.echo(f"all numbers: cdir results {shlex.quote(str(run_dir))} --all")
     raise typer.Exit(1 if failed else 0)
 
 
@@ -124,23 +129,29 @@ def _times(entry) -> str:
     return f"{entry.name} (x {count})" if count > 1 else entry.name
 
 
-def _print_summary(run) -> None:
-    """The table at the end of a run, and what must be known to read it."""
-    from cdir_nb.report.report import harness_of, numbers_of
-    from cdir_nb.results import headline
+def _print_summary(frame) -> None:
+    """What records say in short: a table for each task."""
+    from cdir_nb.results.summary import summarise
 
-    frame = numbers_of(run)
-    _print_table(*headline(frame, by=("notebook",)))
-    if run.dataset == "world":
+    for block in summarise(frame) or ["no precision from one domain to another"]:
+        typer.echo(f"\n{block}")
+
+
+def _print_notes(frame) -> None:
+    """What must be known to read these numbers."""
+    from cdir_nb.batch.profile import BUNDLED
+
+    if (frame["dataset"] == BUNDLED).any():
         typer.echo("(a drawn world: not the papers' data)")
-    if label := harness_of(frame):
-        typer.echo(f"*** HARNESS RUN ({label}): these numbers are not results ***")
+    if labels := sorted({label for label in frame["harness"] if label}):
+        typer.echo(f"*** PIPELINE TEST ({', '.join(labels)}): these numbers are not results ***")
 
 
 def _print_table(table, common: dict[str, str]) -> None:
     """Columns that differ as a table, everything that all rows share beneath it."""
     if not len(table):
-        return typer.echo("\nno numbers")
+        typer.echo("\nno numbers")
+        return
     columns = [name for name in table.columns if name != "percent"]
     wide = {name: f"{{:<{max(len(str(value)) for value in [name, *table[name]])}}}".format for name in columns}
     typer.echo("\n" + table.to_string(index=False, formatters=wide, justify="left"))
@@ -156,8 +167,11 @@ def results(
     ],
     csv: Annotated[Path | None, typer.Option(metavar="FILE", help="Also write every record to FILE.")] = None,
     parquet: Annotated[Path | None, typer.Option(metavar="FILE", help="The same as a Parquet file.")] = None,
+    full: Annotated[
+        bool, typer.Option("--all", help="Every metric, convention and setting in one wide table.")
+    ] = False,
 ) -> None:
-    """Print the numbers of one or several runs: means over directions, with convention, seeds and encoder.
+    """Print the numbers of one or several runs: one line per method, beside vanilla CLIP, in the headline metric.
 
     Two runs of one setting count once where they agree; where they differ, nothing is printed but both sources.
 
@@ -168,9 +182,12 @@ def results(
     frame = to_frame(load_records(runs))
     if frame.empty:
         raise CdirError(f"no numbers in {', '.join(map(str, runs))}: run `cdir reproduce` first")
-    _print_table(*headline(frame))
-    if labels := sorted({label for label in frame["harness"] if label}):
-        typer.echo(f"*** HARNESS RUN ({', '.join(labels)}): such numbers are not results ***")
+    if full:
+        _print_table(*headline(frame))
+    else:
+        _print_summary(frame)
+        typer.echo("all numbers: the same command with --all")
+    _print_notes(frame)
     _write_table(csv, len(frame), lambda path: frame.to_csv(path, index=False))
     _write_table(parquet, len(frame), lambda path: _parquet(frame, path))
 

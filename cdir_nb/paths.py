@@ -8,11 +8,14 @@ from pathlib import Path
 
 import platformdirs
 
-ROOT = Path(__file__).resolve().parents[1]
-MANIFEST = ROOT / "data_manifest"
-NOTEBOOKS = ROOT / "notebooks"
-PROFILES = Path(__file__).resolve().parent / "batch" / "profiles"
-TINY_CLIP = Path(__file__).resolve().parent / "encoders" / "tiny_clip"
+PACKAGE = Path(__file__).resolve().parent
+ROOT = PACKAGE.parent  # the checkout; the packages' folder (site-packages) where the wheel is installed
+IN_CHECKOUT = (ROOT / "pyproject.toml").is_file() and (ROOT / "data_manifest").is_dir()
+_TOP = ROOT if IN_CHECKOUT else PACKAGE  # the wheel holds these two folders inside the package
+MANIFEST = _TOP / "data_manifest"
+NOTEBOOKS = _TOP / "notebooks"
+PROFILES = PACKAGE / "batch" / "profiles"
+TINY_CLIP = PACKAGE / "encoders" / "tiny_clip"
 
 
 def cache_dir() -> Path:
@@ -23,8 +26,8 @@ def cache_dir() -> Path:
 
 
 def runs_dir() -> Path:
-    """Folder of run folders (`CDIR_RUNS` overrides `runs/` at the top of the workbook)."""
-    folder = Path(os.environ.get("CDIR_RUNS") or ROOT / "runs")
+    """Folder of run folders: `runs/` of the checkout, else of the caller's folder (`CDIR_RUNS` overrides both)."""
+    folder = Path(os.environ.get("CDIR_RUNS") or (ROOT if IN_CHECKOUT else Path.cwd()) / "runs")
     folder.mkdir(parents=True, exist_ok=True)
     return folder
 

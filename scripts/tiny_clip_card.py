@@ -29,9 +29,11 @@ number of the papers.** `training.json` beside this card holds every setting and
 | text tower | transformer, 2 layers of width 128, CLIP's own tokenizer, 16 tokens |
 | embedding | 128 dimensions |
 | weights | half precision, {size:.1f} MB |
-| trained on | {images:,} drawn images, {samples:,} image-caption pairs seen; {wrong:.0%} of the captions name a wrong class |
+| trained on | {images:,} drawn images, {samples:,} image-caption pairs seen; \
+{wrong:.0%} of the captions name a wrong class |
 | mixture | {shares} |
-| loss | CLIP's, batches of {batch}, AdamW, learning rate {lr} with one cycle; half the patches dropped but for the last fifth |
+| loss | CLIP's, batches of {batch}, AdamW, learning rate {lr} with one cycle; \
+half the patches dropped but for the last fifth |
 | seed, time | {seed}; {minutes} minutes on two cores |
 
 The mixture is uneven on purpose, as the web was for CLIP. World and model were calibrated by how vanilla CLIP's
@@ -39,7 +41,8 @@ accuracy and precision vary over DomainNet's domains (CLAIR, Table 2, first row)
 {trials}
 
 ## Zero-shot accuracy on the drawn world (images of seed 0, not trained on)
-Prompt "A {{domain}} of a {{class}}", the highest cosine wins; chance is 2.5 % among 40 classes, 10 % among the 10 unseen.
+Prompt "A {{domain}} of a {{class}}", the highest cosine wins; chance is 2.5 % among 40 classes, \
+10 % among the 10 unseen.
 
 | domain | among all 40 classes | unseen classes, among 10 |
 |---|---|---|

@@ -153,7 +153,7 @@ def main(
     out: Annotated[Path, typer.Option(help="where the model goes")] = TINY_CLIP,
     unseen: str = "banana,butterfly,cactus,giraffe,guitar,helicopter,rabbit,scissors,tree,windmill",
 ) -> None:
-    """Draw the images, train with half the patches dropped (FLIP, Li et al. 2023), end on whole images, write the model."""
+    """Draw the images; train with half the patches dropped (FLIP, Li et al. 2023), then on whole images; write it."""
     started, rng = time.time(), np.random.default_rng(seed)
     torch.manual_seed(seed)
     pixels, rows = draw_images(images, work / f"tiny-clip-{images}-seed-{seed}-{source_digest()}.npy", rng)

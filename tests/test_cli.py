@@ -76,9 +76,26 @@ def test_results_prints_numbers_with_their_context(tmp_path):
         [Record(**{**GOOD, "value": 0.25, "query_domain": "sketch", "gallery_domain": "real"})], tmp_path / "b", "r"
     )
     done = cdir("results", tmp_path / "a", tmp_path / "b", "--csv", tmp_path / "n.csv")
-    assert done.exit_code == 0 and "37.50" in done.stdout and "hits_over_k" in done.stdout and "seeds: 0" in done.stdout
-    assert "HARNESS" not in done.stdout
+    assert done.exit_code == 0 and "37.50" in done.stdout and "P@10 (hits_over_k)" in done.stdout
+    assert "PIPELINE TEST" not in done.stdout and "(a drawn world: not the papers' data)" in done.stdout
+    assert max(map(len, done.stdout.split(f"2 records written to {tmp_path}")[0].splitlines())) <= 100
     assert (tmp_path / "n.csv").read_text().count("\n") == 3 and len(load_records(tmp_path)) == 2
+
+
+def test_results_are_short_unless_all_are_asked_for(tmp_path):
+    records = [Record(**{**GOOD, "k": k, "value": k / 100}) for k in (1, 10, 50)]
+    save_records(records, tmp_path, "r")
+    short, full = cdir("results", tmp_path).stdout, cdir("results", tmp_path, "--all").stdout
+    assert "10.00" in short and "50.00" not in short and "the same command with --all" in short
+    assert all(text in full for text in ("precision@1 ", "precision@10 ", "precision@50 ", "50.00", "seeds: 0"))
+    assert "--all" not in full and "(a drawn world: not the papers' data)" in full
+
+
+def test_results_without_precision_between_domains_say_where_the_others_are(tmp_path):
+    save_records([Record(**{**GOOD, "metric": "accuracy", "convention": "top-1", "k": None})], tmp_path, "r")
+    done = cdir("results", tmp_path)
+    assert done.exit_code == 0 and "no precision from one domain to another" in done.stdout and "--all" in done.stdout
+    assert "accuracy" in cdir("results", tmp_path, "--all").stdout
 
 
 def test_results_kept_as_tables_give_the_same_records_back(tmp_path):
@@ -106,7 +123,9 @@ def test_results_refuses_two_values_of_one_setting(tmp_path):
 
 def test_results_marks_random_weights(tmp_path):
     save_records([Record(**{**GOOD, "encoder": "ViT-B-32:random"})], tmp_path, "r")
-    assert "*** HARNESS RUN (random weights): such numbers are not results ***" in cdir("results", tmp_path).stdout
+    for words in ([], ["--all"]):
+        text = cdir("results", tmp_path, *words).stdout
+        assert "*** PIPELINE TEST (random weights): these numbers are not results ***" in text
 
 
 def test_results_without_numbers_is_an_error(tmp_path):

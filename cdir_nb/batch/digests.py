@@ -9,10 +9,10 @@ from pathlib import Path
 
 from cdir_nb.batch.parameters import read_notebook
 from cdir_nb.errors import CdirError
-from cdir_nb.paths import MANIFEST, ROOT
+from cdir_nb.paths import MANIFEST, PACKAGE
 
-PACKAGE = ROOT / "cdir_nb"
 LIBRARIES = ("torch", "open_clip_torch", "numpy", "scipy", "scikit-learn", "umap-learn", "pillow", "matplotlib")
+NO_NUMBER = ("batch", "report", "cli.py", "data_manifest", "notebooks")  # the last two have digests of their own
 WEIGHTS = (".pt", ".pth", ".bin", ".safetensors", ".ckpt")
 
 
@@ -26,16 +26,18 @@ def source_digest() -> str:
     """Digest of the package's code and data, the manifests, the bundled weights, and the libraries' versions.
 
     `batch`, `report` and `cli.py` are left out: every other module comes before them, so they can't reach a number.
+    Equal in a checkout and in a wheel made from it, which holds manifests and notebooks inside the package.
     """
-    package = [path for path in PACKAGE.rglob("*") if path.is_file() and _counts(path.relative_to(PACKAGE))]
-    manifest = [path for path in MANIFEST.rglob("*") if path.is_file()]
-    parts = [f"{path.relative_to(ROOT)} {file_digest(path)}" for path in sorted([*package, *manifest])]
+    package = [path for path in _files(PACKAGE) if path.parts[0] not in NO_NUMBER]
+    parts = [f"cdir_nb/{path.as_posix()} {file_digest(PACKAGE / path)}" for path in package]
+    parts += [f"data_manifest/{path.as_posix()} {file_digest(MANIFEST / path)}" for path in _files(MANIFEST)]
     return _hash("\n".join([*parts, *_versions()]).encode())
 
 
-def _counts(path: Path) -> bool:
-    hidden = any(part.startswith((".", "__pycache__")) for part in path.parts)
-    return not hidden and path.parts[0] not in ("batch", "report", "cli.py")
+def _files(folder: Path) -> list[Path]:
+    """Paths below a folder, relative to it and sorted; no hidden files and no compiled ones."""
+    found = sorted(path.relative_to(folder) for path in folder.rglob("*") if path.is_file())
+    return [path for path in found if not any(part.startswith((".", "__pycache__")) for part in path.parts)]
 
 
 def _versions() -> Iterable[str]:

@@ -201,7 +201,7 @@ def test_the_digest_follows_the_package_but_not_runner_or_cli(tmp_path, monkeypa
     ):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text("1")
-    for name, path in (("ROOT", tmp_path), ("PACKAGE", tmp_path / "cdir_nb"), ("MANIFEST", tmp_path / "data_manifest")):
+    for name, path in (("PACKAGE", tmp_path / "cdir_nb"), ("MANIFEST", tmp_path / "data_manifest")):
         monkeypatch.setattr(digests, name, path)
 
     def changes(name):

@@ -16,8 +16,10 @@ from cdir_nb.report.report import write_report
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 pytestmark = pytest.mark.skipif(not CHROMIUM, reason="no Chromium on this machine: apt-get install chromium")
-FLAGS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--hide-scrollbars",
-         "--host-resolver-rules=MAP * ~NOTFOUND", "--allow-file-access-from-files", "--enable-logging=stderr"]  # fmt: skip
+FLAGS = [
+    *("--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--hide-scrollbars"),
+    *("--host-resolver-rules=MAP * ~NOTFOUND", "--allow-file-access-from-files", "--enable-logging=stderr"),
+]
 # A browser window can't be as narrow as a phone, a frame can. What sticks out is named in the title.
 PHONE = """<!DOCTYPE html><meta charset="utf-8"><body style="margin:0">
 <iframe src="index.html" style="width:420px;height:1500px;border:0" onload="

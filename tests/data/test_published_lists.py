@@ -116,9 +116,8 @@ def test_real_images_pass(shared, name):
 
 def test_three_domains_of_real_images(shared, fresh_cache):
     images = open_dataset("sketchy_quickdraw", shared / "data", progress=False)
-    assert {d: int((images.domains == d).sum()) for d in ("photo", "sketch", "quickdraw")} == dict(
-        photo=2325, sketch=2325, quickdraw=2325
-    )
+    counts = {domain: int((images.domains == domain).sum()) for domain in ("photo", "sketch", "quickdraw")}
+    assert counts == {"photo": 2325, "sketch": 2325, "quickdraw": 2325}
     protocol = load_protocol("sketchy_quickdraw-ucdr-quickdraw", images)
     assert len(protocol.query("quickdraw")) == len(protocol.gallery("photo")) == 16 * 25
     assert len(protocol.train) == 77 * 2 * 25

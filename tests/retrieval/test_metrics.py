@@ -439,7 +439,8 @@ FIVE = list("aabbb")
         ),
         (
             lambda: average_precision(CUT, ["a", "b"], FIVE, 1, "ucdir_micro"),
-            "unknown convention 'ucdir_micro': use one of over_found, over_min_k_relevant, over_relevant, voc_interpolated",
+            "unknown convention 'ucdir_micro': use one of over_found, over_min_k_relevant, over_relevant, "
+            "voc_interpolated",
         ),
         (
             lambda: precision_at_k(CUT, ["a"], FIVE, 1),

@@ -1,0 +1,178 @@
+"""Records in short: for each task one line per method, with the headline precision of its protocol.
+
+The headline is the first precision beyond k = 1 that the protocol's card lists, in the convention that it lists (k = 1
+looks at one image per query and is noisy). Where no method was measured by it, the card's other precisions follow, and
+then what the records hold: a folder of one's own has no card.
+"""
+
+import textwrap
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from cdir_nb.data import load_card
+from cdir_nb.errors import CdirError
+from cdir_nb.results.compare import BASELINE
+from cdir_nb.results.records import SAME
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+TASK = ["dataset", "protocol", "test_set", "encoder"]
+DIRECTION = ["query_domain", "gallery_domain"]
+SETTING = ["config_digest", "selection_rule", "train_set"]
+WIDTH = 100  # columns of a printed block
+NAME = 44  # longer names of methods are cut
+
+
+@dataclass(frozen=True)
+class Line:
+    """One method at one task.
+
+    percent    mean over its directions, each a mean over its seeds
+    spread     standard deviation over seeds of the mean over directions, None for one seed
+    gain       points above vanilla CLIP, over the directions that both have; None without one
+    better_in  (directions in which it is above vanilla CLIP, directions that both have)
+    """
+
+    method: str
+    percent: float
+    spread: float | None
+    seeds: int
+    directions: int
+    gain: float | None
+    better_in: tuple[int, int]
+    selection_rule: str
+
+    @property
+    def texts(self) -> tuple[str, ...]:
+        """Name, precision, seeds, gain, directions: the columns of a printed block."""
+        spread = "" if self.spread is None else f" ± {self.spread:.2f}"
+        gain, directions = "", f"({self.directions} directions)"
+        if self.gain is not None:
+            gain, directions = f"{self.gain:+.2f}", "{} of {} directions".format(*self.better_in)
+        name = textwrap.shorten(self.method, NAME, placeholder=" ...")
+        return name, f"{self.percent:.2f}{spread}", str(self.seeds), gain, directions
+
+
+@dataclass(frozen=True)
+class Block:
+    """One task: vanilla CLIP's line first. `without`: methods that have no number in the headline metric.
+
+    `str` is the printed table, `WIDTH` columns wide at most.
+    """
+
+    dataset: str
+    protocol: str
+    test_set: str
+    encoder: str
+    k: int
+    convention: str
+    lines: tuple[Line, ...]
+    without: tuple[str, ...]
+
+    def __str__(self) -> str:
+        measure = f"P@{self.k}"
+        protocol = "" if self.protocol in self.test_set else self.protocol
+        rows = [("method", measure, "seeds", "vs vanilla", "better in"), *(line.texts for line in self.lines)]
+        widths = [max(map(len, column)) for column in zip(*rows)]
+        return "\n".join(
+            [
+                _fill(", ".join(filter(None, (self.dataset, protocol, self.test_set, self.encoder)))),
+                f"{measure} ({self.convention}) in percent, mean over directions; differences over common directions",
+                *("  " + "  ".join(map(str.ljust, row, widths)).rstrip() for row in rows),
+                _fill(f"  selection rule: {_selection_rules(self.lines)}"),
+                *([_fill(f"  without {measure}: {'; '.join(self.without)}")] if self.without else []),
+            ]
+        )
+
+
+def _fill(text: str) -> str:
+    return textwrap.fill(text, WIDTH, subsequent_indent="    ")
+
+
+def _selection_rules(lines: Sequence[Line]) -> str:
+    """`nothing selected (vanilla CLIP), last epoch (all others)`: the rule of most methods comes last."""
+    methods: dict[str, list[str]] = {}
+    for line in lines:
+        methods.setdefault(line.selection_rule, []).append(line.method)
+    *few, most = sorted(methods, key=lambda rule: len(methods[rule]))
+    named = [f"{rule} ({'; '.join(methods[rule])})" for rule in few]
+    return ", ".join([*named, f"{most} (all others)" if few else most])
+
+
+def summarise(frame: "pd.DataFrame") -> list[Block]:
+    """One block per dataset, protocol, test set and encoder that has a precision from one domain to another.
+
+    frame  from `to_frame`
+    """
+    across = (frame["gallery_domain"] != "") & (frame["query_domain"] != frame["gallery_domain"])
+    rows = frame[across & (frame["metric"] == "precision") & frame["k"].notna()]
+    return [_block(task, task_rows) for task, task_rows in rows.groupby(TASK, sort=False)]
+
+
+def _block(task: tuple[str, str, str, str], rows: "pd.DataFrame") -> Block:
+    k, convention = _headline(*task[:2], rows)
+    chosen = rows[(rows["k"] == k) & (rows["convention"] == convention)]
+    names = sorted(chosen["method"].unique(), key=lambda name: name != BASELINE)  # stable: else as recorded
+    without = [name for name in rows["method"].unique() if name not in names]
+    settings = [part for name in names for part in _settings(chosen[chosen["method"] == name])]
+    vanilla = [part for name, part in settings if name == BASELINE]
+    lines = [_line(name, part, vanilla[0] if vanilla else None) for name, part in settings]
+    return Block(*task, k, convention, tuple(lines), tuple(without))
+
+
+def _headline(dataset: str, protocol: str, rows: "pd.DataFrame") -> tuple[int, str]:
+    """(k, convention) of the headline precision: see the head of this module."""
+    recorded = list(dict.fromkeys(zip(rows["k"].astype(int), rows["convention"], strict=True)))
+    wanted = [measure for measure in _listed(dataset, protocol) if measure in recorded]
+    return next(iter([*_beyond_first(wanted), *wanted, *_beyond_first(recorded), *recorded]))
+
+
+def _beyond_first(measures: list[tuple[int, str]]) -> list[tuple[int, str]]:
+    return [(k, convention) for k, convention in measures if k > 1]
+
+
+def _listed(dataset: str, protocol: str) -> list[tuple[int, str]]:
+    """The precisions of a protocol, in its card's order; none where no card is known."""
+    try:
+        metrics = load_card(dataset).protocols[protocol].metrics
+    except (CdirError, KeyError):
+        return []
+    return [(metric.k, metric.convention) for metric in metrics if metric.kind == "precision"]
+
+
+def _settings(rows: "pd.DataFrame") -> Iterator[tuple[str, "pd.DataFrame"]]:
+    """One method's name and rows; apart, and named by what differs, where two settings give different numbers."""
+    method = rows["method"].iloc[0]
+    values = rows.groupby(["seed", *DIRECTION])["value"]
+    if (values.max() - values.min()).max() <= SAME:
+        yield method, rows
+        return
+    differing = [column for column in SETTING if rows[column].nunique() > 1]
+    for key, part in rows.groupby(differing, sort=False):
+        yield f"{method}: {', '.join(map(str, key))}", part
+
+
+def _line(name: str, rows: "pd.DataFrame", vanilla: "pd.DataFrame | None") -> Line:
+    ours = _by_direction(rows)
+    spread, seeds = _spread(rows)
+    gain, better_in = None, (0, 0)
+    if vanilla is not None and name != BASELINE:
+        gains = (ours - _by_direction(vanilla)).dropna()
+        gain = 100 * float(gains.mean()) if len(gains) else None
+        better_in = (int((gains > SAME).sum()), len(gains))
+    rules = ", ".join(rows["selection_rule"].unique())
+    return Line(name, 100 * float(ours.mean()), spread, seeds, len(ours), gain, better_in, rules)
+
+
+def _by_direction(rows: "pd.DataFrame") -> "pd.Series":
+    """Mean over seeds, per direction."""
+    return rows.groupby(DIRECTION)["value"].mean()
+
+
+def _spread(rows: "pd.DataFrame") -> tuple[float | None, int]:
+    """Standard deviation over seeds, in percent, of the mean over the directions that all have; number of seeds."""
+    table = rows.pivot_table(index=DIRECTION, columns="seed", values="value")
+    means = 100 * table.dropna().mean()
+    return (None if means.isna().any() or len(means) < 2 else float(means.std())), len(means)

@@ -1,0 +1,137 @@
+"""The short summary, against records worked by hand."""
+
+import pytest
+
+from cdir_nb.results import Record, reproduced_records, to_frame
+from cdir_nb.results.summary import WIDTH, summarise
+
+AWAY, BACK = ("real", "sketch"), ("sketch", "real")
+
+
+def number(method, direction, value, *, k=10, seed=0, **more) -> Record:
+    fields = {
+        "dataset": "world",
+        "protocol": "world-unseen",
+        "metric": "precision",
+        "convention": "hits_over_k",
+        "encoder": "tiny-clip [1a2b]",
+        "selection_rule": "nothing selected",
+        "test_set": "queries and gallery of world-unseen",
+        **more,
+    }
+    query, gallery = direction
+    return Record(method=method, query_domain=query, gallery_domain=gallery, value=value, k=k, seed=seed, **fields)
+
+
+VANILLA = [number("vanilla CLIP", AWAY, 0.40), number("vanilla CLIP", BACK, 0.60)]
+
+
+def blocks(*records):
+    return summarise(to_frame(records))
+
+
+def lines(*records):
+    (block,) = blocks(*records)
+    return {line.method: line for line in block.lines}
+
+
+def test_one_line_per_method_with_its_gain_over_vanilla_clip():
+    found = lines(number("Q", AWAY, 0.50), number("Q", BACK, 0.56), *VANILLA)
+    assert list(found) == ["vanilla CLIP", "Q"]
+    vanilla, ours = found.values()
+    assert vanilla.percent == pytest.approx(50) and vanilla.gain is None and vanilla.spread is None
+    assert ours.percent == pytest.approx(53) and ours.gain == pytest.approx(3)
+    assert ours.better_in == (1, 2) and ours.seeds == 1 and ours.directions == 2
+
+
+def test_a_method_of_one_direction_is_compared_over_that_direction_alone():
+    found = lines(*VANILLA, number("CLAIR", BACK, 0.58))
+    assert found["CLAIR"].percent == pytest.approx(58)  # above vanilla's mean of 50, yet below it in this direction
+    assert found["CLAIR"].gain == pytest.approx(-2) and found["CLAIR"].better_in == (0, 1)
+
+
+def test_seeds_are_averaged_and_spread_over_the_directions_that_all_have():
+    records = [number("Q", AWAY, value, seed=seed) for seed, value in enumerate([0.42, 0.44, 0.46])]
+    found = lines(*VANILLA, *records, number("Q", BACK, 0.90))["Q"]
+    assert found.percent == pytest.approx((44 + 90) / 2) and found.seeds == 3 and found.directions == 2
+    assert found.spread == pytest.approx(2)  # of 42, 44, 46: the 90 stands at one seed only
+    assert found.gain == pytest.approx((4 + 30) / 2) and found.better_in == (2, 2)
+
+
+def test_equal_numbers_of_two_settings_are_one_line_and_different_ones_are_two():
+    same = [number("Q", AWAY, 0.5, config_digest=digest) for digest in ("aaa", "bbb")]
+    assert list(lines(*VANILLA, *same)) == ["vanilla CLIP", "Q"]
+    other = number("Q", AWAY, 0.6, config_digest="ccc")
+    found = lines(*VANILLA, same[0], other)
+    assert list(found) == ["vanilla CLIP", "Q: aaa", "Q: ccc"]
+    assert found["Q: aaa"].gain == pytest.approx(10) and found["Q: ccc"].gain == pytest.approx(20)
+
+
+def test_two_different_vanilla_clips_are_no_baseline():
+    again = number("vanilla CLIP", AWAY, 0.1, config_digest="other")
+    assert lines(*VANILLA, again, number("Q", AWAY, 0.5))["Q"].gain is None
+
+
+@pytest.mark.parametrize(
+    ("dataset", "protocol", "recorded", "headline"),
+    [
+        ("world", "world-unseen", [1, 10, 200], (10, "hits_over_k")),  # its card lists 1 and 10
+        ("world", "world-unseen", [1, 200], (1, "hits_over_k")),
+        ("world", "world-unseen", [200], (200, "hits_over_k")),
+        ("domainnet_original", "domainnet-tki", [1, 50, 200], (200, "hits_over_k")),  # 1: TKI, Table 7; 200: Table 2
+        ("my_images", "", [1, 5, 50], (5, "hits_over_k")),  # a folder without a card
+        ("world", "no such protocol", [1, 50], (50, "hits_over_k")),
+    ],
+)
+def test_the_headline_is_the_first_listed_precision_beyond_the_first_result(dataset, protocol, recorded, headline):
+    records = [number("vanilla CLIP", AWAY, 0.5, k=k, dataset=dataset, protocol=protocol) for k in recorded]
+    (block,) = blocks(*records)
+    assert (block.k, block.convention) == headline
+
+
+def test_the_headline_has_the_convention_of_the_card():
+    measures = [(50, "hits_over_k"), (50, "ucdir_micro"), (200, "ucdir_micro")]
+    task = {"dataset": "domainnet_cleaned", "protocol": "domainnet-zs"}
+    records = [number("vanilla CLIP", AWAY, 0.5, k=k, convention=name, **task) for k, name in measures]
+    (block,) = blocks(*records)
+    assert (block.k, block.convention) == (50, "ucdir_micro")  # CLAIR, Table 2
+
+
+def test_methods_without_the_headline_are_named():
+    (block,) = blocks(*VANILLA, number("TKI", AWAY, 0.7, k=1))
+    assert block.without == ("TKI",) and "without P@10: TKI" in str(block)
+
+
+def test_tasks_encoders_and_test_sets_stay_apart():
+    other = [{"encoder": "ViT-B-32 [c]"}, {"protocol": "world-all"}, {"test_set": "half of it"}, {"dataset": "pacs"}]
+    found = blocks(*VANILLA, *(number("Q", AWAY, 0.9, **fields) for fields in other))
+    assert [len(block.lines) for block in found] == [1] * 5
+    assert [line.gain for block in found for line in block.lines] == [None] * 5
+
+
+def test_only_precision_from_one_domain_to_another_counts():
+    assert blocks() == []
+    accuracy = number("vanilla CLIP", ("real", ""), 0.5, metric="accuracy", convention="top-1", k=None)
+    assert blocks(accuracy, number("vanilla CLIP", ("real", "real"), 0.5)) == []
+
+
+def test_the_printed_block():
+    trained = [number("CLAIR", AWAY, value, seed=s, selection_rule="last epoch") for s, value in enumerate([0.5, 0.52])]
+    (block,) = blocks(*VANILLA, number("CLIP + Q", AWAY, 0.38), *trained)
+    assert str(block).splitlines() == [
+        "world, queries and gallery of world-unseen, tiny-clip [1a2b]",
+        "P@10 (hits_over_k) in percent, mean over directions; differences over common directions",
+        "  method        P@10          seeds  vs vanilla  better in",
+        "  vanilla CLIP  50.00         1                  (2 directions)",
+        "  CLIP + Q      38.00         1      -2.00       0 of 1 directions",
+        "  CLAIR         51.00 ± 1.41  2      +11.00      1 of 1 directions",
+        "  selection rule: last epoch (CLAIR), nothing selected (all others)",
+    ]
+
+
+def test_a_printed_block_is_never_wider_than_a_terminal():
+    names = ["a method of one's own with a name that is longer than any table has room for", "CLAIR", "TKI"]
+    rules = ["validation by labels of seen classes", "last epoch", "validation by validation classes"]
+    long = [number(name, AWAY, 0.5, seed=s, selection_rule=rule) for name, rule in zip(names, rules) for s in range(3)]
+    texts = map(str, blocks(*VANILLA, *long, *reproduced_records()))
+    assert max(len(line) for text in texts for line in text.splitlines()) <= WIDTH
