@@ -20,6 +20,7 @@ PAPERS = {"clair": "CLAIR", "tki": "TKI", "ucdir": "UCDIR", "snmpnet": "SnMpNet"
 MOST_COLUMNS = 14  # more directions than this are averaged over galleries
 MEAN = "mean"
 SAME_IN_ALL = "ours, the paper's images, task and encoder"
+DIFFERENCE = "difference, ours minus published"
 BASELINE = "vanilla CLIP"
 SMALL_K = 10  # what tasks with few relevant images are measured at
 
@@ -41,13 +42,15 @@ class View:
 class Panel:
     """Numbers of one source: percent by method (rows) and direction (columns, the last one their mean).
 
-    source       where they come from, in words: the paper's table, or task, encoder, measure, seeds, date
-    comparable   ours on the paper's images, task and backbone: only then a difference to its numbers means anything
+    source         where they come from, in words: the paper's table, or task, encoder, measure, seeds, date
+    comparable     ours on the paper's images, task and backbone: only then a difference to its numbers means anything
+    is_difference  made by `minus`: the numbers are points
     """
 
     source: str
     percent: "pd.DataFrame"
     comparable: bool = False
+    is_difference: bool = False
 
     @property
     def reference(self) -> str:
@@ -60,6 +63,18 @@ class Panel:
         if not self.reference:
             return self.percent.iloc[:0]
         return (self.percent - self.percent.loc[self.reference]).drop(index=self.reference)
+
+    @property
+    def points(self) -> "pd.DataFrame":
+        """What lies around zero: the differences of such a panel, else the points above the reference."""
+        return self.percent if self.is_difference else self.gains
+
+    def minus(self, other: "Panel") -> "Panel":
+        """The panel of differences, in points, where both have a number."""
+        rows = [name for name in other.percent.index if name in self.percent.index]
+        columns = [name for name in other.percent if name in self.percent]
+        points = self.percent.loc[rows, columns] - other.percent.loc[rows, columns]
+        return Panel(f"{DIFFERENCE}: {self.source}", points, is_difference=True)
 
 
 def views() -> list[View]:

@@ -1,62 +1,67 @@
-"""Pictures and what stands around them: grids, maps, curves, tables of failures, controls, banners."""
+"""Pictures by kind (bars, curves, heat maps, grids, maps, mechanisms), and the sliders and banners around them."""
 
 from cdir_nb.show.banner import banner, has_random_weights, notebook_map, plain_list
-from cdir_nb.show.curves import accuracy_bars, bars, direction_table, heat_maps, histograms, precision_recall, strips
-from cdir_nb.show.failures import confusion_table, k_occurrence, skewness, top_confusions
-from cdir_nb.show.gap import centroids, class_distances, cosine_groups, domain_distances
-from cdir_nb.show.grids import contact_sheet, picture_row, ranked_grid
-from cdir_nb.show.labels import (
-    accuracy_at_coverage,
-    calibration_error,
-    label_changes,
-    psi_figure,
-    reliability,
-    softmax_figure,
-    step_curves,
+from cdir_nb.show.bar_charts import accuracy_bars, bars, bars_in_groups, histograms, method_bars, metric_bars, strips
+from cdir_nb.show.curves import convention_curves, precision_recall, psi_figure, reliability, softmax_figure
+from cdir_nb.show.grids import contact_sheet, label_changes, picture_row, rank_strips, ranked_grid
+from cdir_nb.show.heatmaps import gain_map, heat_maps, scoreboard, table_panels
+from cdir_nb.show.maps import map_figure, rank_shifts
+from cdir_nb.show.mechanisms import (
+    FlatDomain,
+    attention_figure,
+    pictures_of,
+    poincare_disc,
+    rotation_figure,
+    token_figure,
+    way_figure,
+    weight_figure,
 )
-from cdir_nb.show.mapping import FlatDomain, main_axes, rotation_figure, way_figure
-from cdir_nb.show.maps import map_figure, project, sample_rows
 from cdir_nb.show.style import save_figure
+from cdir_nb.show.training import clair_curves, sensitivity, step_curves, training_curves, training_runs
 from cdir_nb.show.widgets import explore, show_source
 
 __all__ = [
     "FlatDomain",
-    "accuracy_at_coverage",
     "accuracy_bars",
+    "attention_figure",
     "banner",
     "bars",
-    "calibration_error",
-    "centroids",
-    "class_distances",
-    "confusion_table",
+    "bars_in_groups",
+    "clair_curves",
     "contact_sheet",
-    "cosine_groups",
-    "direction_table",
-    "domain_distances",
+    "convention_curves",
     "explore",
+    "gain_map",
     "has_random_weights",
     "heat_maps",
     "histograms",
-    "k_occurrence",
     "label_changes",
-    "main_axes",
     "map_figure",
+    "method_bars",
+    "metric_bars",
     "notebook_map",
     "picture_row",
+    "pictures_of",
     "plain_list",
+    "poincare_disc",
     "precision_recall",
-    "project",
     "psi_figure",
+    "rank_shifts",
+    "rank_strips",
     "ranked_grid",
     "reliability",
     "rotation_figure",
-    "sample_rows",
     "save_figure",
+    "scoreboard",
+    "sensitivity",
     "show_source",
-    "skewness",
     "softmax_figure",
     "step_curves",
     "strips",
-    "top_confusions",
+    "table_panels",
+    "token_figure",
+    "training_curves",
+    "training_runs",
     "way_figure",
+    "weight_figure",
 ]

@@ -1,96 +1,18 @@
-"""Numbers as pictures: heat maps over directions, bars with chance lines, precision-recall curves."""
+"""Curves over a quantity that is no training step: recall, cut-off, confidence, a score."""
 
 from collections.abc import Mapping, Sequence
 
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
-import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from cdir_nb.show.style import PALETTE, QUIET, SEQUENTIAL, WIDTH, looks, pretty, shorten, styled
+from cdir_nb.analysis import accuracy_at_coverage, calibration_error, reliability_bins
+from cdir_nb.show.style import QUIET, WIDTH, keys_of, looks, pretty, styled, titled
 
-
-def direction_table(values: Mapping[tuple[str, str], float], domains: Sequence[str]) -> pd.DataFrame:
-    """{(query domain, gallery domain): value} -> table, queries down, galleries across, NaN for no value."""
-    table = pd.DataFrame(np.nan, index=list(domains), columns=list(domains))
-    for (query, gallery), value in values.items():
-        table.loc[query, gallery] = value
-    return table.rename_axis(index="query", columns="gallery")
-
-
-@styled
-def heat_maps(
-    tables: Mapping[str, pd.DataFrame],
-    *,
-    down: str = "query domain",
-    across: str = "gallery domain",
-    title: str = "",
-    digits: int = 0,
-    shared: bool = False,
-) -> Figure:
-    """Tables side by side, each cell with its number; the key of a table is its panel's title.
-
-    Cells without a value stay grey. `shared` gives all panels one colour scale; else each has its own.
-    """
-    rows, columns = next(iter(tables.values())).shape
-    height = max(2.6, 0.34 * rows + 1.9)
-    fig, axes = plt.subplots(
-        1, len(tables), figsize=(min(WIDTH, 1.6 + len(tables) * (0.55 * columns + 1.2)), height), squeeze=False
-    )
-    top = max(np.nanmax(t.to_numpy(float)) for t in tables.values()) if shared else None
-    for ax, (name, table) in zip(axes[0], tables.items()):
-        _heat(ax, table.astype(float), name, digits, top)
-        ax.set_xlabel(across)
-        ax.set_ylabel(down if ax is axes[0, 0] else "")
-    fig.suptitle(title, x=0.01, ha="left")
-    return fig
-
-
-def _heat(ax: Axes, table: pd.DataFrame, name: str, digits: int, top: float | None) -> None:
-    ax.set_facecolor("#EDEDED")  # shows through where there is no value
-    size = 9 if ax.get_subplotspec().get_gridspec().ncols * table.shape[1] <= 16 else 7.5
-    sns.heatmap(
-        table,
-        ax=ax,
-        annot=True,
-        fmt=f".{digits}f",
-        cmap=SEQUENTIAL,
-        vmin=0,
-        vmax=top,
-        cbar=False,
-        linewidths=1,
-        linecolor="white",
-        annot_kws={"fontsize": size},
-        xticklabels=[shorten(x, 14) for x in table.columns],
-        yticklabels=[shorten(x, 16) for x in table.index],
-    )
-    ax.set_title(name)
-    plt.setp(ax.get_xticklabels(), rotation=35, ha="right", rotation_mode="anchor")
-    plt.setp(ax.get_yticklabels(), rotation=0)
-    ax.tick_params(length=0)
-
-
-@styled
-def accuracy_bars(accuracy: pd.DataFrame, chance: Mapping[str, float], *, title: str = "") -> Figure:
-    """Accuracy (%) of each domain (rows), one bar and one dashed chance line for each column."""
-    fig, ax = plt.subplots(figsize=(WIDTH, 3.4))
-    width, keys = 0.8 / len(accuracy.columns), []  # keys: each bar, then its own chance line
-    for i, name in enumerate(accuracy.columns):
-        at = np.arange(len(accuracy)) + (i - (len(accuracy.columns) - 1) / 2) * width
-        colour = PALETTE[6 * i % len(PALETTE)]
-        drawn = ax.bar(at, accuracy[name], width * 0.94, color=colour, hatch="//" * (i % 2), ec="white", label=name)
-        ax.bar_label(drawn, fmt="%.0f", padding=2, fontsize=9)
-        line = ax.axhline(chance[name], color=colour, ls="--", lw=1.4, zorder=3)
-        line.set_label(f"  chance: {chance[name]:.1f}")
-        keys += [drawn, line]
-    ax.set_xticks(range(len(accuracy)), [pretty(x) for x in accuracy.index])
-    ax.set_ylim(0, 108)
-    ax.set_ylabel("accuracy (%)")
-    ax.set_title(title)
-    ax.legend(handles=keys, loc="upper left", bbox_to_anchor=(1.0, 1.0))
-    return fig
+PANELS = {"precision": "P@k", "average_precision": "mAP@k"}
+DASHES = ("-", "--", ":", "-.")  # lines that lie on each other stay visible
 
 
 @styled
@@ -119,7 +41,8 @@ def precision_recall(
         for name, (recall, precision) in curves.items():
             colour, marker = look[name]
             ax.plot(recall, precision, color=colour, marker=marker, markevery=0.2, ms=5, label=pretty(name))
-        _chance_line(ax, chance)
+        if chance is not None:
+            ax.axhline(chance, color=QUIET, ls="--", lw=1.2, label="chance")
         ax.set(title=pretty(panel), xlim=(0, 1), ylim=(0, 1.02))
         ax.grid(True)
     for ax in axes.flat[len(panels) :]:
@@ -129,63 +52,111 @@ def precision_recall(
         ax.tick_params(labelbottom=True)
     plt.setp(axes[:, 0], ylabel="precision")
     _shared_legend(fig, axes, [pretty(x) for x in look])
-    fig.suptitle(title, x=0.01, ha="left")
-    return fig
-
-
-def _chance_line(ax: Axes, chance: float | None) -> None:
-    if chance is not None:
-        ax.axhline(chance, color=QUIET, ls="--", lw=1.2, label="chance")
+    return titled(fig, title)
 
 
 def _shared_legend(fig: Figure, axes: np.ndarray, order: list[str]) -> None:
     """One legend for all panels, outside and below them, in this order with "chance" last."""
-    handles = {label: handle for ax in axes.flat for handle, label in zip(*ax.get_legend_handles_labels())}
+    handles = keys_of(axes.flat)
     names = [name for name in [*order, "chance"] if name in handles]
     fig.legend([handles[x] for x in names], names, loc="outside lower center", ncols=min(7, len(names)))
 
 
 @styled
-def histograms(groups: Mapping[str, np.ndarray], *, label: str, title: str = "", bins: int = 40) -> Figure:
-    """Outlined histograms over one axis, each scaled to area 1, each with its mean as a dashed line."""
-    fig, ax = plt.subplots(figsize=(WIDTH, 3.2))
-    edges = np.histogram_bin_edges(np.concatenate(list(groups.values())), bins)
+def convention_curves(galleries: Mapping[str, pd.DataFrame], k: int, *, title: str = "") -> Figure:
+    """Every convention over the cut-off, precision left and average precision right, one row per gallery.
+
+    galleries  tables with columns metric, convention, k, value (a fraction), as rows of `PerQuery.row`
+    k          where the values are read off, into each panel's legend (the nearest that was measured)
+    """
+    fig, axes = plt.subplots(len(galleries), 2, figsize=(WIDTH, 2.7 * len(galleries) + 0.5), sharex=True, squeeze=False)
+    for row, (name, table) in zip(axes, galleries.items()):
+        k = int(min(table["k"].unique(), key=lambda known: abs(known - k)))
+        for ax, (metric, label) in zip(row, PANELS.items()):
+            _curves(ax, table[table["metric"] == metric], k)
+            ax.set(title=f"{label}, {name}", ylim=(0, 102), ylabel="percent" if ax is row[0] else "")
+    plt.setp(axes[-1], xlabel="cut-off k")
+    return titled(fig, title)
+
+
+def _curves(ax: Axes, table: pd.DataFrame, k: int) -> None:
+    names = list(dict.fromkeys(table["convention"]))
+    for i, (name, (colour, marker)) in enumerate(looks(names).items()):
+        line = 100 * table[table["convention"] == name].set_index("k")["value"]
+        ax.plot(line.index, line, color=colour, ls=DASHES[i % len(DASHES)])
+        ax.plot(
+            [k],
+            [line[k]],
+            color=colour,
+            marker=marker,
+            ms=6,
+            ls=DASHES[i % len(DASHES)],
+            label=f"{line[k]:.1f}  {name}",
+        )
+    ax.axvline(k, color=QUIET, lw=0.9, zorder=0)
+    ax.legend(title=f"at k = {k}", fontsize=8, title_fontsize=8, alignment="left", handlelength=2.4)
+    ax.grid(True)
+
+
+@styled
+def softmax_figure(probabilities: Mapping[str, np.ndarray], *, title: str = "") -> Figure:
+    """How sharp a softmax is: mean probability of the best class, the second, ... (left), and confidences (right).
+
+    probabilities  {scale: (N, K)}, all with the same K
+    """
+    fig, (ranks, sure) = plt.subplots(1, 2, figsize=(WIDTH, 3.4))
+    classes = next(iter(probabilities.values())).shape[1]
+    for name, (colour, marker) in looks(list(probabilities)).items():
+        table = -np.sort(-np.asarray(probabilities[name]), axis=1)
+        ranks.plot(np.arange(1, classes + 1), table.mean(0), color=colour, marker=marker, ms=4, label=name)
+        sure.hist(table[:, 0], np.linspace(0, 1, 51), histtype="stepfilled", alpha=0.55, color=colour, label=name)
+    ranks.axhline(1 / classes, color=QUIET, ls="--", lw=1.2, label=f"uniform: 1 / {classes}")
+    ranks.set(title="mean probability", xlabel="rank of the class", xlim=(0, min(classes, 15) + 1), ylim=(0, None))
+    sure.set(title="confidence: probability of the best class", xlabel="confidence", ylabel="images", xlim=(0, 1))
+    ranks.legend()
+    return titled(fig, title)
+
+
+@styled
+def reliability(groups: Mapping[str, tuple[np.ndarray, np.ndarray]], *, title: str = "", bins: int = 10) -> Figure:
+    """Confidence against correctness: reliability diagram (left), accuracy of the most confident share (right).
+
+    groups  {name: (confidence (N,), right (N,) bool)}
+    """
+    fig, (diagram, coverage) = plt.subplots(1, 2, figsize=(WIDTH, 3.9))
+    diagram.plot([0, 1], [0, 1], color=QUIET, ls="--", lw=1.2, label="as sure as right")
     for name, (colour, marker) in looks(list(groups)).items():
-        ax.hist(groups[name], edges, density=True, histtype="stepfilled", alpha=0.25, color=colour)
-        ax.hist(groups[name], edges, density=True, histtype="step", lw=1.6, color=colour)
-        mean = float(np.mean(groups[name]))
-        ax.axvline(mean, color=colour, ls="--", lw=1.2)
-        ax.plot([mean], [0], marker=marker, color=colour, clip_on=False, ls="--", label=f"{name}\n(mean {mean:.2f})")
-    ax.set(xlabel=label, ylabel="density")
-    ax.set_title(title)
-    ax.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0))
-    return fig
+        confidence, right = groups[name]
+        sure, share, _ = reliability_bins(confidence, right, bins).T
+        error = calibration_error(confidence, right, bins)
+        diagram.plot(sure, share, color=colour, marker=marker, ms=5, label=f"{pretty(name)} (ECE {error:.2f})")
+        kept = accuracy_at_coverage(confidence, right)
+        coverage.plot(np.arange(1, len(kept) + 1) / len(kept), kept, color=colour)
+    diagram.set(title="reliability", xlabel="confidence", ylabel="share that is right", xlim=(0, 1), ylim=(0, 1.02))
+    coverage.set(
+        title="only the most confident",
+        xlabel="share of images kept",
+        ylabel="share that is right",
+        xlim=(0, 1),
+        ylim=(0, 1.02),
+    )
+    fig.legend(loc="outside lower left", ncols=4)
+    return titled(fig, title)
 
 
 @styled
-def strips(groups: Mapping[str, np.ndarray], *, label: str, title: str = "") -> Figure:
-    """A row of points for each group, one a value (spread up and down only to be seen), the mean as a bar."""
-    fig, ax = plt.subplots(figsize=(WIDTH, 0.75 * len(groups) + 0.9))
-    rng = np.random.default_rng(0)
-    for row, (name, (colour, marker)) in enumerate(looks(list(groups)).items()):
-        values = np.asarray(groups[name])
-        ax.scatter(values, row + rng.uniform(-0.25, 0.25, len(values)), s=14, c=colour, marker=marker, alpha=0.5, lw=0)
-        ax.plot([values.mean()] * 2, [row - 0.36, row + 0.36], color="black", lw=2)
-    ax.set_yticks(range(len(groups)), [f"{name}\nmean {np.mean(v):.1f}, n = {len(v)}" for name, v in groups.items()])
-    ax.set_ylim(len(groups) - 0.5, -0.5)
-    ax.set_xlabel(label)
-    ax.set_title(title)
-    return fig
-
-
-@styled
-def bars(values: Mapping[str, float], *, label: str, title: str = "", digits: int = 1) -> Figure:
-    """Plain horizontal bars with their numbers, in the order given."""
-    fig, ax = plt.subplots(figsize=(WIDTH * 0.75, 0.32 * len(values) + 1.1))
-    drawn = ax.barh([shorten(x, 40) for x in values], list(values.values()), color=PALETTE[4])
-    ax.bar_label(drawn, fmt=f"%.{digits}f", padding=3, fontsize=9)
-    ax.invert_yaxis()
-    ax.margins(x=0.12)
-    ax.set_xlabel(label)
-    ax.set_title(title)
-    return fig
+def psi_figure(
+    curves: Mapping[str, tuple[np.ndarray, np.ndarray]], scores: Mapping[str, np.ndarray], *, title: str = ""
+) -> Figure:
+    """psi over y, one curve per setting {name: (y, psi(y))}, above histograms of the scores that it is applied to."""
+    fig, (top, below) = plt.subplots(2, 1, figsize=(WIDTH * 0.85, 4.4), sharex=True, height_ratios=(1.6, 1))
+    for name, (colour, _) in looks(list(curves)).items():
+        top.plot(*curves[name], color=colour, label=name)
+    for name, (colour, _) in looks(list(scores)).items():
+        below.hist(scores[name], 80, density=True, histtype="step", lw=1.5, color=colour, label=name)
+    for ax in (top, below):
+        ax.axvline(0.5, color=QUIET, ls=":", lw=1.2)
+        ax.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0))
+    top.set(ylabel=r"$\psi(y)$", ylim=(0, None))
+    below.set(xlabel="y", ylabel="density")
+    return titled(fig, title)

@@ -1,6 +1,6 @@
-"""Pictures of images: contact sheets (domains x classes) and ranked grids (a query and what it retrieved)."""
+"""Images and ranks: contact sheets, ranked grids (a query and what it retrieved), labels of single images."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -10,7 +10,7 @@ from matplotlib.patches import Rectangle
 from PIL import Image, ImageOps
 
 from cdir_nb.data.images import ImageSet
-from cdir_nb.show.style import DPI, QUIET, RIGHT, WIDTH, WRONG, pretty, shorten, styled
+from cdir_nb.show.style import DPI, PALETTE, QUIET, RIGHT, WIDTH, WRONG, pretty, shorten, styled, titled
 
 MARK = {True: "✓", False: "✗"}
 GAP = 1.3  # tiles between the left edges of the query and of its first result: the query stands apart
@@ -67,8 +67,7 @@ def contact_sheet(
     for number, (ax, block) in enumerate(zip(axes[:, 0], blocks)):
         sheet = mosaic(images, pick_cells(images, domains, block, seed + number), size)
         _show_sheet(ax, sheet, domains, block, across, size + 4)
-    fig.suptitle(title, x=0.01, ha="left")
-    return fig
+    return titled(fig, title)
 
 
 def _show_sheet(
@@ -110,8 +109,7 @@ def ranked_grid(
             _frame(ax, x, y, bool(right[j]))
             wrong = "" if right[j] else shorten(gallery.labels[item], 11)
             _note(ax, x, y, f"{MARK[bool(right[j])]} {scores[row, j]:.2f}\n{wrong}", RIGHT if right[j] else WRONG)
-    fig.suptitle(title, x=0.01, ha="left")
-    return fig
+    return titled(fig, title)
 
 
 @styled
@@ -121,8 +119,7 @@ def picture_row(images: ImageSet, rows: Sequence[int], notes: Sequence[str], *, 
     for x, (row, note) in enumerate(zip(rows, notes)):
         _tile(ax, images.image(row), x, 0, size)
         _note(ax, x, 0, note, "black")
-    fig.suptitle(title, x=0.01, ha="left")
-    return fig
+    return titled(fig, title)
 
 
 def _empty_grid(n_rows: int, k: int, query: bool = True) -> tuple[Figure, Axes, int]:
@@ -151,3 +148,64 @@ def _frame(ax: Axes, x: float, y: float, right: bool) -> None:
 
 def _note(ax: Axes, x: float, y: float, text: str, colour: str) -> None:
     ax.text(x + 0.46, y + 0.97, text, ha="center", va="top", fontsize=7.5, color=colour or QUIET, linespacing=1.25)
+
+
+@styled
+def rank_strips(queries: Mapping[str, Sequence[bool]], *, title: str = "") -> Figure:
+    """A row of squares per query, right or wrong by rank, and below each right one the precision at its rank."""
+    longest = max(map(len, queries.values()))
+    fig, ax = plt.subplots(figsize=(WIDTH * 0.8, 0.95 * len(queries) + 0.7))
+    for row, (name, relevant) in enumerate(queries.items()):
+        ax.text(-0.25, row + 0.4, name, ha="right", va="center")
+        for place, right in enumerate(relevant):
+            colour = RIGHT if right else WRONG
+            ax.add_patch(Rectangle((place, row), 0.9, 0.72, fc=colour, alpha=0.15, ec="none"))
+            ax.add_patch(Rectangle((place, row), 0.9, 0.72, fill=False, ec=colour, lw=1.6, ls="-" if right else "--"))
+            text = f"{MARK[right]}\n{sum(relevant[: place + 1])}/{place + 1}" if right else MARK[right]
+            ax.text(place + 0.45, row + 0.36, text, ha="center", va="center", color=colour)
+    ax.set(xlim=(-0.1, longest), ylim=(len(queries) - 0.1, -0.1), yticks=[])
+    ax.set_xticks(np.arange(longest) + 0.45, [f"rank {i}" for i in range(1, longest + 1)])
+    ax.tick_params(length=0)
+    ax.spines[:].set_visible(False)
+    ax.set_title(title)
+    return fig
+
+
+@styled
+def label_changes(
+    images: ImageSet,
+    rows: Sequence[int],
+    before: np.ndarray,
+    after: np.ndarray,
+    classes: Sequence[str],
+    *,
+    top: int = 4,
+    title: str = "",
+) -> Figure:
+    """Pictures over their likeliest classes and the true one (a check): probability before (hollow), after (filled).
+
+    before, after  (n, K) probabilities of the n `rows`, columns in the order of `classes`
+    """
+    fig, axes = plt.subplots(2, len(rows), figsize=(WIDTH, 3.6), height_ratios=(1, 1.25), squeeze=False)
+    longest = 1.05 * float(max(np.max(before), np.max(after)))
+    for picture, ax, row, p, q in zip(*axes, rows, before, after):
+        picture.imshow(thumbnail(images.image(row), 64))
+        picture.axis("off")
+        picture.set_title(f"{shorten(images.labels[row], 12)}\n{shorten(images.domains[row], 12)}", fontsize=9)
+        _bars(ax, np.asarray(p), np.asarray(q), classes, images.labels[row], top)
+        ax.set(xlim=(0, longest), xticks=[0, round(longest / 1.2, 1)])
+    axes[1, 0].legend(loc="upper left", bbox_to_anchor=(-0.3, -0.18), ncols=2, fontsize=8)
+    return titled(fig, title)
+
+
+def _bars(ax: Axes, before: np.ndarray, after: np.ndarray, classes: Sequence[str], truth: str, top: int) -> None:
+    """Two bars a class: the `top` likeliest before or after, the true one among them, in the order after."""
+    is_true = np.array([name == truth for name in classes])
+    best = np.argsort(-np.maximum(before, after) - is_true, kind="stable")[:top]
+    best = best[np.argsort(-after[best], kind="stable")]
+    at = np.arange(len(best))
+    colours = [RIGHT if classes[j] == truth else PALETTE[9] for j in best]
+    ax.barh(at - 0.2, before[best], 0.36, color="white", ec=colours, lw=1.2, label="before")
+    ax.barh(at + 0.2, after[best], 0.4, color=colours, ec=colours, lw=1.2, label="after")
+    ax.set_yticks(at, [("✓ " if classes[j] == truth else "") + shorten(classes[j], 9) for j in best], fontsize=8)
+    ax.set_ylim(top - 0.5, -0.5)

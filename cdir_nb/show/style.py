@@ -1,10 +1,12 @@
 """One calm, colour-blind-safe look for every figure, and the one way to keep a figure in a file."""
 
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 import matplotlib as mpl
+from matplotlib.artist import Artist
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from cdir_nb.paths import atomic_write
@@ -79,6 +81,23 @@ def shorten(name: str, length: int) -> str:
     """`name` as a person writes it, cut to `length` characters with an ellipsis where longer."""
     name = pretty(name)
     return name if len(name) <= length else name[: length - 1].rstrip() + "…"
+
+
+def titled(fig: Figure, title: str) -> Figure:
+    """`fig` with `title` above all its panels, from the left edge on."""
+    fig.suptitle(title, x=0.01, ha="left")
+    return fig
+
+
+def bare(ax: Axes) -> None:
+    """No ticks and no frame: only what is drawn inside."""
+    ax.set(xticks=[], yticks=[])
+    ax.spines[:].set_visible(False)
+
+
+def keys_of(axes: Iterable[Axes]) -> dict[str, Artist]:
+    """{label: what is drawn with it} of all panels together, each label once: the contents of a shared legend."""
+    return {label: key for ax in axes for key, label in zip(*ax.get_legend_handles_labels())}
 
 
 def looks(names: Sequence[str]) -> dict[str, tuple[str, str]]:

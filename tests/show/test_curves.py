@@ -1,6 +1,10 @@
+"""Curves show the numbers they were given, one line per name."""
+
 import numpy as np
 import pandas as pd
+import pytest
 
+from cdir_nb.retrieval import Ranking, evaluate
 from cdir_nb.show import curves
 
 
@@ -8,40 +12,28 @@ def panel_title(ax):
     return ax.get_title("left")
 
 
-def test_direction_table_keeps_query_and_gallery_apart():
-    table = curves.direction_table({("real", "sketch"): 40.0, ("sketch", "real"): 10.0}, ["real", "sketch"])
-    assert table.loc["real", "sketch"] == 40 and table.loc["sketch", "real"] == 10
-    assert np.isnan(table.loc["real", "real"])
-    assert (table.index.name, table.columns.name) == ("query", "gallery")
+@pytest.fixture
+def table():
+    ranking = Ranking(np.array([[0, 1, 2, 3]], np.int32), np.array([[4, 3, 2, 1]], np.float32), 4)
+    results = evaluate(ranking, ["a"], list("abab"), ks=(1, 2, 4), ap_ks=(1, 2, 4))  # right: ranks 1 and 3
+    return pd.DataFrame(r.row() for r in results)
 
 
-def test_heat_maps_write_every_number_and_name_both_sides():
-    table = curves.direction_table({("real", "sketch"): 41.4, ("sketch", "real"): 9.6}, ["real", "sketch"])
-    fig = curves.heat_maps({"P@50, hits_over_k (%)": table, "mAP, over_relevant (%)": table / 2}, title="tiny-clip")
-    first, second = fig.axes
-    assert panel_title(first) == "P@50, hits_over_k (%)" and panel_title(second) == "mAP, over_relevant (%)"
-    assert sorted(t.get_text() for t in first.texts) == ["10", "41"]
-    assert first.get_xlabel() == "gallery domain" and first.get_ylabel() == "query domain"
-    assert [t.get_text() for t in first.get_yticklabels()] == ["real", "sketch"]
+def test_curves_have_a_line_a_convention_and_read_off_at_k(table):
+    fig = curves.convention_curves({"as it is": table}, 4, title="t")
+    left, right = fig.axes
+    assert panel_title(left) == "P@k, as it is" and panel_title(right) == "mAP@k, as it is"
+    legend = [t.get_text() for t in left.get_legend().get_texts()]
+    assert legend == ["50.0  hits_over_k", "50.0  hits_over_min_k_relevant", "50.0  ucdir_micro"]
+    assert right.get_legend().get_texts()[0].get_text() == "83.3  over_found"  # (1 + 2/3) / 2
+    assert len(right.get_legend().get_texts()) == 4
+    lines = {tuple(line.get_ydata()) for line in left.lines if len(line.get_xdata()) == 3}
+    assert lines == {(100, 50, 50)}
 
 
-def test_heat_map_scales():
-    low, high = pd.DataFrame([[1.0, 2.0]]), pd.DataFrame([[1.0, 50.0]])
-    own = curves.heat_maps({"a": low, "b": high})
-    shared = curves.heat_maps({"a": low, "b": high}, shared=True)
-    assert [ax.collections[0].get_clim() for ax in own.axes] == [(0, 2), (0, 50)]
-    assert [ax.collections[0].get_clim() for ax in shared.axes] == [(0, 50), (0, 50)]
-
-
-def test_accuracy_bars_have_a_chance_line_each():
-    accuracy = pd.DataFrame({"unseen": [90.0, 30.0], "all": [60.0, 12.0]}, index=["real", "quickdraw"])
-    ax = curves.accuracy_bars(accuracy, {"unseen": 10, "all": 2.5}, title="zero-shot").axes[0]
-    assert [p.get_height() for p in ax.patches] == [90, 30, 60, 12]
-    assert [line.get_ydata()[0] for line in ax.lines] == [10, 2.5]
-    names = [t.get_text().strip() for t in ax.get_legend().get_texts()]
-    assert names == ["unseen", "chance: 10.0", "all", "chance: 2.5"]
-    assert ax.get_ylabel() == "accuracy (%)"
-    assert [t.get_text() for t in ax.get_xticklabels()] == ["real", "quickdraw"]
+def test_between_measured_cut_offs_the_nearest_counts(table):
+    legend = curves.convention_curves({"g": table}, 3).axes[0].get_legend()
+    assert legend.get_title().get_text() == "at k = 2"
 
 
 def test_precision_recall_has_one_panel_a_query_domain_and_one_legend():
@@ -65,30 +57,26 @@ def test_unused_panels_are_hidden_and_every_column_has_its_axis():
     assert len(curves.precision_recall({name: {"x": line} for name in "abcd"}).axes) == 4
 
 
-def test_histograms_mark_their_means():
-    fig = curves.histograms({"same class": np.full(10, 0.5), "other class": np.linspace(0, 0.2, 11)}, label="cosine")
-    ax = fig.axes[0]
-    assert [t.get_text() for t in ax.get_legend().get_texts()] == [
-        "same class\n(mean 0.50)",
-        "other class\n(mean 0.10)",
-    ]
-    assert ax.get_xlabel() == "cosine"
+def test_softmax_figure_sorts_each_image_by_itself():
+    table = np.array([[0.7, 0.2, 0.1], [0.2, 0.3, 0.5]])
+    ranks, sure = curves.softmax_figure({"scale 1": table}, title="tiny-clip").axes
+    np.testing.assert_allclose(ranks.lines[0].get_ydata(), [0.6, 0.25, 0.15])
+    assert ranks.lines[1].get_ydata()[0] == pytest.approx(1 / 3)
+    assert "confidence" in sure.get_title("left")
 
 
-def test_bars_keep_their_order_from_the_top():
-    ax = curves.bars({"tiger_for_lion": 20.0, "b": 10.0}, label="of 100").axes[0]
-    assert [p.get_width() for p in ax.patches] == [20, 10]
-    assert ax.yaxis_inverted() and ax.get_yticklabels()[0].get_text() == "tiger for lion"
+def test_reliability_draws_bins_and_coverage_of_each_group():
+    sure, right = np.array([0.2, 0.9]), np.array([False, True])
+    diagram, coverage = curves.reliability({"real": (sure, right), "sketch": (sure, ~right)}).axes
+    assert diagram.lines[1].get_xydata().tolist() == [[0.2, 0], [0.9, 1]]
+    assert diagram.lines[1].get_label() == "real (ECE 0.15)"
+    assert coverage.lines[0].get_xydata().tolist() == [[0.5, 1], [1, 0.5]]
+    assert coverage.lines[1].get_xydata().tolist() == [[0.5, 0], [1, 0.5]]
 
 
-def test_strips_show_every_value_and_the_mean():
-    ax = curves.strips(
-        {"named rightly": np.array([80.0, 60.0, 70.0]), "misread": np.array([10.0])}, label="AP (%)"
-    ).axes[0]
-    assert [sorted(c.get_offsets()[:, 0]) for c in ax.collections] == [[60, 70, 80], [10]]
-    assert [line.get_xdata()[0] for line in ax.lines] == [70, 10]
-    assert [t.get_text() for t in ax.get_yticklabels()] == [
-        "named rightly\nmean 70.0, n = 3",
-        "misread\nmean 10.0, n = 1",
-    ]
-    assert ax.get_xlabel() == "AP (%)" and ax.yaxis_inverted()
+def test_psi_stands_above_the_scores():
+    y = np.linspace(0, 1, 5)
+    top, below = curves.psi_figure({"spread 1": (y, y**2)}, {"real": y}, title="psi").axes
+    np.testing.assert_allclose(top.lines[0].get_ydata(), y**2)
+    assert [text.get_text() for text in below.get_legend().get_texts()] == ["real"]
+    assert top.get_xlim() == below.get_xlim()

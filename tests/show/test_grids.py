@@ -95,3 +95,22 @@ def test_no_text_of_a_ranked_grid_leaves_the_figure(squares, in_order, count):
         extent = text.get_window_extent()
         assert box.x0 <= extent.x0 and extent.x1 <= box.x1 and box.y0 <= extent.y0 and extent.y1 <= box.y1
     assert np.isfinite(fig.get_size_inches()).all()
+
+
+def test_strips_show_each_rank_and_the_precision_at_hits():
+    fig = grids.rank_strips({"one": [False, True, True], "two": [True, False, False]})
+    assert texts(fig) == ["one", "✗", "✓\n1/2", "✓\n2/3", "two", "✓\n1/1", "✗", "✗"]
+    assert [t.get_text() for t in fig.axes[0].get_xticklabels()] == ["rank 1", "rank 2", "rank 3"]
+
+
+def test_label_changes_show_before_and_after_and_check_the_true_class(squares):
+    classes = ["cat", "light_bulb", "sea_turtle"]
+    before, after = np.array([[0.6, 0.3, 0.1]]), np.array([[0.2, 0.7, 0.1]])
+    fig = grids.label_changes(squares, [5], before, after, classes, top=2, title="refined")  # row 5: a light bulb
+    picture, bars = fig.axes
+    assert picture.get_title("left") == "light bulb\nphoto"
+    assert [tick.get_text() for tick in bars.get_yticklabels()] == ["✓ light bu…", "cat"]
+    assert [bar.get_width() for bar in bars.patches] == [0.3, 0.6, 0.7, 0.2]
+    assert bars.get_ylim()[0] > bars.get_ylim()[1]  # the likeliest on top
+    missed = grids.label_changes(squares, [5], after[:, [1, 2, 0]], after[:, [1, 2, 0]], classes, top=2).axes[1]
+    assert [tick.get_text() for tick in missed.get_yticklabels()] == ["cat", "✓ light bu…"]  # the third likeliest

@@ -62,7 +62,7 @@ def test_show_source_shows_the_function_itself(shown):
 
 
 def test_show_source_sees_through_our_decorator(shown):
-    from cdir_nb.show.curves import bars
+    from cdir_nb.show import bars
 
     widgets.show_source(bars)
     assert "def bars(" in shown[0].data and "def wrapper" not in shown[0].data

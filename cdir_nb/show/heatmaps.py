@@ -1,4 +1,4 @@
-"""Published beside reproduced: tables as stacked panels, and the papers' claims with a verdict in each cell."""
+"""Tables with coloured cells: directions, gains, published beside ours, and the papers' claims with their verdicts."""
 
 import textwrap
 from collections.abc import Mapping, Sequence
@@ -6,13 +6,14 @@ from collections.abc import Mapping, Sequence
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
+import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.colors import to_rgba
 from matplotlib.figure import Figure
 
-from cdir_nb.results.claims.verdicts import SIGNS
+from cdir_nb.results.claims.wording import joint_verdict, marked, span
 from cdir_nb.results.compare import MEAN, Panel
-from cdir_nb.show.style import SEQUENTIAL, WIDTH, shorten, styled
+from cdir_nb.show.style import SEQUENTIAL, WIDTH, shorten, styled, titled
 
 COLOURS = {
     "holds": "#A9D0EA",
@@ -22,11 +23,68 @@ COLOURS = {
     "not run": "#F1F1F1",
     "not printed": "#F1F1F1",
 }
-DIFFERENCE = "difference, ours minus published"
+EMPTY = "#EDEDED"  # shows through where there is no value
 OWN_NUMBERS = "the paper's\nown numbers"
 
 
-# ---- tables ----------------------------------------------------------------------------------------------------
+@styled
+def heat_maps(
+    tables: Mapping[str, pd.DataFrame],
+    *,
+    down: str = "query domain",
+    across: str = "gallery domain",
+    title: str = "",
+    digits: int = 0,
+    shared: bool = False,
+) -> Figure:
+    """Tables side by side, each cell with its number; the key of a table is its panel's title.
+
+    Cells without a value stay grey. `shared` gives all panels one colour scale; else each has its own.
+    """
+    rows, columns = next(iter(tables.values())).shape
+    height = max(2.6, 0.34 * rows + 1.9)
+    fig, axes = plt.subplots(
+        1, len(tables), figsize=(min(WIDTH, 1.6 + len(tables) * (0.55 * columns + 1.2)), height), squeeze=False
+    )
+    top = max(np.nanmax(t.to_numpy(float)) for t in tables.values()) if shared else None
+    for ax, (name, table) in zip(axes[0], tables.items()):
+        size = 9 if len(tables) * table.shape[1] <= 16 else 7.5
+        _heat(ax, table, size, fmt=f".{digits}f", cmap=SEQUENTIAL, vmin=0, vmax=top)
+        ax.set(title=name, xlabel=across, ylabel=down if ax is axes[0, 0] else "")
+    return titled(fig, title)
+
+
+@styled
+def gain_map(tables: Mapping[str, pd.DataFrame], *, title: str = "", digits: int = 1) -> Figure:
+    """Differences by direction, queries down: blue where better, red where worse, one colour scale around zero."""
+    rows, columns = next(iter(tables.values())).shape
+    size = (min(WIDTH, 1.6 + len(tables) * (0.6 * columns + 1.2)), max(2.6, 0.34 * rows + 1.9))
+    fig, axes = plt.subplots(1, len(tables), figsize=size, squeeze=False)
+    top = max(max(np.nanmax(np.abs(t.to_numpy(float))) for t in tables.values()), 1e-9)
+    for ax, (name, table) in zip(axes[0], tables.items()):
+        _heat(ax, table, 8.5, fmt=f"+.{digits}f", cmap="RdBu", vmin=-top, vmax=top)
+        ax.set(title=name, xlabel="gallery domain", ylabel="query domain" if ax is axes[0, 0] else "")
+    return titled(fig, title)
+
+
+def _heat(ax: Axes, table: pd.DataFrame, size: float, **colours) -> None:
+    """One table with its numbers in letters of this size. `colours`: format and colour scale, as seaborn names them."""
+    ax.set_facecolor(EMPTY)
+    sns.heatmap(
+        table.astype(float),
+        ax=ax,
+        annot=True,
+        cbar=False,
+        linewidths=1,
+        linecolor="white",
+        annot_kws={"fontsize": size},
+        xticklabels=[shorten(x, 14) for x in table.columns],
+        yticklabels=[shorten(x, 16) for x in table.index],
+        **colours,
+    )
+    plt.setp(ax.get_xticklabels(), rotation=35, ha="right", rotation_mode="anchor")
+    plt.setp(ax.get_yticklabels(), rotation=0)
+    ax.tick_params(length=0)
 
 
 @styled
@@ -36,38 +94,24 @@ def table_panels(panels: Sequence[Panel], *, title: str = "") -> Figure:
     Blue is above the reference (vanilla CLIP, else the paper's method), red below, on one scale. Where ours was run on
     the paper's images, task and encoder, a panel of differences to the published numbers follows.
     """
-    drawn = [*panels, *(_difference(panels[0], panel) for panel in panels[1:] if panel.comparable)]
+    drawn = [*panels, *(panel.minus(panels[0]) for panel in panels[1:] if panel.comparable)]
     heights = [0.36 * len(panel.percent) + 1.15 for panel in drawn]
     fig, axes = plt.subplots(len(drawn), 1, figsize=(WIDTH, sum(heights) + 0.4), squeeze=False, height_ratios=heights)
-    top = max(1e-9, *(float(np.nanmax(np.abs(_points(panel)), initial=0)) for panel in drawn))
+    top = max(1e-9, *(float(np.nanmax(np.abs(panel.points), initial=0)) for panel in drawn))
     for ax, panel in zip(axes[:, 0], drawn):
         _panel(ax, panel, top)
     note = f"second number: points above {panels[0].reference}" if panels[0].reference else ""
-    fig.suptitle(" · ".join(filter(None, (title, note))), x=0.01, ha="left")
-    return fig
-
-
-def _difference(published: Panel, ours: Panel) -> Panel:
-    """Ours minus published, in points, where both have a number."""
-    rows = [name for name in published.percent.index if name in ours.percent.index]
-    columns = [name for name in published.percent if name in ours.percent]
-    points = ours.percent.loc[rows, columns] - published.percent.loc[rows, columns]
-    return Panel(f"{DIFFERENCE}: {ours.source}", points)
-
-
-def _points(panel: Panel) -> pd.DataFrame:
-    """What is coloured around zero: differences, or points above the reference (empty without one)."""
-    return panel.percent if panel.source.startswith(DIFFERENCE) else panel.gains
+    return titled(fig, " · ".join(filter(None, (title, note))))
 
 
 def _panel(ax: Axes, panel: Panel, top: float) -> None:
     """One heat map: methods down, directions across, the mean set apart by a line."""
-    values, points = panel.percent, _points(panel)
+    values, points = panel.percent, panel.points
     shades, limits = values, {"cmap": SEQUENTIAL, "vmin": 0, "vmax": 1.8 * float(np.nanmax(values, initial=1e-9))}
     if len(points):
         shades = points.reindex(values.index).fillna(0).where(values.notna())
         limits = {"cmap": "RdBu", "vmin": -1.6 * top, "vmax": 1.6 * top}
-    ax.set_facecolor("#EDEDED")
+    ax.set_facecolor(EMPTY)
     ax.imshow(shades.to_numpy(float), aspect="auto", **limits)
     for i, row in enumerate(values.index):
         for j, column in enumerate(values.columns):
@@ -80,7 +124,7 @@ def _number(panel: Panel, row: str, column: str) -> str:
     value, gains = panel.percent.loc[row, column], panel.gains
     if np.isnan(value):
         return ""
-    if panel.source.startswith(DIFFERENCE):
+    if panel.is_difference:
         return f"{value:+.1f}"
     return f"{value:.1f}" + (f"\n{gains.loc[row, column]:+.1f}" if row in gains.index else "")
 
@@ -98,33 +142,6 @@ def _frame(ax: Axes, panel: Panel) -> None:
     if MEAN in panel.percent and len(columns) > 1:
         ax.axvline(len(columns) - 1.5, color="#333333", lw=1.4)
     ax.set_title("\n".join(textwrap.wrap(panel.source, 96)), fontsize=9, weight="bold", loc="left")
-
-
-# ---- claims ----------------------------------------------------------------------------------------------------
-
-
-def claims_table(decided: pd.DataFrame) -> pd.DataFrame:
-    """Rows of `verdicts` or `published_verdicts` as a reader wants them: texts, points with two digits."""
-    rows = []
-    for row in decided.itertuples():
-        each = ", ".join(f"{gap:+.2f}" for gap in row.differences)
-        above = ", ".join(map(str, row.above))
-        rows.append(
-            {
-                "claim": row.says,
-                "where": row.where,
-                "task": row.protocol or row.dataset,
-                "encoder": getattr(row, "encoder", "") or getattr(row, "backbone", ""),
-                "verdict": row.verdict,
-                "points": "" if np.isnan(row.difference) else f"{row.difference:+.2f}",
-                "each seed": each if len(row.differences) > 1 else "",
-                "seeds": ", ".join(map(str, row.seeds)),
-                "directions": f"{above} of {row.directions}" if above else "",
-                "measure": row.measure if row.differences else "",
-                "selection rule": row.selection_rule,
-            }
-        )
-    return pd.DataFrame(rows)
 
 
 @styled
@@ -151,8 +168,7 @@ def scoreboard(published: pd.DataFrame, ours: Mapping[str, pd.DataFrame], *, tit
     ax.set_yticks(range(len(claims)), [_two_lines(text) for text in says], fontsize=7.5)
     ax.tick_params(length=0)
     ax.spines[:].set_visible(False)
-    fig.suptitle(title, x=0.01, ha="left")
-    return fig
+    return titled(fig, title)
 
 
 def _tasks(ours: pd.DataFrame) -> list[tuple[tuple[str, str], pd.DataFrame]]:
@@ -172,15 +188,12 @@ def _task(name: str, key: tuple[str, str], rows: pd.DataFrame) -> str:
 
 def _cell(ax: Axes, at: float, row: int, decided: pd.DataFrame) -> None:
     """A coloured box with the verdict and the points; several settings or tables with their range."""
-    kinds = list(dict.fromkeys(decided["verdict"])) or ["not run"]
-    kind = kinds[0] if len(kinds) == 1 else "settings differ"
+    kind = joint_verdict(decided)
     box = plt.Rectangle((at - 0.47, row - 0.44), 0.94, 0.88, facecolor=to_rgba(COLOURS[kind]), lw=0)
     ax.add_patch(box)
-    points = sorted({f"{round(x, 1) + 0:+.1f}" for x in decided["difference"].dropna()}, key=float)  # + 0: no -0.0
-    text = "" if not points else points[0] if len(points) == 1 else f"{points[0]} to {points[-1]}"
     colour = "#777777" if kind.startswith("not") else "black"
-    verdict = f"{SIGNS.get(kind, '')} {kind}\n{text}".strip()
-    ax.text(at, row, verdict, ha="center", va="center", fontsize=7.5, color=colour)
+    text = f"{marked(kind)}\n{span(decided['difference'], digits=1)}".strip()
+    ax.text(at, row, text, ha="center", va="center", fontsize=7.5, color=colour)
 
 
 def _two_lines(text: str) -> str:

@@ -1,11 +1,48 @@
-"""The scoreboard and the stacked tables: every number that goes in is on the picture, with verdict or source."""
+"""Tables with coloured cells: every number that goes in is on the picture, with its sign, verdict or source."""
 
+import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.colors import to_rgb
 
+from cdir_nb.analysis import direction_table
 from cdir_nb.results import Record, load_claims, published_verdicts, verdicts
+from cdir_nb.results.claims.wording import claims_table
 from cdir_nb.results.compare import Panel
-from cdir_nb.show.scoreboard import claims_table, scoreboard, table_panels
+from cdir_nb.show import heatmaps
+from cdir_nb.show.heatmaps import scoreboard, table_panels
+
+
+def panel_title(ax):
+    return ax.get_title("left")
+
+
+def test_heat_maps_write_every_number_and_name_both_sides():
+    table = direction_table({("real", "sketch"): 41.4, ("sketch", "real"): 9.6}, ["real", "sketch"])
+    fig = heatmaps.heat_maps({"P@50, hits_over_k (%)": table, "mAP, over_relevant (%)": table / 2}, title="tiny-clip")
+    first, second = fig.axes
+    assert panel_title(first) == "P@50, hits_over_k (%)" and panel_title(second) == "mAP, over_relevant (%)"
+    assert sorted(t.get_text() for t in first.texts) == ["10", "41"]
+    assert first.get_xlabel() == "gallery domain" and first.get_ylabel() == "query domain"
+    assert [t.get_text() for t in first.get_yticklabels()] == ["real", "sketch"]
+
+
+def test_heat_map_scales():
+    low, high = pd.DataFrame([[1.0, 2.0]]), pd.DataFrame([[1.0, 50.0]])
+    own = heatmaps.heat_maps({"a": low, "b": high})
+    shared = heatmaps.heat_maps({"a": low, "b": high}, shared=True)
+    assert [ax.collections[0].get_clim() for ax in own.axes] == [(0, 2), (0, 50)]
+    assert [ax.collections[0].get_clim() for ax in shared.axes] == [(0, 50), (0, 50)]
+
+
+def test_gain_map_signs_its_numbers_and_colours_around_zero():
+    table = direction_table({("real", "sketch"): 4.0, ("sketch", "real"): -1.0}, ["real", "sketch"])
+    ax = heatmaps.gain_map({"mAP": table}).axes[0]
+    assert sorted(text.get_text() for text in ax.texts) == ["+4.0", "-1.0"]
+    better, worse = (ax.collections[0].to_rgba(value)[:3] for value in (4.0, -4.0))
+    assert better[2] > better[0] and worse[0] > worse[2]  # blue and red
+    assert np.allclose(ax.collections[0].to_rgba(0.0)[:3], to_rgb("#F7F7F7"), atol=0.02)
+
 
 IDS = "tki-above-clip", "tki-l-max-helps", "tki-more-words-better"
 CLAIMS = [claim for claim in load_claims() if claim.id in IDS]

@@ -5,6 +5,13 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
+_GROUPS = (
+    ("same class, same domain", True, True),
+    ("same class, other domain", True, False),
+    ("other class, same domain", False, True),
+    ("other class, other domain", False, False),
+)
+
 
 def unit_rows(emb: np.ndarray) -> np.ndarray:
     """(N, D) -> (N, D) float32 of length one."""
@@ -59,11 +66,3 @@ def cosine_groups(
         if len(rows):
             groups[name] = (unit[first[rows]] * unit[second[rows]]).sum(1)
     return groups
-
-
-_GROUPS = (
-    ("same class, same domain", True, True),
-    ("same class, other domain", True, False),
-    ("other class, same domain", False, True),
-    ("other class, other domain", False, False),
-)

@@ -1,9 +1,17 @@
-"""What goes wrong in a ranking: which wrong classes come up, and which images come up for everyone."""
+"""What rankings show: one value per direction, which wrong classes come up, which images come up for everyone."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
+
+
+def direction_table(values: Mapping[tuple[str, str], float], domains: Sequence[str]) -> pd.DataFrame:
+    """{(query domain, gallery domain): value} -> table, queries down, galleries across, NaN for no value."""
+    table = pd.DataFrame(np.nan, index=list(domains), columns=list(domains))
+    for (query, gallery), value in values.items():
+        table.loc[query, gallery] = value
+    return table.rename_axis(index="query", columns="gallery")
 
 
 def confusion_table(

@@ -1,0 +1,76 @@
+"""From (N, D) vectors to points in the plane: t-SNE, UMAP, main axes.
+
+t-SNE and UMAP keep neighbours near; neither keeps distances, sizes of clumps or gaps between them. Look, then measure.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+from sklearn.manifold import TSNE
+
+from cdir_nb.analysis.distances import unit_rows
+from cdir_nb.errors import CdirError
+
+SMALLEST = 10  # points below which neither method has neighbours to speak of
+
+
+def sample_rows(groups: Sequence[str], n: int, seed: int) -> np.ndarray:
+    """At most n row numbers, sorted: an equal share of every group (all of a small one), picked with `seed`.
+
+    groups  (N,) the name of each row's group, for instance "domain/class"
+    """
+    groups = np.asarray(groups)
+    if len(groups) <= n:
+        return np.arange(len(groups))
+    order = np.random.default_rng(seed).permutation(len(groups))
+    _, inverse = np.unique(groups[order], return_inverse=True)
+    turn = _turn_within_group(inverse)
+    return np.sort(order[np.argsort(turn, kind="stable")[:n]])  # all groups' first rows, then all their second ...
+
+
+def _turn_within_group(group: np.ndarray) -> np.ndarray:
+    """(N,) int: how many earlier rows belong to the same group."""
+    turn = np.zeros(len(group), dtype=int)
+    for value in np.unique(group):
+        member = group == value
+        turn[member] = np.arange(member.sum())
+    return turn
+
+
+def project(emb: np.ndarray, method: str = "tsne", seed: int = 0) -> np.ndarray:
+    """(N, D) embeddings -> (N, 2) points by cosine; `method`: "tsne" (sklearn) or "umap" (umap-learn).
+
+    The same seed gives the same map on one machine; other machines may turn or fold it. Raises CdirError for
+    another method or fewer than 10 rows.
+    """
+    if len(emb) < SMALLEST:
+        raise CdirError(f"a map needs at least {SMALLEST} points, got {len(emb)}: raise map_points")
+    unit = unit_rows(emb)
+    if method == "tsne":
+        perplexity = min(30, (len(emb) - 1) / 3)
+        return TSNE(2, perplexity=perplexity, init="pca", metric="euclidean", random_state=seed).fit_transform(unit)
+    if method == "umap":
+        from umap import UMAP  # imports numba: some ten seconds, paid only where a map is asked for
+
+        neighbours = min(15, len(emb) - 1)
+        return UMAP(n_neighbors=neighbours, min_dist=0.1, metric="cosine", random_state=seed, n_jobs=1).fit_transform(
+            unit
+        )
+    raise CdirError(f'unknown map "{method}": use "tsne" or "umap"')
+
+
+def main_axes(*embeddings: np.ndarray) -> np.ndarray:
+    """(D, 2) the two main axes (PCA) of all rows together, as unit vectors: x @ axes is a flat map of x."""
+    rows = unit_rows(np.concatenate(embeddings))
+    return np.linalg.svd(rows - rows.mean(0), full_matrices=False)[2][:2].T
+
+
+def flatten(vectors: np.ndarray, bias: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """(N, D) vectors and one (D,) more -> (N, 2) and (2,): directions by the two main axes, lengths as they are."""
+    axes = np.linalg.svd(vectors - vectors.mean(0), full_matrices=False)[2][:2]
+
+    def flat(rows: np.ndarray) -> np.ndarray:
+        shadow, length = rows @ axes.T, np.linalg.norm(rows, axis=-1, keepdims=True)
+        return length * shadow / np.linalg.norm(shadow, axis=-1, keepdims=True).clip(1e-12)
+
+    return flat(vectors), flat(bias)

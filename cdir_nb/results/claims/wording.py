@@ -1,0 +1,76 @@
+"""Verdicts in words, for every place that shows them: the scoreboard, the report, the pages of claims, tables.
+
+Rows are those of `verdicts` and `published_verdicts`.
+"""
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from cdir_nb.results.claims.verdicts import NOT_RUN, SIGNS
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+SETTINGS_DIFFER = "settings differ"
+
+
+def joint_verdict(rows: "pd.DataFrame") -> str:
+    """The one verdict of all rows of a claim; "settings differ" where they disagree, "not run" where there is none."""
+    kinds = list(dict.fromkeys(rows["verdict"])) or [NOT_RUN]
+    return kinds[0] if len(kinds) == 1 else SETTINGS_DIFFER
+
+
+def marked(kind: str) -> str:
+    """A verdict with its sign: `✓ holds`."""
+    return f"{SIGNS.get(kind, '')} {kind}".strip()
+
+
+def span(differences: Iterable[float], *, digits: int) -> str:
+    """`+1.0`, or `-0.5 to +2.0` from least to greatest; empty without a number (NaN counts as none)."""
+    known = sorted(round(x, digits) + 0 for x in differences if x == x)  # + 0: no -0.0
+    ends = list(dict.fromkeys(f"{x:+.{digits}f}" for x in (known[:1] + known[-1:])))
+    return " to ".join(ends)
+
+
+def each_seed(row) -> str:
+    """The differences of a row in points, one per seed: `+3.00, +4.00`."""
+    return ", ".join(f"{gap:+.2f}" for gap in row.differences)
+
+
+def held(row) -> str:
+    """In how many directions a row's claim holds, one number per seed: `1, 2 of 2`; empty where none was compared."""
+    return f"{', '.join(map(str, row.above))} of {row.directions}" if row.above else ""
+
+
+def how(rows: "pd.DataFrame") -> list[str]:
+    """Directions, measure and seeds of one row; of several rows, how many they are."""
+    if len(rows) != 1:
+        return [f"{len(rows)} comparisons"] if len(rows) else []
+    row = next(rows.itertuples())
+    if not row.differences:
+        return []
+    seeds = f"seed{'s' if len(row.seeds) > 1 else ''} {', '.join(map(str, row.seeds))}" if row.seeds else ""
+    return [f"{held(row)} directions" if row.directions else "", row.measure, seeds]
+
+
+def claims_table(decided: "pd.DataFrame") -> "pd.DataFrame":
+    """Rows of `verdicts` or `published_verdicts` as a reader wants them: texts, points with two digits."""
+    import pandas as pd
+
+    return pd.DataFrame([_texts(row) for row in decided.itertuples()])
+
+
+def _texts(row) -> dict[str, str]:
+    return {
+        "claim": row.says,
+        "where": row.where,
+        "task": row.protocol or row.dataset,
+        "encoder": getattr(row, "encoder", "") or getattr(row, "backbone", ""),
+        "verdict": row.verdict,
+        "points": "" if row.difference != row.difference else f"{row.difference:+.2f}",
+        "each seed": each_seed(row) if len(row.differences) > 1 else "",
+        "seeds": ", ".join(map(str, row.seeds)),
+        "directions": held(row),
+        "measure": row.measure if row.differences else "",
+        "selection rule": row.selection_rule,
+    }

@@ -1,0 +1,184 @@
+"""Curves over training and over settings: losses, scores by step, where a run stops, sensitivity."""
+
+from collections.abc import Mapping, Sequence
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from cdir_nb.results.selection import RULES, selected
+from cdir_nb.show.style import PALETTE, QUIET, WIDTH, keys_of, looks, pretty, shorten, styled, titled
+
+
+@styled
+def step_curves(
+    panels: Mapping[str, Mapping[str, Sequence[float]]], *, across: str, value: str, every: int = 1, title: str = ""
+) -> Figure:
+    """Values at step 0, `every`, ...: {panel: {curve: values}}, panels side by side on one scale, one legend below."""
+    fig, axes = plt.subplots(1, len(panels), figsize=(WIDTH, 3.5), sharey=True, squeeze=False)
+    look = looks(list(dict.fromkeys(name for curves in panels.values() for name in curves)))
+    for ax, (panel, curves) in zip(axes[0], panels.items()):
+        for name, values in curves.items():
+            ax.plot(
+                every * np.arange(len(values)),
+                values,
+                color=look[name][0],
+                marker=look[name][1],
+                ms=4,
+                markevery=0.2,
+                label=pretty(name),
+            )
+        ax.set(title=pretty(panel), xlabel=across)
+        ax.grid(True)
+    axes[0, 0].set_ylabel(value)
+    keys = keys_of(axes[0])
+    fig.legend(keys.values(), keys, loc="outside lower left", ncols=6)
+    return titled(fig, title)
+
+
+@styled
+def training_curves(history: Sequence[Mapping[str, float]], *, title: str = "") -> Figure:
+    """Losses at each step (left, logarithmic), and the cosine between two domains: mean, least and greatest (right)."""
+    table = pd.DataFrame(history)
+    fig, axes = plt.subplots(1, 2, figsize=(WIDTH, 3.2))
+    for i, name in enumerate(name for name in table.columns if name.startswith("L_")):
+        axes[0].plot(
+            table[name].clip(lower=1e-4), ls=["-", "--"][i % 2], color=PALETTE[i], label=f"${name[:2]}{{{name[2:]}}}$"
+        )
+    axes[0].set(yscale="log", xlabel="step", title="losses")
+    axes[0].legend()
+    axes[1].fill_between(
+        table.index,
+        table["least cosine"],
+        table["greatest cosine"],
+        color=PALETTE[4],
+        alpha=0.4,
+        lw=0,
+        label="least to greatest",
+    )
+    axes[1].plot(table["mean cosine"], color=PALETTE[0], label="mean")
+    axes[1].set(xlabel="step", ylim=(-1, 1.02), title="cosine of two domains (“A [DOMAIN] style of”)")
+    axes[1].legend(loc="lower left", ncols=2)
+    return titled(fig, title)
+
+
+@styled
+def clair_curves(
+    histories: Mapping[str, Sequence[Mapping[str, float]]], chosen: Mapping[str, int], *, title: str = ""
+) -> Figure:
+    """Losses of the first method since its first epoch; of all methods validation and changed labels, over epochs.
+
+    chosen  the epoch that each method's validation chose, ringed; 0, the start, is not on the axis
+    """
+    tables = {name: pd.DataFrame(history).set_index("epoch") for name, history in histories.items()}
+    first = next(iter(tables))
+    fig, axes = plt.subplots(1, 3, figsize=(WIDTH, 3.6 + 0.08 * len(tables)))
+    losses = tables[first].filter(regex="^L_")
+    for name, (colour, marker) in looks(list(losses)).items():
+        axes[0].plot(
+            losses[name] - losses[name].iloc[0],
+            color=colour,
+            marker=marker,
+            ms=4,
+            label=f"$L_{{{name[2:]}}}$: {losses[name].iloc[0]:.2f}",
+        )
+    axes[0].legend(title="in the first epoch", fontsize=8, title_fontsize=8, loc="lower left", ncols=2)
+    for name, (colour, marker) in looks(list(tables)).items():
+        how = {"color": colour, "marker": marker, "ms": 4, "lw": 2.6 if name == first else 1.3, "label": name}
+        for ax, column in zip(axes[1:], ("validation P@5", "labels changed")):
+            ax.plot(100 * tables[name][column], **how)
+        if chosen[name] in tables[name].index:
+            axes[1].plot(
+                chosen[name], 100 * tables[name]["validation P@5"][chosen[name]], "o", ms=11, mfc="none", mec=colour
+            )
+    for ax, name in zip(axes, (f"losses of {first}, change", "validation P@5 (%)", "labels changed (%)")):
+        ax.set(title=name, xlabel="epoch")
+        ax.xaxis.set_major_locator(MaxNLocator(integer=True))
+        ax.margins(x=0.12, y=0.12)
+        ax.grid(True)
+    low, high = axes[0].get_ylim()
+    axes[0].set_ylim(low - 0.7 * (high - low), high)  # room for the legend
+    fig.legend(*axes[1].get_legend_handles_labels(), loc="outside lower left", ncols=3)
+    return titled(fig, title)
+
+
+@styled
+def training_runs(panels: Mapping[str, Sequence[pd.DataFrame]], *, label: str, title: str = "") -> Figure:
+    """Scores over training, one panel per training set, one thin line per run, marked where each rule stops.
+
+    panels  {name: runs}; a run has index step and columns "test" and "validation", in percent (`selected`)
+    """
+    fig, axes = plt.subplots(1, len(panels), figsize=(WIDTH, 3.9), sharey=True, squeeze=False)
+    rules = dict(zip(RULES, ("s", "o", "^")))
+    for ax, (name, runs) in zip(axes[0], panels.items()):
+        for run in runs:
+            ax.plot(run["test"], color=PALETTE[0], lw=0.8, alpha=0.6)
+            for rule, stop in selected(run).iterrows():
+                ax.plot(
+                    stop["step"],
+                    stop["test"],
+                    rules[rule],
+                    color=PALETTE[1 + RULES.index(rule)],
+                    ms=6,
+                    mec="white",
+                    mew=0.6,
+                    label=rule,
+                    clip_on=False,
+                    zorder=3,
+                )
+        validation = pd.concat([run["validation"] for run in runs], axis=1).mean(axis=1)
+        ax.plot(validation, color=QUIET, ls="--", lw=1.2, label="validation set (mean of runs)")
+        ax.set(title=name, xlabel="step")
+        ax.grid(True)
+    axes[0, 0].set_ylabel(label)
+    keys = keys_of(axes[0, :1])
+    fig.legend(keys.values(), keys, loc="outside lower center", ncols=4)
+    return titled(fig, title)
+
+
+@styled
+def sensitivity(table: pd.DataFrame, *, value: str, title: str = "", columns: int = 4) -> Figure:
+    """Small panels, one per setting: mean over seeds and its range, the default ringed, the baseline dashed.
+
+    table  rows of setting, value, seed, percent, default (bool), vanilla
+    """
+    names = list(dict.fromkeys(table["setting"]))
+    rows = -(-len(names) // columns)
+    fig, axes = plt.subplots(rows, columns, figsize=(WIDTH, 1.95 * rows + 0.6), sharey=True, squeeze=False)
+    for ax, name in zip(axes.flat, names):
+        _setting(ax, table[table["setting"] == name])
+        ax.set_title(name.replace("_", " "), fontsize=9.5)
+        ax.axhline(table["vanilla"].iloc[0], color=QUIET, ls="--", lw=1.1)
+    for ax in axes.flat[len(names) :]:
+        ax.axis("off")
+    plt.setp(axes[:, 0], ylabel=value)
+    return titled(fig, title)
+
+
+def _setting(ax: Axes, table: pd.DataFrame) -> None:
+    """One panel, its values side by side in ascending order (numbers), or as they come (texts)."""
+    order = sorted(set(table["value"]), key=lambda text: (_number(text) is None, _number(text) or 0.0, str(text)))
+    groups = [table[table["value"] == value] for value in order]
+    means = np.array([group["percent"].mean() for group in groups])
+    spread = [means - [g["percent"].min() for g in groups], [g["percent"].max() for g in groups] - means]
+    ax.errorbar(range(len(order)), means, yerr=spread, color=PALETTE[0], marker="o", ms=4, capsize=2, lw=1.2)
+    at = next((i for i, group in enumerate(groups) if group["default"].any()), None)
+    if at is not None:
+        ax.plot(at, means[at], "o", ms=10, mfc="none", mec=PALETTE[1], mew=1.6)
+    ax.set_xticks(range(len(order)), [_text(value) for value in order], fontsize=8)
+    ax.margins(x=0.15)
+
+
+def _text(value: object) -> str:
+    number = _number(value)
+    return shorten(str(value), 9) if number is None or isinstance(value, (bool, np.bool_)) else f"{number:g}"
+
+
+def _number(text: object) -> float | None:
+    try:
+        return float(text)
+    except (TypeError, ValueError):
+        return None

@@ -1,0 +1,97 @@
+"""Curves over training and settings: every loss, every stop, every value in its place."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from cdir_nb.show import training
+
+
+def panel_title(ax):
+    return ax.get_title("left")
+
+
+def history(scores):
+    return [
+        {"epoch": i + 1, "L_KL": 1.0 - i, "validation P@5": score, "labels changed": 0.1 * i, "seconds": 1.0}
+        for i, score in enumerate(scores)
+    ]
+
+
+def test_curves_ring_the_chosen_epoch_and_show_losses_as_changes():
+    fig = training.clair_curves(
+        {"CLAIR": history([0.2, 0.5, 0.4]), "other": history([0.3, 0.1])}, {"CLAIR": 2, "other": 0}
+    )
+    losses, scores, changed = fig.axes
+    assert list(losses.lines[0].get_ydata()) == [0, -1, -2]
+    rings = [line for line in scores.lines if line.get_markerfacecolor() == "none"]
+    assert [tuple(line.get_xydata()[0]) for line in rings] == [(2, 50)], "an epoch 0 has no ring"
+    assert list(changed.lines[1].get_ydata()) == pytest.approx([0, 10])
+
+
+def test_training_runs_mark_where_each_rule_stops():
+    run = pd.DataFrame({"test": [40, 47, 45], "validation": [50, 51, 53]}, index=[0, 5, 10])
+    fig = training.training_runs({"same images": [run], "others": [run]}, label="mAP (%)")
+    assert [panel_title(ax) for ax in fig.axes] == ["same images", "others"]
+    marks = {
+        line.get_label(): (line.get_xdata()[0], line.get_ydata()[0])
+        for line in fig.axes[1].lines
+        if len(line.get_xdata()) == 1
+    }
+    assert marks == {"last epoch": (10, 45), "validation": (10, 45), "best on test": (5, 47)}
+    assert len(fig.legends[0].get_texts()) == 4
+
+
+def test_step_curves_begin_at_step_0_and_share_a_legend():
+    fig = training.step_curves(
+        {"with psi": {"real": [1, 2, 3]}, "without": {"real": [1, 4], "sketch": [0, 0]}},
+        across="step",
+        value="accuracy (%)",
+        every=2,
+    )
+    first, second = fig.axes
+    assert first.lines[0].get_xydata().tolist() == [[0, 1], [2, 2], [4, 3]]
+    assert first.lines[0].get_color() == second.lines[0].get_color() != second.lines[1].get_color()
+    assert [text.get_text() for text in fig.legends[0].get_texts()] == ["real", "sketch"]
+    assert (first.get_title("left"), first.get_ylabel(), second.get_xlabel()) == ("with psi", "accuracy (%)", "step")
+
+
+def test_training_curves_show_every_loss_and_the_range_of_cosines():
+    step = {"L_min": 1.0, "L_max": 2.0, "least cosine": 0.1, "mean cosine": 0.5, "greatest cosine": 0.9}
+    fig = training.training_curves([step, step, {k: v for k, v in step.items() if "cosine" in k}], title="tiny-clip")
+    losses, cosines = fig.axes
+    assert [line.get_label() for line in losses.lines] == ["$L_{min}$", "$L_{max}$"]
+    assert list(cosines.lines[0].get_ydata()) == [0.5] * 3
+    heights = cosines.collections[0].get_paths()[0].vertices[:, 1]
+    assert (heights.min(), heights.max()) == (0.1, 0.9)
+    assert fig.get_suptitle() == "tiny-clip"
+
+
+def test_sensitivity_has_a_panel_a_setting_in_ascending_order_and_rings_the_default():
+    rows = [
+        ("radius", 10.0, 3.0),
+        ("radius", 0.1, 1.0),
+        ("radius", 1.0, 2.0),
+        ("residual", "True", 4.0),
+        ("residual", "False", 5.0),
+    ]
+    table = pd.DataFrame(
+        [
+            {
+                "setting": s,
+                "value": v,
+                "seed": seed,
+                "percent": p + seed,
+                "default": v in (1.0, "False"),
+                "vanilla": 2.5,
+            }
+            for s, v, p in rows
+            for seed in (0, 1)
+        ]
+    )
+    first, second = training.sensitivity(table, value="mAP", columns=2).axes
+    assert [tick.get_text() for tick in first.get_xticklabels()] == ["0.1", "1", "10"]
+    assert list(first.lines[0].get_ydata()) == [1.5, 2.5, 3.5]
+    ringed = next(line for line in first.lines if line.get_markersize() == 10)
+    assert (float(np.squeeze(ringed.get_xdata())), float(np.squeeze(ringed.get_ydata()))) == (1, 2.5)
+    assert [tick.get_text() for tick in second.get_xticklabels()] == ["False", "True"]
