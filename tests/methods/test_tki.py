@@ -14,7 +14,8 @@ from cdir_nb.encoders.words import WordTower
 from cdir_nb.errors import CdirError
 from cdir_nb.methods.tki import method as tki
 from cdir_nb.methods.tki.method import aggregate, expand, fit, loss_agg, loss_max, loss_min
-from cdir_nb.methods.tki.settings import TkiConfig, training_names
+from cdir_nb.methods.tki.settings import SECOND_STAGE, TkiConfig, training_names
+from cdir_nb.methods.tki.variants import VARIANTS, variant
 
 NAMES = ["dog", "cat", "light bulb", "house"]
 QUICK = TkiConfig(words=3, expansion_steps=15, aggregation_steps=30, learning_rate=0.02)
@@ -190,6 +191,27 @@ def test_the_same_seed_gives_the_same_and_the_global_state_is_left_alone(encoder
     raw = features(6, 12).float()
     torch.testing.assert_close(again.project(raw), fitted.project(raw))
     assert (other.project(raw) - fitted.project(raw)).abs().max() > 0.01
+
+
+def test_variants_change_one_thing_and_share_their_texts(encoder, fitted):
+    for method in VARIANTS[1:]:
+        config, strategy = variant(method, QUICK)
+        different = [name for name, value in config if value != getattr(QUICK, name)]
+        assert len(different) + (strategy == 2) == 1
+        assert (config.first_stage() == QUICK.first_stage()) == (set(different) <= set(SECOND_STAGE))
+    config, _ = variant("TKI, Euclidean", QUICK)
+    shared = fit(encoder, NAMES, config, seed=1, expansion=fitted.expansion)
+    raw = features(6, 12).float()
+    assert torch.equal(shared.project(raw), fit(encoder, NAMES, config, seed=1).project(raw))
+    with pytest.raises(CdirError, match="no variant of TKI here; known: TKI, "):
+        variant("TKI, spherical")
+
+
+def test_the_result_says_what_its_numbers_need(fitted):
+    assert (fitted.name, fitted.similarity, fitted.seed, fitted.directions) == ("TKI", "cosine", 1, None)
+    assert (fitted.selection, fitted.steps) == ("last epoch", 15 + 30)
+    assert fitted.train_set == "no image; 3 learnt words x 4 class names (strategy 1)"
+    assert fitted.settings == {**QUICK.plain(), "strategy": 1}
 
 
 def test_training_touches_no_image(monkeypatch):

@@ -46,6 +46,7 @@ class DomainAlignment(nn.Module):
 class ClairEmbedder:
     """What `fit` returns: the query encoder and Q as they were chosen (section 4: only E_theta_q is used at test time).
 
+    encoder  the frozen CLIP that it was built on
     labels   for each domain (epochs run + 1, N) int64: the class that each training image, in the order of `train`, was
              assigned at the start and after each epoch
     train    for each domain (N,) the rows of `pair.images` that were trained on; the others are the validation part
@@ -63,15 +64,11 @@ class ClairEmbedder:
     history: list[dict[str, float]] = field(repr=False)
     chosen: int
     steps: int
+    encoder: ClipEncoder
     seed: int = 0
     name: str = "CLAIR"
 
     similarity = "cosine"
-
-    @property
-    def encoder(self) -> ClipEncoder:
-        """The tuned CLIP."""
-        return self.model.encoder
 
     @property
     def directions(self) -> tuple[tuple[str, str], ...]:

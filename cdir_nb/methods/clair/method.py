@@ -202,16 +202,17 @@ class ClairTraining(Training):
         """The state that was best on validation."""
         labels = {d: torch.stack(epochs).numpy() for d, epochs in zip(self.pair.domains, self.assigned)}
         return ClairEmbedder(
-            self.load_best(),
-            self.pair,
-            self.config,
-            labels,
-            dict(zip(self.pair.domains, self.rows)),
-            self.history,
-            self.best_epoch,
-            self.best_epoch * self.steps_per_epoch,
-            self.seed,
-            name,
+            model=self.load_best(),
+            pair=self.pair,
+            config=self.config,
+            labels=labels,
+            train=dict(zip(self.pair.domains, self.rows)),
+            history=self.history,
+            chosen=self.best_epoch,
+            steps=self.best_epoch * self.steps_per_epoch,
+            encoder=self.encoder,
+            seed=self.seed,
+            name=name,
         )
 
     def restore(self, state: dict[str, Any]) -> None:

@@ -10,12 +10,14 @@ No official code was found. What the paper leaves open is a setting of `TkiConfi
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import nn
 from tqdm import trange
 
+from cdir_nb.conventions import LAST_EPOCH
 from cdir_nb.data.images import ImageSet
 from cdir_nb.encoders import ClipEncoder
 from cdir_nb.encoders.words import DOMAIN, WordTower
@@ -176,13 +178,39 @@ def aggregate(
 
 @dataclass(frozen=True)
 class TkiEmbedder:
-    """CLIP's frozen image tower and h behind it: z_n = h(I(x_n))."""
+    """CLIP's frozen image tower and h behind it: z_n = h(I(x_n)).
+
+    strategy  of the class names that it learnt from, see `training_names`; name, seed: for records
+    """
 
     encoder: ClipEncoder
     config: TkiConfig
     expansion: Expansion
     projection: Projection
     history: History = field(repr=False)
+    name: str = "TKI"
+    seed: int = 0
+    strategy: int = 1
+
+    similarity = "cosine"
+    selection = LAST_EPOCH
+    directions = None  # any
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """Settings and label strategy as plain data, for the digest in records."""
+        return {**self.config.plain(), "strategy": self.strategy}
+
+    @property
+    def train_set(self) -> str:
+        """What it was trained on, in words."""
+        learnt = f"{len(self.expansion.words)} learnt words x {len(self.expansion.names)} class names"
+        return f"no image; {learnt} (strategy {self.strategy})"
+
+    @property
+    def steps(self) -> int:
+        """Steps of Adam in both stages."""
+        return len(self.expansion.history) - 1 + len(self.history)  # the first ends with a row for its last state
 
     def embed(self, images: ImageSet, *, progress: bool = True) -> torch.Tensor:
         """(N, D) unit embeddings of images, float32 on the CPU; compare them by cosine."""
@@ -196,13 +224,23 @@ class TkiEmbedder:
 
 
 def fit(
-    encoder: ClipEncoder, names: Sequence[str], config: TkiConfig | None = None, *, seed: int = 0, progress: bool = True
+    encoder: ClipEncoder,
+    names: Sequence[str],
+    config: TkiConfig | None = None,
+    *,
+    strategy: int = 1,
+    name: str = "TKI",
+    expansion: Expansion | None = None,
+    seed: int = 0,
+    progress: bool = True,
 ) -> TkiEmbedder:
     """TKI from an encoder and C class names in natural words (see `training_names`): no image takes part.
 
+    strategy   that the names come from, and name of the variant, for records
+    expansion  of the same names, seed and `config.first_stage()`, where another variant has learnt it already
     Raises CdirError: no text tower, no or too few class names, one too long for the text tower.
     """
     config = config or TkiConfig()
-    expansion = expand(encoder, names, config, seed=seed, progress=progress)
+    expansion = expansion or expand(encoder, names, config, seed=seed, progress=progress)
     projection, history = aggregate(expansion.text_emb, config, seed=seed, progress=progress)
-    return TkiEmbedder(encoder, config, expansion, projection, history)
+    return TkiEmbedder(encoder, config, expansion, projection, history, name, seed, strategy)

@@ -14,6 +14,9 @@ from cdir_nb.methods.settings import Settings, setting
 STRATEGIES = {1: "the dataset's own class names", 2: "other names, drawn at random"}
 
 
+SECOND_STAGE = ("geometry", "radius", "hidden", "residual", "aggregation_steps")  # only `aggregate` reads these
+
+
 class TkiConfig(Settings):
     """Settings of TKI. No official code is known, so what the paper does not say is marked as our default.
 
@@ -41,6 +44,10 @@ class TkiConfig(Settings):
     residual: bool = setting(False, "unknown: our default, a plain MLP")
     aggregation_steps: int = setting(100, "unknown: our default, as many as in the first stage", ge=1)
     classes_per_step: int = setting(64, "unknown: our default; fewer classes than that: all in every step", ge=2)
+
+    def first_stage(self) -> "TkiConfig":
+        """The same with the second stage at its defaults: variants with equal first stages can share an Expansion."""
+        return TkiConfig(**{name: value for name, value in self if name not in SECOND_STAGE})
 
 
 def training_names(
