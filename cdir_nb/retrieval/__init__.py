@@ -1,8 +1,10 @@
 """Embeddings -> ranking -> metrics, with every convention by name."""
 
+from cdir_nb.conventions import AVERAGE_PRECISION, PRECISION
+from cdir_nb.retrieval.bootstrap import bootstrap_interval
+from cdir_nb.retrieval.families import as_reported, families, family_table
+from cdir_nb.retrieval.galleries import one_per_query, random_share, uneven
 from cdir_nb.retrieval.metrics import (
-    AVERAGE_PRECISION,
-    PRECISION,
     PerQuery,
     average_precision,
     evaluate,
@@ -12,6 +14,7 @@ from cdir_nb.retrieval.metrics import (
     precision_recall,
 )
 from cdir_nb.retrieval.ranking import SIMILARITIES, Ranking, rank, rank_blocks
+from cdir_nb.retrieval.similarity import for_dot_product
 
 __all__ = [
     "AVERAGE_PRECISION",
@@ -19,12 +22,20 @@ __all__ = [
     "SIMILARITIES",
     "PerQuery",
     "Ranking",
+    "as_reported",
     "average_precision",
+    "bootstrap_interval",
     "evaluate",
     "evaluate_embeddings",
+    "families",
+    "family_table",
+    "for_dot_product",
+    "one_per_query",
     "per_class",
     "precision_at_k",
     "precision_recall",
+    "random_share",
     "rank",
     "rank_blocks",
+    "uneven",
 ]

@@ -14,6 +14,7 @@ from cdir_nb.encoders import ClipEncoder
 from cdir_nb.errors import CdirError
 from cdir_nb.methods.clair.pair import Pair
 from cdir_nb.methods.clair.settings import ClairConfig
+from cdir_nb.methods.embedder import Embedder
 from cdir_nb.methods.training import Numbers
 
 
@@ -43,7 +44,7 @@ class DomainAlignment(nn.Module):
 
 
 @dataclass(frozen=True)
-class ClairEmbedder:
+class ClairEmbedder(Embedder):
     """What `fit` returns: the query encoder and Q as they were chosen (section 4: only E_theta_q is used at test time).
 
     encoder  the frozen CLIP that it was built on
@@ -56,6 +57,7 @@ class ClairEmbedder:
     steps    steps of SGD that led to this state
     """
 
+    encoder: ClipEncoder
     model: DomainAlignment
     pair: Pair
     config: ClairConfig
@@ -64,11 +66,8 @@ class ClairEmbedder:
     history: list[dict[str, float]] = field(repr=False)
     chosen: int
     steps: int
-    encoder: ClipEncoder
     seed: int = 0
     name: str = "CLAIR"
-
-    similarity = "cosine"
 
     @property
     def directions(self) -> tuple[tuple[str, str], ...]:

@@ -21,6 +21,7 @@ from cdir_nb.conventions import LAST_EPOCH
 from cdir_nb.data.images import ImageSet
 from cdir_nb.encoders import ClipEncoder
 from cdir_nb.encoders.words import DOMAIN, WordTower
+from cdir_nb.methods.embedder import Embedder
 from cdir_nb.methods.tki.hyperbolic import HyperbolicLinear
 from cdir_nb.methods.tki.losses import between, loss_agg, loss_exp, loss_max, loss_min
 from cdir_nb.methods.tki.settings import TkiConfig, check_names
@@ -177,7 +178,7 @@ def aggregate(
 
 
 @dataclass(frozen=True)
-class TkiEmbedder:
+class TkiEmbedder(Embedder):
     """CLIP's frozen image tower and h behind it: z_n = h(I(x_n)).
 
     strategy  of the class names that it learnt from, see `training_names`; name, seed: for records
@@ -192,9 +193,7 @@ class TkiEmbedder:
     seed: int = 0
     strategy: int = 1
 
-    similarity = "cosine"
     selection = LAST_EPOCH
-    directions = None  # any
 
     @property
     def settings(self) -> dict[str, Any]:
