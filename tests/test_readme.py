@@ -2,6 +2,9 @@
 
 import re
 
+from typer.testing import CliRunner
+
+from cdir_nb.cli import app
 from cdir_nb.paths import NOTEBOOKS, ROOT
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -28,3 +31,16 @@ def test_every_target_that_it_names_is_there():
 
 def test_ci_runs_the_readmes_test_command():
     assert re.search(r"^make test$", (ROOT / ".ci" / "run").read_text(), flags=re.M)
+
+
+def test_the_method_of_ones_own_runs_in_20_lines_and_stands_beside_vanilla_clip(tmp_path, monkeypatch):
+    section = README.split("## A method of your own")[1].split("\n## ")[0]
+    code = re.search(r"```python\n(.*?)```", section, re.DOTALL)[1]
+    lines = [line for line in code.splitlines() if line.strip()]
+    assert len([line for line in lines if not line.startswith(("import", "from"))]) <= 20
+    monkeypatch.chdir(tmp_path)
+    exec(compile(code, "README.md", "exec"), {})
+    shown = CliRunner().invoke(app, ["results", "runs/mine"])
+    assert shown.exit_code == 0, shown.output
+    rows = [line for line in shown.output.splitlines() if line.startswith(("vanilla CLIP", "CLIP, centred"))]
+    assert len(rows) == 2 and "of 30 directions" in rows[1]

@@ -28,10 +28,14 @@ def measure(embedder: Embedder | Iterable[Embedder], task: Protocol, seed: int =
     Raises CdirError where an embedder serves no direction of the task.
     """
     embedders = [embedder] if hasattr(embedder, "embed") else list(embedder)
+    return [record for one in embedders for record in _records(one, task, seed)]
+
+
+def _records(embedder: Embedder, task: Protocol, seed: int) -> list[Record]:
+    same = context_of(embedder, task, seed)
     return [
-        Record(query_domain=a, gallery_domain=b, **result.row(), **context_of(one, task, seed))
-        for one in embedders
-        for (a, b), results in evaluate_task(one, task).items()
+        Record(query_domain=a, gallery_domain=b, **result.row(), **same)
+        for (a, b), results in evaluate_task(embedder, task).items()
         for result in results
     ]
 

@@ -116,7 +116,8 @@ def claimed_directions(claim: Claim, protocol: str) -> set[tuple[str, str]]:
     """The directions that a claim over each direction must be decided on.
 
     Those that the claim's tables (without one: the paper's) print, where the protocol has any of them (the drawn
-    world has DomainNet's domains), else all of the protocol's. Empty for a protocol without a card: then all that was run counts.
+    world has DomainNet's domains), else all of the protocol's. Empty for a protocol without a card: what was run
+    counts then.
     """
     directions = {direction for direction in protocol_directions(protocol) if claim.query in ("", direction[0])}
     cells = published(claim.paper)
