@@ -81,8 +81,7 @@ def reproduce(
     from cdir_nb.batch.profile import load_profile
     from cdir_nb.batch.runner import run_plan
     from cdir_nb.paths import runs_dir
-    from cdir_nb.report.finished import read_run
-    from cdir_nb.report.report import write_report
+    from cdir_nb.report import read_run, write_report
 
     plan = make_plan(load_profile(profile), data=data or (), encoder=encoder, settings=settings or ())
     _have_weights({job.parameters.get("encoder", "tiny-clip") for job in plan.jobs})
@@ -126,7 +125,7 @@ def _times(entry) -> str:
 
 def _print_summary(run) -> None:
     """The table at the end of a run, and what must be known to read it."""
-    from cdir_nb.report.report import harness_of, numbers_of
+    from cdir_nb.report import harness_of, numbers_of
     from cdir_nb.results import headline
 
     frame = numbers_of(run)
@@ -206,7 +205,7 @@ def report(
     \b
     Example: cdir report runs/world-* runs/pacs-* --out report
     """
-    from cdir_nb.report.report import write_report
+    from cdir_nb.report import write_report
 
     typer.echo(f"report: {write_report(runs, out)}")
 
