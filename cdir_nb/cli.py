@@ -82,7 +82,7 @@ def reproduce(
     from cdir_nb.batch.profile import load_profile
     from cdir_nb.batch.runner import run_plan
     from cdir_nb.paths import runs_dir
-    from cdir_nb.report.report import write_report
+    from cdir_nb.report import write_report
     from cdir_nb.results import load_records, to_frame
 
     plan = make_plan(load_profile(profile), data=data or (), encoder=encoder, settings=settings or ())
@@ -223,7 +223,7 @@ def report(
     \b
     Example: cdir report runs/world-* runs/pacs-* --out report
     """
-    from cdir_nb.report.report import write_report
+    from cdir_nb.report import write_report
 
     typer.echo(f"report: {write_report(runs, out)}")
 

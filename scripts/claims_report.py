@@ -1,12 +1,13 @@
-"""What the records in cdir_nb/results/reproduced say to a paper's claims, as docs/results/<paper>.md.
+"""What the records in cdir_nb/results/reproduced say to the papers' claims, as docs/results/<paper>.md.
 
-    python scripts/claims_report.py clair
-    python scripts/claims_report.py tki
+    python scripts/claims_report.py          every paper of whose claims one can be decided
+    python scripts/claims_report.py tki      that one alone
 
 Every verdict is computed.
 """
 
 from collections.abc import Sequence
+from typing import Annotated
 
 import numpy as np
 import pandas as pd
@@ -14,7 +15,8 @@ import typer
 
 from cdir_nb.paths import ROOT, atomic_write
 from cdir_nb.results import Record, load_claims, reproduced_records, to_frame, verdicts
-from cdir_nb.results.compare import PAPERS
+from cdir_nb.results.claims.wording import each_seed, held
+from cdir_nb.results.compare import PAPERS, is_own
 from cdir_nb.results.tables import metric_names
 
 CELL = ["method", "query_domain", "gallery_domain", "metric", "convention", "k", "train_set"]
@@ -58,7 +60,7 @@ def report(paper: str, records: Sequence[Record]) -> str:
     frame = to_frame(records)
     frame = frame[frame["method"].isin({name for claim in claims for name in claim.methods})]
     measures = ["metric", "convention", "k"]
-    own = frame[frame["method"].str.startswith(PAPERS[paper])]
+    own = frame[frame["method"].map(lambda name: is_own(name, paper))]
     measured = set(own[measures].itertuples(index=False, name=None))
     named = {(claim.metric, claim.convention) for claim in claims}
     kept = [row in measured and row[:2] in named for row in frame[measures].itertuples(index=False, name=None)]
@@ -67,7 +69,7 @@ def report(paper: str, records: Sequence[Record]) -> str:
     for task, rows in frame.groupby("protocol", sort=False):
         title = TASKS.get((paper, task), task)
         here = decided[decided["protocol"] == task]
-        parts += [f"## {task}\n{title}.\n", _verdicts(here), _means(rows, PAPERS[paper])]
+        parts += [f"## {task}\n{title}.\n", _verdicts(here), _means(rows, paper)]
     return "\n".join(parts)
 
 
@@ -85,7 +87,7 @@ A claim *holds* where it does for every seed, is *mixed* where it does for some,
 none; the seeds share images and encoder, so a spread over seeds says nothing of other data, and a difference of some
 hundredths of a point says nothing at all. Differences are in points, mean over the directions.
 
-{DEFAULTS[paper]}
+{DEFAULTS.get(paper, "")}
 """
 
 
@@ -93,18 +95,17 @@ def _verdicts(decided: pd.DataFrame) -> str:
     head = ("claim", "verdict", "difference, mean (each seed)", "directions that hold", "measure")
     lines = [f"| {' | '.join(head)} |", "|---" * len(head) + "|"]
     for row in decided.itertuples():
-        each, above = ", ".join(f"{gap:+.2f}" for gap in row.differences), ", ".join(map(str, row.above))
         lines.append(
-            f"| {row.says} ({row.where}) | {row.verdict} | {row.difference:+.2f} ({each}) "
-            f"| {above} of {row.directions} | {row.measure} |"
+            f"| {row.says} ({row.where}) | {row.verdict} | {row.difference:+.2f} ({each_seed(row)}) "
+            f"| {held(row)} | {row.measure} |"
         )
     return "\n".join(lines) + "\n"
 
 
-def _means(frame: pd.DataFrame, method: str) -> str:
-    """Mean ± standard deviation over seeds, one row a method, over the directions in which the paper's own was run."""
+def _means(frame: pd.DataFrame, paper: str) -> str:
+    """Mean ± standard deviation over seeds by method, over the directions in which the paper's own was run."""
     places = list(frame[["metric", "query_domain", "gallery_domain"]].itertuples(index=False, name=None))
-    own = {place for place, name in zip(places, frame["method"]) if name.startswith(method)}
+    own = {place for place, name in zip(places, frame["method"]) if is_own(name, paper)}
     frame = frame[[place in own for place in places]]
     values = frame.groupby(CELL, dropna=False)["value"].transform("nunique")
     seedless = values.groupby(frame["method"]).transform("max") == 1  # every seed gives the same
@@ -126,11 +127,22 @@ def _means(frame: pd.DataFrame, method: str) -> str:
     return "\n".join(lines) + "\n"
 
 
-def main(paper: str) -> None:
-    """Write docs/results/PAPER.md."""
-    text = report(paper, reproduced_records())
-    with atomic_write(ROOT / "docs" / "results" / f"{paper}.md") as path:
-        path.write_text(text, encoding="utf-8")
+def papers_run(records: Sequence[Record]) -> list[str]:
+    """Papers whose own method has a record, and of whose claims one could be decided."""
+    methods, decided = {record.method for record in records}, verdicts(records)
+    found = set(decided[decided["verdict"] != "not run"]["paper"])
+    return [paper for paper in PAPERS if paper in found and any(is_own(name, paper) for name in methods)]
+
+
+def main(paper: Annotated[str, typer.Argument(help="clair, tki, ...; empty: all")] = "") -> None:
+    """Write docs/results/PAPER.md for one paper, or for all that were run."""
+    records = reproduced_records()
+    known = papers_run(records)
+    if paper and paper not in known:
+        raise SystemExit(f"no claim of {paper} can be decided; papers with records: {', '.join(known)}")
+    for name in [paper] if paper else known:
+        with atomic_write(ROOT / "docs" / "results" / f"{name}.md") as path:
+            path.write_text(report(name, records), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -10,7 +10,8 @@ from typing import Any
 
 from cdir_nb.batch.digests import checkpoint, data_digest, encoder_digest, notebook_digest, source_digest
 from cdir_nb.batch.parameters import RESERVED, check, parse_value, read_parameters
-from cdir_nb.batch.profile import BUNDLED, Profile
+from cdir_nb.batch.profile import Profile
+from cdir_nb.data.manifest import BUNDLED
 from cdir_nb.errors import CdirError
 
 

@@ -8,11 +8,10 @@ from typing import Annotated, Any
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
+from cdir_nb.data.manifest import BUNDLED
 from cdir_nb.errors import CdirError
 from cdir_nb.paths import NOTEBOOKS, PROFILES
 from cdir_nb.results.records import problems
-
-BUNDLED = "world"  # the one dataset that needs no folder
 
 
 class Entry(BaseModel):

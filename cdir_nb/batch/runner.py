@@ -2,7 +2,7 @@
 
 runs/<profile>-<digest>/            what was asked for
   run.json                          which of the folders below are the current ones
-  report/index.html                 all numbers and figures (batch/report.py)
+  report/index.html                 all numbers and figures (cdir_nb.report)
   <notebook>-<digest>/              what determines the result
     <notebook>.ipynb  <notebook>.html  params.json  *.jsonl (records)  *.png (figures)  log.txt
     done                            written last; a folder without it counts for nothing
@@ -21,7 +21,7 @@ from pathlib import Path
 
 from cdir_nb.batch.plan import Job, Plan
 from cdir_nb.batch.processes import environment, kill_tree, locked, sigterm_as_interrupt
-from cdir_nb.batch.worker import PROGRESS
+from cdir_nb.batch.progress import cells, clock, show_live
 from cdir_nb.errors import CdirError
 from cdir_nb.paths import atomic_write
 from cdir_nb.results.records import current_commit
@@ -46,6 +46,11 @@ class Task:
     folder: Path
     process: subprocess.Popen
     started: float
+
+    @property
+    def seconds(self) -> float:
+        """How long it has been running."""
+        return time.monotonic() - self.started
 
 
 def run_plan(
@@ -112,7 +117,7 @@ def _run(todo: list[Job], outcomes: dict[str, Outcome], run_dir: Path, jobs: int
             for task in [task for task in running if task.process.poll() is not None]:
                 running.remove(task)
                 outcomes[task.job.folder] = _finish(task, run_dir, say)
-            _show_live(running)
+            show_live(f"{task.job.label} {cells(task.folder)} {clock(task.seconds)}" for task in running)
             time.sleep(0.1)
     finally:
         for task in running:
@@ -144,7 +149,7 @@ def _start(job: Job, before: list[Outcome], run_dir: Path, share: int, say: Call
 
 def _finish(task: Task, run_dir: Path, say: Callable[[str], None]) -> Outcome:
     """Give the working folder its final name: with `done`, or as `.failed` with a reason."""
-    seconds = time.monotonic() - task.started
+    seconds = task.seconds
     task.process.stdin.close()
     final, failed = run_dir / task.job.folder, run_dir / f"{task.job.folder}.failed"
     good = task.process.returncode == 0 and (task.folder / "done").is_file()
@@ -167,28 +172,3 @@ def _reason(task: Task) -> str:
         log = (task.folder / "log.txt").read_text(encoding="utf-8", errors="replace")
         path.write_text(f"{log}\nworker ended with exit code {task.process.returncode}\n", encoding="utf-8")
     return path.read_text(encoding="utf-8").strip().splitlines()[-1]
-
-
-def _show_live(running: list[Task]) -> None:
-    """On a terminal, one line that is written over: cells done and time of each running notebook."""
-    if not sys.stderr.isatty():
-        return
-    texts = [f"{task.job.label} {_cells(task.folder)} {clock(time.monotonic() - task.started)}" for task in running]
-    sys.stderr.write(
-        "\r\x1b[K" + "  |  ".join(texts)[: shutil.get_terminal_size().columns - 1] + ("\r" if texts else "")
-    )
-    sys.stderr.flush()
-
-
-def _cells(folder: Path) -> str:
-    """`7/20`: cells done of all, as papermill's bar last wrote it."""
-    try:
-        text = (folder / PROGRESS).read_text(encoding="utf-8").split()
-    except OSError:
-        return ""
-    return text[-1] if text else ""
-
-
-def clock(seconds: float) -> str:
-    """Seconds as `m:ss`, tenths below ten seconds."""
-    return f"{seconds:.1f} s" if seconds < 10 else f"{int(seconds) // 60}:{int(seconds) % 60:02d}"

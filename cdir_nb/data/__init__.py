@@ -3,9 +3,8 @@
 from cdir_nb.data.card import Card, DomainInfo, MetricSpec
 from cdir_nb.data.check import VerifyReport, verify
 from cdir_nb.data.folder import open_folder
-from cdir_nb.data.images import ImageSet
+from cdir_nb.data.images import ImageSet, combine, rename
 from cdir_nb.data.manifest import card_names, load_card, open_dataset
-from cdir_nb.data.merge import combine, rename
 from cdir_nb.data.protocols import Protocol, default_protocol, load_protocol, open_task, protocol_names
 
 __all__ = [

@@ -16,11 +16,11 @@ from pydantic import ValidationError
 from cdir_nb import paths
 from cdir_nb.data.card import Card
 from cdir_nb.data.folder import open_classes
-from cdir_nb.data.images import ImageSet
-from cdir_nb.data.merge import combine, rename
+from cdir_nb.data.images import ImageSet, combine, rename
 from cdir_nb.data.quickdraw import open_drawings
 from cdir_nb.errors import CdirError
 
+BUNDLED = "world"  # the one dataset that needs no folder: the package draws it
 YAML = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # libyaml is ten times as fast, where PyYAML has it
 
 

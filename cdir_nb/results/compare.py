@@ -25,6 +25,11 @@ BASELINE = "vanilla CLIP"
 SMALL_K = 10  # what tasks with few relevant images are measured at
 
 
+def is_own(method: str, paper: str) -> bool:
+    """Whether a method of our records is the paper's own, in any variant: `TKI, Euclidean`, `CLIP-UCDIR`."""
+    return PAPERS[paper] in re.split(r"[^A-Za-z]+", method)
+
+
 @dataclass(frozen=True)
 class View:
     """One measure of one published table."""

@@ -13,7 +13,7 @@ import psutil
 import pytest
 from tiny_notebooks import CDIR, save, write_notebook, write_profile
 
-from cdir_nb.batch import processes, runner
+from cdir_nb.batch import processes, progress, runner
 from cdir_nb.batch.plan import make_plan
 from cdir_nb.batch.profile import load_profile
 from cdir_nb.batch.runner import run_plan
@@ -329,7 +329,7 @@ def test_threads_are_shared_and_a_users_lower_limit_stays(monkeypatch):
 
 @pytest.mark.parametrize("seconds,text", [(3.14, "3.1 s"), (75, "1:15"), (600.9, "10:00")])
 def test_clock(seconds, text):
-    assert runner.clock(seconds) == text
+    assert progress.clock(seconds) == text
 
 
 def test_locked_is_an_error_in_process_too(tmp_path):

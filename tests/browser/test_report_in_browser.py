@@ -12,7 +12,7 @@ from PIL import Image
 sys.path.append(str(Path(__file__).parents[1] / "batch"))
 from run_folders import record, write_run
 
-from cdir_nb.report.report import write_report
+from cdir_nb.report import write_report
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 pytestmark = pytest.mark.skipif(not CHROMIUM, reason="no Chromium on this machine: apt-get install chromium")

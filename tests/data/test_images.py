@@ -1,10 +1,13 @@
-"""ImageSet: selecting keeps rows together, and the fingerprint follows the content."""
+"""ImageSet: selecting keeps rows together, the fingerprint follows the content, sets made of others stay whole."""
 
 import numpy as np
 import pytest
 from PIL import Image
+from toy_data import write_images
 
-from cdir_nb.data.images import ImageSet
+from cdir_nb.data import open_folder
+from cdir_nb.data.images import ImageSet, altered, combine, cut_to_strip, inverted, rename
+from cdir_nb.errors import CdirError
 
 
 @pytest.fixture
@@ -38,3 +41,55 @@ def test_fingerprint_follows_content_label_domain_and_order(images):
 def test_columns_of_different_length_are_refused(images):
     with pytest.raises(ValueError, match="differ in length"):
         ImageSet(images.keys, images.domains[:2], images.labels, images.load, images.digests)
+
+
+def test_combined_sets_keep_rows_and_load_from_where_they_came(tmp_path, fresh_cache):
+    first = open_folder(write_images(tmp_path / "a", ["photo"], ["hot-dog"]), progress=False)
+    second = open_folder(write_images(tmp_path / "b", ["ink"], ["hot_dog"], per_class=3), progress=False)
+    both = combine(rename(first, {"hot-dog": "hot_dog"}), second)
+    assert both.labels.tolist() == ["hot_dog"] * 5 and both.domains.tolist() == ["photo"] * 2 + ["ink"] * 3
+    assert both.digests == first.digests + second.digests
+    assert both.keys[0] == "photo/hot-dog/0.png"
+    assert both.image(1).tobytes() == first.image(1).tobytes() and both.image(4).tobytes() == second.image(2).tobytes()
+    with pytest.raises(CdirError, match="photo/hot-dog/0.png stands in two of the sets"):
+        combine(first, second, first)
+
+
+@pytest.fixture
+def pair() -> ImageSet:
+    labels = np.array(["cat", "dog"])
+    return ImageSet(("s/cat/1", "s/dog/2"), np.array(["s", "s"]), labels, picture, ("a", "b"))
+
+
+def picture(key: str) -> Image.Image:
+    """24 x 24; the red value of a pixel is its row."""
+    rows = np.zeros((24, 24, 3), np.uint8)
+    rows[..., 0] = np.arange(24)[:, None]
+    return Image.fromarray(rows)
+
+
+def test_a_change_reaches_the_pictures_of_any_subset_and_rows_stay(pair):
+    strips = altered(pair, cut_to_strip, "4:3")
+    assert strips.keys == pair.keys and strips.labels.tolist() == ["cat", "dog"]
+    assert strips.select(labels=["dog"]).image(0).size == (24, 18)
+    assert pair.image(0).size == (24, 24)
+
+
+def test_the_strip_is_the_middle_of_the_height(pair):
+    red = np.asarray(altered(pair, cut_to_strip, "4:3").image(0))[:, 0, 0]
+    assert red.tolist() == list(range(3, 21))
+
+
+def test_inverting_twice_gives_the_picture_back(pair):
+    once = altered(pair, inverted, "inverted")
+    assert np.asarray(once.image(0)).max() == 255 and (np.asarray(once.image(0))[..., 1] == 255).all()
+    twice = altered(once, inverted, "again")
+    assert (np.asarray(twice.image(1)) == np.asarray(pair.image(1))).all()
+
+
+def test_digests_tell_pictures_and_changes_apart(pair):
+    one, other = altered(pair, inverted, "inverted"), altered(pair, cut_to_strip, "4:3")
+    assert len({*pair.digests, *one.digests, *other.digests}) == 6
+    assert one.digests == altered(pair, inverted, "inverted").digests
+    with pytest.raises(CdirError, match="needs a name"):
+        altered(pair, inverted, "")

@@ -1,9 +1,9 @@
 """Cards are read strictly; a wrong one is an error that names the file and the field."""
 
 import pytest
-from toy_data import CARD, write_card, write_images
+from toy_data import CARD, write_card
 
-from cdir_nb.data import card_names, combine, load_card, open_dataset, open_folder, rename
+from cdir_nb.data import card_names, load_card, open_dataset
 from cdir_nb.errors import CdirError
 
 METRIC = {"kind": "precision", "k": 1, "convention": "hits_over_k", "paper": "p", "known": "our default"}
@@ -147,18 +147,6 @@ def test_class_sets_come_in_the_cards_order(manifest):
     card = load_card("toy2")
     assert card.class_set("back") == card.class_set("all") == ("dog", "alarm_clock")
     assert card.class_set(None) == ()
-
-
-def test_combined_sets_keep_rows_and_load_from_where_they_came(tmp_path, fresh_cache):
-    first = open_folder(write_images(tmp_path / "a", ["photo"], ["hot-dog"]), progress=False)
-    second = open_folder(write_images(tmp_path / "b", ["ink"], ["hot_dog"], per_class=3), progress=False)
-    both = combine(rename(first, {"hot-dog": "hot_dog"}), second)
-    assert both.labels.tolist() == ["hot_dog"] * 5 and both.domains.tolist() == ["photo"] * 2 + ["ink"] * 3
-    assert both.digests == first.digests + second.digests
-    assert both.keys[0] == "photo/hot-dog/0.png"
-    assert both.image(1).tobytes() == first.image(1).tobytes() and both.image(4).tobytes() == second.image(2).tobytes()
-    with pytest.raises(CdirError, match="photo/hot-dog/0.png stands in two of the sets"):
-        combine(first, second, first)
 
 
 def test_a_combined_dataset_opens_its_parts(toy, tmp_path, manifest):

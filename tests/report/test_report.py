@@ -12,8 +12,7 @@ from typer.testing import CliRunner
 from cdir_nb.batch.html import mathml, strip, to_html, web_references
 from cdir_nb.cli import app
 from cdir_nb.errors import CdirError
-from cdir_nb.report.finished import read_run
-from cdir_nb.report.report import numbers_of, write_report
+from cdir_nb.report import numbers_of, read_run, write_report
 from cdir_nb.results import Record, load_records, save_records
 
 TEXT = r"""# How far does it <get>?

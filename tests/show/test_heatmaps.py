@@ -7,7 +7,6 @@ from matplotlib.colors import to_rgb
 
 from cdir_nb.analysis import direction_table
 from cdir_nb.results import Record, load_claims, published_verdicts, verdicts
-from cdir_nb.results.claims.wording import claims_table
 from cdir_nb.results.compare import Panel
 from cdir_nb.show import heatmaps
 from cdir_nb.show.heatmaps import scoreboard, table_panels
@@ -63,15 +62,6 @@ FOUND = (
 
 def texts(fig):
     return [text.get_text() for ax in fig.axes for text in ax.texts]
-
-
-def test_a_row_of_the_table_has_points_seeds_and_directions():
-    table = claims_table(verdicts(FOUND, CLAIMS)).set_index("claim")
-    row = table.loc[CLAIMS[0].says]
-    assert (row["verdict"], row["points"], row["each seed"]) == ("holds", "+3.50", "+3.00, +4.00")
-    assert (row["directions"], row["seeds"], row["task"]) == ("1, 1 of 1", "0, 1", "world-unseen")
-    assert table.loc[CLAIMS[2].says, ["verdict", "points", "measure"]].tolist() == ["not run", "", ""]
-    assert set(claims_table(published_verdicts(CLAIMS))["encoder"]) >= {"ViT-B/32", "ResNet-50", ""}
 
 
 def test_the_scoreboard_has_the_paper_s_own_verdict_beside_ours():

@@ -20,22 +20,12 @@ import jinja2
 import pandas as pd
 from PIL import Image
 
-from cdir_nb.batch.profile import BUNDLED
-from cdir_nb.batch.runner import clock
+from cdir_nb.batch.progress import clock
+from cdir_nb.data.manifest import BUNDLED
 from cdir_nb.errors import CdirError
-from cdir_nb.report.finished import DONE, FAILED, Part, Run, read_run
-from cdir_nb.results import (
-    Record,
-    direction_tables,
-    headline,
-    load_claims,
-    load_records,
-    published_verdicts,
-    to_frame,
-    verdicts,
-)
-from cdir_nb.results.claims.verdicts import CONTEXT, SIGNS
-from cdir_nb.results.compare import PAPERS, Panel, our_panels, printed_panel, views
+from cdir_nb.report.papers import as_texts, beside, claims
+from cdir_nb.report.run_folder import DONE, FAILED, Part, Run, read_run
+from cdir_nb.results import Record, direction_tables, headline, load_records, to_frame
 
 GENERATOR = '<meta name="generator" content="cdir report">'  # tells a folder of ours from any other
 DRAWN = "drawn world, not the papers' data"
@@ -76,7 +66,7 @@ def _new_folder(out: Path) -> Iterator[Path]:
 
 def _page(sections: list[dict[str, Any]], records: list[Record]) -> str:
     frame = to_frame(records)
-    template = Path(__file__).with_name("report.html.j2").read_text(encoding="utf-8")
+    template = Path(__file__).with_name("page.html.j2").read_text(encoding="utf-8")
     environment = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
     return environment.from_string(template).render(
         generator=GENERATOR,
@@ -147,7 +137,7 @@ def _part(part: Part, folder: Path) -> dict[str, Any]:
         "figures": [_figure(path, place) for path in part.figures],
         "count": len(frame),
         "tables": [
-            (name, context, _texts(table, "query"))
+            (name, context, as_texts(table, "query"))
             for name, context, table in direction_tables(frame)
         ],
     }  # fmt: skip
@@ -183,103 +173,3 @@ def _figure(path: Path, folder: Path) -> dict[str, Any]:
     except (OSError, SyntaxError):  # Pillow raises either for a damaged file
         raise CdirError(f"{path} is no picture: remove {path.parent} and run `cdir reproduce` again") from None
     return {"link": _copied(path, folder), "caption": caption, "size": size}
-
-
-def _texts(table: pd.DataFrame, index: str) -> pd.DataFrame:
-    """Percent with two digits, nothing where there is no number, and the index as first column."""
-    return table.map(lambda x: "" if pd.isna(x) else f"{x:.2f}").rename_axis(index).reset_index()
-
-
-# ---- the papers --------------------------------------------------------------------------------------------------
-
-
-def claims(records: Sequence[Record]) -> list[dict[str, Any]]:
-    """For each paper with a claim that was run: all its claims, what its own numbers say, what ours say on each task.
-
-    Harness runs never count.
-    """
-    known = {record.method for record in records}
-    ours = verdicts(records, [claim for claim in load_claims() if known >= set(claim.methods)])
-    run = ours[ours["verdict"] != "not run"]
-    theirs = published_verdicts([claim for claim in load_claims() if claim.paper in set(run["paper"])])
-    return [_scoreboard(paper, rows, run[run["paper"] == paper]) for paper, rows in theirs.groupby("paper", sort=False)]
-
-
-def _scoreboard(paper: str, theirs: pd.DataFrame, ours: pd.DataFrame) -> dict[str, Any]:
-    """One paper: columns are its own numbers, then each task and encoder in which any claim was run."""
-    keys = list(dict.fromkeys(ours[CONTEXT].itertuples(index=False, name=None)))
-    tasks = [ours[(ours[CONTEXT] == list(key)).all(axis=1)] for key in keys]
-    rows = [
-        {
-            "says": claim.says,
-            "where": claim.where,
-            "cells": [_verdict(t[t["id"] == claim.id]) for t in (theirs, *tasks)],
-        }
-        for claim in theirs.drop_duplicates("id").itertuples()
-    ]
-    heads = [(protocol or dataset, encoder, dataset == BUNDLED) for dataset, protocol, encoder in keys]
-    return {"paper": PAPERS[paper], "tasks": heads, "rows": rows, "said": [_said(task, len(rows)) for task in tasks]}
-
-
-def _said(task: pd.DataFrame, count: int) -> str:
-    """Verdicts counted: \"11 of 20 run: holds 8, does not hold 3\"; a claim with settings that differ counts as such."""
-    kinds = [_verdict(rows)["kind"] for _, rows in task.groupby("id", sort=False)]
-    counts = ", ".join(f"{kind} {kinds.count(kind)}" for kind in dict.fromkeys(kinds))
-    return f"{len(kinds)} of {count} run: {counts}"
-
-
-def _verdict(rows: pd.DataFrame) -> dict[str, str]:
-    """One cell: the verdict, and below it points, directions, measure and seeds; several rows with their range."""
-    kinds = list(dict.fromkeys(rows["verdict"])) or ["not run"]
-    kind = kinds[0] if len(kinds) == 1 else "settings differ"
-    points = [f"{x:+.2f}" for x in sorted(rows["difference"].dropna())]
-    span = (
-        ""
-        if not points
-        else f"{points[0]} to {points[-1]} points"
-        if points[0] != points[-1]
-        else f"{points[0]} points"
-    )
-    return {
-        "kind": kind,
-        "text": f"{SIGNS.get(kind, '')} {kind}".strip(),
-        "more": "; ".join(filter(None, [span, *_how(rows)])),
-    }
-
-
-def _how(rows: pd.DataFrame) -> list[str]:
-    """Directions, seeds and measure of one verdict; of several, how many they are."""
-    if len(rows) != 1:
-        return [f"{len(rows)} comparisons"] if len(rows) else []
-    row = next(rows.itertuples())
-    if not row.differences:
-        return []
-    above = f"{', '.join(map(str, row.above))} of {row.directions} directions" if row.directions else ""
-    seeds = f"seed{'s' if len(row.seeds) > 1 else ''} {', '.join(map(str, row.seeds))}" if row.seeds else ""
-    return [above, row.measure, seeds]
-
-
-def beside(frame: pd.DataFrame) -> list[dict[str, Any]]:
-    """Published tables of methods that were run, each with our panels below it.
-
-    Several tables of a paper ask for the same numbers of ours: those are shown once, and named from then on.
-    """
-    found, first = [], {}
-    for view in views():
-        panels = [(panel, dataset) for dataset, rows in frame.groupby("dataset") for panel in our_panels(view, rows)]
-        if not panels:
-            continue
-        tables, again = [_panel(printed_panel(view), "")], []
-        for panel, dataset in panels:
-            title = first.setdefault(panel.source + panel.percent.to_csv(), str(view))
-            if title == str(view):
-                tables.append(_panel(panel, dataset))
-            else:
-                again.append(title)
-        found.append({"title": str(view), "tables": tables, "again": again})
-    return found
-
-
-def _panel(panel: Panel, dataset: str) -> tuple[str, pd.DataFrame]:
-    """Caption and table of a panel."""
-    return f"{panel.source}{' (drawn world)' if dataset == BUNDLED else ''}", _texts(panel.percent, "method")

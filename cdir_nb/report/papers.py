@@ -1,0 +1,85 @@
+"""What runs say beside the papers: claims with their verdicts, and published tables with ours below."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import pandas as pd
+
+from cdir_nb.data.manifest import BUNDLED
+from cdir_nb.results import Record, load_claims, published_verdicts, verdicts
+from cdir_nb.results.claims.verdicts import CONTEXT
+from cdir_nb.results.claims.wording import how, joint_verdict, marked, span
+from cdir_nb.results.compare import PAPERS, Panel, our_panels, printed_panel, views
+
+
+def claims(records: Sequence[Record]) -> list[dict[str, Any]]:
+    """For each paper with a claim that was run: all its claims, what its own numbers say, what ours say on each task.
+
+    Harness runs never count.
+    """
+    known = {record.method for record in records}
+    ours = verdicts(records, [claim for claim in load_claims() if known >= set(claim.methods)])
+    run = ours[ours["verdict"] != "not run"]
+    theirs = published_verdicts([claim for claim in load_claims() if claim.paper in set(run["paper"])])
+    return [_scoreboard(paper, rows, run[run["paper"] == paper]) for paper, rows in theirs.groupby("paper", sort=False)]
+
+
+def _scoreboard(paper: str, theirs: pd.DataFrame, ours: pd.DataFrame) -> dict[str, Any]:
+    """One paper: columns are its own numbers, then each task and encoder in which any claim was run."""
+    keys = list(dict.fromkeys(ours[CONTEXT].itertuples(index=False, name=None)))
+    tasks = [ours[(ours[CONTEXT] == list(key)).all(axis=1)] for key in keys]
+    rows = [
+        {
+            "says": claim.says,
+            "where": claim.where,
+            "cells": [_verdict(t[t["id"] == claim.id]) for t in (theirs, *tasks)],
+        }
+        for claim in theirs.drop_duplicates("id").itertuples()
+    ]
+    heads = [(protocol or dataset, encoder, dataset == BUNDLED) for dataset, protocol, encoder in keys]
+    return {"paper": PAPERS[paper], "tasks": heads, "rows": rows, "said": [_said(task, len(rows)) for task in tasks]}
+
+
+def _said(task: pd.DataFrame, count: int) -> str:
+    """Verdicts counted: `11 of 20 run: holds 8, does not hold 3`; a claim whose settings differ counts as such."""
+    kinds = [joint_verdict(rows) for _, rows in task.groupby("id", sort=False)]
+    counts = ", ".join(f"{kind} {kinds.count(kind)}" for kind in dict.fromkeys(kinds))
+    return f"{len(kinds)} of {count} run: {counts}"
+
+
+def _verdict(rows: pd.DataFrame) -> dict[str, str]:
+    """One cell: the verdict, and below it points, directions, measure and seeds; several rows with their range."""
+    kind, points = joint_verdict(rows), span(rows["difference"], digits=2)
+    more = [f"{points} points" if points else "", *how(rows)]
+    return {"kind": kind, "text": marked(kind), "more": "; ".join(filter(None, more))}
+
+
+def beside(frame: pd.DataFrame) -> list[dict[str, Any]]:
+    """Published tables of methods that were run, each with our panels below it.
+
+    Several tables of a paper ask for the same numbers of ours: those are shown once, and named from then on.
+    """
+    found, first = [], {}
+    for view in views():
+        panels = [(panel, dataset) for dataset, rows in frame.groupby("dataset") for panel in our_panels(view, rows)]
+        if not panels:
+            continue
+        tables, again = [_panel(printed_panel(view), "")], []
+        for panel, dataset in panels:
+            title = first.setdefault(panel.source + panel.percent.to_csv(), str(view))
+            if title == str(view):
+                tables.append(_panel(panel, dataset))
+            else:
+                again.append(title)
+        found.append({"title": str(view), "tables": tables, "again": again})
+    return found
+
+
+def _panel(panel: Panel, dataset: str) -> tuple[str, pd.DataFrame]:
+    """Caption and table of a panel."""
+    return f"{panel.source}{' (drawn world)' if dataset == BUNDLED else ''}", as_texts(panel.percent, "method")
+
+
+def as_texts(table: pd.DataFrame, index: str) -> pd.DataFrame:
+    """Percent with two digits, nothing where there is no number, and the index as first column."""
+    return table.map(lambda x: "" if pd.isna(x) else f"{x:.2f}").rename_axis(index).reset_index()

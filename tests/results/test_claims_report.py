@@ -1,0 +1,66 @@
+"""The script behind docs/results: one page for every paper of whose claims one can be decided."""
+
+import importlib.util
+
+import pytest
+
+from cdir_nb.paths import ROOT
+from cdir_nb.results import Record
+from cdir_nb.results.compare import is_own
+
+
+@pytest.fixture
+def script(tmp_path, monkeypatch):
+    """The script, writing below `tmp_path`; claims of TKI and SnMpNet can be decided, none of UCDIR."""
+    spec = importlib.util.spec_from_file_location("claims_report_script", ROOT / "scripts" / "claims_report.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    found = [record(name) for name in ("vanilla CLIP", "TKI", "TKI, Euclidean", "CLIP-UCDIR")]
+    found += [record(name, "over_found") for name in ("SnMpNet", "EISNet-retrieval", "CuMix-retrieval")]
+    monkeypatch.setattr(module, "reproduced_records", lambda: found)
+    monkeypatch.setattr(module, "ROOT", tmp_path)
+    return module
+
+
+def record(method: str, convention: str = "over_min_k_relevant") -> Record:
+    frozen = method.startswith(("vanilla", "EISNet", "CuMix"))
+    return Record(
+        method=method, dataset="world", protocol="world-unseen", query_domain="real", gallery_domain="sketch",
+        metric="average_precision", convention=convention, k=200, value=0.3 if frozen else 0.4, seed=0,
+        encoder="tiny-clip [ab]", selection_rule="none: nothing is trained or selected" if frozen else "last epoch",
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "method,paper",
+    [
+        ("CLAIR", "clair"),
+        ("CLAIR w/o prompts", "clair"),
+        ("CLAIR, refined labels", "clair"),
+        ("TKI, Euclidean", "tki"),
+        ("UCDIR", "ucdir"),
+        ("CLIP-UCDIR", "ucdir"),
+        ("SnMpNet", "snmpnet"),
+        ("SnMpNet, as released", "snmpnet"),
+        ("vanilla CLIP", ""),
+        ("CLIP + Q", ""),
+        ("PCS", ""),
+    ],
+)
+def test_every_method_belongs_to_its_paper_or_to_none(method, paper):
+    assert [name for name in ("clair", "tki", "ucdir", "snmpnet") if is_own(method, name)] == ([paper] if paper else [])
+
+
+def test_without_a_name_every_paper_that_was_run_gets_its_page(script, tmp_path):
+    script.main("")
+    assert sorted(path.name for path in tmp_path.rglob("*.md")) == ["snmpnet.md", "tki.md"]
+    assert "| SnMpNet | 40.00 |" in (tmp_path / "docs/results/snmpnet.md").read_text()
+    page = (tmp_path / "docs/results/tki.md").read_text()
+    assert "| TKI, trained on texts alone, is above CLIP on average." in page and "+10.00 (+10.00) | 1 of 1 |" in page
+
+
+def test_with_a_name_that_page_alone_is_written(script, tmp_path):
+    script.main("tki")
+    assert [path.name for path in tmp_path.rglob("*.md")] == ["tki.md"]
+    with pytest.raises(SystemExit, match="no claim of clair can be decided; papers with records: tki, snmpnet"):
+        script.main("clair")

@@ -1,0 +1,83 @@
+"""Verdicts as text: each part by hand, and the same words wherever a verdict is shown."""
+
+from types import SimpleNamespace
+
+import pandas as pd
+import pytest
+
+from cdir_nb.results import Record, load_claims, published_verdicts, verdicts
+from cdir_nb.results.claims.wording import claims_table, each_seed, held, how, joint_verdict, marked, span
+
+IDS = "tki-above-clip", "tki-l-max-helps", "tki-more-words-better"
+CLAIMS = [claim for claim in load_claims() if claim.id in IDS]
+
+
+def records(method, percents, rule):
+    return [
+        Record(
+            method=method, dataset="world", protocol="world-unseen", query_domain="real", gallery_domain="sketch",
+            metric="average_precision", convention="over_min_k_relevant", k=200, value=percent / 100, seed=seed,
+            encoder="tiny-clip [ab]", selection_rule=rule,
+        )
+        for seed, percent in enumerate(percents)
+    ]  # fmt: skip
+
+
+FOUND = records("vanilla CLIP", [30], "none: nothing") + records("TKI", [33, 34], "last epoch")
+
+
+@pytest.mark.parametrize(
+    "kinds,expected",
+    [(["holds"], "holds"), (["holds", "holds"], "holds"), (["holds", "mixed"], "settings differ"), ([], "not run")],
+)
+def test_the_rows_of_a_claim_have_one_verdict(kinds, expected):
+    assert joint_verdict(pd.DataFrame({"verdict": kinds})) == expected
+
+
+def test_a_sign_stands_before_what_was_decided():
+    assert [marked(kind) for kind in ("holds", "mixed", "does not hold", "not run", "settings differ")] == [
+        "✓ holds",
+        "~ mixed",
+        "✗ does not hold",
+        "not run",
+        "settings differ",
+    ]
+
+
+@pytest.mark.parametrize(
+    "points,digits,expected",
+    [
+        ([], 1, ""),
+        ([float("nan")], 1, ""),
+        ([1.25], 2, "+1.25"),
+        ([3.0, -0.5, 1.0], 1, "-0.5 to +3.0"),
+        ([9.0, 10.0, -11.0], 1, "-11.0 to +10.0"),  # by number, not by letters
+        ([-0.001], 2, "+0.00"),  # never -0.00
+        ([1.24, 1.21], 1, "+1.2"),  # one number where both read the same
+    ],
+)
+def test_points_run_from_least_to_greatest(points, digits, expected):
+    assert span(points, digits=digits) == expected
+
+
+def test_parts_of_one_row():
+    row = SimpleNamespace(differences=(3.0, -0.5), above=(2, 1), directions=2)
+    assert each_seed(row) == "+3.00, -0.50" and held(row) == "2, 1 of 2"
+    assert held(SimpleNamespace(above=(), directions=0)) == ""
+
+
+def test_how_a_verdict_was_found():
+    decided = verdicts(FOUND, CLAIMS)
+    measure = "average_precision@200 (over_min_k_relevant)"
+    assert how(decided[decided["id"] == IDS[0]]) == ["1, 1 of 1 directions", measure, "seeds 0, 1"]
+    assert how(decided[decided["id"] == IDS[1]]) == [] == how(decided.iloc[:0])
+    assert how(decided) == ["3 comparisons"]
+
+
+def test_a_row_of_the_table_has_points_seeds_and_directions():
+    table = claims_table(verdicts(FOUND, CLAIMS)).set_index("claim")
+    row = table.loc[CLAIMS[0].says]
+    assert (row["verdict"], row["points"], row["each seed"]) == ("holds", "+3.50", "+3.00, +4.00")
+    assert (row["directions"], row["seeds"], row["task"]) == ("1, 1 of 1", "0, 1", "world-unseen")
+    assert table.loc[CLAIMS[2].says, ["verdict", "points", "measure"]].tolist() == ["not run", "", ""]
+    assert set(claims_table(published_verdicts(CLAIMS))["encoder"]) >= {"ViT-B/32", "ResNet-50", ""}
