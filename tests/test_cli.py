@@ -83,7 +83,7 @@ def test_results_prints_numbers_with_their_context(tmp_path):
 
 
 def test_results_are_short_unless_all_are_asked_for(tmp_path):
-    records = [Record(**{**GOOD, "k": k, "value": k / 100}) for k in (1, 10, 50)]
+    records = [Record(**{**GOOD, "k": k, "value": k / 100}) for k in (10, 1, 50)]
     save_records(records, tmp_path, "r")
     short, full = cdir("results", tmp_path).stdout, cdir("results", tmp_path, "--all").stdout
     assert "10.00" in short and "50.00" not in short and "the same command with --all" in short

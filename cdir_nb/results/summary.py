@@ -1,8 +1,7 @@
 """Records in short: for each task one line per method, with the headline precision of its protocol.
 
-The headline is the first precision beyond k = 1 that the protocol's card lists, in the convention that it lists (k = 1
-looks at one image per query and is noisy). Where no method was measured by it, the card's other precisions follow, and
-then what the records hold: a folder of one's own has no card.
+The headline is the first precision that the protocol's card lists, in the convention that it lists; where no method was
+measured by it, the next one listed. Without a card (images of one's own) it is the first precision recorded.
 """
 
 import textwrap
@@ -20,7 +19,7 @@ if TYPE_CHECKING:
 
 TASK = ["dataset", "protocol", "test_set", "encoder"]
 DIRECTION = ["query_domain", "gallery_domain"]
-SETTING = ["config_digest", "selection_rule", "train_set"]
+SETTING = ["config_digest", "selection_rule", "train_set", "harness"]
 WIDTH = 100  # columns of a printed block
 NAME = 44  # longer names of methods are cut
 
@@ -125,12 +124,7 @@ def _block(task: tuple[str, str, str, str], rows: "pd.DataFrame") -> Block:
 def _headline(dataset: str, protocol: str, rows: "pd.DataFrame") -> tuple[int, str]:
     """(k, convention) of the headline precision: see the head of this module."""
     recorded = list(dict.fromkeys(zip(rows["k"].astype(int), rows["convention"], strict=True)))
-    wanted = [measure for measure in _listed(dataset, protocol) if measure in recorded]
-    return next(iter([*_beyond_first(wanted), *wanted, *_beyond_first(recorded), *recorded]))
-
-
-def _beyond_first(measures: list[tuple[int, str]]) -> list[tuple[int, str]]:
-    return [(k, convention) for k, convention in measures if k > 1]
+    return next(measure for measure in [*_listed(dataset, protocol), *recorded] if measure in recorded)
 
 
 def _listed(dataset: str, protocol: str) -> list[tuple[int, str]]:
