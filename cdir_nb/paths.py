@@ -13,6 +13,8 @@ MANIFEST = ROOT / "data_manifest"
 NOTEBOOKS = ROOT / "notebooks"
 PROFILES = Path(__file__).resolve().parent / "batch" / "profiles"
 TINY_CLIP = Path(__file__).resolve().parent / "encoders" / "tiny_clip"
+MOBILENET_V2 = TINY_CLIP.with_name("mobilenet_v2")
+REAL_CLIP = TINY_CLIP.with_name("real_clip")
 
 
 def cache_dir() -> Path:
