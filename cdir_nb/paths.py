@@ -16,6 +16,8 @@ MANIFEST = _TOP / "data_manifest"
 NOTEBOOKS = _TOP / "notebooks"
 PROFILES = PACKAGE / "batch" / "profiles"
 TINY_CLIP = PACKAGE / "encoders" / "tiny_clip"
+MOBILENET_V2 = TINY_CLIP.with_name("mobilenet_v2")
+REAL_CLIP = TINY_CLIP.with_name("real_clip")
 
 
 def cache_dir() -> Path:

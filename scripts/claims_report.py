@@ -26,8 +26,8 @@ TASKS = {
     ("tki", "world-all"): "drawn world, 40 classes, galleries of 1,200 images, 30 relevant: Prec@200 cannot exceed "
     "15 %; strategy 2 takes names of DomainNet, words that the tiny CLIP has never read",
     ("tki", "pacs-all"): "real PACS images, 7 classes, **with the tiny CLIP**, which has seen drawings of our own "
-    "alone: not the paper's encoder. It hardly recognises them (a random order has Prec@200 of 14.2 %), so there is next to "
-    "nothing to build on; strategy 2 takes names of the drawn world",
+    "alone: not the paper's encoder. It hardly recognises them (a random order has Prec@200 of 14.2 %), so there is "
+    "next to nothing to build on; strategy 2 takes names of the drawn world",
     ("clair", "world-unseen"): "drawn world, 30 classes to train on and 10 unseen ones to retrieve, 30 relevant "
     "images in galleries of 300",
     ("clair", "pacs-unseen"): "real PACS images, four classes to train on and three unseen ones (our own split), "
@@ -40,15 +40,15 @@ DEFAULTS = {
 tuned. Loss curves on texts and one look at the 30 seen classes in drawings of another seed (hyperbolic, Euclidean,
 residual; 20, 100, 300 steps; radius 0.1, 1, 10; hidden 128, 512) were taken before these runs. Though radius 0.1 and
 hidden 512 did best in that look, the defaults stayed as they had been set before it.""",
-    "clair": """Settings are `CLAIR-A, tiny-clip` of `cdir_nb/methods/clair/settings.py`, which says how they were found; the
-state is the best on a validation part of the training images, judged by frozen CLIP's pseudo-labels, so that no label
-was read. What else was tried, on clipart-sketch, quickdraw-real and infograph-real, by that score: learning rates
-0.005 to 0.5, temperature 0.05 and 0.07, 0 to 10 prompts of three sizes, each loss left out, L_II at full weight (which
-lowers the score); all the 720 images of clipart and sketch and six epochs (the score rises in the first and falls after
-it; P@10 is 62.3 and 51.5 %, below CLIP + Q's 62.7 and 52.6). The runs below take 240 images a domain, a third of them for
-validation, three epochs. P@10 of the unseen classes was seen on clipart-sketch before the settings were set, twice: of
-untrained prompts (0, 4, 10) and of one first training at a rate of 0.05; both said what the score says. Each setting's
-effect, one seed, clipart-sketch: `docs/results/clair-sensitivity.csv`.""",
+    "clair": """Settings are `CLAIR-A, tiny-clip` of `cdir_nb/methods/clair/settings.py`, which says how they were
+found; the state is the best on a validation part of the training images, judged by frozen CLIP's pseudo-labels, so
+that no label was read. What else was tried, on clipart-sketch, quickdraw-real and infograph-real, by that score:
+learning rates 0.005 to 0.5, temperature 0.05 and 0.07, 0 to 10 prompts of three sizes, each loss left out, L_II at
+full weight (which lowers the score); all the 720 images of clipart and sketch and six epochs (the score rises in the
+first and falls after it; P@10 is 62.3 and 51.5 %, below CLIP + Q's 62.7 and 52.6). The runs below take 240 images a
+domain, a third of them for validation, three epochs. P@10 of the unseen classes was seen on clipart-sketch before the
+settings were set, twice: of untrained prompts (0, 4, 10) and of one first training at a rate of 0.05; both said what
+the score says. Each setting's effect, one seed, clipart-sketch: `docs/results/clair-sensitivity.csv`.""",
 }
 
 

@@ -1,4 +1,6 @@
-"""From the name of an encoder to an open_clip model with its weights, preprocessing and activation."""
+"""From the name of an encoder to its model: an open_clip model with weights, preprocessing and activation, or a
+backbone of timm.
+"""
 
 import difflib
 import json
@@ -17,32 +19,36 @@ from open_clip.pretrained import get_pretrained_cfg
 from open_clip.transform import PreprocessCfg, merge_preprocess_dict
 
 from cdir_nb import paths
-from cdir_nb.encoders.weights import fetch, first_line, load_weights, recognise, refuse_other_grid
+from cdir_nb.encoders.backbones import MOBILENET, BuiltBackbone, build_backbone
+from cdir_nb.encoders.weights import (
+    CHECKPOINT_KINDS,
+    RANDOM_SEED,
+    RANDOM_WARNING,
+    check_file,
+    fetch,
+    first_line,
+    load_weights,
+    recognise,
+    refuse_other_grid,
+)
 from cdir_nb.errors import CdirError
-
-RANDOM_WARNING = "RANDOM WEIGHTS, a harness run: numbers mean nothing"
-RANDOM_SEED = 0
-CHECKPOINT_KINDS = (".pt", ".pth", ".bin", ".safetensors")
 
 
 @dataclass(frozen=True)
-class BuiltModel:
+class BuiltModel(BuiltBackbone):
     """An open_clip model on the CPU in float32, and what must be known of how it was made."""
 
-    name: str  # "ViT-B-32:openai", "ViT-B-32:checkpoint.pt", "tiny-clip"
-    model: torch.nn.Module
     tokenizer: Any
-    model_cfg: dict[str, Any]
-    preprocess_cfg: dict[str, Any]
     quick_gelu: bool
-    origin: str  # where weights and activation come from, for people
 
 
-def build_model(spec: str) -> BuiltModel:
-    """The model that `spec` names; see `cdir_nb.encoders.load_encoder` for the forms of a spec.
+def build_model(spec: str) -> BuiltBackbone:
+    """The model that `spec` names, a BuiltModel where it reads texts; see `cdir_nb.encoders.load_encoder`.
 
     Raises CdirError: unknown model or tag, no network, a missing, corrupt or foreign checkpoint.
     """
+    if _is_backbone(spec):
+        return build_backbone(spec)
     if spec == "tiny-clip":
         return _build_tiny(paths.TINY_CLIP)
     name, weights = _read_spec(spec)
@@ -60,13 +66,20 @@ def fetch_weights(spec: str) -> None:
     """
     if spec == "tiny-clip":
         return
+    if _is_backbone(spec):
+        build_backbone(spec)  # timm downloads as it builds
+        return
     name, weights = _read_spec(spec)
     if weights == "random":
         return
     if cfg := get_pretrained_cfg(name, weights):
         fetch(cfg, name, weights)
     else:
-        _check_file(Path(weights).expanduser())
+        check_file(Path(weights).expanduser())
+
+
+def _is_backbone(spec: str) -> bool:
+    return spec == MOBILENET or spec.startswith("timm:")
 
 
 def _read_spec(spec: str) -> tuple[str, str]:
@@ -98,15 +111,8 @@ def _build_tiny(folder: Path) -> BuiltModel:
     load_weights(model, weights, "tiny-clip")
     tokenizer = open_clip.SimpleTokenizer(context_length=model_cfg["text_cfg"]["context_length"])
     quick_gelu = model_cfg.get("quick_gelu", False)
-    return BuiltModel(
-        "tiny-clip",
-        model,
-        tokenizer,
-        model_cfg,
-        preprocess_cfg,
-        quick_gelu,
-        "bundled model, trained on drawn images only",
-    )
+    origin = "bundled model, trained on drawn images only"
+    return BuiltModel("tiny-clip", model, model_cfg, preprocess_cfg, origin, tokenizer, quick_gelu)
 
 
 def _build_random(name: str) -> BuiltModel:
@@ -127,22 +133,12 @@ def _build_tagged(name: str, tag: str) -> BuiltModel:
 
 def _build_local(name: str, file: Path) -> BuiltModel:
     """A checkpoint file of the user's own, or one that they downloaded by hand."""
-    _check_file(file)
+    check_file(file)
     cfg, reason = recognise(name, file)
     built = _create(name, cfg, origin=f"local checkpoint, {reason}", label=file.name)
     refuse_other_grid(built.model, file, name)
     load_weights(built.model, file, f"{name}:{file}")
     return built
-
-
-def _check_file(file: Path) -> None:
-    if not file.is_file():
-        problem = "is a folder, name the file in it" if file.is_dir() else "does not exist, check the path"
-        raise CdirError(f"checkpoint {file} {problem}")
-    if not os.access(file, os.R_OK):
-        raise CdirError(f"checkpoint {file} may not be read by you: change its permissions")
-    if file.suffix not in CHECKPOINT_KINDS:
-        raise CdirError(f"checkpoint {file} is of no known kind; give one of {', '.join(CHECKPOINT_KINDS)}")
 
 
 def _create(name: str, cfg: dict[str, Any], origin: str, label: str) -> BuiltModel:
@@ -163,7 +159,7 @@ def _create(name: str, cfg: dict[str, Any], origin: str, label: str) -> BuiltMod
             f"open_clip cannot build {name} here ({first_line(error)}); ViT-B-32 needs nothing more"
         ) from error
     preprocess_cfg = open_clip.get_model_preprocess_cfg(model)
-    return BuiltModel(f"{name}:{label}", model.eval(), tokenizer, model_cfg, preprocess_cfg, quick_gelu, origin)
+    return BuiltModel(f"{name}:{label}", model.eval(), model_cfg, preprocess_cfg, origin, tokenizer, quick_gelu)
 
 
 def _check_model_name(name: str, spec: str) -> None:

@@ -11,7 +11,8 @@ import torch
 from open_clip.transformer import QuickGELU
 from PIL import Image
 
-from cdir_nb.encoders.clip import ClipEncoder
+from cdir_nb.encoders.clip import ClipEncoder, require_texts
+from cdir_nb.encoders.image import ImageEncoder
 from cdir_nb.errors import CdirError
 
 IMAGENET = {"mean": (0.485, 0.456, 0.406), "std": (0.229, 0.224, 0.225)}
@@ -19,23 +20,26 @@ UNSCALED = {"mean": (0.0, 0.0, 0.0), "std": (1.0, 1.0, 1.0)}  # pixels in 0..1 a
 SETTINGS = ("size", "mean", "std", "interpolation", "resize_mode", "fill_color")
 
 
-def with_preprocessing(encoder: ClipEncoder, **changes: Any) -> ClipEncoder:
+def with_preprocessing(encoder: ImageEncoder, **changes: Any) -> ImageEncoder:
     """An encoder of the same model whose preprocessing differs in `changes`; its identity and cache differ with it.
 
+    For a CLIP model:
     mean, std      of each colour, for pixels in 0..1
     resize_mode    "shortest": shorter side to size, then the centre; "squash": both sides; "longest": pad to a square
     fill_color     0..255, what "longest" pads with
     interpolation  "bicubic" or "bilinear"
-    Raises CdirError for a setting that open_clip's preprocessing does not have.
+    For a backbone: the names of timm's data config (input_size, mean, std, interpolation, crop_pct, crop_mode).
+    Raises CdirError for a setting that the encoder's preprocessing does not have.
     """
-    unknown = sorted(set(changes) - set(SETTINGS))
+    settings = SETTINGS if isinstance(encoder, ClipEncoder) else tuple(encoder.built.preprocess_cfg)
+    unknown = sorted(set(changes) - set(settings))
     if unknown:
-        raise CdirError(f"preprocessing has no setting {unknown[0]!r}: use some of {', '.join(SETTINGS)}")
+        raise CdirError(f"preprocessing has no setting {unknown[0]!r}: use some of {', '.join(settings)}")
     preprocess_cfg = {**encoder.built.preprocess_cfg, **changes}
-    return ClipEncoder(replace(encoder.built, preprocess_cfg=preprocess_cfg), encoder.device, encoder.precision)
+    return type(encoder)(replace(encoder.built, preprocess_cfg=preprocess_cfg), encoder.device, encoder.precision)
 
 
-def as_seen(encoder: ClipEncoder, picture: Image.Image) -> Image.Image:
+def as_seen(encoder: ImageEncoder, picture: Image.Image) -> Image.Image:
     """What is left of a picture when it is resized and cropped or padded, before its colours are scaled."""
     *shape_steps, _, _ = encoder.preprocess.transforms  # last: to numbers, scaled
     for step in shape_steps:
@@ -48,7 +52,7 @@ def with_other_activation(encoder: ClipEncoder) -> ClipEncoder:
 
     Raises CdirError where the model has neither.
     """
-    quick = encoder.built.quick_gelu
+    quick = require_texts(encoder).built.quick_gelu
     old, new = (QuickGELU, torch.nn.GELU) if quick else (torch.nn.GELU, QuickGELU)
     model, count = copy.deepcopy(encoder.model), 0
     for module in list(model.modules()):

@@ -1,11 +1,11 @@
-"""Weights files of CLIP models: found or fetched, recognised, checked and loaded."""
+"""Weights files: found or fetched, recognised, checked and loaded."""
 
 import hashlib
 import json
 import os
 import re
 import warnings
-import zipfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +18,12 @@ from open_clip.factory import load_checkpoint, load_state_dict
 from open_clip.pretrained import download_pretrained, get_pretrained_cfg
 from safetensors import safe_open
 
+from cdir_nb.encoders.torchscript import is_torchscript, read_torchscript
 from cdir_nb.errors import CdirError
 
+RANDOM_WARNING = "RANDOM WEIGHTS, a harness run: numbers mean nothing"
+RANDOM_SEED = 0
+CHECKPOINT_KINDS = (".pt", ".pth", ".bin", ".safetensors")
 OPENAI_MARK = "input_resolution"  # a tensor that only OpenAI's archives carry
 NO_WEIGHTS = (OPENAI_MARK, "context_length", "vocab_size", "attn_mask")  # tensors in archives, not in models
 HUB_TIMEOUT = 5.0  # seconds; without it open_clip retries for most of a minute before it gives up
@@ -37,7 +41,7 @@ def recognise(name: str, file: Path) -> tuple[dict[str, Any], str]:
     published = _published_config(name, file)
     if published:
         return published, "a published file, known by its checksum"
-    if _is_torchscript(file) and OPENAI_MARK in _torchscript_state(file):
+    if _is_from_openai(file):
         return {"quick_gelu": True}, "an archive as OpenAI publishes them: QuickGELU"
     if f"{name}-quickgelu" in open_clip.list_models():
         warnings.warn(
@@ -69,48 +73,50 @@ def _published_config(name: str, file: Path) -> dict[str, Any]:
     return {}
 
 
-def _torchscript_state(file: Path) -> dict[str, torch.Tensor]:
-    """The tensors of an archive; its code is not run. Empty where it cannot be read."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # torch's, that its archives are of an old kind
-        try:
-            return torch.jit.load(str(file), map_location="cpu").state_dict()
-        except RuntimeError:
-            return {}
-
-
-def _is_torchscript(file: Path) -> bool:
-    if not zipfile.is_zipfile(file):
+def _is_from_openai(file: Path) -> bool:
+    try:
+        return is_torchscript(file) and OPENAI_MARK in read_torchscript(file)
+    except Exception:  # loading it, which comes next, says what is wrong
         return False
-    with zipfile.ZipFile(file) as archive:
-        return any(member.endswith("/constants.pkl") for member in archive.namelist())
+
+
+def check_file(file: Path) -> None:
+    """CdirError for a checkpoint that does not exist, may not be read, or has an unknown suffix."""
+    if not file.is_file():
+        problem = "is a folder, name the file in it" if file.is_dir() else "does not exist, check the path"
+        raise CdirError(f"checkpoint {file} {problem}")
+    if not os.access(file, os.R_OK):
+        raise CdirError(f"checkpoint {file} may not be read by you: change its permissions")
+    if file.suffix not in CHECKPOINT_KINDS:
+        raise CdirError(f"checkpoint {file} is of no known kind; give one of {', '.join(CHECKPOINT_KINDS)}")
 
 
 def load_weights(model: torch.nn.Module, file: Path, what: str) -> None:
     """Put the tensors of `file` into `model`, every one of them and no other."""
     try:
-        if _is_torchscript(file):
-            state = _torchscript_state(file)
+        if is_torchscript(file):
+            state = read_torchscript(file)
             model.load_state_dict({key: value for key, value in state.items() if key not in NO_WEIGHTS})
         else:
             load_checkpoint(model, str(file))
     except Exception as error:  # torch, pickle, zip and safetensors each raise kinds of their own
-        raise CdirError(_load_problem(error, file, what)) from error
+        raise CdirError(load_problem(error, file, what)) from error
     model.eval()
 
 
-def _load_problem(error: Exception, file: Path, what: str) -> str:
+def load_problem(error: Exception, file: Path, what: str, kind: str = "CLIP checkpoint") -> str:
+    """One line on why `file` does not load into the model `what`."""
     mismatch = re.search(r"(size mismatch for [\w.]+|(Missing|Unexpected) key\(s\)[^\"]*\"[\w.]+)", str(error))
     if mismatch or isinstance(error, AssertionError):
         found = mismatch.group(1) if mismatch else first_line(error)
         model_name = what.partition(":")[0]
         return f"checkpoint {file} is of another model than {model_name} ({found}); name its own model"
-    return f"checkpoint {file} is damaged or no CLIP checkpoint ({first_line(error)}); download or save it again"
+    return f"checkpoint {file} is damaged or no {kind} ({first_line(error)}); download or save it again"
 
 
 def refuse_other_grid(model: torch.nn.Module, file: Path, name: str) -> None:
     """open_clip would stretch position embeddings of another image size or text length in silence."""
-    shapes = {} if _is_torchscript(file) else _shapes(file)
+    shapes = {} if is_torchscript(file) else _shapes(file)
     for key, value in model.state_dict().items():
         if key.endswith("positional_embedding") and shapes.get(key, value.shape) != value.shape:
             raise CdirError(
@@ -124,19 +130,29 @@ def _shapes(file: Path) -> dict[str, torch.Size]:
     try:
         if file.suffix == ".safetensors":
             with safe_open(file, "pt") as tensors:
-                return {key: torch.Size(tensors.get_slice(key).get_shape()) for key in tensors.keys()}
+                return {key: torch.Size(tensors.get_slice(key).get_shape()) for key in tensors.keys()}  # noqa: SIM118
         return {key: value.shape for key, value in load_state_dict(str(file), device="meta").items()}
     except Exception:  # loading it, which comes next, says what is wrong
         return {}
 
 
 def fetch(cfg: dict[str, Any], name: str, tag: str) -> Path:
-    """The weights file of a tag: from the Hugging Face cache, else by a download.
-
-    Asking the hub first, once and with a short limit, saves open_clip's retries (50 s without a network).
-    """
+    """The weights file of an open_clip tag: from the Hugging Face cache, else by a download."""
     repo, filename = os.path.split(cfg["hf_hub"])
-    for candidate in [filename] if filename else [HF_SAFE_WEIGHTS_NAME, HF_WEIGHTS_NAME]:
+    try:
+        cached = ask_hub(repo, [filename] if filename else [HF_SAFE_WEIGHTS_NAME, HF_WEIGHTS_NAME])
+        return cached or Path(download_pretrained(cfg))
+    except Exception as error:
+        raise CdirError(_download_problem(name, tag, repo, error)) from error
+
+
+def ask_hub(repo: str, filenames: Sequence[str]) -> Path | None:
+    """One of these files from the Hugging Face cache; None where it must be downloaded, and the hub answers.
+
+    Asking the hub first, once and with a short limit, saves the retries of downloads (50 s without a network).
+    Raises what the hub's client raises where there is no network.
+    """
+    for candidate in filenames:
         cached = try_to_load_from_cache(repo, candidate)
         if isinstance(cached, str):
             return Path(cached)
@@ -144,20 +160,15 @@ def fetch(cfg: dict[str, Any], name: str, tag: str) -> Path:
         HfApi().model_info(repo, timeout=HUB_TIMEOUT)
     except HfHubHTTPError:
         pass  # a mirror may serve files only
-    except Exception as error:
-        raise CdirError(_download_problem(name, tag, repo, error)) from error
-    try:
-        return Path(download_pretrained(cfg))
-    except Exception as error:
-        raise CdirError(_download_problem(name, tag, repo, error)) from error
+    return None
 
 
 def _download_problem(name: str, tag: str, repo: str, error: Exception) -> str:
     return (
         f"weights of {name}:{tag} are not on this machine and could not be downloaded ({first_line(error)}): "
         f"run once with a network, or get {HF_SAFE_WEIGHTS_NAME} and open_clip_config.json of {repo} "
-        f"(Hugging Face) into one "
-        f"folder and give --encoder {name}:FOLDER/{HF_SAFE_WEIGHTS_NAME}"
+        f"(Hugging Face) into one folder and give --encoder {name}:FOLDER/{HF_SAFE_WEIGHTS_NAME}; "
+        "--encoder real-clip needs no download"
     )
 
 

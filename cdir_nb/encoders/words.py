@@ -125,7 +125,7 @@ class WordTower:
             return x if tower.text_projection is None else x @ tower.text_projection
 
     def _tokenise(self, text: str) -> tuple[list[int], int]:
-        """Tokens with start and end, and the place of [DOMAIN]. Words are tokenised one by one, so halves may be too."""
+        """Tokens with start and end, and the place of [DOMAIN]. Words are tokenised one by one, so are halves."""
         tokenizer = self.encoder.tokenizer
         before, gap, after = text.partition(DOMAIN)
         if DOMAIN in after:

@@ -5,7 +5,7 @@ import pytest
 import torch
 from PIL import Image
 
-from cdir_nb.encoders import clip, image_batches, load_encoder
+from cdir_nb.encoders import clip, image, image_batches, load_encoder
 from cdir_nb.errors import CdirError
 from tests.encoders.conftest import TINY, make_pictures
 
@@ -103,7 +103,7 @@ def test_all_that_makes_a_row_is_in_the_key(encoder, tiny, pictures, monkeypatch
     elif change == "quick_gelu":
         other.built = replace(other.built, quick_gelu=True)
     elif change == "code":
-        monkeypatch.setattr(clip, "CODE_VERSION", 99)
+        monkeypatch.setattr(image, "CODE_VERSION", 99)
     elif change == "open_clip":
         monkeypatch.setattr(clip.open_clip, "__version__", "3.3.99")
     sizes = counted(other, monkeypatch)
@@ -180,7 +180,7 @@ def test_an_empty_set_and_a_quiet_bar(encoder, pictures, capsys):
 
 
 def test_a_long_run_shows_its_rate(encoder, pictures, monkeypatch, capsys):
-    monkeypatch.setattr(clip, "tqdm", lambda **options: original(**{**options, "delay": 0, "mininterval": 0}))
+    monkeypatch.setattr(image, "tqdm", lambda **options: original(**{**options, "delay": 0, "mininterval": 0}))
     from tqdm import tqdm as original
 
     encoder.embed_images(pictures, batch_size=2)

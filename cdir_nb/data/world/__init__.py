@@ -82,6 +82,6 @@ def source_digest() -> str:
     """What a drawing depends on: this package's sources, and the libraries that draw."""
     folder = Path(__file__).parent
     sources = b"".join(
-        (folder / name).read_bytes() for name in ("__init__.py", "classes.yaml", "domains.py", "drawing.py")
+        (folder / name).read_bytes() for name in ("__init__.py", "classes.yaml", "domains.py", "drawing.py", "paint.py")
     )
     return hashlib.sha256(sources + f"{np.__version__} {PIL.__version__}".encode()).hexdigest()[:10]

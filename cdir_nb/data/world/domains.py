@@ -4,7 +4,6 @@ Styles vary inside a domain and overlap between domains, as they do in DomainNet
 some clipart is line art, some sketches are shaded, some infographs show one flat icon. Colour never tells the class.
 """
 
-import colorsys
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -12,78 +11,40 @@ import numpy as np
 from PIL import Image, ImageChops, ImageDraw, ImageFilter
 
 from cdir_nb.data.world.drawing import CANVAS, Part, outline, pose
+from cdir_nb.data.world.paint import (
+    SIZE,
+    Colour,
+    Rng,
+    cloud,
+    colour_parts,
+    finish,
+    hsv,
+    mix,
+    random_palette,
+    small,
+    stroke,
+    xy,
+)
 
-SIZE = 64
-Colour = tuple[int, int, int]
-Rng = np.random.Generator
-
-
-def _hsv(hue: float, saturation: float, value: float) -> Colour:
-    return tuple(int(255 * c) for c in colorsys.hsv_to_rgb(hue % 1, np.clip(saturation, 0, 1), np.clip(value, 0, 1)))
-
-
-def _palette(rng: Rng, saturation: tuple[float, float], value: tuple[float, float]) -> dict[str, Colour]:
-    """A colour for each role; hues are free, only D is dark and L is light."""
-    hues = rng.random() + np.array([0, rng.uniform(-0.15, 0.15), rng.uniform(0.2, 0.8)])
-    roles = {r: _hsv(h, rng.uniform(*saturation), rng.uniform(*value)) for r, h in zip("ABC", hues)}
-    dark = _hsv(rng.random(), rng.uniform(0, 0.4), rng.uniform(0.08, 0.25))
-    light = _hsv(rng.random(), rng.uniform(0, 0.25), rng.uniform(0.88, 1))
-    return roles | {"D": dark, "L": light}
-
-
-def _mix(first: Colour, second: Colour, share: float) -> Colour:
-    return tuple(int(a * (1 - share) + b * share) for a, b in zip(first, second))
-
-
-def _xy(points: np.ndarray) -> list[tuple[float, float]]:
-    return [tuple(p) for p in points.tolist()]
-
-
-def _small(image: Image.Image) -> Image.Image:
-    return image.reduce(CANVAS // SIZE)
-
-
-def _stroke(draw: ImageDraw.ImageDraw, points: np.ndarray, colour: Colour, width: float) -> None:
-    draw.line(_xy(points), fill=colour, width=max(1, round(width)), joint="curve")
-
-
-def _cloud(rng: Rng, cells: int, low: float, high: float) -> np.ndarray:
-    """(SIZE, SIZE) slow random field between low and high."""
-    coarse = Image.fromarray(rng.uniform(low, high, (cells, cells)).astype(np.float32))
-    return np.asarray(coarse.resize((SIZE, SIZE), Image.Resampling.BICUBIC))
-
-
-def _finish(pixels: np.ndarray) -> Image.Image:
-    return Image.fromarray(np.clip(pixels, 0, 255).astype(np.uint8))
-
-
-def _colour_parts(draw: ImageDraw.ImageDraw, parts: list[Part], palette: dict[str, Colour]) -> None:
-    for part in parts:
-        if part.filled:
-            draw.polygon(_xy(outline(part)), fill=palette[part.role])
-        else:
-            _stroke(draw, outline(part), palette[part.role], part.width)
-
-
-# -- real: light, shadow, texture, a place behind -----------------------------------------------------------------------
+# -- real: light, shadow, texture, a place behind ------------------------------------------------------------
 
 
 def _scene(rng: Rng) -> Image.Image:
     """What stands behind the object of a photo: a studio's white, a wall, or ground and sky with clutter."""
     style = rng.choice(["white", "wall", "outdoors", "outdoors"])
     if style == "white":
-        return Image.new("RGB", (CANVAS, CANVAS), _hsv(0, 0, rng.uniform(0.92, 1)))
-    image = Image.new("RGB", (CANVAS, CANVAS), _hsv(rng.random(), rng.uniform(0, 0.5), rng.uniform(0.3, 0.9)))
+        return Image.new("RGB", (CANVAS, CANVAS), hsv(0, 0, rng.uniform(0.92, 1)))
+    image = Image.new("RGB", (CANVAS, CANVAS), hsv(rng.random(), rng.uniform(0, 0.5), rng.uniform(0.3, 0.9)))
     draw = ImageDraw.Draw(image)
     if style == "outdoors":
         horizon = CANVAS * rng.uniform(0.4, 0.8)
         draw.rectangle(
-            [0, horizon, CANVAS, CANVAS], fill=_hsv(rng.random(), rng.uniform(0.1, 0.5), rng.uniform(0.2, 0.7))
+            [0, horizon, CANVAS, CANVAS], fill=hsv(rng.random(), rng.uniform(0.1, 0.5), rng.uniform(0.2, 0.7))
         )
         for _ in range(rng.integers(2, 7)):
             (x, y), (w, h) = rng.uniform(0, CANVAS, 2), rng.uniform(8, 50, 2)
             draw.ellipse(
-                [x - w, y - h, x + w, y + h], fill=_hsv(rng.random(), rng.uniform(0, 0.5), rng.uniform(0.2, 0.9))
+                [x - w, y - h, x + w, y + h], fill=hsv(rng.random(), rng.uniform(0, 0.5), rng.uniform(0.2, 0.9))
             )
     return image.filter(ImageFilter.BoxBlur(rng.uniform(4, 10)))
 
@@ -93,14 +54,14 @@ def _lit_parts(draw: ImageDraw.ImageDraw, parts: list[Part], palette: dict[str, 
     for part in parts:
         points, colour = outline(part), palette[part.role]
         if not part.filled:
-            _stroke(draw, points, colour, part.width)
+            stroke(draw, points, colour, part.width)
             continue
         extent = np.ptp(points, axis=0)
-        draw.polygon(_xy(points), fill=_mix(colour, (0, 0, 0), 0.42))
+        draw.polygon(xy(points), fill=mix(colour, (0, 0, 0), 0.42))
         lit = points.mean(axis=0) + (points - points.mean(axis=0)) * 0.88 + light * extent.min() * 0.06
-        draw.polygon(_xy(lit), fill=colour)
+        draw.polygon(xy(lit), fill=colour)
         spot = points.mean(axis=0) + (points - points.mean(axis=0)) * 0.5 + light * extent.min() * 0.16
-        draw.polygon(_xy(spot), fill=_mix(colour, (255, 255, 255), 0.16))
+        draw.polygon(xy(spot), fill=mix(colour, (255, 255, 255), 0.16))
 
 
 def real(label: str, rng: Rng) -> Image.Image:
@@ -110,31 +71,31 @@ def real(label: str, rng: Rng) -> Image.Image:
     draw = ImageDraw.Draw(image)
     everything = np.concatenate([p.points for p in parts])
     left, bottom, right = everything[:, 0].min(), everything[:, 1].max(), everything[:, 0].max()
-    shade = _mix(image.getpixel((CANVAS // 2, CANVAS - 1)), (0, 0, 0), 0.45)
+    shade = mix(image.getpixel((CANVAS // 2, CANVAS - 1)), (0, 0, 0), 0.45)
     draw.ellipse([left - 6 * light[0], bottom - 7, right - 6 * light[0], bottom + 7], fill=shade)
-    _lit_parts(draw, parts, _palette(rng, (0.1, 0.8), (0.3, 0.95)), light)
-    pixels = np.asarray(_small(image).filter(ImageFilter.BoxBlur(rng.uniform(0, 0.5))), dtype=np.float32)
-    field = _cloud(rng, 3, 0.75, 1.2) * _cloud(rng, 24, 0.93, 1.07)
-    return _finish(pixels * field[..., None] + rng.normal(0, rng.uniform(2, 8), (SIZE, SIZE, 1)))
+    _lit_parts(draw, parts, random_palette(rng, (0.1, 0.8), (0.3, 0.95)), light)
+    pixels = np.asarray(small(image).filter(ImageFilter.BoxBlur(rng.uniform(0, 0.5))), dtype=np.float32)
+    field = cloud(rng, 3, 0.75, 1.2) * cloud(rng, 24, 0.93, 1.07)
+    return finish(pixels * field[..., None] + rng.normal(0, rng.uniform(2, 8), (SIZE, SIZE, 1)))
 
 
-# -- painting: strokes of a brush that follow the picture's own colours -------------------------------------------------
+# -- painting: strokes of a brush that follow the picture's own colours --------------------------------------
 
 
 def painting(label: str, rng: Rng) -> Image.Image:
-    """A painting: muted palette, brush strokes laid over object and ground, canvas grain; some are loose, some exact."""
+    """A painting: muted palette, brush strokes over object and ground, canvas grain; some are loose, some exact."""
     parts = pose(label, rng)
-    ground = _hsv(rng.random(), rng.uniform(0.1, 0.5), rng.uniform(0.35, 0.95))
+    ground = hsv(rng.random(), rng.uniform(0.1, 0.5), rng.uniform(0.35, 0.95))
     image = Image.new("RGB", (CANVAS, CANVAS), ground)
     draw = ImageDraw.Draw(image)
     draw.rectangle(
-        [0, CANVAS * rng.uniform(0.5, 0.9), CANVAS, CANVAS], fill=_mix(ground, (60, 40, 20), rng.uniform(0.1, 0.6))
+        [0, CANVAS * rng.uniform(0.5, 0.9), CANVAS, CANVAS], fill=mix(ground, (60, 40, 20), rng.uniform(0.1, 0.6))
     )
-    _lit_parts(draw, parts, _palette(rng, (0.2, 0.7), (0.25, 0.9)), np.array([rng.uniform(-1, 1), -1.0]))
+    _lit_parts(draw, parts, random_palette(rng, (0.2, 0.7), (0.25, 0.9)), np.array([rng.uniform(-1, 1), -1.0]))
     _brush(image, rng, strokes=int(rng.integers(150, 420)), length=rng.uniform(5, 13))
-    image = _small(_spread(image, rng, reach=int(rng.integers(1, 5))))
-    grain = _cloud(rng, 32, 0.88, 1.12)[..., None] * np.array([1.0, 0.98, rng.uniform(0.8, 1.0)])
-    return _finish(np.asarray(image, dtype=np.float32) * grain)
+    image = small(_spread(image, rng, reach=int(rng.integers(1, 5))))
+    grain = cloud(rng, 32, 0.88, 1.12)[..., None] * np.array([1.0, 0.98, rng.uniform(0.8, 1.0)])
+    return finish(np.asarray(image, dtype=np.float32) * grain)
 
 
 def _spread(image: Image.Image, rng: Rng, reach: int) -> Image.Image:
@@ -155,14 +116,14 @@ def _brush(image: Image.Image, rng: Rng, strokes: int, length: float) -> None:
         draw.line([x - dx, y - dy, x + dx, y + dy], fill=tuple(colour), width=int(length * 0.6))
 
 
-# -- clipart: flat colours, bold outlines; some line art ----------------------------------------------------------------
+# -- clipart: flat colours, bold outlines; some line art -----------------------------------------------------
 
 
 def clipart(label: str, rng: Rng) -> Image.Image:
-    """Clip art: flat bright fills with an even outline on white or one plain colour; a fifth is line art, some has no outline."""
-    parts, palette = pose(label, rng), _palette(rng, (0.55, 1), (0.6, 1))
+    """Clip art: flat bright fills, an even outline or none, on white or one plain colour; a fifth is line art."""
+    parts, palette = pose(label, rng), random_palette(rng, (0.55, 1), (0.6, 1))
     style = rng.choice(["outlined", "flat", "line art"], p=[0.55, 0.25, 0.2])
-    paper = (255, 255, 255) if style == "line art" or rng.random() < 0.75 else _hsv(rng.random(), 0.3, 0.95)
+    paper = (255, 255, 255) if style == "line art" or rng.random() < 0.75 else hsv(rng.random(), 0.3, 0.95)
     image = Image.new("RGB", (CANVAS, CANVAS), paper)
     draw, ink, width = ImageDraw.Draw(image), (20, 20, 20), rng.uniform(3, 6)
     if style == "line art":
@@ -170,27 +131,27 @@ def clipart(label: str, rng: Rng) -> Image.Image:
     for part in parts:
         points = outline(part)
         if part.filled:
-            draw.polygon(_xy(points), fill=palette[part.role])
+            draw.polygon(xy(points), fill=palette[part.role])
         elif style != "flat":
-            _stroke(draw, points, ink, part.width + 2 * width * part.closed)
+            stroke(draw, points, ink, part.width + 2 * width * part.closed)
         if not part.filled and (part.role != "D" or style == "flat"):
-            _stroke(draw, points, palette[part.role], part.width)
+            stroke(draw, points, palette[part.role], part.width)
         elif style != "flat":
-            _stroke(draw, points, ink, width)
-    return _small(image)
+            stroke(draw, points, ink, width)
+    return small(image)
 
 
-# -- infograph: an icon among titles, bars and arrows -------------------------------------------------------------------
+# -- infograph: an icon among titles, bars and arrows --------------------------------------------------------
 
 
 def infograph(label: str, rng: Rng) -> Image.Image:
     """An information graphic: a flat icon, small, once or in a row, among lines of text, bars, dots and frames."""
-    palette = _palette(rng, (0.35, 0.8), (0.45, 0.9))
-    paper = _hsv(rng.random(), rng.uniform(0, 0.35), rng.uniform(0.85, 1))
+    palette = random_palette(rng, (0.35, 0.8), (0.45, 0.9))
+    paper = hsv(rng.random(), rng.uniform(0, 0.35), rng.uniform(0.85, 1))
     image = Image.new("RGB", (CANVAS, CANVAS), paper)
     draw = ImageDraw.Draw(image)
     if rng.random() < 0.3:
-        palette = dict.fromkeys("ABC", palette["A"]) | {"D": _mix(palette["A"], (0, 0, 0), 0.5), "L": paper}
+        palette = dict.fromkeys("ABC", palette["A"]) | {"D": mix(palette["A"], (0, 0, 0), 0.5), "L": paper}
     top = rng.uniform(0, 40)
     for _ in range(rng.integers(3, 6)):
         _furniture(draw, rng, palette[rng.choice(list("ABCD"))])
@@ -204,9 +165,9 @@ def infograph(label: str, rng: Rng) -> Image.Image:
         if copies == 1 and rng.random() < 0.6:
             everything = np.concatenate([p.points for p in moved])
             corners = [*(everything.min(axis=0) - 8).tolist(), *(everything.max(axis=0) + 8).tolist()]
-            draw.ellipse(corners, fill=_mix(paper, palette["C"], 0.35))
-        _colour_parts(draw, moved, palette)
-    return _small(image)
+            draw.ellipse(corners, fill=mix(paper, palette["C"], 0.35))
+        colour_parts(draw, moved, palette)
+    return small(image)
 
 
 def _furniture(draw: ImageDraw.ImageDraw, rng: Rng, colour: Colour) -> None:
@@ -233,11 +194,11 @@ def _furniture(draw: ImageDraw.ImageDraw, rng: Rng, colour: Colour) -> None:
         draw.rectangle([3, 3, CANVAS - 4, CANVAS - 4], outline=colour, width=6)
 
 
-# -- sketch: pencil on paper --------------------------------------------------------------------------------------------
+# -- sketch: pencil on paper ---------------------------------------------------------------------------------
 
 
 def sketch(label: str, rng: Rng) -> Image.Image:
-    """A pencil sketch: searching lines drawn twice or thrice, hatching in some parts; a third is shaded with the pencil's side."""
+    """A pencil sketch: lines drawn twice or thrice, some parts hatched; a third is shaded with the pencil's side."""
     parts = pose(label, rng)
     paper = int(rng.uniform(225, 255))
     image = Image.new("L", (CANVAS, CANVAS), paper)
@@ -245,22 +206,22 @@ def sketch(label: str, rng: Rng) -> Image.Image:
     shaded = rng.random() < 0.35
     for part in parts:
         _pencil_part(image, part, rng, pencil, width, paper, shaded)
-    pixels = np.asarray(_small(image), dtype=np.float32) + rng.normal(0, rng.uniform(1, 5), (SIZE, SIZE))
+    pixels = np.asarray(small(image), dtype=np.float32) + rng.normal(0, rng.uniform(1, 5), (SIZE, SIZE))
     tint = np.array([1.0, rng.uniform(0.96, 1.0), rng.uniform(0.88, 1.0)])
-    return _finish(pixels[..., None] * tint)
+    return finish(pixels[..., None] * tint)
 
 
 def _pencil_part(image: Image.Image, part: Part, rng: Rng, pencil: int, width: float, paper: int, shaded: bool) -> None:
     draw, points = ImageDraw.Draw(image), outline(part)
     tone = {"A": 0.25, "B": 0.45, "C": 0.6, "D": 0.85, "L": 0.05}[part.role] * rng.uniform(0.6, 1.2)
     if part.filled:
-        draw.polygon(_xy(points), fill=int(paper - (paper - pencil) * tone * 0.8) if shaded else paper)
+        draw.polygon(xy(points), fill=int(paper - (paper - pencil) * tone * 0.8) if shaded else paper)
         if tone > 0.3 or rng.random() < 0.3:
             _hatch(image, points, rng, pencil)
     for _ in range(rng.integers(1, 4)):
         wobble = rng.normal(0, 1.2, 2) + rng.normal(0, 0.7, points.shape)
         heavy = width if part.filled or part.closed else max(width, part.width * 0.6)
-        draw.line(_xy(points + wobble), fill=int(pencil + rng.uniform(0, 50)), width=round(heavy), joint="curve")
+        draw.line(xy(points + wobble), fill=int(pencil + rng.uniform(0, 50)), width=round(heavy), joint="curve")
 
 
 def _hatch(image: Image.Image, points: np.ndarray, rng: Rng, pencil: int) -> None:
@@ -269,18 +230,18 @@ def _hatch(image: Image.Image, points: np.ndarray, rng: Rng, pencil: int) -> Non
     if (high - low).min() < 9:
         return
     lines, inside = Image.new("L", image.size, 255), Image.new("L", image.size, 0)
-    ImageDraw.Draw(inside).polygon(_xy(points), fill=255)
+    ImageDraw.Draw(inside).polygon(xy(points), fill=255)
     draw, slope = ImageDraw.Draw(lines), rng.choice([-1, 1]) * rng.uniform(0.4, 1.2)
     for x in np.arange(low[0] - 60, high[0] + 60, rng.uniform(5, 9)):
         draw.line([x, low[1], x + slope * (high[1] - low[1]), high[1]], fill=pencil + 50, width=1)
     image.paste(ImageChops.darker(image, lines), (0, 0), inside)
 
 
-# -- quickdraw: a few seconds with a mouse ------------------------------------------------------------------------------
+# -- quickdraw: a few seconds with a mouse -------------------------------------------------------------------
 
 
 def quickdraw(label: str, rng: Rng) -> Image.Image:
-    """A quick drawing: thin black strokes on white, few and wobbly points, details left out, outlines that do not close."""
+    """A quick drawing: thin black wobbly strokes on white, details left out, outlines that do not close."""
     parts = [p for p in pose(label, rng, fill=(0.85, 0.97)) if not p.detail]
     largest = max(parts, key=lambda p: np.ptp(p.points, axis=0).prod())
     kept = [p for p in parts if p is largest or rng.random() > 0.12]
@@ -293,8 +254,8 @@ def quickdraw(label: str, rng: Rng) -> Image.Image:
         every = 1 if len(points) < 8 else int(rng.integers(2, 4))
         points = np.concatenate([points[:-1:every], points[-1:]])
         wobble = rng.normal(0, 3.5, 2) + rng.normal(0, rng.uniform(1.0, 3.2), points.shape)
-        _stroke(draw, points + wobble, (0, 0, 0), width)
-    return _small(image)
+        stroke(draw, points + wobble, (0, 0, 0), width)
+    return small(image)
 
 
 DOMAINS: dict[str, Callable[[str, Rng], Image.Image]] = {

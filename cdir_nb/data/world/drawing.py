@@ -1,4 +1,4 @@
-"""Vector drawings of the 40 classes: read from classes.yaml, posed and varied by a seed. Colours and styles come later."""
+"""Vector drawings of the 40 classes: read from classes.yaml, posed and varied by a seed; colours come later."""
 
 from dataclasses import dataclass, replace
 from functools import cache

@@ -24,7 +24,10 @@ def test_same_seed_gives_the_same_picture_and_another_seed_another():
 
 
 def test_picture_does_not_depend_on_the_process():
-    code = "from cdir_nb.data.world import draw; import hashlib; print(hashlib.sha256(draw('cat','sketch',0).tobytes()).hexdigest())"
+    code = (
+        "import hashlib; from cdir_nb.data.world import draw; "
+        "print(hashlib.sha256(draw('cat','sketch',0).tobytes()).hexdigest())"
+    )
     runs = {
         subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
         for _ in range(2)

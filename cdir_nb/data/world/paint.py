@@ -1,0 +1,59 @@
+"""What the renderers of the drawn world share: colours by chance, lines, flat parts, slow noise."""
+
+import colorsys
+
+import numpy as np
+from PIL import Image, ImageDraw
+
+from cdir_nb.data.world.drawing import CANVAS, Part, outline
+
+SIZE = 64
+Colour = tuple[int, int, int]
+Rng = np.random.Generator
+
+
+def hsv(hue: float, saturation: float, value: float) -> Colour:
+    return tuple(int(255 * c) for c in colorsys.hsv_to_rgb(hue % 1, np.clip(saturation, 0, 1), np.clip(value, 0, 1)))
+
+
+def random_palette(rng: Rng, saturation: tuple[float, float], value: tuple[float, float]) -> dict[str, Colour]:
+    """A colour for each role; hues are free, only D is dark and L is light."""
+    hues = rng.random() + np.array([0, rng.uniform(-0.15, 0.15), rng.uniform(0.2, 0.8)])
+    roles = {r: hsv(h, rng.uniform(*saturation), rng.uniform(*value)) for r, h in zip("ABC", hues)}
+    dark = hsv(rng.random(), rng.uniform(0, 0.4), rng.uniform(0.08, 0.25))
+    light = hsv(rng.random(), rng.uniform(0, 0.25), rng.uniform(0.88, 1))
+    return roles | {"D": dark, "L": light}
+
+
+def mix(first: Colour, second: Colour, share: float) -> Colour:
+    return tuple(int(a * (1 - share) + b * share) for a, b in zip(first, second))
+
+
+def xy(points: np.ndarray) -> list[tuple[float, float]]:
+    return [tuple(p) for p in points.tolist()]
+
+
+def small(image: Image.Image) -> Image.Image:
+    return image.reduce(CANVAS // SIZE)
+
+
+def stroke(draw: ImageDraw.ImageDraw, points: np.ndarray, colour: Colour, width: float) -> None:
+    draw.line(xy(points), fill=colour, width=max(1, round(width)), joint="curve")
+
+
+def cloud(rng: Rng, cells: int, low: float, high: float) -> np.ndarray:
+    """(SIZE, SIZE) slow random field between low and high."""
+    coarse = Image.fromarray(rng.uniform(low, high, (cells, cells)).astype(np.float32))
+    return np.asarray(coarse.resize((SIZE, SIZE), Image.Resampling.BICUBIC))
+
+
+def finish(pixels: np.ndarray) -> Image.Image:
+    return Image.fromarray(np.clip(pixels, 0, 255).astype(np.uint8))
+
+
+def colour_parts(draw: ImageDraw.ImageDraw, parts: list[Part], palette: dict[str, Colour]) -> None:
+    for part in parts:
+        if part.filled:
+            draw.polygon(xy(outline(part)), fill=palette[part.role])
+        else:
+            stroke(draw, outline(part), palette[part.role], part.width)
