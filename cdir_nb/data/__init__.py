@@ -3,8 +3,9 @@
 from cdir_nb.data.card import Card, DomainInfo, MetricSpec
 from cdir_nb.data.check import VerifyReport, verify
 from cdir_nb.data.folder import open_folder
-from cdir_nb.data.images import ImageSet, combine, rename
+from cdir_nb.data.images import ImageSet, altered, combine, cut_to_strip, inverted, rename
 from cdir_nb.data.manifest import card_names, load_card, open_dataset
+from cdir_nb.data.objects import object_names
 from cdir_nb.data.protocols import Protocol, default_protocol, load_protocol, open_task, protocol_names
 
 __all__ = [
@@ -14,11 +15,15 @@ __all__ = [
     "MetricSpec",
     "Protocol",
     "VerifyReport",
+    "altered",
     "card_names",
     "combine",
+    "cut_to_strip",
     "default_protocol",
+    "inverted",
     "load_card",
     "load_protocol",
+    "object_names",
     "open_dataset",
     "open_folder",
     "open_task",

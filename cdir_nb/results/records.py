@@ -145,16 +145,16 @@ def _only_paths(value: Any) -> Any:
     raise TypeError(f"config_digest: {value!r} is not plain data (numbers, texts, lists, dicts)")
 
 
-def save_records(records: Iterable[Record], out_dir: str | Path, name: str) -> None:
-    """Write records as `out_dir/name.jsonl`, one JSON object a line, whole or not at all.
+def save_records(records: Iterable[Record], out_dir: str | Path, name: str = "records") -> int:
+    """Write records as `out_dir/name.jsonl`, one JSON object per line, whole or not at all; returns how many they are.
 
     An empty `out_dir` (a notebook run by hand) keeps nothing. An old file of this name is replaced.
     """
     lines = [record.model_dump_json() for record in records]
-    if not str(out_dir):
-        return
-    with atomic_write(Path(out_dir) / f"{name}.jsonl") as temporary:
-        temporary.write_text("".join(line + "\n" for line in lines), encoding="utf-8")
+    if str(out_dir):
+        with atomic_write(Path(out_dir) / f"{name}.jsonl") as temporary:
+            temporary.write_text("".join(line + "\n" for line in lines), encoding="utf-8")
+    return len(lines)
 
 
 def load_records(sources: Iterable[str | Path] | str | Path) -> list[Record]:
