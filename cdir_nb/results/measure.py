@@ -3,22 +3,22 @@
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
-import torch
-
-from cdir_nb.data.images import ImageSet
-from cdir_nb.data.protocols import Protocol
 from cdir_nb.errors import CdirError
-from cdir_nb.methods.embedder import Direction, Embedder
 from cdir_nb.results.records import Record, config_digest
-from cdir_nb.retrieval import PerQuery, evaluate_embeddings
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # torch and pandas would make every command of `cdir` start slowly
     import pandas as pd
+    import torch
 
-PairOf = Callable[[str, str], tuple[torch.Tensor, torch.Tensor]]  # query and gallery domain -> (Q, D), (G, D)
+    from cdir_nb.data.images import ImageSet
+    from cdir_nb.data.protocols import Protocol
+    from cdir_nb.methods.embedder import Direction, Embedder
+    from cdir_nb.retrieval import PerQuery
+
+    PairOf = Callable[[str, str], tuple[torch.Tensor, torch.Tensor]]  # query and gallery domain -> (Q, D), (G, D)
 
 
-def measure(embedder: Embedder | Iterable[Embedder], task: Protocol, seed: int = 0) -> list[Record]:
+def measure(embedder: "Embedder | Iterable[Embedder]", task: "Protocol", seed: int = 0) -> list[Record]:
     """Records of a method on a task: every direction, every convention, every cut-off that the protocol reports.
 
     embedder  one that serves all directions, or several, each fitted for some of them (such as one per pair)
@@ -31,7 +31,7 @@ def measure(embedder: Embedder | Iterable[Embedder], task: Protocol, seed: int =
     return [record for one in embedders for record in _records(one, task, seed)]
 
 
-def _records(embedder: Embedder, task: Protocol, seed: int) -> list[Record]:
+def _records(embedder: "Embedder", task: "Protocol", seed: int) -> list[Record]:
     same = context_of(embedder, task, seed)
     return [
         Record(query_domain=a, gallery_domain=b, **result.row(), **same)
@@ -40,8 +40,10 @@ def _records(embedder: Embedder, task: Protocol, seed: int) -> list[Record]:
     ]
 
 
-def evaluate_task(embedder: Embedder, task: Protocol) -> dict[Direction, list[PerQuery]]:
+def evaluate_task(embedder: "Embedder", task: "Protocol") -> "dict[Direction, list[PerQuery]]":
     """{direction: every metric of every query}, which `measure` averages."""
+    from cdir_nb.retrieval import evaluate_embeddings
+
     pair_of, (ks, ap_ks) = embedded(embedder, task), task.cutoffs
     cutoffs = {"ks": ks, "ap_ks": ap_ks, "similarity": embedder.similarity}
     return {
@@ -50,7 +52,7 @@ def evaluate_task(embedder: Embedder, task: Protocol) -> dict[Direction, list[Pe
     }
 
 
-def context_of(embedder: Embedder, task: Protocol, seed: int) -> dict[str, object]:
+def context_of(embedder: "Embedder", task: "Protocol", seed: int) -> dict[str, object]:
     """What every record of an embedder on a task says besides its number."""
     return {
         "method": embedder.name,
@@ -66,7 +68,7 @@ def context_of(embedder: Embedder, task: Protocol, seed: int) -> dict[str, objec
     }
 
 
-def directions_of(embedder: Embedder, task: Protocol) -> list[Direction]:
+def directions_of(embedder: "Embedder", task: "Protocol") -> "list[Direction]":
     """The task's directions that an embedder serves, in the task's order. CdirError where there is none."""
     served = [pair for pair in task.directions if embedder.directions is None or pair in embedder.directions]
     if not served:
@@ -75,11 +77,11 @@ def directions_of(embedder: Embedder, task: Protocol) -> list[Direction]:
     return served
 
 
-def embedded(embedder: Embedder, task: Protocol) -> PairOf:
+def embedded(embedder: "Embedder", task: "Protocol") -> "PairOf":
     """(a, b) -> embeddings of the queries of a and of the gallery of b; each set of images is embedded once."""
-    made: dict[tuple[str, ...], torch.Tensor] = {}
+    made = {}
 
-    def embed(images: ImageSet) -> torch.Tensor:
+    def embed(images: "ImageSet") -> "torch.Tensor":
         if images.keys not in made:
             made[images.keys] = embedder.embed(images)
         return made[images.keys]
@@ -88,13 +90,15 @@ def embedded(embedder: Embedder, task: Protocol) -> PairOf:
 
 
 def percent_by_direction(
-    pair_of: PairOf, task: Protocol, metric: str, convention: str, k: int | None = None
+    pair_of: "PairOf", task: "Protocol", metric: str, convention: str, k: int | None = None
 ) -> "pd.Series":
     """One measure in percent by direction, of anything that gives embeddings for (query domain, gallery domain).
 
     For exploring: embeddings are compared by cosine, nothing else is worked out, and nothing is recorded.
     """
     import pandas as pd
+
+    from cdir_nb.retrieval import evaluate_embeddings
 
     cutoffs = {"ks": (k,), "ap_ks": ()} if metric == "precision" else {"ks": (), "ap_ks": (k,)}
 
