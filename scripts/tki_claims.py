@@ -50,7 +50,7 @@ def main(
 
     def fitted(name: str, seed: int):
         config, strategy = variant(name)
-        names = tuple(training_names(own, strategy, pool=others or None, seed=seed))
+        names = tuple(training_names(own, strategy, pool=others or None, count=config.other_names, seed=seed))
         shared = texts(names, config.first_stage(), seed)
         return fit(clip, names, config, strategy=strategy, name=name, expansion=shared, seed=seed, progress=False)
 
