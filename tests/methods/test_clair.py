@@ -226,6 +226,41 @@ def test_steps_and_movement_are_those_of_the_chosen_state(last):
     assert set(last.moved) == {"norms", "prompts", "Q"} and all(by > 0 for by in last.moved.values())
 
 
+@pytest.mark.parametrize(("group", "setting"), [("norms", "norms"), ("prompts", "prompts"), ("Q", "mapping")])
+def test_each_group_has_a_learning_rate_of_its_own(last, group, setting):
+    rates = {f"learning_rate_{setting}": 1e-9}
+    moved = run(QUICK.changed(validation_per_class=0, epochs=1, **rates)).moved
+    assert moved[group] < 1e-6 and all(by > 1e-5 for other, by in moved.items() if other != group)
+    training = started(QUICK.changed(**rates))
+    assert sorted({rate["lr"] for rate in training.optimizer.param_groups}) == [1e-9, 0.05]
+    everything = {f"learning_rate_{name}": 0.05 for name in ("norms", "prompts", "mapping")}
+    same_as_one = run(QUICK.changed(validation_per_class=0, learning_rate=1.0, **everything))
+    assert same(weights(same_as_one), weights(last))
+
+
+def test_the_scale_of_l_kl_is_that_of_the_refinement_unless_set():
+    batches = [(torch.arange(3), pixels_of(started(), rows[:3])) for rows in started().rows]
+    how = {"refinement.scale": 7.0}
+
+    def l_kl(**changed):
+        generator = torch.Generator().manual_seed(0)
+        return float(started(QUICK.changed(**changed)).losses(batches, generator)[0])
+
+    assert l_kl(**how) == l_kl(**how, scale_kl=7.0) == pytest.approx(l_kl(scale_kl=7.0), rel=1e-6)
+    assert l_kl(**how, scale_kl=1.0) < 0.1 * l_kl(**how)
+
+
+def test_selection_rules():
+    last_epoch = run(QUICK.changed(selection="last epoch", epochs=3, patience=1))
+    assert (last_epoch.chosen, last_epoch.selection, last_epoch.steps) == (3, "last epoch", 6)
+    by_labels = QUICK.changed(selection="validation by labels of seen classes", validation_per_class=6)
+    training = started(by_labels)
+    names = np.unique(training.pair.images.labels)
+    for found, rows in zip(training.validation_labels, training.validation):
+        assert (names[found.numpy()] == training.pair.images.labels[rows]).all()
+    assert run(by_labels).selection == "validation by labels of seen classes"
+
+
 def test_untrained_clair_is_clip_and_q():
     encoder, pair = make_encoder(), make_pair()
     fitted = fit(encoder, pair, QUICK.changed(epochs=0, prompts=0), progress=False)

@@ -15,7 +15,7 @@ from cdir_nb.errors import CdirError
 from cdir_nb.methods.tki import method as tki
 from cdir_nb.methods.tki.method import aggregate, expand, fit, loss_agg, loss_max, loss_min
 from cdir_nb.methods.tki.settings import SECOND_STAGE, TkiConfig, training_names
-from cdir_nb.methods.tki.variants import VARIANTS, variant
+from cdir_nb.methods.tki.variants import READINGS, VARIANTS, variant
 
 NAMES = ["dog", "cat", "light bulb", "house"]
 QUICK = TkiConfig(words=3, expansion_steps=15, aggregation_steps=30, learning_rate=0.02)
@@ -199,12 +199,58 @@ def test_variants_change_one_thing_and_share_their_texts(encoder, fitted):
         different = [name for name, value in config if value != getattr(QUICK, name)]
         assert len(different) + (strategy == 2) == 1
         assert (config.first_stage() == QUICK.first_stage()) == (set(different) <= set(SECOND_STAGE))
+    for method in READINGS:
+        config, strategy = variant(method, QUICK)
+        assert config != QUICK and strategy == (2 if config.other_names is not None else 1)
     config, _ = variant("TKI, Euclidean", QUICK)
     shared = fit(encoder, NAMES, config, seed=1, expansion=fitted.expansion)
     raw = features(6, 12).float()
     assert torch.equal(shared.project(raw), fit(encoder, NAMES, config, seed=1).project(raw))
     with pytest.raises(CdirError, match="no variant of TKI here; known: TKI, "):
         variant("TKI, spherical")
+
+
+def test_equation_6_by_accumulation_has_the_same_gradient():
+    text, config = features(3, 5, 12).float(), QUICK.changed(classes_per_step=2)
+    whole = tki.Projection(12, config)
+    parts = tki.Projection(12, config)
+    parts.load_state_dict(whole.state_dict())
+    loss = loss_agg(whole(text), config.temperature)
+    loss.backward()
+    assert float(tki.accumulate_agg(parts(text), config)) == pytest.approx(float(loss.detach()), rel=1e-5)
+    for one, other in zip(whole.parameters(), parts.parameters(), strict=True):
+        torch.testing.assert_close(one.grad, other.grad, rtol=1e-4, atol=1e-6)
+    every = aggregate(text, QUICK.changed(classes_per_step=2, all_classes=True), seed=0)[0](text)
+    torch.testing.assert_close(every, aggregate(text, QUICK, seed=0)[0](text), rtol=1e-2, atol=1e-3)
+
+
+def test_other_readings_of_the_hyperbolic_layer():
+    text, unit = features(3, 4, 12).float(), torch.ones(3, 4)
+
+    def h(**changed):
+        return aggregate(text, QUICK.changed(radius=0.5, **changed), seed=0)[0](text).detach()
+
+    torch.testing.assert_close(h(output="ball").norm(dim=-1), unit)
+    inside = h(output="ball", unit_norm=False).norm(dim=-1)
+    assert inside.max() < 0.5 and not torch.allclose(h(unit_norm=False).norm(dim=-1), unit)
+    layers = {which: h(hyperbolic_layers=which) for which in ("first", "second", "both")}
+    assert torch.equal(layers["second"], h())
+    assert all((layers[which] - layers["second"]).abs().max() > 1e-3 for which in ("first", "both"))
+    twins = [h(geometry="euclidean", hyperbolic_layers=which) for which in ("first", "both")]
+    assert torch.equal(*twins), "a Euclidean h has no hyperbolic layer"
+    # radial maps keep directions: with unit outputs the ball and its tangent space are one before training
+    start = [tki.Projection(12, QUICK.changed(output=where)) for where in ("ball", "tangent space")]
+    start[0].load_state_dict(start[1].state_dict())
+    torch.testing.assert_close(*(one(text) for one in start), rtol=1e-4, atol=1e-5)
+
+
+def test_strategy_2_takes_as_many_names_as_asked_for():
+    pool = ["cat", "tree", "guitar", "dog", "apple"]
+    found = {count: training_names(["dog", "house"], 2, pool=pool, count=count) for count in (None, 3, 0)}
+    assert {count: len(names) for count, names in found.items()} == {None: 2, 3: 3, 0: 4}
+    assert set(found[0]) == {"cat", "tree", "guitar", "apple"}
+    with pytest.raises(CdirError, match="needs 9 names .* the pool has 4"):
+        training_names(["dog", "house"], 2, pool=pool, count=9)
 
 
 def test_the_result_says_what_its_numbers_need(fitted):

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from cdir_nb.conventions import BY_PSEUDO_LABELS, LAST_EPOCH
+from cdir_nb.conventions import LAST_EPOCH
 from cdir_nb.data.images import ImageSet
 from cdir_nb.encoders import ClipEncoder
 from cdir_nb.errors import CdirError
@@ -84,7 +84,8 @@ class ClairEmbedder(Embedder):
     @property
     def selection(self) -> str:
         """How the state was chosen."""
-        return BY_PSEUDO_LABELS if self.config.validation_per_class else LAST_EPOCH
+        whole = any(len(self.train[domain]) == len(self.pair.rows(domain)) for domain in self.pair.domains)
+        return LAST_EPOCH if whole else self.config.selection
 
     @property
     def settings(self) -> dict[str, Any]:

@@ -4,7 +4,8 @@
                                              momentum encoder and banks renewed, pseudo-labels refined
     and Q, worked out from texts alone, carries the first domain's features into the second's all the while.
 
-No image's label is read. What the paper leaves open is a setting of `ClairConfig`, or said where it matters.
+No image's label is read, but by one diagnostic setting. What the paper leaves open is a setting of `ClairConfig`, or
+said where it matters.
 """
 
 from collections.abc import Callable, Sequence
@@ -16,6 +17,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
+from cdir_nb.conventions import BY_SEEN_LABELS, LAST_EPOCH
 from cdir_nb.encoders import ClipEncoder
 from cdir_nb.methods.batches import Batches, domain_batches, pixel_batches, random_view
 from cdir_nb.methods.clair.embedder import ClairEmbedder, DomainAlignment
@@ -34,7 +36,7 @@ from cdir_nb.methods.clair.settings import ClairConfig
 from cdir_nb.methods.clair.state import made_of
 from cdir_nb.methods.frozen.zero_shot import prompt_embeddings
 from cdir_nb.methods.memory import Bank
-from cdir_nb.methods.training import Numbers, Training, mixed_precision, update_momentum
+from cdir_nb.methods.training import Numbers, Training, mixed_precision, trained, update_momentum
 
 LOSSES = ("L_KL", "L_II", "L_IC", "L_ID")
 BANK_BATCH = 256
@@ -76,10 +78,7 @@ class ClairTraining(Training):
         steps = -(-max(map(len, self.rows)) // config.batch_size)
         model, momentum = _model(encoder, config, seed), _model(encoder, config, seed).requires_grad_(False)
         optimizer = torch.optim.SGD(
-            [parameter for parameter in model.parameters() if parameter.requires_grad],
-            lr=config.learning_rate,
-            momentum=config.momentum,
-            weight_decay=config.weight_decay,
+            self._groups(model), lr=config.learning_rate, momentum=config.momentum, weight_decay=config.weight_decay
         )
         super().__init__(
             model,
@@ -105,9 +104,13 @@ class ClairTraining(Training):
             q = closed_form_mapping(self.encoder, self.pair)
             self.model.q.data.copy_(q), self.momentum.q.data.copy_(q)
         self.soft = [initial_labels(self._frozen(rows), texts) for rows, texts in zip(self.rows, self.texts)]
-        self.validation_labels = [
-            assigned(initial_labels(self._frozen(rows), texts)) for rows, texts in zip(self.validation, self.texts)
-        ]
+        self.validation_labels = (
+            self._true_labels()
+            if self.config.selection == BY_SEEN_LABELS
+            else [
+                assigned(initial_labels(self._frozen(rows), texts)) for rows, texts in zip(self.validation, self.texts)
+            ]
+        )
         self.assigned = [[assigned(soft).cpu()] for soft in self.soft]
         self.renew_banks(self.momentum_features())
 
@@ -152,12 +155,12 @@ class ClairTraining(Training):
 
     def losses_of(self, side: int, rows: torch.Tensor, views: Sequence[torch.Tensor]) -> tuple[torch.Tensor, ...]:
         """The four losses of one domain, from one or two views (B, D) of its images `rows` (B,)."""
-        tau = self.config.temperature
+        tau, scale = self.config.temperature, self.config.scale_kl or self.config.refinement.scale
         x, *second_view = (self.model.shared(view, side) for view in views)
         bank, other_bank = self.banks[side], self.banks[1 - side]
         labels = bank.labels[rows]
         return (
-            alignment_loss(views[0] @ self.texts[side].T, self.soft[side][rows], self.config.refinement.scale),
+            alignment_loss(views[0] @ self.texts[side].T, self.soft[side][rows], scale),
             inter_instance_loss(x, *second_view, bank, tau) if second_view else x.new_zeros(()),
             inter_cluster_loss(x, labels, bank, tau),
             inter_domain_loss(x, labels, other_bank, tau),
@@ -180,11 +183,12 @@ class ClairTraining(Training):
 
     def validate(self) -> float:
         """Mean P@5 of both directions on the validation part, judged by frozen CLIP's pseudo-labels: no label is read,
-        but a state near frozen CLIP may be favoured (our default; the paper does not say what it stops by).
+        but a state near frozen CLIP may be favoured (our default; the paper does not say what it stops by). As a
+        diagnostic, true labels of the seen classes may judge instead (`selection`).
 
-        nan where no image is set aside: then the last epoch counts.
+        nan where no image is set aside, or nothing is to be selected: then the last epoch counts.
         """
-        if not all(map(len, self.validation)):
+        if self.config.selection == LAST_EPOCH or not all(map(len, self.validation)):
             return float("nan")
         features = [self.encode(self.model, rows) for rows in self.validation]
         with torch.no_grad():
@@ -242,6 +246,22 @@ class ClairTraining(Training):
     def mixed(self) -> Any:
         """The precision that the networks run in, as a context."""
         return mixed_precision(self.device, self.config.mixed_precision)
+
+    def _groups(self, model: DomainAlignment) -> list[dict[str, Any]]:
+        """What the optimizer trains: norms (or the whole image tower), prompts and Q, each with its learning rate."""
+        c = self.config
+        rates = {"prompts": c.learning_rate_prompts, "Q": c.learning_rate_mapping}
+        groups: dict[str, list[torch.Tensor]] = {}
+        for name, parameter in trained(model).items():
+            groups.setdefault(self.group_of(name), []).append(parameter)
+        own = {group: rates.get(group, c.learning_rate_norms) or c.learning_rate for group in groups}
+        return [{"params": parameters, "lr": own[group]} for group, parameters in groups.items()]
+
+    def _true_labels(self) -> list[torch.Tensor]:
+        """(N,) classes of each domain's validation images by their true labels, numbered over both domains."""
+        labels = self.pair.images.labels
+        known = np.unique(labels)
+        return [torch.from_numpy(np.searchsorted(known, labels[rows])).to(self.device) for rows in self.validation]
 
     def _frozen(self, rows: np.ndarray) -> torch.Tensor:
         """(N, D) unit features of frozen CLIP, from the cache where it has them."""

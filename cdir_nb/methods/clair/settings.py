@@ -1,5 +1,8 @@
 """CLAIR's settings, each with its source, and its ablations."""
 
+from typing import Literal
+
+from cdir_nb.conventions import BY_PSEUDO_LABELS, BY_SEEN_LABELS, LAST_EPOCH
 from cdir_nb.errors import CdirError
 from cdir_nb.methods.clair.pseudo_labels import RefinementConfig
 from cdir_nb.methods.settings import Settings, setting
@@ -40,6 +43,22 @@ class ClairConfig(Settings):
         0.5, "unknown: our default; views are random crops of at least this area, and flips", gt=0, le=1
     )
     refinement: RefinementConfig = setting(RefinementConfig(), "section 4.2")
+    learning_rate_norms: float | None = setting(
+        None,
+        "our default; None: learning_rate, which also is that of the whole tower without freezing",
+        gt=0,
+        added_later=True,
+    )
+    learning_rate_prompts: float | None = setting(None, "our default; None: learning_rate", gt=0, added_later=True)
+    learning_rate_mapping: float | None = setting(None, "our default; None: learning_rate", gt=0, added_later=True)
+    scale_kl: float | None = setting(
+        None, "unknown: our default, None: that of the refinement; 1: sigma as written, in L_KL", gt=0, added_later=True
+    )
+    selection: Literal[BY_PSEUDO_LABELS, LAST_EPOCH, BY_SEEN_LABELS] = setting(
+        BY_PSEUDO_LABELS,
+        "unknown: our default; by labels of seen classes is a diagnostic: labels are read",
+        added_later=True,
+    )
     mixed_precision: bool | None = setting(None, "our default; None: bfloat16 on a GPU, single precision elsewhere")
 
 

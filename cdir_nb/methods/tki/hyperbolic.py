@@ -75,18 +75,18 @@ def mobius_matvec(matrix: torch.Tensor, x: torch.Tensor, radius: float) -> torch
 class HyperbolicLinear(nn.Linear):
     """A linear layer on the ball, between tangent spaces at the origin: (..., D) -> (..., E).
 
-    y = log_0( W (x) exp_0(v)  (+)  exp_0(b) )
+    y = log_0( W (x) exp_0(v)  (+)  exp_0(b) )        in_ball: without the log_0, so that y is a point of the ball
 
     Same parameters as `nn.Linear`, and equal to it as r grows. The bias b is kept as a tangent vector, so that
     ordinary Adam may move it. Without its bias the layer IS linear (see `mobius_matvec`): all curvature that it
     has comes from the Möbius addition.
     """
 
-    def __init__(self, in_features: int, out_features: int, radius: float) -> None:
+    def __init__(self, in_features: int, out_features: int, radius: float, *, in_ball: bool = False) -> None:
         super().__init__(in_features, out_features)
-        self.radius = checked_radius(radius)
+        self.radius, self.in_ball = checked_radius(radius), in_ball
 
     def forward(self, v: torch.Tensor) -> torch.Tensor:
         point = mobius_matvec(self.weight, exp_map_origin(v, self.radius), self.radius)
         moved = mobius_add(point, exp_map_origin(self.bias, self.radius), self.radius)
-        return log_map_origin(moved, self.radius)
+        return moved if self.in_ball else log_map_origin(moved, self.radius)

@@ -29,18 +29,20 @@ def loss_min(text_emb: torch.Tensor, class_emb: torch.Tensor, chosen: torch.Tens
     return F.cross_entropy((s / tau).flatten(0, 1), chosen.repeat(len(s)))
 
 
-def loss_agg(projected: torch.Tensor, tau: float) -> torch.Tensor:
+def loss_agg(projected: torch.Tensor, tau: float, classes: torch.Tensor | None = None) -> torch.Tensor:
     """Aggregation loss of (P, C, D) projected texts h(t_pi), a supervised contrastive loss.
 
     Equation 6:  -1 / (P C)  sum_p sum_i  log( sum_{q != p} exp(h(t_pi) . h(t_qi) / tau)
                                              / sum_{q, j}    exp(h(t_pi) . h(t_qj) / tau) )
     As printed: the sum over q != p stands inside the logarithm, and the denominator runs over all (q, j), the
     text itself included; so the least value is not 0 but log(P / (P-1)) or a little more.
+    classes  those i that the mean is taken over, None: all; the denominator runs over all classes in any case
     """
-    own = torch.einsum("pid,qid->piq", projected, projected) / tau  # h(t_pi) . h(t_qi)
+    anchors = projected if classes is None else projected[:, classes]
+    own = torch.einsum("pid,qid->piq", anchors, anchors) / tau  # h(t_pi) . h(t_qi)
     itself = torch.eye(len(projected), dtype=torch.bool, device=projected.device)[:, None, :]
     everyone = projected.flatten(0, 1)
-    scores = everyone @ everyone.T / tau
+    scores = (everyone if classes is None else anchors.flatten(0, 1)) @ everyone.T / tau
     return (scores.logsumexp(1) - own.masked_fill(itself, -torch.inf).logsumexp(2).flatten()).mean()
 
 

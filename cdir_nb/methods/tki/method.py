@@ -131,24 +131,33 @@ class Projection(nn.Module):
 
     h(t) = unit( layer_2( relu( layer_1(t) ) ) ).  layer_2 is non-Euclidean, with the hidden features taken as tangent
     vectors at the origin; the Euclidean twin (Table 7) has an ordinary layer of the same size there. That it is the
-    second of two layers, and that features have length one before and after, is our reading of section 4.2.
+    second of two layers, and that features have length one before and after, is our reading of section 4.2; settings
+    have the other readings (`hyperbolic_layers`, `output`, `unit_norm`).
     Without its bias layer_2 is the same in both geometries: a third choice, "no bias", which the paper does not have.
     """
 
     def __init__(self, dim: int, config: TkiConfig) -> None:
         super().__init__()
-        hidden = config.hidden or dim
-        self.layer_1 = nn.Linear(dim, hidden)
-        if config.geometry == "hyperbolic":
-            self.layer_2 = HyperbolicLinear(hidden, dim, config.radius)
+        hidden, curved = config.hidden or dim, _curved_layers(config)
+        self.layer_1 = HyperbolicLinear(dim, hidden, config.radius) if 1 in curved else nn.Linear(dim, hidden)
+        if 2 in curved:
+            self.layer_2 = HyperbolicLinear(hidden, dim, config.radius, in_ball=config.output == "ball")
         else:
-            self.layer_2 = nn.Linear(hidden, dim, bias=config.geometry == "euclidean")
-        self.residual = config.residual
+            self.layer_2 = nn.Linear(hidden, dim, bias=config.geometry != "no bias")
+        self.residual, self.unit_norm = config.residual, config.unit_norm
 
     def forward(self, features: torch.Tensor) -> torch.Tensor:
         t = F.normalize(features, dim=-1)
         h = self.layer_2(F.relu(self.layer_1(t)))
-        return F.normalize(h + t if self.residual else h, dim=-1)
+        h = h + t if self.residual else h
+        return F.normalize(h, dim=-1) if self.unit_norm else h
+
+
+def _curved_layers(config: TkiConfig) -> set[int]:
+    """Which of h's two layers are hyperbolic."""
+    if config.geometry != "hyperbolic":
+        return set()
+    return {"first": {1}, "second": {2}, "both": {1, 2}}[config.hyperbolic_layers]
 
 
 def aggregate(
@@ -158,6 +167,7 @@ def aggregate(
 
     The largest table of a step has (P c)^2 scores, c <= `classes_per_step`: 7 MB for 20 x 64. At DomainNet's size
     (20 x 345 texts of width 512) 100 steps take 25 s on two busy cores and 0.2 GB; all classes in a step, 1.2 GB.
+    With `all_classes` a step takes them all, `classes_per_step` at a time, so that the table has P c x P C scores.
     """
     generator = torch.Generator().manual_seed(seed)
     with torch.random.fork_rng(devices=[]):  # layers start as PyTorch's do, from our seed
@@ -165,13 +175,30 @@ def aggregate(
         projection = Projection(text_emb.shape[-1], config).to(text_emb.device)
     optimizer, history = torch.optim.Adam(projection.parameters(), lr=config.learning_rate), []
     for _ in trange(config.aggregation_steps, desc="aggregation", delay=2, leave=False, disable=not progress):
-        chosen = some_classes(text_emb.shape[1], config, generator).to(text_emb.device)
-        loss = loss_agg(projection(text_emb[:, chosen]), config.temperature)
-        history.append({"L_agg": float(loss.detach())})
         optimizer.zero_grad()
-        loss.backward()
+        if config.all_classes:
+            loss = accumulate_agg(projection(text_emb), config)
+        else:
+            chosen = some_classes(text_emb.shape[1], config, generator).to(text_emb.device)
+            loss = loss_agg(projection(text_emb[:, chosen]), config.temperature)
+            loss.backward()
+        history.append({"L_agg": float(loss.detach())})
         optimizer.step()
     return projection.eval(), history
+
+
+def accumulate_agg(projected: torch.Tensor, config: TkiConfig) -> torch.Tensor:
+    """Equation 6 of (P, C, D) over all classes, and its gradient: summed up over `classes_per_step` classes at a time.
+
+    The gradient of each part goes to a copy of the projected texts, and from there through h once.
+    """
+    leaf, total = projected.detach().requires_grad_(), projected.new_zeros(())
+    for classes in torch.arange(projected.shape[1], device=projected.device).split(config.classes_per_step):
+        part = loss_agg(leaf, config.temperature, classes) * len(classes) / projected.shape[1]
+        part.backward()
+        total += part.detach()
+    projected.backward(leaf.grad)
+    return total
 
 
 # ---- both, and retrieval (section 4.3) -------------------------------------------------------------------------
@@ -179,7 +206,7 @@ def aggregate(
 
 @dataclass(frozen=True)
 class TkiEmbedder(Embedder):
-    """CLIP's frozen image tower and h behind it: z_n = h(I(x_n)).
+    """CLIP's frozen image tower and h behind it: z_n = h(I(x_n)), unit vectors by default.
 
     strategy  of the class names that it learnt from, see `training_names`; name, seed: for records
     """
@@ -212,12 +239,12 @@ class TkiEmbedder(Embedder):
         return len(self.expansion.history) - 1 + len(self.history)  # the first ends with a row for its last state
 
     def embed(self, images: ImageSet, *, progress: bool = True) -> torch.Tensor:
-        """(N, D) unit embeddings of images, float32 on the CPU; compare them by cosine."""
+        """(N, D) embeddings of images, float32 on the CPU; compare them by cosine."""
         return self.project(self.encoder.embed_images(images, progress=progress))
 
     @torch.no_grad()
     def project(self, features: torch.Tensor) -> torch.Tensor:
-        """(N, D) raw CLIP features of images or texts -> (N, D) unit embeddings, on the CPU."""
+        """(N, D) raw CLIP features of images or texts -> (N, D) h of them, on the CPU (unit vectors by default)."""
         device = self.projection.layer_1.weight.device
         return self.projection(features.to(device)).float().cpu()
 

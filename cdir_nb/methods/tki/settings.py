@@ -14,7 +14,10 @@ from cdir_nb.methods.settings import Settings, setting
 STRATEGIES = {1: "the dataset's own class names", 2: "other names, drawn at random"}
 
 
-SECOND_STAGE = ("geometry", "radius", "hidden", "residual", "aggregation_steps")  # only `aggregate` reads these
+SECOND_STAGE = (
+    *("geometry", "radius", "hidden", "residual", "aggregation_steps"),
+    *("hyperbolic_layers", "output", "unit_norm", "all_classes"),
+)  # only `aggregate` reads these
 
 
 class TkiConfig(Settings):
@@ -44,6 +47,22 @@ class TkiConfig(Settings):
     residual: bool = setting(False, "unknown: our default, a plain MLP")
     aggregation_steps: int = setting(100, "unknown: our default, as many as in the first stage", ge=1)
     classes_per_step: int = setting(64, "unknown: our default; fewer classes than that: all in every step", ge=2)
+    hyperbolic_layers: Literal["first", "second", "both"] = setting(
+        "second", "unknown: our default; of h's two layers", added_later=True
+    )
+    output: Literal["tangent space", "ball"] = setting(
+        "tangent space", "unknown: our default; where a hyperbolic second layer leaves its output", added_later=True
+    )
+    unit_norm: bool = setting(True, "unknown: our default, h's output has length one", added_later=True)
+    all_classes: bool = setting(
+        False, "unknown: our default; True: equation 6 over all classes in every step, as printed", added_later=True
+    )
+    other_names: int | None = setting(
+        None,
+        "unknown: our default, None: strategy 2 takes as many names as the dataset has; 0: all of its pool",
+        ge=0,
+        added_later=True,
+    )
 
     def first_stage(self) -> "TkiConfig":
         """The same with the second stage at its defaults: variants with equal first stages can share an Expansion."""
@@ -51,13 +70,19 @@ class TkiConfig(Settings):
 
 
 def training_names(
-    names: Sequence[str], strategy: int = 1, *, pool: Sequence[str] | None = None, seed: int = 0
+    names: Sequence[str],
+    strategy: int = 1,
+    *,
+    pool: Sequence[str] | None = None,
+    count: int | None = None,
+    seed: int = 0,
 ) -> list[str]:
     """Class names to learn from, in natural words (paper, section 5.3 and Table 6).
 
     strategy 1  the dataset's own names
-    strategy 2  as many others, drawn with `seed` from `pool` (None: DomainNet's 345 classes); none shares a word
-                with an own name. Which names the paper drew is unknown: our reading of "don't overlap".
+    strategy 2  `count` others (None: as many; 0: all), drawn with `seed` from `pool` (None: DomainNet's 345 classes);
+                none shares a word with an own name. Which and how many names the paper drew is unknown: our reading
+                of "don't overlap".
     Raises CdirError for an unknown strategy, and where the pool has too few names.
     """
     own = [display(name) for name in names]
@@ -69,12 +94,13 @@ def training_names(
     taken = {word for name in own for word in _stems(name)}
     others = [display(name) for name in (load_card("domainnet_cleaned").classes if pool is None else pool)]
     free = sorted({name for name in others if not taken & _stems(name)})
-    if len(free) < len(own):
+    count = {None: len(own), 0: max(2, len(free))}.get(count, count)
+    if len(free) < count:
         raise CdirError(
-            f"label strategy 2 needs {len(own)} names that share no word with the dataset's own, "
+            f"label strategy 2 needs {count} names that share no word with the dataset's own, "
             f"and the pool has {len(free)}: give a larger pool"
         )
-    return np.random.default_rng(seed).choice(free, len(own), replace=False).tolist()
+    return np.random.default_rng(seed).choice(free, count, replace=False).tolist()
 
 
 def check_names(names: Sequence[str]) -> None:

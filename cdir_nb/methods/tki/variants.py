@@ -1,10 +1,9 @@
-"""TKI's ablations by name (Tables 5 to 7, Figure 5): each is TKI with one thing changed."""
+"""TKI's ablations by name (Tables 5 to 7, Figure 5) and readings of what the paper leaves open: TKI, little changed."""
 
 from cdir_nb.errors import CdirError
 from cdir_nb.methods.tki.settings import TkiConfig
 
 FULL = "TKI"
-STRATEGY_2 = "TKI, strategy 2"  # Table 6
 CHANGES = {
     FULL: {},
     "TKI, L_max only": {"losses": ("max",)},  # Table 5
@@ -12,20 +11,33 @@ CHANGES = {
     "TKI, words as drawn": {"losses": ()},
     "TKI, Euclidean": {"geometry": "euclidean"},  # Table 7
     "TKI, Euclidean, no bias": {"geometry": "no bias"},  # ours
-    STRATEGY_2: {},
+    "TKI, strategy 2": {},  # Table 6
     "TKI, P = 2": {"words": 2},  # Figure 5
     "TKI, P = 5": {"words": 5},
     "TKI, P = 10": {"words": 10},
     "TKI, radius 0.03": {"radius": 0.03},  # ours
 }
 VARIANTS = tuple(CHANGES)
+READINGS = {
+    "TKI, strategy 2, 10 names": {"other_names": 10},
+    "TKI, strategy 2, 20 names": {"other_names": 20},
+    "TKI, strategy 2, all names": {"other_names": 0},
+    "TKI, h not normalised": {"unit_norm": False},
+    "TKI, h not normalised, in the ball": {"unit_norm": False, "output": "ball"},
+    "TKI, h not normalised, Euclidean": {"unit_norm": False, "geometry": "euclidean"},
+    "TKI, in the ball": {"output": "ball"},
+    "TKI, first layer hyperbolic": {"hyperbolic_layers": "first"},
+    "TKI, both layers hyperbolic": {"hyperbolic_layers": "both"},
+}
 
 
 def variant(method: str, config: TkiConfig | None = None) -> tuple[TkiConfig, int]:
-    """What `fit` needs for a method of `VARIANTS`: its settings, and the label strategy for `training_names`.
+    """What `fit` needs for a method of `VARIANTS` or `READINGS`: its settings, and the label strategy for
+    `training_names`.
 
     Raises CdirError for an unknown method.
     """
-    if method not in CHANGES:
-        raise CdirError(f"{method!r} is no variant of TKI here; known: {', '.join(VARIANTS)}")
-    return (config or TkiConfig()).changed(**CHANGES[method]), 2 if method == STRATEGY_2 else 1
+    known = {**CHANGES, **READINGS}
+    if method not in known:
+        raise CdirError(f"{method!r} is no variant of TKI here; known: {', '.join(known)}")
+    return (config or TkiConfig()).changed(**known[method]), 2 if "strategy 2" in method else 1
