@@ -1,12 +1,22 @@
-"""Make the README's pictures from the figures of a finished run: `python scripts/readme_pictures.py runs/world-...`."""
+"""Make the README's pictures.
+
+python scripts/readme_pictures.py                  the road alone
+python scripts/readme_pictures.py runs/world-...   and the figures of a finished run, made smaller
+"""
 
 from pathlib import Path
+from typing import Annotated
 
+import matplotlib.pyplot as plt
 import typer
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patches import FancyBboxPatch
 from PIL import Image
 
 from cdir_nb.errors import CdirError
 from cdir_nb.paths import ROOT, atomic_write
+from cdir_nb.show.style import PALETTE, QUIET, styled
 
 PICTURES = {  # picture: (notebook, figure it saves, width in pixels)
     "ranked_grid": ("05_retrieval_grids", "grid_easiest", 900),
@@ -22,6 +32,21 @@ PICTURES = {  # picture: (notebook, figure it saves, width in pixels)
 }
 
 
+ROAD = (  # room, what it holds, what goes on from it to the next places
+    ("data", "images and where they come from: cards, folders, protocols, the drawn world", "images"),
+    ("retrieval", "rank, and every metric convention by name", "rankings, metrics"),
+    ("analysis", "what vectors, rankings and probabilities show besides metrics", "more numbers"),
+    ("encoders", "images and texts to vectors: CLIP, the cache, the bundled weights", "vectors"),
+    ("methods", "one folder per method: settings, losses, training, variants", "embedders"),
+    ("published", "the papers' own tables, as printed", "printed numbers"),
+    ("results", "records of what was measured, tables, verdicts on the papers' claims", "records"),
+    ("show", "pictures: bars, curves, heat maps, grids, maps, mechanisms, sliders", "figures"),
+    ("batch", "notebooks run unattended: profiles, a strict and resumable runner", "run folders"),
+    ("report", "one page of all numbers, claims and figures, without a network", "pages"),
+    ("cli.py", "the command line: cdir reproduce, results, report, ...", ""),
+)
+
+
 def find_figure(run: Path, notebook: str, figure: str) -> Path:
     """The newest figure of this name in a run folder."""
     found = sorted(run.glob(f"{notebook}-*/{figure}.png"), key=lambda path: path.stat().st_mtime)
@@ -30,8 +55,42 @@ def find_figure(run: Path, notebook: str, figure: str) -> Path:
     return found[-1]
 
 
-def main(run: Path) -> None:
-    """Shrink the chosen figures into docs/pictures."""
+@styled
+def road_figure() -> Figure:
+    """Rooms of the package in order, one line each; every room imports only from those above it."""
+    fig, ax = plt.subplots(figsize=(9, 0.5 * len(ROAD) + 0.75))
+    for row, (room, about, passes) in enumerate(ROAD):
+        _room(ax, row, room, about)
+        ax.text(9.95, row + 0.36, passes, ha="right", va="center", color=QUIET, style="italic")
+    ax.annotate(
+        "", xy=(0.22, len(ROAD) - 0.1), xytext=(0.22, 0.1), arrowprops={"arrowstyle": "-|>", "lw": 2, "color": QUIET}
+    )
+    ax.text(9.95, -0.32, "what goes on from here", ha="right", va="center", color=QUIET, fontsize=9)
+    ax.text(0.5, -0.32, "A room imports only from rooms above it", va="center", color=QUIET, fontsize=9)
+    ax.set(xlim=(0, 10), ylim=(len(ROAD) + 0.02, -0.6))
+    ax.axis("off")
+    return fig
+
+
+def _room(ax: Axes, row: int, room: str, about: str) -> None:
+    """One box with the room's name, and beside it what the room holds."""
+    shape = {"boxstyle": "round,pad=0,rounding_size=0.12", "fc": PALETTE[4], "ec": "none"}
+    ax.add_patch(FancyBboxPatch((0.5, row + 0.03), 1.3, 0.66, **shape))
+    name = room if "." in room else f"{room}/"
+    ax.text(1.15, row + 0.36, name, ha="center", va="center", weight="bold")
+    ax.text(2.0, row + 0.36, about, va="center")
+
+
+def main(run: Annotated[Path | None, typer.Argument(help="A run folder; without one, the road alone.")] = None) -> None:
+    """Draw the road, and shrink the chosen figures of a run, into docs/pictures."""
+    with atomic_write(ROOT / "docs" / "pictures" / "road.png") as path:
+        road_figure().savefig(path, dpi=100, metadata={"Software": None})
+    if run:
+        shrink(run)
+
+
+def shrink(run: Path) -> None:
+    """Figures of a run at the README's widths."""
     for picture, (notebook, figure, width) in PICTURES.items():
         image = Image.open(find_figure(run, notebook, figure)).convert("RGB")
         image = image.resize((width, round(image.height * width / image.width)), Image.Resampling.LANCZOS)
