@@ -143,7 +143,7 @@ def _print_notes(frame) -> None:
 
     if (frame["dataset"] == BUNDLED).any():
         typer.echo("(a drawn world: not the papers' data)")
-    if labels := sorted({label for label in frame["harness"] if label}):
+    if labels := sorted({label for label in frame["pipeline_test"] if label}):
         typer.echo(f"*** PIPELINE TEST ({', '.join(labels)}): these numbers are not results ***")
 
 

@@ -1,6 +1,6 @@
 """The offline HTML report: run folders read strictly, and one page of all their numbers, claims and figures."""
 
-from cdir_nb.report.page import harness_of, numbers_of, write_report
+from cdir_nb.report.page import numbers_of, pipeline_test_of, write_report
 from cdir_nb.report.run_folder import read_run
 
-__all__ = ["harness_of", "numbers_of", "read_run", "write_report"]
+__all__ = ["pipeline_test_of", "numbers_of", "read_run", "write_report"]

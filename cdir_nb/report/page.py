@@ -72,7 +72,7 @@ def _page(sections: list[dict[str, Any]], records: list[Record]) -> str:
         generator=GENERATOR,
         title=sections[0]["name"] if len(sections) == 1 else f"{len(sections)} runs",
         runs=sections,
-        harness=harness_of(frame),
+        pipeline_test=pipeline_test_of(frame),
         claims=claims(records),
         beside=beside(frame),
         count=len(frame),
@@ -90,9 +90,9 @@ def numbers_of(run: Run) -> pd.DataFrame:
     return pd.concat([part.records().assign(notebook=part.name) for part in run.parts], ignore_index=True)
 
 
-def harness_of(frame: pd.DataFrame) -> str:
+def pipeline_test_of(frame: pd.DataFrame) -> str:
     """Why some of these numbers are no results (\"random weights\"); empty where all are."""
-    return ", ".join(sorted({label for label in frame["harness"] if label}))
+    return ", ".join(sorted({label for label in frame["pipeline_test"] if label}))
 
 
 def _section(run: Run, folder: Path) -> dict[str, Any]:
@@ -105,7 +105,7 @@ def _section(run: Run, folder: Path) -> dict[str, Any]:
         "dataset": run.dataset,
         "drawn": run.dataset == BUNDLED,
         "commits": ", ".join(dict.fromkeys(part.commit for part in run.parts if part.commit)),
-        "harness": harness_of(numbers_of(run)),
+        "pipeline_test": pipeline_test_of(numbers_of(run)),
         "notebooks": [_notebook(name, parts, folder) for name, parts in run.notebooks.items()],
     }
 

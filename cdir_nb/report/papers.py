@@ -15,7 +15,7 @@ from cdir_nb.results.compare import PAPERS, Panel, our_panels, printed_panel, vi
 def claims(records: Sequence[Record]) -> list[dict[str, Any]]:
     """For each paper with a claim that was run: all its claims, what its own numbers say, what ours say on each task.
 
-    Harness runs never count.
+    Pipeline tests never count.
     """
     known = {record.method for record in records}
     ours = verdicts(records, [claim for claim in load_claims() if known >= set(claim.methods)])

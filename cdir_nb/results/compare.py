@@ -163,7 +163,7 @@ def our_panels(view: View, frame: "pd.DataFrame", kept: str = "") -> list[Panel]
     """
     cells = _cells(view)
     methods = [name for name in dict.fromkeys(cells["row"]) if name in set(cells["our_method"])]
-    frame = frame[(frame["harness"] == "") & (frame["metric"] == view.metric) & frame["method"].isin(methods)]
+    frame = frame[(frame["pipeline_test"] == "") & (frame["metric"] == view.metric) & frame["method"].isin(methods)]
     frame = frame[frame["query_domain"] != frame["gallery_domain"]]
     groups = frame.groupby(CONTEXT, sort=False)
     contexts = [({**dict(zip(CONTEXT, key)), "kept": kept}, rows) for key, rows in groups]

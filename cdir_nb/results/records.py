@@ -66,7 +66,7 @@ class Record(BaseModel):
     selection_rule  how the reported state was chosen, one of `conventions.SELECTION_RULES`
     steps           optimiser steps taken to the reported state; None where that is unknown
     config_digest   of the method's settings without the seed, so that seeds of one setting are averaged
-    harness         not empty: the number only shows that the machinery works, and why ("random weights");
+    pipeline_test   not empty: the number only shows that the machinery works, and why ("random weights");
                     filled in by itself where the encoder's name says random
     commit, date    of the code, and the UTC day, that the number was measured with and on
     Raises CdirError, one line naming every field that is wrong.
@@ -90,7 +90,7 @@ class Record(BaseModel):
     steps: Annotated[int, Field(ge=0), BeforeValidator(_plain)] | None = None
     train_set: str = ""
     test_set: str = ""
-    harness: str = ""
+    pipeline_test: str = ""
     commit: str = Field(default_factory=current_commit)
     date: str = Field(default_factory=today, pattern=r"^(\d{4}-\d\d-\d\d|unknown)$")
 
@@ -104,8 +104,8 @@ class Record(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _label_random_weights(cls, values: dict[str, Any]) -> dict[str, Any]:
-        if re.search(r"\brandom\b", str(values.get("encoder", "")), re.I) and not values.get("harness"):
-            return {**values, "harness": RANDOM_WEIGHTS}
+        if re.search(r"\brandom\b", str(values.get("encoder", "")), re.I) and not values.get("pipeline_test"):
+            return {**values, "pipeline_test": RANDOM_WEIGHTS}
         return values
 
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 TASK = ["dataset", "protocol", "test_set", "encoder"]
 DIRECTION = ["query_domain", "gallery_domain"]
-SETTING = ["config_digest", "selection_rule", "train_set", "harness"]
+SETTING = ["config_digest", "selection_rule", "train_set", "pipeline_test"]
 WIDTH = 100  # columns of a printed block
 NAME = 44  # longer names of methods are cut
 

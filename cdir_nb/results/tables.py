@@ -24,14 +24,14 @@ CONTEXT = [
     "train_set",
     "test_set",
     "config_digest",
-    "harness",
+    "pipeline_test",
 ]
 WORDS = {
     "selection_rule": "selection rule",
     "train_set": "trained on",
     "test_set": "tested on",
     "config_digest": "config",
-    "harness": "HARNESS RUN, NOT A RESULT",
+    "pipeline_test": "PIPELINE TEST, NOT A RESULT",
 }
 
 KINDS = {

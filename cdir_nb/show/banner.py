@@ -15,7 +15,7 @@ DRAWN = (
     "beside the papers' numbers, never in their place."
 )
 RANDOM = (
-    "## ⚠ RANDOM WEIGHTS: a harness run\nThis encoder has learnt nothing. Every number and picture below "
+    "## ⚠ RANDOM WEIGHTS: a pipeline test\nThis encoder has learnt nothing. Every number and picture below "
     "only shows that the machinery runs. **Do not quote, compare or average any of them.**"
 )
 

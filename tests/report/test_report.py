@@ -98,15 +98,15 @@ def test_the_report_says_what_the_data_are(report):
 def test_random_weights_are_said_loudly(report):
     assert 'class="loud"' not in report(record())
     page = report(record(encoder="ViT-B-32:random (RANDOM WEIGHTS)"))
-    assert 'class="loud">Harness run (random weights): these numbers only show that the machinery works' in page
-    assert "HARNESS RUN, NOT A RESULT: random weights" in page
+    assert 'class="loud">Pipeline test (random weights): these numbers only show that the machinery works' in page
+    assert "PIPELINE TEST, NOT A RESULT: random weights" in page
 
 
-def test_of_several_runs_the_harness_run_is_the_marked_one(run_folder, tmp_path):
+def test_of_several_runs_the_pipeline_test_is_the_marked_one(run_folder, tmp_path):
     real = run_folder(record(), name="real-1")
-    harness = run_folder(record(encoder="ViT-B-32:random"), name="harness-1")
-    page = write_report([real, harness], tmp_path / "report").read_text()
-    first, second = page[page.index('<section id="1-real-1"') :].split('<section id="2-harness-1"')
+    pipeline_test = run_folder(record(encoder="ViT-B-32:random"), name="pipeline_test-1")
+    page = write_report([real, pipeline_test], tmp_path / "report").read_text()
+    first, second = page[page.index('<section id="1-real-1"') :].split('<section id="2-pipeline_test-1"')
     assert 'class="loud"' not in first and 'class="loud"' in second and "<h1>2 runs</h1>" in page
 
 
@@ -166,8 +166,8 @@ def test_claims_are_decided_beside_the_papers_own_numbers(report):
     assert "(drawn world)" in page[page.index('id="claims"') :].split("</thead>")[0]
 
 
-def test_a_harness_run_decides_no_claim_and_stands_beside_no_paper(report):
-    page = report(*gains(0.25, 0.25, harness="random weights"))
+def test_a_pipeline_test_decides_no_claim_and_stands_beside_no_paper(report):
+    page = report(*gains(0.25, 0.25, pipeline_test="random weights"))
     assert 'id="claims"' not in page and 'id="beside"' not in page
 
 

@@ -85,7 +85,7 @@ def test_only_the_table_s_directions_where_ours_has_all_of_them():
 def test_another_method_or_measure_is_no_panel():
     assert our_panels(MAPPING, to_frame([record("TKI", "real", "sketch", 1)])) == []
     assert our_panels(MAPPING, to_frame(run(metric="average_precision"))) == []
-    assert our_panels(MAPPING, to_frame(run(harness="random weights"))) == []
+    assert our_panels(MAPPING, to_frame(run(pipeline_test="random weights"))) == []
     assert our_panels(MAPPING, to_frame(run()[:3])) == []  # vanilla CLIP alone has nothing beside it
 
 

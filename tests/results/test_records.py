@@ -68,8 +68,8 @@ def test_numpy_and_torch_scalars_are_taken():
 
 @pytest.mark.parametrize("encoder", ["ViT-B-32:random (RANDOM WEIGHTS, a harness run) [1a]", "ViT-B-32:random"])
 def test_random_weights_are_labelled(encoder):
-    assert Record(**{**GOOD, "encoder": encoder}).harness == "random weights"
-    assert Record(**GOOD).harness == ""
+    assert Record(**{**GOOD, "encoder": encoder}).pipeline_test == "random weights"
+    assert Record(**GOOD).pipeline_test == ""
 
 
 def test_records_come_back_from_any_number_of_folders(tmp_path):
@@ -131,7 +131,7 @@ def test_a_csv_file_without_a_column_is_refused(tmp_path):
 
 
 def test_committed_records_agree_with_each_other_and_stay_small():
-    assert not [record for record in reproduced_records() if record.harness]
+    assert not [record for record in reproduced_records() if record.pipeline_test]
     assert all(path.stat().st_size < 700_000 for path in records.REPRODUCED.glob("*.csv"))
 
 

@@ -51,7 +51,7 @@ def test_directions_are_averaged():
         {"selection_rule": "best on test"},
         {"encoder": "other"},
         {"encoder": "ViT-B-32:random"},
-        {"harness": "stand-in data"},
+        {"pipeline_test": "stand-in data"},
         {"protocol": "unseen"},
         {"train_set": "x"},
         {"test_set": "y"},
@@ -88,8 +88,8 @@ def test_what_all_rows_share_is_said_once():
 
 def test_random_weights_are_marked_in_the_table():
     mixed = headline(to_frame([record(), record(encoder="ViT-B-32:random")]))[0]
-    assert mixed["HARNESS RUN, NOT A RESULT"].tolist() == ["", "random weights"]
-    assert headline(to_frame([record(encoder="ViT-B-32:random")]))[1]["HARNESS RUN, NOT A RESULT"] == "random weights"
+    assert mixed["PIPELINE TEST, NOT A RESULT"].tolist() == ["", "random weights"]
+    assert headline(to_frame([record(encoder="ViT-B-32:random")]))[1]["PIPELINE TEST, NOT A RESULT"] == "random weights"
 
 
 def test_direction_tables_have_queries_in_rows():

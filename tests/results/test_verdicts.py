@@ -101,7 +101,7 @@ def test_a_method_without_training_stands_beside_every_seed_under_whichever_seed
         {"encoder": "other"},
         {"protocol": "q"},
         {"dataset": "pacs"},
-        {"harness": "random weights"},
+        {"pipeline_test": "random weights"},
         {"gallery_domain": "clipart"},
     ],
 )
@@ -110,7 +110,7 @@ def test_what_may_not_be_compared_is_not(changes):
     assert set(table["verdict"]) == {"not run"}
 
 
-def test_harness_runs_never_count():
+def test_pipeline_tests_never_count():
     random = {"encoder": "ViT-B-32:random"}
     table = decide(records("A", {0: [25, 45]}, **random) + records("B", {0: [20, 40]}, **random))
     assert table["verdict"].tolist() == ["not run"] and table["encoder"].tolist() == [""]
