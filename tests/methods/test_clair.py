@@ -244,7 +244,7 @@ def test_the_scale_of_l_kl_is_that_of_the_refinement_unless_set():
 
     def l_kl(**changed):
         generator = torch.Generator().manual_seed(0)
-        return float(started(QUICK.changed(**changed)).losses(batches, generator)[0])
+        return float(started(QUICK.changed(**changed)).losses(batches, generator)[0].detach())
 
     assert l_kl(**how) == l_kl(**how, scale_kl=7.0) == pytest.approx(l_kl(scale_kl=7.0), rel=1e-6)
     assert l_kl(**how, scale_kl=1.0) < 0.1 * l_kl(**how)
