@@ -60,7 +60,7 @@ def test_list_says_what_each_profile_needs():
 @pytest.mark.parametrize(
     "words,message",
     [
-        (["--profile", "moon"], "no profile 'moon': choose one of pacs, pacs-clair, sketchy_mini, world"),
+        (["--profile", "moon"], "no profile 'moon': choose one of pacs, pacs-clair, sketchy_mini, tki-world, world"),
         (["--profile", "pacs"], "profile pacs needs the images of pacs: add --data pacs=PATH"),
         (["--profile", "pacs", "--data", "pacs=/no/where"], "--data pacs=/no/where: no such folder"),
     ],

@@ -23,7 +23,7 @@ def records(method, percents, rule):
     ]  # fmt: skip
 
 
-FOUND = records("vanilla CLIP", [30], "none: nothing") + records("TKI", [33, 34], "last epoch")
+FOUND = records("vanilla CLIP", [30], "nothing selected") + records("TKI", [33, 34], "last epoch")
 
 
 @pytest.mark.parametrize(
@@ -69,7 +69,7 @@ def test_parts_of_one_row():
 def test_how_a_verdict_was_found():
     decided = verdicts(FOUND, CLAIMS)
     measure = "average_precision@200 (over_min_k_relevant)"
-    assert how(decided[decided["id"] == IDS[0]]) == ["1, 1 of 1 directions", measure, "seeds 0, 1"]
+    assert how(decided[decided["id"] == IDS[0]]) == ["directions: 1, 1 of 1", measure, "seeds 0, 1"]
     assert how(decided[decided["id"] == IDS[1]]) == [] == how(decided.iloc[:0])
     assert how(decided) == ["3 comparisons"]
 

@@ -6,7 +6,7 @@ Rows are those of `verdicts` and `published_verdicts`.
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from cdir_nb.results.claims.verdicts import NOT_RUN, SIGNS
+from cdir_nb.results.claims.verdicts import IN_PART, NOT_RUN, SIGNS
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -38,7 +38,12 @@ def each_seed(row) -> str:
 
 
 def held(row) -> str:
-    """In how many directions a row's claim holds, one number per seed: `1, 2 of 2`; empty where none was compared."""
+    """In how many directions a row's claim holds, one number per seed: `1, 2 of 2`; empty where none was compared.
+
+    Where directions are missing: how many were run, `2 of 12 run`.
+    """
+    if row.verdict == IN_PART:
+        return f"{row.directions} of {row.claimed} run"
     return f"{', '.join(map(str, row.above))} of {row.directions}" if row.above else ""
 
 
@@ -50,7 +55,7 @@ def how(rows: "pd.DataFrame") -> list[str]:
     if not row.differences:
         return []
     seeds = f"seed{'s' if len(row.seeds) > 1 else ''} {', '.join(map(str, row.seeds))}" if row.seeds else ""
-    return [f"{held(row)} directions" if row.directions else "", row.measure, seeds]
+    return [f"directions: {held(row)}" if row.directions else "", row.measure, seeds]
 
 
 def claims_table(decided: "pd.DataFrame") -> "pd.DataFrame":
