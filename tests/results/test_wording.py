@@ -61,9 +61,9 @@ def test_points_run_from_least_to_greatest(points, digits, expected):
 
 
 def test_parts_of_one_row():
-    row = SimpleNamespace(differences=(3.0, -0.5), above=(2, 1), directions=2)
+    row = SimpleNamespace(verdict="mixed", differences=(3.0, -0.5), above=(2, 1), directions=2)
     assert each_seed(row) == "+3.00, -0.50" and held(row) == "2, 1 of 2"
-    assert held(SimpleNamespace(above=(), directions=0)) == ""
+    assert held(SimpleNamespace(verdict="mixed", above=(), directions=0)) == ""
 
 
 def test_how_a_verdict_was_found():
