@@ -61,7 +61,10 @@ class ProtocolSpec(BaseModel):
 
 
 class Card(BaseModel):
-    """What data_manifest/<name>/card.yaml says. `counts`: domain -> class -> images, where known."""
+    """What data_manifest/<name>/card.yaml says. `counts`: domain -> class -> images, where known.
+
+    `bundled`: folder beside the card that holds the images, where they come with the workbook.
+    """
 
     model_config = STRICT
     name: str
@@ -78,6 +81,7 @@ class Card(BaseModel):
     words: dict[str, str] = {}
     renames: dict[str, dict[str, str]] = {}
     parts: dict[str, dict[str, str]] = {}
+    bundled: str = ""
     class_sets: dict[str, list[str]] = {}
     protocols: dict[str, ProtocolSpec] = {}
 

@@ -7,7 +7,7 @@ from PIL import Image
 
 from cdir_nb.data.card import Card
 from cdir_nb.data.folder import in_threads, require_root, scan, visible
-from cdir_nb.data.manifest import dataset_root, load_card
+from cdir_nb.data.manifest import dataset_root, is_bundled, load_card
 from cdir_nb.data.pictures import inspect
 from cdir_nb.data.quickdraw import class_files, read_drawings
 from cdir_nb.errors import CdirError
@@ -60,8 +60,8 @@ def verify(card: Card, root: Path | str | None, *, progress: bool = True) -> Ver
 
     Counts are of files, good or bad, per class and per domain, where the card knows them.
     """
-    if card.kind == "drawn":
-        raise CdirError(f"{card.name} is drawn by the package: there is no folder to verify")
+    if is_bundled(card):
+        raise CdirError(f"{card.name} comes with the workbook: there is no folder to verify")
     root = dataset_root(card, root)
     if card.kind == "combined":
         return _verify_parts(card, root, progress)

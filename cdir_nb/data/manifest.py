@@ -93,7 +93,7 @@ def open_dataset(
     skip_unknown: bool = False,
     progress: bool = True,
 ) -> ImageSet:
-    """The images of a dataset that has a card, in the card's order; `world` needs no root.
+    """The images of a dataset that has a card, in the card's order; bundled ones (`is_bundled`) need no root.
 
     Every file is read, and decoded in full the first time that its content is seen. Files of zero bytes or
     that do not decode are an error that names them; `skip_bad=True` leaves them out, counts and logs them.
@@ -102,24 +102,33 @@ def open_dataset(
     `verify` lists both. Raises CdirError.
     """
     card = load_card(name)
+    if root and is_bundled(card):
+        raise CdirError(f"{name} comes with the workbook and takes no folder: leave root ({root}) out")
     if card.kind == "drawn":
-        if root:
-            raise CdirError(f"{name} is drawn by the package and takes no folder: leave root ({root}) out")
         from cdir_nb.data.world import load_world  # here, so that cards can be read without drawing anything
 
         return load_world(images_per_class=30, seed=0)
     options = {"skip_bad": skip_bad, "skip_unknown": skip_unknown, "progress": progress}
     root = dataset_root(card, root)
     if card.kind == "combined":
-        opened = (rename(open_dataset(part, root / part, **options), names) for part, names in card.parts.items())
+        roots = {part: None if is_bundled(load_card(part)) else root / part for part in card.parts}
+        opened = (rename(open_dataset(part, roots[part], **options), names) for part, names in card.parts.items())
         return combine(*opened).select(labels=card.classes)
     if card.kind == "ndjson":
         return open_drawings(root, next(iter(card.domains)), card.classes, **options)
     return open_classes(root, {d: info.folder for d, info in card.domains.items()}, card.classes, **options)
 
 
+def is_bundled(card: Card) -> bool:
+    """Whether all its images come with the workbook: drawn by it, kept beside the card, or parts that are."""
+    parts = [is_bundled(load_card(part)) for part in card.parts]
+    return card.kind == "drawn" or bool(card.bundled) or (bool(parts) and all(parts))
+
+
 def dataset_root(card: Card, root: Path | str | None) -> Path:
-    """The dataset's folder as a path. CdirError where none is given or it does not exist."""
+    """The dataset's folder as a path. CdirError where one is needed and not given or does not exist."""
+    if is_bundled(card):
+        return paths.MANIFEST / card.name / card.bundled
     if not root:
         raise CdirError(f"{card.name} needs the folder of its images (root); layout: {card.layout}")
     if not Path(root).is_dir():

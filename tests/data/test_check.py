@@ -106,6 +106,6 @@ def test_parts_are_verified_each_against_its_own_card(toy, tmp_path, manifest):
     assert checked(tmp_path, "both").extra == ("toy: Photo/cat",)
 
 
-def test_a_drawn_dataset_has_nothing_to_verify():
-    with pytest.raises(CdirError, match="world is drawn by the package"):
+def test_a_bundled_dataset_has_nothing_to_verify():
+    with pytest.raises(CdirError, match="world comes with the workbook: there is no folder"):
         checked("anywhere", "world")

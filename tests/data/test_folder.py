@@ -158,7 +158,7 @@ def test_a_folder_of_ones_own_at_the_wrong_level(tmp_path, fresh_cache):
 
 
 def test_world_takes_no_root(monkeypatch):
-    with pytest.raises(CdirError, match="world is drawn by the package and takes no folder"):
+    with pytest.raises(CdirError, match="world comes with the workbook and takes no folder"):
         open_dataset("world", "somewhere")
 
 

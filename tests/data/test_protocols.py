@@ -72,6 +72,7 @@ def test_properties_of_every_protocol(dataset, name):
         ("pacs", {"all": 7, "seen_4": 4, "unseen_3": 3}),
         ("quickdraw25", {"all": 344}),
         ("world", {"seen_30": 30, "unseen_10": 10, "all": 40}),
+        ("world_doodle", {"seen_29": 29, "unseen_10": 10, "all": 39}),
     ],
 )
 def test_numbers_of_classes_are_the_published_ones(dataset, sizes):
@@ -89,6 +90,7 @@ def test_numbers_of_classes_are_the_published_ones(dataset, sizes):
         ("tuberlin_extended", ["train_200", "val_20", "unseen_30"]),
         ("quickdraw_extended", ["seen_80", "unseen_30"]),
         ("world", ["seen_30", "unseen_10"]),
+        ("world_doodle", ["seen_29", "unseen_10"]),
         ("pacs", ["seen_4", "unseen_3"]),
     ],
 )
@@ -119,6 +121,7 @@ def test_world_is_named_as_domainnet_and_shares_unseen_classes_with_quickdraw():
     ("dataset", "name", "directions"),
     [
         ("world", "world-unseen", 30),
+        ("world_doodle", "world_doodle-unseen", 6),
         ("pacs", "pacs-all", 12),
         ("domainnet_original", "domainnet-tki", 30),
         ("domainnet_cleaned", "domainnet-zs", 12),
