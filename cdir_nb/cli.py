@@ -139,9 +139,9 @@ def _print_summary(frame) -> None:
 
 def _print_notes(frame) -> None:
     """What must be known to read these numbers."""
-    from cdir_nb.batch.profile import BUNDLED
+    from cdir_nb.data.manifest import is_drawn
 
-    if (frame["dataset"] == BUNDLED).any():
+    if any(map(is_drawn, frame["dataset"].unique())):
         typer.echo("(a drawn world: not the papers' data)")
     if labels := sorted({label for label in frame["pipeline_test"] if label}):
         typer.echo(f"*** PIPELINE TEST ({', '.join(labels)}): these numbers are not results ***")

@@ -11,7 +11,7 @@ from typing import Any
 from cdir_nb.batch.digests import checkpoint, data_digest, encoder_digest, notebook_digest, source_digest
 from cdir_nb.batch.parameters import RESERVED, check, parse_value, read_parameters
 from cdir_nb.batch.profile import Profile
-from cdir_nb.data.manifest import BUNDLED
+from cdir_nb.data.manifest import needs_folder
 from cdir_nb.errors import CdirError
 
 
@@ -145,13 +145,13 @@ def _data_root(profile: Profile, data: Iterable[str]) -> Path | None:
         name, equals, path = item.partition("=")
         if not (name and equals and path):
             raise CdirError(f"--data {item}: write NAME=PATH, such as pacs=/data/PACS")
-        if name != profile.dataset or profile.dataset == BUNDLED:
+        if name != profile.dataset or not needs_folder(profile.dataset):
             raise CdirError(
                 f"--data {item}: profile {profile.name} uses dataset {profile.dataset}"
-                f"{', which needs no folder' if profile.dataset == BUNDLED else ''}"
+                f"{', which needs no folder' if not needs_folder(profile.dataset) else ''}"
             )
         roots[name] = Path(path).expanduser().resolve()
-    if profile.dataset == BUNDLED:
+    if not needs_folder(profile.dataset):
         return None
     if profile.dataset not in roots:
         raise CdirError(f"profile {profile.name} needs the images of {profile.dataset}: add {profile.needs}")

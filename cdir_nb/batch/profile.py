@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from cdir_nb.data.manifest import BUNDLED
+from cdir_nb.data.manifest import needs_folder
 from cdir_nb.errors import CdirError
 from cdir_nb.paths import NOTEBOOKS, PROFILES
 from cdir_nb.results.records import problems
@@ -108,7 +108,7 @@ class Profile(BaseModel):
     @property
     def needs(self) -> str:
         """What the user has to bring: nothing, or a folder of images."""
-        return "" if self.dataset == BUNDLED else f"--data {self.dataset}=PATH"
+        return f"--data {self.dataset}=PATH" if needs_folder(self.dataset) else ""
 
     def path(self, entry: Entry) -> Path:
         """Where an entry's notebook lies."""

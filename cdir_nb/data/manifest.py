@@ -20,7 +20,6 @@ from cdir_nb.data.images import ImageSet, combine, rename
 from cdir_nb.data.quickdraw import open_drawings
 from cdir_nb.errors import CdirError
 
-BUNDLED = "world"  # the one dataset that needs no folder: the package draws it
 YAML = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # libyaml is ten times as fast, where PyYAML has it
 
 
@@ -123,6 +122,17 @@ def is_bundled(card: Card) -> bool:
     """Whether all its images come with the workbook: drawn by it, kept beside the card, or parts that are."""
     parts = [is_bundled(load_card(part)) for part in card.parts]
     return card.kind == "drawn" or bool(card.bundled) or (bool(parts) and all(parts))
+
+
+def needs_folder(name: str) -> bool:
+    """Whether a dataset's images have to be given as a folder; True where no card is called so."""
+    return name not in card_names() or not is_bundled(load_card(name))
+
+
+def is_drawn(name: str) -> bool:
+    """Whether a dataset, or a part of it, is drawn by the package: its numbers are never those of a paper's data."""
+    card = load_card(name) if name in card_names() else None
+    return card is not None and (card.kind == "drawn" or any(map(is_drawn, card.parts)))
 
 
 def dataset_root(card: Card, root: Path | str | None) -> Path:

@@ -21,7 +21,7 @@ import pandas as pd
 from PIL import Image
 
 from cdir_nb.batch.progress import clock
-from cdir_nb.data.manifest import BUNDLED
+from cdir_nb.data.manifest import is_drawn
 from cdir_nb.errors import CdirError
 from cdir_nb.report.papers import as_texts, beside, claims
 from cdir_nb.report.run_folder import DONE, FAILED, Part, Run, read_run
@@ -103,7 +103,7 @@ def _section(run: Run, folder: Path) -> dict[str, Any]:
         "folder": run.folder.name,
         "about": run.about,
         "dataset": run.dataset,
-        "drawn": run.dataset == BUNDLED,
+        "drawn": is_drawn(run.dataset),
         "commits": ", ".join(dict.fromkeys(part.commit for part in run.parts if part.commit)),
         "pipeline_test": pipeline_test_of(numbers_of(run)),
         "notebooks": [_notebook(name, parts, folder) for name, parts in run.notebooks.items()],

@@ -5,7 +5,7 @@ from typing import Any
 
 import pandas as pd
 
-from cdir_nb.data.manifest import BUNDLED
+from cdir_nb.data.manifest import is_drawn
 from cdir_nb.results import Record, load_claims, published_verdicts, verdicts
 from cdir_nb.results.claims.verdicts import CONTEXT
 from cdir_nb.results.claims.wording import how, joint_verdict, marked, span
@@ -36,7 +36,7 @@ def _scoreboard(paper: str, theirs: pd.DataFrame, ours: pd.DataFrame) -> dict[st
         }
         for claim in theirs.drop_duplicates("id").itertuples()
     ]
-    heads = [(protocol or dataset, encoder, dataset == BUNDLED) for dataset, protocol, encoder in keys]
+    heads = [(protocol or dataset, encoder, is_drawn(dataset)) for dataset, protocol, encoder in keys]
     return {"paper": PAPERS[paper], "tasks": heads, "rows": rows, "said": [_said(task, len(rows)) for task in tasks]}
 
 
@@ -77,7 +77,7 @@ def beside(frame: pd.DataFrame) -> list[dict[str, Any]]:
 
 def _panel(panel: Panel, dataset: str) -> tuple[str, pd.DataFrame]:
     """Caption and table of a panel."""
-    return f"{panel.source}{' (drawn world)' if dataset == BUNDLED else ''}", as_texts(panel.percent, "method")
+    return f"{panel.source}{' (drawn world)' if is_drawn(dataset) else ''}", as_texts(panel.percent, "method")
 
 
 def as_texts(table: pd.DataFrame, index: str) -> pd.DataFrame:
