@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from cdir_nb.data.card import Card, MetricSpec
+from cdir_nb.data.halves import in_list
 from cdir_nb.data.images import ImageSet
 from cdir_nb.data.manifest import card_names, load_card
 from cdir_nb.errors import CdirError
@@ -100,7 +101,7 @@ def load_protocol(name: str, images: ImageSet) -> Protocol:
         train_domains=(every if spec.train_domains == "all" else tuple(spec.train_domains)) if seen else (),
         directions=_directions(spec.directions, every),
         metrics=tuple(spec.metrics),
-        images=images,
+        images=in_list(images, card.name, spec.keys) if spec.keys else images,
     )
     _require_images(protocol)
     return protocol
