@@ -31,11 +31,16 @@ class BuiltBackbone:
 
 
 @dataclass(frozen=True)
-class BuiltModel(BuiltBackbone):
+class BuiltModel:
     """An open_clip model on the CPU in float32, and what must be known of how it was made."""
 
+    name: str  # "ViT-B-32:openai", "ViT-B-32:checkpoint.pt", "tiny-clip"
+    model: torch.nn.Module
     tokenizer: Any
+    model_cfg: dict[str, Any]
+    preprocess_cfg: dict[str, Any]
     quick_gelu: bool
+    origin: str  # where weights and activation come from, for people
     pretraining: tuple[str, ...] = ()  # datasets whose listed half its pretraining saw
 
 

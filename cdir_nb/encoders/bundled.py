@@ -98,4 +98,4 @@ def _built(
     tokenizer = open_clip.SimpleTokenizer(context_length=model_cfg["text_cfg"]["context_length"])
     preprocess_cfg = open_clip.get_model_preprocess_cfg(model)
     quick_gelu = model_cfg.get("quick_gelu", False)
-    return BuiltModel(name, model, model_cfg, preprocess_cfg, origin, tokenizer, quick_gelu, pretraining)
+    return BuiltModel(name, model, tokenizer, model_cfg, preprocess_cfg, quick_gelu, origin, pretraining)

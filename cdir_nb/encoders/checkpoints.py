@@ -30,7 +30,7 @@ from cdir_nb.encoders.weights import (
 from cdir_nb.errors import CdirError
 
 
-def build_model(spec: str) -> BuiltBackbone:
+def build_model(spec: str) -> BuiltModel | BuiltBackbone:
     """The model that `spec` names, a BuiltModel where it reads texts; see `cdir_nb.encoders.load_encoder`.
 
     Raises CdirError: unknown model or tag, no network, a missing, corrupt or foreign checkpoint.
@@ -126,7 +126,7 @@ def _create(name: str, cfg: dict[str, Any], origin: str, label: str) -> BuiltMod
             f"open_clip cannot build {name} here ({first_line(error)}); ViT-B-32 needs nothing more"
         ) from error
     preprocess_cfg = open_clip.get_model_preprocess_cfg(model)
-    return BuiltModel(f"{name}:{label}", model.eval(), model_cfg, preprocess_cfg, origin, tokenizer, quick_gelu)
+    return BuiltModel(f"{name}:{label}", model.eval(), tokenizer, model_cfg, preprocess_cfg, quick_gelu, origin)
 
 
 def _check_model_name(name: str, spec: str) -> None:
