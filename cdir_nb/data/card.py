@@ -45,7 +45,7 @@ class ProtocolSpec(BaseModel):
     """A task by names: class sets of the card ("all": every class), domains, (query, gallery) directions.
 
     `train` None: the paper trains on no image. `zero_shot`: training and query classes have nothing in
-    common.
+    common. `keys`: a gzipped list beside the card; no other image takes part (None: all do).
     """
 
     model_config = STRICT
@@ -57,6 +57,7 @@ class ProtocolSpec(BaseModel):
     query: str
     gallery: str
     directions: list[Annotated[list[str], Field(min_length=2, max_length=2)]] | Literal["all"] = "all"
+    keys: str | None = None
     metrics: Annotated[list[MetricSpec], Field(min_length=1)]
 
 

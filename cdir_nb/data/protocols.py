@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from cdir_nb.data.card import Card, MetricSpec, ProtocolSpec
+from cdir_nb.data.halves import in_list
 from cdir_nb.data.images import ImageSet
 from cdir_nb.data.manifest import card_names, load_card, open_dataset
 from cdir_nb.errors import CdirError
@@ -157,7 +158,7 @@ def load_protocol(name: str, images: ImageSet) -> Protocol:
         train_domains=(every if spec.train_domains == "all" else tuple(spec.train_domains)) if seen else (),
         directions=_directions(spec.directions, every),
         metrics=tuple(spec.metrics),
-        images=images,
+        images=in_list(images, card.name, spec.keys) if spec.keys else images,
     )
     _require_images(protocol)
     return protocol

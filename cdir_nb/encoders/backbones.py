@@ -23,11 +23,25 @@ MOBILENET = "mobilenet-v2"
 class BuiltBackbone:
     """An image model on the CPU in float32, and what must be known of how it was made."""
 
-    name: str  # "timm:resnet50", "mobilenet-v2"; of a CLIP: "ViT-B-32:openai", "tiny-clip"
+    name: str  # "timm:resnet50", "mobilenet-v2"
     model: torch.nn.Module
     model_cfg: dict[str, Any]  # with embed_dim: D
     preprocess_cfg: dict[str, Any]
     origin: str  # where the weights come from, for people
+
+
+@dataclass(frozen=True)
+class BuiltModel:
+    """An open_clip model on the CPU in float32, and what must be known of how it was made."""
+
+    name: str  # "ViT-B-32:openai", "ViT-B-32:checkpoint.pt", "tiny-clip"
+    model: torch.nn.Module
+    tokenizer: Any
+    model_cfg: dict[str, Any]
+    preprocess_cfg: dict[str, Any]
+    quick_gelu: bool
+    origin: str  # where weights and activation come from, for people
+    pretraining: tuple[str, ...] = ()  # datasets whose listed half its pretraining saw
 
 
 def build_backbone(spec: str) -> BuiltBackbone:
@@ -55,7 +69,7 @@ def mobilenet_v2(folder: Path | None = None, *, classifier: bool = False) -> tor
     classes = config["num_classes"] if classifier else 0
     model = timm.create_model(config["timm_model_name"], pad_type=config["pad_type"], num_classes=classes)
     load_backbone(model, folder / "model.safetensors", MOBILENET)
-    return model.eval()
+    return model.eval().to(memory_format=torch.channels_last)  # twice as fast on a CPU
 
 
 def load_backbone(model: torch.nn.Module, file: Path, name: str) -> None:
@@ -131,7 +145,8 @@ def _create(name: str) -> torch.nn.Module:
 def _built(label: str, name: str, model: torch.nn.Module, origin: str) -> BuiltBackbone:
     dim = getattr(model, "head_hidden_size", None) or model.num_features
     model_cfg = {"timm_model_name": name, "embed_dim": dim}
-    return BuiltBackbone(label, model.eval(), model_cfg, resolve_model_data_config(model), origin)
+    model = model.eval().to(memory_format=torch.channels_last)  # twice as fast on a CPU
+    return BuiltBackbone(label, model, model_cfg, resolve_model_data_config(model), origin)
 
 
 def _check_name(name: str, spec: str) -> None:

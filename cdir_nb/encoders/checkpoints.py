@@ -3,23 +3,19 @@ backbone of timm.
 """
 
 import difflib
-import json
 import logging
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import open_clip
 import torch
-from open_clip.model import CLIP, set_model_preprocess_cfg
 from open_clip.pretrained import get_pretrained_cfg
-from open_clip.transform import PreprocessCfg, merge_preprocess_dict
 
-from cdir_nb import paths
-from cdir_nb.encoders.backbones import MOBILENET, BuiltBackbone, build_backbone
+from cdir_nb.encoders.backbones import MOBILENET, BuiltBackbone, BuiltModel, build_backbone
+from cdir_nb.encoders.bundled import build_bundled, is_bundled
 from cdir_nb.encoders.weights import (
     CHECKPOINT_KINDS,
     RANDOM_SEED,
@@ -34,23 +30,15 @@ from cdir_nb.encoders.weights import (
 from cdir_nb.errors import CdirError
 
 
-@dataclass(frozen=True)
-class BuiltModel(BuiltBackbone):
-    """An open_clip model on the CPU in float32, and what must be known of how it was made."""
-
-    tokenizer: Any
-    quick_gelu: bool
-
-
-def build_model(spec: str) -> BuiltBackbone:
+def build_model(spec: str) -> BuiltModel | BuiltBackbone:
     """The model that `spec` names, a BuiltModel where it reads texts; see `cdir_nb.encoders.load_encoder`.
 
     Raises CdirError: unknown model or tag, no network, a missing, corrupt or foreign checkpoint.
     """
     if _is_backbone(spec):
         return build_backbone(spec)
-    if spec == "tiny-clip":
-        return _build_tiny(paths.TINY_CLIP)
+    if is_bundled(spec):
+        return build_bundled(spec)
     name, weights = _read_spec(spec)
     if weights == "random":
         return _build_random(name)
@@ -64,7 +52,7 @@ def fetch_weights(spec: str) -> None:
 
     Raises CdirError as `build_model` does for an unknown model or tag, no network, or a file that does not exist.
     """
-    if spec == "tiny-clip":
+    if is_bundled(spec):
         return
     if _is_backbone(spec):
         build_backbone(spec)  # timm downloads as it builds
@@ -92,27 +80,6 @@ def _read_spec(spec: str) -> tuple[str, str]:
     if weights == "random" or get_pretrained_cfg(name, weights) or _looks_like_path(weights):
         return name, weights
     raise CdirError(_unknown_tag(name, weights))
-
-
-def _build_tiny(folder: Path) -> BuiltModel:
-    """The bundled model: `config.json` (model_cfg, preprocess_cfg), `model.safetensors` in half precision."""
-    config, weights = folder / "config.json", folder / "model.safetensors"
-    for file in (config, weights):
-        if not file.is_file():
-            raise CdirError(f"tiny-clip is not complete: {file} is missing; install the package again")
-    try:
-        parts = json.loads(config.read_text(encoding="utf-8"))
-        model_cfg, preprocess_cfg = parts["model_cfg"], parts["preprocess_cfg"]
-        model = CLIP(**model_cfg)
-    except (ValueError, KeyError, TypeError) as error:
-        raise CdirError(f"tiny-clip: {config} is damaged ({first_line(error)}); install the package again") from error
-    preprocess_cfg = merge_preprocess_dict(PreprocessCfg(), preprocess_cfg)
-    set_model_preprocess_cfg(model, preprocess_cfg)
-    load_weights(model, weights, "tiny-clip")
-    tokenizer = open_clip.SimpleTokenizer(context_length=model_cfg["text_cfg"]["context_length"])
-    quick_gelu = model_cfg.get("quick_gelu", False)
-    origin = "bundled model, trained on drawn images only"
-    return BuiltModel("tiny-clip", model, model_cfg, preprocess_cfg, origin, tokenizer, quick_gelu)
 
 
 def _build_random(name: str) -> BuiltModel:
@@ -159,7 +126,7 @@ def _create(name: str, cfg: dict[str, Any], origin: str, label: str) -> BuiltMod
             f"open_clip cannot build {name} here ({first_line(error)}); ViT-B-32 needs nothing more"
         ) from error
     preprocess_cfg = open_clip.get_model_preprocess_cfg(model)
-    return BuiltModel(f"{name}:{label}", model.eval(), model_cfg, preprocess_cfg, origin, tokenizer, quick_gelu)
+    return BuiltModel(f"{name}:{label}", model.eval(), tokenizer, model_cfg, preprocess_cfg, quick_gelu, origin)
 
 
 def _check_model_name(name: str, spec: str) -> None:

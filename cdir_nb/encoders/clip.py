@@ -12,7 +12,8 @@ from open_clip.timm_model import TimmModel
 from open_clip.transform import PreprocessCfg, image_transform_v2
 from torchvision.transforms import Compose
 
-from cdir_nb.encoders.checkpoints import BuiltModel, build_model
+from cdir_nb.encoders.backbones import BuiltModel
+from cdir_nb.encoders.checkpoints import build_model
 from cdir_nb.encoders.image import ImageEncoder
 from cdir_nb.encoders.weights import first_line
 from cdir_nb.errors import CdirError

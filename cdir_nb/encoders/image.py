@@ -15,7 +15,7 @@ from torchvision.transforms import Compose
 from tqdm import tqdm
 
 from cdir_nb.data.images import ImageSet
-from cdir_nb.encoders.backbones import BuiltBackbone
+from cdir_nb.encoders.backbones import BuiltBackbone, BuiltModel
 from cdir_nb.encoders.batches import image_batches
 from cdir_nb.encoders.cache import SHARD_ROWS, EmbeddingStore
 from cdir_nb.errors import CdirError
@@ -34,7 +34,7 @@ class ImageEncoder:
     precision    "fp32" or "bf16"
     """
 
-    def __init__(self, built: BuiltBackbone, device: torch.device, precision: str) -> None:
+    def __init__(self, built: BuiltBackbone | BuiltModel, device: torch.device, precision: str) -> None:
         self.built = built
         self.model = built.model.to(device).eval()
         self.preprocess = self._transform(built.preprocess_cfg)

@@ -54,6 +54,9 @@ def evaluate_task(embedder: "Embedder", task: "Protocol") -> "dict[Direction, li
 
 def context_of(embedder: "Embedder", task: "Protocol", seed: int) -> dict[str, object]:
     """What every record of an embedder on a task says besides its number."""
+    from cdir_nb.encoders.pretraining import seen_in_pretraining
+
+    tested = {images.keys: images for images in (*task.queries.values(), *task.galleries.values())}
     return {
         "method": embedder.name,
         "dataset": task.dataset,
@@ -65,6 +68,7 @@ def context_of(embedder: "Embedder", task: "Protocol", seed: int) -> dict[str, o
         "selection_rule": embedder.selection,
         "steps": embedder.steps,
         "test_set": f"queries and gallery of {task.name}",
+        "seen_in_pretraining": sum(seen_in_pretraining(embedder.encoder, images) for images in tested.values()),
     }
 
 

@@ -66,6 +66,7 @@ class Record(BaseModel):
     selection_rule  how the reported state was chosen, one of `conventions.SELECTION_RULES`
     steps           optimiser steps taken to the reported state; None where that is unknown
     config_digest   of the method's settings without the seed, so that seeds of one setting are averaged
+    seen_in_pretraining  how many query and gallery images the encoder's pretraining saw; 0 where that is not known
     pipeline_test   not empty: the number only shows that the machinery works, and why ("random weights");
                     filled in by itself where the encoder's name says random
     commit, date    of the code, and the UTC day, that the number was measured with and on
@@ -90,6 +91,7 @@ class Record(BaseModel):
     steps: Annotated[int, Field(ge=0), BeforeValidator(_plain)] | None = None
     train_set: str = ""
     test_set: str = ""
+    seen_in_pretraining: Annotated[int, Field(ge=0), BeforeValidator(_plain)] = 0
     pipeline_test: str = ""
     commit: str = Field(default_factory=current_commit)
     date: str = Field(default_factory=today, pattern=r"^(\d{4}-\d\d-\d\d|unknown)$")

@@ -24,6 +24,7 @@ CONTEXT = [
     "train_set",
     "test_set",
     "config_digest",
+    "seen_in_pretraining",
     "pipeline_test",
 ]
 WORDS = {
@@ -31,6 +32,7 @@ WORDS = {
     "train_set": "trained on",
     "test_set": "tested on",
     "config_digest": "config",
+    "seen_in_pretraining": "TEST IMAGES SEEN IN PRETRAINING",
     "pipeline_test": "PIPELINE TEST, NOT A RESULT",
 }
 

@@ -7,6 +7,7 @@ import pytest
 from PIL import Image
 
 from cdir_nb.data import ImageSet, card_names, default_protocol, load_card, load_protocol, open_dataset, protocol_names
+from cdir_nb.data.halves import listed_keys
 from cdir_nb.errors import CdirError
 
 
@@ -19,6 +20,16 @@ def pictures_of(dataset: str, per_class: int = 1) -> ImageSet:
     return ImageSet(keys, columns[0], columns[1], lambda key: Image.new("RGB", (1, 1)), keys)
 
 
+def pictures_for(dataset: str, name: str) -> ImageSet:
+    """`pictures_of`, or for a protocol on listed images those and one more of each class and domain."""
+    file, others = load_card(dataset).protocols[name].keys, pictures_of(dataset)
+    if not file:
+        return others
+    keys = (*others.keys, *(f"{key}.jpg" for key in sorted(listed_keys(dataset, file))))
+    domains, labels, _ = (np.array(column) for column in zip(*(key.split("/") for key in keys)))
+    return ImageSet(keys, domains, labels, others.load, keys)
+
+
 def every_protocol():
     return [(dataset, name) for dataset in card_names() for name in protocol_names(dataset)]
 
@@ -29,7 +40,7 @@ def test_names_are_unique():
 
 @pytest.mark.parametrize(("dataset", "name"), every_protocol())
 def test_properties_of_every_protocol(dataset, name):
-    protocol = load_protocol(name, pictures_of(dataset))
+    protocol = load_protocol(name, pictures_for(dataset, name))
     assert protocol.dataset == dataset and protocol.about and protocol.metrics
     if protocol.zero_shot:
         assert not set(protocol.seen) & set(protocol.classes) and protocol.seen
@@ -162,6 +173,18 @@ def test_what_a_zero_shot_protocol_selects():
     assert protocol.query("photo").keys == protocol.gallery("photo").keys
     assert protocol.query("photo").keys[:3] == ("photo/dog/0", "photo/dog/1", "photo/guitar/0")
     assert protocol.domains == ("photo", "art_painting", "cartoon", "sketch")
+
+
+def test_a_protocol_on_listed_images_uses_no_other():
+    protocol = load_protocol("pacs-heldout", pictures_for("pacs", "pacs-heldout"))
+    used = [
+        key for domain in protocol.domains for key in (*protocol.query(domain).keys, *protocol.gallery(domain).keys)
+    ]
+    listed = listed_keys("pacs", "real_clip_held_out.txt.gz")
+    assert {key.rpartition(".")[0] for key in used} == listed and len(listed) == 5001
+    assert len(protocol.directions) == 12 and len(protocol.train) == 0
+    with pytest.raises(CdirError, match="pacs-heldout needs images that are not there: photo/dog"):
+        load_protocol("pacs-heldout", pictures_of("pacs"))
 
 
 def test_a_data_free_protocol_trains_on_nothing():

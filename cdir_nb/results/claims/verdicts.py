@@ -32,7 +32,8 @@ MEASURED = [
 def verdicts(records: Iterable[Record], claims: Sequence[Claim] | None = None) -> "pd.DataFrame":
     """What our records say to each claim: one row for each claim, dataset, protocol and encoder.
 
-    records  any; those of a run with random weights (pipeline test) never count, nor do searches of a domain in itself
+    records  any; pipeline tests, records whose test images the encoder saw in its pretraining, and searches of a domain in
+             itself never count
     claims   None: all of claims.yaml
     Compared are numbers alike in metric, convention, k, dataset, protocol and encoder, direction by direction and
     seed by seed. A method that is not trained ("nothing selected") has no seed and stands beside every one.
@@ -46,7 +47,8 @@ def verdicts(records: Iterable[Record], claims: Sequence[Claim] | None = None) -
     "not run"; "directions missing" where a claim over each direction was run in some of its `claimed` directions only.
     """
     frame = to_frame(list(records))
-    frame = frame[(frame["pipeline_test"] == "") & (frame["query_domain"] != frame["gallery_domain"])]
+    counts = (frame["pipeline_test"] == "") & (frame["seen_in_pretraining"] == 0)
+    frame = frame[counts & (frame["query_domain"] != frame["gallery_domain"])]
     contexts = list(frame[CONTEXT].drop_duplicates().itertuples(index=False, name=None)) or [("", "", "")]
     rows = []
     for claim in load_claims() if claims is None else claims:

@@ -1,0 +1,58 @@
+"""Lists of keys in the manifest: which images real-clip saw in its pretraining, and which are left for evaluation.
+
+Keys are listed without their extension, because copies of PACS in circulation differ in it (PNG or JPEG).
+"""
+
+import gzip
+import re
+from functools import lru_cache
+from pathlib import Path
+
+from cdir_nb import paths
+from cdir_nb.data.images import ImageSet
+from cdir_nb.errors import CdirError
+
+SEEN, HELD_OUT = "real_clip_seen.txt.gz", "real_clip_held_out.txt.gz"
+SHARED_NAME = re.compile(r"n\d{8}_\d+(-\d+)?")  # ImageNet's photos and Sketchy's drawings of them
+
+
+def listed_keys(dataset: str, file: str) -> frozenset[str]:
+    """The keys, without extension, that a gzipped text file beside the dataset's card lists. CdirError without it."""
+    return _read(paths.MANIFEST / dataset / file)
+
+
+@lru_cache(maxsize=16)
+def _read(path: Path) -> frozenset[str]:
+    try:
+        return frozenset(gzip.decompress(path.read_bytes()).decode().split("\n")[:-1])
+    except (OSError, EOFError, ValueError) as error:
+        where = "/".join(path.parts[-3:])
+        raise CdirError(f"list of keys {where} cannot be read ({error}): install the package again") from error
+
+
+def without_extension(key: str) -> str:
+    """photo/dog/056_0001.jpg -> photo/dog/056_0001"""
+    head, _, name = key.rpartition("/")
+    return f"{head}/{Path(name).stem}"
+
+
+def file_id(key: str) -> str:
+    """What names the same picture in all datasets: PACS and Sketchy have files in common, under other folders.
+
+    photo/dog/n02103406_3255.jpg -> n02103406_3255; other names mean nothing without their folders, which stay.
+    """
+    name = without_extension(key)
+    stem = name.rpartition("/")[2]
+    return stem if SHARED_NAME.fullmatch(stem) else name
+
+
+def photo_id(key: str) -> str:
+    """The file id of the photo that a sketch of Sketchy was drawn from; of any other picture its own."""
+    name = file_id(key)
+    return name.partition("-")[0] if SHARED_NAME.fullmatch(name) else name
+
+
+def in_list(images: ImageSet, dataset: str, file: str) -> ImageSet:
+    """The images whose keys the list names, in their order."""
+    keys = listed_keys(dataset, file)
+    return images.take([row for row, key in enumerate(images.keys) if without_extension(key) in keys])

@@ -1,0 +1,16 @@
+"""What an encoder saw in its pretraining, where that is listed."""
+
+from cdir_nb.data.halves import SEEN, file_id, listed_keys
+from cdir_nb.data.images import ImageSet
+from cdir_nb.encoders.image import ImageEncoder
+
+
+def seen_in_pretraining(encoder: ImageEncoder, images: ImageSet) -> int:
+    """How many of these images the encoder's pretraining saw: 0 means that they are left for evaluation.
+
+    Known for real-clip, whose pretraining is listed image by image (data_manifest/*/real_clip_seen.txt.gz), and told
+    by file id, so in any copy of PACS or Sketchy; 0 for other encoders, of which nobody lists it.
+    """
+    datasets = getattr(getattr(encoder, "built", None), "pretraining", ())
+    seen = {file_id(key) for dataset in datasets for key in listed_keys(dataset, SEEN)}
+    return sum(file_id(key) in seen for key in images.keys)

@@ -1,0 +1,91 @@
+"""Write the two halves of the real images: what real-clip's pretraining may see, and what is left for evaluation.
+
+    python scripts/real_clip_halves.py ../shared/data
+
+A photo and all sketches of it are in the same half, in whatever dataset they stand: PACS and Sketchy have files in
+common. Sketchy's 21 unseen classes are held out in whole, in QuickDraw too, and so is each file of theirs in PACS.
+Within these rules every class of every domain is cut as evenly as groups allow, in an order given by a hash.
+"""
+
+import gzip
+import hashlib
+from collections import Counter, defaultdict
+from pathlib import Path
+
+import typer
+
+from cdir_nb.data import load_card, open_dataset
+from cdir_nb.data.halves import HELD_OUT, SEEN, file_id, photo_id, without_extension
+from cdir_nb.paths import MANIFEST, atomic_write
+
+DATASETS = ("pacs", "sketchy_mini", "quickdraw25")
+Row = tuple[str, str]  # dataset, key
+
+
+def held_out_classes() -> dict[str, set[str]]:
+    """For each dataset the classes of which pretraining sees no image. PACS's giraffe is the one exception."""
+    unseen = set(load_card("sketchy_extended").class_set("unseen_21"))
+    normal = {label.lower().replace("-", "_") for label in unseen}
+    doodles = {label for label in load_card("quickdraw25").classes if label.lower().replace("-", "_") in normal}
+    return {"pacs": set(), "sketchy_mini": unseen, "quickdraw25": doodles}
+
+
+def groups_of(rows: list[Row]) -> dict[str, list[Row]]:
+    """Rows that must stay together: a photo and the sketches of it."""
+    groups = defaultdict(list)
+    for dataset, key in rows:
+        name = photo_id(key)
+        groups[name if "/" not in name else f"{dataset}/{name}"].append((dataset, key))
+    return groups
+
+
+def cell(row: Row) -> tuple[str, ...]:
+    """What is to be cut evenly: a class of a domain of a dataset."""
+    return row[0], *row[1].split("/")[:2]
+
+
+def halves(rows: list[Row]) -> tuple[list[Row], list[Row]]:
+    """Seen and held-out rows."""
+    closed, counts = held_out_classes(), (Counter(), Counter())
+    found: tuple[list[Row], list[Row]] = ([], [])
+    groups = groups_of(rows)
+
+    def forced(members: list[Row]) -> bool:
+        return any(key.split("/")[1] in closed[dataset] for dataset, key in members)
+
+    def order(name: str) -> tuple[bool, str]:
+        return not forced(groups[name]), hashlib.sha256(name.encode()).hexdigest()
+
+    for name in sorted(groups, key=order):
+        members = groups[name]
+        cells = Counter(map(cell, members))
+        excess = sum(size * (counts[0][c] - counts[1][c]) for c, size in cells.items())
+        side = 1 if forced(members) or excess > 0 or (excess == 0 and int(order(name)[1][0], 16) % 2) else 0
+        found[side].extend(members)
+        counts[side].update(cells)
+    return found
+
+
+def check(seen: list[Row], held_out: list[Row]) -> None:
+    """The rules, checked on the result."""
+    ids = [{photo_id(key) if "/" not in file_id(key) else f"{d}/{key}" for d, key in half} for half in (seen, held_out)]
+    assert not ids[0] & ids[1], "a file id stands in both halves"
+    closed = held_out_classes()
+    assert not [key for dataset, key in seen if key.split("/")[1] in closed[dataset]]
+
+
+def main(data: Path, out: Path = MANIFEST) -> None:
+    """Write the lists into the folders of the three datasets."""
+    rows = [(name, key) for name in DATASETS for key in open_dataset(name, data / name, progress=False).keys]
+    both = halves(rows)
+    check(*both)
+    for dataset in DATASETS:
+        for half, file in zip(both, (SEEN, HELD_OUT)):
+            keys = sorted(without_extension(key) for name, key in half if name == dataset)
+            with atomic_write(out / dataset / file) as path:
+                path.write_bytes(gzip.compress("".join(f"{key}\n" for key in keys).encode(), mtime=0))
+            print(f"{dataset} {file}: {len(keys):,} keys")
+
+
+if __name__ == "__main__":
+    typer.run(main)

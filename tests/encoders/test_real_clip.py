@@ -1,0 +1,136 @@
+"""The bundled real-clip: loads, is what its card says, and knows what it saw."""
+
+import json
+import re
+import shutil
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from safetensors.torch import load_file, save_file
+
+from cdir_nb.data import ImageSet, load_card, open_dataset
+from cdir_nb.data.halves import HELD_OUT, SEEN, in_list, listed_keys
+from cdir_nb.encoders import ClipEncoder, load_encoder
+from cdir_nb.encoders.bundled import KNOWN_TOKENS
+from cdir_nb.encoders.pretraining import seen_in_pretraining
+from cdir_nb.encoders.words import DOMAIN, WordTower
+from cdir_nb.methods.frozen.zero_shot import accuracy, prompt_embeddings, zero_shot_labels, zero_shot_scores
+from cdir_nb.paths import MOBILENET_V2, REAL_CLIP
+from tests.encoders.test_checkpoints import error_of
+
+
+@pytest.fixture(scope="module")
+def clip() -> ClipEncoder:
+    return load_encoder("real-clip", device="cpu")
+
+
+def test_it_is_a_small_clip_on_the_bundled_tower(clip, pictures, fresh_cache):
+    assert clip.identity.startswith("real-clip GELU fp32 [") and "images of 112 pixels" in clip.description
+    assert clip.dim == 256 and not clip.model.training
+    batch = torch.stack([clip.preprocess(pictures.image(i)) for i in range(3)])
+    tower = load_encoder("mobilenet-v2", device="cpu").model
+    with torch.no_grad():
+        expected = clip.model.visual.head(tower(batch))
+    assert torch.allclose(clip.embed_images(pictures.take([0, 1, 2]), progress=False), expected, atol=1e-5)
+    assert clip.embed_texts(["a photo of a dog"]).shape == (1, 256) and 1 < clip.logit_scale <= 100
+
+
+def test_weights_are_stored_once_and_small():
+    state = load_file(REAL_CLIP / "model.safetensors")
+    assert not [key for key in state if "trunk" in key]
+    assert {tensor.dtype for key, tensor in state.items() if key != KNOWN_TOKENS} == {torch.float16}
+    sizes = [(folder / "model.safetensors").stat().st_size for folder in (REAL_CLIP, MOBILENET_V2)]
+    assert sum(sizes) < 20e6
+
+
+def test_words_that_it_never_read_say_nothing(clip):
+    table, known = clip.model.text.token_embedding.weight, load_file(REAL_CLIP / "model.safetensors")[KNOWN_TOKENS]
+    assert len(table) == 49408 and len(known) < 5000
+    assert (table.abs().sum(dim=1) > 0).sum() == len(known)
+    read = set(known.tolist())
+    assert (
+        set(clip.tokenizer.encode("a painting of a giraffe, dog and ukulele")) - read
+        == set(clip.tokenizer.encode("and")) - read
+    )
+    plain, odd = clip.embed_texts(["a photo of a zyzzogeton", "a photo of a zyzzogeton"])
+    assert torch.equal(plain, odd)
+
+
+def test_prompts_take_vectors_in_place_of_words(clip):
+    tower = WordTower(clip)
+    with torch.no_grad():
+        got = tower.embed(tower.prompts([f"A {DOMAIN} of a dog"]), tower.vector("sketch")[None])
+    assert torch.allclose(got, clip.embed_texts(["A sketch of a dog"]), atol=1e-5)
+
+
+def test_it_says_what_its_pretraining_saw(clip, tiny):
+    keys = [sorted(listed_keys("sketchy_mini", half))[:4] for half in (SEEN, HELD_OUT)]
+    elsewhere = [f"photo/whatever/{key.rpartition('/')[2]}.JPEG" for key in keys[0]]  # the same files in another tree
+
+    def images(names):
+        parts = np.array([name.split("/")[:2] for name in names])
+        return ImageSet(tuple(names), parts[:, 0], parts[:, 1], lambda key: Image.new("RGB", (9, 9)), tuple(names))
+
+    mixed = images([*(f"{key}.jpg" for key in keys[0] + keys[1]), "photo/dog/mine.jpg"])
+    assert seen_in_pretraining(clip, mixed) == 4 and seen_in_pretraining(clip, images(elsewhere)) == 4
+    assert seen_in_pretraining(clip, mixed.take([4, 5, 8])) == 0
+    assert seen_in_pretraining(load_encoder("tiny-clip", device="cpu"), mixed) == 0
+    assert seen_in_pretraining(load_encoder("mobilenet-v2", device="cpu"), mixed) == 0
+
+
+def test_another_training_of_it_stands_in_a_folder(clip, tmp_path):
+    folder = tmp_path / "without-pacs"
+    shutil.copytree(REAL_CLIP, folder)
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(config | {"pretraining": ["quickdraw25"]}))
+    state = load_file(folder / "model.safetensors")
+    save_file(state | {"logit_scale": state["logit_scale"] - 1}, folder / "model.safetensors")
+    other = load_encoder(f"real-clip:{folder}", device="cpu")
+    assert other.built.name == "real-clip:without-pacs" and other.identity != clip.identity
+    pacs = sorted(listed_keys("pacs", SEEN))[:3]
+    columns = np.array([key.split("/")[:2] for key in pacs]).T
+    assert seen_in_pretraining(other, ImageSet(tuple(pacs), *columns, lambda key: None, tuple(pacs))) == 0
+    (folder / "model.safetensors").write_bytes(b"nothing")
+    assert "is damaged or no CLIP checkpoint" in error_of(f"real-clip:{folder}")
+    (folder / "config.json").unlink()
+    assert "config.json is missing" in error_of(f"real-clip:{folder}")
+
+
+def held_out_accuracy(clip: ClipEncoder, dataset: str, images: ImageSet, classes: list[str], step: int) -> float:
+    card, images = load_card(dataset), images.take(range(0, len(images), step))
+    texts = prompt_embeddings(clip, [card.display(c) for c in classes], card.domain_word(images.domains[0]))
+    scores = zero_shot_scores(clip.embed_images(images, progress=False), texts)
+    return accuracy(zero_shot_labels(scores, classes), images.labels)
+
+
+def card_accuracy(title: str) -> float:
+    text = (REAL_CLIP / "MODEL_CARD.md").read_text(encoding="utf-8")
+    return float(re.search(rf"^\| {title} \| [\d,]+ \| \d+ \| ([\d.]+)%", text, flags=re.M)[1]) / 100
+
+
+BARS = {"photo": 0.85, "art_painting": 0.60, "cartoon": 0.65, "sketch": 0.60}
+
+
+def test_the_card_meets_the_bars():
+    for domain, bar in BARS.items():
+        assert card_accuracy(f"PACS {domain}") >= bar
+    assert card_accuracy("Sketchy, seen classes, photo") >= 0.50
+
+
+def test_held_out_images_are_named_as_well_as_the_card_says(clip, shared, fresh_cache):
+    pacs = in_list(open_dataset("pacs", shared / "data/pacs", progress=False), "pacs", HELD_OUT)
+    assert seen_in_pretraining(clip, pacs) == 0
+    for domain in BARS:
+        images = pacs.select(domain)
+        found = held_out_accuracy(clip, "pacs", images, load_card("pacs").classes, step=len(images) // 100)
+        assert found == pytest.approx(card_accuracy(f"PACS {domain}"), abs=0.12), (
+            domain
+        )  # 100 images: two errors are 10
+    sketchy = in_list(
+        open_dataset("sketchy_mini", shared / "data/sketchy_mini", progress=False), "sketchy_mini", HELD_OUT
+    )
+    seen = list(load_card("sketchy_mini").class_set("seen_104"))
+    found = held_out_accuracy(clip, "sketchy_mini", sketchy.select("photo", seen), seen, step=10)
+    assert found == pytest.approx(card_accuracy("Sketchy, seen classes, photo"), abs=0.12)
