@@ -163,6 +163,7 @@ def our_panels(view: View, frame: "pd.DataFrame", kept: str = "") -> list[Panel]
     """
     cells = _cells(view)
     methods = [name for name in dict.fromkeys(cells["row"]) if name in set(cells["our_method"])]
+    frame = frame[frame["seen_in_pretraining"] == 0]
     frame = frame[(frame["pipeline_test"] == "") & (frame["metric"] == view.metric) & frame["method"].isin(methods)]
     frame = frame[frame["query_domain"] != frame["gallery_domain"]]
     groups = frame.groupby(CONTEXT, sort=False)

@@ -115,3 +115,11 @@ def test_q_maps_the_query_domain_alone_and_each_direction_by_its_own(task):
 def test_an_embedder_without_embed_says_so():
     with pytest.raises(NotImplementedError, match="Embedder has no embed"):
         Embedder().embed(None)
+
+
+def test_records_say_how_many_test_images_the_pretraining_saw(task, monkeypatch):
+    seen = {"real/cat/0", *task.query("real").keys[:3], *task.gallery("sketch").keys[:2]}
+    monkeypatch.setattr(
+        "cdir_nb.encoders.pretraining.seen_in_pretraining", lambda _, images: len(seen & set(images.keys))
+    )
+    assert {r.seen_in_pretraining for r in measure(VanillaClip(Encoder()), task)} == {5}, "a set of images counts once"

@@ -102,6 +102,7 @@ def test_a_method_without_training_stands_beside_every_seed_under_whichever_seed
         {"protocol": "q"},
         {"dataset": "pacs"},
         {"pipeline_test": "random weights"},
+        {"seen_in_pretraining": 3},
         {"gallery_domain": "clipart"},
     ],
 )

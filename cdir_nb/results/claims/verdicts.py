@@ -32,7 +32,7 @@ MEASURED = [
 def verdicts(records: Iterable[Record], claims: Sequence[Claim] | None = None) -> "pd.DataFrame":
     """What our records say to each claim: one row for each claim, dataset, protocol and encoder.
 
-    records  any; pipeline tests, records whose test images the encoder saw in its pretraining, and searches of a domain in
+    records  any; pipeline tests, records on images that the encoder's pretraining saw, and searches of a domain in
              itself never count
     claims   None: all of claims.yaml
     Compared are numbers alike in metric, convention, k, dataset, protocol and encoder, direction by direction and
