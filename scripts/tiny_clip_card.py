@@ -19,8 +19,8 @@ from cdir_nb.retrieval import precision_at_k, rank
 CARD = """# The tiny CLIP
 
 A CLIP of {parameters:.1f} million parameters that comes with the workbook, so that every notebook runs without a
-download. It has seen nothing but drawings of the bundled world: **it is a teaching model, and no number from it is a
-number of the papers.** `training.json` beside this card holds every setting and the log;
+download. It was trained only on drawings of the bundled world: **it is a teaching model, and its numbers are not
+comparable with those of the papers.** `training.json` next to this card holds every setting and the log;
 `scripts/train_tiny_clip.py` trains it again, `scripts/tiny_clip_card.py` writes this card.
 
 | | |
@@ -32,23 +32,23 @@ number of the papers.** `training.json` beside this card holds every setting and
 | trained on | {images:,} drawn images, {samples:,} image-caption pairs seen; \
 {wrong:.0%} of the captions name a wrong class |
 | mixture | {shares} |
-| loss | CLIP's, batches of {batch}, AdamW, learning rate {lr} with one cycle; \
-half the patches dropped but for the last fifth |
+| loss | CLIP's, batches of {batch}, AdamW, one-cycle learning rate up to {lr}; \
+half of the patches dropped except in the last fifth of training |
 | seed, time | {seed}; {minutes} minutes on two cores |
 
-The mixture is uneven on purpose, as the web was for CLIP. World and model were calibrated by how vanilla CLIP's
-accuracy and precision vary over DomainNet's domains (CLAIR, Table 2, first row), never by what a method gains.
+The mixture is uneven on purpose, like the web data of CLIP. World and model were calibrated by how vanilla CLIP's
+accuracy and precision vary over DomainNet's domains (CLAIR, Table 2, first row), never by the gain of a method.
 {trials}
 
 ## Zero-shot accuracy on the drawn world (images of seed 0, not trained on)
-Prompt "A {{domain}} of a {{class}}", the highest cosine wins; chance is 2.5 % among 40 classes, \
-10 % among the 10 unseen.
+Prompt "A {{domain}} of a {{class}}", the class with the highest cosine is chosen; \
+chance is 2.5 % among 40 classes, 10 % among the 10 unseen.
 
 | domain | among all 40 classes | unseen classes, among 10 |
 |---|---|---|
 {accuracy}
 
-## Precision@10 (%), hits_over_k, protocol world-unseen, nothing trained: query in rows, gallery in columns
+## Precision@10 (%), hits_over_k, protocol world-unseen, nothing trained; rows are queries, columns are galleries
 
 {precision}
 
@@ -61,8 +61,8 @@ For comparison, vanilla CLIP ViT-B/32 in CLAIR's Table 2 (P@50, 12 directions, 3
 """
 TRIALS = """
 One earlier trial of the same model on the same world, with 1.5 % quick drawings, 3 % infographs and 5 % wrong captions,
-was stopped at 567,000 of 1.3 million pairs and set aside before any method ran on it: its mean P@10 over the directions
-was already 72, far above vanilla CLIP's 42, and quick drawings were almost as easy as photos."""
+was stopped at 567,000 of 1.3 million pairs and discarded before any method was run on it: its mean P@10 over the
+directions was already 72, far above vanilla CLIP's 42, and quick drawings were almost as easy as photos."""
 
 
 def zero_shot(encoder: ClipEncoder, images: ImageSet, classes: list[str], word: str) -> float:
@@ -106,7 +106,7 @@ def real_rows(encoder: ClipEncoder, quickdraw: Path | None, pacs: Path | None) -
     drawings = drawings.select(labels=known)
     photos = open_dataset("pacs", pacs)
     rows = ["| pictures | accuracy | chance |", "|---|---|---|"]
-    cases = [("QuickDraw drawings (25 a class)", drawings, "quickdraw")]
+    cases = [("QuickDraw drawings (25 per class)", drawings, "quickdraw")]
     words = {"sketch": "sketch", "cartoon": "clipart", "art_painting": "painting", "photo": "photo"}
     cases += [(f"PACS {domain}", photos.select(domain), word) for domain, word in words.items()]
     for title, images, word in cases:
