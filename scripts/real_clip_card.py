@@ -5,10 +5,13 @@ python scripts/real_clip_card.py ../shared/data
 # ruff: noqa: E501 (a row of a table is one line)
 
 import json
+import os
+import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
+from unittest.mock import patch
 
 import torch
 import typer
@@ -141,19 +144,13 @@ def sketchy_rows(encoder: ClipEncoder, images: ImageSet) -> str:
 
 
 def speed(encoder: ClipEncoder, images: ImageSet) -> float:
-    """Images per second of CPU time, from files to vectors, without the cache."""
+    """Images per second of CPU time, from files to vectors, on one core with an empty cache."""
+    chosen = images.take(range(0, len(images), max(1, len(images) // 512)))
     torch.set_num_threads(1)
-    rows = list(range(0, len(images), max(1, len(images) // 512)))
-    chosen, began = images.take(rows), time.process_time()
-    encoder._compute(chosen, rows=list(range(len(chosen))), store=Nowhere(), batch_size=64, progress=False)
-    return len(chosen) / (time.process_time() - began)
-
-
-class Nowhere:
-    """A store that keeps nothing."""
-
-    def add(self, digests: list[str], rows: torch.Tensor) -> None:
-        pass
+    with tempfile.TemporaryDirectory() as cache, patch.dict(os.environ, CDIR_CACHE=cache):
+        began = time.process_time()
+        encoder.embed_images(chosen, progress=False)
+        return len(chosen) / (time.process_time() - began)
 
 
 def main(

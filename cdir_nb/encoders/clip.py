@@ -26,6 +26,8 @@ def load_encoder(spec: str, *, device: str | torch.device | None = None, precisi
     """An encoder by its name: a ClipEncoder, or for a backbone an ImageEncoder, which reads no texts.
 
     spec       "tiny-clip"                  the bundled model that has seen drawings only
+               "real-clip"                  the bundled model that has seen real pictures ("real-clip:FOLDER": another
+                                            training of it, by scripts/train_real_clip.py)
                "ViT-B-32:openai"            open_clip's model and tag, downloaded once
                "ViT-B-32:/path/weights.pt"  open_clip's model, a file (.pt, .pth, .bin, .safetensors)
                "ViT-B-32:random"            weights from a fixed seed: a harness run, numbers mean nothing
