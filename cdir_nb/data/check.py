@@ -136,7 +136,7 @@ def _verify_drawings(card: Card, root: Path, progress: bool) -> VerifyReport:
     domain = next(iter(card.domains))
     files = class_files(root)
     if not files:
-        raise CdirError(f"{root} holds no .ndjson file; expected {root}/<class>.ndjson")
+        raise CdirError(f"{root} has no .ndjson files; expected {root}/<class>.ndjson")
     known = [label for label in card.classes if label in files]
     read = in_threads(lambda label: read_drawings(files[label]), known, f"verifying {card.name}", progress)
     bad = [wrong for file in read for wrong in file.bad]

@@ -114,7 +114,7 @@ def open_classes(
     bad = [f"{key} ({wrong})" for (key, *_), (_, wrong) in zip(rows, checked) if wrong]
     refuse_or_log(root, bad, "image", "bad", "skip_bad", skip_bad, of=len(rows))
     if len(bad) == len(rows):
-        raise CdirError(f"{root} holds no image; expected <root>/<domain>/<class>/<image>")
+        raise CdirError(f"{root} has no images; expected <root>/<domain>/<class>/<image>")
     return image_set([(*row, digest) for row, (digest, wrong) in zip(rows, checked) if not wrong])
 
 

@@ -114,7 +114,7 @@ def open_drawings(
     """The drawings of <root>/<class>.ndjson as images "domain/class/key_id"; options as in `open_dataset`."""
     files = class_files(root)
     if not files:
-        raise CdirError(f"{root} holds no .ndjson file; expected {root}/<class>.ndjson")
+        raise CdirError(f"{root} has no .ndjson files; expected {root}/<class>.ndjson")
     unknown = [path.name for label, path in files.items() if label not in set(classes)]
     refuse_or_log(root, unknown, "file", "not in the card", "skip_unknown", skip_unknown)
     chosen = [label for label in classes if label in files]
@@ -125,7 +125,7 @@ def open_drawings(
         f"{domain}/{label}/{name}": line for label, file in zip(chosen, read) for name, line in file.drawings.items()
     }
     if not lines:
-        raise CdirError(f"{root} holds no drawing; expected one JSON object per line in {root}/<class>.ndjson")
+        raise CdirError(f"{root} has no drawings; expected one JSON object per line in {root}/<class>.ndjson")
     labels = np.array([key.split("/")[1] for key in lines], dtype=str)
     digests = tuple(digest_of(DRAWN_BY + line) for line in lines.values())
     return ImageSet(tuple(lines), np.full(len(lines), domain), labels, LoadDrawing(lines), digests)

@@ -118,7 +118,7 @@ class Sheet(BaseModel):
 
 
 class Place(BaseModel):
-    """Where a cell stands in a paper."""
+    """The position of a cell in a paper."""
 
     model_config = STRICT
     table: Text

@@ -117,13 +117,13 @@ def test_a_missing_domain_and_an_empty_root(toy, tmp_path):
 def test_domains_without_an_image(toy):
     for path in toy.glob("*/*/*"):
         path.unlink()
-    assert "holds no image; expected <root>/<domain>/<class>/<image>" in message(toy)
+    assert "has no images; expected <root>/<domain>/<class>/<image>" in message(toy)
 
 
 def test_all_images_bad_is_an_error_even_when_they_are_skipped(toy):
     for path in toy.glob("*/*/*"):
         path.write_bytes(b"")
-    assert "holds no image" in message(toy, skip_bad=True)
+    assert "has no images" in message(toy, skip_bad=True)
 
 
 def test_nested_folders(toy):
@@ -151,7 +151,7 @@ def test_a_folder_of_ones_own_at_the_wrong_level(tmp_path, fresh_cache):
     write_images(tmp_path / "mine", ["oil", "ink"], ["boat"])
     with pytest.raises(CdirError, match="boat is a folder inside a class folder"):
         open_folder(tmp_path, progress=False)
-    with pytest.raises(CdirError, match="holds no image; expected <root>/<domain>/<class>/<image>"):
+    with pytest.raises(CdirError, match="has no images; expected <root>/<domain>/<class>/<image>"):
         open_folder(tmp_path / "mine/oil", progress=False)
     with pytest.raises(CdirError, match="none is not a folder"):
         open_folder(tmp_path / "none")

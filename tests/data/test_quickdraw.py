@@ -74,7 +74,7 @@ def test_bad_lines_are_named_and_skipped_only_by_choice(root, caplog):
 
 
 def test_wrong_roots_and_unknown_files(root, tmp_path):
-    with pytest.raises(CdirError, match="holds no .ndjson file; expected .*/<class>.ndjson"):
+    with pytest.raises(CdirError, match="has no .ndjson files; expected .*/<class>.ndjson"):
         opened(tmp_path)
     (root / "zigzag.ndjson").write_text(drawing("1"))
     with pytest.raises(CdirError, match="1 file not in the card: zigzag.ndjson.*skip_unknown=True"):
@@ -85,5 +85,5 @@ def test_wrong_roots_and_unknown_files(root, tmp_path):
 def test_nothing_but_bad_lines(root):
     for path in root.iterdir():
         path.write_text("")
-    with pytest.raises(CdirError, match="holds no drawing"):
+    with pytest.raises(CdirError, match="has no drawings"):
         opened(root, skip_bad=True)
