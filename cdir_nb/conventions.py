@@ -1,6 +1,6 @@
-"""The closed lists of names that every number is said with: metric conventions, and how the reported state was chosen.
+"""The closed lists of names that go with every number: metric conventions and selection rules.
 
-What each convention divides by stands in the head of `retrieval/metrics.py`.
+The docstring of `retrieval/metrics.py` says what each convention divides by.
 """
 
 PRECISION = ("hits_over_k", "hits_over_min_k_relevant", "ucdir_micro")
@@ -12,5 +12,5 @@ LAST_EPOCH = "last epoch"
 BY_PSEUDO_LABELS = "validation by pseudo-labels"
 BY_SEEN_LABELS = "validation by labels of seen classes"
 BY_VALIDATION_CLASSES = "validation by validation classes"
-BEST_ON_TEST = "best on test"  # what several published numbers are: an upper bound
+BEST_ON_TEST = "best on test"  # an upper bound; several published numbers are selected this way
 SELECTION_RULES = (NOTHING_SELECTED, LAST_EPOCH, BY_PSEUDO_LABELS, BY_SEEN_LABELS, BY_VALIDATION_CLASSES, BEST_ON_TEST)

@@ -1,4 +1,4 @@
-"""The one error that a user can cause and can mend."""
+"""The one error class for bad input, which the user can fix."""
 
 
 class CdirError(Exception):

@@ -1,4 +1,4 @@
-"""What vectors, rankings and probabilities show besides metrics: the numbers that pictures are made of."""
+"""Analyses of embeddings, rankings and probabilities beyond metrics: the numbers behind the figures."""
 
 from cdir_nb.analysis.coordinates import flatten, main_axes, project, sample_rows
 from cdir_nb.analysis.distances import centroids, class_distances, cosine_groups, domain_distances, unit_rows

@@ -1,6 +1,7 @@
-"""From (N, D) vectors to points in the plane: t-SNE, UMAP, main axes.
+"""From (N, D) vectors to points in the plane: t-SNE, UMAP, principal axes (PCA).
 
-t-SNE and UMAP keep neighbours near; neither keeps distances, sizes of clumps or gaps between them. Look, then measure.
+t-SNE and UMAP preserve neighbourhoods, but not distances, cluster sizes or the gaps between clusters: do not read
+those off a map, measure them.
 """
 
 from collections.abc import Sequence
@@ -11,11 +12,11 @@ from sklearn.manifold import TSNE
 from cdir_nb.analysis.distances import unit_rows
 from cdir_nb.errors import CdirError
 
-SMALLEST = 10  # points below which neither method has neighbours to speak of
+SMALLEST = 10  # with fewer points, neither method has meaningful neighbourhoods
 
 
 def sample_rows(groups: Sequence[str], n: int, seed: int) -> np.ndarray:
-    """At most n row numbers, sorted: an equal share of every group (all of a small one), picked with `seed`.
+    """At most n row numbers, sorted: equally many from every group (all of a small one), chosen with `seed`.
 
     groups  (N,) the name of each row's group, for instance "domain/class"
     """
@@ -25,7 +26,7 @@ def sample_rows(groups: Sequence[str], n: int, seed: int) -> np.ndarray:
     order = np.random.default_rng(seed).permutation(len(groups))
     _, inverse = np.unique(groups[order], return_inverse=True)
     turn = _turn_within_group(inverse)
-    return np.sort(order[np.argsort(turn, kind="stable")[:n]])  # all groups' first rows, then all their second ...
+    return np.sort(order[np.argsort(turn, kind="stable")[:n]])  # first rows of all groups, then second rows ...
 
 
 def _turn_within_group(group: np.ndarray) -> np.ndarray:
@@ -38,10 +39,10 @@ def _turn_within_group(group: np.ndarray) -> np.ndarray:
 
 
 def project(emb: np.ndarray, method: str = "tsne", seed: int = 0) -> np.ndarray:
-    """(N, D) embeddings -> (N, 2) points by cosine; `method`: "tsne" (sklearn) or "umap" (umap-learn).
+    """(N, D) embeddings -> (N, 2) points, by cosine; `method`: "tsne" (sklearn) or "umap" (umap-learn).
 
-    The same seed gives the same map on one machine; other machines may turn or fold it. Raises CdirError for
-    another method or fewer than 10 rows.
+    The same seed gives the same map on one machine; on another machine the map may look different. Raises CdirError
+    for an unknown method or fewer than 10 rows.
     """
     if len(emb) < SMALLEST:
         raise CdirError(f"a map needs at least {SMALLEST} points, got {len(emb)}: raise map_points")
@@ -50,7 +51,7 @@ def project(emb: np.ndarray, method: str = "tsne", seed: int = 0) -> np.ndarray:
         perplexity = min(30, (len(emb) - 1) / 3)
         return TSNE(2, perplexity=perplexity, init="pca", metric="euclidean", random_state=seed).fit_transform(unit)
     if method == "umap":
-        from umap import UMAP  # imports numba: some ten seconds, paid only where a map is asked for
+        from umap import UMAP  # imports numba, about ten seconds, so only when needed
 
         neighbours = min(15, len(emb) - 1)
         return UMAP(n_neighbors=neighbours, min_dist=0.1, metric="cosine", random_state=seed, n_jobs=1).fit_transform(
@@ -60,13 +61,13 @@ def project(emb: np.ndarray, method: str = "tsne", seed: int = 0) -> np.ndarray:
 
 
 def main_axes(*embeddings: np.ndarray) -> np.ndarray:
-    """(D, 2) the two main axes (PCA) of all rows together, as unit vectors: x @ axes is a flat map of x."""
+    """(D, 2) the first two principal axes (PCA) of all rows together, as unit vectors; x @ axes is in the plane."""
     rows = unit_rows(np.concatenate(embeddings))
     return np.linalg.svd(rows - rows.mean(0), full_matrices=False)[2][:2].T
 
 
 def flatten(vectors: np.ndarray, bias: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """(N, D) vectors and one (D,) more -> (N, 2) and (2,): directions by the two main axes, lengths as they are."""
+    """(N, D) vectors and a (D,) bias -> (N, 2) and (2,): projected to two principal axes, original lengths kept."""
     axes = np.linalg.svd(vectors - vectors.mean(0), full_matrices=False)[2][:2]
 
     def flat(rows: np.ndarray) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""The domain gap in numbers: how far apart are two domains, compared with two classes?"""
+"""The domain gap in numbers: how far apart are domains, compared with classes?"""
 
 from collections.abc import Sequence
 
@@ -22,7 +22,7 @@ def unit_rows(emb: np.ndarray) -> np.ndarray:
 def centroids(
     emb: np.ndarray, domains: np.ndarray, labels: np.ndarray, domain_order: Sequence[str], label_order: Sequence[str]
 ) -> np.ndarray:
-    """(P, C, D): the mean unit vector of each domain (P of them) and class (C); NaN for an empty cell."""
+    """(P, C, D): the mean unit vector of each of P domains and C classes; NaN where there are no images."""
     unit = unit_rows(emb)
     means = np.full((len(domain_order), len(label_order), unit.shape[1]), np.nan)
     for d, domain in enumerate(domain_order):
@@ -34,14 +34,14 @@ def centroids(
 
 
 def domain_distances(means: np.ndarray, domain_order: Sequence[str]) -> pd.DataFrame:
-    """Euclidean distance of two domains' centroids of the SAME class, mean over classes: (P, P), 0 to 2."""
+    """Euclidean distance between two domains' centroids of the SAME class, mean over classes: (P, P), 0 to 2."""
     difference = means[:, None] - means[None]  # (P, P, C, D)
     distance = np.nanmean(np.linalg.norm(difference, axis=-1), axis=-1)
     return pd.DataFrame(distance, index=list(domain_order), columns=list(domain_order))
 
 
 def class_distances(means: np.ndarray, domain_order: Sequence[str]) -> pd.Series:
-    """Euclidean distance of two classes' centroids WITHIN a domain, mean over pairs of classes: (P,)."""
+    """Euclidean distance between two classes' centroids WITHIN a domain, mean over pairs of classes: (P,)."""
     first, second = np.triu_indices(means.shape[1], k=1)
     distance = np.linalg.norm(means[:, first] - means[:, second], axis=-1)  # (P, pairs)
     return pd.Series(np.nanmean(distance, axis=1), index=list(domain_order))
@@ -50,10 +50,10 @@ def class_distances(means: np.ndarray, domain_order: Sequence[str]) -> pd.Series
 def cosine_groups(
     emb: np.ndarray, domains: np.ndarray, labels: np.ndarray, *, pairs: int = 20_000, seed: int = 0
 ) -> dict[str, np.ndarray]:
-    """Cosines of randomly drawn pairs of images, in four groups: same or other class x same or other domain.
+    """Cosines of random pairs of images, in four groups: same or other class x same or other domain.
 
-    A sample of `pairs` pairs for each of the four groups (never an image with itself), or as many of them as
-    20 times as many draws give; groups that a dataset does not have are left out.
+    20 x `pairs` pairs are drawn (never an image with itself), and each group keeps at most `pairs` of them; empty
+    groups are left out.
     """
     unit, rng = unit_rows(emb), np.random.default_rng(seed)
     first, second = rng.integers(len(unit), size=(2, 20 * pairs))

@@ -1,4 +1,4 @@
-"""What rankings show: one value per direction, which wrong classes come up, which images come up for everyone."""
+"""Analyses of rankings: values by direction, class confusions, hubs (images retrieved by many queries)."""
 
 from collections.abc import Mapping, Sequence
 
@@ -7,7 +7,7 @@ import pandas as pd
 
 
 def direction_table(values: Mapping[tuple[str, str], float], domains: Sequence[str]) -> pd.DataFrame:
-    """{(query domain, gallery domain): value} -> table, queries down, galleries across, NaN for no value."""
+    """{(query domain, gallery domain): value} -> table, queries as rows, galleries as columns, NaN if missing."""
     table = pd.DataFrame(np.nan, index=list(domains), columns=list(domains))
     for (query, gallery), value in values.items():
         table.loc[query, gallery] = value
@@ -17,10 +17,10 @@ def direction_table(values: Mapping[tuple[str, str], float], domains: Sequence[s
 def confusion_table(
     indices: np.ndarray, query_labels: np.ndarray, gallery_labels: np.ndarray, classes: Sequence[str], k: int
 ) -> pd.DataFrame:
-    """Of 100 results in the first k ranks, how many are of each class: (C query, C retrieved classes).
+    """Percent of the results in the first k ranks that are of each class: (C query classes, C retrieved classes).
 
-    indices (Q, >=k) gallery rows in order. Rows add up to 100 where every retrieved class is among `classes`;
-    a class without a query is NaN. The diagonal is the class's own mean P@k (hits_over_k), in percent.
+    indices (Q, >=k) gallery rows in order. Rows add up to 100 if every retrieved class is in `classes`; the row of a
+    class without queries is NaN. The diagonal is the mean P@k (hits_over_k) of each class, in percent.
     """
     indices = np.asarray(indices)[:, :k]
     found = np.asarray(gallery_labels)[indices]  # (Q, k) class names
@@ -41,7 +41,7 @@ def top_confusions(table: pd.DataFrame, n: int) -> list[tuple[str, str, float]]:
 
 
 def k_occurrence(indices: np.ndarray, n_gallery: int, k: int) -> np.ndarray:
-    """(G,) int: N_k, in how many queries' first k ranks each gallery image stands; its mean is Q k / G.
+    """(G,) int: N_k, the number of queries that have each gallery image in their first k ranks; its mean is Q k / G.
 
     Radovanović et al., "Hubs in space", JMLR 2010.
     """
@@ -49,7 +49,7 @@ def k_occurrence(indices: np.ndarray, n_gallery: int, k: int) -> np.ndarray:
 
 
 def skewness(counts: np.ndarray) -> float:
-    """Third standardised moment of N_k: 0 where all images come up alike, above about 1 with hubs."""
+    """Third standardised moment of N_k: 0 if all images are retrieved equally often, above about 1 with hubs."""
     counts = np.asarray(counts, dtype=float)
     spread = counts.std()
     return float(((counts - counts.mean()) ** 3).mean() / spread**3) if spread else 0.0

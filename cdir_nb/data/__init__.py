@@ -1,4 +1,4 @@
-"""Images and where they come from: cards, loaders, verification, protocols."""
+"""Datasets: their cards, loading, verification, and the protocols that are evaluated on them."""
 
 from cdir_nb.data.card import Card, DomainInfo, MetricSpec
 from cdir_nb.data.check import VerifyReport, verify

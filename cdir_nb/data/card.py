@@ -1,4 +1,4 @@
-"""The shape of a dataset's card, checked strictly: what data_manifest/<name>/card.yaml may say."""
+"""The schema of a dataset's card (data_manifest/<name>/card.yaml), validated strictly."""
 
 from collections.abc import Collection
 from typing import Annotated, Literal
@@ -12,7 +12,7 @@ STRICT = ConfigDict(extra="forbid", strict=True, frozen=True)
 
 
 class DomainInfo(BaseModel):
-    """One domain: folder under the root, word in prompts, image count (None: unknown), how that is known."""
+    """One domain: folder under the root, word in prompts, number of images (None: unknown), and how that is known."""
 
     model_config = STRICT
     folder: str = ""
@@ -22,7 +22,7 @@ class DomainInfo(BaseModel):
 
 
 class MetricSpec(BaseModel):
-    """A metric as a paper reports it. `k` None: over the whole ranking. `known`: how sure it is."""
+    """A metric as a paper reports it. `k` None: over the whole ranking. `known`: how we know the convention."""
 
     model_config = STRICT
     kind: Literal["precision", "average_precision"]
@@ -37,15 +37,15 @@ class MetricSpec(BaseModel):
         if self.convention not in CONVENTIONS[self.kind]:
             raise ValueError(f"{self.kind} has no convention {self.convention!r}; known: {CONVENTIONS[self.kind]}")
         if self.kind == "precision" and self.k is None:
-            raise ValueError("precision needs k")
+            raise ValueError("precision needs a cut-off: give k")
         return self
 
 
 class ProtocolSpec(BaseModel):
-    """A task by names: class sets of the card ("all": every class), domains, (query, gallery) directions.
+    """A task, described by the names of class sets ("all": every class), domains and (query, gallery) directions.
 
-    `train` None: the paper trains on no image. `zero_shot`: training and query classes have nothing in
-    common. `keys`: a gzipped list beside the card; no other image takes part (None: all do).
+    `train` None: the paper trains on no images. `zero_shot`: training and query classes are disjoint.
+    `keys`: a gzipped list of keys beside the card; no other image takes part (None: all images do).
     """
 
     model_config = STRICT
@@ -62,9 +62,9 @@ class ProtocolSpec(BaseModel):
 
 
 class Card(BaseModel):
-    """What data_manifest/<name>/card.yaml says. `counts`: domain -> class -> images, where known.
+    """The contents of data_manifest/<name>/card.yaml. `counts`: domain -> class -> number of images, where known.
 
-    `bundled`: folder beside the card that holds the images, where they come with the workbook.
+    `bundled`: the folder beside the card with the images, if they come with the workbook.
     """
 
     model_config = STRICT
@@ -91,7 +91,7 @@ class Card(BaseModel):
         for name, classes in {"classes": self.classes, **self.class_sets}.items():
             _only(f"class_sets.{name}", classes, self.classes)
             if len(set(classes)) < len(classes):
-                raise ValueError(f"{name} names a class twice")
+                raise ValueError(f"{name} lists a class twice")
         _only("words", self.words, self.classes)
         _check_counts(self)
         for name, protocol in self.protocols.items():
@@ -99,30 +99,30 @@ class Card(BaseModel):
         return self
 
     def class_set(self, name: str | None) -> tuple[str, ...]:
-        """The classes of a set of this card, in the card's order; "all": every class; None: none."""
+        """The classes in a class set of this card, in the card's order ("all": every class; None: no class)."""
         chosen = self.classes if name == "all" else self.class_sets[name] if name else []
         return tuple(label for label in self.classes if label in set(chosen))
 
     def display(self, label: str) -> str:
-        """A class in natural words, for prompts and captions: Alarm_Clock -> alarm clock."""
+        """A class name as plain words, for prompts and captions: Alarm_Clock -> alarm clock."""
         return self.words.get(label) or display(label)
 
     def domain_word(self, domain: str) -> str:
-        """A domain's natural word, for prompts: real -> photo."""
+        """The word for a domain in prompts: real -> photo."""
         if domain not in self.domains:
             raise CdirError(f"{self.name} has no domain {domain!r}; its domains: {', '.join(self.domains)}")
         return self.domains[domain].word
 
 
 def display(label: str) -> str:
-    """Words of a class that no card describes: underscores to spaces, lower case."""
+    """A class name as plain words where no card gives them: underscores become spaces, lower case."""
     return label.replace("_", " ").lower()
 
 
 def _only(where: str, names: Collection[str], allowed: Collection[str]) -> None:
     unknown = sorted(set(names) - set(allowed))
     if unknown:
-        raise ValueError(f"{where} names what the card does not have: {', '.join(unknown[:5])}")
+        raise ValueError(f"{where} has names that are not in the card: {', '.join(unknown[:5])}")
 
 
 def _check_counts(card: Card) -> None:
@@ -131,7 +131,7 @@ def _check_counts(card: Card) -> None:
         _only(f"counts.{domain}", counts, card.classes)
         total = card.domains[domain].total
         if total is not None and len(counts) == len(card.classes) and sum(counts.values()) != total:
-            raise ValueError(f"domains.{domain}.total is {total}, its classes' counts sum to {sum(counts.values())}")
+            raise ValueError(f"domains.{domain}.total is {total}, but its classes sum to {sum(counts.values())}")
 
 
 def _check_protocol(card: Card, name: str, spec: ProtocolSpec) -> None:
@@ -142,4 +142,4 @@ def _check_protocol(card: Card, name: str, spec: ProtocolSpec) -> None:
     _only(f"protocols.{name}", domains, card.domains)
     common = set(card.class_set(spec.train)) & set(card.class_set(spec.query))
     if spec.zero_shot and common:
-        raise ValueError(f"protocols.{name} is zero-shot, yet trains on its query classes: {sorted(common)[:5]}")
+        raise ValueError(f"protocols.{name} is zero-shot but trains on query classes: {sorted(common)[:5]}")

@@ -1,4 +1,4 @@
-"""Verify a dataset's folder against its card: everything that is wrong with it, in one run."""
+"""Verify a dataset's folder against its card, and report every problem in one run."""
 
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -13,17 +13,17 @@ from cdir_nb.data.quickdraw import class_files, read_drawings
 from cdir_nb.errors import CdirError
 
 HEADINGS = {
-    "missing": "missing (the card has them, the folder lacks them)",
-    "extra": "extra (the card has no place for them)",
-    "zero_byte": "files of zero bytes",
+    "missing": "missing (listed in the card, not found in the folder)",
+    "extra": "extra (not part of the layout in the card)",
+    "zero_byte": "empty files (zero bytes)",
     "unreadable": "unreadable files",
-    "miscounted": "miscounted",
+    "miscounted": "wrong counts",
 }
 
 
 @dataclass(frozen=True)
 class VerifyReport:
-    """What `verify` found. All five lists empty: `ok`. Paths are relative to the root."""
+    """What `verify` found; `ok` if all five lists of problems are empty. Paths are relative to the root."""
 
     dataset: str
     root: str
@@ -37,11 +37,11 @@ class VerifyReport:
 
     @property
     def ok(self) -> bool:
-        """Whether nothing is wrong."""
+        """True if no problem was found."""
         return not any(getattr(self, name) for name in HEADINGS)
 
     def lines(self) -> list[str]:
-        """The report, a line each: counts found, then every defect under its heading."""
+        """The report as lines: the counts found, then every problem under its heading."""
         counts = ", ".join(f"{domain} {count:,}" for domain, count in self.images.items())
         lines = [f"{self.dataset} in {self.root}: {sum(self.images.values()):,} images ({counts})"]
         lines += [f"not checked: {what}" for what in self.unchecked]
@@ -56,12 +56,13 @@ class VerifyReport:
 
 
 def verify(card: Card, root: Path | str | None, *, progress: bool = True) -> VerifyReport:
-    """Read and decode every file under `root`; hold all against the card. CdirError where the root is wrong.
+    """Read and decode every file under `root` and compare the folder with the card.
 
-    Counts are of files, good or bad, per class and per domain, where the card knows them.
+    Files, good and bad, are counted per class and per domain wherever the card gives a count.
+    Raises CdirError if `root` is the wrong folder.
     """
     if is_bundled(card):
-        raise CdirError(f"{card.name} comes with the workbook: there is no folder to verify")
+        raise CdirError(f"{card.name} comes with the workbook: it has no folder to verify")
     root = dataset_root(card, root)
     if card.kind == "combined":
         return _verify_parts(card, root, progress)
@@ -95,13 +96,13 @@ def _verify_folder(card: Card, root: Path, progress: bool) -> VerifyReport:
 
 
 def _claims_to_be_image(path: Path) -> bool:
-    """Whether its name ends as an image's: a damaged image then, not a note or a list that lies there."""
+    """True if the extension is an image's: then the file is a damaged image, not a stray text file."""
     Image.init()
     return path.suffix.lower() in Image.registered_extensions()
 
 
 def _missing_classes(card: Card, missing_domains: list[str], files: dict) -> list[str]:
-    """Class folders that are absent or empty, in domains that are there."""
+    """Class folders that are missing or empty, in the domains that exist."""
     there = {domain: info.folder for domain, info in card.domains.items() if info.folder not in missing_domains}
     return [
         f"class {folder}/{label}"
@@ -123,11 +124,11 @@ def _counted(card: Card, found: dict[tuple[str, str], int]) -> dict:
             if d == domain and n and n != expected.get(label, n)
         ]
         if info.total is None:
-            unchecked.append(f"total of {domain} (the card does not know it)")
+            unchecked.append(f"total of {domain} (not in the card)")
         elif images[domain] not in (0, info.total):
             miscounted.append(f"{domain}: {images[domain]:,} files, expected {info.total:,}")
         if len(expected) < len(card.classes):
-            unchecked.append(f"counts of {len(card.classes) - len(expected)} classes of {domain} (the card lacks them)")
+            unchecked.append(f"counts of {len(card.classes) - len(expected)} classes of {domain} (not in the card)")
     return {"images": images, "miscounted": tuple(miscounted), "unchecked": tuple(unchecked)}
 
 
@@ -135,7 +136,7 @@ def _verify_drawings(card: Card, root: Path, progress: bool) -> VerifyReport:
     domain = next(iter(card.domains))
     files = class_files(root)
     if not files:
-        raise CdirError(f"{root} holds no .ndjson file; expected {root}/<class>.ndjson")
+        raise CdirError(f"{root} has no .ndjson files; expected {root}/<class>.ndjson")
     known = [label for label in card.classes if label in files]
     read = in_threads(lambda label: read_drawings(files[label]), known, f"verifying {card.name}", progress)
     bad = [wrong for file in read for wrong in file.bad]
@@ -152,7 +153,7 @@ def _verify_drawings(card: Card, root: Path, progress: bool) -> VerifyReport:
 
 
 def _verify_parts(card: Card, root: Path, progress: bool) -> VerifyReport:
-    """Each part against its own card, in one report."""
+    """Verify each part against its own card; one report for all."""
     reports = [verify(load_card(part), root / part, progress=progress) for part in card.parts]
     together = {}
     for field in (f.name for f in fields(VerifyReport) if f.name in (*HEADINGS, "unchecked")):

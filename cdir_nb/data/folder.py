@@ -1,12 +1,11 @@
 """The one loader of <root>/<domain>/<class>/<image>: lists the files and finds bad ones.
 
-Any file in a class folder is taken for an image, whatever its extension; its content decides. Only names
-that begin with a dot, and what file browsers leave behind (Thumbs.db, desktop.ini), are passed over. Links
-are followed.
+Every file in a class folder is treated as an image, whatever its extension. Only names that begin with a
+dot and files left by file browsers (Thumbs.db, desktop.ini) are ignored. Links are followed.
 
-Each opening reads all bytes to take their digests (PACS: half a second) and decodes in full what was never
-decoded before (PACS: 2 to 4 s), because nothing less notices a JPEG that was cut short. A cache remembers
-what decoded, by digest.
+Opening a dataset reads all bytes to compute their digests (PACS: half a second) and fully decodes every file that was
+not decoded before (PACS: 2 to 4 s), because only a full decode detects a truncated JPEG. A cache stores the digests
+of files that decoded.
 """
 
 import logging
@@ -30,13 +29,13 @@ log = logging.getLogger(__name__)
 
 @dataclass
 class Tree:
-    """What stands under a root; all but `files` as paths relative to it.
+    """The contents of a root folder; all paths but those of `files` are relative to it.
 
-    files            (domain, class) -> files, in order of name
-    missing_domains  domain folders that are not there
+    files            (domain, class) -> files, sorted by name
+    missing_domains  domain folders that do not exist
     unknown          class folders that are not in the class list
-    extra            what the layout has no place for, outside of class folders
-    nested           folders in class folders
+    extra            files and folders outside of class folders that are not part of the layout
+    nested           folders inside class folders
     """
 
     files: dict[tuple[str, str], list[Path]]
@@ -47,7 +46,7 @@ class Tree:
 
 
 def scan(root: Path, domains: dict[str, str], classes: Sequence[str] | None) -> Tree:
-    """List <root>/<domain>/<class>/<image>. `domains`: name -> folder; `classes` None: any folder."""
+    """List <root>/<domain>/<class>/<image>. `domains`: name -> folder; `classes` None: every folder."""
     tree = Tree({}, [], [], [], [])
     for domain, folder in domains.items():
         if not (root / folder).is_dir():
@@ -67,7 +66,7 @@ def scan(root: Path, domains: dict[str, str], classes: Sequence[str] | None) -> 
 
 
 def visible(folder: Path) -> list[Path]:
-    """Entries of a folder in order of name, less hidden files and what file browsers leave behind."""
+    """Entries of a folder sorted by name, without hidden files and those that file browsers leave behind."""
     try:
         entries = sorted(folder.iterdir(), key=lambda path: path.name)
     except OSError as error:
@@ -76,7 +75,7 @@ def visible(folder: Path) -> list[Path]:
 
 
 def require_root(root: Path, domains: dict[str, str], missing: Sequence[str]) -> None:
-    """CdirError with the remedy where domain folders are missing."""
+    """Raise CdirError, with the remedy, if domain folders are missing."""
     if not missing:
         return
     folders = list(domains.values())
@@ -87,7 +86,7 @@ def require_root(root: Path, domains: dict[str, str], missing: Sequence[str]) ->
         raise CdirError(f"{root} is one level too deep: give {root.resolve().parent}, which holds {', '.join(folders)}")
     here = ", ".join(path.name for path in visible(root)[:6]) or "nothing"
     raise CdirError(
-        f"{root} lacks domain folder {', '.join(missing)}; it holds {here}; expected "
+        f"{root} has no domain folder {', '.join(missing)}; it holds {here}; expected "
         f"{root}/<domain>/<class>/<image> with domains {', '.join(folders)}"
     )
 
@@ -105,7 +104,7 @@ def open_classes(
     tree = scan(root, domains, classes)
     require_root(root, domains, tree.missing_domains)
     refuse_nesting(root, tree, classes)
-    refuse_or_log(root, tree.unknown, "folder", "unknown to the card", "skip_unknown", skip_unknown)
+    refuse_or_log(root, tree.unknown, "folder", "not in the card", "skip_unknown", skip_unknown)
     rows = [
         (f"{domain}/{label}/{path.name}", domain, label, path)
         for (domain, label), files in tree.files.items()
@@ -115,16 +114,16 @@ def open_classes(
     bad = [f"{key} ({wrong})" for (key, *_), (_, wrong) in zip(rows, checked) if wrong]
     refuse_or_log(root, bad, "image", "bad", "skip_bad", skip_bad, of=len(rows))
     if len(bad) == len(rows):
-        raise CdirError(f"{root} holds no image; expected <root>/<domain>/<class>/<image>")
+        raise CdirError(f"{root} has no images; expected <root>/<domain>/<class>/<image>")
     return image_set([(*row, digest) for row, (digest, wrong) in zip(rows, checked) if not wrong])
 
 
 def refuse_nesting(root: Path, tree: Tree, classes: Sequence[str] | None) -> None:
-    """CdirError where folders stand within classes or classes are too deep (<domain>/train/<class>)."""
+    """Raise CdirError if class folders contain folders or classes are too deep (<domain>/train/<class>)."""
     if tree.nested:
         raise CdirError(
-            f"{root / tree.nested[0]} is a folder within a class ({len(tree.nested)} such); expected "
-            "<root>/<domain>/<class>/<image>: move its images one level up or remove it"
+            f"{root / tree.nested[0]} is a folder inside a class folder ({len(tree.nested)} in all); expected "
+            "<root>/<domain>/<class>/<image>: move its images one level up, or remove it"
         )
     for folder in tree.unknown:
         if {path.name for path in visible(root / folder)} & set(classes or ()):
@@ -133,14 +132,14 @@ def refuse_nesting(root: Path, tree: Tree, classes: Sequence[str] | None) -> Non
 
 
 def image_set(rows: list[tuple[str, str, str, Path, str]]) -> ImageSet:
-    """An ImageSet of (key, domain, label, file, digest)."""
+    """An ImageSet from rows of (key, domain, label, file, digest)."""
     keys, domains, labels, files, digests = zip(*rows)
     load = LoadFile(dict(zip(keys, zip(files, digests))))
     return ImageSet(keys, np.array(domains, dtype=str), np.array(labels, dtype=str), load, digests)
 
 
 def open_folder(root: Path | str, *, skip_bad: bool = False, progress: bool = True) -> ImageSet:
-    """A folder of your own, without a card: <root>/<domain>/<class>/<image>, in alphabetical order."""
+    """The images of your own folder, without a card: <root>/<domain>/<class>/<image>, in alphabetical order."""
     root = Path(root)
     if not root.is_dir():
         raise CdirError(f"{root} is not a folder; expected <root>/<domain>/<class>/<image>")
@@ -151,23 +150,23 @@ def open_folder(root: Path | str, *, skip_bad: bool = False, progress: bool = Tr
 def refuse_or_log(
     root: Path, items: list[str], noun: str, problem: str, option: str, skip: bool, of: int | None = None
 ) -> None:
-    """CdirError that names the items and the option to skip them; log them where they are skipped."""
+    """Raise CdirError with the items and the option that skips them; with that option, log them instead."""
     if not items:
         return
     names = "; ".join(items[:10]) + (f"; and {len(items) - 10:,} more" if len(items) > 10 else "")
     count = f"{len(items):,}" + (f" of {of:,}" if of else "")
     plural = noun + ("s" if len(items) > 1 or of else "")
     if not skip:
-        raise CdirError(f"{root}: {count} {plural} {problem}: {names}. Mend or remove them, or pass {option}=True")
-    log.warning("%s: skipped %s %s %s: %s", root, count, plural, problem, names)
+        raise CdirError(f"{root}: {count} {plural} {problem}: {names}. Fix or remove them, or pass {option}=True")
+    log.warning("%s: skipped %s %s (%s): %s", root, count, plural, problem, names)
 
 
 def in_threads(function: Callable, items: Sequence, title: str, progress: bool = True) -> list:
-    """function of each item, in order, in threads, with a progress bar."""
+    """Apply `function` to each item in threads, with a progress bar; results in the order of the items."""
     with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
         bar = tqdm(total=len(items), desc=title, unit="file", disable=not progress, leave=False)
         results = []
-        for start in range(0, len(items), 1024):  # in blocks: a million waiting tasks would fill the memory
+        for start in range(0, len(items), 1024):  # in blocks: a million queued tasks would fill the memory
             for result in pool.map(function, items[start : start + 1024]):
                 results.append(result)
                 bar.update()
@@ -176,7 +175,7 @@ def in_threads(function: Callable, items: Sequence, title: str, progress: bool =
 
 
 def inspect_all(root: Path, files: list[Path], progress: bool = True) -> list[tuple[str, str]]:
-    """`inspect` each file; what decoded before, as the cache remembers by digest, is not decoded again."""
+    """`inspect` each file; files whose digest is in the cache of decoded files are not decoded again."""
     memory = cache_dir() / "decoded" / f"{digest_of(str(root.resolve()).encode())}.txt"
     decoded = frozenset(memory.read_text().split()) if memory.exists() else frozenset()
     checked = in_threads(lambda path: inspect(path, decoded), files, "reading images", progress)

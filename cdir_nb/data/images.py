@@ -1,6 +1,6 @@
-"""ImageSet: rows of (key, domain, label) and a way to load one. Every dataset of the workbook is one of these.
+"""ImageSet: rows of (key, domain, label) and a function that loads an image. Every dataset in the workbook is one.
 
-Sets are made of others: classes renamed, several as one, pictures changed on the way (cut, inverted).
+Functions here derive new sets: with classes renamed, several sets combined, or pictures changed (cropped, inverted).
 """
 
 import hashlib
@@ -21,7 +21,7 @@ class ImageSet:
     domains  (N,) domain names
     labels   (N,) class names
     load     key -> PIL image in RGB
-    digests  N digests of content: equal digests mean equal pictures
+    digests  N content digests: equal digests mean identical pictures
     """
 
     keys: tuple[str, ...]
@@ -39,11 +39,11 @@ class ImageSet:
         return len(self.keys)
 
     def image(self, row: int) -> Image.Image:
-        """The picture of one row, RGB."""
+        """The picture in one row, RGB."""
         return self.load(self.keys[row])
 
     def take(self, rows: Sequence[int] | np.ndarray) -> "ImageSet":
-        """The rows named by index or by a boolean mask, in that order."""
+        """The rows selected by index (in the order given) or by a boolean mask."""
         rows = np.arange(len(self))[np.asarray(rows) if len(rows) else np.array([], dtype=int)]
         keys = tuple(self.keys[i] for i in rows)
         digests = tuple(self.digests[i] for i in rows)
@@ -64,27 +64,27 @@ class ImageSet:
 
     @property
     def fingerprint(self) -> str:
-        """Digest of content identity: which pictures, under which domain and label, in which order."""
+        """Digest of the set's content: pictures, domains, labels and their order."""
         rows = zip(self.digests, self.domains, self.labels)
         return hashlib.sha256("\n".join("\t".join(map(str, row)) for row in rows).encode()).hexdigest()[:16]
 
 
 def rename(images: ImageSet, classes: dict[str, str]) -> ImageSet:
-    """The same rows, classes renamed (old name -> new name); keys stay, and so do names without an entry."""
+    """The same rows with classes renamed (old name -> new name); keys and classes not listed stay as they are."""
     labels = [classes.get(label, label) for label in images.labels.tolist()]
     return replace(images, labels=np.array(labels, dtype=str))
 
 
 def combine(*sets: ImageSet) -> ImageSet:
-    """All rows of several sets, one after the other. CdirError where two sets have a key in common.
+    """All rows of several sets, one set after the other. Raises CdirError if two sets have a key in common.
 
-    Rename classes first where the sets spell them differently. Copies of a picture that were encoded anew
-    (Sketchy's in PACS) have other digests: drop them by file name.
+    If the sets spell classes differently, rename them first. Re-encoded copies of a picture (those from Sketchy in
+    PACS) have different digests: remove them by file name.
     """
     keys = tuple(key for images in sets for key in images.keys)
     if len(set(keys)) < len(keys):
         twice = next(key for key in keys if keys.count(key) > 1)
-        raise CdirError(f"{twice} stands in two of the sets to be combined; a key must name one image")
+        raise CdirError(f"{twice} is in two of the sets to be combined: remove it from one")
     loads = {key: images.load for images in sets for key in images.keys}
     domains = np.concatenate([images.domains for images in sets])
     labels = np.concatenate([images.labels for images in sets])
@@ -94,7 +94,7 @@ def combine(*sets: ImageSet) -> ImageSet:
 
 @dataclass(frozen=True)
 class _LoadFrom:
-    """Loads each key with the load of the set that it came from."""
+    """Loads each key with the `load` of the set that it came from."""
 
     loads: dict[str, Callable[[str], Image.Image]]
 
@@ -103,24 +103,24 @@ class _LoadFrom:
 
 
 def altered(images: ImageSet, change: Callable[[Image.Image], Image.Image], name: str) -> ImageSet:
-    """The same rows with `change` done to each picture as it is loaded.
+    """The same rows; `change` is applied to each picture when it is loaded.
 
-    name  of the change; it goes into the digests, so that caches tell changed pictures from the originals
+    name  name of the change; it is added to the digests, so that caches keep changed pictures and originals apart
     """
     if not name:
-        raise CdirError("a change of pictures needs a name, so that caches can tell them apart")
+        raise CdirError("a change of pictures needs a name, so that caches can tell them from the originals")
     digests = tuple(f"{digest} {name}" for digest in images.digests)
     return replace(images, load=_Changed(images.load, change), digests=digests)
 
 
 def cut_to_strip(picture: Image.Image) -> Image.Image:
-    """The middle three quarters of the height: a square picture becomes one of 4:3."""
+    """Crop to the middle three quarters of the height: a square picture becomes 4:3."""
     eighth = picture.height // 8
     return picture.crop((0, eighth, picture.width, picture.height - eighth))
 
 
 def inverted(picture: Image.Image) -> Image.Image:
-    """Black for white. SnMpNet's released code does it to every folder named sketch or quickdraw."""
+    """Invert the colours. SnMpNet's released code does this to every folder named sketch or quickdraw."""
     return ImageOps.invert(picture.convert("RGB"))
 
 

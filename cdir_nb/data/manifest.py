@@ -1,9 +1,9 @@
-"""The manifest: cards of datasets, read from data_manifest/<name>/card.yaml, and the way to open a dataset.
+"""The manifest: reads dataset cards from data_manifest/<name>/card.yaml and opens datasets.
 
 A card's `classes` and each of its `class_sets` are a list, or the name of a text file beside the card with
-one class a line (lines that begin with # are remarks). `counts` is one number for every class and domain,
+one class per line (lines that begin with # are comments). `counts` is one number for every class and domain,
 or the name of a CSV file with a row per class and a column per domain, where an empty cell means unknown.
-`like: other` takes from another card every field that this one leaves out.
+`like: other` copies from another card every field that this one leaves out.
 """
 
 import csv
@@ -20,7 +20,7 @@ from cdir_nb.data.images import ImageSet, combine, rename
 from cdir_nb.data.quickdraw import open_drawings
 from cdir_nb.errors import CdirError
 
-YAML = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # libyaml is ten times as fast, where PyYAML has it
+YAML = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # libyaml is ten times faster, if PyYAML was built with it
 
 
 def card_names() -> list[str]:
@@ -29,7 +29,7 @@ def card_names() -> list[str]:
 
 
 def load_card(name: str) -> Card:
-    """The card of a dataset. CdirError names the file and the field where it is wrong."""
+    """The card of a dataset. Raises CdirError, naming file and field, if the card is wrong."""
     if name not in card_names():
         known = ", ".join(card_names())
         raise CdirError(f"no dataset is called {name!r}; known: {known} (a folder of your own: open_folder(root))")
@@ -44,21 +44,21 @@ def _load_card(name: str, manifest: Path) -> Card:
     except ValidationError as error:
         first = error.errors()[0]
         field = ".".join(map(str, first["loc"])) or "card"
-        raise CdirError(f"{where}: {field}: {first['msg'].removeprefix('Value error, ')}; mend the card") from None
+        raise CdirError(f"{where}: {field}: {first['msg'].removeprefix('Value error, ')}; fix the card") from None
     except yaml.YAMLError as error:
-        raise CdirError(f"{where}: not YAML: {' '.join(str(error).split())}; mend the card") from None
+        raise CdirError(f"{where}: not valid YAML: {' '.join(str(error).split())}; fix the card") from None
     except (OSError, ValueError, LookupError, TypeError) as error:
-        raise CdirError(f"{where}: a field, or a file it names, is wrong: {error}; mend the card") from None
+        raise CdirError(f"{where}: a field, or a file that it names, is wrong: {error}; fix the card") from None
     if card.name != name:
-        raise CdirError(f"{where}: name: says {card.name!r} but stands in folder {name!r}; mend the card")
+        raise CdirError(f"{where}: name is {card.name!r} but the folder is {name!r}; fix the card")
     return card
 
 
 def _raw(folder: Path) -> dict:
-    """The card as plain data: `like` followed, files that it names read."""
+    """The card as plain data, with `like` resolved and the files that it names read in."""
     raw = yaml.load((folder / "card.yaml").read_text(encoding="utf-8"), Loader=YAML)
     if not isinstance(raw, dict):
-        raise ValueError("card.yaml holds no fields")
+        raise ValueError("card.yaml has no fields")
     base = _raw(folder.parent / raw.pop("like")) if "like" in raw else {}
     if isinstance(raw.get("classes"), str):
         raw["classes"] = _read_list(folder / raw["classes"])
@@ -94,17 +94,16 @@ def open_dataset(
 ) -> ImageSet:
     """The images of a dataset that has a card, in the card's order; bundled ones (`is_bundled`) need no root.
 
-    Every file is read, and decoded in full the first time that its content is seen. Files of zero bytes or
-    that do not decode are an error that names them; `skip_bad=True` leaves them out, counts and logs them.
-    Class folders that the card does not know are an error too; `skip_unknown=True` leaves them out and logs
-    them. Files outside of class folders are not looked at, and classes without a folder are not missed:
-    `verify` lists both. Raises CdirError.
+    Every file is read, and fully decoded the first time its content is seen. Raises CdirError, with the names, for
+    empty files and files that do not decode (`skip_bad=True` leaves them out, and counts and logs them) and for class
+    folders that are not in the card (`skip_unknown=True` leaves them out and logs them). Files outside of class
+    folders and classes without a folder are not checked here: `verify` lists both.
     """
     card = load_card(name)
     if root and is_bundled(card):
         raise CdirError(f"{name} comes with the workbook and takes no folder: leave root ({root}) out")
     if card.kind == "drawn":
-        from cdir_nb.data.world import load_world  # here, so that cards can be read without drawing anything
+        from cdir_nb.data.world import load_world  # imported here, so that cards can be read without the drawing code
 
         return load_world(images_per_class=30, seed=0)
     options = {"skip_bad": skip_bad, "skip_unknown": skip_unknown, "progress": progress}
@@ -136,11 +135,11 @@ def is_drawn(name: str) -> bool:
 
 
 def dataset_root(card: Card, root: Path | str | None) -> Path:
-    """The dataset's folder as a path. CdirError where one is needed and not given or does not exist."""
+    """The dataset's folder as a path. Raises CdirError if one is needed and none is given, or it does not exist."""
     if is_bundled(card):
         return paths.MANIFEST / card.name / card.bundled
     if not root:
-        raise CdirError(f"{card.name} needs the folder of its images (root); layout: {card.layout}")
+        raise CdirError(f"{card.name} needs the folder of its images: pass root; expected layout: {card.layout}")
     if not Path(root).is_dir():
-        raise CdirError(f"{root} is not a folder; {card.name} has this layout: {card.layout}")
+        raise CdirError(f"{root} is not a folder; expected layout of {card.name}: {card.layout}")
     return Path(root)

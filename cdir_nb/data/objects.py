@@ -1,7 +1,7 @@
-"""A list of common object names of our own, for pairs of texts such as "a photo of a kettle", "a sketch of a kettle".
+"""Our own list of common object names, for text pairs such as "a photo of a kettle", "a sketch of a kettle".
 
-The paper (CLAIR, section 4.4) takes about 3,000 "internet-sourced object names" and does not publish them. Ours is
-`objects.txt` beside this file: written down by hand, theme by theme, from no list of the web or of a data set.
+The paper (CLAIR, section 4.4) uses about 3,000 "internet-sourced object names" and does not publish them. Ours are in
+`objects.txt` beside this file, written by hand, theme by theme, not copied from the web or a dataset.
 """
 
 import re
@@ -17,17 +17,17 @@ LIST = Path(__file__).with_name("objects.txt")
 def object_names(exclude: Iterable[str] = (), path: Path | str = LIST) -> list[str]:
     """Object names in the order of the list, without those that name a class in `exclude` (the test classes).
 
-    A name goes if it holds all words of an excluded class: without `guitar` there is no `electric guitar`
-    either. Plurals and spaces make no difference. Synonyms do: `aeroplane` stays where `airplane` goes.
-    Raises CdirError where `exclude` is one text, where the list is missing, and where nothing is left.
+    A name is removed if it contains all words of an excluded class: excluding `guitar` removes `electric guitar` too.
+    Plurals and spaces make no difference. Synonyms are not detected: excluding `airplane` keeps `aeroplane`.
+    Raises CdirError if `exclude` is a single string, if the list is missing, or if no name is left.
     """
     if isinstance(exclude, str):
-        raise CdirError(f'exclude takes a list of class names, not one text: write ["{exclude}"]')
+        raise CdirError(f'exclude takes a list of class names, not one string: write ["{exclude}"]')
     excluded = [_words(name) for name in exclude]
     joined = {"".join(words) for words in excluded}
     names = [name for name in _read(Path(path)) if not _is_one_of(_words(name), excluded, joined)]
     if not names:
-        raise CdirError(f"{Path(path).name} holds no object name besides the excluded classes: give a longer list")
+        raise CdirError(f"{Path(path).name} has no object names besides the excluded classes: use a longer list")
     return names
 
 
@@ -36,18 +36,18 @@ def _is_one_of(words: list[str], excluded: list[list[str]], joined: set[str]) ->
 
 
 def _words(name: str) -> list[str]:
-    """Lower-case words without a plural's s: "Hot_Dogs" -> ["hot", "dog"]."""
+    """Lower-case words without the plural s: "Hot_Dogs" -> ["hot", "dog"]."""
     return [word.removesuffix("s") for word in re.findall(r"[^\W_]+", name.lower())]
 
 
 @cache
 def _read(path: Path) -> tuple[str, ...]:
-    """All names of the list, each once. Names are separated by commas or lines; # begins a remark."""
+    """All names of the list, each once. Names are separated by commas or line breaks; # begins a comment line."""
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
     except OSError as error:
         raise CdirError(
-            f"{path.name}: the list of object names can't be read ({error.strerror}): give its path"
+            f"{path.name}: the list of object names cannot be read ({error.strerror}): check the path"
         ) from error
     names = (name.strip() for line in lines if not line.startswith("#") for name in line.split(","))
     return tuple(dict.fromkeys(name for name in names if name))

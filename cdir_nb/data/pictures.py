@@ -1,4 +1,4 @@
-"""One picture: a file's bytes to RGB, what is wrong with it, its digest."""
+"""A single image file: decoding to RGB, checking, digest."""
 
 import hashlib
 import io
@@ -13,7 +13,7 @@ from cdir_nb.errors import CdirError
 
 
 def to_rgb(image: Image.Image) -> Image.Image:
-    """Any picture as 8-bit RGB: upright by its EXIF, transparency on white, 16 bits scaled to 8."""
+    """Any picture as 8-bit RGB: rotated upright as its EXIF says, transparency on white, 16 bits scaled to 8."""
     ImageOps.exif_transpose(image, in_place=True)
     if image.mode.startswith("I"):  # Pillow's own conversion to 8 bits clips at 255
         image = Image.fromarray((np.asarray(image).clip(0, 65535) / 257).round().astype(np.uint8))
@@ -25,7 +25,7 @@ def to_rgb(image: Image.Image) -> Image.Image:
 
 
 def decode(data: bytes) -> Image.Image:
-    """The picture in a file's bytes, RGB, all of it. Raises whatever Pillow raises for damaged ones."""
+    """The fully decoded picture in a file's bytes, RGB. Raises whatever Pillow raises for a damaged file."""
     with Image.open(io.BytesIO(data)) as image:
         return to_rgb(image)
 
@@ -36,7 +36,7 @@ def digest_of(data: bytes) -> str:
 
 
 def inspect(path: Path, decoded: Collection[str] = ()) -> tuple[str, str]:
-    """(digest, what is wrong with it) of one file; it is decoded unless its digest stands in `decoded`."""
+    """(digest, problem or "") of one file; it is decoded unless its digest is in `decoded`."""
     try:
         data = path.read_bytes()
         digest = digest_of(data)
@@ -45,14 +45,14 @@ def inspect(path: Path, decoded: Collection[str] = ()) -> tuple[str, str]:
         if digest not in decoded:
             decode(data)
         return digest, ""
-    except Exception as error:  # decoders fed with damaged files raise nearly anything
+    except Exception as error:  # decoders can raise almost anything on damaged files
         reason = " ".join(str(error).split()) or type(error).__name__
         return "", f"unreadable: {reason.replace(str(path), path.name)}"
 
 
 @dataclass(frozen=True)
 class LoadFile:
-    """key -> picture, from the file that was there at opening; CdirError where it has changed since."""
+    """key -> picture, read from its file; raises CdirError if the file has changed since the dataset was opened."""
 
     files: dict[str, tuple[Path, str]]
 
@@ -62,6 +62,6 @@ class LoadFile:
             data = path.read_bytes()
         except OSError as error:
             raise CdirError(f"{path} can no longer be read ({error.strerror}); open the dataset again") from None
-        if digest_of(data) != digest:  # or an embedding would be kept under the digest of another picture
+        if digest_of(data) != digest:  # else an embedding would be cached under the digest of another picture
             raise CdirError(f"{path} has changed since the dataset was opened; open the dataset again")
         return decode(data)

@@ -1,6 +1,6 @@
-"""Protocols: the papers' tasks by name. Which images train, query and stand in the gallery; what is measured.
+"""Protocols: the papers' tasks by name. Each says which images are for training, queries and gallery, and the metrics.
 
-They are data: the `protocols` of each card in data_manifest. The first of a card is its default.
+They are defined in the `protocols` field of each card in data_manifest. The first one in a card is its default.
 """
 
 from collections.abc import Iterable
@@ -18,15 +18,17 @@ from cdir_nb.errors import CdirError
 class Protocol:
     """A task on a given image set.
 
-    name, dataset      dataset: the card that defines the task (images of its other versions may be used)
-    about, paper       what it is in words; where its numbers stand
-    seen               classes to train on, none where the paper trains on no image
-    unseen             query classes that are not seen
+    name, dataset      dataset: the card that defines the task (images of other versions of it may be used)
+    about, paper       a description; the paper and table with its numbers
+    zero_shot          whether seen and query classes are disjoint by definition
+    seen               training classes, empty if the paper trains on no images
+    unseen             query classes that are not among the training classes
     classes            query classes, in the card's order
-    zero_shot          whether seen and query classes have nothing in common, by definition
-    train_domains      domains to train on
+    gallery_classes    gallery classes, in the card's order
+    train_domains      training domains
     directions         (query domain, gallery domain), in order
     metrics            as the paper reports them
+    images             the image set that all of these select from
     """
 
     name: str
@@ -44,11 +46,11 @@ class Protocol:
     images: ImageSet
 
     def query(self, domain: str) -> ImageSet:
-        """The queries of a domain, all classes together."""
+        """The queries of a domain, of all query classes."""
         return self.images.select(self._known(domain, 0), self.classes)
 
     def gallery(self, domain: str) -> ImageSet:
-        """The gallery of a domain, all classes together."""
+        """The gallery of a domain, of all gallery classes."""
         return self.images.select(self._known(domain, 1), self.gallery_classes)
 
     @property
@@ -62,7 +64,7 @@ class Protocol:
         return {domain: self.gallery(domain) for domain in dict.fromkeys(b for _, b in self.directions)}
 
     def between(self, first: str, second: str) -> "Protocol":
-        """The same task on two of its domains, both ways as far as it has them. CdirError where it has neither."""
+        """The same task with only the directions between two of its domains. Raises CdirError if there are none."""
         kept = tuple(pair for pair in self.directions if set(pair) == {first, second})
         if not kept:
             raise CdirError(
@@ -72,24 +74,24 @@ class Protocol:
 
     @property
     def train(self) -> ImageSet:
-        """Images to train on (empty where the paper uses none). Labels are for supervised methods only."""
+        """Training images (empty if the paper uses none). Their labels are for supervised methods only."""
         return self.images.select(self.train_domains, self.seen)
 
     @property
     def headline(self) -> MetricSpec:
-        """The metric that stands for the task in summaries: the first that its card lists."""
+        """The metric shown for the task in summaries: the first in its card."""
         return self.metrics[0]
 
     @property
     def cutoffs(self) -> tuple[list[int], list[int | None]]:
-        """Cut-offs of precision and of average precision (None: no cut-off) that the protocol reports, ascending."""
+        """The cut-offs that the protocol reports for precision and average precision (None: no cut-off), ascending."""
         ks = {metric.k for metric in self.metrics if metric.kind == "precision"}
         ap_ks = {metric.k for metric in self.metrics if metric.kind == "average_precision"}
         return sorted(ks), sorted(ap_ks, key=lambda k: (k is None, k))
 
     @property
     def first_cutoff(self) -> int:
-        """The k of the first precision that the card lists, which the notebooks' figures show."""
+        """The k of the first precision in the card, which the notebooks' figures show."""
         return next(metric.k for metric in self.metrics if metric.kind == "precision")
 
     @property
@@ -112,7 +114,7 @@ def protocol_names(dataset: str | None = None) -> list[str]:
 
 
 def default_protocol(dataset: str) -> str:
-    """The first protocol of a dataset's card. CdirError where it has none."""
+    """The first protocol of a dataset's card. Raises CdirError if it has none."""
     names = protocol_names(dataset)
     if not names:
         raise CdirError(f"{dataset} has no protocol of its own; name one of {', '.join(protocol_names())}")
@@ -120,7 +122,7 @@ def default_protocol(dataset: str) -> str:
 
 
 def open_task(dataset: str, root: Path | str | None = None, protocol: str = "") -> tuple[Card, ImageSet, Protocol]:
-    """The card of a dataset, its images, and a task on them; without a name, the first that its card lists.
+    """The card of a dataset, its images, and a protocol on them (by default the first one in the card).
 
     Raises CdirError as `open_dataset` and `load_protocol` do.
     """
@@ -129,18 +131,18 @@ def open_task(dataset: str, root: Path | str | None = None, protocol: str = "") 
 
 
 def protocol_spec(name: str) -> ProtocolSpec | None:
-    """What a card says of a protocol; None where no card has it."""
+    """A protocol as its card defines it; None if no card has it."""
     return next((card.protocols[name] for card in map(load_card, card_names()) if name in card.protocols), None)
 
 
 def protocol_directions(name: str) -> tuple[tuple[str, str], ...]:
-    """(query domain, gallery domain) of a protocol, without its images; none where no card has it."""
+    """The (query domain, gallery domain) pairs of a protocol, without opening images; empty if no card has it."""
     spec = protocol_spec(name)
     return _directions(spec.directions, _card_of(name).domains) if spec else ()
 
 
 def load_protocol(name: str, images: ImageSet) -> Protocol:
-    """A named protocol on these images. CdirError where it is unknown or the images lack what it uses."""
+    """A protocol on these images. Raises CdirError if the name is unknown or images that it uses are missing."""
     card = _card_of(name)
     spec = card.protocols[name]
     every = tuple(card.domains)
@@ -179,7 +181,7 @@ def _directions(pairs: list[list[str]] | str, domains: Iterable[str]) -> tuple[t
 
 
 def _require_images(protocol: Protocol) -> None:
-    """CdirError where a domain that the protocol uses lacks a class that it uses there."""
+    """Raise CdirError if a domain has no images of a class that the protocol uses there."""
     used = [(domain, protocol.seen) for domain in protocol.train_domains]
     for query, gallery in protocol.directions:
         used += [(query, protocol.classes), (gallery, protocol.gallery_classes)]
@@ -189,6 +191,6 @@ def _require_images(protocol: Protocol) -> None:
     if missing:
         more = f" and {len(missing) - 5:,} more" if len(missing) > 5 else ""
         raise CdirError(
-            f"{protocol.name} needs images that are not there: {', '.join(missing[:5])}{more}; "
+            f"{protocol.name} needs images that are missing: {', '.join(missing[:5])}{more}; "
             f"open {protocol.dataset} in full, or choose another protocol"
         )

@@ -1,8 +1,8 @@
-"""QuickDraw's vector drawings: <root>/<class>.ndjson, one JSON object a line, drawn with Pillow.
+"""QuickDraw's vector drawings: <root>/<class>.ndjson, one JSON object per line, drawn with Pillow.
 
-`drawing` is a list of strokes, a stroke two lists (x and y, in 0..255; a third, of times, is ignored): the
-simplified files of the source. All lines are kept in memory as bytes, so this is for thousands of drawings,
-not for the whole fifty million.
+The format is that of QuickDraw's "simplified" files: `drawing` is a list of strokes, and a stroke is two lists (x and
+y, in 0..255; a third list, of times, is ignored). All lines are kept in memory as bytes, so this is for thousands of
+drawings, not for all fifty million.
 """
 
 import json
@@ -18,15 +18,15 @@ from cdir_nb.data.images import ImageSet
 from cdir_nb.data.pictures import digest_of
 from cdir_nb.errors import CdirError
 
-SIZE, WIDTH, MARGIN = 256, 4.0, 10.0  # of the picture, in its pixels (our default)
+SIZE, WIDTH, MARGIN = 256, 4.0, 10.0  # picture size, line width and margin in pixels (our default)
 SUPERSAMPLING = 4
-DRAWN_BY = b"strokes-1"  # part of each digest: to be raised when the same strokes are drawn otherwise
+DRAWN_BY = b"strokes-1"  # part of each digest: increase it when the drawing code changes the pictures
 
 Strokes = list[tuple[np.ndarray, np.ndarray]]
 
 
 def parse_strokes(line: bytes) -> Strokes:
-    """Strokes (x (n,), y (n,)) of one line. ValueError says what is wrong."""
+    """The strokes, each (x (n,), y (n,)), in one line. Raises ValueError if the line is malformed."""
     record = json.loads(line)
     drawing = record.get("drawing") if isinstance(record, dict) else None
     if not isinstance(drawing, list) or not drawing:
@@ -40,7 +40,7 @@ def parse_strokes(line: bytes) -> Strokes:
 
 
 def draw_strokes(strokes: Strokes, size: int = SIZE) -> Image.Image:
-    """Black strokes on white, size x size RGB, centred, filling it; drawn larger, then averaged."""
+    """Black strokes on white, size x size RGB, centred and scaled to fill it; drawn larger, then downsampled."""
     scale = size / SIZE * SUPERSAMPLING
     low = np.min([(x.min(), y.min()) for x, y in strokes], axis=0)
     high = np.max([(x.max(), y.max()) for x, y in strokes], axis=0)
@@ -59,7 +59,7 @@ def draw_strokes(strokes: Strokes, size: int = SIZE) -> Image.Image:
 
 @dataclass(frozen=True)
 class LoadDrawing:
-    """key -> picture, drawn anew each time (about 2 ms)."""
+    """key -> picture, redrawn each time (about 2 ms)."""
 
     lines: dict[str, bytes]
 
@@ -69,14 +69,14 @@ class LoadDrawing:
 
 @dataclass(frozen=True)
 class DrawingFile:
-    """One class's file: drawings (name -> line), in order; bad lines (place and what is wrong)."""
+    """The file of one class: its drawings (name -> line), in order, and its bad lines (line number and problem)."""
 
     drawings: dict[str, bytes]
     bad: list[str]
 
 
 def read_drawings(path: Path) -> DrawingFile:
-    """Read <class>.ndjson. A drawing is called by its key_id, or by its line where it has none."""
+    """Read <class>.ndjson. The name of a drawing is its key_id, or its line number if it has none."""
     drawings: dict[str, bytes] = {}
     bad: list[str] = []
     try:
@@ -90,7 +90,7 @@ def read_drawings(path: Path) -> DrawingFile:
             parse_strokes(line)
             name = str(json.loads(line).get("key_id", f"line{number}"))
             if name in drawings:
-                raise ValueError(f"key_id {name} twice")
+                raise ValueError(f"key_id {name} appears twice")
             drawings[name] = line
         except (ValueError, TypeError, IndexError, KeyError) as error:
             bad.append(f"{path.name} line {number} (unreadable: {' '.join(str(error).split())})")
@@ -98,7 +98,7 @@ def read_drawings(path: Path) -> DrawingFile:
 
 
 def class_files(root: Path) -> dict[str, Path]:
-    """class -> file, spaces in file names read as underscores ("sea turtle.ndjson" -> sea_turtle)."""
+    """class -> file; spaces in file names become underscores ("sea turtle.ndjson" -> sea_turtle)."""
     return {path.stem.replace(" ", "_"): path for path in visible(root) if path.suffix == ".ndjson"}
 
 
@@ -114,9 +114,9 @@ def open_drawings(
     """The drawings of <root>/<class>.ndjson as images "domain/class/key_id"; options as in `open_dataset`."""
     files = class_files(root)
     if not files:
-        raise CdirError(f"{root} holds no .ndjson file; expected {root}/<class>.ndjson")
+        raise CdirError(f"{root} has no .ndjson files; expected {root}/<class>.ndjson")
     unknown = [path.name for label, path in files.items() if label not in set(classes)]
-    refuse_or_log(root, unknown, "file", "unknown to the card", "skip_unknown", skip_unknown)
+    refuse_or_log(root, unknown, "file", "not in the card", "skip_unknown", skip_unknown)
     chosen = [label for label in classes if label in files]
     read = in_threads(lambda label: read_drawings(files[label]), chosen, "reading drawings", progress)
     bad = [wrong for file in read for wrong in file.bad]
@@ -125,7 +125,7 @@ def open_drawings(
         f"{domain}/{label}/{name}": line for label, file in zip(chosen, read) for name, line in file.drawings.items()
     }
     if not lines:
-        raise CdirError(f"{root} holds no drawing; expected one JSON object a line in {root}/<class>.ndjson")
+        raise CdirError(f"{root} has no drawings; expected one JSON object per line in {root}/<class>.ndjson")
     labels = np.array([key.split("/")[1] for key in lines], dtype=str)
     digests = tuple(digest_of(DRAWN_BY + line) for line in lines.values())
     return ImageSet(tuple(lines), np.full(len(lines), domain), labels, LoadDrawing(lines), digests)

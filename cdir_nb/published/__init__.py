@@ -1,7 +1,7 @@
-"""The numbers of the papers: every cell of their tables, with the context needed to compare it with ours.
+"""The papers' published numbers: every cell of their tables, with the context needed to compare it with ours.
 
-`<paper>_table<N>.csv` holds a table as printed, so that it can be checked by eye; `<paper>.yaml` says what its columns
-mean, how sure that is, which printed numbers contradict each other, and which cells our scan lost.
+`<paper>_table<N>.csv` has a table as printed, so that it can be checked by eye; `<paper>.yaml` says what its columns
+mean, how certain that is, which printed numbers contradict each other, and which cells are unreadable in our scan.
 """
 
 from cdir_nb.published.reader import load_paper, misprints, papers, published, recomputed_averages, tables, wide

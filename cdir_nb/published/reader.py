@@ -1,4 +1,4 @@
-"""Reads the published tables: texts exactly as printed, values as fractions, every cell with its context."""
+"""Reads the published tables: text exactly as printed, values as fractions, every cell with its context."""
 
 import csv
 import re
@@ -29,29 +29,29 @@ Key = tuple[str, str, str, str]  # method, setting, backbone, column
 
 
 def papers() -> list[str]:
-    """Names of the papers whose tables are kept, sorted."""
+    """Names of the papers whose tables are available, sorted."""
     return sorted(path.stem for path in FOLDER.glob("*.yaml"))
 
 
 def load_paper(paper: str) -> Paper:
-    """Citation, table headers, misprints and lost cells of a paper. CdirError names the file that is wrong."""
+    """Citation, table headers, misprints and lost cells of a paper. Raises CdirError, naming a file that is wrong."""
     if paper not in papers():
         raise CdirError(f"no paper is called {paper!r}; known: {', '.join(papers())}")
     return _load(paper, FOLDER)[0]
 
 
 def tables(paper: str) -> dict[str, Sheet]:
-    """The headers of a paper's tables: what each is about, its unit, and the context of each column."""
+    """The headers of a paper's tables: description, unit, and the context of each column."""
     return load_paper(paper).tables
 
 
 def published(paper: str | None = None, table: str | None = None) -> "pd.DataFrame":
-    """Published cells in long form, one row a cell, columns always FIELDS.
+    """Published cells in long form: one row per cell, columns always FIELDS.
 
-    paper, table  one paper, one table of it ("2", "3_left"); None for all
-    `printed` is the paper's text; `value` the fraction it stands for, NaN for a dash or a lost cell; `average` marks
-    averages, whose domains are empty where they average over them; `our_method` is the method's name in our records,
-    empty where the workbook does not run it.
+    paper, table  one paper and one table of it ("2", "3_left"); None for all
+    `printed` is the text in the paper; `value` is the same as a fraction, NaN for a dash or a lost cell; `average`
+    marks averages, which have empty domains where they average over domains; `our_method` is the method's name in our
+    records, empty if the workbook does not run it.
     Raises CdirError for an unknown name or a damaged file.
     """
     import pandas as pd
@@ -65,7 +65,7 @@ def published(paper: str | None = None, table: str | None = None) -> "pd.DataFra
 
 
 def wide(paper: str, table: str) -> "pd.DataFrame":
-    """One table as printed: texts, one row a printed row (gains too), one column a printed column (notes too)."""
+    """One table as printed, as text: one row per printed row (and gains), one column per printed column (and notes)."""
     import pandas as pd
 
     header = tables(paper).get(table)
@@ -76,7 +76,7 @@ def wide(paper: str, table: str) -> "pd.DataFrame":
 
 
 def misprints(paper: str | None = None) -> "pd.DataFrame":
-    """Printed numbers that the paper's other numbers contradict: what is printed, what they give, a note."""
+    """Printed numbers that other numbers in the paper contradict: the number, the recomputed one, a note."""
     import pandas as pd
 
     chosen = papers() if paper is None else [paper]
@@ -85,11 +85,11 @@ def misprints(paper: str | None = None) -> "pd.DataFrame":
 
 
 def recomputed_averages() -> "pd.DataFrame":
-    """Every printed average whose parts are printed too, recomputed, in the unit of its table.
+    """Every printed average whose parts are also printed, recomputed from them, in the unit of its table.
 
-    `agrees`: rounding explains the difference. An average may be off by half a unit of its last digit, and by the mean
-    of the same for its parts, so by one unit where all have as many digits. Where a part, or the average itself, is
-    lost, the difference is NaN and `agrees` missing.
+    `agrees`: rounding explains the difference. Rounding allows half a unit of the average's last digit plus the mean
+    of the same for its parts: one unit if all have equally many digits. If a part or the average itself is lost, the
+    difference is NaN and `agrees` is missing.
     """
     import pandas as pd
 
@@ -114,7 +114,7 @@ def _recomputed(key: Key, printed: str, parts: list[str]) -> dict[str, object]:
 
 
 def _parts(header: Sheet, key: Key, cells: dict[Key, str]) -> list[str]:
-    """The printed parts of an average, dashes left out; none for a cell that is no average."""
+    """The printed parts of an average, without dashes; empty for a cell that is not an average."""
     method, setting, backbone, column = key
     columns = header.columns[column].average_of or []
     settings = header.settings[setting].average_of or [] if setting else []
@@ -164,7 +164,7 @@ def _cells(rows: list[dict[str, str]], header: Sheet) -> dict[Key, str]:
 
 @lru_cache(maxsize=32)
 def _load(paper: str, folder: Path) -> tuple[Paper, dict[str, list[dict[str, str]]]]:
-    """A paper's headers and, by table, its rows as printed; everything that can be checked is."""
+    """A paper's headers and, by table, its rows as printed, after all consistency checks."""
     path = folder / f"{paper}.yaml"
     try:
         spec = Paper.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
@@ -172,28 +172,28 @@ def _load(paper: str, folder: Path) -> tuple[Paper, dict[str, list[dict[str, str
         texts = {table: _read(folder, header) for table, header in spec.tables.items()}
         _check_listed(spec, texts)
     except ValidationError as error:
-        raise CdirError(f"{path.name}: {_first(error)}; mend it") from None
+        raise CdirError(f"{path.name}: {_first(error)}; fix the file") from None
     except yaml.YAMLError as error:
-        raise CdirError(f"{path.name}: not YAML: {' '.join(str(error).split())}; mend it") from None
+        raise CdirError(f"{path.name}: not valid YAML: {' '.join(str(error).split())}; fix the file") from None
     return spec, texts
 
 
 def _same_name(spec: Paper, paper: str) -> None:
     if spec.paper != paper:
-        raise CdirError(f"{paper}.yaml: paper: says {spec.paper!r}; name the file after it")
+        raise CdirError(f"{paper}.yaml: paper is {spec.paper!r}; the file must have the same name")
 
 
 def _read(folder: Path, header: Sheet) -> list[dict[str, str]]:
-    """The rows of one CSV file, checked against its header. CdirError names the file."""
+    """The rows of one CSV file, checked against its header. Raises CdirError, naming the file."""
     try:
         with (folder / header.file).open(newline="", encoding="utf-8") as file:
             columns, *lines = list(csv.reader(file))
     except (OSError, ValueError, csv.Error) as error:
-        raise CdirError(f"{header.file}: cannot be read ({error}); its yaml names it") from None
+        raise CdirError(f"{header.file}: cannot be read ({error}); check the file name in the yaml") from None
     expected = [*KEYS, *header.notes, *header.columns]
     if columns != expected:
         odd = [*(set(columns) ^ set(expected))] or ["their order"]
-        raise CdirError(f"{header.file}: columns and yaml differ in: {', '.join(sorted(odd))}")
+        raise CdirError(f"{header.file}: columns differ from the yaml: {', '.join(sorted(odd))}")
     if ragged := [str(n) for n, line in enumerate(lines, start=2) if len(line) != len(columns)]:
         raise CdirError(f"{header.file}: lines with too few or too many cells: {', '.join(ragged)}")
     rows = [dict(zip(columns, line, strict=True)) for line in lines]
@@ -204,52 +204,52 @@ def _read(folder: Path, header: Sheet) -> list[dict[str, str]]:
 def _check_rows(rows: list[dict[str, str]], header: Sheet) -> None:
     keys = [tuple(row[key] for key in KEYS) for row in rows]
     if twice := [" / ".join(key) for key in dict.fromkeys(keys) if keys.count(key) > 1]:
-        raise CdirError(f"{header.file}: rows that stand twice: {', '.join(twice)}")
+        raise CdirError(f"{header.file}: rows that appear twice: {', '.join(twice)}")
     if unknown := sorted({row["setting"] for row in rows} - {"", *header.settings}):
-        raise CdirError(f"{header.file}: settings that its yaml does not know: {', '.join(unknown)}")
+        raise CdirError(f"{header.file}: settings that are not in its yaml: {', '.join(unknown)}")
     if unknown := sorted(header.methods_named() - {row["method"] for row in rows}):
         where = "our_names, exceptions or differences"
-        raise CdirError(f"{header.file}: has no method of its yaml's {where}: {', '.join(unknown)}")
+        raise CdirError(f"{header.file}: has no row for methods in its yaml's {where}: {', '.join(unknown)}")
     cells = _cells(rows, header)
     for key, text in cells.items():
         _check_cell(header, key, text)
     if len(cells) != header.cells:
-        raise CdirError(f"{header.file}: holds {len(cells)} cells, its yaml says {header.cells}")
+        raise CdirError(f"{header.file}: has {len(cells)} cells, but its yaml says {header.cells}")
 
 
 def _check_cell(header: Sheet, key: Key, text: str) -> None:
-    """A number of the table's unit ("+2.60" for a gain), a dash or "lost", in a context that lacks nothing."""
+    """Check that a cell is a number in the table's unit ("+2.60" for a gain), a dash or "lost", with a full context."""
     method, setting, _, column = key
     where, most = f"{header.file}: {method}, {column}", UNITS[header.unit]
     number = text.removeprefix("+") if method in header.differences else text
     if text not in (DASH, LOST) and (not NUMBER.fullmatch(number) or float(number) > most):
-        raise CdirError(f'{where}: {text!r} is no number from 0 to {most}, "{DASH}" or "{LOST}"')
+        raise CdirError(f'{where}: {text!r} is not a number from 0 to {most}, "{DASH}" or "{LOST}"')
     try:
         header.context(setting, column, method)
     except ValidationError as error:
-        raise CdirError(f"{where}: its yaml gives no whole context: {_first(error)}") from None
+        raise CdirError(f"{where}: incomplete context in its yaml: {_first(error)}") from None
 
 
 def _first(error: ValidationError) -> str:
-    """The first complaint of a pydantic error: `field: what is wrong`."""
+    """The first problem in a pydantic error: `field: what is wrong`."""
     first = error.errors()[0]
-    field = ".".join(map(str, first["loc"])) or "the whole"
+    field = ".".join(map(str, first["loc"])) or "whole file"
     return f"{field}: {first['msg'].removeprefix('Value error, ')}"
 
 
 def _check_listed(spec: Paper, texts: dict[str, list[dict[str, str]]]) -> None:
-    """Names are of methods that are printed, misprints are what the cells say, lost cells are exactly those listed."""
+    """Check that all `our_names` and misprints match printed cells, and that exactly the listed cells are lost."""
     cells = {
         (table, *key): text for table, rows in texts.items() for key, text in _cells(rows, spec.tables[table]).items()
     }
     if unknown := sorted(set(spec.our_names) - {method for _, method, *_ in cells}):
-        raise CdirError(f"{spec.paper}.yaml: our_names: no table has {', '.join(unknown)}")
+        raise CdirError(f"{spec.paper}.yaml: our_names: not in any table: {', '.join(unknown)}")
     for item in spec.misprints:
         if cells.get(_where(item)) != item.printed:
-            raise CdirError(f"{spec.paper}.yaml: misprints: no cell {_where(item)} says {item.printed!r}")
+            raise CdirError(f"{spec.paper}.yaml: misprints: no cell {_where(item)} is printed as {item.printed!r}")
     lost = {_where(item) for item in spec.lost}
     if odd := lost ^ {key for key, text in cells.items() if text == LOST}:
-        raise CdirError(f"{spec.paper}.yaml: lost: the list and the cells differ in {min(odd)}")
+        raise CdirError(f"{spec.paper}.yaml: lost: the list and the lost cells differ in {min(odd)}")
 
 
 def _where(item: Place) -> tuple[str, ...]:

@@ -1,8 +1,8 @@
-"""The shape of a paper's tables, checked strictly: what published/<paper>.yaml may say.
+"""The schema of a paper's tables (published/<paper>.yaml), validated strictly.
 
-The context of a cell is put together from the widest to the narrowest: the table's `dataset` and `protocol`, its
-`common`, the cell's row (`settings`), the cell's column (`columns`), the cell itself (`exceptions`); the narrower
-one wins.
+The context of a cell is merged from the most general to the most specific source: the table's `dataset` and
+`protocol`, its `common`, the cell's row (`settings`), its column (`columns`), the cell itself (`exceptions`); the more
+specific source wins.
 """
 
 from typing import Annotated, Literal
@@ -20,12 +20,12 @@ Cutoff = Annotated[int, Field(gt=0)]
 
 
 class Context(BaseModel):
-    """What a row or a column adds to the context of its cells; what it leaves out comes from a wider one.
+    """What a row or a column adds to the context of its cells; missing fields come from a more general source.
 
-    query, gallery  domains, in our names
-    certainty       how we know the convention: the paper says so, released code, inferred, or not at all
-    why             that, in one line
-    average_of      for an average: the columns (or settings) that it averages; [] where they are not printed.
+    query, gallery  domains, by our names
+    certainty       how we know the convention: stated in the paper, from released code, inferred, or unknown
+    why             the reason for `certainty`, in one line
+    average_of      for an average: the columns (or settings) that it averages; [] if they are not printed.
                     Its context is what they have in common.
     """
 
@@ -43,7 +43,7 @@ class Context(BaseModel):
 
 
 class CellContext(BaseModel):
-    """The whole context of one cell: nothing that a number needs may be missing."""
+    """The full context of one cell, with every field that a number needs."""
 
     model_config = STRICT
     dataset: Text
@@ -65,14 +65,14 @@ class CellContext(BaseModel):
 
 
 class Sheet(BaseModel):
-    """The header of one printed table, or of one part of it; its cells stand in `file`.
+    """The header of one printed table, or of one part of it; its cells are in `file`.
 
-    cells        how many cells the paper prints (numbers, dashes, and those that our scan lost)
-    notes        printed columns that describe a row and hold no results; only `wide` shows them
+    cells        how many cells the paper prints (numbers, dashes, and cells that are lost in our scan)
+    notes        printed columns that describe a row and have no results; only `wide` shows them
     exceptions   method -> column -> context of a cell unlike its neighbours, such as one copied from another paper
     differences  printed row of gains -> the two rows it is the difference of; its cells ("+2.60") are counted and
-                 shown by `wide`, but are no results
-    our_names    printed method -> method name of our records; it goes before the paper's own `our_names`
+                 shown by `wide`, but are not results
+    our_names    printed method -> method name in our records; takes precedence over the paper's `our_names`
     """
 
     model_config = STRICT
@@ -95,30 +95,30 @@ class Sheet(BaseModel):
         for names in (self.settings, self.columns):
             parts = {part for context in names.values() for part in context.average_of or []}
             if missing := sorted(parts - set(names)):
-                raise ValueError(f"average_of names what the table does not have: {', '.join(missing)}")
+                raise ValueError(f"average_of has names that are not in the table: {', '.join(missing)}")
         if missing := sorted({column for cells in self.exceptions.values() for column in cells} - set(self.columns)):
-            raise ValueError(f"exceptions names what the table does not have: {', '.join(missing)}")
+            raise ValueError(f"exceptions has columns that are not in the table: {', '.join(missing)}")
         return self
 
     def context(self, setting: str, column: str, method: str = "") -> CellContext:
-        """The context of the cell(s) of a row group, a column and a method; ValidationError where incomplete."""
+        """The context of the cells of a row group, a column and a method; raises ValidationError if incomplete."""
         table = {"dataset": self.dataset, "protocol": self.protocol} | _given(self.common)
         own = _given(self.exceptions.get(method, {}).get(column, Context()))
         return CellContext(**table | _resolved(self.settings, setting) | _resolved(self.columns, column) | own)
 
     def methods_named(self) -> set[str]:
-        """The methods that must stand in its file."""
+        """The methods that must be in its file."""
         pairs = {row for pair in self.differences.values() for row in pair}
         return {*self.our_names, *self.exceptions, *self.differences, *pairs}
 
     def is_average(self, setting: str, column: str) -> bool:
-        """True where a cell of this row group and column is an average of others."""
+        """True if a cell of this row group and column is an average of others."""
         both = self.settings.get(setting), self.columns[column]
         return any(context is not None and context.average_of is not None for context in both)
 
 
 class Place(BaseModel):
-    """Where a cell stands in a paper."""
+    """The position of a cell in a paper."""
 
     model_config = STRICT
     table: Text
@@ -129,7 +129,7 @@ class Place(BaseModel):
 
 
 class Misprint(Place):
-    """A printed number that the paper's other numbers contradict. `computed`: what they give."""
+    """A printed number that other numbers in the paper contradict. `computed`: the number that they give."""
 
     printed: Text
     computed: Text
@@ -137,13 +137,13 @@ class Misprint(Place):
 
 
 class Lost(Place):
-    """A cell that our scan of the paper lost."""
+    """A cell that is unreadable in our scan of the paper."""
 
     note: Text
 
 
 class Paper(BaseModel):
-    """What published/<paper>.yaml says."""
+    """The contents of published/<paper>.yaml."""
 
     model_config = STRICT
     paper: Text
@@ -159,7 +159,7 @@ def _given(context: Context) -> dict:
 
 
 def _resolved(contexts: dict[str, Context], name: str) -> dict:
-    """The fields that a row group or column gives; of an average, also those its parts have in common."""
+    """The fields that a row group or column sets; for an average, also those that its parts have in common."""
     context = contexts.get(name, Context())
     parts = [_resolved(contexts, part) for part in context.average_of or []]
     agreed = {f: v for f, v in parts[0].items() if all(p.get(f) == v for p in parts)} if parts else {}

@@ -1,4 +1,4 @@
-"""Numbers with their context: records, tables of them, and what they say to the papers' claims."""
+"""Numbers with their context: records, tables of records, and verdicts on the papers' claims."""
 
 from cdir_nb.results.claims.claim import Claim, load_claims
 from cdir_nb.results.claims.verdicts import published_verdicts, verdicts

@@ -1,6 +1,6 @@
-"""A published table, and beside it what our records have of its methods: never in one table with it.
+"""A published table and, beside it but never in the same table, our numbers for the methods in it.
 
-A number belongs to the images that it came from. Ours on other images stand in panels of their own.
+A number is valid only for the images that it was measured on. Our numbers on other images are in separate panels.
 """
 
 import re
@@ -17,22 +17,22 @@ if TYPE_CHECKING:
     import pandas as pd
 
 PAPERS = {"clair": "CLAIR", "tki": "TKI", "ucdir": "UCDIR", "snmpnet": "SnMpNet"}
-MOST_COLUMNS = 14  # more directions than this are averaged over galleries
+MOST_COLUMNS = 14  # with more directions, numbers are averaged over galleries
 MEAN = "mean"
 SAME_IN_ALL = "ours, the paper's images, task and encoder"
 DIFFERENCE = "difference, ours minus published"
 BASELINE = "vanilla CLIP"
-SMALL_K = 10  # what tasks with few relevant images are measured at
+SMALL_K = 10  # cut-off for tasks with few relevant images
 
 
 def is_own(method: str, paper: str) -> bool:
-    """Whether a method of our records is the paper's own, in any variant: `TKI, Euclidean`, `CLIP-UCDIR`."""
+    """True if a method in our records is the paper's own, in any variant: `TKI, Euclidean`, `CLIP-UCDIR`."""
     return PAPERS[paper] in re.split(r"[^A-Za-z]+", method)
 
 
 @dataclass(frozen=True)
 class View:
-    """One measure of one published table."""
+    """One metric at one cut-off, in one published table."""
 
     paper: str
     table: str
@@ -45,11 +45,11 @@ class View:
 
 @dataclass(frozen=True)
 class Panel:
-    """Numbers of one source: percent by method (rows) and direction (columns, the last one their mean).
+    """Numbers from one source, in percent: one row per method, one column per direction, and their mean last.
 
-    source         where they come from, in words: the paper's table, or task, encoder, measure, seeds, date
-    comparable     ours on the paper's images, task and backbone: only then a difference to its numbers means anything
-    is_difference  made by `minus`: the numbers are points
+    source         a description: the paper's table, or our task, encoder, metric, seeds and date
+    comparable     True for our numbers on the paper's images, task and backbone: only these may be subtracted
+    is_difference  True if made by `minus`: then the numbers are percentage points
     """
 
     source: str
@@ -59,23 +59,23 @@ class Panel:
 
     @property
     def reference(self) -> str:
-        """The row that others are compared with: vanilla CLIP, else the paper's own method; "" without either."""
+        """The row that others are compared with: vanilla CLIP, else the paper's own method; "" if there is neither."""
         return next((name for name in (BASELINE, *PAPERS.values()) if name in self.percent.index), "")
 
     @property
     def gains(self) -> "pd.DataFrame":
-        """Points above the panel's reference, its own row left out; empty without one."""
+        """Points above the reference row, which is left out; empty if there is no reference."""
         if not self.reference:
             return self.percent.iloc[:0]
         return (self.percent - self.percent.loc[self.reference]).drop(index=self.reference)
 
     @property
     def points(self) -> "pd.DataFrame":
-        """What lies around zero: the differences of such a panel, else the points above the reference."""
+        """The signed numbers: the differences of a difference panel, else the points above the reference."""
         return self.percent if self.is_difference else self.gains
 
     def minus(self, other: "Panel") -> "Panel":
-        """The panel of differences, in points, where both have a number."""
+        """The differences to another panel, in points, where both have a number."""
         rows = [name for name in other.percent.index if name in self.percent.index]
         columns = [name for name in other.percent if name in self.percent]
         points = self.percent.loc[rows, columns] - other.percent.loc[rows, columns]
@@ -83,7 +83,7 @@ class Panel:
 
 
 def views() -> list[View]:
-    """Every measure of every published table, in the papers' order."""
+    """Every metric and cut-off of every published table, in the order of `PAPERS`."""
     found = []
     for paper in [name for name in PAPERS if name in papers()]:
         cells = published(paper)[["table", "metric", "k"]].drop_duplicates()
@@ -98,12 +98,12 @@ def _whole(k: object) -> int | None:
 
 
 def printed_panel(view: View) -> Panel:
-    """The published numbers, our name for a method where we run it. Where averages alone are printed: those."""
+    """The published numbers, with our name for methods that we run. If only averages are printed, these."""
     cells = _cells(view)
     single = cells[~cells["average"]]
     overall = _averages(cells)
     percent = _by_place(single, _places(single)) if len(single) else overall
-    percent[MEAN] = percent[MEAN].fillna(overall[MEAN])  # a cell is lost and the average is not
+    percent[MEAN] = percent[MEAN].fillna(overall[MEAN])  # where a cell is lost but the average is not
     conventions = ", ".join(dict.fromkeys(cells["convention"]))
     data = ", ".join(dict.fromkeys(cells["dataset"]))
     return Panel(f"published: {view} ({conventions}), {data}", percent)
@@ -111,7 +111,7 @@ def printed_panel(view: View) -> Panel:
 
 @lru_cache
 def _cells(view: View) -> "pd.DataFrame":
-    """The view's published cells: percent, and as row the method, with its backbone where the table has several."""
+    """The view's published cells in percent; `row` is the method, with its backbone if the table has several."""
     cells = published(view.paper, view.table)
     cells = cells[cells["printed"] != "-"]
     cells = cells[(cells["metric"] == view.metric) & (cells["k"].isna() if view.k is None else cells["k"] == view.k)]
@@ -122,7 +122,7 @@ def _cells(view: View) -> "pd.DataFrame":
 
 
 def _places(cells: "pd.DataFrame") -> list[str]:
-    """What stands for a cell's column: its direction, or its printed place where that is not enough."""
+    """A column name for each cell: its direction, or the printed row group and column if directions are not unique."""
     directions = [_direction(q, g) for q, g in zip(cells["query_domain"], cells["gallery_domain"])]
     if not cells.assign(place=directions).duplicated(["row", "place"]).any():
         return directions
@@ -135,7 +135,7 @@ def _direction(query: str, gallery: str) -> str:
 
 
 def _by_place(cells: "pd.DataFrame", places: list[str]) -> "pd.DataFrame":
-    """Percent, rows by places and then their mean; very many places are averaged over galleries first."""
+    """Percent, rows x places, with the mean in the last column; too many places are averaged over galleries."""
     cells = cells.assign(place=places)
     if cells["place"].nunique() > MOST_COLUMNS:
         cells["place"] = "from " + cells["query_domain"]
@@ -154,12 +154,12 @@ def _averages(cells: "pd.DataFrame") -> "pd.DataFrame":
 
 
 def our_panels(view: View, frame: "pd.DataFrame", kept: str = "") -> list[Panel]:
-    """One panel for each dataset, task and encoder in which the view's methods were run, seeds averaged.
+    """One panel for each dataset, task and encoder with which the view's methods were run; seeds are averaged.
 
-    frame  from `to_frame`, of one collection of records: runs of one setting must not meet here
-    kept   what this collection is, for the panels' captions
-    The convention is the table's where we have it, else the first at hand; the cut-off is the table's, or the one that
-    the task's card lists. Columns are the table's directions where the task has them, else the task's own.
+    frame  from `to_frame`, of one collection of records without repeated runs of a setting
+    kept   a description of this collection, for the panels' captions
+    The convention is the table's if our records have it, else the first one available; the cut-off is the table's or
+    the one in the task's card. Columns are the table's directions if the task has them, else the task's own.
     """
     cells = _cells(view)
     methods = [name for name in dict.fromkeys(cells["row"]) if name in set(cells["our_method"])]
@@ -195,14 +195,14 @@ def _our_panel(view: View, where: Mapping[str, str], rows: "pd.DataFrame", metho
 
 
 def _likeness(cells: "pd.DataFrame", where: Mapping[str, str]) -> str:
-    """How near a run of ours is to what the paper did: images, task, encoder."""
+    """How close our run is to the paper's: same images, task and encoder?"""
     run = cells[cells["our_method"] != ""]
     backbones = {name.replace("/", "-").replace("ResNet-", "RN") for name in run["backbone"]} - {""}
     if set(run["dataset"]) != {where["dataset"]}:
         return "ours, NOT the paper's images"
     if set(run["protocol"]) != {where["protocol"]}:
         return "ours, the paper's images in another task"
-    if not backbones:  # the table names none
+    if not backbones:  # the table gives no backbone
         return "ours, the paper's images and task"
     same = len(backbones) == 1 and re.split(r"-quickgelu|[: ]", where["encoder"])[0] in backbones
     return SAME_IN_ALL if same else "ours, the paper's images with another encoder"
@@ -214,12 +214,12 @@ def _measured_alike(view: View, protocol: str, rows: "pd.DataFrame", conventions
     rows = rows[rows["convention"] == found[0]]
     methods = {_whole(k): len(set(part["method"])) for k, part in rows.groupby("k", dropna=False)}
     wanted = ordered_cutoffs((view.k, SMALL_K), view.metric, protocol)
-    first = max([*wanted, *methods], key=lambda k: methods.get(k, 0))  # of equals the first
+    first = max([*wanted, *methods], key=lambda k: methods.get(k, 0))  # the first of equals
     return rows[rows["k"].isna() if first is None else rows["k"] == first]
 
 
 def _row_names(rows: "pd.DataFrame") -> list[str]:
-    """The method; with rule and digest where it was selected or set in several ways."""
+    """Names of methods, with selection rule or config digest where a method has several."""
     ways = rows.groupby("method")[["selection_rule", "config_digest"]].nunique()
     names = []
     for method, rule, digest in rows[["method", "selection_rule", "config_digest"]].itertuples(index=False):

@@ -1,4 +1,4 @@
-"""From a fitted method to its numbers: the one way from an embedder and a task to records."""
+"""The one way from a fitted method (an embedder) and a task to records."""
 
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
@@ -21,11 +21,11 @@ if TYPE_CHECKING:  # torch and pandas would make every command of `cdir` start s
 def measure(embedder: "Embedder | Iterable[Embedder]", task: "Protocol", seed: int = 0) -> list[Record]:
     """Records of a method on a task: every direction, every convention, every cut-off that the protocol reports.
 
-    embedder  one that serves all directions, or several, each fitted for some of them (such as one per pair)
-    seed      that the method was fitted with
+    embedder  one for all directions, or several that were each fitted for some of them (such as one per domain pair)
+    seed      the seed that the method was fitted with
 
-    Every domain is embedded once per embedder. Directions that the task does not have are left out.
-    Raises CdirError where an embedder serves no direction of the task.
+    Each embedder embeds every domain once. Directions that are not in the task are left out.
+    Raises CdirError if an embedder was fitted for no direction of the task.
     """
     embedders = [embedder] if hasattr(embedder, "embed") else list(embedder)
     return [record for one in embedders for record in _records(one, task, seed)]
@@ -41,7 +41,7 @@ def _records(embedder: "Embedder", task: "Protocol", seed: int) -> list[Record]:
 
 
 def evaluate_task(embedder: "Embedder", task: "Protocol") -> "dict[Direction, list[PerQuery]]":
-    """{direction: every metric of every query}, which `measure` averages."""
+    """{direction: every metric for every query}; `measure` averages these."""
     from cdir_nb.retrieval import evaluate_embeddings
 
     pair_of, (ks, ap_ks) = embedded(embedder, task), task.cutoffs
@@ -53,7 +53,7 @@ def evaluate_task(embedder: "Embedder", task: "Protocol") -> "dict[Direction, li
 
 
 def context_of(embedder: "Embedder", task: "Protocol", seed: int) -> dict[str, object]:
-    """What every record of an embedder on a task says besides its number."""
+    """The fields that all records of an embedder on a task have in common."""
     from cdir_nb.encoders.pretraining import seen_in_pretraining
 
     tested = {images.keys: images for images in (*task.queries.values(), *task.galleries.values())}
@@ -73,16 +73,16 @@ def context_of(embedder: "Embedder", task: "Protocol", seed: int) -> dict[str, o
 
 
 def directions_of(embedder: "Embedder", task: "Protocol") -> "list[Direction]":
-    """The task's directions that an embedder serves, in the task's order. CdirError where there is none."""
+    """The task's directions that an embedder was fitted for, in the task's order. CdirError if there are none."""
     served = [pair for pair in task.directions if embedder.directions is None or pair in embedder.directions]
     if not served:
         fitted = ", ".join(" -> ".join(pair) for pair in embedder.directions)
-        raise CdirError(f"{embedder.name} was fitted for {fitted}, which {task.name} does not have: fit another pair")
+        raise CdirError(f"{embedder.name} was fitted for {fitted}, which is not in {task.name}: fit one of its pairs")
     return served
 
 
 def embedded(embedder: "Embedder", task: "Protocol") -> "PairOf":
-    """(a, b) -> embeddings of the queries of a and of the gallery of b; each set of images is embedded once."""
+    """(a, b) -> embeddings of a's queries and b's gallery; each set of images is embedded only once."""
     made = {}
 
     def embed(images: "ImageSet") -> "torch.Tensor":
@@ -96,9 +96,9 @@ def embedded(embedder: "Embedder", task: "Protocol") -> "PairOf":
 def percent_by_direction(
     pair_of: "PairOf", task: "Protocol", metric: str, convention: str, k: int | None = None
 ) -> "pd.Series":
-    """One measure in percent by direction, of anything that gives embeddings for (query domain, gallery domain).
+    """One metric in percent by direction, for any function from (query domain, gallery domain) to embeddings.
 
-    For exploring: embeddings are compared by cosine, nothing else is worked out, and nothing is recorded.
+    For exploration: embeddings are compared by cosine, no other metric is computed, and nothing is recorded.
     """
     import pandas as pd
 

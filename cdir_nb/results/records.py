@@ -1,4 +1,4 @@
-"""Records: one number with all that is needed to read it honestly, kept as lines of JSON or rows of a csv file."""
+"""Records: one number with everything needed to interpret it, stored as a line of JSON or a row of a CSV file."""
 
 import csv
 import datetime
@@ -22,12 +22,12 @@ if TYPE_CHECKING:
 
 REPRODUCED = Path(__file__).with_name("reproduced")
 RANDOM_WEIGHTS = "random weights"
-ONE_RUN = ("value", "steps", "commit", "date")  # what may differ between two runs of one setting
-SAME = 1e-6  # values as near as this are one: a sum in another order, or a csv file with six decimals
+ONE_RUN = ("value", "steps", "commit", "date")  # fields that may differ between two runs of the same setting
+SAME = 1e-6  # closer values count as equal: sums in another order, or a csv file with six decimals
 
 
 def _plain(value: Any) -> Any:
-    """Numpy and torch scalars as plain numbers, so that a notebook may pass either."""
+    """Numpy and torch scalars as plain numbers, so that a notebook can pass any of them."""
     return value.item() if hasattr(value, "item") and not isinstance(value, BaseModel) else value
 
 
@@ -36,7 +36,7 @@ Text = Annotated[str, Field(min_length=1)]
 
 @functools.cache
 def current_commit() -> str:
-    """Short git hash of the workbook, `-dirty` where tracked files differ from it; `unknown` outside git."""
+    """Short git hash of the workbook, with `-dirty` if tracked files were changed; `unknown` outside git."""
     top = _git("rev-parse", "--show-toplevel")
     if not top or Path(top).resolve() != ROOT:  # no git, or an installed copy inside somebody else's repository
         return "unknown"
@@ -44,12 +44,12 @@ def current_commit() -> str:
 
 
 def today() -> str:
-    """The day in UTC, as 2026-01-31."""
+    """Today's date in UTC, such as 2026-01-31."""
     return datetime.datetime.now(datetime.UTC).date().isoformat()
 
 
 def _git(*words: str) -> str:
-    """What git says of the workbook; empty where it fails or is missing."""
+    """Output of a git command on the workbook; empty if it fails or git is missing."""
     try:
         done = subprocess.run(["git", "-C", str(ROOT), *words], capture_output=True, text=True, check=True)
     except (OSError, subprocess.CalledProcessError):
@@ -61,16 +61,16 @@ class Record(BaseModel):
     """One number with its context. A number without convention, seed or selection rule is refused.
 
     value           a fraction in [0, 1]; tables print percent
-    k               cut-off of the metric, None for none
+    k               cut-off of the metric; None if it has none
     gallery_domain  empty for a metric of one domain, such as zero-shot accuracy
-    selection_rule  how the reported state was chosen, one of `conventions.SELECTION_RULES`
-    steps           optimiser steps taken to the reported state; None where that is unknown
-    config_digest   of the method's settings without the seed, so that seeds of one setting are averaged
-    seen_in_pretraining  how many query and gallery images the encoder's pretraining saw; 0 where that is not known
-    pipeline_test   not empty: the number only shows that the machinery works, and why ("random weights");
-                    filled in by itself where the encoder's name says random
-    commit, date    of the code, and the UTC day, that the number was measured with and on
-    Raises CdirError, one line naming every field that is wrong.
+    selection_rule  how the reported training state was chosen, one of `conventions.SELECTION_RULES`
+    steps           optimiser steps up to the reported state; None if unknown
+    config_digest   digest of the method's settings without the seed, so that seeds of one setting are averaged
+    seen_in_pretraining  number of query and gallery images that the encoder saw in its pretraining; 0 if unknown
+    pipeline_test   if not empty, the number only tests the pipeline, for the reason given ("random weights");
+                    set automatically if the encoder's name contains "random"
+    commit, date    commit of the code and UTC date of the measurement
+    Raises CdirError with one line that names every field that is wrong.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -101,7 +101,7 @@ class Record(BaseModel):
             super().__init__(**values)
         except ValidationError as error:
             name = " ".join(str(values.get(field, "?")) for field in ("method", "metric"))
-            raise CdirError(f"record ({name}) refused: {problems(error)}") from None
+            raise CdirError(f"invalid record ({name}): {problems(error)}") from None
 
     @model_validator(mode="before")
     @classmethod
@@ -112,7 +112,7 @@ class Record(BaseModel):
 
 
 def problems(error: ValidationError) -> str:
-    """Every complaint of a pydantic error on one line: `field: what is wrong`."""
+    """Every problem in a pydantic error, on one line: `field: what is wrong`."""
     lines = []
     for item in error.errors():
         field = ".".join(str(part) for part in item["loc"] if isinstance(part, int) or part.isidentifier())
@@ -122,35 +122,35 @@ def problems(error: ValidationError) -> str:
 
 
 def _friendly(item: dict[str, Any], field: str) -> str:
-    """Pydantic's message in the words of this workbook."""
+    """Pydantic's message in the terms of this workbook."""
     if item["type"] == "missing":
-        return "missing, and no number is kept without it" if field in Record.model_fields else "missing"
+        return "missing, but every record needs it" if field in Record.model_fields else "missing"
     if field == "value" and item["type"] in ("less_than_equal", "greater_than_equal", "finite_number"):
-        return "must be a finite fraction in [0, 1] (percent only appear in printed tables)"
+        return "must be a finite fraction in [0, 1] (percent is only for printed tables)"
     if item["type"] == "extra_forbidden":
         return "unknown name"
     return item["msg"].replace("Input should", "should").replace("String should", "should")
 
 
 def config_digest(config: dict[str, Any]) -> str:
-    """Ten hex digits naming a configuration; the order of its keys does not matter."""
+    """Ten hex digits that identify a configuration; the order of its keys does not matter."""
     text = json.dumps(config, sort_keys=True, default=_only_paths)
     return hashlib.sha256(text.encode()).hexdigest()[:10]
 
 
 def _only_paths(value: Any) -> Any:
-    """Let numpy scalars and paths through; the text of another object may hold an address."""
+    """Convert numpy scalars and paths; refuse other objects, whose text may contain a memory address."""
     if isinstance(value, Path):
         return str(value)
     if hasattr(value, "item"):
         return value.item()
-    raise TypeError(f"config_digest: {value!r} is not plain data (numbers, texts, lists, dicts)")
+    raise TypeError(f"config_digest: {value!r} is not plain data (numbers, strings, lists, dicts)")
 
 
 def save_records(records: Iterable[Record], out_dir: str | Path, name: str = "records") -> int:
-    """Write records as `out_dir/name.jsonl`, one JSON object per line, whole or not at all; returns how many they are.
+    """Write records to `out_dir/name.jsonl`, one JSON object per line, atomically; returns the number of records.
 
-    An empty `out_dir` (a notebook run by hand) keeps nothing. An old file of this name is replaced.
+    With an empty `out_dir` (a notebook run by hand) nothing is written. An existing file of this name is replaced.
     """
     lines = [record.model_dump_json() for record in records]
     if str(out_dir):
@@ -160,12 +160,12 @@ def save_records(records: Iterable[Record], out_dir: str | Path, name: str = "re
 
 
 def load_records(sources: Iterable[str | Path] | str | Path) -> list[Record]:
-    """All records of one or several run folders and csv files (of `cdir results --csv`), each number once, in order.
+    """All records of one or several run folders and csv files (from `cdir results --csv`), each number once, in order.
 
-    Of a run folder of `cdir reproduce` only what its last run stands for counts: no superseded,
-    failed or half-done ones. Two runs of one setting (records alike in all but value, steps, commit and date) never
-    mix: equal values count once, as the first source has them; different values are refused, since a table must not
-    choose between them. CdirError for that, naming both sources; for a missing folder; for a damaged line.
+    From a run folder of `cdir reproduce`, only the current results are read: none of superseded, failed or unfinished
+    jobs. If two records have the same setting (every field but value, steps, commit and date), equal values count
+    once, with the fields of the first source; different values raise CdirError with both sources, since a table must
+    not choose between them. Also raises CdirError for a missing folder or a damaged line.
     """
     sources = [sources] if isinstance(sources, (str, Path)) else sources
     kept: dict[tuple, tuple[Record, Path]] = {}
@@ -178,26 +178,26 @@ def load_records(sources: Iterable[str | Path] | str | Path) -> list[Record]:
 
 
 def reproduced_records() -> list[Record]:
-    """The committed results: all csv files of cdir_nb/results/reproduced, each made from a finished run."""
+    """The committed results: all csv files in cdir_nb/results/reproduced, each from a finished run."""
     return load_records(sorted(REPRODUCED.glob("*.csv")))
 
 
 def setting_of(record: Record) -> tuple:
-    """What a number was measured of: every field but value, steps, commit and date."""
+    """The setting that a number belongs to: every field but value, steps, commit and date."""
     return tuple(value for name, value in record if name not in ONE_RUN)
 
 
 def _conflict(*both: tuple[Record, Path]) -> str:
-    """One line on two different values of one setting."""
+    """Error message, in one line, for two different values of one setting."""
     record = both[0][0]
     place = " -> ".join(filter(None, (record.query_domain, record.gallery_domain)))
     what = [record.method, record.dataset, record.protocol, place, record.metric, f"seed {record.seed}"]
     values = " and ".join(f"{r.value:.6f} in {path} (commit {r.commit}, {r.date})" for r, path in both)
-    return f"two values of one setting ({', '.join(filter(None, what))}): {values}; read one of the two at a time"
+    return f"two values of one setting ({', '.join(filter(None, what))}): {values}; load one of them at a time"
 
 
 def record_files(folder: Path) -> list[Path]:
-    """The `*.jsonl` files of a run folder, or of any folder that holds such files; a csv file is itself."""
+    """The `*.jsonl` files in a run folder, or in any other folder; for a csv file, the file itself."""
     if folder.suffix == ".csv" and folder.is_file():
         return [folder]
     if not folder.is_dir():
@@ -212,13 +212,13 @@ def record_files(folder: Path) -> list[Path]:
 
 
 def _unfinished(path: Path) -> bool:
-    """True inside a working folder (`.name.partial`) or a failed one (`name.failed`)."""
+    """True for a path inside a working folder (`.name.partial`) or a failed one (`name.failed`)."""
     return any(part.startswith(".") or part.endswith(".failed") for part in path.parts)
 
 
 def _read(path: Path) -> Iterator[Record]:
-    """Records of a file. One kept before records had a date has an unknown one, not today's."""
-    parse, remedy = (_csv_row, "write it again") if path.suffix == ".csv" else (json.loads, "run its notebook again")
+    """The records in a file. For old records without a date, the date is "unknown", not today."""
+    parse, remedy = (_csv_row, "export it again") if path.suffix == ".csv" else (json.loads, "run its notebook again")
     with path.open(encoding="utf-8", newline="") as handle:
         rows = csv.DictReader(handle) if path.suffix == ".csv" else handle
         for number, row in enumerate(rows, start=2 if path.suffix == ".csv" else 1):
@@ -229,14 +229,14 @@ def _read(path: Path) -> Iterator[Record]:
 
 
 def _csv_row(row: dict[str, str]) -> dict[str, Any]:
-    """Texts as `Record` takes them: an empty cut-off is none. ValueError for a missing column."""
+    """A csv row as arguments of `Record`; empty k and steps become None. ValueError for a missing column."""
     if missing := [name for name in Record.model_fields if row.get(name) is None]:
-        raise ValueError(f"no {', '.join(missing)}")
+        raise ValueError(f"missing columns: {', '.join(missing)}")
     return {**row, "k": row["k"] or None, "steps": row["steps"] or None}
 
 
 def to_frame(records: Sequence[Record]) -> "pd.DataFrame":
-    """One row a record, one column a field, columns always the same; `k` may be missing (Int64)."""
+    """One row per record and one column per field; the columns are always the same, `k` may be missing (Int64)."""
     import pandas as pd
 
     frame = pd.DataFrame([record.model_dump() for record in records], columns=list(Record.model_fields))

@@ -1,4 +1,4 @@
-"""Which state of a training run is reported: the rule is part of the number (`Record.selection_rule`)."""
+"""Which state of a training run is reported; the rule is recorded with the number (`Record.selection_rule`)."""
 
 import pandas as pd
 
@@ -9,14 +9,14 @@ RULES = (LAST_EPOCH, BY_VALIDATION_CLASSES, BEST_ON_TEST)
 
 
 def selected(scores: pd.DataFrame) -> pd.DataFrame:
-    """What each rule reports of one run: index rule, columns `step` and `test`.
+    """The number that each rule reports for one run: index rule, columns `step` and `test`.
 
     scores  index step (ascending), columns "test" and "validation": the same metric on both sets
 
-    "best on test" is never below the other two: what it has above them is its optimism. The first best step counts.
-    Raises CdirError without a step.
+    "best on test" is never below the other two; the difference is its optimistic bias. Of equally good steps, the
+    first is taken. Raises CdirError if there are no steps.
     """
     if scores.empty:
-        raise CdirError("no step was measured: nothing can be selected")
+        raise CdirError("no step was measured, so none can be selected: pass at least one row of scores")
     steps = dict(zip(RULES, (scores.index[-1], scores["validation"].idxmax(), scores["test"].idxmax())))
     return pd.DataFrame({"step": steps, "test": {rule: scores.loc[step, "test"] for rule, step in steps.items()}})

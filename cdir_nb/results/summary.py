@@ -1,7 +1,7 @@
-"""Records in short: for each task one line per method, with the headline precision of its protocol.
+"""Summary of records: for each task one line per method, with the headline precision of its protocol.
 
-The headline is the first precision that the protocol's card lists, in the convention that it lists; where no method was
-measured by it, the next one listed. Without a card (images of one's own) it is the first precision recorded.
+The headline is the first precision in the protocol's card, in the convention given there; if no method was measured
+with it, the next one in the card. Without a card (your own images) it is the first precision recorded.
 """
 
 import textwrap
@@ -20,17 +20,17 @@ if TYPE_CHECKING:
 TASK = ["dataset", "protocol", "test_set", "encoder"]
 DIRECTION = ["query_domain", "gallery_domain"]
 SETTING = ["config_digest", "selection_rule", "train_set", "pipeline_test"]
-WIDTH = 100  # columns of a printed block
-NAME = 44  # longer names of methods are cut
+WIDTH = 100  # characters per line of a printed block
+NAME = 44  # longer method names are shortened
 
 
 @dataclass(frozen=True)
 class Line:
-    """One method at one task.
+    """One method on one task.
 
-    percent    mean over its directions, each a mean over its seeds
-    spread     standard deviation over seeds of the mean over directions, None for one seed
-    gain       points above vanilla CLIP, over the directions that both have; None without one
+    percent    mean over directions of the mean over seeds
+    spread     standard deviation over seeds of the mean over directions; None for one seed
+    gain       points above vanilla CLIP, over the directions that both have; None if there are none
     better_in  (directions in which it is above vanilla CLIP, directions that both have)
     """
 
@@ -56,9 +56,9 @@ class Line:
 
 @dataclass(frozen=True)
 class Block:
-    """One task: vanilla CLIP's line first. `without`: methods that have no number in the headline metric.
+    """One task, with the line of vanilla CLIP first. `without`: methods without a number in the headline metric.
 
-    `str` is the printed table, `WIDTH` columns wide at most.
+    `str` gives the printed table, at most `WIDTH` characters wide.
     """
 
     dataset: str
@@ -91,7 +91,7 @@ def _fill(text: str) -> str:
 
 
 def _selection_rules(lines: Sequence[Line]) -> str:
-    """`nothing selected (vanilla CLIP), last epoch (all others)`: the rule of most methods comes last."""
+    """Such as `nothing selected (vanilla CLIP), last epoch (all others)`; the most common rule comes last."""
     methods: dict[str, list[str]] = {}
     for line in lines:
         methods.setdefault(line.selection_rule, []).append(line.method)
@@ -113,7 +113,7 @@ def summarise(frame: "pd.DataFrame") -> list[Block]:
 def _block(task: tuple[str, str, str, str], rows: "pd.DataFrame") -> Block:
     k, convention = _headline(*task[:2], rows)
     chosen = rows[(rows["k"] == k) & (rows["convention"] == convention)]
-    names = sorted(chosen["method"].unique(), key=lambda name: name != BASELINE)  # stable: else as recorded
+    names = sorted(chosen["method"].unique(), key=lambda name: name != BASELINE)  # stable: others as recorded
     without = [name for name in rows["method"].unique() if name not in names]
     settings = [part for name in names for part in _settings(chosen[chosen["method"] == name])]
     vanilla = [part for name, part in settings if name == BASELINE]
@@ -122,13 +122,13 @@ def _block(task: tuple[str, str, str, str], rows: "pd.DataFrame") -> Block:
 
 
 def _headline(dataset: str, protocol: str, rows: "pd.DataFrame") -> tuple[int, str]:
-    """(k, convention) of the headline precision: see the head of this module."""
+    """(k, convention) of the headline precision; see the module docstring."""
     recorded = list(dict.fromkeys(zip(rows["k"].astype(int), rows["convention"], strict=True)))
     return next(measure for measure in [*_listed(dataset, protocol), *recorded] if measure in recorded)
 
 
 def _listed(dataset: str, protocol: str) -> list[tuple[int, str]]:
-    """The precisions of a protocol, in its card's order; none where no card is known."""
+    """The precisions of a protocol, in its card's order; empty if there is no card."""
     try:
         metrics = load_card(dataset).protocols[protocol].metrics
     except (CdirError, KeyError):
@@ -137,7 +137,7 @@ def _listed(dataset: str, protocol: str) -> list[tuple[int, str]]:
 
 
 def _settings(rows: "pd.DataFrame") -> Iterator[tuple[str, "pd.DataFrame"]]:
-    """One method's name and rows; apart, and named by what differs, where two settings give different numbers."""
+    """A method's name and rows; settings with different numbers are separate, named by the fields that differ."""
     method = rows["method"].iloc[0]
     values = rows.groupby(["seed", *DIRECTION])["value"]
     if (values.max() - values.min()).max() <= SAME:
@@ -166,7 +166,7 @@ def _by_direction(rows: "pd.DataFrame") -> "pd.Series":
 
 
 def _spread(rows: "pd.DataFrame") -> tuple[float | None, int]:
-    """Standard deviation over seeds, in percent, of the mean over the directions that all have; number of seeds."""
+    """Standard deviation over seeds, in percent, of the mean over directions that all seeds have; number of seeds."""
     table = rows.pivot_table(index=DIRECTION, columns="seed", values="value")
     means = 100 * table.dropna().mean()
     return (None if means.isna().any() or len(means) < 2 else float(means.std())), len(means)

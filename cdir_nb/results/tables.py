@@ -1,8 +1,8 @@
-"""Tables of records: headline means over domains, and one table of directions for each thing measured.
+"""Tables of records: headline means over domains, and one table by direction for each measured quantity.
 
-Whatever tells two numbers apart (convention, seed, encoder, selection rule, sets) is either a column or said
-once in a caption; numbers that differ in any of it are never averaged. Seeds are the one exception, shown as
-mean ± spread.
+Everything that distinguishes two numbers (convention, seed, encoder, selection rule, sets) is either a column or
+stated once in a caption; numbers that differ in any of it are never averaged. The one exception is seeds, shown as
+mean ± standard deviation.
 """
 
 from collections.abc import Iterable, Iterator
@@ -45,21 +45,21 @@ KINDS = {
 
 
 def metric_name(metric: str, k: int | None) -> str:
-    """`precision@200`; a retrieval metric without a cut-off is `@all`, an accuracy has none."""
+    """Such as `precision@200`; a retrieval metric without a cut-off gets `@all`, an accuracy gets nothing."""
     if k is None:
         return metric + ("@all" if metric in ("precision", "average_precision") else "")
     return f"{metric}@{k}"
 
 
 def metric_names(frame: "pd.DataFrame") -> list[str]:
-    """`metric_name` of each row of a frame of `to_frame`."""
+    """`metric_name` of each row of a frame from `to_frame`."""
     import pandas as pd
 
     return [metric_name(m, None if k is pd.NA else int(k)) for m, k in zip(frame["metric"], frame["k"], strict=True)]
 
 
 def by_direction(records: Iterable[Record], metric: str, convention: str, k: int | None = None) -> "pd.DataFrame":
-    """Percent of one measure: one row per (query domain, gallery domain), one column per method, seeds averaged."""
+    """One metric in percent: one row per (query domain, gallery domain), one column per method, seeds averaged."""
     frame = to_frame(list(records))
     frame = frame[(frame["metric"] == metric) & (frame["convention"] == convention)]
     frame = frame[frame["k"].isna() if k is None else frame["k"] == k]
@@ -70,10 +70,10 @@ def by_direction(records: Iterable[Record], metric: str, convention: str, k: int
 
 
 def headline(frame: "pd.DataFrame", by: tuple[str, ...] = ()) -> tuple["pd.DataFrame", dict[str, str]]:
-    """Means over directions (one domain to another), over single domains, and within a domain, kept apart.
+    """Separate means over directions (between domains), over single domains, and within domains.
 
     frame  from `to_frame`, plus any columns named in `by`
-    Returns a table of texts, one row for each thing measured, and what all its rows have in common.
+    Returns a table of strings, one row per measured quantity, and the fields that all rows have in common.
     """
     import pandas as pd
 
@@ -87,7 +87,7 @@ def headline(frame: "pd.DataFrame", by: tuple[str, ...] = ()) -> tuple["pd.DataF
 
 
 def _prepared(frame: "pd.DataFrame") -> "pd.DataFrame":
-    """Metric and cut-off made one text; which kind of pair each row is."""
+    """Join metric and cut-off into one name; add the kind of domain pair of each row."""
     kinds = [_kind(q, g) for q, g in zip(frame["query_domain"], frame["gallery_domain"], strict=True)]
     return frame.assign(metric=metric_names(frame), k=0, over=kinds)
 
@@ -112,7 +112,7 @@ def _mean(group: "pd.DataFrame") -> dict[str, str]:
 
 
 def _split_common(table: "pd.DataFrame", keep: tuple[str, ...]) -> tuple["pd.DataFrame", dict[str, str]]:
-    """Columns that say the same in every row leave the table for its caption; empty ones leave altogether."""
+    """Move columns with one value in all rows from the table to its caption; drop empty ones."""
     common, columns = {}, []
     for column in table.columns.drop(["k", "over"]):
         values = table[column].unique()
@@ -124,7 +124,7 @@ def _split_common(table: "pd.DataFrame", keep: tuple[str, ...]) -> tuple["pd.Dat
 
 
 def direction_tables(frame: "pd.DataFrame") -> Iterator[tuple[str, dict[str, str], "pd.DataFrame"]]:
-    """For each thing measured: its name, its full context (seed included), and a table in percent.
+    """For each measured quantity: its name, its full context (including the seed), and a table in percent.
 
     Rows are query domains, columns gallery domains (one column, `value`, where the metric has no gallery).
     """

@@ -1,4 +1,4 @@
-"""Embeddings -> ranking -> metrics, with every convention by name."""
+"""From embeddings to a ranking to metrics; every metric convention has a name."""
 
 from cdir_nb.conventions import AVERAGE_PRECISION, PRECISION
 from cdir_nb.retrieval.bootstrap import bootstrap_interval

@@ -1,8 +1,8 @@
-"""The blocked pass behind `rank`: inner products, a bound that discards most of them, and exact ties.
+"""The computation behind `rank`, block by block: inner products, a bound that discards most of them, exact ties.
 
-A score and a gallery index are packed into one 64-bit key, so that sorting keys orders by score and breaks ties by
-gallery index, exactly. On a CPU each thread walks through blocks of its own, with BLAS on one thread: nobody waits
-for a thread that another program holds up, which on a busy machine made this several times faster.
+A score and a gallery index are packed into one 64-bit key, so that sorting keys orders exactly by score and then by
+gallery index. On a CPU each thread works on its own blocks, with BLAS limited to one thread: no thread waits for
+another that is delayed by other programs, which made this several times faster on a busy machine.
 """
 
 import hashlib
@@ -16,24 +16,24 @@ import numpy as np
 import torch
 from threadpoolctl import ThreadpoolController
 
-BLOCK_BYTES = 64 << 20  # what a block may take; the pass needs a few times this per thread, however large the gallery
-QUERY_ROWS, GALLERY_ROWS = 512, 8192  # largest block of scores: 16 MiB, so that it stays in the processor's cache
-MOST_CANDIDATES = BLOCK_BYTES // 16  # more (many equal scores) are handled in halves of the block
+BLOCK_BYTES = 64 << 20  # limit for one block; each thread needs a few times this, however large the gallery
+QUERY_ROWS, GALLERY_ROWS = 512, 8192  # largest block of scores: 16 MiB, so that it fits in the CPU cache
+MOST_CANDIDATES = BLOCK_BYTES // 16  # with more (many equal scores), the block is split in half
 INDEX_BITS = 32
 INDEX_MASK = (1 << INDEX_BITS) - 1
 LAST_KEY = np.iinfo(np.int64).max
 
 Result = TypeVar("Result")
 _blas = ThreadpoolController()
-_own = threading.local()  # each thread's buffer for scores: fresh pages of memory are dear
+_own = threading.local()  # each thread reuses its buffer for scores: allocating new memory is slow
 
 
 def map_blocks(
     query: torch.Tensor, gallery: torch.Tensor, k: int, use: Callable[[slice, np.ndarray], Result]
 ) -> Iterator[Result]:
-    """Rank float32 rows (Q, D), (G, D) by inner product; yields use(rows, keys) block by block, in order.
+    """Rank float32 rows (Q, D), (G, D) by inner product; yields use(rows, keys) for each block, in order.
 
-    rows: slice of queries; keys: their (n, k) keys, best first. `use` runs in the thread that made the keys.
+    rows: slice of queries; keys: their (n, k) keys, best first. `use` runs in the thread that computed the keys.
     """
     copies = _Copies(gallery)
     distinct = gallery[copies.firsts] if copies.any else gallery
@@ -53,7 +53,7 @@ def map_blocks(
 
 
 def _in_threads(work: Callable[[int], Result], items: Iterable[int], workers: int) -> Iterator[Result]:
-    """Results in order, with no more than a few waiting, so that memory stays bounded however slow the reader."""
+    """Results in order; only a few are kept waiting, so that memory stays bounded even if the caller is slow."""
     waiting: deque = deque()
     with _blas.limit(limits=1, user_api="blas"), ThreadPoolExecutor(workers) as pool:
         for item in items:
@@ -65,15 +65,15 @@ def _in_threads(work: Callable[[int], Result], items: Iterable[int], workers: in
 
 
 def _block_shape(n_query: int, n_gallery: int, k: int, workers: int) -> tuple[int, int]:
-    """Rows of queries and of gallery to score at a time. Where k is a large part of the gallery, its keys count."""
+    """How many query rows and gallery rows to score at a time; the memory of the k keys per query counts too."""
     columns = -(-n_gallery // max(1, n_gallery // max(GALLERY_ROWS, 4 * k)))
     rows = min(QUERY_ROWS, max(1, BLOCK_BYTES // (4 * columns + 8 * k)))
-    rounds = -(-n_query // (rows * workers))  # every thread gets as many blocks
+    rounds = -(-n_query // (rows * workers))  # every thread gets equally many blocks
     return -(-n_query // (rounds * workers)), columns
 
 
 def _best_keys(query: np.ndarray, gallery: np.ndarray, k: int, columns: int) -> np.ndarray:
-    """(n, k) sorted keys of the best gallery rows."""
+    """(n, k) sorted keys of the best gallery rows for each query."""
     if getattr(_own, "buffer", np.empty(0)).size < len(query) * columns:
         _own.buffer = np.empty(len(query) * columns, np.float32)
     best = np.empty((len(query), 0), np.int64)
@@ -86,7 +86,7 @@ def _best_keys(query: np.ndarray, gallery: np.ndarray, k: int, columns: int) -> 
 
 
 def _merge(best: np.ndarray, scores: np.ndarray, start: int, k: int) -> np.ndarray:
-    """The k first of `best` (n, 0 or k) and of the new scores (n, w), which belong to gallery rows from `start` on."""
+    """The k best keys out of `best` (n, 0 or k) and the new scores (n, w) of gallery rows from `start` on."""
     n, width = scores.shape
     if best.shape[1] == 0 and 2 * k > width:
         keys = _keys(scores, np.arange(start, start + width))
@@ -94,7 +94,7 @@ def _merge(best: np.ndarray, scores: np.ndarray, start: int, k: int) -> np.ndarr
         return keys[:, :k]
     if best.shape[1] == 0:
         wanted = np.flatnonzero(scores >= _bound(scores, k))
-    else:  # equal scores stand later in the gallery, so they lose
+    else:  # equal scores are later in the gallery, so they rank behind
         wanted = np.flatnonzero(scores > scores_of(best[:, -1:]))
     if len(wanted) > MOST_CANDIDATES and n > 1:
         halves = zip(np.array_split(best, 2), np.array_split(scores, 2))
@@ -104,9 +104,9 @@ def _merge(best: np.ndarray, scores: np.ndarray, start: int, k: int) -> np.ndarr
 
 
 def _bound(scores: np.ndarray, k: int) -> np.ndarray:
-    """(n, 1) scores that at least k of each row reach: the k-th best of the maxima of many small groups.
+    """(n, 1) a bound that at least k scores in each row reach: the k-th largest of the maxima of small groups.
 
-    A group takes every so-manieth column, so that a gallery sorted by class spreads over all groups.
+    Each of the `groups` takes every groups-th column, so that a gallery sorted by class is spread over all of them.
     """
     n, width = scores.shape
     size = max(1, width // (8 * k))
@@ -117,7 +117,7 @@ def _bound(scores: np.ndarray, k: int) -> np.ndarray:
 
 
 def _first_keys(best: np.ndarray, rows: np.ndarray, keys: np.ndarray, k: int) -> np.ndarray:
-    """The k first, row by row, of a table of keys (n, b) and of loose keys with their rows (ascending)."""
+    """(n, k) smallest keys per row, from a table of keys (n, b) and a flat list of keys with their (ascending) rows."""
     counts = np.bincount(rows, minlength=len(best))
     nth = np.arange(len(rows)) - (counts.cumsum() - counts)[rows]
     table = np.full((len(best), best.shape[1] + counts.max()), LAST_KEY)
@@ -128,9 +128,9 @@ def _first_keys(best: np.ndarray, rows: np.ndarray, keys: np.ndarray, k: int) ->
 
 
 def _keys(scores: np.ndarray, columns: np.ndarray) -> np.ndarray:
-    """int64 keys; the smallest has the highest score and, among equals, the smallest column.
+    """int64 keys; the smallest key has the highest score and, among equal scores, the smallest column.
 
-    The bits of a float order as integers do, once those of negative numbers are turned round.
+    Read as integers, the bits of floats have the same order as the floats, once those of negative numbers are flipped.
     """
     bits = (scores + np.float32(0)).view(np.int32)  # + 0 makes -0.0 the same score as 0.0
     ordered = bits ^ ((bits >> 31) & 0x7FFFFFFF)
@@ -138,18 +138,18 @@ def _keys(scores: np.ndarray, columns: np.ndarray) -> np.ndarray:
 
 
 def scores_of(keys: np.ndarray) -> np.ndarray:
-    """The float32 scores inside keys."""
+    """The float32 scores packed in the keys."""
     ordered = (~(keys >> INDEX_BITS)).astype(np.int32)
     return (ordered ^ ((ordered >> 31) & 0x7FFFFFFF)).view(np.float32)
 
 
 def indices_of(keys: np.ndarray) -> np.ndarray:
-    """The int32 gallery rows inside keys."""
+    """The int32 gallery rows packed in the keys."""
     return (keys & INDEX_MASK).astype(np.int32)
 
 
 def _best_keys_torch(query: torch.Tensor, gallery: torch.Tensor, k: int, columns: int) -> np.ndarray:
-    """As `_best_keys`, on a GPU, where packing every score into a key costs little."""
+    """Like `_best_keys`, for a GPU, where packing every score into a key is cheap."""
     best = torch.empty((len(query), 0), dtype=torch.int64, device=query.device)
     for start in range(0, len(gallery), columns):
         bits = (query @ gallery[start : start + columns].T + 0.0).view(torch.int32)
@@ -161,10 +161,10 @@ def _best_keys_torch(query: torch.Tensor, gallery: torch.Tensor, k: int, columns
 
 
 class _Copies:
-    """Which gallery rows are identical: they must tie, but BLAS may give them scores that differ in the last bit.
+    """Groups of identical gallery rows: they must tie, but BLAS may give them scores that differ in the last bit.
 
-    Only the first of each is scored. Every copy comes after its first, so the k best first ones have among their
-    copies the k best rows of all.
+    Only the first row of each group is scored. Its copies come later in the gallery, so the k best first rows and
+    their copies contain the k best rows overall.
     """
 
     def __init__(self, gallery: torch.Tensor) -> None:
@@ -172,13 +172,13 @@ class _Copies:
         digests = (hashlib.blake2b(row, digest_size=16).digest() for row in (gallery + 0.0).cpu().numpy())
         group = np.array([seen.setdefault(digest, len(seen)) for digest in digests])
         self.any = len(seen) < len(group)
-        self.members = np.argsort(group, kind="stable")  # gallery rows, identical ones side by side
+        self.members = np.argsort(group, kind="stable")  # gallery rows, sorted so that identical ones are adjacent
         self.sizes = np.bincount(group)
         self.starts = self.sizes.cumsum() - self.sizes
         self.firsts = self.members[self.starts]
 
     def spread(self, keys: np.ndarray, k: int) -> np.ndarray:
-        """(n, m) keys over first ones -> (n, k) keys over the whole gallery."""
+        """(n, m) keys of distinct rows -> (n, k) keys of all gallery rows."""
         group = (keys & INDEX_MASK).ravel()
         sizes = np.minimum(self.sizes[group], k)
         if sizes.sum() > MOST_CANDIDATES and len(keys) > 1:

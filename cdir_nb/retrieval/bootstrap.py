@@ -1,4 +1,4 @@
-"""How far a mean over queries would move with other queries: intervals by drawing again."""
+"""Bootstrap intervals: how much a mean over queries would vary with other queries."""
 
 import numpy as np
 
@@ -10,16 +10,16 @@ DRAWS = 1000
 def bootstrap_interval(
     values: np.ndarray, groups: np.ndarray | None = None, *, level: float = 0.95, seed: int = 0
 ) -> tuple[float, float]:
-    """(low, high): where the mean of (Q,) values lies in `level` of the draws with replacement.
+    """(low, high): percentile bootstrap interval of the mean of (Q,) values, at confidence `level`.
 
-    groups  (Q,) draw whole groups, such as classes, in place of single queries: queries of a class share their fate,
-            so intervals over classes are wider, and the honest ones for a claim about other classes
-    NaN values stay out. Raises CdirError where no value is left.
+    groups  (Q,) resample whole groups, such as classes, instead of single queries: queries of one class are
+            correlated, so intervals over classes are wider, and they are the right ones for a claim about new classes
+    NaN values are ignored. Raises CdirError if all values are NaN.
     """
     values = np.asarray(values, float)
     defined = ~np.isnan(values)
     if not defined.any():
-        raise CdirError("no query has a value: nothing to draw from")
+        raise CdirError("no query has a value, so there is no interval: check labels and convention")
     names = np.arange(len(values)) if groups is None else np.asarray(groups)
     codes = np.unique(names[defined], return_inverse=True)[1]
     sums, sizes = np.bincount(codes, values[defined]), np.bincount(codes)

@@ -1,4 +1,4 @@
-"""Hits, and precisions at hits, from which every convention is made."""
+"""Counts of hits and sums of precisions at hits, from which every convention is computed."""
 
 from collections.abc import Sequence
 
@@ -6,10 +6,10 @@ import numpy as np
 
 
 class Sums:
-    """What all conventions are made of, for some queries.
+    """The sums that all conventions are computed from, for n queries.
 
-    For k in ks: hits[k] (n,) in the first k ranks, hits_in_relevant[k] (n,) in the first min(k, n_rel).
-    For k in ap_ks: found[k] (n,) hits, plain[k] and interpolated[k] (n,) the sums of precisions at those hits.
+    For each k in ks: hits[k] (n,) in the first k ranks, hits_in_relevant[k] (n,) hits in the first min(k, n_rel) ranks.
+    For each k in ap_ks: found[k] (n,) hits; plain[k] and interpolated[k] (n,) sums of the precisions at those hits.
     """
 
     def __init__(
@@ -24,7 +24,7 @@ class Sums:
         self.found, self.plain, self.interpolated = {}, {}, {}
         for k in ap_ks:
             inside = ranks <= (np.inf if k is None else k)
-            width = int(inside.sum(1).max(initial=0))  # hits stand in front, so the rest is empty
+            width = int(inside.sum(1).max(initial=0))  # hits come first, so all later columns are padding
             inside, kept = inside[:, :width] & np.isfinite(ranks[:, :width]), precisions[:, :width]
             kept = np.where(inside, kept, 0)
             self.found[k], self.plain[k] = inside.sum(1), kept.sum(1)
@@ -32,9 +32,9 @@ class Sums:
 
 
 def precisions_at_hits(relevant: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """(n, k) bool -> for each row its hits in order: their ranks (n, most hits), from 1, and the precisions there.
+    """(n, k) bool -> the ranks of each row's hits, counted from 1, and the precisions there, both (n, most hits).
 
-    Rows with fewer hits are filled up with rank infinity, precision 0.
+    Rows with fewer hits are padded with rank infinity and precision 0.
     """
     rows, places = np.divmod(np.flatnonzero(relevant), relevant.shape[1])
     counts = np.bincount(rows, minlength=len(relevant))
@@ -44,5 +44,5 @@ def precisions_at_hits(relevant: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def highest_from_here_on(precisions: np.ndarray) -> np.ndarray:
-    """Each precision replaced by the highest at this hit or a later one."""
+    """Each precision replaced by the highest one at this or any later hit."""
     return np.maximum.accumulate(precisions[:, ::-1], axis=1)[:, ::-1]

@@ -1,4 +1,4 @@
-"""Which published family reads a ranking how, and how we know: `families.yaml` as data."""
+"""How each family of papers turns a ranking into numbers, and how we know: reads `families.yaml`."""
 
 import functools
 from pathlib import Path
@@ -19,7 +19,7 @@ FILE = Path(__file__).with_name("families.yaml")
 
 
 class Family(BaseModel):
-    """One evaluation code, or one paper without code; the head of `families.yaml` explains the fields."""
+    """One evaluation code, or one paper without code; the comment at the top of `families.yaml` explains the fields."""
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
     name: str = Field(min_length=1)
@@ -27,7 +27,7 @@ class Family(BaseModel):
     unit: bool = True
     precision: str
     average_precision: str
-    whole_order: bool = False  # its AP has no cut-off
+    whole_order: bool = False  # True: its AP has no cut-off
     averaging: str
     selection: Literal["", "validation", "best on test", "last epoch"]
     certainty: Literal["stated", "code", "inferred"]
@@ -48,12 +48,12 @@ class Family(BaseModel):
 
 @functools.cache
 def families() -> tuple[Family, ...]:
-    """All of them, in the order of the file."""
+    """All families, in the order of the file."""
     return tuple(Family(**row) for row in yaml.safe_load(FILE.read_text(encoding="utf-8")))
 
 
 def family_table() -> pd.DataFrame:
-    """One row a family, for people: what it reports, by which convention, and how we know."""
+    """One row per family, for display: what it reports, in which convention, and how we know."""
     return pd.DataFrame(
         [
             {
@@ -83,9 +83,9 @@ def as_reported(
     gallery_labels: np.ndarray,
     k: int,
 ) -> dict[str, float]:
-    """What this family would report of raw embeddings (Q, D), (G, D): {"precision": ..., "average_precision": ...}.
+    """What this family would report for raw embeddings (Q, D), (G, D): {"precision": ..., "average_precision": ...}.
 
-    k is the cut-off of both (no cut-off for AP where the family has none). A metric that it does not report is missing.
+    k is the cut-off of both (AP has none if the family uses none). Metrics that it does not report are left out.
     """
     if family.unit:
         query_emb, gallery_emb = F.normalize(query_emb, dim=1), F.normalize(gallery_emb, dim=1)

@@ -1,20 +1,20 @@
-"""Metrics of a ranking. The convention is part of a metric's name: the same ranking gives very different numbers.
+"""Metrics of a ranking. The convention is part of a metric's name: it can change the value for one ranking a lot.
 
-For a query, n_rel is the number of gallery items of its class and h the number of them in the first k ranks.
-Every convention is a fraction; where it is 0 / 0 the value is NaN and stays out of the mean.
+For a query, n_rel is the number of gallery items of its class, and h is how many of them are in the first k ranks.
+Every convention is a fraction; a value of 0 / 0 is NaN and is left out of the mean.
 
-precision, at cut-off k (never more than the gallery)
+precision at cut-off k (at most the size of the gallery)
   hits_over_k               h / k                         SnMpNet, SAKE, AMA, ProS, ClipPrompt. n_rel = 0 gives 0.
   hits_over_min_k_relevant  hits in the first min(k, n_rel) ranks / min(k, n_rel): ZSE-SBIR. n_rel = 0: NaN.
-  ucdir_micro               the same fraction of each query, but the mean is sum of numerators / sum of denominators
+  ucdir_micro               the same fraction for each query, but the mean is sum of numerators / sum of denominators
                             over all queries: UCDIR, DG-UCDIR, ProtoOT. n_rel = 0 adds nothing.
-average precision, the precisions at the ranks of hits within k, summed up and divided by a base
+average precision: the sum of the precisions at the ranks of hits within k, divided by a base
   over_found                base h                        SnMpNet, sem-pcyc, ProS, ClipPrompt. h = 0 gives 0.
-  over_min_k_relevant       base min(k, n_rel)            read from TKI's tables. n_rel = 0: NaN, left out.
-  over_relevant             base n_rel                    the textbook's. n_rel = 0: NaN, left out.
+  over_min_k_relevant       base min(k, n_rel)            inferred from TKI's tables. n_rel = 0: NaN, left out.
+  over_relevant             base n_rel                    the textbook definition. n_rel = 0: NaN, left out.
   voc_interpolated          base min(k, n_rel), and each precision is replaced by the highest one at this or any later
-                            rank within k: SAKE, AMA, ZSE-SBIR. n_rel = 0: NaN, left out (nan-mean, as theirs).
-Without a cut-off (k=None) all but the interpolated one are the same, except where n_rel = 0.
+                            rank within k: SAKE, AMA, ZSE-SBIR. n_rel = 0: NaN, left out, as in their code.
+Without a cut-off (k=None) all but voc_interpolated agree, except for queries with n_rel = 0.
 """
 
 from collections.abc import Sequence
@@ -29,30 +29,30 @@ from cdir_nb.errors import CdirError
 from cdir_nb.retrieval.counting import Sums, highest_from_here_on, precisions_at_hits
 from cdir_nb.retrieval.ranking import Embeddings, Ranking, checked_cutoff, checked_pair, each_block
 
-BLOCK_CELLS = 1 << 22  # ranks looked at together
+BLOCK_CELLS = 1 << 22  # ranks processed at a time
 
 Labels = Sequence | np.ndarray | torch.Tensor
 
 
 @dataclass(frozen=True)
 class PerQuery:
-    """One metric of every query: numerator (Q,) over denominator (Q,)."""
+    """One metric for every query, as numerator (Q,) and denominator (Q,)."""
 
     metric: str  # "precision" or "average_precision"
     convention: str
-    k: int | None  # None: the whole order
+    k: int | None  # None: the whole ranking
     numerator: np.ndarray
     denominator: np.ndarray
 
     @property
     def values(self) -> np.ndarray:
-        """(Q,) float64; NaN where the convention leaves a query undefined."""
+        """(Q,) float64; NaN for queries that the convention leaves undefined."""
         with np.errstate(invalid="ignore"):
             return self.numerator / self.denominator
 
     @property
     def mean(self) -> float:
-        """Mean over the queries that have a value; for ucdir_micro sum / sum. NaN where no query has one."""
+        """Mean over queries that have a value (ucdir_micro: sum / sum); NaN if no query has one."""
         defined = self.denominator > 0
         if not defined.any():
             return float("nan")
@@ -62,26 +62,26 @@ class PerQuery:
 
     @property
     def name(self) -> str:
-        """Short name with its convention, such as "mAP@200 (over_found)"."""
+        """Short name with the convention, such as "mAP@200 (over_found)"."""
         short = "P" if self.metric == "precision" else "mAP"
         return f"{short}@{'all' if self.k is None else self.k} ({self.convention})"
 
     def row(self) -> dict[str, object]:
-        """A row of a table: `pd.DataFrame(result.row() for result in results)`."""
+        """One table row, for `pd.DataFrame(result.row() for result in results)`."""
         return {"metric": self.metric, "convention": self.convention, "k": self.k, "value": self.mean}
 
     def select(self, rows: np.ndarray) -> "PerQuery":
-        """The queries named by index or mask."""
+        """Only the queries selected by index or mask."""
         return PerQuery(self.metric, self.convention, self.k, self.numerator[rows], self.denominator[rows])
 
 
 def precision_at_k(
     ranking: Ranking, query_labels: Labels, gallery_labels: Labels, k: int, convention: str = "hits_over_k"
 ) -> PerQuery:
-    """Precision in the first k ranks; conventions in the head of this module.
+    """Precision in the first k ranks; the module docstring defines the conventions.
 
-    Labels (Q,) and (G,): text or numbers. Raises CdirError where they are of another length, where k is more than the
-    ranking kept (unless the gallery has no more), or the convention is unknown.
+    Labels (Q,) and (G,): text or numbers. Raises CdirError if their lengths do not fit the ranking, if the ranking
+    keeps fewer than k ranks (although the gallery has more), or if the convention is unknown.
     """
     _known(convention, PRECISION)
     return evaluate(ranking, query_labels, gallery_labels, ks=(k,), ap_ks=())[PRECISION.index(convention)]
@@ -90,7 +90,7 @@ def precision_at_k(
 def average_precision(
     ranking: Ranking, query_labels: Labels, gallery_labels: Labels, k: int | None = None, convention: str = "over_found"
 ) -> PerQuery:
-    """Average precision in the first k ranks, or (k=None) in the full order; errors as `precision_at_k`."""
+    """Average precision in the first k ranks, or (k=None) in the whole ranking; errors as in `precision_at_k`."""
     _known(convention, AVERAGE_PRECISION)
     return evaluate(ranking, query_labels, gallery_labels, ks=(), ap_ks=(k,))[AVERAGE_PRECISION.index(convention)]
 
@@ -102,7 +102,7 @@ def evaluate(
     ks: Sequence[int] = (1, 50, 100, 200),
     ap_ks: Sequence[int | None] = (200,),
 ) -> list[PerQuery]:
-    """Every convention at every cut-off, from one look at which ranks are relevant. Errors as `precision_at_k`."""
+    """Every convention at every cut-off, in one pass over the ranking. Errors as in `precision_at_k`."""
     classes = _Classes(query_labels, gallery_labels, len(ranking), ranking.n_gallery)
     _cutoffs_within(ranking, ks, ap_ks)
     step = max(1, BLOCK_CELLS // ranking.k)
@@ -121,7 +121,7 @@ def evaluate_embeddings(
     ks: Sequence[int] = (1, 50, 100, 200),
     ap_ks: Sequence[int | None] = (200, None),
 ) -> list[PerQuery]:
-    """`rank` and `evaluate`, a block of queries at a time: mAP over the full order of any gallery in bounded memory."""
+    """`rank` and `evaluate`, one block of queries at a time: mAP@all for a gallery of any size in bounded memory."""
     for cutoff in (*ks, *ap_ks):
         cutoff is None or checked_cutoff(cutoff)
     deepest = None if None in ap_ks or not (*ks, *ap_ks) else max((*ks, *ap_ks))
@@ -136,18 +136,18 @@ def evaluate_embeddings(
 
 
 def per_class(result: PerQuery, query_labels: Labels) -> dict[object, float]:
-    """The metric's mean over the queries of each class, classes in sorted order (NaN where none has a value)."""
-    labels = _array("query_labels", query_labels, len(result.numerator), "queries of the metric")
+    """{class: mean over its queries}, classes sorted; NaN if none of its queries has a value."""
+    labels = _array("query_labels", query_labels, len(result.numerator), "queries in the result")
     return {label: result.select(labels == label).mean for label in np.unique(labels).tolist()}
 
 
 def precision_recall(
     ranking: Ranking, query_labels: Labels, gallery_labels: Labels, recalls: np.ndarray | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Interpolated precision-recall curves, from the full order.
+    """Interpolated precision-recall curves, from the whole ranking.
 
-    Precision at recall r is the highest precision at any rank where recall is at least r. Gives recalls (R,), by
-    default 0, 0.01, ..., 1, and the curves (Q, R), NaN for a query without relevant items;
+    Precision at recall r is the highest precision at any rank where recall is at least r. Returns recalls (R,), by
+    default 0, 0.01, ..., 1, and curves (Q, R), NaN for queries without relevant items;
     `np.nanmean(curves, axis=0)` is the mean curve.
     """
     classes = _Classes(query_labels, gallery_labels, len(ranking), ranking.n_gallery)
@@ -159,7 +159,7 @@ def precision_recall(
         rows = slice(start, min(start + step, len(ranking)))
         precisions = precisions_at_hits(classes.relevant(rows, ranking.indices[rows]))[1]
         n_relevant = classes.n_relevant[rows, None]
-        nth = np.ceil(recalls * n_relevant - 1e-9).clip(1, None).astype(int) - 1  # 1e-9: 0.1 * 30 is above 3
+        nth = np.ceil(recalls * n_relevant - 1e-9).clip(1, None).astype(int) - 1  # 1e-9: as floats, 0.14 * 50 > 7
         if precisions.shape[1]:
             nth = nth.clip(0, precisions.shape[1] - 1)
             found = np.take_along_axis(highest_from_here_on(precisions), nth, axis=1)
@@ -168,31 +168,31 @@ def precision_recall(
 
 
 class _Classes:
-    """Labels of both sides as small integers, and how many gallery items each query's class has."""
+    """Labels of both sides as integer codes, and the number of relevant gallery items for each query."""
 
     def __init__(self, query_labels: Labels, gallery_labels: Labels, n_query: int, n_gallery: int) -> None:
         query = _array("query_labels", query_labels, n_query, "queries in the ranking")
         gallery = _array("gallery_labels", gallery_labels, n_gallery, "items in the gallery")
         if (query.dtype.kind == "O") != (gallery.dtype.kind == "O"):
             raise CdirError(
-                "query_labels and gallery_labels are text on one side and numbers on the other: "
-                "use class names, or class numbers, on both"
+                "query_labels and gallery_labels: one is text and the other numbers: "
+                "use class names for both, or class numbers for both"
             )
         codes = pd.factorize(np.concatenate([query, gallery]))[0].astype(np.int32)
         self.query, self.gallery = codes[:n_query], codes[n_query:]
         self.n_relevant = np.bincount(self.gallery, minlength=codes.max() + 1)[self.query]
 
     def relevant(self, rows: slice, indices: np.ndarray) -> np.ndarray:
-        """(n, k) bool: does the ranked item have the query's class?"""
+        """(n, k) bool: True where the ranked item has the query's class."""
         return self.gallery.take(indices) == self.query[rows, None]
 
 
 def _array(name: str, labels: Labels, expected: int, of_what: str) -> np.ndarray:
     labels = labels.detach().cpu().numpy() if isinstance(labels, torch.Tensor) else np.asarray(labels)
     if labels.ndim != 1 or len(labels) != expected:
-        raise CdirError(f"{name} has shape {labels.shape} for {expected} {of_what}: give one label for each, in order")
+        raise CdirError(f"{name} has shape {labels.shape} for {expected} {of_what}: expected one label per row")
     if pd.isna(labels).any():
-        raise CdirError(f"{name} has no label at row {np.flatnonzero(pd.isna(labels))[0]}: label it or leave it out")
+        raise CdirError(f"{name} has no label in row {np.flatnonzero(pd.isna(labels))[0]}: add one or drop the row")
     return labels if labels.dtype.kind in "iufb" else labels.astype(object)
 
 
@@ -205,14 +205,14 @@ def _cutoffs_within(ranking: Ranking, ks: Sequence[int], ap_ks: Sequence[int | N
     for k in (*ks, *ap_ks):
         needed = ranking.n_gallery if k is None else min(checked_cutoff(k), ranking.n_gallery)
         if needed > ranking.k:
-            wanted = "a metric over the full order" if k is None else f"a metric at {k}"
-            raise CdirError(f"{wanted} needs more than the {ranking.k} ranks that were kept: rank with k={k}")
+            wanted = "a metric over the whole ranking" if k is None else f"a metric at {k}"
+            raise CdirError(f"{wanted} needs more than the {ranking.k} ranks kept: call rank with k={k}")
 
 
 def _results(
     sums: list[Sums], n_relevant: np.ndarray, n_gallery: int, ks: Sequence[int], ap_ks: Sequence[int | None]
 ) -> list[PerQuery]:
-    """The conventions' fractions, in the order of `ks` x PRECISION, then `ap_ks` x AVERAGE_PRECISION."""
+    """One result per cut-off and convention: `ks` x PRECISION, then `ap_ks` x AVERAGE_PRECISION."""
     results = []
     for k in ks:
         hits, early = (

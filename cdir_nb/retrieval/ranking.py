@@ -1,6 +1,6 @@
-"""Ranking: for each query the gallery rows in order, the top k or all of them.
+"""Ranking: for each query, the gallery rows in order of similarity, the top k or all of them.
 
-Ties are ties of float32 scores, and stand in the order of their gallery rows. Identical gallery rows always tie.
+Scores are float32. Ties are ordered by gallery row, and identical gallery rows always tie.
 """
 
 from collections.abc import Callable, Iterator
@@ -15,7 +15,7 @@ from cdir_nb.errors import CdirError
 from cdir_nb.retrieval.blocks import indices_of, map_blocks, scores_of
 
 SIMILARITIES = ("cosine", "euclidean")
-MOST_RESULT_BYTES = 16 << 30  # `rank` refuses to hold more than this
+MOST_RESULT_BYTES = 16 << 30  # `rank` refuses a larger result
 
 Embeddings = torch.Tensor | np.ndarray
 
@@ -24,9 +24,9 @@ Embeddings = torch.Tensor | np.ndarray
 class Ranking:
     """The best gallery rows of each query, best first.
 
-    indices    (Q, k) int32 gallery rows; equal scores stand in the order of their rows
-    scores     (Q, k) float32, never rising along a row: cosine, or minus the Euclidean distance
-    n_gallery  size of the gallery; k < n_gallery means that the rest of the order was not kept
+    indices    (Q, k) int32 gallery rows; equal scores are ordered by row
+    scores     (Q, k) float32, in descending order: cosine, or minus the Euclidean distance
+    n_gallery  size of the gallery; if k < n_gallery, only the first k ranks are kept
     """
 
     indices: np.ndarray
@@ -47,11 +47,11 @@ def rank(
 ) -> Ranking:
     """Rank the gallery for each query.
 
-    query_emb (Q, D), gallery_emb (G, D): tensors or arrays of numbers, compared in float32; where both are on a GPU,
-    the work is done there. k: ranks to keep (None: all; more than G: G). similarity: "cosine" or "euclidean".
-    The result is on the CPU and takes 8 Q k bytes; for a full order too big to hold see `rank_blocks` and
+    query_emb (Q, D), gallery_emb (G, D): tensors or arrays of numbers, compared in float32; on the GPU if both are
+    there. k: ranks to keep (None: all; at most G). similarity: "cosine" or "euclidean".
+    The result is on the CPU and takes 8 Q k bytes; if a whole ranking does not fit in memory, use `rank_blocks` or
     `metrics.evaluate_embeddings`. Raises CdirError for NaN, infinities, empty or mismatched input, k < 1, an unknown
-    similarity, and a zero row under cosine, which has no direction.
+    similarity, and, with cosine, a row of zeros.
     """
     query, gallery, k = checked_pair(query_emb, gallery_emb, k, similarity)
     size = 8 * len(query) * k
@@ -70,7 +70,7 @@ def rank(
 def rank_blocks(
     query_emb: Embeddings, gallery_emb: Embeddings, *, k: int | None = None, similarity: str = "cosine"
 ) -> Iterator[tuple[slice, Ranking]]:
-    """As `rank`, a block of queries at a time: yields (slice of query rows, their Ranking), to be used and dropped."""
+    """Like `rank`, but yields (slice of query rows, their Ranking) for one block of queries at a time."""
     query, gallery, k = checked_pair(query_emb, gallery_emb, k, similarity)
     return each_block(query, gallery, k, similarity)
 
@@ -93,7 +93,7 @@ def checked_pair(
 
 
 def checked_cutoff(k: int) -> int:
-    """k as an int of at least 1, or CdirError."""
+    """k as an int; raises CdirError unless it is a whole number of at least 1."""
     if isinstance(k, bool) or not isinstance(k, Integral) or k < 1:
         raise CdirError(f"k must be a whole number of at least 1, or None for the whole gallery: got {k!r}")
     return int(k)
@@ -104,17 +104,17 @@ def _embeddings(name: str, emb: Embeddings, similarity: str) -> torch.Tensor:
     try:
         emb = torch.as_tensor(emb).detach()
     except (TypeError, ValueError, RuntimeError):
-        raise CdirError(f"{name} is not an array of numbers: give an (N, D) tensor or array") from None
+        raise CdirError(f"{name} is not an array of numbers: expected an (N, D) tensor or array") from None
     if emb.ndim != 2 or emb.is_complex():
         raise CdirError(
-            f"{name} has shape {tuple(emb.shape)} and type {emb.dtype}: give an (N, D) array of real numbers"
+            f"{name} has shape {tuple(emb.shape)} and type {emb.dtype}: expected an (N, D) array of real numbers"
         )
     if 0 in emb.shape:
         raise CdirError(f"{name} is empty, shape {tuple(emb.shape)}: check which domains and classes were selected")
     emb = emb.float().contiguous()
-    norms = torch.linalg.vector_norm(emb, dim=1, dtype=torch.float64)  # one pass shows NaN, infinity and zero
+    norms = torch.linalg.vector_norm(emb, dim=1, dtype=torch.float64)  # one pass detects NaN, infinities and zero rows
     _refuse(
-        name, ~torch.isfinite(norms), "holds NaN, an infinity or a value beyond float32", "find the bad image or step"
+        name, ~torch.isfinite(norms), "has NaN, an infinity or a value beyond float32", "find the bad image or step"
     )
     if similarity == "cosine":
         _refuse(name, norms == 0, "is a zero vector, which has no cosine", "drop it or use similarity='euclidean'")
@@ -131,10 +131,10 @@ def _refuse(name: str, bad: torch.Tensor, what: str, remedy: str) -> None:
 def _as_inner_products(
     query: torch.Tensor, gallery: torch.Tensor, similarity: str
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Rows whose inner products order the gallery as the similarity does.
+    """Rows whose inner products rank the gallery in the same order as the similarity.
 
-    cosine: unit rows. euclidean: [q, 1] . [g, -|g|^2 / 2] = (|q|^2 - |q - g|^2) / 2. Distances don't change when both
-    sides move, so a large common offset, which would cost digits, is taken off in whole numbers (integers stay exact).
+    cosine: unit rows. euclidean: [q, 1] . [g, -|g|^2 / 2] = (|q|^2 - |q - g|^2) / 2. A large common offset would cost
+    precision and does not change distances, so it is subtracted first, rounded so that integers stay exact.
     """
     if similarity == "cosine":
         return tuple(
@@ -154,7 +154,7 @@ def each_block(
     similarity: str,
     use: Callable[[slice, Ranking], Any] = lambda rows, block: (rows, block),
 ) -> Iterator[Any]:
-    """use(rows, Ranking of these query rows) for one block of queries after another; `use` runs in worker threads."""
+    """Yield use(rows, Ranking of these query rows) for each block of queries; `use` runs in worker threads."""
     query, gallery = _as_inner_products(query, gallery, similarity)
     squares = query[:, :-1].square().sum(1, keepdim=True).cpu().numpy() if similarity == "euclidean" else None
 

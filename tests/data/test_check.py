@@ -42,12 +42,12 @@ def test_every_defect_is_listed_in_one_run(broken):
 def test_the_report_can_be_read(broken):
     text = str(checked(broken))
     for line in (
-        "missing (the card has them, the folder lacks them): 1",
+        "missing (listed in the card, not found in the folder): 1",
         "  class Sketch/dog",
         "  Photo/cat",
-        "files of zero bytes: 1",
+        "empty files (zero bytes): 1",
         "unreadable files: 2",
-        "miscounted: 5",
+        "wrong counts: 5",
         "NOT ok",
     ):
         assert line in text.splitlines()
@@ -73,10 +73,7 @@ def test_unknown_counts_are_said_to_be_unchecked(toy, manifest):
     domains = {"photo": {"folder": "Photo", "word": "photo", "total": None, "known": "unknown"}}
     write_card(manifest, "vague", domains=domains, counts=None, protocols=None)
     report = checked(toy, "vague")
-    assert report.unchecked == (
-        "total of photo (the card does not know it)",
-        "counts of 2 classes of photo (the card lacks them)",
-    )
+    assert report.unchecked == ("total of photo (not in the card)", "counts of 2 classes of photo (not in the card)")
     assert report.miscounted == ()
 
 

@@ -61,7 +61,7 @@ def test_bad_images_are_all_named_with_the_option_that_skips_them(broken):
     assert "photo/dog/2.JPEG (unreadable: " in text
     assert "photo/alarm_clock/list.txt (unreadable: " in text
     assert "photo/alarm_clock/gone.png (unreadable: " in text
-    assert text.endswith("Mend or remove them, or pass skip_bad=True")
+    assert text.endswith("Fix or remove them, or pass skip_bad=True")
 
 
 def test_skipped_images_are_counted_and_named_in_the_log(broken, caplog):
@@ -70,7 +70,7 @@ def test_skipped_images_are_counted_and_named_in_the_log(broken, caplog):
     with caplog.at_level(logging.WARNING):
         images = opened(broken, skip_bad=True)
     assert len(images) == 6 and "photo/dog/1.png" not in images.keys
-    assert "skipped 4 of 10 images bad: photo/dog/1.png (zero bytes); " in caplog.text
+    assert "skipped 4 of 10 images (bad): photo/dog/1.png (zero bytes); " in caplog.text
 
 
 def test_a_damaged_image_stays_bad_at_the_second_opening(toy):
@@ -90,15 +90,15 @@ def test_sound_images_are_decoded_only_once(toy, monkeypatch):
 def test_unknown_class_folders_are_refused_or_skipped_by_name(toy, caplog):
     write_images(toy, ["Photo"], ["cat"])
     text = message(toy)
-    assert "1 folder unknown to the card: Photo/cat" in text and "skip_unknown=True" in text
+    assert "1 folder not in the card: Photo/cat" in text and "skip_unknown=True" in text
     assert len(opened(toy, skip_unknown=True)) == 8
-    assert "skipped 1 folder unknown to the card: Photo/cat" in caplog.text
+    assert "skipped 1 folder (not in the card): Photo/cat" in caplog.text
 
 
 def test_no_root_and_a_root_that_is_not_there(toy):
     layout = r"layout: <root>/{Photo,Sketch}/<class>/<image>"
-    assert message("") == f"toy needs the folder of its images (root); {layout}"
-    assert "nowhere is not a folder; toy has this layout" in message(toy / "nowhere")
+    assert message("") == f"toy needs the folder of its images: pass root; expected {layout}"
+    assert "nowhere is not a folder; expected layout of toy" in message(toy / "nowhere")
 
 
 def test_root_one_level_too_high_or_too_deep(toy, tmp_path):
@@ -109,27 +109,27 @@ def test_root_one_level_too_high_or_too_deep(toy, tmp_path):
 def test_a_missing_domain_and_an_empty_root(toy, tmp_path):
     shutil.rmtree(toy / "Sketch")
     text = message(toy)
-    assert "lacks domain folder Sketch; it holds Photo; expected" in text
+    assert "has no domain folder Sketch; it holds Photo; expected" in text
     (tmp_path / "empty").mkdir()
-    assert "lacks domain folder Photo, Sketch; it holds nothing" in message(tmp_path / "empty")
+    assert "has no domain folder Photo, Sketch; it holds nothing" in message(tmp_path / "empty")
 
 
 def test_domains_without_an_image(toy):
     for path in toy.glob("*/*/*"):
         path.unlink()
-    assert "holds no image; expected <root>/<domain>/<class>/<image>" in message(toy)
+    assert "has no images; expected <root>/<domain>/<class>/<image>" in message(toy)
 
 
 def test_all_images_bad_is_an_error_even_when_they_are_skipped(toy):
     for path in toy.glob("*/*/*"):
         path.write_bytes(b"")
-    assert "holds no image" in message(toy, skip_bad=True)
+    assert "has no images" in message(toy, skip_bad=True)
 
 
 def test_nested_folders(toy):
     (toy / "Photo/dog").rename(toy / "Photo/alarm_clock/dog")
     text = message(toy)
-    assert "alarm_clock/dog is a folder within a class (1 such)" in text and "one level up" in text
+    assert "alarm_clock/dog is a folder inside a class folder (1 in all)" in text and "one level up" in text
 
 
 def test_class_folders_one_level_too_deep(toy):
@@ -149,9 +149,9 @@ def test_a_folder_of_ones_own_needs_no_card(tmp_path, fresh_cache):
 
 def test_a_folder_of_ones_own_at_the_wrong_level(tmp_path, fresh_cache):
     write_images(tmp_path / "mine", ["oil", "ink"], ["boat"])
-    with pytest.raises(CdirError, match="boat is a folder within a class"):
+    with pytest.raises(CdirError, match="boat is a folder inside a class folder"):
         open_folder(tmp_path, progress=False)
-    with pytest.raises(CdirError, match="holds no image; expected <root>/<domain>/<class>/<image>"):
+    with pytest.raises(CdirError, match="has no images; expected <root>/<domain>/<class>/<image>"):
         open_folder(tmp_path / "mine/oil", progress=False)
     with pytest.raises(CdirError, match="none is not a folder"):
         open_folder(tmp_path / "none")

@@ -51,7 +51,7 @@ def test_combined_sets_keep_rows_and_load_from_where_they_came(tmp_path, fresh_c
     assert both.digests == first.digests + second.digests
     assert both.keys[0] == "photo/hot-dog/0.png"
     assert both.image(1).tobytes() == first.image(1).tobytes() and both.image(4).tobytes() == second.image(2).tobytes()
-    with pytest.raises(CdirError, match="photo/hot-dog/0.png stands in two of the sets"):
+    with pytest.raises(CdirError, match="photo/hot-dog/0.png is in two of the sets"):
         combine(first, second, first)
 
 

@@ -79,31 +79,31 @@ def test_an_unknown_dataset_lists_the_known_ones(manifest):
 @pytest.mark.parametrize(
     ("changes", "text"),
     [
-        ({"colour": "red"}, "bad/card.yaml: colour: Extra inputs are not permitted; mend the card"),
+        ({"colour": "red"}, "bad/card.yaml: colour: Extra inputs are not permitted; fix the card"),
         ({"licence": None}, "bad/card.yaml: licence: Field required"),
         ({"classes": []}, "bad/card.yaml: classes: "),
-        ({"classes": ["dog", "dog", "alarm_clock"], "counts": None}, "classes names a class twice"),
+        ({"classes": ["dog", "dog", "alarm_clock"], "counts": None}, "classes lists a class twice"),
         ({"classes": ["dog", 7]}, "bad/card.yaml: classes.1: "),
         ({"domains": {"photo": {"word": "x", "total": "4", "known": "y"}}}, "bad/card.yaml: domains.photo.total: "),
-        ({"counts": {"photo": {"dog": 1, "alarm_clock": 1}}}, "domains.photo.total is 4, its classes' counts sum to 2"),
-        ({"counts": {"photo": {"cat": 1}}}, "counts.photo names what the card does not have: cat"),
-        ({"counts": {"real": {}}}, "counts names what the card does not have: real"),
-        ({"words": {"cat": "cat"}}, "words names what the card does not have: cat"),
-        ({"class_sets": {"seen": ["cat"], "unseen": []}}, "class_sets.seen names what the card does not have: cat"),
-        ({"classes": "none.txt"}, "bad/card.yaml: a field, or a file it names, is wrong"),
-        ({"name": "other"}, "bad/card.yaml: name: says 'other' but stands in folder 'bad'"),
-        ({"like": "nowhere"}, "bad/card.yaml: a field, or a file it names, is wrong"),
-        ({"protocols": with_protocol(train="unseen")}, "toy-unseen is zero-shot, yet trains on its query classes"),
-        ({"protocols": with_protocol(query="none")}, "toy-unseen names what the card does not have: none"),
-        ({"protocols": with_protocol(train_domains=["real"])}, "toy-unseen names what the card does not have: real"),
-        ({"protocols": with_protocol(directions=[["photo", "real"]])}, "does not have: real"),
+        ({"counts": {"photo": {"dog": 1, "alarm_clock": 1}}}, "domains.photo.total is 4, but its classes sum to 2"),
+        ({"counts": {"photo": {"cat": 1}}}, "counts.photo has names that are not in the card: cat"),
+        ({"counts": {"real": {}}}, "counts has names that are not in the card: real"),
+        ({"words": {"cat": "cat"}}, "words has names that are not in the card: cat"),
+        ({"class_sets": {"seen": ["cat"], "unseen": []}}, "class_sets.seen has names that are not in the card: cat"),
+        ({"classes": "none.txt"}, "bad/card.yaml: a field, or a file that it names, is wrong"),
+        ({"name": "other"}, "bad/card.yaml: name is 'other' but the folder is 'bad'"),
+        ({"like": "nowhere"}, "bad/card.yaml: a field, or a file that it names, is wrong"),
+        ({"protocols": with_protocol(train="unseen")}, "toy-unseen is zero-shot but trains on query classes"),
+        ({"protocols": with_protocol(query="none")}, "toy-unseen has names that are not in the card: none"),
+        ({"protocols": with_protocol(train_domains=["real"])}, "toy-unseen has names that are not in the card: real"),
+        ({"protocols": with_protocol(directions=[["photo", "real"]])}, "not in the card: real"),
         ({"protocols": with_protocol(directions=[["photo"]])}, "bad/card.yaml: protocols.toy-unseen.directions."),
         ({"protocols": with_protocol(metrics=[])}, "bad/card.yaml: protocols.toy-unseen.metrics: "),
         (
             {"protocols": with_protocol(metrics=[METRIC | {"convention": "over_found"}])},
             "has no convention 'over_found'",
         ),
-        ({"protocols": with_protocol(metrics=[METRIC | {"k": None}])}, "precision needs k"),
+        ({"protocols": with_protocol(metrics=[METRIC | {"k": None}])}, "precision needs a cut-off: give k"),
         ({"protocols": with_protocol(metrics=[METRIC | {"k": 0}])}, "protocols.toy-unseen.metrics.0.k: "),
     ],
 )
@@ -112,7 +112,7 @@ def test_a_bad_card_names_the_file_and_the_field(manifest, changes, text):
         write_card(manifest, "bad").write_text(
             write_card(manifest, "bad").read_text().replace("name: bad", "name: other")
         )
-        with pytest.raises(CdirError, match="name: says 'other' but stands in folder 'bad'"):
+        with pytest.raises(CdirError, match="name is 'other' but the folder is 'bad'"):
             load_card("bad")
     else:
         assert text in refused(manifest, **changes)
@@ -120,7 +120,7 @@ def test_a_bad_card_names_the_file_and_the_field(manifest, changes, text):
 
 def test_yaml_that_is_none(manifest):
     path = write_card(manifest, "bad")
-    for text, expected in [("a: [1", "not YAML"), ("- 1", "holds no fields"), ("", "holds no fields")]:
+    for text, expected in [("a: [1", "not valid YAML"), ("- 1", "has no fields"), ("", "has no fields")]:
         path.write_text(text)
         with pytest.raises(CdirError, match=f"data_manifest/bad/card.yaml: .*{expected}"):
             load_card("bad")

@@ -21,11 +21,11 @@ def test_excluded_classes_go_with_their_plurals_spellings_and_compounds(tmp_path
 
 
 def test_errors_say_what_to_do(tmp_path):
-    with pytest.raises(CdirError, match=r'not one text: write \["guitar"\]'):
+    with pytest.raises(CdirError, match=r'not one string: write \["guitar"\]'):
         object_names("guitar")
-    with pytest.raises(CdirError, match="none.txt: the list of object names can't be read .*: give its path"):
+    with pytest.raises(CdirError, match="none.txt: the list of object names cannot be read .*: check the path"):
         object_names(path=tmp_path / "none.txt")
     (tmp_path / "one.txt").write_text("cup")
-    with pytest.raises(CdirError, match="one.txt holds no object name besides the excluded classes"):
+    with pytest.raises(CdirError, match="one.txt has no object names besides the excluded classes"):
         object_names(["cups"], tmp_path / "one.txt")
     assert LIST.is_file()

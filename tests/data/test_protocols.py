@@ -210,20 +210,20 @@ def test_an_unknown_protocol_lists_the_known_ones():
 def test_images_that_lack_a_domain_or_a_class():
     images = pictures_of("pacs")
     with pytest.raises(
-        CdirError, match="pacs-all needs images that are not there: cartoon/dog, .* and 2 more; open pacs"
+        CdirError, match="pacs-all needs images that are missing: cartoon/dog, .* and 2 more; open pacs"
     ):
         load_protocol("pacs-all", images.select(domains=["photo", "art_painting", "sketch"]))
     lacking = images.take(np.array([key != "photo/horse/0" for key in images.keys]))
-    with pytest.raises(CdirError, match="pacs-unseen needs images that are not there: photo/horse; "):
+    with pytest.raises(CdirError, match="pacs-unseen needs images that are missing: photo/horse; "):
         load_protocol("pacs-unseen", lacking)
-    with pytest.raises(CdirError, match="world-unseen needs images that are not there: real/airplane"):
+    with pytest.raises(CdirError, match="world-unseen needs images that are missing: real/airplane"):
         load_protocol("world-unseen", images)
 
 
 def test_queries_that_are_not_there_are_missed_too():
     images = pictures_of("sketchy_extended")
     lacking = images.take(np.array([key != "sketch/bat/0" for key in images.keys]))
-    with pytest.raises(CdirError, match="sketchy-21 needs images that are not there: sketch/bat; "):
+    with pytest.raises(CdirError, match="sketchy-21 needs images that are missing: sketch/bat; "):
         load_protocol("sketchy-21", lacking)
 
 

@@ -67,17 +67,17 @@ def test_bad_lines_are_named_and_skipped_only_by_choice(root, caplog):
         opened(root)
     text = str(caught.value)
     assert "6 drawings bad: dog.ndjson line 2 (unreadable: " in text and "skip_bad=True" in text
-    assert "line 3 (unreadable: no drawing)" in text and "line 5 (unreadable: key_id 1 twice)" in text
+    assert "line 3 (unreadable: no drawing)" in text and "line 5 (unreadable: key_id 1 appears twice)" in text
     assert "line 4 (unreadable: a stroke's x and y differ in length or are empty)" in text
     assert len(opened(root, skip_bad=True)) == 3
-    assert "skipped 6 drawings bad" in caplog.text
+    assert "skipped 6 drawings (bad)" in caplog.text
 
 
 def test_wrong_roots_and_unknown_files(root, tmp_path):
-    with pytest.raises(CdirError, match="holds no .ndjson file; expected .*/<class>.ndjson"):
+    with pytest.raises(CdirError, match="has no .ndjson files; expected .*/<class>.ndjson"):
         opened(tmp_path)
     (root / "zigzag.ndjson").write_text(drawing("1"))
-    with pytest.raises(CdirError, match="1 file unknown to the card: zigzag.ndjson.*skip_unknown=True"):
+    with pytest.raises(CdirError, match="1 file not in the card: zigzag.ndjson.*skip_unknown=True"):
         opened(root)
     assert len(opened(root, skip_unknown=True)) == 4
 
@@ -85,5 +85,5 @@ def test_wrong_roots_and_unknown_files(root, tmp_path):
 def test_nothing_but_bad_lines(root):
     for path in root.iterdir():
         path.write_text("")
-    with pytest.raises(CdirError, match="holds no drawing"):
+    with pytest.raises(CdirError, match="has no drawings"):
         opened(root, skip_bad=True)

@@ -299,34 +299,34 @@ def test_averages_over_rows(toy):
 @pytest.mark.parametrize(
     "message,change",
     [
-        ("toy_table1.csv: holds 6 cells, its yaml says 7", {"cells": 7}),
-        ("toy_table1.csv: holds 5 cells, its yaml says 6", {"text": TEXT.replace(",0.1", ",")}),
-        ("toy_table1.csv: columns and yaml differ in: Avg, Mean", {"text": TEXT.replace("Avg", "Mean")}),
-        ("toy_table1.csv: columns and yaml differ in: their order", {"text": TEXT.replace("→ C,→ S", "→ S,→ C")}),
-        ("toy_table1.csv: ours, → C: '2.5' is no number from 0 to 1", {"text": TEXT.replace(".25", "2.5")}),
-        ("toy_table1.csv: ours, → C: 'TLI7' is no number", {"text": TEXT.replace(".25", "TLI7")}),
-        ("toy_table1.csv: ours, → C: ' .25' is no number", {"text": TEXT.replace(".25", " .25")}),
+        ("toy_table1.csv: has 6 cells, but its yaml says 7", {"cells": 7}),
+        ("toy_table1.csv: has 5 cells, but its yaml says 6", {"text": TEXT.replace(",0.1", ",")}),
+        ("toy_table1.csv: columns differ from the yaml: Avg, Mean", {"text": TEXT.replace("Avg", "Mean")}),
+        ("toy_table1.csv: columns differ from the yaml: their order", {"text": TEXT.replace("→ C,→ S", "→ S,→ C")}),
+        ("toy_table1.csv: ours, → C: '2.5' is not a number from 0 to 1", {"text": TEXT.replace(".25", "2.5")}),
+        ("toy_table1.csv: ours, → C: 'TLI7' is not a number", {"text": TEXT.replace(".25", "TLI7")}),
+        ("toy_table1.csv: ours, → C: ' .25' is not a number", {"text": TEXT.replace(".25", " .25")}),
         ("toy_table1.csv: lines with too few or too many cells: 3", {"text": TEXT.replace(",0.1", "")}),
-        ("toy_table1.csv: rows that stand twice: ours / P /", {"text": TEXT.replace("theirs", "ours")}),
-        ("toy_table1.csv: settings that its yaml does not know: Q", {"text": TEXT.replace("theirs,P", "theirs,Q")}),
-        ("toy_table1.csv: has no method of its yaml's our_names, .*: mine", {"our_names": {"mine": "TKI"}}),
+        ("toy_table1.csv: rows that appear twice: ours / P /", {"text": TEXT.replace("theirs", "ours")}),
+        ("toy_table1.csv: settings that are not in its yaml: Q", {"text": TEXT.replace("theirs,P", "theirs,Q")}),
+        ("toy_table1.csv: has no row for methods in its yaml's our_names, .*: mine", {"our_names": {"mine": "TKI"}}),
         ("toy_table1.csv: cannot be read", {"text": ""}),
         ("other.csv: cannot be read", {"file": "other.csv"}),
         ("toy.yaml: tables.1.unit: ", {"unit": "percents"}),
         ("toy.yaml: tables.1.colour: ", {"colour": "blue"}),
         ("toy.yaml: tables.1.common.certainty: ", {"common": {**HEADER["common"], "certainty": "sure"}}),
         (
-            "toy_table1.csv: ours, → C: .*context: why: Field required",
+            "toy_table1.csv: ours, → C: .*context in its yaml: why: Field required",
             {"common": {k: v for k, v in HEADER["common"].items() if k != "why"}},
         ),
         (
             "toy_table1.csv: ours, → C: .*no convention 'over_found'",
             {"common": {**HEADER["common"], "convention": "over_found"}},
         ),
-        ("toy.yaml: .*average_of names .* → X", {"columns": {"→ C": {"average_of": ["→ X"]}}}),
-        ("toy.yaml: our_names: no table has mine", {"paper": {"our_names": {"mine": "TKI"}}}),
-        ("toy.yaml: lost: the list and the cells differ in .*theirs", {"paper": {"lost": []}}),
-        ("toy.yaml: paper: says 'tok'", {"paper": {"paper": "tok"}}),
+        ("toy.yaml: .*average_of has names .* → X", {"columns": {"→ C": {"average_of": ["→ X"]}}}),
+        ("toy.yaml: our_names: not in any table: mine", {"paper": {"our_names": {"mine": "TKI"}}}),
+        ("toy.yaml: lost: the list and the lost cells differ in .*theirs", {"paper": {"lost": []}}),
+        ("toy.yaml: paper is 'tok'", {"paper": {"paper": "tok"}}),
     ],
 )
 def test_damaged_files_are_refused_by_name(toy, message, change):
@@ -337,12 +337,12 @@ def test_damaged_files_are_refused_by_name(toy, message, change):
 
 def test_misprints_must_be_printed(toy):
     wrong = {"table": "1", "method": "ours", "setting": "P", "column": "→ C", "printed": ".26", "computed": ".25"}
-    with pytest.raises(CdirError, match="toy.yaml: misprints: no cell .*ours.* says '.26'"):
+    with pytest.raises(CdirError, match="toy.yaml: misprints: no cell .*ours.* is printed as '.26'"):
         toy(paper={"misprints": [{**wrong, "note": "toy"}]})
 
 
 def test_broken_yaml(tmp_path, monkeypatch):
     monkeypatch.setattr(reader, "FOLDER", tmp_path)
     (tmp_path / "toy.yaml").write_text("paper: [toy", encoding="utf-8")
-    with pytest.raises(CdirError, match="toy.yaml: not YAML: "):
+    with pytest.raises(CdirError, match="toy.yaml: not valid YAML: "):
         published("toy")

@@ -302,8 +302,8 @@ def test_output_dimensions_stand_beside_the_backbone():
 @pytest.mark.parametrize(
     "old,new,complaint",
     [
-        ("      mAP@200: {convention: voc", "      mAP@100: {convention: voc", "exceptions names"),
-        ("      CVAE (ECCV, 2018):", "      CVAE:", "has no method"),
+        ("      mAP@200: {convention: voc", "      mAP@100: {convention: voc", "exceptions has columns"),
+        ("      CVAE (ECCV, 2018):", "      CVAE:", "has no row for methods"),
         ("notes: [output dim.]", "notes: []", "output dim."),
         ("convention: over_min_k_relevant", "convention: by_eye", "by_eye"),
     ],
@@ -325,5 +325,5 @@ def test_gain_is_refused_where_it_is_no_difference(tmp_path, monkeypatch):
         text = text.replace("    differences: {Improvement: [Ours, PCS]}\n", "")
         (tmp_path / path.name).write_text(text, encoding="utf-8")
     monkeypatch.setattr(reader, "FOLDER", tmp_path)
-    with pytest.raises(CdirError, match=r"Improvement, Average P@1: '\+2.60' is no number"):
+    with pytest.raises(CdirError, match=r"Improvement, Average P@1: '\+2.60' is not a number"):
         wide("ucdir", "1")

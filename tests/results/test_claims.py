@@ -13,7 +13,7 @@ from cdir_nb.results import Claim, load_claims
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"chain": ["A", "B"]}, "give better and worse, or a chain of two and more"),
+        ({"chain": ["A", "B"]}, "give better and worse, or a chain of at least two methods"),
         ({"worse": []}, "give better and worse"),
         ({"over": "median"}, "over: should be 'mean' or 'each direction'"),
         ({"verdict": "holds"}, "verdict: unknown name"),
@@ -28,7 +28,7 @@ def test_a_wrong_entry_is_named(changes, message, tmp_path):
 
 def test_an_id_stands_for_one_claim(tmp_path):
     (tmp_path / "c.yaml").write_text(json.dumps([CLAIM, CLAIM]))
-    with pytest.raises(CdirError, match="a-above-b: an id stands for one claim alone"):
+    with pytest.raises(CdirError, match="a-above-b: id used for several claims: ids must be unique"):
         load_claims(tmp_path / "c.yaml")
 
 

@@ -85,7 +85,7 @@ def test_every_direction_convention_and_cutoff_once_with_all_context(task):
 def test_a_method_for_other_domains_is_refused(task):
     method = Trained(Encoder())
     method.directions = (("photo", "doodle"),)
-    with pytest.raises(CdirError, match="mine was fitted for photo -> doodle, which world-unseen does not have"):
+    with pytest.raises(CdirError, match="mine was fitted for photo -> doodle, which is not in world-unseen"):
         measure(method, task)
 
 

@@ -36,13 +36,13 @@ def refusal(**changes) -> str:
 
 @pytest.mark.parametrize("field", ["convention", "seed", "selection_rule", "encoder", "dataset", "metric"])
 def test_a_record_without_context_is_refused(field):
-    assert f"{field}: missing, and no number is kept without it" in refusal(**{field: ...})
+    assert f"{field}: missing, but every record needs it" in refusal(**{field: ...})
 
 
 def test_every_missing_field_is_named_at_once():
     message = refusal(convention=..., seed=..., selection_rule=...)
     assert all(f"{field}: missing" in message for field in ("convention", "seed", "selection_rule"))
-    assert message.startswith("record (zero-shot precision) refused: ")
+    assert message.startswith("invalid record (zero-shot precision): ")
 
 
 def test_empty_context_is_refused():
@@ -51,7 +51,7 @@ def test_empty_context_is_refused():
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, -0.1, 45.2])
 def test_a_value_that_is_no_fraction_is_refused(value):
-    assert "value: must be a finite fraction in [0, 1] (percent only" in refusal(value=value)
+    assert "value: must be a finite fraction in [0, 1] (percent is only" in refusal(value=value)
 
 
 def test_an_unknown_field_is_refused():
@@ -126,7 +126,7 @@ def test_a_csv_file_gives_equal_records_back(tmp_path):
 
 def test_a_csv_file_without_a_column_is_refused(tmp_path):
     to_frame([Record(**GOOD)]).drop(columns=["k", "date"]).to_csv(tmp_path / "n.csv", index=False)
-    with pytest.raises(CdirError, match=r"n.csv, line 2: not a record \(no k, date\); write it again"):
+    with pytest.raises(CdirError, match=r"n.csv, line 2: not a record \(missing columns: k, date\); export it again"):
         load_records(tmp_path / "n.csv")
 
 

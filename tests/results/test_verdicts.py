@@ -197,7 +197,7 @@ def test_claimed_directions_are_the_protocols_own_where_the_paper_prints_none_of
 
 
 def test_values_that_nothing_tells_apart_are_refused():
-    with pytest.raises(CdirError, match="A, seed 0: several values for real -> sketch: what tells them apart"):
+    with pytest.raises(CdirError, match="A, seed 0: several values for real -> sketch: put the setting"):
         decide(records("A", {0: [25]}, test_set="x") + records("A", {0: [26]}, test_set="y") + B)
 
 

@@ -415,18 +415,18 @@ FIVE = list("aabbb")
     [
         (
             lambda: precision_at_k(CUT, ["a", "b"], FIVE, 3),
-            "a metric at 3 needs more than the 2 ranks that were kept: rank with k=3",
+            "a metric at 3 needs more than the 2 ranks kept: call rank with k=3",
         ),
         (
             lambda: average_precision(CUT, ["a", "b"], FIVE, 4, "over_relevant"),
-            "a metric at 4 needs more than the 2 ranks that were kept: rank with k=4",
+            "a metric at 4 needs more than the 2 ranks kept: call rank with k=4",
         ),
         (
             lambda: average_precision(CUT, ["a", "b"], FIVE),
-            "a metric over the full order needs more than the 2 ranks that were kept: rank with k=None",
+            "a metric over the whole ranking needs more than the 2 ranks kept: call rank with k=None",
         ),
-        (lambda: precision_recall(CUT, ["a", "b"], FIVE), "a metric over the full order needs more than the 2 ranks"),
-        (lambda: evaluate(CUT, ["a", "b"], FIVE), "a metric at 50 needs more than the 2 ranks that were kept"),
+        (lambda: precision_recall(CUT, ["a", "b"], FIVE), "a metric over the whole ranking needs more than the 2"),
+        (lambda: evaluate(CUT, ["a", "b"], FIVE), "a metric at 50 needs more than the 2 ranks kept"),
         (
             lambda: precision_at_k(CUT, ["a", "b"], FIVE, 0),
             "k must be a whole number of at least 1, or None for the whole gallery: got 0",
@@ -444,7 +444,7 @@ FIVE = list("aabbb")
         ),
         (
             lambda: precision_at_k(CUT, ["a"], FIVE, 1),
-            "query_labels has shape (1,) for 2 queries in the ranking: give one label for each, in order",
+            "query_labels has shape (1,) for 2 queries in the ranking: expected one label per row",
         ),
         (
             lambda: precision_at_k(CUT, ["a", "b"], FIVE[:4], 1),
@@ -453,16 +453,16 @@ FIVE = list("aabbb")
         (lambda: precision_at_k(CUT, np.eye(2), FIVE, 1), "query_labels has shape (2, 2) for 2 queries in the ranking"),
         (
             lambda: precision_at_k(CUT, ["a", None], FIVE, 1),
-            "query_labels has no label at row 1: label it or leave it out",
+            "query_labels has no label in row 1: add one or drop the row",
         ),
-        (lambda: precision_at_k(CUT, [1.0, 2.0], [1, 1, 2, 2, np.nan], 1), "gallery_labels has no label at row 4"),
+        (lambda: precision_at_k(CUT, [1.0, 2.0], [1, 1, 2, 2, np.nan], 1), "gallery_labels has no label in row 4"),
         (
             lambda: precision_at_k(CUT, [0, 1], FIVE, 1),
-            "query_labels and gallery_labels are text on one side and numbers on the other: use class names, or class",
+            "query_labels and gallery_labels: one is text and the other numbers: use class names for both, or class",
         ),
         (
             lambda: per_class(precision_at_k(CUT, ["a", "b"], FIVE, 1), ["a"]),
-            "query_labels has shape (1,) for 2 queries of the metric",
+            "query_labels has shape (1,) for 2 queries in the result",
         ),
     ],
 )

@@ -1,4 +1,4 @@
-"""What the papers claim about their numbers, and what numbers at hand say to it."""
+"""The papers' claims about their numbers, and verdicts on them from the available numbers."""
 
 from cdir_nb.results.claims.claim import Claim, load_claims
 from cdir_nb.results.claims.verdicts import published_verdicts, verdicts

@@ -1,7 +1,7 @@
-"""What the papers claim about their tables, as data (claims.yaml).
+"""The papers' claims about their tables, as data (claims.yaml).
 
-A claim names the method that should be better and the one that should be worse, the measure, and whether the mean
-over directions or each direction is meant. It has no verdict: `verdicts` works that out from numbers.
+A claim names the method that should be better, the one that should be worse, the metric, and whether it is about the
+mean over directions or about each direction. It has no verdict: `verdicts` computes that from numbers.
 """
 
 from itertools import product
@@ -19,17 +19,17 @@ Names = Annotated[tuple[Text, ...], BeforeValidator(lambda names: (names,) if is
 
 
 class Claim(BaseModel):
-    """One statement of order or gain.
+    """One statement that some methods are better than others.
 
-    where          table, figure or section of the paper; it says so where the comparison is ours
-    tables         published tables that print it, the first one that has a method counts
+    where          table, figure or section of the paper, or a remark that the comparison is ours
+    tables         published tables with the numbers; a method's numbers are from the first table that has it
     says           the claim in our own words
-    better, worse  method names of our records; several: each of `better` above each of `worse`
+    better, worse  method names in our records; with several, each of `better` is above each of `worse`
     chain          instead of both: methods from worst to best, each above the one before it
-    k              cut-offs in order of preference, those that the protocol's card lists before others; the first
-                   that all methods were measured at counts
+    k              cut-offs in order of preference, but the one listed first in the protocol's card goes first; the
+                   first cut-off that all methods were measured at is used
     over           the mean over directions, or each direction
-    tolerance      points: how far `better` may lie BELOW `worse`; for claims that something costs little
+    tolerance      points by which `better` may be BELOW `worse`, for claims that something costs little
     query          only directions with this query domain; empty for all
     """
 
@@ -53,7 +53,7 @@ class Claim(BaseModel):
     @model_validator(mode="after")
     def _check(self) -> "Claim":
         if bool(self.chain) == bool(self.better or self.worse) or not self.pairs:
-            raise ValueError("give better and worse, or a chain of two and more")
+            raise ValueError("give better and worse, or a chain of at least two methods")
         return self
 
     @property
@@ -70,7 +70,7 @@ class Claim(BaseModel):
 
 
 def load_claims(path: Path = FILE) -> list[Claim]:
-    """The claims of a file, in its order. CdirError names file, claim and field."""
+    """The claims in a file, in its order. Raises CdirError, naming file, claim and field, for an invalid claim."""
     entries = yaml.safe_load(path.read_text(encoding="utf-8"))
     claims = []
     for entry in entries:
@@ -80,5 +80,5 @@ def load_claims(path: Path = FILE) -> list[Claim]:
             raise CdirError(f"{path.name}: {entry.get('id', '?')}: {problems(error)}") from None
     ids = [claim.id for claim in claims]
     if twice := sorted({name for name in ids if ids.count(name) > 1}):
-        raise CdirError(f"{path.name}: {', '.join(twice)}: an id stands for one claim alone")
+        raise CdirError(f"{path.name}: {', '.join(twice)}: id used for several claims: ids must be unique")
     return claims

@@ -1,6 +1,6 @@
-"""What the numbers at hand say to the papers' claims. No verdict is written by hand.
+"""Verdicts on the papers' claims, computed from numbers. No verdict is written by hand.
 
-`verdicts` decides on our records, `published_verdicts` on the cells that the papers print, by the same rule.
+`verdicts` uses our records, `published_verdicts` the numbers printed in the papers; both apply the same rule.
 """
 
 import functools
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 HOLDS, MIXED, FAILS, NOT_RUN, NOT_PRINTED = "holds", "mixed", "does not hold", "not run", "not printed"
-IN_PART = "directions missing"  # a claim over each direction, of which only some were run
-SIGNS = {HOLDS: "✓", MIXED: "~", FAILS: "✗"}  # beside a verdict's colour, which never speaks alone
+IN_PART = "directions missing"  # a claim about each direction, but only some directions were run
+SIGNS = {HOLDS: "✓", MIXED: "~", FAILS: "✗"}  # shown with the verdict's colour, so that colour is never the only cue
 CONTEXT = ["dataset", "protocol", "encoder"]
 MEASURED = [
     "k", "seeds", "differences", "difference", "above", "directions", "claimed", "tightest", "selection_rule",
@@ -30,21 +30,22 @@ MEASURED = [
 
 
 def verdicts(records: Iterable[Record], claims: Sequence[Claim] | None = None) -> "pd.DataFrame":
-    """What our records say to each claim: one row for each claim, dataset, protocol and encoder.
+    """Verdicts on each claim from our records: one row for each claim, dataset, protocol and encoder.
 
-    records  any; pipeline tests, records on images that the encoder's pretraining saw, and searches of a domain in
-             itself never count
+    records  any; runs with random weights (pipeline tests), records on images that the encoder saw in its pretraining,
+             and retrieval within one domain are ignored
     claims   None: all of claims.yaml
-    Compared are numbers alike in metric, convention, k, dataset, protocol and encoder, direction by direction and
-    seed by seed. A method that is not trained ("nothing selected") has no seed and stands beside every one.
-    Where a method was run in several settings or selected by several rules, each combination has a row of its own;
-    trained methods are compared under one and the same selection rule.
+    Only numbers with the same metric, convention, k, dataset, protocol and encoder are compared, direction by
+    direction and seed by seed. A method without training ("nothing selected") has no seed and is compared with every
+    seed. If a method has several settings or selection rules, each combination gets its own row; trained methods are
+    compared only under the same selection rule.
 
     Columns: the claim's id, paper, where, says, better, worse, over, tolerance; dataset, protocol, encoder; measure,
-    k, seeds (tuple, empty without training); differences (points, one a seed) and their mean `difference`, above
-    (directions that hold, one a seed), directions (how many were compared) - of several pairs always the tightest;
-    selection_rule, config (digests); verdict "holds" (for every seed), "mixed" (some), "does not hold" (none) or
-    "not run"; "directions missing" where a claim over each direction was run in some of its `claimed` directions only.
+    k, seeds (tuple, empty without training); differences (points, one per seed) and their mean `difference`, above
+    (number of directions that hold, one per seed), directions (number compared), all for the pair with the smallest
+    margin if there are several; selection_rule, config (digests); verdict: "holds" (for every seed), "mixed" (for
+    some), "does not hold" (for none), "not run", or "directions missing" if a claim about each direction was run in
+    only some of its `claimed` directions.
     """
     frame = to_frame(list(records))
     counts = (frame["pipeline_test"] == "") & (frame["seen_in_pretraining"] == 0)
@@ -61,11 +62,11 @@ def verdicts(records: Iterable[Record], claims: Sequence[Claim] | None = None) -
 
 
 def published_verdicts(claims: Sequence[Claim] | None = None) -> "pd.DataFrame":
-    """The same claims on the papers' own printed numbers: one row for each claim, dataset and backbone.
+    """Verdicts on the same claims from the papers' printed numbers: one row for each claim, dataset and backbone.
 
-    Where a paper prints averages alone, they decide claims over the mean, and `directions` is 0; a claim over each
-    direction is then "not printed", as is one without printed numbers. Numbers are compared in the papers' own
-    metric, convention and cut-off, whichever those are. Columns as of `verdicts`, with `backbone` for `encoder`.
+    If a paper prints only averages, they decide claims about the mean (with `directions` 0), and a claim about each
+    direction is "not printed", as are claims without printed numbers. Numbers are compared in the paper's own metric,
+    convention and cut-off. Columns are those of `verdicts`, with `backbone` instead of `encoder`.
     """
     cells = published()
     rows = []
@@ -76,7 +77,7 @@ def published_verdicts(claims: Sequence[Claim] | None = None) -> "pd.DataFrame":
 
 
 def _about(claim: Claim) -> dict[str, Any]:
-    """What a row says of its claim."""
+    """The columns that describe the claim."""
     fields = ("id", "paper", "where", "says", "over", "tolerance")
     sides = claim.chain[1:], claim.chain[:-1]
     better, worse = sides if claim.chain else (claim.better, claim.worse)
@@ -101,7 +102,7 @@ def _table(rows: list[dict[str, Any]], context: list[str]) -> "pd.DataFrame":
 
 
 def _decided(claim: Claim, rows: "pd.DataFrame") -> Iterator[dict[str, Any]]:
-    """Rows for one claim in one context, at the first cut-off that has any; none where it was not run."""
+    """Rows for one claim in one context, at the first cut-off that gives any; no rows if it was not run."""
     rows = rows[rows["query_domain"] == claim.query] if claim.query else rows
     protocol = rows["protocol"].iloc[0] if len(rows) else ""
     claimed = claimed_directions(claim, protocol) if claim.over == "each direction" else set()
@@ -115,11 +116,11 @@ def _decided(claim: Claim, rows: "pd.DataFrame") -> Iterator[dict[str, Any]]:
 
 
 def claimed_directions(claim: Claim, protocol: str) -> set[tuple[str, str]]:
-    """The directions that a claim over each direction must be decided on.
+    """The directions needed for a verdict on a claim about each direction.
 
-    Those that the claim's tables (without one: the paper's) print, where the protocol has any of them (the drawn
-    world has DomainNet's domains), else all of the protocol's. Empty for a protocol without a card: what was run
-    counts then.
+    These are the protocol's directions that are printed in the claim's tables (or, without tables, anywhere in the
+    paper), also on the drawn world, which has the domain names of DomainNet; if there are none, all directions of the
+    protocol. Empty for a protocol without a card: then the directions that were run decide.
     """
     directions = {direction for direction in protocol_directions(protocol) if claim.query in ("", direction[0])}
     cells = published(claim.paper)
@@ -129,14 +130,14 @@ def claimed_directions(claim: Claim, protocol: str) -> set[tuple[str, str]]:
 
 @functools.lru_cache
 def ordered_cutoffs(ks: tuple[int | None, ...], metric: str, protocol: str) -> list[int | None]:
-    """Cut-offs in the order given, but first the one that the protocol's card lists first for the metric."""
+    """Cut-offs in the order given, except that the metric's first one in the protocol's card goes first."""
     spec = protocol_spec(protocol)
     listed = [entry.k for entry in spec.metrics if entry.kind == metric] if spec else []
     return sorted(ks, key=lambda k: k not in listed[:1])
 
 
 def _settings(rows: "pd.DataFrame") -> list[dict[str, Any]]:
-    """The settings that a method was run in: config, rule, and {seed: percent by direction}, seed None without one."""
+    """The settings of a method: config, rule, and {seed: percent by direction}; seed None if it has none."""
     found = []
     for (config, rule, *_), group in rows.groupby(_told_apart_by(rows), sort=False):
         by_seed = {seed: _by_direction(part) for seed, part in group.groupby("seed")}
@@ -145,26 +146,26 @@ def _settings(rows: "pd.DataFrame") -> list[dict[str, Any]]:
 
 
 def _told_apart_by(rows: "pd.DataFrame") -> list[str]:
-    """Digest and rule; the training set as well where a setting was trained on several and they share directions."""
+    """Digest and rule; also the training set if runs on several training sets have directions in common."""
     setting = ["config_digest", "selection_rule"]
     twice = rows.duplicated([*setting, "seed", "query_domain", "gallery_domain"]).any()
     return [*setting, "train_set"] if twice else setting
 
 
 def _by_direction(rows: "pd.DataFrame") -> "pd.Series":
-    """Percent by (query domain, gallery domain), of one method, setting and seed."""
+    """Percent by (query domain, gallery domain), for one method, setting and seed."""
     values = 100 * rows.set_index(["query_domain", "gallery_domain"])["value"].sort_index()
     if not values.index.is_unique:
         place = values.index[values.index.duplicated()][0]
         raise CdirError(
-            f"{rows['method'].iloc[0]}, seed {rows['seed'].iloc[0]}: several values for {' -> '.join(place)}: what "
-            "tells them apart belongs into the config digest or the training set"
+            f"{rows['method'].iloc[0]}, seed {rows['seed'].iloc[0]}: several values for {' -> '.join(place)}: "
+            "put the setting in which they differ into the config digest or the training set"
         )
     return values
 
 
 def _without_seed(setting: dict[str, Any]) -> dict[str, Any]:
-    """A setting without training whose seeds agree has none: its seed becomes None, and its directions are joined."""
+    """If a setting has no training and its seeds agree, merge them: the seed becomes None, directions are joined."""
     first, *others = setting["by_seed"].values()
     if setting["rule"] == NOTHING_SELECTED and all(_same(first, other) for other in others):
         return {**setting, "by_seed": {None: functools.reduce(lambda x, y: x.combine_first(y), others, first)}}
@@ -172,13 +173,13 @@ def _without_seed(setting: dict[str, Any]) -> dict[str, Any]:
 
 
 def _same(one: "pd.Series", other: "pd.Series") -> bool:
-    """True for equal numbers wherever both have one, and somewhere they do."""
+    """True if both have directions in common, and equal numbers in all of these."""
     differences = (one - other).dropna().abs()
     return len(differences) > 0 and float(differences.max()) <= 100 * SAME
 
 
 def _compared(claim: Claim, chosen: Sequence[dict[str, Any]], claimed: set[tuple[str, str]]) -> dict[str, Any] | None:
-    """The verdict for one setting of each method; None where they have no rule, seed or direction in common."""
+    """The verdict for one setting of each method; None if they have no rule, seed or direction in common."""
     rules = list(dict.fromkeys(setting["rule"] for setting in chosen))
     trained = [rule for rule in rules if rule != NOTHING_SELECTED]
     seeds = _common_seeds([setting["by_seed"] for setting in chosen])
@@ -195,7 +196,7 @@ def _compared(claim: Claim, chosen: Sequence[dict[str, Any]], claimed: set[tuple
 
 
 def _common_seeds(settings: Sequence[dict]) -> list[int | None]:
-    """Seeds that all settings with a seed have; one None where none has."""
+    """The seeds that all settings with seeds have in common; [None] if no setting has seeds."""
     seeded = [set(by_seed) for by_seed in settings if None not in by_seed]
     return sorted(set.intersection(*seeded)) if seeded else [None]
 
@@ -207,7 +208,7 @@ def _gap(better: dict, worse: dict, seed: int | None) -> "pd.Series":
 
 
 def verdict(claim: Claim, gaps: list[list["pd.Series"]]) -> dict[str, Any]:
-    """From the differences by seed and pair: the verdict, and the numbers of each seed's tightest pair."""
+    """The verdict from the differences by seed and pair, with the numbers of each seed's smallest-margin pair."""
     holds, tight = [], []
     for pairs in gaps:
         holds.append(all(_holds(claim, gap) for gap in pairs))
@@ -226,19 +227,19 @@ def verdict(claim: Claim, gaps: list[list["pd.Series"]]) -> dict[str, Any]:
 
 
 def _holds(claim: Claim, gap: "pd.Series") -> bool:
-    """Whether one pair keeps what the claim says, for one seed."""
+    """True if the claim holds for one pair and one seed."""
     if claim.over == "each direction":
         return bool(keeps(claim, gap).all())
     return bool(keeps(claim, gap.mean()))
 
 
 def keeps(claim: Claim, gap):
-    """True where a difference is positive, or within the tolerance of a claim that has one."""
+    """True where a difference is positive, or within the claim's tolerance if it has one."""
     return gap >= -claim.tolerance if claim.tolerance else gap > 0
 
 
 def _printed(claim: Claim, cells: "pd.DataFrame") -> Iterator[dict[str, Any]]:
-    """Rows for one claim, one for each dataset, cut-off and backbone that its tables print all its methods for."""
+    """Rows for one claim: one for each dataset, cut-off and backbone for which its tables have all its methods."""
     cells = cells[(cells["metric"] == claim.metric) & cells["table"].isin(claim.tables)].dropna(subset="value")
     cells = cells[cells["query_domain"] == claim.query] if claim.query else cells
     cells = cells.assign(name=cells["our_method"].where(cells["our_method"] != "", cells["method"]))
@@ -253,14 +254,14 @@ def _printed(claim: Claim, cells: "pd.DataFrame") -> Iterator[dict[str, Any]]:
 
 
 def _with_one_backbone(cells: "pd.DataFrame") -> "pd.DataFrame":
-    """Backbones as they are where a method is printed with several; else all methods are compared, as in the paper."""
+    """Keep backbones apart if a method is printed with several; else compare all methods, as the paper does."""
     if (cells.groupby(["name", "dataset"])["backbone"].nunique() > 1).any():
         return cells
     return cells.assign(backbone=", ".join(name for name in dict.fromkeys(cells["backbone"]) if name))
 
 
 def _printed_row(claim: Claim, cells: "pd.DataFrame") -> dict[str, Any] | None:
-    """The verdict on the printed numbers of one context; None where a method is missing."""
+    """The verdict on the printed numbers in one context; None if a method is missing."""
     values = {name: _printed_values(claim, cells[cells["name"] == name]) for name in claim.methods}
     gaps = [_printed_gap(values[high], values[low]) for high, low in claim.pairs]
     averages = any(gap.index.tolist() == ["average"] for gap in gaps)
@@ -271,7 +272,7 @@ def _printed_row(claim: Claim, cells: "pd.DataFrame") -> dict[str, Any] | None:
 
 
 def _printed_values(claim: Claim, cells: "pd.DataFrame") -> tuple["pd.Series", "pd.Series"]:
-    """Percent by direction, and the overall average, of one method in the first of the claim's tables that has it."""
+    """Percent by direction, and the overall average, of one method in the first of the claim's tables with it."""
     first = next((table for table in claim.tables if (cells["table"] == table).any()), None)
     cells = cells[cells["table"] == first].assign(percent=100 * cells["value"])
     overall = cells[cells["average"] & (cells["query_domain"] == "") & (cells["gallery_domain"] == "")]
@@ -280,6 +281,6 @@ def _printed_values(claim: Claim, cells: "pd.DataFrame") -> tuple["pd.Series", "
 
 
 def _printed_gap(better: tuple["pd.Series", "pd.Series"], worse: tuple["pd.Series", "pd.Series"]) -> "pd.Series":
-    """Better minus worse in points: by direction, or of the averages where one side has nothing else."""
+    """Better minus worse in points: by direction, or between averages if one side has only these."""
     by_direction = (better[0] - worse[0]).dropna()
     return by_direction if len(by_direction) else (better[1] - worse[1]).dropna()

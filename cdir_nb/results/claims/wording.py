@@ -1,4 +1,4 @@
-"""Verdicts in words, for every place that shows them: the scoreboard, the report, the pages of claims, tables.
+"""The text of verdicts, wherever they are shown: the scoreboard, the report, the pages of claims, tables.
 
 Rows are those of `verdicts` and `published_verdicts`.
 """
@@ -15,18 +15,18 @@ SETTINGS_DIFFER = "settings differ"
 
 
 def joint_verdict(rows: "pd.DataFrame") -> str:
-    """The one verdict of all rows of a claim; "settings differ" where they disagree, "not run" where there is none."""
+    """The common verdict of all rows of a claim; "settings differ" if they disagree, "not run" if there are no rows."""
     kinds = list(dict.fromkeys(rows["verdict"])) or [NOT_RUN]
     return kinds[0] if len(kinds) == 1 else SETTINGS_DIFFER
 
 
 def marked(kind: str) -> str:
-    """A verdict with its sign: `✓ holds`."""
+    """A verdict with its sign, such as `✓ holds`."""
     return f"{SIGNS.get(kind, '')} {kind}".strip()
 
 
 def span(differences: Iterable[float], *, digits: int) -> str:
-    """`+1.0`, or `-0.5 to +2.0` from least to greatest; empty without a number (NaN counts as none)."""
+    """The range of differences, such as `-0.5 to +2.0`, or `+1.0` if both ends agree; empty if all are NaN."""
     known = sorted(round(x, digits) + 0 for x in differences if x == x)  # + 0: no -0.0
     ends = list(dict.fromkeys(f"{x:+.{digits}f}" for x in (known[:1] + known[-1:])))
     return " to ".join(ends)
@@ -38,9 +38,9 @@ def each_seed(row) -> str:
 
 
 def held(row) -> str:
-    """In how many directions a row's claim holds, one number per seed: `1, 2 of 2`; empty where none was compared.
+    """In how many directions a row's claim holds, one number per seed, such as `1, 2 of 2`; empty if none was compared.
 
-    Where directions are missing: how many were run, `2 of 12 run`.
+    If directions are missing: how many were run, such as `2 of 12 run`.
     """
     if row.verdict == IN_PART:
         return f"{row.directions} of {row.claimed} run"
@@ -48,7 +48,7 @@ def held(row) -> str:
 
 
 def how(rows: "pd.DataFrame") -> list[str]:
-    """Directions, measure and seeds of one row; of several rows, how many they are."""
+    """Directions, metric and seeds of one row; for several rows, only how many there are."""
     if len(rows) != 1:
         return [f"{len(rows)} comparisons"] if len(rows) else []
     row = next(rows.itertuples())
@@ -59,7 +59,7 @@ def how(rows: "pd.DataFrame") -> list[str]:
 
 
 def claims_table(decided: "pd.DataFrame") -> "pd.DataFrame":
-    """Rows of `verdicts` or `published_verdicts` as a reader wants them: texts, points with two digits."""
+    """Rows of `verdicts` or `published_verdicts` for display: all strings, points with two digits."""
     import pandas as pd
 
     return pd.DataFrame([_texts(row) for row in decided.itertuples()])
