@@ -104,5 +104,5 @@ def test_parts_are_verified_each_against_its_own_card(toy, tmp_path, manifest):
 
 
 def test_a_bundled_dataset_has_nothing_to_verify():
-    with pytest.raises(CdirError, match="world comes with the workbook: there is no folder"):
+    with pytest.raises(CdirError, match="world comes with the workbook: it has no folder"):
         checked("anywhere", "world")

@@ -183,7 +183,7 @@ def test_a_protocol_on_listed_images_uses_no_other():
     listed = listed_keys("pacs", "real_clip_held_out.txt.gz")
     assert {key.rpartition(".")[0] for key in used} == listed and len(listed) == 5001
     assert len(protocol.directions) == 12 and len(protocol.train) == 0
-    with pytest.raises(CdirError, match="pacs-heldout needs images that are not there: photo/dog"):
+    with pytest.raises(CdirError, match="pacs-heldout needs images that are missing: photo/dog"):
         load_protocol("pacs-heldout", pictures_of("pacs"))
 
 
