@@ -1,8 +1,8 @@
-"""Make the bundled ImageNet backbone from the float32 file: half precision, and a card with its measured agreement.
+"""Make the bundled ImageNet backbone from the float32 file: convert to half precision, measure agreement, write a card.
 
 python scripts/bundle_mobilenet_v2.py WEIGHTS.safetensors PACS
 """
-# ruff: noqa: E501 (a row of a table is one line)
+# ruff: noqa: E501 (each table row must be one line)
 
 import json
 from pathlib import Path
@@ -35,29 +35,29 @@ CONFIG = {
 }
 CARD = """# mobilenet-v2: the bundled ImageNet backbone
 
-MobileNetV2 1.0 (Sandler et al., CVPR 2018) trained on ImageNet-1K: where unsupervised and supervised methods start when
-there is no network. `--encoder mobilenet-v2` gives 1,280 pooled features per image, without the classifier.
+MobileNetV2 1.0 (Sandler et al., CVPR 2018) trained on ImageNet-1K: the starting point of unsupervised and supervised
+methods when there is no network. `--encoder mobilenet-v2` gives 1,280 pooled features per image, without the classifier.
 
 | | |
 |---|---|
 | origin | {source} |
-| licence | Apache License, Version 2.0, https://www.apache.org/licenses/LICENSE-2.0; the full text stands in `LICENSE` beside this card |
-| changed | the int8 weights were dequantised, and batch norms folded into the convolutions: each batch norm has mean 0, variance 1, scale 1 and keeps a shift; then rounded to half precision |
+| licence | Apache License, Version 2.0, https://www.apache.org/licenses/LICENSE-2.0; the full text is in `LICENSE` beside this card |
+| changed | the int8 weights were dequantised, with the batch norms folded into the convolutions: each batch norm has mean 0, variance 1, scale 1, and keeps its shift; then the weights were rounded to half precision |
 | architecture | timm `mobilenetv2_100` with `pad_type="same"`, {parameters:.1f} million parameters, 1,001 outputs (0 = background) |
 | input | RGB scaled to [-1, 1]; by default 224 x 224, the centre 87.5 % of the shorter side (the size is the source's, the crop is timm's for this model) |
 | size | {megabytes:.1f} MB |
 
-**To train it, keep the statistics of its batch norms frozen** (`eval()` on them): mean 0 and variance 1 are no
-statistics of anything, they are what folding leaves. Scale and shift may be trained.
+**To train it, keep the statistics of its batch norms frozen** (`eval()` on them): mean 0 and variance 1 are not
+measured statistics but a result of the folding. Scale and shift may be trained.
 
 ## Measured agreement
-- Half precision against the float32 file, on {images} PACS photos: the same top-1 on {same}, cosine of the features at least
-  {cosine:.5f}.
-- Dequantised float32 against the quantised original, on 40 PACS photos: the same top-1 on 39 (measured when it was
-  dequantised, not repeated here: that takes TensorFlow Lite).
+- Half precision against the float32 file, on {images} PACS photos: the same top-1 class on {same}, and a cosine between
+  features of at least {cosine:.5f}.
+- Dequantised float32 against the quantised original, on 40 PACS photos: the same top-1 class on 39 (measured when it was
+  dequantised; not repeated by this script, since that needs TensorFlow Lite).
 
-Accuracy on ImageNet itself was not measured. What it has seen is ImageNet-1K's training set: photos of PACS and Sketchy that
-come from ImageNet may be among them; Sketchy's 21 unseen classes are none of its 1,000 by name.
+Accuracy on ImageNet itself was not measured. The training set is ImageNet-1K's, which may contain those photos of PACS and
+Sketchy that come from ImageNet; by name, none of Sketchy's 21 unseen classes is among its 1,000 classes.
 
 Written by `scripts/bundle_mobilenet_v2.py`, which also makes `model.safetensors` from the float32 file.
 """
@@ -65,13 +65,13 @@ Written by `scripts/bundle_mobilenet_v2.py`, which also makes `model.safetensors
 
 @torch.no_grad()
 def outputs(model: torch.nn.Module, batches: list[torch.Tensor]) -> torch.Tensor:
-    """(N, 1001 + 1280) logits beside pooled features."""
+    """(N, 1001 + 1280) logits, followed by pooled features."""
     features = torch.cat([model.forward_head(model.forward_features(batch), pre_logits=True) for batch in batches])
     return torch.cat([model.classifier(features), features], dim=1)
 
 
 def compare(original: Path, photos: ImageSet) -> tuple[int, float]:
-    """Images with the same top-1 in both precisions, and the lowest cosine of their features."""
+    """The number of images with the same top-1 class in both precisions, and the lowest cosine between features."""
     exact = timm.create_model("mobilenetv2_100", pad_type="same", num_classes=1001).eval()
     load_backbone(exact, original, "mobilenet-v2")
     preprocess = load_encoder("mobilenet-v2").preprocess
