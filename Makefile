@@ -1,4 +1,4 @@
-# Two commands do everything: `make reproduce` and `make test`. Each sets up .venv on its first run.
+# The two main commands are `make reproduce` and `make test`. Each sets up .venv on its first run.
 PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
@@ -11,19 +11,19 @@ help:  ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
 
 $(READY): requirements.lock pyproject.toml
-	@$(PYTHON) -c 'import sys; sys.exit(0 if (3, 11) <= sys.version_info[:2] < (3, 13) else "error: Python 3.11 or 3.12 is needed, this is %d.%d; say which: make PYTHON=python3.11 ..." % sys.version_info[:2])'
+	@$(PYTHON) -c 'import sys; sys.exit(0 if (3, 11) <= sys.version_info[:2] < (3, 13) else "error: Python 3.11 or 3.12 is needed, this is %d.%d; choose one: make PYTHON=python3.11 ..." % sys.version_info[:2])'
 	@echo "setting up .venv (about 2 minutes and 7 GB, once)"
 	@$(PYTHON) -m venv .venv
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.lock
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -e .
 	@touch $@
 
-setup: $(READY)  ## install the locked packages into .venv (the other targets do it by themselves)
+setup: $(READY)  ## install the locked packages into .venv (the other targets do this if needed)
 
-reproduce: $(READY)  ## run all notebooks on the bundled world; ends with a line per method and the path of the report
+reproduce: $(READY)  ## run all notebooks on the bundled world; ends with one line per method and the path of the report
 	@$(BIN)/cdir reproduce
 
-test: $(READY)  ## check style, pass all tests, then check every notebook against its stored outputs
+test: $(READY)  ## check the style, run all tests, then check every notebook against its stored outputs
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(PYTEST) -n 2 tests
@@ -32,16 +32,16 @@ test: $(READY)  ## check style, pass all tests, then check every notebook agains
 lab: $(READY)  ## open the notebooks in JupyterLab
 	@$(BIN)/jupyter lab --notebook-dir=notebooks
 
-bench: $(READY)  ## ranking and metrics against their peers, ratios printed
+bench: $(READY)  ## time ranking and metrics against other libraries
 	@$(BIN)/python bench/ranking.py
 
-real: $(READY)  ## the real-image profile on PACS=<folder of PACS>
+real: $(READY)  ## run the pacs profile on real images: make real PACS=<folder of PACS>
 	@$(BIN)/cdir reproduce --profile pacs --data pacs=$(PACS) $(ARGS)
 
-notebooks: $(READY)  ## run the notebooks in place and store their outputs, cleaned, for the web
+notebooks: $(READY)  ## run the notebooks in place and store their cleaned outputs
 	@$(BIN)/python scripts/notebooks.py run
 
-lock: $(READY)  ## renew requirements.lock from pyproject.toml
+lock: $(READY)  ## update requirements.lock from pyproject.toml
 	@$(BIN)/python -m pip install --quiet uv
 	@$(BIN)/uv pip compile --quiet --universal --no-annotate --no-header --all-extras --python-version 3.11 pyproject.toml -o requirements.lock
 

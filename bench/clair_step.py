@@ -1,11 +1,11 @@
-"""What an epoch of CLAIR costs beside its bare minimum: forward and backward of the same trainable parameters.
+"""Time of a CLAIR epoch relative to its bare minimum: forward and backward passes with the same trained parameters.
 
     python bench/clair_step.py                                       the bundled world and tiny CLIP
     python bench/clair_step.py --encoder ViT-B-32:random --images 96 --batch-size 16
 
-In turn, round by round: the bare minimum, on pictures in memory and with a sum for a loss: the steps' forward and
-backward passes and the momentum encoder's forward pass over every image; and CLAIR's epoch from files: decoding, views,
-four losses, banks and refinement among it. Both take two views an image. Validation is left out of both.
+Each round times both in turn. The bare minimum: on images in memory and with a sum as the loss, the forward and
+backward passes of all steps, and the momentum encoder's forward pass over every image. CLAIR: an epoch from files,
+including decoding, views, four losses, banks and refinement. Both use two views per image; neither includes validation.
 """
 
 import platform
@@ -25,7 +25,7 @@ from cdir_nb.methods.clair.variants import variant
 
 
 def bare_epoch(training: ClairTraining, steps: list[torch.Tensor], every: list[torch.Tensor]) -> float:
-    """Seconds of forward and backward over `steps`, and of the momentum encoder over `every` image."""
+    """Seconds for forward and backward passes over `steps`, and the momentum encoder over `every` image."""
     started = time.perf_counter()
     for pixels in steps:
         with training.mixed():
@@ -40,7 +40,7 @@ def bare_epoch(training: ClairTraining, steps: list[torch.Tensor], every: list[t
 
 
 def clair_epoch(training: ClairTraining) -> float:
-    """Seconds of one epoch of a training without a validation part."""
+    """Seconds for one epoch, without validation."""
     started = time.perf_counter()
     training.next_epoch()
     return time.perf_counter() - started

@@ -1,9 +1,9 @@
-"""How much of the forward pass's speed is left when images are decoded, prepared and cached beside it.
+"""Speed of embedding files (decoding, preprocessing, caching), relative to the forward pass alone.
 
     python bench/embedding.py FOLDER                     <domain>/<class>/<image>, ViT-B-32 with random weights
     python bench/embedding.py FOLDER --encoder tiny-clip --images 2000 --precision bf16
 
-In turn, round by round: the same prepared batches through the model alone, and `embed_images` over fresh files.
+Each round times both in turn: preprocessed batches through the model alone, and `embed_images` on the same files.
 """
 
 import os

@@ -1,11 +1,11 @@
-"""Time of ranking and metrics, ours beside its peers, interleaved in one run.
+"""Time of ranking and metrics, ours and that of other libraries, interleaved in one run.
 
     .venv/bin/python bench/ranking.py [--small] [--large] [--rounds N]
 
 Sizes: 4,365 x 4,439 x 128 (Office-Home Clipart -> Product) and 20,000 x 50,000 x 512; 65 classes of uneven size.
 "ours" checks and normalises the embeddings, takes labels as text, and computes precision at 1..200 and AP@200 in
-every convention. The peers get the same unit rows, and labels as integers, and compute less. The machine may be
-shared, so each round times everybody once and medians are compared.
+every convention. The other libraries get the same unit rows, with labels as integers, and compute less. The machine
+may be shared, so each round times every contestant once, and medians are compared.
 """
 
 import argparse
@@ -38,7 +38,7 @@ def problem(n_query: int, n_gallery: int, dim: int, seed: int = 0) -> dict[str, 
 
 
 def bare(p: dict) -> None:
-    """One product and topk, the gallery whole; queries in blocks of at most 2 GiB of scores."""
+    """One matrix product and topk over the whole gallery; queries in blocks of at most 2 GiB of scores."""
     step = max(1, (2 << 30) // (4 * len(p["gallery"])))
     for start in range(0, len(p["query"]), step):
         (p["query"][start : start + step] @ p["gallery"].T).topk(K)
@@ -76,7 +76,7 @@ def faiss_ours(p: dict) -> None:
 
 
 def torchmetrics_ap(p: dict) -> None:
-    """AP@200 over found and P@200, query by query: torchmetrics has no other way."""
+    """AP@200 (over_found) and P@200, one query at a time, since torchmetrics has no batched version."""
     from torchmetrics.functional.retrieval import retrieval_average_precision, retrieval_precision
 
     gallery_labels = torch.from_numpy(p["gallery_labels"])
@@ -118,10 +118,10 @@ def installed(package: str) -> str | None:
 
 
 def bench(size: str, rounds: int) -> None:
-    """Print the table of one size. torchmetrics goes query by query; at the large size 200 queries are scaled up."""
+    """Print the table of one size. For torchmetrics at the large size, the time of 200 queries is scaled up."""
     p, seconds = problem(*SIZES[size]), {name: [] for name in RUNS}
     print("\n{}: {:,} x {:,} x {}, top {}, {} rounds".format(size, *SIZES[size], K, rounds))
-    for turn in range(rounds + 1):  # the first warms up and is not counted
+    for turn in range(rounds + 1):  # the first round is a warm-up and not counted
         for name, (run, package) in RUNS.items():
             if not installed(package):
                 continue

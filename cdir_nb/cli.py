@@ -1,4 +1,4 @@
-"""`cdir`: the workbook from a command line. Heavy imports wait until a command needs them."""
+"""`cdir`: the command line of the workbook. Slow imports happen inside the commands that need them."""
 
 import shlex
 import sys
@@ -18,13 +18,13 @@ All notebooks on the bundled drawn world:
     cdir reproduce
 The same on real PACS images:
     cdir reproduce --profile pacs --data pacs=PATH
-The numbers again:
+Print the numbers of finished runs:
     cdir results runs/world-*
 """
 REPRODUCE = """Run the notebooks of a profile; end with one line per method and an HTML report.
 
-Finished notebooks are kept: the same command again resumes after an interruption, a failure or a change of
-code, and runs only what is not finished. A failing notebook stops no other; the exit code is then 1.
+Finished notebooks are kept: after an interruption, a failure or a change of code, run the same command again, and
+only unfinished notebooks run. If a notebook fails, the others still run; the exit code is then 1.
 
 \b
 Examples:
@@ -42,22 +42,22 @@ app = typer.Typer(
 
 @contextmanager
 def friendly() -> Iterator[None]:
-    """Bad input ends with one line and exit code 2, Ctrl-C with exit code 130; neither with a traceback."""
+    """End with one line and exit code 2 on bad input, with exit code 130 on Ctrl-C, and never with a traceback."""
     try:
         yield
     except CdirError as error:
         typer.echo(f"error: {error}", err=True)
         raise typer.Exit(2) from None
     except KeyboardInterrupt:
-        typer.echo("\nstopped; what is finished is kept: run the same command again to go on", err=True)
+        typer.echo("\nstopped; finished notebooks are kept: run the same command again to resume", err=True)
         raise typer.Exit(130) from None
 
 
 @app.command(help=REPRODUCE, short_help="Run the notebooks of a profile, make a report.")
 @friendly()
 def reproduce(
-    profile: Annotated[str, typer.Option(help="A profile of --list, or a .yaml file of your own.")] = "world",
-    data: Annotated[list[str] | None, typer.Option(metavar="NAME=PATH", help="Folder of a dataset.")] = None,
+    profile: Annotated[str, typer.Option(help="A profile shown by --list, or your own .yaml file.")] = "world",
+    data: Annotated[list[str] | None, typer.Option(metavar="NAME=PATH", help="The folder of a dataset.")] = None,
     encoder: Annotated[
         str | None,
         typer.Option(
@@ -65,15 +65,17 @@ def reproduce(
             help=("tiny-clip, MODEL:PRETRAINED (ViT-B-32:openai), MODEL:FILE, or MODEL:random (a pipeline test)."),
         ),
     ] = None,
-    jobs: Annotated[int, typer.Option(min=1, help="Notebooks at once; they share the cores.")] = 1,
+    jobs: Annotated[int, typer.Option(min=1, help="Number of notebooks to run at once; they share the CPU cores.")] = 1,
     settings: Annotated[
         list[str] | None,
         typer.Option(
-            "--set", metavar="[NOTEBOOK.]NAME=VALUE", help=("A parameter of all notebooks that have it, or of one.")
+            "--set", metavar="[NOTEBOOK.]NAME=VALUE", help=("Set a parameter in one notebook, or in all that have it.")
         ),
     ] = None,
-    out: Annotated[Path | None, typer.Option(help="Folder for run folders instead of runs/.")] = None,
-    show: Annotated[bool, typer.Option("--list", help="Show profiles and what they need; run nothing.")] = False,
+    out: Annotated[Path | None, typer.Option(help="Parent of the run folders, instead of runs/.")] = None,
+    show: Annotated[
+        bool, typer.Option("--list", help="List the profiles and what they need, without running anything.")
+    ] = False,
     force: Annotated[bool, typer.Option("--force", help="Run finished notebooks again.")] = False,
 ) -> None:
     if show:
@@ -103,7 +105,7 @@ def reproduce(
 
 
 def _have_weights(encoders: set[str]) -> None:
-    """Weights are fetched, or found missing, once and before any notebook starts."""
+    """Download weights, or report that they are missing, once and before any notebook starts."""
     if encoders - {"tiny-clip"}:
         from cdir_nb.encoders.checkpoints import fetch_weights
 
@@ -112,7 +114,7 @@ def _have_weights(encoders: set[str]) -> None:
 
 
 def _list_profiles() -> None:
-    """`--list`: every profile with what it runs and needs."""
+    """`--list`: each profile, what it runs and what it needs."""
     from cdir_nb.batch.profile import load_profile, profile_names
 
     for profile in map(load_profile, profile_names()):
@@ -124,21 +126,21 @@ def _list_profiles() -> None:
 
 
 def _times(entry) -> str:
-    """A notebook's name, and how often a sweep runs it."""
+    """A notebook's name, and how many times a sweep runs it."""
     count = sum(1 for _ in entry.combinations({}))
     return f"{entry.name} (x {count})" if count > 1 else entry.name
 
 
 def _print_summary(frame) -> None:
-    """What records say in short: a table for each task."""
+    """A summary of the records: one table per task."""
     from cdir_nb.results.summary import summarise
 
-    for block in summarise(frame) or ["no precision from one domain to another"]:
+    for block in summarise(frame) or ["no precision was measured between two domains"]:
         typer.echo(f"\n{block}")
 
 
 def _print_notes(frame) -> None:
-    """What must be known to read these numbers."""
+    """Warnings that a reader of these numbers needs."""
     from cdir_nb.data.manifest import is_drawn
 
     if any(map(is_drawn, frame["dataset"].unique())):
@@ -148,7 +150,7 @@ def _print_notes(frame) -> None:
 
 
 def _print_table(table, common: dict[str, str]) -> None:
-    """Columns that differ as a table, everything that all rows share beneath it."""
+    """Print a table of the columns that differ, and below it the values that all rows share."""
     if not len(table):
         typer.echo("\nno numbers")
         return
@@ -163,17 +165,21 @@ def _print_table(table, common: dict[str, str]) -> None:
 @friendly()
 def results(
     runs: Annotated[
-        list[Path], typer.Argument(metavar="RUN...", help="Run folders and csv files of this command, in any number.")
+        list[Path],
+        typer.Argument(metavar="RUN...", help="One or more run folders, or csv files written by this command."),
     ],
     csv: Annotated[Path | None, typer.Option(metavar="FILE", help="Also write every record to FILE.")] = None,
-    parquet: Annotated[Path | None, typer.Option(metavar="FILE", help="The same as a Parquet file.")] = None,
+    parquet: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Also write every record to a Parquet file.")
+    ] = None,
     full: Annotated[
         bool, typer.Option("--all", help="Every metric, convention and setting in one wide table.")
     ] = False,
 ) -> None:
-    """Print the numbers of one or several runs: one line per method, beside vanilla CLIP, in the headline metric.
+    """Print the numbers of one or more runs: one line per method in the headline metric, compared with vanilla CLIP.
 
-    Two runs of one setting count once where they agree; where they differ, nothing is printed but both sources.
+    If two runs have the same settings and the same numbers, they count once; if their numbers differ, that is an error
+    which names both sources.
 
     Example: cdir results runs/world-* --csv numbers.csv
     """
@@ -193,14 +199,14 @@ def results(
 
 
 def _parquet(frame, path: Path) -> None:
-    """By fastparquet itself: pandas gives up its own way to it."""
+    """Uses fastparquet directly, since pandas is dropping its support for it."""
     import fastparquet
 
     fastparquet.write(str(path), frame, write_index=False)
 
 
 def _write_table(file: Path | None, count: int, write: Callable[[Path], None]) -> None:
-    """Write `count` records to a file, whole or not at all, and say so; nothing without a file."""
+    """Write `count` records to a file, atomically, and say so; do nothing if no file is given."""
     from cdir_nb.paths import atomic_write
 
     if file:
@@ -209,16 +215,18 @@ def _write_table(file: Path | None, count: int, write: Callable[[Path], None]) -
         typer.echo(f"{count} records written to {file}")
 
 
-@app.command(short_help="Make a report of runs, a folder for any browser.")
+@app.command(short_help="Make an HTML report of runs.")
 @friendly()
 def report(
-    runs: Annotated[list[Path], typer.Argument(metavar="RUN...", help="Run folders, in any number.")],
-    out: Annotated[Path, typer.Option(metavar="FOLDER", help="The new folder, or an old report's.")] = Path("report"),
+    runs: Annotated[list[Path], typer.Argument(metavar="RUN...", help="One or more run folders.")],
+    out: Annotated[Path, typer.Option(metavar="FOLDER", help="A new folder, or an old report to replace.")] = Path(
+        "report"
+    ),
 ) -> None:
-    """Make one report of any number of runs: claims, published beside ours, tables, figures, the executed notebooks.
+    """Make one HTML report of one or more runs: claims, published and our numbers, figures, the executed notebooks.
 
-    It is a folder with a page index.html, and needs no network: open it, zip it, put it on a web server. `reproduce`
-    makes one for its own run.
+    The report is a folder with a page index.html that works offline: open it, zip it, or put it on a web server.
+    `reproduce` makes one for its own run.
 
     \b
     Example: cdir report runs/world-* runs/pacs-* --out report
@@ -232,9 +240,9 @@ def report(
 @friendly()
 def verify(
     name: Annotated[str, typer.Argument(help="A dataset with a card, such as pacs.")],
-    path: Annotated[Path, typer.Argument(help="The folder with its images.")],
+    path: Annotated[Path, typer.Argument(help="The folder of its images.")],
 ) -> None:
-    """Check a folder of images against its card: missing, extra, empty, unreadable, miscounted files.
+    """Check a folder of images against its card: missing, extra, empty and unreadable files, wrong counts.
 
     Example: cdir verify pacs /data/PACS
     """
@@ -249,7 +257,7 @@ def verify(
 @app.command(short_help="Draw the bundled world into the cache.")
 @friendly()
 def world() -> None:
-    """Draw the bundled world into the cache, so that the notebooks start at once."""
+    """Draw the bundled world into the cache, so that notebooks need not wait for it."""
     from cdir_nb.data.world import load_world
 
     images = load_world()

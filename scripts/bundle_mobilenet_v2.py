@@ -1,8 +1,8 @@
-"""Make the bundled ImageNet backbone from the float32 file: half precision, and a card with its measured agreement.
+"""Make the bundled ImageNet backbone from the float32 file: convert to half precision, measure agreement, write a card.
 
 python scripts/bundle_mobilenet_v2.py WEIGHTS.safetensors PACS
 """
-# ruff: noqa: E501 (a row of a table is one line)
+# ruff: noqa: E501 (each table row must be one line)
 
 import json
 from pathlib import Path
@@ -51,10 +51,10 @@ methods when there is no internet access. `--encoder mobilenet-v2` gives 1,280 p
 not measured on any data, they are a result of folding. Scale and shift may be trained.
 
 ## Measured agreement
-- Half precision against the float32 file, on {images} PACS photos: the same top-1 on {same}, cosine of the features at least
-  {cosine:.5f}.
-- Dequantised float32 against the quantised original, on 40 PACS photos: the same top-1 on 39 (measured when it was
-  dequantised, not repeated here: that takes TensorFlow Lite).
+- Half precision against the float32 file, on {images} PACS photos: the same top-1 class on {same}, and a cosine between
+  features of at least {cosine:.5f}.
+- Dequantised float32 against the quantised original, on 40 PACS photos: the same top-1 class on 39 (measured when it was
+  dequantised; not repeated by this script, since that needs TensorFlow Lite).
 
 Accuracy on ImageNet itself was not measured. The model was trained on ImageNet-1K's training set, which may include
 photos of PACS and Sketchy that come from ImageNet; by name, none of Sketchy's 21 unseen classes is among its 1,000.
@@ -65,13 +65,13 @@ Written by `scripts/bundle_mobilenet_v2.py`, which also makes `model.safetensors
 
 @torch.no_grad()
 def outputs(model: torch.nn.Module, batches: list[torch.Tensor]) -> torch.Tensor:
-    """(N, 1001 + 1280) logits beside pooled features."""
+    """(N, 1001 + 1280) logits, followed by pooled features."""
     features = torch.cat([model.forward_head(model.forward_features(batch), pre_logits=True) for batch in batches])
     return torch.cat([model.classifier(features), features], dim=1)
 
 
 def compare(original: Path, photos: ImageSet) -> tuple[int, float]:
-    """Images with the same top-1 in both precisions, and the lowest cosine of their features."""
+    """The number of images with the same top-1 class in both precisions, and the lowest cosine between features."""
     exact = timm.create_model("mobilenetv2_100", pad_type="same", num_classes=1001).eval()
     load_backbone(exact, original, "mobilenet-v2")
     preprocess = load_encoder("mobilenet-v2").preprocess

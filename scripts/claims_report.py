@@ -1,9 +1,9 @@
-"""What the records in cdir_nb/results/reproduced say to the papers' claims, as docs/results/<paper>.md.
+"""Check the papers' claims against the records in cdir_nb/results/reproduced, and write docs/results/<paper>.md.
 
-    python scripts/claims_report.py          every paper of whose claims one can be decided
-    python scripts/claims_report.py tki      that one alone
+    python scripts/claims_report.py          every paper with at least one claim that can be decided
+    python scripts/claims_report.py tki      only that paper
 
-Every verdict is computed.
+Every verdict is computed from the records.
 """
 
 from collections.abc import Sequence
@@ -22,38 +22,39 @@ from cdir_nb.results.tables import metric_names
 CELL = ["method", "query_domain", "gallery_domain", "metric", "convention", "k", "train_set"]
 TASKS = {
     ("tki", "world-unseen"): "drawn world, 10 classes, galleries of 300 images, 30 relevant: Prec@200 cannot exceed "
-    "15 %; strategy 2 takes the other 30 classes' names",
+    "15 %; strategy 2 uses the names of the other 30 classes",
     ("tki", "world-all"): "drawn world, 40 classes, galleries of 1,200 images, 30 relevant: Prec@200 cannot exceed "
-    "15 %; strategy 2 takes names of DomainNet, words that the tiny CLIP has never read",
-    ("tki", "pacs-all"): "real PACS images, 7 classes, **with the tiny CLIP**, which has seen drawings of our own "
-    "alone: not the paper's encoder. It hardly recognises them (a random order has Prec@200 of 14.2 %), so there is "
-    "next to nothing to build on; strategy 2 takes names of the drawn world",
+    "15 %; strategy 2 uses names from DomainNet, words that the tiny CLIP has never read",
+    ("tki", "pacs-all"): "real PACS images, 7 classes, **with the tiny CLIP**, which was trained on our own "
+    "drawings only: not the paper's encoder. It hardly recognises these images (a random ranking has a Prec@200 of "
+    "14.2 %), so there is almost nothing to build on; strategy 2 uses names from the drawn world",
     ("clair", "world-unseen"): "drawn world, 30 classes to train on and 10 unseen ones to retrieve, 30 relevant "
     "images in galleries of 300",
     ("clair", "pacs-unseen"): "real PACS images, four classes to train on and three unseen ones (our own split), "
-    "**with the tiny CLIP**, which has seen drawings of our own alone: not the paper's encoder",
+    "**with the tiny CLIP**, which was trained on our own drawings only: not the paper's encoder",
     ("clair", "sketchy_mini-21"): "real images, a small copy of Sketchy, 104 classes to train on and 21 unseen ones, "
-    "**with the tiny CLIP**, which has seen drawings of our own alone: not the paper's encoder",
+    "**with the tiny CLIP**, which was trained on our own drawings only: not the paper's encoder",
 }
 DEFAULTS = {
-    "tki": """Settings are as `TkiConfig` has them by default, state after the last step, nothing selected; none was
-tuned. Loss curves on texts and one look at the 30 seen classes in drawings of another seed (hyperbolic, Euclidean,
-residual; 20, 100, 300 steps; radius 0.1, 1, 10; hidden 128, 512) were taken before these runs. Though radius 0.1 and
-hidden 512 did best in that look, the defaults stayed as they had been set before it.""",
-    "clair": """Settings are `CLAIR-A, tiny-clip` of `cdir_nb/methods/clair/settings.py`, which says how they were
-found; the state is the best on a validation part of the training images, judged by frozen CLIP's pseudo-labels, so
-that no label was read. What else was tried, on clipart-sketch, quickdraw-real and infograph-real, by that score:
-learning rates 0.005 to 0.5, temperature 0.05 and 0.07, 0 to 10 prompts of three sizes, each loss left out, L_II at
-full weight (which lowers the score); all the 720 images of clipart and sketch and six epochs (the score rises in the
-first and falls after it; P@10 is 62.3 and 51.5 %, below CLIP + Q's 62.7 and 52.6). The runs below take 240 images a
-domain, a third of them for validation, three epochs. P@10 of the unseen classes was seen on clipart-sketch before the
-settings were set, twice: of untrained prompts (0, 4, 10) and of one first training at a rate of 0.05; both said what
-the score says. Each setting's effect, one seed, clipart-sketch: `docs/results/clair-sensitivity.csv`.""",
+    "tki": """All settings are the defaults of `TkiConfig`, and none was tuned; the state after the last step is used,
+without any selection. Before these runs we looked at loss curves on texts, and once at the 30 seen classes in drawings
+of another seed (hyperbolic, Euclidean, residual; 20, 100, 300 steps; radius 0.1, 1, 10; hidden 128, 512). Radius 0.1
+and hidden 512 did best there, but we kept the defaults that had been set before.""",
+    "clair": """Settings are `CLAIR-A, tiny-clip` in `cdir_nb/methods/clair/settings.py`, which says how we chose them.
+The selected state is the best on a validation part of the training images, scored with frozen CLIP's pseudo-labels,
+so no label was read. With that score we also tried, on clipart-sketch, quickdraw-real and infograph-real: learning
+rates 0.005 to 0.5, temperatures 0.05 and 0.07, 0 to 10 prompts of three sizes, leaving out each loss, and L_II at
+full weight (which lowers the score); and on all 720 images of clipart and sketch, six epochs (the score rises in the
+first epoch and then falls; P@10 is 62.3 and 51.5 %, below CLIP + Q's 62.7 and 52.6). The runs below use 240 images
+per domain, a third of them for validation, and three epochs. Before fixing the settings we looked at P@10 of the
+unseen classes twice, on clipart-sketch: with untrained prompts (0, 4, 10), and after one first training at a learning
+rate of 0.05; both agreed with the score. The effect of each setting (one seed, clipart-sketch) is in
+`docs/results/clair-sensitivity.csv`.""",
 }
 
 
 def report(paper: str, records: Sequence[Record]) -> str:
-    """Markdown: for each task the verdicts on a paper's claims, and all means of the methods that they name."""
+    """Markdown: for each task, the verdicts on a paper's claims and the means of all methods named in the claims."""
     claims = [claim for claim in load_claims() if claim.paper == paper]
     decided = verdicts(records, claims)
     decided = decided[decided["verdict"] != "not run"]
@@ -79,13 +80,13 @@ def _head(paper: str, frame: pd.DataFrame) -> str:
     return f"""# {PAPERS[paper]}'s claims, checked
 
 Written by `scripts/claims_report.py` from records of {dates} (commit {commits}), encoder {encoders},
-seeds {seeds}. The records, one number a direction, are in `cdir_nb/results/reproduced`. A drawn world and a tiny model:
-these numbers say how the method behaves here, and stand beside the paper's, never in their place. Vanilla CLIP and what
-else is not trained have one seed.
+seeds {seeds}. The records, one number per direction, are in `cdir_nb/results/reproduced`. With a drawn world and a
+tiny model, these numbers say how the method behaves here; they do not replace the paper's. Vanilla CLIP and other
+untrained methods have one seed.
 
-A claim *holds* where it does for every seed, is *mixed* where it does for some, and *does not hold* where it does for
-none; the seeds share images and encoder, so a spread over seeds says nothing of other data, and a difference of some
-hundredths of a point says nothing at all. Differences are in points, mean over the directions.
+A claim *holds* if it holds for every seed, is *mixed* if it holds for some, and *does not hold* if it holds for none.
+All seeds share images and encoder, so the spread over seeds says nothing about other data, and a difference of a few
+hundredths of a point is meaningless. Differences are in percentage points, averaged over the directions.
 
 {DEFAULTS.get(paper, "")}
 """
@@ -103,12 +104,12 @@ def _verdicts(decided: pd.DataFrame) -> str:
 
 
 def _means(frame: pd.DataFrame, paper: str) -> str:
-    """Mean ± standard deviation over seeds by method, over the directions in which the paper's own was run."""
+    """Mean ± standard deviation over seeds by method, over the directions in which the paper's own method was run."""
     places = list(frame[["metric", "query_domain", "gallery_domain"]].itertuples(index=False, name=None))
     own = {place for place, name in zip(places, frame["method"]) if is_own(name, paper)}
     frame = frame[[place in own for place in places]]
     values = frame.groupby(CELL, dropna=False)["value"].transform("nunique")
-    seedless = values.groupby(frame["method"]).transform("max") == 1  # every seed gives the same
+    seedless = values.groupby(frame["method"]).transform("max") == 1  # the same value for every seed
     frame = frame[~(seedless & frame.duplicated(CELL))]
     frame = frame.assign(
         name=[f"{n} ({c})" for n, c in zip(metric_names(frame), frame["convention"])], percent=100 * frame["value"]
@@ -128,14 +129,14 @@ def _means(frame: pd.DataFrame, paper: str) -> str:
 
 
 def papers_run(records: Sequence[Record]) -> list[str]:
-    """Papers whose own method has a record, and of whose claims one could be decided."""
+    """Papers whose own method has a record, and with at least one claim that could be decided."""
     methods, decided = {record.method for record in records}, verdicts(records)
     found = set(decided[decided["verdict"] != "not run"]["paper"])
     return [paper for paper in PAPERS if paper in found and any(is_own(name, paper) for name in methods)]
 
 
-def main(paper: Annotated[str, typer.Argument(help="clair, tki, ...; empty: all")] = "") -> None:
-    """Write docs/results/PAPER.md for one paper, or for all that were run."""
+def main(paper: Annotated[str, typer.Argument(help="clair, tki, ...; empty for all")] = "") -> None:
+    """Write docs/results/PAPER.md for one paper, or for all papers with records."""
     records = reproduced_records()
     known = papers_run(records)
     if paper and paper not in known:

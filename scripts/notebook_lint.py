@@ -1,4 +1,4 @@
-"""What a committed notebook must be: each rule is a function (book) -> complaints, and all of them run."""
+"""Rules for committed notebooks: each rule is a function (book) -> complaints, and all rules are applied."""
 
 import ast
 import io
@@ -14,7 +14,7 @@ from nbformat import NotebookNode
 LARGEST = 500_000  # bytes
 MOST_LINES = 250  # of code, in a notebook
 LONGEST_CELL = 14  # lines of code; most have 3 to 6
-WIDEST_LINE = 110  # characters of code: more is cut off on a page
+WIDEST_LINE = 110  # characters of code: longer lines are cut off on web pages
 COMMON = {"dataset": "str", "data_root": "str", "encoder": "str", "protocol": "str", "seed": "int", "out_dir": "str"}
 ABSOLUTE = re.compile(r"(?<![\w.:/~-])/(?:home|root|Users|tmp|work|mnt|workspace|opt|usr|var)/\w|\b[A-Z]:\\{1,2}\w")
 WIDGET_MIMES = ("application/vnd.jupyter.widget-view+json", "application/vnd.jupyter.widget-state+json")
@@ -23,14 +23,14 @@ CELL_METADATA = {"tags"}
 
 
 def problems(path: Path) -> list[str]:
-    """Everything wrong with one notebook, in words; an empty list where nothing is."""
+    """All complaints about one notebook; an empty list if it is in order."""
     size = path.stat().st_size
     try:
         book = nbformat.read(path, as_version=4)
         nbformat.validate(book)
     except (nbformat.ValidationError, nbformat.reader.NotJSONError, ValueError, KeyError, AttributeError) as error:
         return [f"not a notebook: {str(error).splitlines()[0]}"]
-    found = [f"{size / 1000:.0f} kB, the most is {LARGEST / 1000:.0f}"] if size > LARGEST else []
+    found = [f"{size / 1000:.0f} kB, the maximum is {LARGEST / 1000:.0f}"] if size > LARGEST else []
     return found + [complaint for rule in RULES for complaint in rule(book)]
 
 
@@ -51,7 +51,7 @@ def kernel(book: NotebookNode) -> Iterator[str]:
 def title(book: NotebookNode) -> Iterator[str]:
     first = book.cells[0] if book.cells else None
     if first is None or first.cell_type != "markdown" or not first.source.startswith("# "):
-        yield "the first cell is not text that begins with a title (# ...)"
+        yield "the first cell must be text that begins with a title (# ...)"
     if sum(line.startswith("# ") for c in book.cells if c.cell_type == "markdown" for line in text_lines(c)) > 1:
         yield "more than one title (# ...): use ## for sections"
 
@@ -62,7 +62,7 @@ def text_lines(cell: NotebookNode) -> list[str]:
 
 
 def parameters(book: NotebookNode) -> Iterator[str]:
-    """One cell tagged `parameters`, the first with code; typed literals, each with one trailing comment."""
+    """The first code cell, and only that, is tagged `parameters`: typed literals, each with a trailing comment."""
     tagged = [i for i, cell in enumerate(code_cells(book)) if "parameters" in tags(cell)]
     if tagged != [0]:
         yield "exactly one code cell, the first, must be tagged 'parameters'"
@@ -92,10 +92,10 @@ def comment_lines(source: str) -> set[int]:
 
 
 def narrated(book: NotebookNode) -> Iterator[str]:
-    """A text cell somewhere before each code cell, and as many text cells as code cells."""
+    """A text cell before each code cell, and at least as many text cells as code cells."""
     text = sum(cell.cell_type == "markdown" for cell in book.cells)
     if text < len(code_cells(book)):
-        yield f"{text} text cells for {len(code_cells(book))} code cells: at least one each"
+        yield f"{text} text cells for {len(code_cells(book))} code cells: expected at least as many"
     for before, cell in zip(book.cells, book.cells[1:]):
         if before.cell_type == cell.cell_type == "code":
             yield f"no text between two code cells, at `{first_line(cell)}`"
@@ -104,17 +104,17 @@ def narrated(book: NotebookNode) -> Iterator[str]:
 def short(book: NotebookNode) -> Iterator[str]:
     counts = [sum(bool(line.strip()) for line in cell.source.splitlines()) for cell in code_cells(book)]
     if sum(counts) > MOST_LINES:
-        yield f"{sum(counts)} lines of code, the most is {MOST_LINES}"
+        yield f"{sum(counts)} lines of code, the maximum is {MOST_LINES}"
     for cell, count in zip(code_cells(book), counts):
         if count > LONGEST_CELL:
-            yield f"a cell of {count} lines, the most is {LONGEST_CELL}, at `{first_line(cell)}`"
+            yield f"a cell of {count} lines, the maximum is {LONGEST_CELL}, at `{first_line(cell)}`"
         wide = max(map(len, cell.source.splitlines()), default=0)
         if wide > WIDEST_LINE:
-            yield f"a line of {wide} characters, the most is {WIDEST_LINE}, at `{first_line(cell)}`"
+            yield f"a line of {wide} characters, the maximum is {WIDEST_LINE}, at `{first_line(cell)}`"
 
 
 def executed(book: NotebookNode) -> Iterator[str]:
-    """Run from top to bottom in one go; golden cells have something to compare; no error is left."""
+    """Executed from top to bottom in one run; golden cells have output to compare; no cell has an error."""
     counts = [cell.execution_count for cell in code_cells(book)]
     if counts != list(range(1, len(counts) + 1)):
         yield "not executed in order from a fresh kernel: run `python scripts/notebooks.py run`"
@@ -128,7 +128,7 @@ def executed(book: NotebookNode) -> Iterator[str]:
 
 
 def figures(book: NotebookNode) -> Iterator[str]:
-    """Each cell that saves or explores a figure shows one; there is at least one."""
+    """Each cell that saves or explores a figure shows it; there is at least one figure."""
     shown = [any(PICTURES & set(x.get("data", {})) for x in cell.outputs) for cell in code_cells(book)]
     if not any(shown):
         yield "no figure among the outputs"
@@ -138,7 +138,7 @@ def figures(book: NotebookNode) -> Iterator[str]:
 
 
 def foldable(book: NotebookNode) -> Iterator[str]:
-    """<details> survives all converters only as one block of HTML: a blank line inside unfolds it."""
+    """Converters keep <details> folded only if it is one block of HTML, without blank lines."""
     for cell in book.cells:
         for block in re.findall(r"<details>.*?</details>", cell.source, flags=re.DOTALL):
             if re.search(r"\n\s*\n", block):
@@ -149,7 +149,7 @@ def no_widgets(book: NotebookNode) -> Iterator[str]:
     if "widgets" in book.metadata:
         yield "widget state in the notebook's metadata"
     if any(mime in output.get("data", {}) for c in code_cells(book) for output in c.outputs for mime in WIDGET_MIMES):
-        yield "a widget among the outputs: only its static figure may stay"
+        yield "a widget among the outputs: keep only its static figure"
 
 
 def no_volatile(book: NotebookNode) -> Iterator[str]:
@@ -162,7 +162,7 @@ def no_volatile(book: NotebookNode) -> Iterator[str]:
 
 
 def no_absolute_paths(book: NotebookNode) -> Iterator[str]:
-    """In sources and outputs, pictures left out (base64 may spell anything)."""
+    """In sources and outputs, except images (base64 may contain anything)."""
     for cell in book.cells:
         texts = [cell.source]
         for output in cell.get("outputs", []):
@@ -181,7 +181,7 @@ def no_global_seed(book: NotebookNode) -> Iterator[str]:
 
 
 def sections(book: NotebookNode) -> Iterator[str]:
-    """The parts of the template that a reader looks for at the end."""
+    """The closing sections that every notebook has."""
     text = "\n".join(cell.source for cell in book.cells if cell.cell_type == "markdown").lower()
     yield from (
         f"no section '{name}'" for name in ("what we saw", "exercises", "references") if f"## {name}" not in text

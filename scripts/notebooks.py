@@ -1,11 +1,11 @@
-"""Run, clean and check the notebooks that are committed.
+"""Run, clean and check the committed notebooks.
 
-    python scripts/notebooks.py run                 all of them, in place, with their default parameters
-    python scripts/notebooks.py run 01 05           those whose file name begins so
-    python scripts/notebooks.py clean               without running: drop what differs from run to run
-    python scripts/notebooks.py check               lint only; exit code 1 and one line for each thing wrong
+    python scripts/notebooks.py run                 run all notebooks in place, with their default parameters
+    python scripts/notebooks.py run 01 05           run those whose file names begin with 01 or 05
+    python scripts/notebooks.py clean               do not run; remove everything that differs from run to run
+    python scripts/notebooks.py check               lint only; prints one line per problem, exit code 1 if any
 
-`run` cleans and checks afterwards. A notebook is only written back if every cell ran.
+`run` also cleans and checks. A notebook is only written back if all its cells ran.
 """
 
 import argparse
@@ -23,7 +23,7 @@ from nbclient.exceptions import CellExecutionError
 from nbformat import NotebookNode
 from PIL import Image
 
-sys.path.insert(0, str(Path(__file__).resolve().parent))  # so that tests, which load this file by path, find its part
+sys.path.insert(0, str(Path(__file__).resolve().parent))  # tests load this file by path and must find notebook_lint
 from notebook_lint import problems
 
 from cdir_nb.paths import NOTEBOOKS, atomic_write
@@ -34,7 +34,7 @@ LARGE_PICTURE = 40_000  # bytes
 
 
 def find(names: Sequence[str], folder: Path = NOTEBOOKS) -> list[Path]:
-    """Notebooks whose file name begins with one of `names` (none: all), in order."""
+    """Notebooks whose file names begin with one of `names` (all if empty), in order."""
     paths = [p for p in sorted(folder.glob("*.ipynb")) if not names or p.name.startswith(tuple(names))]
     if not paths:
         raise SystemExit(f"error: no notebook in {folder.name}/ begins with {' or '.join(names) or 'anything'}")
@@ -42,8 +42,8 @@ def find(names: Sequence[str], folder: Path = NOTEBOOKS) -> list[Path]:
 
 
 def run(path: Path, timeout: int = 1200) -> NotebookNode:
-    """Execute a notebook in its own folder, headless, and give it back cleaned. Nothing is written."""
-    os.environ["CDIR_HEADLESS"] = "1"  # the kernel inherits it: only static figures are put out
+    """Execute a notebook in its own folder, headless, and return it cleaned. Nothing is written."""
+    os.environ["CDIR_HEADLESS"] = "1"  # inherited by the kernel: only static figures are shown
     book = nbformat.read(path, as_version=4)
     NotebookClient(
         book, timeout=timeout, kernel_name="python3", resources={"metadata": {"path": str(path.parent)}}
@@ -52,7 +52,7 @@ def run(path: Path, timeout: int = 1200) -> NotebookNode:
 
 
 def clean(book: NotebookNode) -> NotebookNode:
-    """Drop all that a run leaves behind besides results: widget state, times, progress bars, versions."""
+    """Remove everything but the results of a run: widget state, times, progress bars, versions."""
     book.metadata = nbformat.from_dict({"kernelspec": KERNEL, "language_info": {"name": "python"}})
     for cell in book.cells:
         tags = cell.metadata.get("tags")
@@ -68,7 +68,7 @@ def volatile(output: NotebookNode) -> bool:
 
 
 def clean_output(output: NotebookNode) -> NotebookNode:
-    """The same output without metadata, its picture made smaller."""
+    """The output without metadata and with a smaller image."""
     if "metadata" in output:
         output.metadata = nbformat.from_dict({})
     if "image/png" in output.get("data", {}):
@@ -78,10 +78,10 @@ def clean_output(output: NotebookNode) -> NotebookNode:
 
 
 def smaller(encoded: str) -> tuple[str, str]:
-    """Base64 of a PNG -> kind and base64 of a smaller picture that looks the same at the size of a notebook.
+    """Base64 of a PNG -> MIME type and base64 of a smaller image that looks the same at the size of a notebook.
 
-    A palette of 256 colours is enough for figures. Many photos in one figure stay large then: they become
-    the smaller of a PNG with 128 colours and a JPEG.
+    A palette of 256 colours is enough for most figures. Figures with many photos are still large: for them, take the
+    smaller of a PNG with 128 colours and a JPEG.
     """
     original = base64.b64decode(encoded)
     image = Image.open(io.BytesIO(original))
@@ -97,7 +97,7 @@ def smaller(encoded: str) -> tuple[str, str]:
 
 
 def with_palette(image: Image.Image, colours: int) -> bytes:
-    """PNG of an RGB picture with so many colours."""
+    """PNG of an RGB image, reduced to `colours` colours."""
     return saved(image.quantize(colours, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE), "PNG")
 
 
@@ -108,18 +108,18 @@ def saved(image: Image.Image, kind: str, **options: int) -> bytes:
 
 
 def write(book: NotebookNode, path: Path) -> None:
-    """Write a notebook whole or not at all."""
+    """Write a notebook atomically."""
     with atomic_write(path) as temporary:
         nbformat.write(book, temporary)
 
 
 def run_and_write(path: Path) -> None:
-    """Execute in place and say how long it took; leave the file alone where a cell fails."""
+    """Execute in place and print the time it took; leave the file unchanged if a cell fails."""
     start = time.perf_counter()
     try:
         book = run(path)
     except CellExecutionError as error:
-        raise SystemExit(f"error: {path.name} failed and was left as it was\n{error}") from None
+        raise SystemExit(f"error: {path.name} failed and was not changed\n{error}") from None
     write(book, path)
     print(f"{path.name}: {time.perf_counter() - start:.0f} s, {path.stat().st_size / 1000:.0f} kB", flush=True)
 

@@ -1,7 +1,7 @@
 """Make the README's pictures.
 
-python scripts/readme_pictures.py                  the road alone
-python scripts/readme_pictures.py runs/world-...   and the figures of a finished run, made smaller
+python scripts/readme_pictures.py                  only the road
+python scripts/readme_pictures.py runs/world-...   also the figures of a finished run, made smaller
 """
 
 from pathlib import Path
@@ -32,7 +32,7 @@ PICTURES = {  # picture: (notebook, figure it saves, width in pixels)
 }
 
 
-ROAD = (  # room, what it holds, what goes on from it to the next places
+ROAD = (  # room, what it contains, what it passes on to the rooms below
     ("data", "images and where they come from: cards, folders, protocols, the drawn world", "images"),
     ("retrieval", "rank, and every metric convention by name", "rankings, metrics"),
     ("analysis", "what vectors, rankings and probabilities show besides metrics", "more numbers"),
@@ -51,13 +51,13 @@ def find_figure(run: Path, notebook: str, figure: str) -> Path:
     """The newest figure of this name in a run folder."""
     found = sorted(run.glob(f"{notebook}-*/{figure}.png"), key=lambda path: path.stat().st_mtime)
     if not found:
-        raise CdirError(f"{run} holds no {notebook}-*/{figure}.png: make it with `cdir reproduce`")
+        raise CdirError(f"{run} has no {notebook}-*/{figure}.png: make it with `cdir reproduce`")
     return found[-1]
 
 
 @styled
 def road_figure() -> Figure:
-    """Rooms of the package in order, one line each; every room imports only from those above it."""
+    """The rooms of the package in order, one line each; a room imports only from those above it."""
     fig, ax = plt.subplots(figsize=(9, 0.5 * len(ROAD) + 0.75))
     for row, (room, about, passes) in enumerate(ROAD):
         _room(ax, row, room, about)
@@ -65,7 +65,7 @@ def road_figure() -> Figure:
     ax.annotate(
         "", xy=(0.22, len(ROAD) - 0.1), xytext=(0.22, 0.1), arrowprops={"arrowstyle": "-|>", "lw": 2, "color": QUIET}
     )
-    ax.text(9.95, -0.32, "what goes on from here", ha="right", va="center", color=QUIET, fontsize=9)
+    ax.text(9.95, -0.32, "what it passes on", ha="right", va="center", color=QUIET, fontsize=9)
     ax.text(0.5, -0.32, "A room imports only from rooms above it", va="center", color=QUIET, fontsize=9)
     ax.set(xlim=(0, 10), ylim=(len(ROAD) + 0.02, -0.6))
     ax.axis("off")
@@ -73,7 +73,7 @@ def road_figure() -> Figure:
 
 
 def _room(ax: Axes, row: int, room: str, about: str) -> None:
-    """One box with the room's name, and beside it what the room holds."""
+    """A box with the room's name, and beside it what the room contains."""
     shape = {"boxstyle": "round,pad=0,rounding_size=0.12", "fc": PALETTE[4], "ec": "none"}
     ax.add_patch(FancyBboxPatch((0.5, row + 0.03), 1.3, 0.66, **shape))
     name = room if "." in room else f"{room}/"
@@ -81,8 +81,8 @@ def _room(ax: Axes, row: int, room: str, about: str) -> None:
     ax.text(2.0, row + 0.36, about, va="center")
 
 
-def main(run: Annotated[Path | None, typer.Argument(help="A run folder; without one, the road alone.")] = None) -> None:
-    """Draw the road, and shrink the chosen figures of a run, into docs/pictures."""
+def main(run: Annotated[Path | None, typer.Argument(help="A run folder; without it, only the road.")] = None) -> None:
+    """Draw the road and shrink the chosen figures of a run, writing all to docs/pictures."""
     with atomic_write(ROOT / "docs" / "pictures" / "road.png") as path:
         road_figure().savefig(path, dpi=100, metadata={"Software": None})
     if run:
@@ -90,7 +90,7 @@ def main(run: Annotated[Path | None, typer.Argument(help="A run folder; without 
 
 
 def shrink(run: Path) -> None:
-    """Figures of a run at the README's widths."""
+    """Write the figures of a run at the README's widths."""
     for picture, (notebook, figure, width) in PICTURES.items():
         image = Image.open(find_figure(run, notebook, figure)).convert("RGB")
         image = image.resize((width, round(image.height * width / image.width)), Image.Resampling.LANCZOS)

@@ -1,10 +1,11 @@
-"""A method with one setting changed at a time: every value that its paper leaves open, on the drawn world.
+"""Sensitivity of a method to the settings that its paper leaves open, one changed at a time, on the drawn world.
 
-    python scripts/sensitivity.py clair        clipart and sketch, P@10 (hits_over_k), a part of the training images
+    python scripts/sensitivity.py clair        clipart and sketch, P@10 (hits_over_k), some of the training images
     python scripts/sensitivity.py tki          all directions, mAP@200 (over_min_k_relevant)
 
-World-unseen, the tiny CLIP, mean over directions. Rows go to docs/results/METHOD-sensitivity.csv after each training;
-what the file has already is not measured again: remove it after a change of method or settings.
+Protocol world-unseen, the tiny CLIP, mean over directions. After each training a row is added to
+docs/results/METHOD-sensitivity.csv. Rows in the file are not measured again: delete it after a change of method or
+settings.
 """
 
 import functools
@@ -29,7 +30,7 @@ from cdir_nb.paths import ROOT, atomic_write
 from cdir_nb.results import current_commit, measure
 from cdir_nb.results.records import today
 
-DOMAINS, TRAIN_IMAGES = ("clipart", "sketch"), 360  # of CLAIR
+DOMAINS, TRAIN_IMAGES = ("clipart", "sketch"), 360  # CLAIR only
 BASE = {"clair": named_config("CLAIR-A, tiny-clip").changed(mixed_precision=True), "tki": TkiConfig()}
 MEASURE = {"clair": ("precision", "hits_over_k", 10), "tki": ("average_precision", "over_min_k_relevant", 200)}
 CHANGES = {
@@ -68,19 +69,19 @@ NAMES = [load_card("world").display(label) for label in TASK.classes]
 
 
 def fit_clair(config: ClairConfig, seed: int) -> clair.ClairEmbedder:
-    """From the cache where it was trained before."""
+    """CLAIR, loaded from the cache if it was trained before."""
     pair, config = variant("CLAIR", TASK, DOMAINS, config, train_images=TRAIN_IMAGES, seed=seed)
     return clair.fit(CLIP, pair, config, seed=seed, checkpoint=kept_at(CLIP, pair, config, seed), progress=False)
 
 
 @functools.cache
 def texts(first_stage: TkiConfig, seed: int) -> tki.Expansion:
-    """The first stage, shared by runs that differ in the second alone."""
+    """The first stage, shared by runs that differ only in the second."""
     return tki.expand(CLIP, NAMES, first_stage, seed=seed, progress=False)
 
 
 def fit_tki(config: TkiConfig, seed: int) -> tki.TkiEmbedder:
-    """Its second stage is trained anew."""
+    """TKI, with the first stage shared and the second one trained."""
     return tki.fit(CLIP, NAMES, config, seed=seed, expansion=texts(config.first_stage(), seed), progress=False)
 
 
@@ -89,7 +90,7 @@ FIT = {"clair": fit_clair, "tki": fit_tki}
 
 @functools.cache
 def percent(method: str, config: Settings | None, seed: int = 0) -> float:
-    """Mean over directions of the method's measure; of vanilla CLIP where there is no config."""
+    """The method's metric in percent, averaged over directions; without a config, that of vanilla CLIP."""
     records = measure(FIT[method](config, seed) if config else VanillaClip(CLIP), TASK, seed)
     directions = (DOMAINS, DOMAINS[::-1]) if method == "clair" else TASK.directions
     return round(
@@ -105,8 +106,8 @@ def percent(method: str, config: Settings | None, seed: int = 0) -> float:
     )
 
 
-def main(method: str, seeds: Annotated[int, typer.Option(help="how many, from 0 on")] = 3) -> None:
-    """Measure what the file lacks."""
+def main(method: str, seeds: Annotated[int, typer.Option(help="number of seeds, starting at 0")] = 3) -> None:
+    """Measure all settings that are not in the file yet."""
     base, file = BASE[method], ROOT / "docs" / "results" / f"{method}-sensitivity.csv"
     rows = pd.read_csv(file).to_dict("records") if file.exists() else []
     done = {(row["setting"], str(row["value"]), row["seed"]) for row in rows}
@@ -114,7 +115,7 @@ def main(method: str, seeds: Annotated[int, typer.Option(help="how many, from 0 
     runs = [(name, value) for name, others in CHANGES[method].items() for value in (default[name], *others)]
     for seed in range(seeds):
         for name, value in tqdm(runs, f"seed {seed}"):
-            shown = CLIP.dim if value is None else value  # as wide as the features
+            shown = CLIP.dim if value is None else value  # hidden = None: the width of the features
             if (name, str(shown), seed) in done:
                 continue
             row = {"task": TASK.name, "setting": name, "value": shown, "seed": seed}

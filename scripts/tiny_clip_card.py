@@ -1,7 +1,7 @@
-"""Write the tiny CLIP's model card: what it was trained on, and what it can and cannot do, measured now.
+"""Write the tiny CLIP's model card: what it was trained on, and measurements of what it can and cannot do.
 
-python scripts/tiny_clip_card.py                                       the drawn world alone
-python scripts/tiny_clip_card.py --quickdraw DIR --pacs DIR            with real drawings and sketches beside it
+python scripts/tiny_clip_card.py                                       the drawn world only
+python scripts/tiny_clip_card.py --quickdraw DIR --pacs DIR            also real drawings and PACS images
 """
 
 import json
@@ -98,7 +98,7 @@ def precision_table(encoder: ClipEncoder, world: ImageSet) -> tuple[str, list[fl
 
 
 def real_rows(encoder: ClipEncoder, quickdraw: Path | None, pacs: Path | None) -> str:
-    """Honest figures on pictures that nobody drew by program."""
+    """Accuracy on real images, which were not drawn by our program."""
     if not (quickdraw and pacs):
         return "Not measured when this card was written."
     known = set(load_card("world").classes)

@@ -1,11 +1,11 @@
 """Train the bundled tiny CLIP on drawn image-caption pairs and write it, with its model card, into the package.
 
-    python scripts/train_tiny_clip.py                 the whole training (about 20 minutes on two cores)
-    python scripts/train_tiny_clip.py --samples 2000 --images 2000 --out /tmp/tiny     a rehearsal
+    python scripts/train_tiny_clip.py                 the full training (about 20 minutes on two cores)
+    python scripts/train_tiny_clip.py --samples 2000 --images 2000 --out /tmp/tiny     a quick trial
 
-The mixture of domains is uneven on purpose, as the web was for CLIP: few infographs and fewer quick drawings, so that
-there is a domain gap to be closed. World and model were calibrated by the pattern of vanilla CLIP alone (how its
-accuracy and precision vary over DomainNet's domains), never by what any method of the workbook gains.
+The mixture of domains is uneven on purpose, like the web data of CLIP: few infographs and even fewer quick drawings, so
+that there is a domain gap to close. World and model were calibrated only by the pattern of vanilla CLIP (how its
+accuracy and precision vary over DomainNet's domains), never by the gains of any method in the workbook.
 """
 
 import json
@@ -35,7 +35,7 @@ MODEL_CFG = {
 }
 PREPROCESS_CFG = {"size": 64, "mode": "RGB", "mean": [0.5] * 3, "std": [0.5] * 3, "interpolation": "bicubic"}
 SHARES = {"real": 0.48, "painting": 0.20, "clipart": 0.22, "infograph": 0.02, "sketch": 0.075, "quickdraw": 0.005}
-WORDS = {  # what captions call a domain; about a third of the captions do not name it
+WORDS = {  # words for a domain in captions; about a third of the captions do not name the domain
     "real": ["photo", "photograph", "picture"],
     "painting": ["painting", "oil painting", "watercolor"],
     "clipart": ["clipart", "clip art", "cartoon drawing"],
@@ -83,7 +83,7 @@ def draw_images(count: int, path: Path, rng: np.random.Generator) -> tuple[np.nd
     """(count, 64, 64, 3) uint8 on disk, and the (class, domain) of each row."""
     domains = rng.choice(list(SHARES), size=count, p=np.array(list(SHARES.values())) / sum(SHARES.values()))
     rows = list(zip(rng.choice(LABELS, size=count).tolist(), domains.tolist()))
-    if path.exists():  # an earlier run drew them all
+    if path.exists():  # all drawn by an earlier run
         return np.load(path, mmap_mode="r"), rows
     pixels = np.lib.format.open_memmap(path.with_suffix(".part"), "w+", np.uint8, (count, SIZE, SIZE, 3))
     jobs = [(first, rows[first : first + 1000]) for first in range(0, count, 1000)]
@@ -143,14 +143,14 @@ def save(model: open_clip.CLIP, out: Path) -> None:
 
 
 def main(
-    samples: Annotated[int, typer.Option(help="image-caption pairs seen in all")] = 420_000,
-    images: Annotated[int, typer.Option(help="different images drawn")] = 200_000,
+    samples: Annotated[int, typer.Option(help="total number of image-caption pairs seen")] = 420_000,
+    images: Annotated[int, typer.Option(help="number of different images to draw")] = 200_000,
     batch: int = 256,
     lr: float = 1e-3,
     seed: int = 0,
-    unmasked: Annotated[float, typer.Option(help="share of the training, at its end, that sees all patches")] = 0.2,
+    unmasked: Annotated[float, typer.Option(help="share of the training, at its end, with all patches")] = 0.2,
     work: Annotated[Path, typer.Option(help="folder for the drawn images (12 KB each)")] = Path("/tmp"),
-    out: Annotated[Path, typer.Option(help="where the model goes")] = TINY_CLIP,
+    out: Annotated[Path, typer.Option(help="folder for the model")] = TINY_CLIP,
     unseen: str = "banana,butterfly,cactus,giraffe,guitar,helicopter,rabbit,scissors,tree,windmill",
 ) -> None:
     """Draw the images; train with half the patches dropped (FLIP, Li et al. 2023), then on whole images; write it."""

@@ -62,7 +62,7 @@ def test_list_says_what_each_profile_needs():
     [
         (["--profile", "moon"], "no profile 'moon': choose one of pacs, pacs-clair, sketchy_mini, tki-world, world"),
         (["--profile", "pacs"], "profile pacs needs the images of pacs: add --data pacs=PATH"),
-        (["--profile", "pacs", "--data", "pacs=/no/where"], "--data pacs=/no/where: no such folder"),
+        (["--profile", "pacs", "--data", "pacs=/no/where"], "--data pacs=/no/where: folder not found"),
     ],
 )
 def test_wrong_requests_are_refused_in_one_line(words, message, tmp_path):
@@ -94,7 +94,8 @@ def test_results_are_short_unless_all_are_asked_for(tmp_path):
 def test_results_without_precision_between_domains_say_where_the_others_are(tmp_path):
     save_records([Record(**{**GOOD, "metric": "accuracy", "convention": "top-1", "k": None})], tmp_path, "r")
     done = cdir("results", tmp_path)
-    assert done.exit_code == 0 and "no precision from one domain to another" in done.stdout and "--all" in done.stdout
+    assert done.exit_code == 0 and "no precision was measured between two domains" in done.stdout
+    assert "--all" in done.stdout
     assert "accuracy" in cdir("results", tmp_path, "--all").stdout
 
 
@@ -159,7 +160,7 @@ def test_ctrl_c_says_how_to_go_on(monkeypatch, tmp_path):
 
     monkeypatch.setattr(profile, "load_profile", interrupted)
     done = cdir("reproduce")
-    assert done.exit_code == 130 and "run the same command again to go on" in done.stderr
+    assert done.exit_code == 130 and "run the same command again to resume" in done.stderr
 
 
 def test_an_error_is_never_a_traceback(monkeypatch, tmp_path):

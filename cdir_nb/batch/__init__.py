@@ -1,1 +1,1 @@
-"""Notebooks run in batch: profiles, a strict and resumable runner, and each executed notebook as an HTML page."""
+"""Running notebooks in batch: profiles, a strict and resumable runner, executed notebooks as HTML pages."""

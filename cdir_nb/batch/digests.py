@@ -1,4 +1,4 @@
-"""What determines a notebook's result, as hex digits: its code and parameters, our code, weights and data."""
+"""Digests of everything that determines a notebook's result: its code, our package, weights and data."""
 
 import hashlib
 import os
@@ -12,12 +12,12 @@ from cdir_nb.errors import CdirError
 from cdir_nb.paths import MANIFEST, PACKAGE
 
 LIBRARIES = ("torch", "open_clip_torch", "numpy", "scipy", "scikit-learn", "umap-learn", "pillow", "matplotlib")
-NO_NUMBER = ("batch", "report", "cli.py", "data_manifest", "notebooks")  # the last two have digests of their own
+NO_NUMBER = ("batch", "report", "cli.py", "data_manifest", "notebooks")  # the last two are digested separately
 WEIGHTS = (".pt", ".pth", ".bin", ".safetensors", ".ckpt")
 
 
 def notebook_digest(path: Path) -> str:
-    """Digest of the code cells: neither text nor outputs change a number."""
+    """Digest of the code cells only: text and outputs do not change a number."""
     code = [cell.source for cell in read_notebook(path).cells if cell.cell_type == "code"]
     return _hash("\x00".join(code).encode())
 
@@ -25,8 +25,9 @@ def notebook_digest(path: Path) -> str:
 def source_digest() -> str:
     """Digest of the package's code and data, the manifests, the bundled weights, and the libraries' versions.
 
-    `batch`, `report` and `cli.py` are left out: every other module comes before them, so they can't reach a number.
-    Equal in a checkout and in a wheel made from it, which holds manifests and notebooks inside the package.
+    `batch`, `report` and `cli.py` are left out: no other module imports them, so they cannot affect a number.
+    The digest is the same in a checkout and in a wheel built from it, which has manifests and notebooks inside the
+    package.
     """
     package = [path for path in _files(PACKAGE) if path.parts[0] not in NO_NUMBER]
     parts = [f"cdir_nb/{path.as_posix()} {file_digest(PACKAGE / path)}" for path in package]
@@ -35,7 +36,7 @@ def source_digest() -> str:
 
 
 def _files(folder: Path) -> list[Path]:
-    """Paths below a folder, relative to it and sorted; no hidden files and no compiled ones."""
+    """Paths of all files below a folder, relative and sorted, without hidden or compiled files."""
     found = sorted(path.relative_to(folder) for path in folder.rglob("*") if path.is_file())
     return [path for path in found if not any(part.startswith((".", "__pycache__")) for part in path.parts)]
 
@@ -50,36 +51,36 @@ def _versions() -> Iterable[str]:
 
 
 def data_digest(root: Path) -> str:
-    """Digest of (relative path, size, time of change) of every file below `root`; fast."""
+    """Digest of (relative path, size, modification time) of every file below `root`: fast, as no file is read."""
     lines = []
-    for folder, folders, files in os.walk(root, followlinks=True):  # domains are often links to another disk
+    for folder, folders, files in os.walk(root, followlinks=True):  # domain folders are often links to another disk
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         for name in sorted(name for name in files if not name.startswith(".")):
             path = os.path.join(folder, name)
-            stat = os.stat(path) if os.path.exists(path) else os.lstat(path)  # a dangling link counts as itself
+            stat = os.stat(path) if os.path.exists(path) else os.lstat(path)  # a dangling link: stat the link itself
             lines.append(f"{os.path.relpath(path, root)} {stat.st_size} {stat.st_mtime_ns}")
     return _hash("\n".join(lines).encode())
 
 
 def checkpoint(encoder: str) -> Path | None:
-    """The file that an encoder spec `MODEL:FILE` names, None where it names none. CdirError if missing."""
+    """The file in an encoder spec `MODEL:FILE`, or None if there is none. CdirError if the file is missing."""
     model, _, weights = encoder.partition(":")
     if not (weights.endswith(WEIGHTS) or os.sep in weights or weights.startswith("~")):
         return None
     path = Path(weights).expanduser().resolve()
     if not path.is_file():
-        raise CdirError(f"no checkpoint {path}: give --encoder {model}:FILE with a file that exists")
+        raise CdirError(f"checkpoint {path} not found: give --encoder {model}:FILE with an existing file")
     return path
 
 
 def encoder_digest(encoder: str) -> str:
-    """What an encoder spec stands for: a checkpoint by name and content wherever it lies, else the spec."""
+    """Identifies an encoder: a checkpoint by file name and content (not by folder), any other by its spec."""
     path = checkpoint(encoder)
     return f"{encoder.partition(':')[0]}:{path.name}:{file_digest(path)}" if path else encoder
 
 
 def file_digest(path: Path) -> str:
-    """Digest of a file's content."""
+    """SHA-256 of a file's content."""
     with open(path, "rb") as handle:
         return hashlib.file_digest(handle, "sha256").hexdigest()
 

@@ -1,4 +1,4 @@
-"""Executed notebooks as HTML that needs no network: equations become MathML, nothing comes from the web."""
+"""Executed notebooks as HTML that works offline: equations become MathML, nothing is loaded from the web."""
 
 import re
 from pathlib import Path
@@ -10,7 +10,7 @@ from nbconvert import HTMLExporter
 from nbconvert.filters.markdown_mistune import IPythonRenderer, MarkdownWithMath
 from nbformat import NotebookNode
 
-# nbconvert's lab page without RequireJS, MathJax and Mermaid, which it would fetch from the web.
+# nbconvert's lab template without RequireJS, MathJax and Mermaid, which it would load from the web.
 PAGE = """{%- extends 'lab/index.html.j2' -%}
 {%- block html_head_js -%}{%- endblock -%}
 {%- block html_head_js_mathjax -%}{%- endblock -%}
@@ -24,7 +24,7 @@ math [mathvariant="bold"] { font-weight: bold; }
 math[display="block"] { margin: .8em 0; }
 math mtd { padding-left: .1em; padding-right: .1em; }
 </style>{%- endblock -%}"""
-REWRITES = (  # what latex2mathml 3.81 does not know, said in words that it knows
+REWRITES = (  # TeX that latex2mathml 3.81 does not support -> TeX that it does
     (r"\\begin\{(?:aligned|split|align)\}", r"\\begin{align*}"),
     (r"\\end\{(?:aligned|split|align)\}", r"\\end{align*}"),
     (r"\\operatorname\*?\{((?:[^{}]|\{[^{}]*\})*)\}", r"\\mathrm{\1}"),
@@ -41,7 +41,7 @@ WEB = re.compile(
 
 
 class MathRenderer(IPythonRenderer):
-    """nbconvert's Markdown with equations put out as MathML, which browsers draw by themselves."""
+    """nbconvert's Markdown with equations as MathML, which browsers display without JavaScript."""
 
     def inline_math(self, body: str) -> str:
         return mathml(body, "inline")
@@ -54,7 +54,7 @@ class MathRenderer(IPythonRenderer):
 
 
 class OfflineExporter(HTMLExporter):
-    """nbconvert's page for reading without a network."""
+    """nbconvert's HTML exporter for pages that work offline."""
 
     embed_images = True
     raw_template = PAGE
@@ -70,32 +70,32 @@ class OfflineExporter(HTMLExporter):
 
 
 def mathml(tex: str, display: str) -> str:
-    """MathML of a TeX formula; its source, as code, where it can't be converted."""
+    """A TeX formula as MathML; if it cannot be converted, its source as code."""
     rewritten = tex.strip()
     for pattern, replacement in REWRITES:
         rewritten = re.sub(pattern, replacement, rewritten)
     try:
         return latex2mathml.converter.convert(rewritten, display=display)
-    except Exception:  # a formula that the converter can't parse must not cost the page
+    except Exception:  # one formula that cannot be parsed must not break the page
         return f"<code>{escape(tex)}</code>"
 
 
 def to_html(notebook: NotebookNode, title: str, folder: Path) -> str:
-    """The page of an executed notebook. Pictures of its text are taken from `folder` and embedded."""
+    """An executed notebook as an HTML page. Images in its text are read from `folder` and embedded."""
     resources = {"metadata": {"name": title, "path": str(folder)}}
     page, _ = OfflineExporter().from_notebook_node(notebook, resources=resources)
     return page
 
 
 def web_references(page: str) -> list[str]:
-    """What a browser would fetch from the web to show this page (links to follow by hand don't count)."""
+    """Everything a browser would load from the web to show this page (links to click do not count)."""
     return [match.group(0) for match in WEB.finditer(page)]
 
 
 def strip(notebook: NotebookNode) -> None:
-    """Take out, in place, what only the run needed: widget state and views, papermill's paths, out_dir, runs.
+    """Remove, in place, what only the run needed: widget state and views, papermill's paths, out_dir, runs.
 
-    (nbclient 0.11 crashes with `store_widget_state=False` where an Output widget is used, so here.)
+    (This is done here because nbclient 0.11 crashes with `store_widget_state=False` if an Output widget is used.)
     """
     notebook.metadata.pop("widgets", None)
     notebook.metadata.pop("papermill", None)

@@ -1,4 +1,4 @@
-"""The `parameters` cell of a notebook, and what may be put in its place. Papermill only warns; we refuse."""
+"""The `parameters` cell of a notebook, and checks of given values. Papermill only warns; we raise an error."""
 
 import ast
 from pathlib import Path
@@ -17,24 +17,24 @@ RESERVED = {
 
 
 def read_notebook(path: Path) -> nbformat.NotebookNode:
-    """The notebook in `path`. Raises CdirError where it is missing or is none."""
+    """Read the notebook `path`. Raises CdirError if it is missing or not a notebook."""
     try:
         return nbformat.read(path, as_version=4)
     except FileNotFoundError:
-        raise CdirError(f"no notebook {path}: check its name in the profile") from None
+        raise CdirError(f"notebook {path} not found: check its name in the profile") from None
     except Exception as error:  # nbformat raises several unrelated types for a damaged file
-        raise CdirError(f"{path} is not a notebook ({type(error).__name__}): restore it") from None
+        raise CdirError(f"{path} is not a valid notebook ({type(error).__name__}): restore the file") from None
 
 
 def read_parameters(path: Path) -> dict[str, Any]:
-    """Names and default values of the cell tagged `parameters`: literals only, so nothing is run."""
+    """{name: default value} from the cell tagged `parameters`; only literals are allowed, so no code is run."""
     cells = [c for c in read_notebook(path).cells if "parameters" in c.metadata.get("tags", [])]
     if not cells:
         return {}
     try:
         body = ast.parse(cells[0].source).body
     except SyntaxError as error:
-        raise CdirError(f"{path.name}: parameters cell, line {error.lineno}: not Python") from None
+        raise CdirError(f"{path.name}: parameters cell, line {error.lineno}: invalid Python, fix the syntax") from None
     defaults = {}
     for node in body:
         name, value = _assignment(node)
@@ -42,7 +42,7 @@ def read_parameters(path: Path) -> dict[str, Any]:
             defaults[name] = ast.literal_eval(value)
         except (ValueError, TypeError):
             raise CdirError(
-                f"{path.name}: parameters cell, line {node.lineno}: only `name = literal` may stand there"
+                f"{path.name}: parameters cell, line {node.lineno}: only `name = literal` is allowed"
             ) from None
     return defaults
 
@@ -57,11 +57,11 @@ def _assignment(node: ast.stmt) -> tuple[str, ast.expr | None]:
 
 
 def check(notebook: str, given: dict[str, Any], defaults: dict[str, Any]) -> None:
-    """Refuse a parameter that the notebook does not have, or a value of another type than its default."""
+    """Raise CdirError for a parameter that the notebook does not have, or a value of another type than its default."""
     for name, value in given.items():
         if name not in defaults:
             known = ", ".join(sorted(set(defaults) - set(RESERVED))) or "none"
-            raise CdirError(f"{notebook} has no parameter {name!r}: it has {known}")
+            raise CdirError(f"{notebook} has no parameter {name!r}; known: {known}")
         if not fits(value, defaults[name]):
             want = type(defaults[name]).__name__
             raise CdirError(
@@ -70,7 +70,7 @@ def check(notebook: str, given: dict[str, Any], defaults: dict[str, Any]) -> Non
 
 
 def fits(value: Any, default: Any) -> bool:
-    """Whether `value` may stand for `default`: an int is fine for a float, a truth value is no number."""
+    """Whether `value` has the type of `default`: an int is accepted for a float, a bool is not a number."""
     if default is None:
         return True
     if isinstance(default, float) and isinstance(value, int) and not isinstance(value, bool):
@@ -83,10 +83,10 @@ def fits(value: Any, default: Any) -> bool:
 
 
 def parse_value(text: str, default: Any) -> Any:
-    """A value typed on the command line: text where the default is text, else a literal."""
+    """Parse a value from the command line: text if the default is text, otherwise a literal."""
     if isinstance(default, str):
         return text
     try:
         return ast.literal_eval({"true": "True", "false": "False", "none": "None"}.get(text.lower(), text))
     except (ValueError, SyntaxError):
-        return text  # `check` then says what was wanted
+        return text  # `check` then reports the expected type

@@ -1,4 +1,4 @@
-"""From a profile and a user's wishes to jobs: every mistake is refused here, before anything runs."""
+"""From a profile and command-line options to jobs. All input is checked here, before anything runs."""
 
 import hashlib
 import json
@@ -17,10 +17,10 @@ from cdir_nb.errors import CdirError
 
 @dataclass(frozen=True)
 class Job:
-    """One notebook to run: `folder`, in the run folder, is named by a digest of what makes its result.
+    """One notebook to run. Its `folder`, inside the run folder, is named by a digest of all that determines its result.
 
-    `label` is the notebook's name, with its own values where it is one of a sweep; `after` holds the folders
-    of the jobs that must have ended before it starts.
+    `label` is the notebook's name, with the swept values if it is part of a sweep; `after` has the folders of the jobs
+    that must end before it starts.
     """
 
     name: str
@@ -38,7 +38,7 @@ class Job:
 
 @dataclass(frozen=True)
 class Plan:
-    """A run: its folder's name stands for what was asked for, each job's for all that makes its result."""
+    """A run. Its folder is named by what was requested, a job's folder by all that determines the job's result."""
 
     profile: Profile
     jobs: tuple[Job, ...]
@@ -54,12 +54,12 @@ def make_plan(
 ) -> Plan:
     """Resolve a profile with `--data NAME=PATH`, `--encoder SPEC` and `--set [NOTEBOOK.]NAME=VALUE`.
 
-    Raises CdirError for unknown or mistyped parameters, a missing data folder, checkpoint or notebook.
+    Raises CdirError for unknown parameters, wrong types, and a missing data folder, checkpoint or notebook.
     """
     root = _data_root(profile, data)
     defaults = {entry.name: read_parameters(profile.path(entry)) for entry in profile.notebooks}
     given = _from_profile(profile, defaults)
-    wished: dict[str, dict] = {name: {} for name in given}  # by the user: stronger than anything in the profile
+    wished: dict[str, dict] = {name: {} for name in given}  # from the user: overrides the profile
     if encoder:
         _set_everywhere("encoder", encoder, wished, defaults, "--encoder")
     for setting in settings:
@@ -72,7 +72,7 @@ def make_plan(
 def _jobs(
     profile: Profile, given: dict[str, dict], wished: dict[str, dict], defaults: dict[str, dict], root: Path | None
 ) -> tuple[Job, ...]:
-    """One job for each notebook, of a sweep one for each combination, in the order of the profile."""
+    """One job per notebook (in a sweep, one per combination), in the order of the profile."""
     code, images = source_digest(), data_digest(root) if root else ""
     jobs: list[Job] = []
     for entry in profile.notebooks:
@@ -86,7 +86,7 @@ def _jobs(
 
 
 def _from_profile(profile: Profile, defaults: dict[str, dict]) -> dict[str, dict]:
-    """Parameters of each notebook as its profile has them, checked."""
+    """The parameters that the profile gives each notebook, after checking them."""
     given: dict[str, dict] = {entry.name: {} for entry in profile.notebooks}
     for name, value in {**profile.parameters, "dataset": profile.dataset}.items():
         _set_everywhere(name, value, given, defaults, f"profile {profile.name}")
@@ -102,10 +102,10 @@ def _from_profile(profile: Profile, defaults: dict[str, dict]) -> dict[str, dict
 
 
 def _set_everywhere(name: str, value: Any, given: dict[str, dict], defaults: dict[str, dict], who: str) -> None:
-    """Give a parameter to each notebook that has it. Raises CdirError where none has."""
+    """Set a parameter in every notebook that has it. Raises CdirError if none has it."""
     owners = [notebook for notebook in given if name in defaults[notebook]]
     if not owners:
-        raise CdirError(f"{who}: no notebook has a parameter {name!r}: {_catalogue(defaults)}")
+        raise CdirError(f"{who}: no notebook has a parameter {name!r}; known: {_catalogue(defaults)}")
     for notebook in owners:
         typed = parse_value(value, defaults[notebook][name]) if who.startswith("--") else value
         check(notebook, {name: typed}, defaults[notebook])
@@ -113,7 +113,7 @@ def _set_everywhere(name: str, value: Any, given: dict[str, dict], defaults: dic
 
 
 def _apply(setting: str, given: dict[str, dict], defaults: dict[str, dict]) -> None:
-    """One `--set`: `seed=1` for every notebook that has it, `01_first.seed=1` or `01.seed=1` for one."""
+    """Apply one `--set`: `seed=1` to every notebook with that parameter, `01_first.seed=1` or `01.seed=1` to one."""
     match = re.fullmatch(r"(?:([^.=]+)\.)?(\w+)=(.*)", setting, re.DOTALL)
     if not match:
         raise CdirError(f"--set {setting}: write NAME=VALUE or NOTEBOOK.NAME=VALUE")
@@ -121,7 +121,7 @@ def _apply(setting: str, given: dict[str, dict], defaults: dict[str, dict]) -> N
     _refuse_reserved([name])
     chosen = [n for n in given if where is None or n == where or n.startswith(f"{where}_")]
     if not chosen:
-        raise CdirError(f"--set {setting}: no notebook {where!r} in this profile: it has {', '.join(given)}")
+        raise CdirError(f"--set {setting}: no notebook {where!r} in this profile; known: {', '.join(given)}")
     only = {notebook: given[notebook] for notebook in chosen}
     _set_everywhere(name, text, only, {n: defaults[n] for n in chosen}, f"--set {setting}")
 
@@ -129,7 +129,7 @@ def _apply(setting: str, given: dict[str, dict], defaults: dict[str, dict]) -> N
 def _refuse_reserved(names: Iterable[str]) -> None:
     for name in names:
         if name in RESERVED:
-            raise CdirError(f"parameter {name!r} can't be set by hand: {RESERVED[name]}")
+            raise CdirError(f"parameter {name!r} cannot be set by hand: {RESERVED[name]}")
 
 
 def _catalogue(defaults: dict[str, dict]) -> str:
@@ -139,7 +139,7 @@ def _catalogue(defaults: dict[str, dict]) -> str:
 
 
 def _data_root(profile: Profile, data: Iterable[str]) -> Path | None:
-    """The folder of the profile's dataset, None for the bundled world."""
+    """The folder of the profile's dataset; None for the bundled world."""
     roots = {}
     for item in data:
         name, equals, path = item.partition("=")
@@ -157,19 +157,19 @@ def _data_root(profile: Profile, data: Iterable[str]) -> Path | None:
         raise CdirError(f"profile {profile.name} needs the images of {profile.dataset}: add {profile.needs}")
     root = roots[profile.dataset]
     if not root.is_dir():
-        raise CdirError(f"--data {profile.dataset}={root}: no such folder")
+        raise CdirError(f"--data {profile.dataset}={root}: folder not found, check the path")
     return root
 
 
 def _job(
     label: str, path: Path, given: dict, defaults: dict, root: Path | None, code: str, images: str, before: list[Job]
 ) -> Job:
-    """A job with the digest of its code, parameters, encoder, data and the jobs before it. Where the data lie
-    does not matter."""
+    """A job, with a digest of its code, parameters, encoder, data and the jobs that it comes after. The location of the
+    data is not part of the digest."""
     parameters = {**defaults, **given}
     spec = str(parameters.get("encoder", ""))
     file = checkpoint(spec)
-    if file:  # notebooks run in another folder than the user's
+    if file:  # absolute, since notebooks run in another folder than the user's
         parameters["encoder"] = f"{spec.partition(':')[0]}:{file}"
     if root and "data_root" in defaults:
         parameters["data_root"] = str(root)

@@ -1,4 +1,4 @@
-"""What keeps a run in order: the lock on its folder, signals, an end to all children, shares of the cores."""
+"""Processes of a run: the lock on its folder, signals, stopping all children, sharing the CPU cores."""
 
 import os
 import signal
@@ -19,8 +19,8 @@ THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_
 
 @contextmanager
 def locked(run_dir: Path, say: Callable[[str], None]) -> Iterator[None]:
-    """Hold the folder. The system frees the lock however its holder dies, so it is never stale: a note left
-    behind only means that the last run was cut short."""
+    """Lock the run folder. The system releases the lock however its holder dies, so it is never stale: a leftover
+    .owner file only means that the last run was interrupted."""
     lock, note = filelock.FileLock(run_dir / ".lock"), run_dir / ".owner"
     try:
         lock.acquire(timeout=0)
@@ -29,7 +29,7 @@ def locked(run_dir: Path, say: Callable[[str], None]) -> Iterator[None]:
         raise CdirError(f"{run_dir} is in use by another `cdir reproduce` ({owner}): wait for it or stop it") from None
     try:
         if note.is_file():
-            say("the last run here was cut short: going on where it stopped")
+            say("the last run here was interrupted: resuming where it stopped")
         note.write_text(f"process {os.getpid()}, since {time.strftime('%H:%M:%S')}\n", encoding="utf-8")
         yield
     finally:
@@ -39,7 +39,7 @@ def locked(run_dir: Path, say: Callable[[str], None]) -> Iterator[None]:
 
 @contextmanager
 def sigterm_as_interrupt() -> Iterator[None]:
-    """Let SIGTERM end the run as Ctrl-C does."""
+    """Make SIGTERM end the run as Ctrl-C does."""
 
     def interrupt(_number, _frame) -> None:
         raise KeyboardInterrupt
@@ -52,7 +52,7 @@ def sigterm_as_interrupt() -> Iterator[None]:
 
 
 def environment(share: int) -> dict[str, str]:
-    """This package for the worker, no widgets, a fixed hash seed, and its part of the cores."""
+    """A worker's environment variables: this package, no widgets, a fixed hash seed, and its share of the cores."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     threads = max(1, cores // share)
     limits = {
@@ -71,7 +71,7 @@ def environment(share: int) -> dict[str, str]:
 
 
 def kill_tree(process: subprocess.Popen) -> None:
-    """Kill a worker, its kernel and whatever they started (the kernel is in a session of its own)."""
+    """Kill a worker, its kernel and all processes they started (the kernel has its own session)."""
     try:
         parent = psutil.Process(process.pid)
         family = [*parent.children(recursive=True), parent]
@@ -83,4 +83,4 @@ def kill_tree(process: subprocess.Popen) -> None:
         except psutil.NoSuchProcess:
             pass
     process.wait()
-    psutil.wait_procs(family, timeout=3)  # so that nobody meets them after we have said that all is stopped
+    psutil.wait_procs(family, timeout=3)  # so that none is left when we report that all has stopped

@@ -1,4 +1,4 @@
-"""Profiles: which notebooks to run, on which dataset, with which parameters. Plain YAML, strictly read."""
+"""Profiles: which notebooks to run, on which dataset, with which parameters. YAML files, strictly validated."""
 
 import itertools
 from collections.abc import Iterator
@@ -15,12 +15,12 @@ from cdir_nb.results.records import problems
 
 
 class Entry(BaseModel):
-    """One notebook: its name in `notebooks/`, or a path ending in .ipynb, seen from the profile's folder.
+    """One notebook: its name in `notebooks/`, or a path ending in .ipynb, relative to the profile's folder.
 
-    sweep  parameter -> values: one job for each combination, the first parameter varying slowest. Parameters that
-           belong together stand in one line: `query_domain, gallery_domain: [[clipart, sketch], [real, sketch]]`
-    after  names of entries above (`all`: every one): the notebook starts once those have ended, and its
-           parameter `runs` names the folders of those that went well, separated by commas
+    sweep  {parameter: values}: one job per combination, the first parameter varying slowest. Parameters that change
+           together share one line: `query_domain, gallery_domain: [[clipart, sketch], [real, sketch]]`
+    after  names of entries above (`all`: every one): the notebook starts once those have ended, and its parameter
+           `runs` lists the folders of those that succeeded, separated by commas
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -37,17 +37,17 @@ class Entry(BaseModel):
     @model_validator(mode="after")
     def _given_once(self) -> "Entry":
         if both := ", ".join(sorted(self.parameters.keys() & set(self.swept))):
-            raise ValueError(f"{self.name}: {both} stands in both parameters and sweep")
+            raise ValueError(f"{self.name}: {both} appears in both parameters and sweep: remove one")
         for names, values in self.sweep.items():
             if any(len(_together(names, value)) != len(names.split(",")) for value in values):
-                raise ValueError(f"{self.name}: sweep must give a list of as many values as there are names in {names}")
+                raise ValueError(f"{self.name}: each value in sweep must be a list with one value per name in {names}")
         for name, values in self.sweep.items():
             if len(set(map(repr, values))) < len(values):
-                raise ValueError(f"{self.name}: sweep has a value of {name} twice")
+                raise ValueError(f"{self.name}: a value of {name} appears twice in sweep: remove one")
         return self
 
     def combinations(self, fixed: dict[str, Any]) -> Iterator[dict[str, Any]]:
-        """Every combination of the swept values; a parameter in `fixed` keeps that one value."""
+        """Every combination of the swept values; parameters in `fixed` keep their fixed value."""
         axes = [[_together(names, value) for value in values] for names, values in self.sweep.items()]
         seen: list[dict[str, Any]] = []
         for chosen in itertools.product(*axes):
@@ -68,14 +68,14 @@ class Entry(BaseModel):
 
 
 def _together(names: str, value: Any) -> dict[str, Any]:
-    """{parameter: value} of one step of a sweep; an empty one where names and values do not go together."""
+    """{parameter: value} for one step of a sweep; empty if the numbers of names and values differ."""
     split = [name.strip() for name in names.split(",")]
     values = [value] if len(split) == 1 else value
     return dict(zip(split, values)) if isinstance(values, list) and len(values) == len(split) else {}
 
 
 class Profile(BaseModel):
-    """`parameters` go to every notebook that has them, an entry's own `parameters` to that notebook alone."""
+    """A profile. `parameters` apply to every notebook that has them, an entry's own `parameters` only to that entry."""
 
     model_config = ConfigDict(extra="forbid")
     name: str = Field(pattern=r"^[\w-]+$")
@@ -91,7 +91,7 @@ class Profile(BaseModel):
         names = [entry.name for entry in entries]
         twice = sorted({name for name in names if names.count(name) > 1})
         if twice:
-            raise ValueError(f"named twice: {', '.join(twice)}")
+            raise ValueError(f"{', '.join(twice)} appears twice: remove one, or use a sweep")
         return entries
 
     @field_validator("notebooks")
@@ -101,40 +101,42 @@ class Profile(BaseModel):
         for i, entry in enumerate(entries):
             above = names[:i]
             if wrong := [name for name in entry.after if name not in above and not (above and name == "all")]:
-                raise ValueError(f"{entry.name}: after {wrong[0]!r}: above it stands {', '.join(above) or 'nothing'}")
+                raise ValueError(
+                    f"{entry.name}: after {wrong[0]!r} must be an entry above: {', '.join(above) or 'none'}"
+                )
             entry.after = above if "all" in entry.after else entry.after
         return entries
 
     @property
     def needs(self) -> str:
-        """What the user has to bring: nothing, or a folder of images."""
+        """The option that the user must give: a folder of images, or nothing."""
         return f"--data {self.dataset}=PATH" if needs_folder(self.dataset) else ""
 
     def path(self, entry: Entry) -> Path:
-        """Where an entry's notebook lies."""
+        """The path of an entry's notebook."""
         if entry.notebook.endswith(".ipynb"):
             return (self.folder / entry.notebook).resolve()
         return NOTEBOOKS / f"{entry.notebook}.ipynb"
 
 
 def profile_names() -> list[str]:
-    """Names of the profiles that come with the workbook."""
+    """Names of the bundled profiles."""
     return sorted(path.stem for path in PROFILES.glob("*.yaml"))
 
 
 def load_profile(name: str) -> Profile:
-    """A profile by name, or from a YAML file of your own. Raises CdirError naming file and field."""
+    """Load a bundled profile by name, or your own YAML file. Raises CdirError naming file and field."""
     path = Path(name) if name.endswith((".yaml", ".yml")) else PROFILES / f"{name}.yaml"
     if not path.is_file():
-        raise CdirError(f"no profile {name!r}: choose one of {', '.join(profile_names())}, or give a .yaml file")
+        raise CdirError(f"unknown profile {name!r}; known: {', '.join(profile_names())}, or give a .yaml file")
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
         if not isinstance(content, dict):
-            raise CdirError(f"{path}: a profile is a list of `field: value` lines")
+            raise CdirError(f"{path}: a profile must consist of `field: value` lines")
         return Profile(**{**content, "folder": path.resolve().parent})
     except yaml.YAMLError as error:
         where = getattr(error, "problem_mark", None)
-        raise CdirError(f"{path}: not valid YAML{f', line {where.line + 1}' if where else ''}") from None
+        raise CdirError(f"{path}: invalid YAML{f', line {where.line + 1}' if where else ''}") from None
     except (ValidationError, TypeError) as error:
         text = problems(error) if isinstance(error, ValidationError) else str(error)
         raise CdirError(f"{path}: {text}") from None

@@ -1,4 +1,4 @@
-"""How far a run is, in words: cells done, time taken, and the live line on a terminal."""
+"""Progress of a run: cells done, time taken, and a status line on the terminal."""
 
 import shutil
 import sys
@@ -9,7 +9,7 @@ from cdir_nb.batch.worker import PROGRESS
 
 
 def show_live(texts: Iterable[str]) -> None:
-    """On a terminal, one line that is written over: what is said of each running notebook."""
+    """On a terminal, overwrite one status line with the texts of all running notebooks."""
     if not sys.stderr.isatty():
         return
     line = "  |  ".join(texts)
@@ -18,7 +18,7 @@ def show_live(texts: Iterable[str]) -> None:
 
 
 def cells(folder: Path) -> str:
-    """`7/20`: cells done of all, as papermill's bar last wrote it."""
+    """`7/20`: cells done out of all, as last written by papermill's progress bar."""
     try:
         text = (folder / PROGRESS).read_text(encoding="utf-8").split()
     except OSError:
@@ -27,5 +27,5 @@ def cells(folder: Path) -> str:
 
 
 def clock(seconds: float) -> str:
-    """Seconds as `m:ss`, tenths below ten seconds."""
+    """Seconds as `m:ss`, or with tenths below ten seconds."""
     return f"{seconds:.1f} s" if seconds < 10 else f"{int(seconds) // 60}:{int(seconds) % 60:02d}"

@@ -1,12 +1,12 @@
-"""Run the notebooks of a plan, several at once; skip finished ones, survive failing ones, resume.
+"""Run the notebooks of a plan, several at once; skip finished ones, continue after failures, resume.
 
-runs/<profile>-<digest>/            what was asked for
-  run.json                          which of the folders below are the current ones
+runs/<profile>-<digest>/            named by what was requested
+  run.json                          which of the folders below are current
   report/index.html                 all numbers and figures (cdir_nb.report)
-  <notebook>-<digest>/              what determines the result
+  <notebook>-<digest>/              named by what determines the result
     <notebook>.ipynb  <notebook>.html  params.json  *.jsonl (records)  *.png (figures)  log.txt
-    done                            written last; a folder without it counts for nothing
-  <notebook>-<digest>.failed/       the same of a failed try, with traceback.txt
+    done                            written last; a folder without it is ignored
+  <notebook>-<digest>.failed/       the same for a failed run, with traceback.txt
 """
 
 import json
@@ -29,7 +29,7 @@ from cdir_nb.results.records import current_commit
 
 @dataclass
 class Outcome:
-    """How one notebook ended; status is done, kept (from an earlier run) or failed."""
+    """The result of one notebook; status is done, kept (from an earlier run) or failed."""
 
     job: Job
     folder: Path
@@ -40,7 +40,7 @@ class Outcome:
 
 @dataclass
 class Task:
-    """A notebook being run in `folder`, a working name that it loses when it ends."""
+    """A running notebook; `folder` has a temporary name until it ends."""
 
     job: Job
     folder: Path
@@ -49,20 +49,20 @@ class Task:
 
     @property
     def seconds(self) -> float:
-        """How long it has been running."""
+        """Time since it started."""
         return time.monotonic() - self.started
 
 
 def run_plan(
     plan: Plan, run_dir: Path, *, jobs: int = 1, force: bool = False, say: Callable[[str], None] = print
 ) -> list[Outcome]:
-    """Run what is not finished yet, at most `jobs` notebooks at once. CdirError if another run is at work.
+    """Run all unfinished notebooks, at most `jobs` at once. CdirError if another run uses the folder.
 
-    A job that comes after others starts once they have ended, on the records of those that went well.
-    On KeyboardInterrupt (Ctrl-C or SIGTERM) every child is killed and finished notebooks stay.
+    A job that comes after others starts once they have ended, with the records of those that succeeded.
+    On KeyboardInterrupt (Ctrl-C or SIGTERM) all child processes are killed; finished notebooks are kept.
     """
     if "," in str(run_dir) and any(job.after for job in plan.jobs):
-        raise CdirError(f"{run_dir}: a comma in the path, which would split it: choose another --out")
+        raise CdirError(f"{run_dir}: the path contains a comma, which separates run folders: choose another --out")
     run_dir.mkdir(parents=True, exist_ok=True)
     with locked(run_dir, say), sigterm_as_interrupt():
         _clear_unfinished(run_dir)
@@ -75,19 +75,19 @@ def run_plan(
 
 
 def _finished(folder: Path) -> bool:
-    """Whether a job has nothing left to do: it ended well, and saw all the jobs that it comes after."""
+    """Whether a job is complete: it succeeded, and so did all the jobs that it comes after."""
     marker = folder / "done"
     return marker.is_file() and not json.loads(marker.read_text(encoding="utf-8")).get("without")
 
 
 def _clear_unfinished(run_dir: Path) -> None:
-    """Remove working folders that a killed run left."""
+    """Remove working folders left behind by a killed run."""
     for folder in run_dir.glob(".*.partial"):
         shutil.rmtree(folder, ignore_errors=True)
 
 
 def _write_listing(plan: Plan, run_dir: Path) -> None:
-    """run.json: what this run folder stands for, and which of its folders are current."""
+    """Write run.json: what was requested, and which folders in the run folder are current."""
     content = {
         "profile": plan.profile.name,
         "about": plan.profile.about,
@@ -106,7 +106,7 @@ def _kept(job: Job, run_dir: Path, say: Callable[[str], None]) -> Outcome:
 
 
 def _run(todo: list[Job], outcomes: dict[str, Outcome], run_dir: Path, jobs: int, say: Callable[[str], None]) -> None:
-    """Start, watch and end processes, filling `outcomes`; whatever happens, none outlives this function."""
+    """Start, watch and end worker processes, and fill `outcomes`; no process outlives this function."""
     waiting, running = list(todo), []
     try:
         while waiting or running:
@@ -125,7 +125,7 @@ def _run(todo: list[Job], outcomes: dict[str, Outcome], run_dir: Path, jobs: int
 
 
 def _start(job: Job, before: list[Outcome], run_dir: Path, share: int, say: Callable[[str], None]) -> Task:
-    """A worker in a fresh working folder. It ends when our end of its stdin closes, however we die."""
+    """Start a worker in a new working folder. It exits when we close its stdin, which happens even if we are killed."""
     folder = run_dir / f".{job.folder}.{os.getpid()}.partial"
     folder.mkdir()
     without = [outcome.job.label for outcome in before if outcome.status == "failed"]
@@ -148,7 +148,7 @@ def _start(job: Job, before: list[Outcome], run_dir: Path, share: int, say: Call
 
 
 def _finish(task: Task, run_dir: Path, say: Callable[[str], None]) -> Outcome:
-    """Give the working folder its final name: with `done`, or as `.failed` with a reason."""
+    """Rename the working folder to its final name: as done, or as `.failed` with the reason."""
     seconds = task.seconds
     task.process.stdin.close()
     final, failed = run_dir / task.job.folder, run_dir / f"{task.job.folder}.failed"
@@ -166,7 +166,7 @@ def _finish(task: Task, run_dir: Path, say: Callable[[str], None]) -> Outcome:
 
 
 def _reason(task: Task) -> str:
-    """The last line of the traceback; where there is none, log and exit code become the traceback."""
+    """The last line of the traceback; if there is none, write one from the log and the exit code."""
     path = task.folder / "traceback.txt"
     if not path.is_file():
         log = (task.folder / "log.txt").read_text(encoding="utf-8", errors="replace")

@@ -1,6 +1,6 @@
-"""One notebook in a process of its own: `python -m cdir_nb.batch.worker FOLDER`, FOLDER holding params.json.
+"""Run one notebook in its own process: `python -m cdir_nb.batch.worker FOLDER`, where FOLDER has params.json.
 
-Leaves in FOLDER the executed notebook, its HTML, what it saved, traceback.txt if it failed, `done` if not.
+Writes to FOLDER the executed notebook, its HTML page, what it saved, and traceback.txt if it failed or `done` if not.
 """
 
 import json
@@ -34,8 +34,8 @@ def main(folder: Path) -> int:
 
 
 def _die_with_parent() -> None:
-    """Wait for the runner's end of our stdin to close, which happens however it dies; then end all."""
-    while os.read(0, 1024):  # not sys.stdin: its lock, held here, would crash the interpreter's exit
+    """Wait until the runner's end of our stdin closes (which happens even if it is killed), then stop everything."""
+    while os.read(0, 1024):  # not sys.stdin: holding its lock here would crash the interpreter on exit
         pass
     import psutil
 
@@ -45,7 +45,7 @@ def _die_with_parent() -> None:
 
 
 def _execute(job: dict, folder: Path) -> None:
-    """Run with papermill, in the notebook's own folder as JupyterLab does, in a kernel of this Python."""
+    """Run with papermill, in the notebook's own folder as JupyterLab does, with a kernel of this Python."""
     with tempfile.TemporaryDirectory(prefix="cdir-kernel-") as kernels, open(folder / PROGRESS, "w") as progress:
         _own_kernel(Path(kernels))
         import papermill  # after JUPYTER_PATH is set
@@ -62,7 +62,7 @@ def _execute(job: dict, folder: Path) -> None:
 
 
 def _own_kernel(folder: Path) -> None:
-    """Make `python3` mean this interpreter: on a user's machine it may be one without our packages."""
+    """Make the kernel name `python3` mean this interpreter: the user's may be one without our packages."""
     spec = folder / "kernels" / "python3"
     spec.mkdir(parents=True)
     argv = [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"]
@@ -72,13 +72,13 @@ def _own_kernel(folder: Path) -> None:
 
 
 def _traceback(error: Exception) -> str:
-    """The notebook's own traceback where there is one, else ours (a kernel that died, for instance)."""
+    """The notebook's own traceback if there is one, otherwise ours (for example if the kernel died)."""
     lines = getattr(error, "traceback", None) or traceback.format_exception(error)
     return re.sub(r"\x1b\[[0-9;]*m", "", "\n".join(lines)).rstrip() + "\n"
 
 
 def _publish(name: str, folder: Path) -> None:
-    """Clean the executed notebook and write its page; a notebook that never started has neither."""
+    """Clean the executed notebook and write its HTML page; do nothing if the notebook never started."""
     import nbformat
 
     from cdir_nb.batch.html import strip, to_html
@@ -95,7 +95,7 @@ def _publish(name: str, folder: Path) -> None:
 
 
 def _mark_done(job: dict, folder: Path, seconds: float) -> None:
-    """Write the marker, last of all: a folder without it counts for nothing."""
+    """Write the file `done`, last of all: a folder without it is ignored."""
     content = {
         "digest": job["digest"],
         "seconds": round(seconds, 1),

@@ -1,4 +1,4 @@
-"""Methods: each is fitted to give an `Embedder`, from images to vectors."""
+"""Methods: fitting one gives an `Embedder`, which turns images into vectors."""
 
 from cdir_nb.methods.embedder import Embedder
 from cdir_nb.methods.frozen.clip import VanillaClip

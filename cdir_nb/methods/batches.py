@@ -1,4 +1,4 @@
-"""What a training step reads: batches of several domains side by side, and random views of their images."""
+"""Input of a training step: one batch per domain, and random views (augmentations) of the images."""
 
 from collections.abc import Iterator, Sequence
 
@@ -9,11 +9,11 @@ import torch.nn.functional as F
 from cdir_nb.data.images import ImageSet
 from cdir_nb.encoders import ClipEncoder, image_batches
 
-Batches = list[tuple[torch.Tensor, torch.Tensor]]  # per domain: (B,) places among its rows, (B, 3, H, W) pixels
+Batches = list[tuple[torch.Tensor, torch.Tensor]]  # per domain: (B,) indices into its rows, (B, 3, H, W) pixels
 
 
 def pixel_batches(encoder: ClipEncoder, images: ImageSet, rows: np.ndarray, batch_size: int) -> Iterator[torch.Tensor]:
-    """(B, 3, H, W) images as the encoder reads them, on its device, in the order of `rows`."""
+    """Batches (B, 3, H, W) of preprocessed images on the encoder's device, in the order of `rows`."""
     for _, batch in image_batches(images, rows.tolist(), encoder.preprocess, batch_size, encoder.device):
         yield batch
 
@@ -26,9 +26,9 @@ def domain_batches(
     batch_size: int,
     generator: torch.Generator,
 ) -> Iterator[Batches]:
-    """One epoch: a batch of each domain per step, until `length` images of each domain were read.
+    """One epoch: one batch per domain and step, until `length` images of each domain have been read.
 
-    rows  of each domain; they come in random order, and a domain with fewer rows than `length` comes round again
+    rows  row indices of each domain, read in random order; a domain with fewer than `length` rows starts over
     """
     orders = [_order(len(own), length, generator) for own in rows]
     streams = [pixel_batches(encoder, images, own[order.numpy()], batch_size) for own, order in zip(rows, orders)]
@@ -37,7 +37,7 @@ def domain_batches(
 
 
 def random_view(batch: torch.Tensor, generator: torch.Generator, least_crop: float) -> torch.Tensor:
-    """(B, 3, H, W) a random crop of each image, of `least_crop` to all of its area, perhaps mirrored (our default)."""
+    """(B, 3, H, W): random crops with at least `least_crop` of the area, randomly mirrored (our default)."""
     count = len(batch)
     side = torch.empty(count).uniform_(least_crop, 1, generator=generator).sqrt()
     shift = (1 - side)[:, None] * torch.empty(count, 2).uniform_(-1, 1, generator=generator)
@@ -49,6 +49,6 @@ def random_view(batch: torch.Tensor, generator: torch.Generator, least_crop: flo
 
 
 def _order(count: int, length: int, generator: torch.Generator) -> torch.Tensor:
-    """(length,) places 0 .. count - 1 in random order, each once before any comes again."""
+    """(length,) indices 0 .. count - 1 in random order; none repeats before all have appeared."""
     rounds = [torch.randperm(count, generator=generator) for _ in range(-(-length // count))]
     return torch.cat(rounds)[:length]

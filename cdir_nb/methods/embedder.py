@@ -1,4 +1,4 @@
-"""The one contract of all methods: images go in, vectors come out, and the vectors say where they come from."""
+"""The interface that all methods share: images in, vectors out, with everything that a record needs to know."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -14,16 +14,16 @@ FROZEN = "none: frozen encoder"
 
 
 class Embedder:
-    """A method that is ready to use. A subclass sets `name` and `encoder`, writes `embed`, and changes what differs.
+    """A method ready to use. A subclass sets `name` and `encoder`, implements `embed`, and overrides what differs.
 
-    name        the method, as records and tables call it
-    encoder     the encoder it is built on; its identity stands in each record
+    name        the method's name in records and tables
+    encoder     the encoder it is built on; each record stores its identity
     similarity  "cosine" or "euclidean": how its embeddings are compared
-    settings    plain data (numbers, texts, lists, dicts); runs with equal settings are averaged over seeds
+    settings    plain data (numbers, strings, lists, dicts); runs with equal settings are averaged over seeds
     train_set   what it was trained on, in words
     selection   how its final state was chosen, one of `conventions.SELECTION_RULES`
     steps       optimiser steps from the encoder to this state
-    directions  the (query domain, gallery domain) that it was fitted for; None: any
+    directions  the (query domain, gallery domain) pairs that it was fitted for; None: any
     """
 
     name: str

@@ -1,4 +1,4 @@
-"""Memory bank: a feature of every image of a domain, so that a step compares its batch with all of them."""
+"""Memory bank: one feature per image of a domain, so that a training step can compare its batch with all images."""
 
 from dataclasses import dataclass
 
@@ -9,9 +9,9 @@ from cdir_nb.errors import CdirError
 
 @dataclass(frozen=True)
 class Bank:
-    """A domain's memory: what the momentum encoder made of all its images, and the class or cluster of each.
+    """A domain's memory bank: the momentum encoder's feature of every image, and its class or cluster.
 
-    features  (N, D), row i of image i; a method that renews its bank at every step writes `features[rows]`
+    features  (N, D), row i belongs to image i; a method that updates its bank at every step writes `features[rows]`
     labels    (N,) int64 in 0 .. n_classes - 1: pseudo-labels or clusters
     """
 
@@ -22,13 +22,13 @@ class Bank:
     def __post_init__(self) -> None:
         if self.features.ndim != 2 or len(self.features) == 0 or self.labels.shape != self.features.shape[:1]:
             raise CdirError(
-                f"a bank needs features (N, D) with a label each, got {tuple(self.features.shape)} "
-                f"and {tuple(self.labels.shape)}"
+                f"a memory bank needs features (N, D) and labels (N,), got shapes {tuple(self.features.shape)} "
+                f"and {tuple(self.labels.shape)}: give one label per feature"
             )
         if self.labels.min() < 0 or self.labels.max() >= self.n_classes:
             raise CdirError(
-                f"a bank's labels must lie in 0 .. {self.n_classes - 1}, they run from "
-                f"{int(self.labels.min())} to {int(self.labels.max())}"
+                f"labels of a memory bank must lie in 0 .. {self.n_classes - 1}, got "
+                f"{int(self.labels.min())} to {int(self.labels.max())}: check n_classes"
             )
 
     def class_means(self) -> tuple[torch.Tensor, torch.Tensor]:

@@ -1,7 +1,8 @@
-"""A small training run on frozen features: what does it do to a number *how* its training is stopped and tested?
+"""A small training on frozen features, to show how the rule for stopping and the choice of test images change a result.
 
-No paper's method. One linear layer, from the identity, so that step 0 is the encoder itself; CLAIR's two class losses;
-seconds on a laptop. Notebook 09 stops it by three rules and tests it on images that it has and has not seen.
+Not a method of any paper: one linear layer, initialised to the identity (so that step 0 is the encoder itself) and
+trained with CLAIR's two class losses in seconds on a laptop. Notebook 09 stops it by three rules, and tests it on
+images that it was and was not trained on.
 """
 
 from collections.abc import Sequence
@@ -20,15 +21,15 @@ LEARNING_RATE = 3e-4  # of Adam; our default, as is the batch
 def train_probe(
     emb: Sequence[torch.Tensor], labels: Sequence[torch.Tensor], *, steps: int = 100, every: int = 5, seed: int = 0
 ) -> dict[int, torch.Tensor]:
-    """W (D, D) of `project`, kept at step 0 (the identity), every `every` steps, and at the last: {step: W}.
+    """{step: W}: the weight (D, D) of `project` at step 0 (the identity), every `every` steps, and the last step.
 
-    emb, labels  of two domains: (N, D) features and (N,) int64 classes (true ones or pseudo-labels)
+    emb, labels  for each of two domains: (N, D) features and (N,) int64 classes (true or pseudo-labels)
 
-    Each step draws a batch a domain and lowers L_IC + L_ID (CLAIR, equations 5 and 6) against banks of all features.
-    Raises CdirError where there are not two domains.
+    Each step draws one batch per domain and minimises L_IC + L_ID (CLAIR, equations 5 and 6) against banks of all
+    features. Raises CdirError unless there are exactly two domains.
     """
     if len(emb) != 2 or len(labels) != 2:
-        raise CdirError(f"the probe learns from two domains, got {len(emb)}: give features and labels of both")
+        raise CdirError(f"the probe learns from two domains, got {len(emb)}: give features and labels of exactly two")
     generator = torch.Generator().manual_seed(seed)
     weight = torch.eye(emb[0].shape[1]).requires_grad_()
     optimizer, kept = torch.optim.Adam([weight], lr=LEARNING_RATE), {0: weight.detach().clone()}
@@ -51,5 +52,5 @@ def train_probe(
 
 
 def project(emb: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
-    """(N, D) unit vectors: W times each unit feature, normalised again."""
+    """(N, D) unit vectors: each feature normalised, multiplied by W, and normalised again."""
     return F.normalize(F.normalize(emb, dim=1) @ weight.T, dim=1)

@@ -1,4 +1,4 @@
-"""Settings of a method: typed, checked and fixed. Each value carries its source: a paper, or "our default"."""
+"""Settings of a method: typed, validated, immutable. Each one states its source: a paper, or "our default"."""
 
 from typing import Any, ClassVar, Self
 
@@ -8,19 +8,19 @@ from cdir_nb.errors import CdirError
 
 
 def setting(default: Any, source: str, *, added_later: bool = False, **limits: Any) -> Any:
-    """A field of `Settings`: its default, where that comes from, and limits as pydantic names them (ge, gt, le, lt).
+    """A field of `Settings`: its default, the source of that default, and pydantic's limits (ge, gt, le, lt).
 
-    added_later  numbers were recorded before this setting was there: `plain` leaves it out while it has its default,
-                 so that the digests in these records stay
+    added_later  True for a setting that is newer than some records: `plain` leaves it out while it has its default, so
+                 that the digests in those records stay valid
     """
     return Field(default, description=source, json_schema_extra={"added_later": added_later}, **limits)
 
 
 class Settings(BaseModel):
-    """Base of all settings. Raises CdirError, in one line, for an unknown name, a wrong type, a value out of range."""
+    """Base class of all settings. Raises a one-line CdirError for an unknown name, a wrong type or an invalid value."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
-    method: ClassVar[str] = "settings"  # what an error begins with
+    method: ClassVar[str] = "settings"  # error messages begin with it
 
     def __init__(self, **values: Any) -> None:
         try:
@@ -30,11 +30,11 @@ class Settings(BaseModel):
 
     @classmethod
     def _problems(cls, error: ValidationError) -> str:
-        """One line: each wrong value with what it should be, then the names that are not known."""
+        """One line: each invalid value with what it should be, then the unknown names."""
         wrong = [(".".join(map(str, item["loc"])), item) for item in error.errors()]
         unknown = [name for name, item in wrong if item["type"] == "extra_forbidden"]
         lines = [
-            f"{name} is {item['input']!r}, it {item['msg'].removeprefix('Input ')}"
+            f"{name} {item['msg'].removeprefix('Input ')}, not {item['input']!r}"
             for name, item in wrong
             if name not in unknown
         ]
@@ -43,7 +43,7 @@ class Settings(BaseModel):
         return "; ".join(lines)
 
     def changed(self, **values: Any) -> Self:
-        """A copy with other values; a setting of a part is named as in `table`: {"refinement.steps": 10}."""
+        """A copy with some values changed; nested settings are named as in `table`: {"refinement.steps": 10}."""
         mine = dict(self)
         for name, value in values.items():
             part, _, inner = name.partition(".")
@@ -52,7 +52,7 @@ class Settings(BaseModel):
         return type(self)(**mine)
 
     def plain(self) -> dict[str, Any]:
-        """Plain data, for the digest in records (see `setting` for what is left out)."""
+        """The settings as plain data, for the digest in records (see `setting` for what is left out)."""
         values = self.model_dump(mode="json")
         for name, field in type(self).model_fields.items():
             value = getattr(self, name)
@@ -63,9 +63,9 @@ class Settings(BaseModel):
         return values
 
     def table(self) -> list[dict[str, str]]:
-        """Rows of setting, value, source; a value that is not the default says so.
+        """Rows of setting, value, source; the source says so where a value is not the default.
 
-        A setting that has settings itself gives its own rows, named `refinement.steps`.
+        Nested settings get rows of their own, with names such as `refinement.steps`.
         """
         rows = []
         for name, field in type(self).model_fields.items():
@@ -73,6 +73,6 @@ class Settings(BaseModel):
             if isinstance(value, Settings):
                 rows += [{**row, "setting": f"{name}.{row['setting']}"} for row in value.table()]
                 continue
-            changed = "" if value == field.default else f"set here, not {field.default} ({field.description})"
+            changed = "" if value == field.default else f"set here; default {field.default} ({field.description})"
             rows.append({"setting": name, "value": str(value), "source": changed or field.description})
         return rows

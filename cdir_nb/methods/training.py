@@ -1,4 +1,4 @@
-"""The trainer of all methods: epochs with a history, early stopping, checkpoints; momentum encoder, mixed precision."""
+"""The training loop of all methods: history, early stopping, checkpoints, momentum encoder, mixed precision."""
 
 import math
 import sys
@@ -21,15 +21,15 @@ KEPT = ("epoch", "history", "initial", "best", "best_epoch", "best_score")
 
 
 class Training:
-    """Everything that changes from epoch to epoch, and the loop over epochs (`run`).
+    """All state that changes from epoch to epoch, and the loop over epochs (`run`).
 
-    A method inherits from it and says what is its own: `start`, `run_epoch`, and where they apply `validate`, `kept`
-    (names of attributes that a checkpoint holds besides the networks) and `group_of` (see `moved`).
+    A method subclasses it and implements `start` and `run_epoch`, and where needed `validate`, `kept` (names of
+    attributes that a checkpoint holds besides the networks) and `group_of` (see `moved`).
 
-    model     what is trained; momentum: its slow copy, None without one
-    epochs    at most; patience: epochs without a better score before an early stop, None: never
-    history   a dict per epoch: the method's numbers, `score_name`, seconds without validation, peak memory
-    best      the state with the best score, of `best_epoch` (0: the start); without a score the last epoch's
+    model     the network to train; momentum: its momentum copy, or None
+    epochs    the maximum; patience: stop after this many epochs without a better score, None: never stop early
+    history   one dict per epoch: the method's numbers, `score_name`, seconds without validation, peak memory
+    best      the state with the best score, from `best_epoch` (0: the start); without validation, the last epoch
     """
 
     score_name = "validation"
@@ -55,27 +55,27 @@ class Training:
         if device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(device)
 
-    # ---- what a method says ----
+    # ---- what a method implements ----
 
     def start(self) -> None:
-        """What has to be there before the first epoch: first pseudo-labels, banks, and the like."""
+        """Set up what the first epoch needs, such as initial pseudo-labels and memory banks."""
 
     def run_epoch(self, generator: torch.Generator, tick: Callable[[], Any]) -> Numbers:
-        """One epoch, with `tick()` after each step; numbers for the history."""
+        """Train for one epoch, calling `tick()` after each step; returns numbers for the history."""
         raise NotImplementedError
 
     def validate(self) -> float:
-        """Score of the model as it is, larger is better; nan: there is no validation, and the last epoch counts."""
+        """Score of the current model, larger is better; nan: no validation, so the last epoch is used."""
         return math.nan
 
     def group_of(self, name: str) -> str:
-        """The group of a trained parameter, for `moved`."""
+        """The group that a trained parameter belongs to, for `moved`."""
         return "parameters"
 
     # ---- the loop ----
 
     def begin(self) -> "Training":
-        """Before the first epoch: `start`, and the score of the state that training starts from."""
+        """Prepare for the first epoch: call `start`, and score the initial state."""
         self.start()
         self.initial = copied(changing(self.model))
         self.best, self.best_score, self.best_epoch = self.initial, self.validate(), 0
@@ -84,7 +84,7 @@ class Training:
     def run(
         self, made_of: Mapping[str, str], checkpoint: Path | str | None, *, label: str, progress: bool = True
     ) -> None:
-        """Run the epochs that are missing, all of them or those after the last one in `checkpoint`."""
+        """Run the remaining epochs: those after the last one in `checkpoint`, or all of them."""
         state = load_checkpoint(checkpoint, made_of, self.device) if checkpoint else None
         self.restore(state) if state else self.begin()
         done, total = (n * self.steps_per_epoch for n in (self.epoch, self.epochs))
@@ -97,31 +97,31 @@ class Training:
 
     @property
     def finished(self) -> bool:
-        """All epochs are run, or none of the last `patience` was better on validation."""
+        """True after the last epoch, or after `patience` epochs without a better validation score."""
         stale = self.patience is not None and self.epoch - self.best_epoch >= self.patience
         return self.epoch >= self.epochs or stale
 
     def next_epoch(self, tick: Callable[[], Any] = lambda: None) -> None:
-        """One epoch and its row of the history; the state is kept if none was better on validation."""
+        """Run one epoch and add it to the history; keep its state if it has the best validation score so far."""
         started = time.perf_counter()
         numbers = self.run_epoch(torch.Generator().manual_seed(1000 * self.seed + self.epoch), tick)
         self.epoch += 1
         seconds, score = time.perf_counter() - started, self.validate()
-        if not score <= self.best_score:  # nan: without validation the last epoch counts
+        if not score <= self.best_score:  # nan (no validation) passes: the last epoch is kept
             self.best_score, self.best_epoch, self.best = score, self.epoch, copied(changing(self.model))
         moved = {f"moved, {group}": by for group, by in self.moved().items()}
         costs = {"seconds": seconds, "peak GB": peak_memory(self.device)}
         self.history.append({"epoch": self.epoch, **numbers, self.score_name: score, **moved, **costs})
 
     def moved(self) -> Numbers:
-        """How far the trained parameters are from their start, by group: |theta - theta_0| / |theta_0|."""
+        """Distance of the trained parameters from their initial values, by group: |theta - theta_0| / |theta_0|."""
         groups: dict[str, list[tuple[torch.Tensor, torch.Tensor]]] = {}
         for name, now in trained(self.model).items():
             groups.setdefault(self.group_of(name), []).append((now.detach(), self.initial[name]))
         return {group: _relative_change(pairs) for group, pairs in groups.items()}
 
     def state(self) -> dict[str, Any]:
-        """All that an interrupted training needs to go on; of the networks only what training changes."""
+        """Everything needed to resume training; of the networks, only the tensors that training changes."""
         own = changing(self.model)
         slow = self.momentum.state_dict() if self.momentum else {}
         return {
@@ -133,7 +133,7 @@ class Training:
         }
 
     def restore(self, state: Mapping[str, Any]) -> None:
-        """Go on from a `state`."""
+        """Resume from a `state`."""
         for network in (self.model, self.momentum):
             if network is not None:
                 network.load_state_dict(state["model" if network is self.model else "momentum"], strict=False)
@@ -143,14 +143,14 @@ class Training:
             setattr(self, name, state[name])
 
     def load_best(self) -> nn.Module:
-        """The model in its best state, fixed and in evaluation mode."""
+        """The model in its best state, frozen and in evaluation mode."""
         self.model.load_state_dict(self.best, strict=False)
         return self.model.eval().requires_grad_(False)
 
 
 @torch.no_grad()
 def update_momentum(momentum: nn.Module, model: nn.Module, m: float) -> None:
-    """theta_k <- m theta_k + (1 - m) theta_q, for all that is trained; what is frozen is the same in both."""
+    """theta_k <- m theta_k + (1 - m) theta_q for all trained parameters; frozen ones are the same in both networks."""
     slow = dict(momentum.named_parameters())
     for name, fast in trained(model).items():
         slow[name].mul_(m).add_(fast, alpha=1 - m)
@@ -162,19 +162,19 @@ def trained(model: nn.Module) -> dict[str, nn.Parameter]:
 
 
 def changing(model: nn.Module) -> dict[str, torch.Tensor]:
-    """What may change in training, by name: trained parameters, and buffers such as running statistics."""
+    """The tensors that training may change, by name: trained parameters, and buffers such as running statistics."""
     state = model.state_dict(keep_vars=True)
     return {name: x for name, x in state.items() if x.requires_grad or not isinstance(x, nn.Parameter)}
 
 
 def copied(tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """Copies that training leaves as they are."""
+    """Detached copies, which further training does not change."""
     return {name: tensor.detach().clone() for name, tensor in tensors.items()}
 
 
 @contextmanager
 def mixed_precision(device: torch.device, enabled: bool | None) -> Iterator[None]:
-    """bfloat16 products where asked for (None: on a GPU). On a CPU the plain attention: it has the faster gradient."""
+    """Autocast to bfloat16 if enabled (None: on a GPU only). On a CPU, use plain attention: its gradient is faster."""
     attention = sdpa_kernel(SDPBackend.MATH) if device.type == "cpu" else nullcontext()
     enabled = device.type == "cuda" if enabled is None else enabled
     with attention, torch.autocast(device.type, torch.bfloat16, enabled=enabled):
@@ -182,12 +182,12 @@ def mixed_precision(device: torch.device, enabled: bool | None) -> Iterator[None
 
 
 def peak_memory(device: torch.device) -> float:
-    """GB at most since the training began on a GPU; on a CPU, at most of this process so far."""
+    """Peak memory in GB: on a GPU since the training began, on a CPU of this process so far."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device) / 1e9
     if sys.platform == "win32":
         return psutil.Process().memory_info().peak_wset / 1e9
-    import resource  # not on Windows; psutil knows no peak elsewhere
+    import resource  # does not exist on Windows; elsewhere psutil reports no peak
 
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1e9 if sys.platform == "darwin" else 1e6)
 

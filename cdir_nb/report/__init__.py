@@ -1,4 +1,4 @@
-"""The offline HTML report: run folders read strictly, and one page of all their numbers, claims and figures."""
+"""The offline HTML report: one page with all numbers, claims and figures of run folders."""
 
 from cdir_nb.report.page import numbers_of, pipeline_test_of, write_report
 from cdir_nb.report.run_folder import read_run

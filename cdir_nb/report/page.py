@@ -1,10 +1,10 @@
-"""The report: a folder with one page of all numbers, claims and figures of runs, the executed notebooks, and a csv.
+"""The report: a folder with one page of all numbers, claims and figures, the executed notebooks, and a csv file.
 
-It needs no network, no script, and nothing outside itself: it can be moved, zipped, or put on any web server.
+It needs no network, no scripts and no files outside the folder: it can be moved, zipped, or put on any web server.
 
     index.html
     records.csv                                all numbers with their context, as `cdir results --csv` writes them
-    <number>-<run>/<notebook>-<digest>/        the executed notebook as HTML, its figures
+    <number>-<run>/<notebook>-<digest>/        the executed notebook as HTML, and its figures
 """
 
 import os
@@ -27,16 +27,16 @@ from cdir_nb.report.papers import as_texts, beside, claims
 from cdir_nb.report.run_folder import DONE, FAILED, Part, Run, read_run
 from cdir_nb.results import Record, direction_tables, headline, load_records, to_frame
 
-GENERATOR = '<meta name="generator" content="cdir report">'  # tells a folder of ours from any other
+GENERATOR = '<meta name="generator" content="cdir report">'  # marks a folder as one of our reports
 DRAWN = "drawn world, not the papers' data"
-NUMBERS = ("percent",)  # columns set right in tables of texts
+NUMBERS = ("percent",)  # right-aligned columns in tables of text
 
 
 def write_report(folders: Sequence[Path], out: Path) -> Path:
-    """Write the report of these run folders as folder `out`, whole or not at all; returns its page.
+    """Write the report of these run folders to the folder `out`, atomically; returns its page.
 
-    An old report in `out` is replaced. CdirError for a missing or damaged run folder, for two runs that disagree on a
-    number, and where `out` is a folder with something else in it.
+    An old report in `out` is replaced. Raises CdirError for a missing or damaged run folder, for two runs that disagree
+    on a number, and if `out` contains anything else than a report.
     """
     runs = [read_run(folder) for folder in dict.fromkeys(Path(folder).resolve() for folder in folders)]
     records = load_records([run.folder for run in runs])
@@ -49,11 +49,11 @@ def write_report(folders: Sequence[Path], out: Path) -> Path:
 
 @contextmanager
 def _new_folder(out: Path) -> Iterator[Path]:
-    """A folder to build in; it becomes `out` if the block ends without an error."""
+    """A temporary folder, which becomes `out` if the block ends without an error."""
     page = out / "index.html"
     ours = page.is_file() and GENERATOR in page.read_text(encoding="utf-8", errors="replace")[:2000]
     if out.exists() and not ours and not (out.is_dir() and not any(out.iterdir())):
-        raise CdirError(f"{out} is no report of ours, and stays: choose another --out")
+        raise CdirError(f"{out} exists and is not a report, so it is not replaced: choose another --out")
     out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}-") as scratch:
         building = Path(scratch) / "new"
@@ -82,21 +82,21 @@ def _page(sections: list[dict[str, Any]], records: list[Record]) -> str:
     )
 
 
-# ---- what the page says of a run ---------------------------------------------------------------------------------
+# ---- the sections of the page ---------------------------------------------------------------------------------
 
 
 def numbers_of(run: Run) -> pd.DataFrame:
-    """All records of a run, with the notebook that each comes from."""
+    """All records of a run, with a column for the notebook that each comes from."""
     return pd.concat([part.records().assign(notebook=part.name) for part in run.parts], ignore_index=True)
 
 
 def pipeline_test_of(frame: pd.DataFrame) -> str:
-    """Why some of these numbers are no results (\"random weights\"); empty where all are."""
+    """Why some of these numbers are not results (\"random weights\"); empty if all are."""
     return ", ".join(sorted({label for label in frame["pipeline_test"] if label}))
 
 
 def _section(run: Run, folder: Path) -> dict[str, Any]:
-    """What the page says of a run; pages and figures of its notebooks are copied into `folder`."""
+    """The page's section on a run; pages and figures of its notebooks are copied to `folder`."""
     return {
         "id": folder.name,
         "name": run.profile,
@@ -111,7 +111,7 @@ def _section(run: Run, folder: Path) -> dict[str, Any]:
 
 
 def _notebook(name: str, parts: list[Part], folder: Path) -> dict[str, Any]:
-    """One notebook: its headline numbers, over all of a sweep, and each of its runs."""
+    """One notebook: its headline numbers over all jobs of a sweep, and each of the jobs."""
     frame = pd.concat([part.records() for part in parts], ignore_index=True)
     return {
         "id": f"{folder.name}-{name}",
@@ -144,32 +144,34 @@ def _part(part: Part, folder: Path) -> dict[str, Any]:
 
 
 def _parameters(part: Part) -> str:
-    """Parameters on one line, without folders on this machine."""
+    """Parameters on one line, without paths on this machine."""
     given = {k: v for k, v in part.parameters.items() if k not in ("data_root", "runs") and v != ""}
     return ", ".join(f"{name} = {_short(value)}" for name, value in given.items())
 
 
 def _short(value: Any) -> str:
-    """A value as Python writes it; an encoder from a file by the file's name."""
+    """A value as Python writes it; for an encoder from a file, only the file's name."""
     return repr(
         f"{value.partition(':')[0]}:{Path(value).name}" if isinstance(value, str) and os.sep in value else value
     )
 
 
 def _copied(path: Path, folder: Path) -> str:
-    """Copy a file into `folder`; its address, as seen from the page."""
+    """Copy a file to `folder`; returns its address relative to the page."""
     folder.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(path, folder / path.name)
     return f"{folder.parent.name}/{folder.name}/{path.name}"
 
 
 def _figure(path: Path, folder: Path) -> dict[str, Any]:
-    """A picture with size and caption: the PNG's own Description, else its file name in words."""
+    """A figure with size and caption: the PNG's Description, or else its file name in words."""
     try:
         with Image.open(path) as image:
             image.load()
             caption = getattr(image, "text", {}).get("Description") or path.stem.replace("_", " ")
             size = image.size
-    except (OSError, SyntaxError):  # Pillow raises either for a damaged file
-        raise CdirError(f"{path} is no picture: remove {path.parent} and run `cdir reproduce` again") from None
+    except (OSError, SyntaxError):  # Pillow raises one of these for a damaged file
+        raise CdirError(
+            f"{path} is not a readable image: delete {path.parent} and run `cdir reproduce` again"
+        ) from None
     return {"link": _copied(path, folder), "caption": caption, "size": size}

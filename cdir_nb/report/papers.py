@@ -1,4 +1,4 @@
-"""What runs say beside the papers: claims with their verdicts, and published tables with ours below."""
+"""Runs compared with the papers: claims with their verdicts, and published tables with ours below."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -13,9 +13,9 @@ from cdir_nb.results.compare import PAPERS, Panel, our_panels, printed_panel, vi
 
 
 def claims(records: Sequence[Record]) -> list[dict[str, Any]]:
-    """For each paper with a claim that was run: all its claims, what its own numbers say, what ours say on each task.
+    """For each paper with a claim that was run: its claims, with the verdicts of its own numbers and of ours by task.
 
-    Pipeline tests never count.
+    Pipeline tests are ignored.
     """
     known = {record.method for record in records}
     ours = verdicts(records, [claim for claim in load_claims() if known >= set(claim.methods)])
@@ -25,7 +25,7 @@ def claims(records: Sequence[Record]) -> list[dict[str, Any]]:
 
 
 def _scoreboard(paper: str, theirs: pd.DataFrame, ours: pd.DataFrame) -> dict[str, Any]:
-    """One paper: columns are its own numbers, then each task and encoder in which any claim was run."""
+    """One paper. Columns: its own numbers, then each task and encoder with a claim that was run."""
     keys = list(dict.fromkeys(ours[CONTEXT].itertuples(index=False, name=None)))
     tasks = [ours[(ours[CONTEXT] == list(key)).all(axis=1)] for key in keys]
     rows = [
@@ -41,14 +41,14 @@ def _scoreboard(paper: str, theirs: pd.DataFrame, ours: pd.DataFrame) -> dict[st
 
 
 def _said(task: pd.DataFrame, count: int) -> str:
-    """Verdicts counted: `11 of 20 run: holds 8, does not hold 3`; a claim whose settings differ counts as such."""
+    """Counts of verdicts, such as `11 of 20 run: holds 8, does not hold 3`; one of them is "settings differ"."""
     kinds = [joint_verdict(rows) for _, rows in task.groupby("id", sort=False)]
     counts = ", ".join(f"{kind} {kinds.count(kind)}" for kind in dict.fromkeys(kinds))
     return f"{len(kinds)} of {count} run: {counts}"
 
 
 def _verdict(rows: pd.DataFrame) -> dict[str, str]:
-    """One cell: the verdict, and below it points, directions, measure and seeds; several rows with their range."""
+    """One cell: the verdict, and below it points (a range for several rows), directions, measure and seeds."""
     kind, points = joint_verdict(rows), span(rows["difference"], digits=2)
     more = [f"{points} points" if points else "", *how(rows)]
     return {"kind": kind, "text": marked(kind), "more": "; ".join(filter(None, more))}
@@ -57,7 +57,7 @@ def _verdict(rows: pd.DataFrame) -> dict[str, str]:
 def beside(frame: pd.DataFrame) -> list[dict[str, Any]]:
     """Published tables of methods that were run, each with our panels below it.
 
-    Several tables of a paper ask for the same numbers of ours: those are shown once, and named from then on.
+    If several tables of a paper need the same numbers of ours, these are shown once and then referred to.
     """
     found, first = [], {}
     for view in views():
@@ -76,10 +76,10 @@ def beside(frame: pd.DataFrame) -> list[dict[str, Any]]:
 
 
 def _panel(panel: Panel, dataset: str) -> tuple[str, pd.DataFrame]:
-    """Caption and table of a panel."""
+    """The caption and the table of a panel."""
     return f"{panel.source}{' (drawn world)' if is_drawn(dataset) else ''}", as_texts(panel.percent, "method")
 
 
 def as_texts(table: pd.DataFrame, index: str) -> pd.DataFrame:
-    """Percent with two digits, nothing where there is no number, and the index as first column."""
+    """Percent with two digits, empty cells where there is no number, and the index as the first column."""
     return table.map(lambda x: "" if pd.isna(x) else f"{x:.2f}").rename_axis(index).reset_index()

@@ -1,4 +1,4 @@
-"""What a run folder holds, read strictly: what was asked for, and how each notebook ended."""
+"""Read and check a run folder: what was requested, and how each notebook ended."""
 
 import json
 from dataclasses import dataclass, field
@@ -17,7 +17,7 @@ DONE, FAILED, NOT_RUN = "done", "failed", "not run"
 
 @dataclass(frozen=True)
 class Part:
-    """One notebook of a run. `without`: labels of failed notebooks that it came after. A failed one has no time."""
+    """One job of a run. `without`: labels of failed jobs that it should have followed. A failed job has no time."""
 
     name: str
     label: str
@@ -31,12 +31,12 @@ class Part:
 
     @property
     def page(self) -> Path:
-        """The executed notebook as HTML; a notebook that never started has none."""
+        """The executed notebook as HTML; it does not exist if the notebook never started."""
         return self.folder / f"{self.name}.html"
 
     @property
     def title(self) -> str:
-        """The first heading of the notebook, else its name."""
+        """The first heading of the notebook, or else its name."""
         path = self.folder / f"{self.name}.ipynb"
         cells = read_notebook(path).cells if path.is_file() else []
         lines = [line for cell in cells if cell.cell_type == "markdown" for line in cell.source.splitlines()]
@@ -44,17 +44,17 @@ class Part:
 
     @property
     def traceback(self) -> str:
-        """Why it failed, the last line in short; empty where it did not."""
+        """The traceback, whose last line is the reason; empty if the job did not fail."""
         path = self.folder / "traceback.txt"
         return path.read_text(encoding="utf-8", errors="replace").strip() if path.is_file() else ""
 
     @property
     def figures(self) -> list[Path]:
-        """Pictures that the notebook saved, in the order in which it saved them."""
+        """Figures that the notebook saved, in the order of saving."""
         return sorted(self.folder.glob("*.png"), key=lambda path: (path.stat().st_mtime_ns, path.name))
 
     def records(self) -> "pd.DataFrame":
-        """The records of a finished notebook; none of a failed one, whose numbers may be half of the truth."""
+        """The records of a finished job; none of a failed one, whose numbers may be incomplete."""
         return to_frame(load_records(self.folder) if self.status == DONE else [])
 
 
@@ -70,27 +70,27 @@ class Run:
 
     @property
     def notebooks(self) -> dict[str, list[Part]]:
-        """Parts by the notebook that they ran; of a sweep, several."""
+        """{notebook: its jobs}; a sweep has several."""
         names = dict.fromkeys(part.name for part in self.parts)
         return {name: [part for part in self.parts if part.name == name] for name in names}
 
 
 def read_run(folder: Path) -> Run:
-    """The run in `folder`. CdirError where it is none, or where something in it is missing or damaged."""
+    """Read the run in `folder`. Raises CdirError if it is not a run folder, or a file is missing or damaged."""
     if not folder.is_dir():
-        raise CdirError(f"no run folder {folder}: give a folder made by `cdir reproduce`")
+        raise CdirError(f"run folder {folder} not found: give a folder made by `cdir reproduce`")
     if not (folder / "run.json").is_file():
-        raise CdirError(f"{folder} is no run folder (it has no run.json): give one made by `cdir reproduce`")
+        raise CdirError(f"{folder} is not a run folder (it has no run.json): give one made by `cdir reproduce`")
     listing = _json(folder / "run.json", "profile", "about", "dataset", "notebooks", "folders")
     if not listing["folders"] or len(listing["folders"]) != len(listing["notebooks"]):
-        raise _damaged(folder, "run.json does not say which notebooks belong to it")
+        raise _damaged(folder, "run.json does not list its notebooks")
     parts = zip(listing["notebooks"], listing["folders"])
     about = (listing[name] for name in ("profile", "about", "dataset"))
     return Run(folder, *about, tuple(_part(label, folder / name) for label, name in parts))
 
 
 def _part(label: str, folder: Path) -> Part:
-    """One notebook, as its folder says that it ended."""
+    """One job, with its status read from its folder."""
     name, failed = folder.name.rpartition("-")[0], folder.with_name(f"{folder.name}.failed")
     if (folder / "done").is_file():
         done = _json(folder / "done", "seconds", "finished")
@@ -109,15 +109,15 @@ def _about(folder: Path) -> dict[str, Any]:
 
 
 def _json(path: Path, *names: str) -> dict[str, Any]:
-    """The object in a file that has these names. CdirError where it is missing or damaged."""
+    """A JSON object with at least these keys. Raises CdirError if the file is missing or damaged."""
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
-        raise _damaged(path.parent, f"{path.name} can't be read") from None
+        raise _damaged(path.parent, f"{path.name} cannot be read") from None
     if not isinstance(content, dict) or not content.keys() >= set(names):
-        raise _damaged(path.parent, f"{path.name} lacks what belongs there ({', '.join(names)})")
+        raise _damaged(path.parent, f"{path.name} needs the keys {', '.join(names)}")
     return content
 
 
 def _damaged(folder: Path, what: str) -> CdirError:
-    return CdirError(f"{folder} is damaged: {what}; remove it and run `cdir reproduce` again")
+    return CdirError(f"{folder} is damaged: {what}; delete it and run `cdir reproduce` again")

@@ -1,4 +1,4 @@
-"""Pictures by kind (bars, curves, heat maps, grids, maps, mechanisms), and the sliders and banners around them."""
+"""Figures by kind (bars, curves, heat maps, grids, maps, mechanisms), and the sliders and banners around them."""
 
 from cdir_nb.show.banner import banner, has_random_weights, notebook_map, plain_list
 from cdir_nb.show.bar_charts import accuracy_bars, bars, bars_in_groups, histograms, method_bars, metric_bars, strips

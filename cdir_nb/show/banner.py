@@ -1,4 +1,4 @@
-"""What stands at the top of a notebook: where its numbers come from; and the list of notebooks."""
+"""The banner at the top of a notebook, which says where its numbers come from, and the table of notebooks."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,17 +11,17 @@ from cdir_nb.encoders import ClipEncoder
 from cdir_nb.paths import NOTEBOOKS
 
 DRAWN = (
-    "**A drawn world, not the papers' data.** Numbers below say how the methods behave here; they stand "
-    "beside the papers' numbers, never in their place."
+    "**A drawn world, not the papers' data.** The numbers below say how the methods behave here; they are shown "
+    "beside the papers' numbers and do not replace them."
 )
 RANDOM = (
-    "## ⚠ RANDOM WEIGHTS: a pipeline test\nThis encoder has learnt nothing. Every number and picture below "
-    "only shows that the machinery runs. **Do not quote, compare or average any of them.**"
+    "## ⚠ RANDOM WEIGHTS: a pipeline test\nThis encoder has learnt nothing. The numbers and pictures below "
+    "only show that the code runs. **Do not quote, compare or average any of them.**"
 )
 
 
 def banner(card: Card, images: ImageSet, encoder: ClipEncoder) -> Markdown:
-    """The dataset's card and the encoder in a few lines; loud where the weights are random."""
+    """The dataset's card and the encoder in a few lines, with a warning if the weights are random."""
     lines = [
         f"**Images:** {card.title}, {len(images):,} of them. {card.about.strip()}",
         f"**Source:** {card.source}. **Licence:** {card.licence}.",
@@ -33,7 +33,7 @@ def banner(card: Card, images: ImageSet, encoder: ClipEncoder) -> Markdown:
 
 
 def has_random_weights(encoder: ClipEncoder) -> bool:
-    """True for an encoder whose name says random (its numbers mean nothing)."""
+    """True if the encoder's identity contains "random" (its numbers mean nothing)."""
     return "random" in encoder.identity.lower()
 
 
@@ -44,7 +44,7 @@ def plain_list(names: Sequence[str]) -> str:
 
 
 def notebook_map(folder: Path = NOTEBOOKS) -> Markdown:
-    """A table of the notebooks that exist: link, title, and the question in bold below the title."""
+    """A table of the notebooks in `folder`: link, title, and the question in bold below the title."""
     rows = ["| notebook | title | question |", "|---|---|---|"]
     for path in sorted(folder.glob("*.ipynb")):
         lines = nbformat.read(path, as_version=4).cells[0].source.splitlines()

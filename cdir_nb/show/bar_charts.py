@@ -1,4 +1,4 @@
-"""Bars, and how values are spread: histograms, strips of points."""
+"""Bar charts, and distributions of values: histograms, strips of points."""
 
 from collections.abc import Mapping, Sequence
 
@@ -13,7 +13,7 @@ from cdir_nb.show.style import PALETTE, QUIET, WIDTH, looks, pretty, shorten, st
 
 @styled
 def accuracy_bars(accuracy: pd.DataFrame, chance: Mapping[str, float], *, title: str = "") -> Figure:
-    """Accuracy (%) of each domain (rows), one bar and one dashed chance line for each column."""
+    """Accuracy (%) by domain (rows), with one bar and one dashed chance line per column."""
     fig, ax = plt.subplots(figsize=(WIDTH, 3.4))
     width, keys = 0.8 / len(accuracy.columns), []  # keys: each bar, then its own chance line
     for i, name in enumerate(accuracy.columns):
@@ -34,7 +34,7 @@ def accuracy_bars(accuracy: pd.DataFrame, chance: Mapping[str, float], *, title:
 
 @styled
 def bars(values: Mapping[str, float], *, label: str, title: str = "", digits: int = 1) -> Figure:
-    """Plain horizontal bars with their numbers, in the order given."""
+    """Horizontal bars with their values, in the given order."""
     fig, ax = plt.subplots(figsize=(WIDTH * 0.75, 0.32 * len(values) + 1.1))
     _numbered(ax, [shorten(x, 40) for x in values], list(values.values()), PALETTE[4], digits=digits)
     ax.invert_yaxis()
@@ -52,14 +52,14 @@ def _numbered(
     labels: Sequence[str] | None = None,
     digits: int = 1,
 ) -> None:
-    """Horizontal bars, each with its number (or its label) beside it."""
+    """Horizontal bars, each with its value (or its label) beside it."""
     drawn = ax.barh(names, values, color=colour)
     ax.bar_label(drawn, labels, fmt=f"%.{digits}f", padding=3, fontsize=9)
 
 
 @styled
 def bars_in_groups(groups: Mapping[str, Mapping[str, float]], *, label: str, title: str = "") -> Figure:
-    """Bars of several kinds on one scale, a panel and a colour each: {kind: {name: value}}."""
+    """Bars of several kinds on one scale, one panel and colour per kind: {kind: {name: value}}."""
     sizes = [len(values) for values in groups.values()]
     fig, axes = plt.subplots(
         len(groups),
@@ -95,9 +95,9 @@ def metric_bars(table: pd.DataFrame, *, title: str = "") -> Figure:
 
 @styled
 def method_bars(table: pd.DataFrame, full: str, baseline: str, *, value: str, title: str = "") -> Figure:
-    """A panel for each column (a direction), a bar for each row (a method) in percent.
+    """One panel per column (a direction), one bar per row (a method), in percent.
 
-    `full` stands out; the dashed line is `baseline`, one of the rows
+    The row `full` is highlighted; the dashed line is the row `baseline`.
     """
     fig, axes = plt.subplots(1, table.shape[1], figsize=(WIDTH, 0.34 * len(table) + 1.3), sharey=True, squeeze=False)
     colours = [PALETTE[0] if name == full else QUIET if name == baseline else PALETTE[4] for name in table.index]
@@ -113,7 +113,7 @@ def method_bars(table: pd.DataFrame, full: str, baseline: str, *, value: str, ti
 
 @styled
 def histograms(groups: Mapping[str, np.ndarray], *, label: str, title: str = "", bins: int = 40) -> Figure:
-    """Outlined histograms over one axis, each scaled to area 1, each with its mean as a dashed line."""
+    """Overlaid histograms, each scaled to area 1, each with a dashed line at its mean."""
     fig, ax = plt.subplots(figsize=(WIDTH, 3.2))
     edges = np.histogram_bin_edges(np.concatenate(list(groups.values())), bins)
     for name, (colour, marker) in looks(list(groups)).items():
@@ -130,7 +130,7 @@ def histograms(groups: Mapping[str, np.ndarray], *, label: str, title: str = "",
 
 @styled
 def strips(groups: Mapping[str, np.ndarray], *, label: str, title: str = "") -> Figure:
-    """A row of points for each group, one per value (spread up and down only to be seen), the mean as a bar."""
+    """One row of points per group, one point per value (jittered vertically for visibility), and a bar at the mean."""
     fig, ax = plt.subplots(figsize=(WIDTH, 0.75 * len(groups) + 0.9))
     rng = np.random.default_rng(0)
     for row, (name, (colour, marker)) in enumerate(looks(list(groups)).items()):

@@ -1,4 +1,4 @@
-"""Curves over a quantity that is no training step: recall, cut-off, confidence, a score."""
+"""Curves over recall, cut-off, confidence or a score (for curves over training steps see `training`)."""
 
 from collections.abc import Mapping, Sequence
 
@@ -12,7 +12,7 @@ from cdir_nb.analysis import accuracy_at_coverage, calibration_error, reliabilit
 from cdir_nb.show.style import QUIET, WIDTH, keys_of, looks, pretty, styled, titled
 
 PANELS = {"precision": "P@k", "average_precision": "mAP@k"}
-DASHES = ("-", "--", ":", "-.")  # lines that lie on each other stay visible
+DASHES = ("-", "--", ":", "-.")  # so that overlapping lines stay visible
 
 
 @styled
@@ -25,7 +25,7 @@ def precision_recall(
 ) -> Figure:
     """Small panels of curves: {panel: {curve: (recall, precision)}}, both in 0..1; `chance` is a dashed line.
 
-    order  all names of curves, which fixes their colours (default: as met)
+    order  names of all curves, which fixes their colours (default: order of appearance)
     """
     look = looks(order or list(dict.fromkeys(name for curves in panels.values() for name in curves)))
     columns = 2 if len(panels) in (2, 4) else min(3, len(panels))
@@ -47,7 +47,7 @@ def precision_recall(
         ax.grid(True)
     for ax in axes.flat[len(panels) :]:
         ax.axis("off")
-    for ax in axes.flat[: len(panels)][-columns:]:  # the lowest of each column
+    for ax in axes.flat[: len(panels)][-columns:]:  # the bottom panel of each column
         ax.set_xlabel("recall")
         ax.tick_params(labelbottom=True)
     plt.setp(axes[:, 0], ylabel="precision")
@@ -56,7 +56,7 @@ def precision_recall(
 
 
 def _shared_legend(fig: Figure, axes: np.ndarray, order: list[str]) -> None:
-    """One legend for all panels, outside and below them, in this order with "chance" last."""
+    """One legend for all panels, below the figure, in the given order with "chance" last."""
     handles = keys_of(axes.flat)
     names = [name for name in [*order, "chance"] if name in handles]
     fig.legend([handles[x] for x in names], names, loc="outside lower center", ncols=min(7, len(names)))
@@ -64,10 +64,10 @@ def _shared_legend(fig: Figure, axes: np.ndarray, order: list[str]) -> None:
 
 @styled
 def convention_curves(galleries: Mapping[str, pd.DataFrame], k: int, *, title: str = "") -> Figure:
-    """Every convention over the cut-off, precision left and average precision right, one row per gallery.
+    """Every convention over the cut-off k: precision (left) and average precision (right), one row per gallery.
 
-    galleries  tables with columns metric, convention, k, value (a fraction), as rows of `PerQuery.row`
-    k          where the values are read off, into each panel's legend (the nearest that was measured)
+    galleries  tables with columns metric, convention, k, value (a fraction), as made by `PerQuery.row`
+    k          the cut-off whose values are shown in the legends (or the nearest one that was measured)
     """
     fig, axes = plt.subplots(len(galleries), 2, figsize=(WIDTH, 2.7 * len(galleries) + 0.5), sharex=True, squeeze=False)
     for row, (name, table) in zip(axes, galleries.items()):
@@ -100,7 +100,7 @@ def _curves(ax: Axes, table: pd.DataFrame, k: int) -> None:
 
 @styled
 def softmax_figure(probabilities: Mapping[str, np.ndarray], *, title: str = "") -> Figure:
-    """How sharp a softmax is: mean probability of the best class, the second, ... (left), and confidences (right).
+    """How sharp a softmax is: mean probability of the best class, the second best, ... (left), and confidences (right).
 
     probabilities  {scale: (N, K)}, all with the same K
     """
@@ -119,12 +119,12 @@ def softmax_figure(probabilities: Mapping[str, np.ndarray], *, title: str = "") 
 
 @styled
 def reliability(groups: Mapping[str, tuple[np.ndarray, np.ndarray]], *, title: str = "", bins: int = 10) -> Figure:
-    """Confidence against correctness: reliability diagram (left), accuracy of the most confident share (right).
+    """Confidence against accuracy: reliability diagram (left), accuracy on the most confident images (right).
 
-    groups  {name: (confidence (N,), right (N,) bool)}
+    groups  {name: (confidence (N,), correct (N,) bool)}
     """
     fig, (diagram, coverage) = plt.subplots(1, 2, figsize=(WIDTH, 3.9))
-    diagram.plot([0, 1], [0, 1], color=QUIET, ls="--", lw=1.2, label="as sure as right")
+    diagram.plot([0, 1], [0, 1], color=QUIET, ls="--", lw=1.2, label="perfect calibration")
     for name, (colour, marker) in looks(list(groups)).items():
         confidence, right = groups[name]
         sure, share, _ = reliability_bins(confidence, right, bins).T
@@ -132,11 +132,11 @@ def reliability(groups: Mapping[str, tuple[np.ndarray, np.ndarray]], *, title: s
         diagram.plot(sure, share, color=colour, marker=marker, ms=5, label=f"{pretty(name)} (ECE {error:.2f})")
         kept = accuracy_at_coverage(confidence, right)
         coverage.plot(np.arange(1, len(kept) + 1) / len(kept), kept, color=colour)
-    diagram.set(title="reliability", xlabel="confidence", ylabel="share that is right", xlim=(0, 1), ylim=(0, 1.02))
+    diagram.set(title="reliability", xlabel="confidence", ylabel="accuracy", xlim=(0, 1), ylim=(0, 1.02))
     coverage.set(
-        title="only the most confident",
+        title="most confident images only",
         xlabel="share of images kept",
-        ylabel="share that is right",
+        ylabel="accuracy",
         xlim=(0, 1),
         ylim=(0, 1.02),
     )
@@ -148,7 +148,7 @@ def reliability(groups: Mapping[str, tuple[np.ndarray, np.ndarray]], *, title: s
 def psi_figure(
     curves: Mapping[str, tuple[np.ndarray, np.ndarray]], scores: Mapping[str, np.ndarray], *, title: str = ""
 ) -> Figure:
-    """psi over y, one curve per setting {name: (y, psi(y))}, above histograms of the scores that it is applied to."""
+    """psi(y), one curve per setting {name: (y, psi(y))}, above histograms of the scores that psi is applied to."""
     fig, (top, below) = plt.subplots(2, 1, figsize=(WIDTH * 0.85, 4.4), sharex=True, height_ratios=(1.6, 1))
     for name, (colour, _) in looks(list(curves)).items():
         top.plot(*curves[name], color=colour, label=name)

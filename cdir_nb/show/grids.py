@@ -1,4 +1,4 @@
-"""Images and ranks: contact sheets, ranked grids (a query and what it retrieved), labels of single images."""
+"""Grids of images: contact sheets, ranked grids (a query and its results), labels of single images."""
 
 from collections.abc import Mapping, Sequence
 
@@ -13,20 +13,20 @@ from cdir_nb.data.images import ImageSet
 from cdir_nb.show.style import DPI, PALETTE, QUIET, RIGHT, WIDTH, WRONG, pretty, shorten, styled, titled
 
 MARK = {True: "✓", False: "✗"}
-GAP = 1.3  # tiles between the left edges of the query and of its first result: the query stands apart
+GAP = 1.3  # in tiles, from the left edge of the query to that of its first result: leaves a gap
 TILE = 64 / DPI  # inches: a tile is 64 pixels, the size of the bundled world's images
-PITCH = 1.48  # tiles from row to row: the tile and two lines of text
+PITCH = 1.48  # in tiles, from row to row: a tile and two lines of text
 
 
 def thumbnail(image: Image.Image, size: int) -> np.ndarray:
-    """(size, size, 3) uint8: the whole picture, padded to a square with white, never cropped."""
+    """(size, size, 3) uint8: the whole image, not cropped but padded to a square with white."""
     return np.asarray(ImageOps.pad(image.convert("RGB"), (size, size), color="white"))
 
 
 def pick_cells(images: ImageSet, domains: Sequence[str], labels: Sequence[str], seed: int) -> np.ndarray:
-    """(D, C) int: a row of `images`, picked with `seed`, for each domain and class; -1 where there is none.
+    """(D, C) int: for each domain and class the row of an image, picked with `seed`; -1 where there is none.
 
-    A class that stands in `labels` several times gets another image each time.
+    A class that appears in `labels` several times gets a different image each time.
     """
     rng = np.random.default_rng(seed)
     cells = np.full((len(domains), len(labels)), -1)
@@ -39,7 +39,7 @@ def pick_cells(images: ImageSet, domains: Sequence[str], labels: Sequence[str], 
 
 
 def mosaic(images: ImageSet, cells: np.ndarray, size: int, pad: int = 4) -> np.ndarray:
-    """(D * (size + pad), C * (size + pad), 3) uint8: the pictures of `cells` on white, blank where -1."""
+    """(D * (size + pad), C * (size + pad), 3) uint8: the images of `cells` on white, blank where -1."""
     step = size + pad
     sheet = np.full((cells.shape[0] * step, cells.shape[1] * step, 3), 255, dtype=np.uint8)
     for (r, c), row in np.ndenumerate(cells):
@@ -58,7 +58,7 @@ def contact_sheet(
     columns: int = 10,
     title: str = "",
 ) -> Figure:
-    """One picture for each domain (down) and class (across), in blocks of `columns` classes."""
+    """One image per domain (rows) and class (columns), in blocks of `columns` classes."""
     blocks = [list(labels[i : i + columns]) for i in range(0, len(labels), columns)]
     across = max(map(len, blocks))
     size = int((WIDTH - 1.3) * DPI / across) - 4
@@ -73,11 +73,11 @@ def contact_sheet(
 def _show_sheet(
     ax: Axes, sheet: np.ndarray, domains: Sequence[str], labels: Sequence[str], across: int, step: int
 ) -> None:
-    """One block of a contact sheet, named along its left and top edges (a repeated class needs no names)."""
+    """One block of a contact sheet, domain names on the left, class names on top (none if one class repeats)."""
     repeated = len(labels) > 1 and len(set(labels)) == 1
     names = ["" if repeated else shorten(x, 14) for x in labels]
     ax.imshow(sheet)
-    ax.set_xlim(0, across * step)  # a last, shorter block keeps the tiles as large as the others
+    ax.set_xlim(0, across * step)  # tiles of a shorter last block get the same size
     ax.set_xticks([(c + 0.47) * step for c in range(len(labels))], names)
     ax.set_yticks([(d + 0.47) * step for d in range(len(domains))], [pretty(x) for x in domains])
     ax.xaxis.tick_top()
@@ -93,8 +93,8 @@ def ranked_grid(
 ) -> Figure:
     """The queries `rows` (left), each with its first k results in order.
 
-    A right result (same class) has a solid blue frame and a check, a wrong one a dashed orange frame, a cross
-    and the name of its class; the number is the score in `ranking`. k is cut to what was ranked.
+    A correct result (same class) has a solid blue frame and a check mark; a wrong one has a dashed orange frame, a
+    cross and the name of its class. The number is the score in `ranking`. k is at most the number of ranked images.
     """
     indices, scores = np.asarray(ranking.indices), np.asarray(ranking.scores)
     k = min(k, indices.shape[1])
@@ -114,7 +114,7 @@ def ranked_grid(
 
 @styled
 def picture_row(images: ImageSet, rows: Sequence[int], notes: Sequence[str], *, title: str = "") -> Figure:
-    """A row of pictures, each with one or two lines of text below it."""
+    """A row of images, each with one or two lines of text below it."""
     fig, ax, size = _empty_grid(1, max(len(rows) - 1, 8), query=False)
     for x, (row, note) in enumerate(zip(rows, notes)):
         _tile(ax, images.image(row), x, 0, size)
@@ -123,7 +123,7 @@ def picture_row(images: ImageSet, rows: Sequence[int], notes: Sequence[str], *, 
 
 
 def _empty_grid(n_rows: int, k: int, query: bool = True) -> tuple[Figure, Axes, int]:
-    """Axes in units of tiles, y downwards, room for text below each row; and the pixels that a tile takes."""
+    """Figure, axes in units of tiles (y downwards, with room for text below each row), and the pixels per tile."""
     across = (GAP if query else 1) + k
     tile = min(WIDTH / across, TILE)
     fig, ax = plt.subplots(figsize=(max(tile * across, 5), tile * PITCH * n_rows + 0.4))
@@ -152,7 +152,7 @@ def _note(ax: Axes, x: float, y: float, text: str, colour: str) -> None:
 
 @styled
 def rank_strips(queries: Mapping[str, Sequence[bool]], *, title: str = "") -> Figure:
-    """A row of squares per query, right or wrong by rank, and below each right one the precision at its rank."""
+    """One row of squares per query, marked right or wrong by rank, with the precision at the rank of each right one."""
     longest = max(map(len, queries.values()))
     fig, ax = plt.subplots(figsize=(WIDTH * 0.8, 0.95 * len(queries) + 0.7))
     for row, (name, relevant) in enumerate(queries.items()):
@@ -182,7 +182,7 @@ def label_changes(
     top: int = 4,
     title: str = "",
 ) -> Figure:
-    """Pictures over their likeliest classes and the true one (a check): probability before (hollow), after (filled).
+    """Images with their most likely classes and the true one (check mark): probability before (hollow), after (filled).
 
     before, after  (n, K) probabilities of the n `rows`, columns in the order of `classes`
     """
@@ -199,7 +199,7 @@ def label_changes(
 
 
 def _bars(ax: Axes, before: np.ndarray, after: np.ndarray, classes: Sequence[str], truth: str, top: int) -> None:
-    """Two bars a class: the `top` likeliest before or after, the true one among them, in the order after."""
+    """Two bars per class, for the `top` most likely classes before or after and the true one, sorted by `after`."""
     is_true = np.array([name == truth for name in classes])
     best = np.argsort(-np.maximum(before, after) - is_true, kind="stable")[:top]
     best = best[np.argsort(-after[best], kind="stable")]

@@ -1,4 +1,4 @@
-"""Tables with coloured cells: directions, gains, published beside ours, and the papers' claims with their verdicts."""
+"""Tables with coloured cells: directions, gains, published and our numbers, the papers' claims with verdicts."""
 
 import textwrap
 from collections.abc import Mapping, Sequence
@@ -37,9 +37,9 @@ def heat_maps(
     digits: int = 0,
     shared: bool = False,
 ) -> Figure:
-    """Tables side by side, each cell with its number; the key of a table is its panel's title.
+    """Tables side by side, with the number in each cell; the key of a table is its panel's title.
 
-    Cells without a value stay grey. `shared` gives all panels one colour scale; else each has its own.
+    Cells without a value are grey. With `shared`, all panels have one colour scale; otherwise each has its own.
     """
     rows, columns = next(iter(tables.values())).shape
     height = max(2.6, 0.34 * rows + 1.9)
@@ -56,7 +56,7 @@ def heat_maps(
 
 @styled
 def gain_map(tables: Mapping[str, pd.DataFrame], *, title: str = "", digits: int = 1) -> Figure:
-    """Differences by direction, queries down: blue where better, red where worse, one colour scale around zero."""
+    """Differences by direction, query domains as rows: blue if better, red if worse, one colour scale around zero."""
     rows, columns = next(iter(tables.values())).shape
     size = (min(WIDTH, 1.6 + len(tables) * (0.6 * columns + 1.2)), max(2.6, 0.34 * rows + 1.9))
     fig, axes = plt.subplots(1, len(tables), figsize=size, squeeze=False)
@@ -68,7 +68,7 @@ def gain_map(tables: Mapping[str, pd.DataFrame], *, title: str = "", digits: int
 
 
 def _heat(ax: Axes, table: pd.DataFrame, size: float, **colours) -> None:
-    """One table with its numbers in letters of this size. `colours`: format and colour scale, as seaborn names them."""
+    """One table with numbers in font size `size`. `colours`: number format and colour scale, in seaborn's names."""
     ax.set_facecolor(EMPTY)
     sns.heatmap(
         table.astype(float),
@@ -89,10 +89,10 @@ def _heat(ax: Axes, table: pd.DataFrame, size: float, **colours) -> None:
 
 @styled
 def table_panels(panels: Sequence[Panel], *, title: str = "") -> Figure:
-    """Panels below each other, the published one first. A cell: percent, and points above the panel's reference row.
+    """Panels below each other, the published one first. Cells show percent, and points above the panel's reference row.
 
-    Blue is above the reference (vanilla CLIP, else the paper's method), red below, on one scale. Where ours was run on
-    the paper's images, task and encoder, a panel of differences to the published numbers follows.
+    Blue is above the reference (vanilla CLIP, otherwise the paper's method), red below, on one scale. If ours was run
+    on the paper's images, task and encoder, a panel of differences to the published numbers follows.
     """
     drawn = [*panels, *(panel.minus(panels[0]) for panel in panels[1:] if panel.comparable)]
     heights = [0.36 * len(panel.percent) + 1.15 for panel in drawn]
@@ -105,7 +105,7 @@ def table_panels(panels: Sequence[Panel], *, title: str = "") -> Figure:
 
 
 def _panel(ax: Axes, panel: Panel, top: float) -> None:
-    """One heat map: methods down, directions across, the mean set apart by a line."""
+    """One heat map: methods as rows, directions as columns, a line before the mean."""
     values, points = panel.percent, panel.points
     shades, limits = values, {"cmap": SEQUENTIAL, "vmin": 0, "vmax": 1.8 * float(np.nanmax(values, initial=1e-9))}
     if len(points):
@@ -120,7 +120,7 @@ def _panel(ax: Axes, panel: Panel, top: float) -> None:
 
 
 def _number(panel: Panel, row: str, column: str) -> str:
-    """Percent with one digit, below it the points above the reference; of differences the points."""
+    """Percent with one digit, and below it the points above the reference; in a panel of differences, the points."""
     value, gains = panel.percent.loc[row, column], panel.gains
     if np.isnan(value):
         return ""
@@ -146,10 +146,10 @@ def _frame(ax: Axes, panel: Panel) -> None:
 
 @styled
 def scoreboard(published: pd.DataFrame, ours: Mapping[str, pd.DataFrame], *, title: str = "") -> Figure:
-    """Claims down; across, what the paper's own numbers say, then, set apart, ours on each task and encoder.
+    """Claims as rows; columns: the verdict on the paper's own numbers, then, after a gap, ours by task and encoder.
 
     published  from `published_verdicts`
-    ours       {where the records come from: `verdicts` on the same claims}; each has columns of its own
+    ours       {source of the records: `verdicts` on the same claims}; each source has its own columns
     """
     claims = published.drop_duplicates("id")
     columns = {OWN_NUMBERS: published}
@@ -157,7 +157,7 @@ def scoreboard(published: pd.DataFrame, ours: Mapping[str, pd.DataFrame], *, tit
         columns |= {_task(name, key, rows): rows for key, rows in _tasks(decided)}
     fig, ax = plt.subplots(figsize=(WIDTH, 0.4 * len(claims) + 1.25))
     for j, rows in enumerate(columns.values()):
-        at = j + 0.15 * (j > 0)  # a gap after the paper's
+        at = j + 0.15 * (j > 0)  # a gap after the paper's column
         for i, name in enumerate(claims["id"]):
             _cell(ax, at, i, rows[rows["id"] == name])
     ax.set_xlim(-0.5, len(columns) - 0.35)
@@ -172,7 +172,7 @@ def scoreboard(published: pd.DataFrame, ours: Mapping[str, pd.DataFrame], *, tit
 
 
 def _tasks(ours: pd.DataFrame) -> list[tuple[tuple[str, str], pd.DataFrame]]:
-    """Tasks and encoders in which any claim was run."""
+    """Tasks and encoders with at least one claim that was run, and their rows."""
     run = ours[ours["verdict"] != "not run"]
     keys = list(dict.fromkeys(zip(run["protocol"], run["dataset"], run["encoder"])))
     same = [(ours["protocol"] == p) & (ours["dataset"] == d) & (ours["encoder"] == e) for p, d, e in keys]
@@ -180,14 +180,14 @@ def _tasks(ours: pd.DataFrame) -> list[tuple[tuple[str, str], pd.DataFrame]]:
 
 
 def _task(name: str, key: tuple[str, str], rows: pd.DataFrame) -> str:
-    """The head of a column: where the records come from, task, encoder, seeds."""
+    """A column header: source of the records, task, encoder, seeds."""
     task, encoder = key
     seeds = sorted({seed for row in rows["seeds"] for seed in row})
     return f"{name}\n{task}\n{encoder.split()[0]}\nseeds {', '.join(map(str, seeds)) or 'none'}"
 
 
 def _cell(ax: Axes, at: float, row: int, decided: pd.DataFrame) -> None:
-    """A coloured box with the verdict and the points; several settings or tables with their range."""
+    """A coloured box with the verdict and the difference in points, a range if there are several settings or tables."""
     kind = joint_verdict(decided)
     box = plt.Rectangle((at - 0.47, row - 0.44), 0.94, 0.88, facecolor=to_rgba(COLOURS[kind]), lw=0)
     ax.add_patch(box)

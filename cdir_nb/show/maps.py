@@ -1,4 +1,4 @@
-"""Points in the plane: maps of embeddings coloured by class and by domain, and what length does to ranks."""
+"""Scatter plots: maps of embeddings coloured by class and by domain, and the effect of vector length on ranks."""
 
 from collections.abc import Mapping, Sequence
 
@@ -21,9 +21,9 @@ def map_figure(
     label_order: Sequence[str] | None = None,
     domain_order: Sequence[str] | None = None,
 ) -> Figure:
-    """The same points twice: coloured by class (left) and by domain (right); legends below the maps.
+    """The same points twice: coloured by class (left) and by domain (right), with legends below.
 
-    points (N, 2), labels (N,), domains (N,); the orders (default: sorted) fix colours and legends.
+    points (N, 2), labels (N,), domains (N,); the orders (default: sorted) fix the colours and the legends.
     """
     fig, axes = plt.subplots(1, 2, figsize=(WIDTH, 5.4))
     _scatter(axes[0], points, np.asarray(labels), label_order, "coloured by class")
@@ -51,8 +51,8 @@ def _scatter(ax: Axes, points: np.ndarray, groups: np.ndarray, order: Sequence[s
 
 @styled
 def rank_shifts(norms: np.ndarray, shifts: Mapping[str, np.ndarray], *, title: str = "") -> Figure:
-    """Gallery images by the length of their vectors (G,) and how many ranks each rises on average, one panel a
-    similarity: {name: (G,) mean rank by cosine minus mean rank by this one}."""
+    """Average number of ranks that each gallery image gains over its vector's length (G,), one panel per similarity:
+    {name: (G,) mean rank by cosine minus mean rank by this similarity}."""
     fig, axes = plt.subplots(1, len(shifts), figsize=(WIDTH, 3.2), sharey=True, squeeze=False)
     for ax, (name, shift) in zip(axes[0], shifts.items()):
         ax.axhline(0, color=QUIET, lw=1)
@@ -64,5 +64,5 @@ def rank_shifts(norms: np.ndarray, shifts: Mapping[str, np.ndarray], *, title: s
 
 def _told(norms: np.ndarray, shift: np.ndarray) -> str:
     if not np.any(shift):
-        return "the order is the same"
+        return "same ranking"
     return f"rank correlation {pd.Series(norms).corr(pd.Series(shift), method='spearman'):+.2f}"

@@ -1,4 +1,4 @@
-"""How a method works, as a picture: Q and its rotation, tokens and attention, weights in a loss, the Poincaré disc."""
+"""Figures of how a method works: Q and its rotation, tokens and attention, weights in a loss, the Poincaré disc."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -16,17 +16,17 @@ from cdir_nb.methods.tki.hyperbolic import exp_map_origin, mobius_add
 from cdir_nb.show.style import PALETTE, QUIET, RIGHT, WIDTH, WRONG, bare, looks, pretty, shorten, styled, titled
 
 CLASS_TOKEN, PROMPT = PALETTE[3], PALETTE[5]
-MOST_PATCHES = 8  # drawn of a row of the image: more would be too small to see
+MOST_PATCHES = 8  # patches drawn per row of the image: more would be too small
 MOST_BARS = 60
 ARROW = {"arrowstyle": "-|>", "lw": 0.8, "mutation_scale": 7, "shrinkA": 0, "shrinkB": 0}
 
 
 @styled
 def rotation_figure(q: np.ndarray, angles: np.ndarray, singular: np.ndarray, known: int, *, title: str = "") -> Figure:
-    """Q as a picture: its entries, by how many degrees it turns each of its planes, and what the pairs know.
+    """Q in three panels: its entries, the angle by which it rotates each plane, and what the pairs determine.
 
-    q (D, D), angles (P,) largest first, singular (D,) values of the pairs' product, the first `known` of them
-    not rounding
+    q (D, D), angles (P,) largest first, singular (D,) values of the pairs' product, of which the first `known` are
+    above rounding error
     """
     fig, axes = plt.subplots(1, 3, figsize=(WIDTH, 3.2))
     axes[0].imshow(q, cmap="RdBu", vmin=-1, vmax=1, interpolation="nearest")
@@ -35,7 +35,7 @@ def rotation_figure(q: np.ndarray, angles: np.ndarray, singular: np.ndarray, kno
     axes[1].set(title="angle of each plane", xlabel="plane", ylabel="degrees", ylim=(0, 180), yticks=range(0, 181, 45))
     axes[2].plot(np.arange(1, len(singular) + 1), np.maximum(singular, 1e-16), color=PALETTE[0])
     axes[2].axvline(known + 0.5, color=QUIET, ls="--", lw=1.2)
-    axes[2].set(title=f"singular values: {known} of {len(singular)} known", xlabel="direction", yscale="log")
+    axes[2].set(title=f"singular values: {known} of {len(singular)} determined", xlabel="direction", yscale="log")
     return titled(fig, title)
 
 
@@ -60,9 +60,9 @@ def way_figure(
     value: str,
     title: str = "",
 ) -> Figure:
-    """Two domains before any turn and at stop `at`, a line from class mean to class mean, and curves over all stops.
+    """Two domains before any rotation and at stop `at`, lines between class means, and curves over all stops.
 
-    before, now  the domain that is turned; fixed  the other one. curves  {name: a value a stop (0 to 1)}.
+    before, now  the domain that is rotated; fixed  the other one. curves  {name: one value per stop (0 to 1)}.
     """
     fig, axes = plt.subplots(1, 3, figsize=(WIDTH, 3.9), width_ratios=(1, 1, 0.9))
     classes = [x for x in dict.fromkeys(fixed.labels) if x in set(before.labels)]
@@ -85,7 +85,7 @@ def _limits(values: np.ndarray) -> tuple[float, float]:
 
 
 def _linked(ax: Axes, moved: FlatDomain, fixed: FlatDomain, classes: Sequence[str]) -> None:
-    """Faint points, and for each class its mean in both domains (disc: the moved one, cross: the other), linked."""
+    """Faint points, and for each class a line between its means in both domains (disc: rotated, cross: fixed)."""
     for name, (colour, _) in looks(list(classes)).items():
         ends = []
         for domain, marker in ((moved, "o"), (fixed, "X")):
@@ -102,12 +102,12 @@ def _curves(ax: Axes, curves: dict[str, Sequence[float]], stops: Sequence[float]
     for i, (name, values) in enumerate(curves.items()):
         ax.plot(stops, values, ls=["-", "--"][i % 2], color=PALETTE[i], marker="o", ms=3, label=name)
     ax.axvline(at, color=QUIET, ls=":", lw=1.4)
-    ax.set(title="on the way", xlabel="identity (0) to Q (1)", ylabel=value)
+    ax.set(title="along the way", xlabel="identity (0) to Q (1)", ylabel=value)
     ax.margins(y=0.12)
 
 
 def pictures_of(encoder: ClipEncoder, batch: torch.Tensor) -> np.ndarray:
-    """(B, H, W, 3) numbers in 0..1 of preprocessed images (B, 3, H, W): the encoder's normalisation undone."""
+    """(B, H, W, 3) values in 0..1 from preprocessed images (B, 3, H, W), with the encoder's normalisation undone."""
     cfg = encoder.built.preprocess_cfg
     mean, std = (torch.tensor(cfg[name])[:, None, None] for name in ("mean", "std"))
     return (batch.cpu() * std + mean).clamp(0, 1).permute(0, 2, 3, 1).numpy()
@@ -117,9 +117,9 @@ def pictures_of(encoder: ClipEncoder, batch: torch.Tensor) -> np.ndarray:
 def token_figure(
     image: np.ndarray, views: Sequence[np.ndarray], side: int, n_prompts: int, *, title: str = ""
 ) -> Figure:
-    """Above an image and random views of it, below what the tower reads: class token, patches, prompts.
+    """Top: an image and random views of it. Bottom: the tokens that the tower reads: class token, patches, prompts.
 
-    image, views  (H, W, 3) numbers in 0..1; side: patches in a row of the image
+    image, views  (H, W, 3) values in 0..1; side: patches per row of the image
     """
     fig = plt.figure(figsize=(WIDTH, 3.6))
     top, below = fig.add_gridspec(2, 1, height_ratios=(1, 1.15))
@@ -134,7 +134,7 @@ def token_figure(
 
 
 def _tokens(ax: Axes, image: np.ndarray, side: int, n_prompts: int) -> None:
-    """Squares in a row: a token each. Of the patches, those of the image's middle row."""
+    """A row of squares, one per token; of the patches, only the image's middle row."""
     step, shown = image.shape[0] // side, min(side, MOST_PATCHES)
     first, top = (side - shown) // 2, side // 2 * step
     ax.add_patch(Rectangle((0, 0), 0.9, 0.9, fc=CLASS_TOKEN, ec="none"))
@@ -150,22 +150,22 @@ def _tokens(ax: Axes, image: np.ndarray, side: int, n_prompts: int) -> None:
     end = start + n_prompts * width
     below = {
         0.45: "class\ntoken",
-        2 + shown / 2: f"{side * side} patches, their places added;\nhere the middle row",
+        2 + shown / 2: f"{side * side} patches + position embedding;\nmiddle row shown",
         (start + end) / 2: f"{n_prompts} prompts,\nlearnt" if n_prompts else "no\nprompts",
     }
     for x, text in below.items():
         ax.text(x, 1.1, text, ha="center", va="top")
     ax.annotate("", xy=(end + 1.1, 0.45), xytext=(end + 0.1, 0.45), arrowprops={"arrowstyle": "-|>", "lw": 1.4})
-    ax.text(end + 1.25, 0.45, "LayerNorm,\nall layers;\nread: the\nclass token", va="center")
+    ax.text(end + 1.25, 0.45, "LayerNorm,\nall layers;\noutput: the\nclass token", va="center")
     ax.set(xlim=(-0.1, end + 4), ylim=(1.9, -0.1), aspect="equal")
     ax.axis("off")
 
 
 @styled
 def weight_figure(banks: Mapping[str, tuple[np.ndarray, np.ndarray]], temperature: float, *, title: str = "") -> Figure:
-    """Each memory's share of the denominator of a contrastive loss, one panel a bank, the nearest memories first.
+    """Each memory's share of the denominator of a contrastive loss, one panel per bank, nearest memories first.
 
-    banks  {name: (N,) cosines of one image with the memories, (N,) True where a memory has the image's class}
+    banks  {name: ((N,) cosines of one image with the memories, (N,) True for memories of the image's class)}
     """
     fig, axes = plt.subplots(1, len(banks), figsize=(WIDTH, 3.2), squeeze=False, sharey=True)
     for ax, (name, (cosines, same)) in zip(axes[0], banks.items()):
@@ -184,7 +184,7 @@ def weight_figure(banks: Mapping[str, tuple[np.ndarray, np.ndarray]], temperatur
                 lw=0,
                 label=f"{text}: {share:.0f} % of the sum, {(positive == kind).sum()} memories",
             )
-        ax.set(title=f"{name}: as if {evenly(weights):.0f} of {len(weights)} counted", xlabel="memories, nearest first")
+        ax.set(title=f"{name}: effectively {evenly(weights):.0f} of {len(weights)}", xlabel="memories, nearest first")
         ax.legend(loc="upper right")
     axes[0, 0].set_ylabel("share of the sum (%)")
     return titled(fig, title)
@@ -194,10 +194,10 @@ def weight_figure(banks: Mapping[str, tuple[np.ndarray, np.ndarray]], temperatur
 def attention_figure(
     pictures: Sequence[np.ndarray], names: Sequence[str], attention: np.ndarray, *, title: str = ""
 ) -> Figure:
-    """What each prompt (columns) looks at in each picture (rows), as multiples of an even share, on one scale.
+    """Attention of each prompt (columns) in each picture (rows), as multiples of uniform attention, on one scale.
 
-    pictures   (H, W, 3) numbers in 0..1
-    attention  (B, n_p, L) of `prompt_attention`: class token, patches row by row, prompts; at most five prompts drawn
+    pictures   (H, W, 3) values in 0..1
+    attention  (B, n_p, L) from `prompt_attention`: class token, patches row by row, prompts; shows five prompts at most
     """
     count, n_prompts, length = attention.shape
     side = int(round((length - 1 - n_prompts) ** 0.5))
@@ -222,7 +222,7 @@ def attention_figure(
             )
     for ax in axes.flat:
         bare(ax)
-    fig.colorbar(drawn, ax=axes, label="times an even share", shrink=0.8, pad=0.01)
+    fig.colorbar(drawn, ax=axes, label="multiple of uniform attention", shrink=0.8, pad=0.01)
     return titled(fig, title)
 
 
@@ -230,9 +230,9 @@ def attention_figure(
 def poincare_disc(
     vectors: np.ndarray, bias: np.ndarray, labels: Sequence[str], radius: float, *, title: str = ""
 ) -> Figure:
-    """The non-Euclidean layer in two dimensions: tangent plane with v + b (left), disc with exp(v) (+) exp(b) (right).
+    """The non-Euclidean layer in two dimensions: tangent plane with u + b (left), disc with exp(u) (+) exp(b) (right).
 
-    vectors (N, 2) tangent vectors W v, bias (2,), labels (N,). Grey: a square grid, and what becomes of it.
+    vectors (N, 2) tangent vectors u = W v, bias (2,), labels (N,). Grey: a square grid and its image in the disc.
     """
     fig, (flat, disc) = plt.subplots(1, 2, figsize=(WIDTH, 4.7))
     v, b = torch.as_tensor(vectors).double(), torch.as_tensor(bias).double()
@@ -263,7 +263,7 @@ def _grid(reach: float) -> list[torch.Tensor]:
 
 
 def _arrows(ax: Axes, start: torch.Tensor, end: torch.Tensor, labels: Sequence[str]) -> None:
-    """A mark where each point was, coloured by class, and an arrow to where the bias takes it."""
+    """A marker at each point, coloured by class, and an arrow to where the bias moves it."""
     labels = np.asarray(labels)
     for name, (colour, marker) in looks(list(dict.fromkeys(labels))).items():
         here = np.flatnonzero(labels == name)

@@ -1,4 +1,4 @@
-"""One calm, colour-blind-safe look for every figure, and the one way to keep a figure in a file."""
+"""One colour-blind-safe style for all figures, and saving a figure to a file."""
 
 import functools
 from collections.abc import Callable, Iterable, Sequence
@@ -13,7 +13,7 @@ from cdir_nb.paths import atomic_write
 
 WIDTH = 9.0  # inches; with DPI, 810 pixels: the width of a notebook's output on a laptop
 DPI = 90
-RIGHT, WRONG, QUIET = "#0072B2", "#D55E00", "#777777"  # blue, vermilion (Okabe & Ito): told apart by all
+RIGHT, WRONG, QUIET = "#0072B2", "#D55E00", "#777777"  # blue, vermilion (Okabe & Ito): safe for colour-blind readers
 PALETTE = (
     "#332288",
     "#CC6677",
@@ -54,10 +54,10 @@ RC = {
 
 
 def styled(draw: Callable[..., Figure]) -> Callable[..., Figure]:
-    """Give a drawing function our look, and everyone else's settings back afterwards.
+    """Decorator: run a drawing function with our matplotlib settings, and restore the previous ones afterwards.
 
-    Only our own keys are put back: `rc_context` also restores `interactive`, which a notebook's first figure
-    switches on, and no later figure would then be shown.
+    Only our own keys are restored: `rc_context` would also restore `interactive`, which a notebook's first figure
+    switches on, and later figures would not be shown.
     """
 
     @functools.wraps(draw)
@@ -73,42 +73,42 @@ def styled(draw: Callable[..., Figure]) -> Callable[..., Figure]:
 
 
 def pretty(name: str) -> str:
-    """A class or domain name as a person writes it: `light_bulb` -> `light bulb`."""
+    """A class or domain name for display: `light_bulb` -> `light bulb`."""
     return str(name).replace("_", " ")
 
 
 def shorten(name: str, length: int) -> str:
-    """`name` as a person writes it, cut to `length` characters with an ellipsis where longer."""
+    """`name` for display, cut to `length` characters (with an ellipsis) if it is longer."""
     name = pretty(name)
     return name if len(name) <= length else name[: length - 1].rstrip() + "…"
 
 
 def titled(fig: Figure, title: str) -> Figure:
-    """`fig` with `title` above all its panels, from the left edge on."""
+    """`fig` with `title` above all panels, aligned left."""
     fig.suptitle(title, x=0.01, ha="left")
     return fig
 
 
 def bare(ax: Axes) -> None:
-    """No ticks and no frame: only what is drawn inside."""
+    """Remove ticks and frame."""
     ax.set(xticks=[], yticks=[])
     ax.spines[:].set_visible(False)
 
 
 def keys_of(axes: Iterable[Axes]) -> dict[str, Artist]:
-    """{label: what is drawn with it} of all panels together, each label once: the contents of a shared legend."""
+    """{label: artist} of all panels together, each label once: the entries of a shared legend."""
     return {label: key for ax in axes for key, label in zip(*ax.get_legend_handles_labels())}
 
 
 def looks(names: Sequence[str]) -> dict[str, tuple[str, str]]:
-    """(colour, marker) for each name in its order. Neighbours differ in both: colour never speaks alone."""
+    """(colour, marker) for each name, in order. Neighbours differ in both, so that colour is not the only cue."""
     return {name: (PALETTE[i % len(PALETTE)], MARKERS[i % len(MARKERS)]) for i, name in enumerate(names)}
 
 
 def save_figure(fig: Figure, out_dir: str | Path, name: str) -> Path | None:
-    """Write `fig` as `out_dir/name.png`, whole or not at all. An empty `out_dir`: nothing, and returns None.
+    """Write `fig` to `out_dir/name.png`, atomically. With an empty `out_dir`, write nothing and return None.
 
-    The figure's titles go into the file as its Description, which reports print below the picture.
+    The figure's titles are stored in the PNG as its Description, which reports print below the picture.
     """
     if not str(out_dir):
         return None
@@ -121,6 +121,6 @@ def save_figure(fig: Figure, out_dir: str | Path, name: str) -> Path | None:
 
 
 def caption(fig: Figure) -> str:
-    """The figure's title and those of its panels, in one line."""
+    """The titles of the figure and its panels, in one line."""
     titles = [fig.get_suptitle(), *(ax.get_title("left") for ax in fig.axes)]
     return " · ".join(title for title in titles if title)

@@ -1,4 +1,4 @@
-"""Curves over training and over settings: losses, scores by step, where a run stops, sensitivity."""
+"""Curves over training and over settings: losses, scores by step, stopping rules, sensitivity."""
 
 from collections.abc import Mapping, Sequence
 
@@ -17,7 +17,7 @@ from cdir_nb.show.style import PALETTE, QUIET, WIDTH, keys_of, looks, pretty, sh
 def step_curves(
     panels: Mapping[str, Mapping[str, Sequence[float]]], *, across: str, value: str, every: int = 1, title: str = ""
 ) -> Figure:
-    """Values at step 0, `every`, ...: {panel: {curve: values}}, panels side by side on one scale, one legend below."""
+    """Values at step 0, `every`, ...: {panel: {curve: values}}, panels side by side with one scale and one legend."""
     fig, axes = plt.subplots(1, len(panels), figsize=(WIDTH, 3.5), sharey=True, squeeze=False)
     look = looks(list(dict.fromkeys(name for curves in panels.values() for name in curves)))
     for ax, (panel, curves) in zip(axes[0], panels.items()):
@@ -41,7 +41,7 @@ def step_curves(
 
 @styled
 def training_curves(history: Sequence[Mapping[str, float]], *, title: str = "") -> Figure:
-    """Losses at each step (left, logarithmic), and the cosine between two domains: mean, least and greatest (right)."""
+    """Losses at each step (left, log scale), and cosines between two domains: smallest, mean, largest (right)."""
     table = pd.DataFrame(history)
     fig, axes = plt.subplots(1, 2, figsize=(WIDTH, 3.2))
     for i, name in enumerate(name for name in table.columns if name.startswith("L_")):
@@ -57,10 +57,10 @@ def training_curves(history: Sequence[Mapping[str, float]], *, title: str = "") 
         color=PALETTE[4],
         alpha=0.4,
         lw=0,
-        label="least to greatest",
+        label="smallest to largest",
     )
     axes[1].plot(table["mean cosine"], color=PALETTE[0], label="mean")
-    axes[1].set(xlabel="step", ylim=(-1, 1.02), title="cosine of two domains (“A [DOMAIN] style of”)")
+    axes[1].set(xlabel="step", ylim=(-1, 1.02), title="cosine between two domains (“A [DOMAIN] style of”)")
     axes[1].legend(loc="lower left", ncols=2)
     return titled(fig, title)
 
@@ -69,9 +69,9 @@ def training_curves(history: Sequence[Mapping[str, float]], *, title: str = "") 
 def clair_curves(
     histories: Mapping[str, Sequence[Mapping[str, float]]], chosen: Mapping[str, int], *, title: str = ""
 ) -> Figure:
-    """Losses of the first method since its first epoch; of all methods validation and changed labels, over epochs.
+    """By epoch: change in the losses of the first method; validation score and changed labels of all methods.
 
-    chosen  the epoch that each method's validation chose, ringed; 0, the start, is not on the axis
+    chosen  the epoch selected by validation for each method, circled; epoch 0, the start, is not on the axis
     """
     tables = {name: pd.DataFrame(history).set_index("epoch") for name, history in histories.items()}
     first = next(iter(tables))
@@ -107,9 +107,9 @@ def clair_curves(
 
 @styled
 def training_runs(panels: Mapping[str, Sequence[pd.DataFrame]], *, label: str, title: str = "") -> Figure:
-    """Scores over training, one panel per training set, one thin line per run, marked where each rule stops.
+    """Scores over training, one panel per training set, one thin line per run, with markers where each rule stops.
 
-    panels  {name: runs}; a run has index step and columns "test" and "validation", in percent (`selected`)
+    panels  {name: runs}; a run has the step as index and columns "test" and "validation" in percent (see `selected`)
     """
     fig, axes = plt.subplots(1, len(panels), figsize=(WIDTH, 3.9), sharey=True, squeeze=False)
     rules = dict(zip(RULES, ("s", "o", "^")))
@@ -141,9 +141,9 @@ def training_runs(panels: Mapping[str, Sequence[pd.DataFrame]], *, label: str, t
 
 @styled
 def sensitivity(table: pd.DataFrame, *, value: str, title: str = "", columns: int = 4) -> Figure:
-    """Small panels, one per setting: mean over seeds and its range, the default ringed, the baseline dashed.
+    """Small panels, one per setting: mean and range over seeds, the default circled, vanilla CLIP dashed.
 
-    table  rows of setting, value, seed, percent, default (bool), vanilla
+    table  columns setting, value, seed, percent, default (bool), vanilla
     """
     names = list(dict.fromkeys(table["setting"]))
     rows = -(-len(names) // columns)
@@ -159,7 +159,7 @@ def sensitivity(table: pd.DataFrame, *, value: str, title: str = "", columns: in
 
 
 def _setting(ax: Axes, table: pd.DataFrame) -> None:
-    """One panel, its values side by side in ascending order (numbers), or as they come (texts)."""
+    """One panel: values side by side, numbers in ascending order, then texts in alphabetical order."""
     order = sorted(set(table["value"]), key=lambda text: (_number(text) is None, _number(text) or 0.0, str(text)))
     groups = [table[table["value"] == value] for value in order]
     means = np.array([group["percent"].mean() for group in groups])

@@ -1,7 +1,7 @@
-"""A few sliders over a figure, with the figure itself standing where nobody can move a slider.
+"""Sliders for a figure, which is also shown where no slider can be moved.
 
-`explore` puts out an ordinary picture first: that is what a headless run keeps and what a page on the web
-shows. Controls stand below it, and moving one redraws that same picture, so nothing is only in a widget.
+`explore` first displays an ordinary image, which headless runs keep and web pages show. In a live notebook, controls
+below it redraw the same image, so nothing is visible only in a widget.
 """
 
 import inspect
@@ -13,19 +13,19 @@ import matplotlib.pyplot as plt
 from IPython.display import Markdown, display
 from matplotlib.figure import Figure
 
-HEADLESS = "CDIR_HEADLESS"  # our runners set it to 1; then only the picture is put out
+HEADLESS = "CDIR_HEADLESS"  # our runners set it to 1: then only the image is displayed
 
 
 def headless() -> bool:
-    """True where no one can move a slider: `CDIR_HEADLESS` is set to anything but 0."""
+    """True if nobody can move a slider: `CDIR_HEADLESS` is set to anything but 0."""
     return os.environ.get(HEADLESS, "0") not in ("", "0")
 
 
 def explore(draw: Callable[..., Figure], **controls: object) -> Figure:
     """Show `draw(**values)` and, in a live notebook, controls that redraw it. Returns the first figure.
 
-    Each control is a tuple (low, high, start) of integers for a slider, or a list for a choice (its first
-    item is the start). In a headless run the picture of the starting values is all there is.
+    Each control is a tuple (low, high, start) of integers for a slider, or a list for a drop-down menu that starts at
+    its first item. A headless run shows only the figure for the starting values.
     """
     widgets = {name: _control(name, spec) for name, spec in controls.items()}
     fig = _draw(draw, widgets)
@@ -44,12 +44,12 @@ def explore(draw: Callable[..., Figure], **controls: object) -> Figure:
 
 def _draw(draw: Callable[..., Figure], widgets: dict[str, ipywidgets.ValueWidget]) -> Figure:
     fig = draw(**{name: widget.value for name, widget in widgets.items()})
-    plt.close(fig)  # else the notebook shows it a second time when the cell ends
+    plt.close(fig)  # otherwise the notebook shows it again at the end of the cell
     return fig
 
 
 def _control(name: str, spec: object) -> ipywidgets.ValueWidget:
-    """A slider for (low, high, start), a choice for a list."""
+    """A slider for (low, high, start), a drop-down menu for a list."""
     text = name.replace("_", " ")
     if isinstance(spec, tuple):
         low, high, start = spec
@@ -58,7 +58,7 @@ def _control(name: str, spec: object) -> ipywidgets.ValueWidget:
 
 
 def show_source(*functions: Callable) -> None:
-    """Put the package's own code into the notebook, read from where it lives: text and code never part."""
+    """Show the source code of functions in the notebook, read from the package so that it is always up to date."""
     for function in functions:
         where = f"`{function.__module__}.{function.__qualname__}`"
         display(Markdown(f"{where}\n```python\n{inspect.getsource(function).rstrip()}\n```"))

@@ -41,17 +41,17 @@ def parameters(made):
 @pytest.mark.parametrize(
     "setting,message",
     [
-        ("sead=1", "no notebook has a parameter 'sead': 01_first has layers, lr, seed; 02_second has encoder, k"),
-        ("01.k=1", "no notebook has a parameter 'k': 01_first has layers, lr, seed"),
-        ("03.seed=1", "no notebook '03' in this profile: it has 01_first, 02_second"),
+        ("sead=1", "no notebook has a parameter 'sead'; known: 01_first has layers, lr, seed; 02_second has encoder"),
+        ("01.k=1", "no notebook has a parameter 'k'; known: 01_first has layers, lr, seed"),
+        ("03.seed=1", "no notebook '03' in this profile; known: 01_first, 02_second"),
         ("seed=one", "01_first: seed must be int (default 0), not str 'one'"),
         ("seed=1.5", "01_first: seed must be int (default 0), not float 1.5"),
         ("seed=true", "01_first: seed must be int (default 0), not bool True"),
         ("lr=true", "01_first: lr must be float (default 0.1), not bool True"),
         ("layers=[1,'a']", "01_first: layers must be list (default [1, 2]), not list [1, 'a']"),
         ("seed", "--set seed: write NAME=VALUE or NOTEBOOK.NAME=VALUE"),
-        ("out_dir=/tmp", "parameter 'out_dir' can't be set by hand: the runner sets it"),
-        ("data_root=/tmp", "parameter 'data_root' can't be set by hand: use --data NAME=PATH"),
+        ("out_dir=/tmp", "parameter 'out_dir' cannot be set by hand: the runner sets it"),
+        ("data_root=/tmp", "parameter 'data_root' cannot be set by hand: use --data NAME=PATH"),
     ],
 )
 def test_wrong_settings_are_refused(folder, setting, message):
@@ -70,7 +70,7 @@ def test_parameters_of_a_profile_are_checked(folder):
     entry = {"notebook": "01_first.ipynb", "parameters": {"lr": "1e-3"}}
     assert "01_first: lr must be float (default 0.1), not str '1e-3'" in refusal(folder, {"notebooks": [entry]})
     entry["parameters"] = {"epochs": 3}
-    assert "01_first has no parameter 'epochs': it has layers, lr, seed" in refusal(folder, {"notebooks": [entry]})
+    assert "01_first has no parameter 'epochs'; known: layers, lr, seed" in refusal(folder, {"notebooks": [entry]})
     assert "profile mine: no notebook has a parameter 'sead'" in refusal(folder, {"parameters": {"sead": 3}})
 
 
@@ -84,27 +84,27 @@ def test_an_entrys_parameters_win_over_common_ones_and_settings_over_both(folder
 
 def test_a_parameters_cell_holds_literals_only(folder):
     write_notebook(folder / "01_first.ipynb", parameters="import os")
-    assert "01_first.ipynb: parameters cell, line 1: only `name = literal` may stand there" in refusal(folder)
+    assert "01_first.ipynb: parameters cell, line 1: only `name = literal` is allowed" in refusal(folder)
     write_notebook(folder / "01_first.ipynb", parameters="seed = 0\nroot = os.sep")
     assert "parameters cell, line 2: only" in refusal(folder)
     write_notebook(folder / "01_first.ipynb", parameters="seed = (")
-    assert "parameters cell, line 1: not Python" in refusal(folder)
+    assert "parameters cell, line 1: invalid Python, fix the syntax" in refusal(folder)
 
 
 # --- notebooks, data and checkpoints
 
 
 def test_a_missing_or_damaged_notebook_is_named(folder):
-    assert "no notebook" in refusal(folder, {"notebooks": [{"notebook": "gone.ipynb"}]})
+    assert "gone.ipynb not found: check its name" in refusal(folder, {"notebooks": [{"notebook": "gone.ipynb"}]})
     (folder / "01_first.ipynb").write_text("{}}")
-    assert "01_first.ipynb is not a notebook (" in refusal(folder)
+    assert "01_first.ipynb is not a valid notebook (" in refusal(folder)
 
 
 @pytest.mark.parametrize(
     "data,message",
     [
         ([], "profile mine needs the images of pacs: add --data pacs=PATH"),
-        (["pacs=/no/where"], "--data pacs=/no/where: no such folder"),
+        (["pacs=/no/where"], "--data pacs=/no/where: folder not found"),
         (["pacs"], "--data pacs: write NAME=PATH, such as pacs=/data/PACS"),
         (["world=/tmp"], "--data world=/tmp: profile mine uses dataset pacs"),
     ],
@@ -119,7 +119,7 @@ def test_the_world_takes_no_folder(folder):
 
 def test_a_missing_checkpoint_is_named(folder):
     message = refusal(folder, encoder="ViT-B-32:/no/where.pt")
-    assert message == "no checkpoint /no/where.pt: give --encoder ViT-B-32:FILE with a file that exists"
+    assert message == "checkpoint /no/where.pt not found: give --encoder ViT-B-32:FILE with an existing file"
 
 
 def test_paths_are_absolute_for_the_notebook(folder, monkeypatch):
@@ -228,12 +228,15 @@ def test_jobs_follow_the_source_and_the_libraries(folder, monkeypatch):
 @pytest.mark.parametrize(
     "content,message",
     [
-        ("name: [", "mine.yaml: not valid YAML, line 1"),
-        ("- a", "mine.yaml: a profile is a list of `field: value` lines"),
+        ("name: [", "mine.yaml: invalid YAML, line 1"),
+        ("- a", "mine.yaml: a profile must consist of `field: value` lines"),
         ("name: a\nabout: b\ndataset: c\nnotebooks: []", "notebooks: List should have at least 1 item"),
         ("name: a\nabout: b\ndataset: c\nnotebook: []", "mine.yaml: notebooks: missing; notebook: unknown name"),
         ("name: a\nabout: b\ndataset: c\nnotebooks: [{notebook: x, params: {}}]", "notebooks.0.params: unknown name"),
-        ("name: a\nabout: b\ndataset: c\nnotebooks: [{notebook: x}, {notebook: ./x.ipynb}]", "named twice: x"),
+        (
+            "name: a\nabout: b\ndataset: c\nnotebooks: [{notebook: x}, {notebook: ./x.ipynb}]",
+            "notebooks: x appears twice: remove one, or use a sweep",
+        ),
         ("name: a/b\nabout: b\ndataset: c\nnotebooks: [{notebook: x}]", "mine.yaml: name: "),
     ],
 )
@@ -245,7 +248,7 @@ def test_a_wrong_profile_is_named_with_its_field(tmp_path, content, message):
 
 
 def test_an_unknown_profile_lists_the_known():
-    with pytest.raises(CdirError, match=r"no profile 'moon': choose one of pacs, .*world, .*or give a .yaml file"):
+    with pytest.raises(CdirError, match=r"unknown profile 'moon'; known: pacs, .*world, .*or give a .yaml file"):
         load_profile("moon")
 
 
@@ -298,15 +301,15 @@ def test_a_setting_takes_the_place_of_a_swept_parameter(folder):
 @pytest.mark.parametrize(
     "sweep,message",
     [
-        ({"sead": [1]}, "01_first has no parameter 'sead': it has layers, lr, seed"),
+        ({"sead": [1]}, "01_first has no parameter 'sead'; known: layers, lr, seed"),
         ({"seed": [1, "2"]}, "01_first: seed must be int (default 0), not str '2'"),
-        ({"data_root": ["/tmp"]}, "parameter 'data_root' can't be set by hand"),
+        ({"data_root": ["/tmp"]}, "parameter 'data_root' cannot be set by hand"),
         ({"seed": []}, "notebooks.0.sweep.seed: List should have at least 1 item"),
-        ({"lr, seed": [[0.5]]}, "01_first: sweep must give a list of as many values"),
-        ({"lr, seed": [0.5]}, "01_first: sweep must give a list of as many values"),
+        ({"lr, seed": [[0.5]]}, "01_first: each value in sweep must be a list with one value per name in lr, seed"),
+        ({"lr, seed": [0.5]}, "01_first: each value in sweep must be a list with one value per name in lr, seed"),
         ({"seed": 3}, "notebooks.0.sweep.seed: should be a valid list, not 3"),
-        ({"seed": [1, 2, 1]}, "01_first: sweep has a value of seed twice"),
-        ({"layers": [[7]]}, "01_first: layers stands in both parameters and sweep"),
+        ({"seed": [1, 2, 1]}, "01_first: a value of seed appears twice in sweep"),
+        ({"layers": [[7]]}, "01_first: layers appears in both parameters and sweep"),
     ],
 )
 def test_a_wrong_sweep_is_refused(folder, sweep, message):
@@ -326,7 +329,7 @@ def test_a_job_after_others_follows_their_digests(folder):
 
 @pytest.mark.parametrize("after", ["03_third", "02_second", ["01_first", "01"]])
 def test_a_job_comes_only_after_what_stands_above_it(folder, after):
-    with pytest.raises(CdirError, match=r"02_second: after '\w+': above it stands 01_first"):
+    with pytest.raises(CdirError, match=r"02_second: after '\w+' must be an entry above: 01_first"):
         swept(folder, {}, after=after)
 
 
@@ -338,4 +341,4 @@ def test_the_first_job_comes_after_nothing(folder):
 def test_a_job_after_others_must_have_a_place_for_their_folders(folder):
     entries = [{"notebook": "02_second.ipynb"}, {"notebook": "01_first.ipynb", "after": "all"}]
     assert "01_first has no parameter 'runs'" in refusal(folder, {"notebooks": entries})
-    assert "can't be set by hand: `after` in a profile sets it" in refusal(folder, settings=["runs=x"])
+    assert "cannot be set by hand: `after` in a profile sets it" in refusal(folder, settings=["runs=x"])

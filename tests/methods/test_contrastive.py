@@ -98,13 +98,16 @@ def test_mean_over_domains_and_weighted_sum():
     [
         (
             lambda: Bank(units(3, 0), torch.tensor([0, 1]), 6),
-            r"features \(N, D\) with a label each, got \(3, 6\) and \(2,\)",
+            r"features \(N, D\) and labels \(N,\), got shapes \(3, 6\) and \(2,\)",
         ),
-        (lambda: Bank(units(0, 0), torch.tensor([]), 6), "a bank needs features"),
-        (lambda: Bank(units(2, 0), torch.tensor([0, 6]), 6), r"must lie in 0 .. 5, they run from 0 to 6"),
-        (lambda: Bank(units(2, 0), torch.tensor([-1, 0]), 6), r"must lie in 0 .. 5, they run from -1 to 0"),
+        (lambda: Bank(units(0, 0), torch.tensor([]), 6), "a memory bank needs features"),
+        (lambda: Bank(units(2, 0), torch.tensor([0, 6]), 6), r"must lie in 0 .. 5, got 0 to 6"),
+        (lambda: Bank(units(2, 0), torch.tensor([-1, 0]), 6), r"must lie in 0 .. 5, got -1 to 0"),
         (lambda: inter_cluster_loss(units(2, 0), torch.tensor([0]), bank()), "1 labels for 2 features"),
-        (lambda: inter_domain_loss(units(2, 0, 4), torch.tensor([0, 1]), bank()), "do not fit a bank of 6 dimensions"),
+        (
+            lambda: inter_domain_loss(units(2, 0, 4), torch.tensor([0, 1]), bank()),
+            "do not match a memory bank of 6 dimensions",
+        ),
         (lambda: inter_instance_loss(units(2, 0), units(2, 1), bank(), 0.0), "temperature is 0.0: give a positive"),
         (lambda: total_loss([torch.tensor(1.0)], []), "1 losses for 0 weights"),
     ],

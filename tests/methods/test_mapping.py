@@ -68,37 +68,37 @@ def test_the_way_back_is_the_transpose():
     torch.testing.assert_close(procrustes(target, source), procrustes(source, target).T)
 
 
-@pytest.mark.parametrize("rest", ["svd", "identity"])
-def test_few_pairs_still_give_a_best_and_orthogonal_q(rest):
+@pytest.mark.parametrize("null_space", ["svd", "identity"])
+def test_few_pairs_still_give_a_best_and_orthogonal_q(null_space):
     source = normal(4, 12)
     target = source @ orthogonal(12, 1).T
-    q = procrustes(source, target, rest)
+    q = procrustes(source, target, null_space)
     assert is_orthogonal(q) and pair_error(q, source, target) < 1e-9
 
 
-def test_rest_identity_leaves_alone_what_the_pairs_do_not_speak_of():
+def test_identity_in_the_null_space_leaves_directions_without_pairs_alone():
     source = torch.zeros(5, 8, dtype=torch.float64)
     source[:, :2] = normal(5, 2)
     q = procrustes(source, source @ torch.block_diag(plane_turn(0.7), torch.eye(6, dtype=torch.float64)).T, "identity")
     torch.testing.assert_close(q[2:, 2:], torch.eye(6, dtype=torch.float64))
     torch.testing.assert_close(q[:2, :2], plane_turn(0.7))
-    full = normal(30, 8, seed=5), normal(30, 8, seed=6)  # with enough pairs there is no rest
+    full = normal(30, 8, seed=5), normal(30, 8, seed=6)  # with enough pairs there is no null space
     torch.testing.assert_close(procrustes(*full, "identity"), procrustes(*full, "svd"))
 
 
-def test_rest_identity_is_the_nearest_to_the_identity_of_all_that_are_best():
+def test_identity_in_the_null_space_is_the_nearest_to_the_identity_of_all_best_q():
     source = normal(4, 12)
     target = source @ orthogonal(12, 1).T
     q = procrustes(source, target, "identity")
-    rest_of = [torch.linalg.svd(pairs).Vh[4:].T for pairs in (source, target)]  # (12, 8) directions without a pair
+    null_of = [torch.linalg.svd(pairs).Vh[4:].T for pairs in (source, target)]  # (12, 8) directions without a pair
     for seed in range(20):
-        turn = rest_of[1] @ (orthogonal(8, 1 if seed % 2 else -1, seed) - rest_of[1].T @ q @ rest_of[0]) @ rest_of[0].T
+        turn = null_of[1] @ (orthogonal(8, 1 if seed % 2 else -1, seed) - null_of[1].T @ q @ null_of[0]) @ null_of[0].T
         other = q + turn
         assert is_orthogonal(other) and pair_error(other, source, target) < 1e-9  # as good, but farther away
         assert (q - torch.eye(12)).norm() < (other - torch.eye(12)).norm()
 
 
-def test_rest_is_found_below_the_rounding_of_single_precision():
+def test_the_null_space_is_found_despite_the_rounding_of_single_precision():
     source, target = normal(50, 8).float(), normal(50, 8, seed=1).float()
     source[:, 2:], target[:, 2:] = 1e-7 * source[:, 2:], 1e-7 * target[:, 2:]
     q = procrustes(source, target, "identity")
@@ -188,19 +188,22 @@ def test_pairs_of_texts_and_maps_for_every_direction():
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda: procrustes(normal(3, 4), normal(2, 4)), r"shapes \(3, 4\) and \(2, 4\): give two tables"),
-        (lambda: procrustes(normal(0, 4), normal(0, 4)), "at least one pair of texts and got none"),
+        (lambda: procrustes(normal(3, 4), normal(2, 4)), r"shapes \(3, 4\) and \(2, 4\): expected two tables"),
+        (lambda: procrustes(normal(0, 4), normal(0, 4)), "at least one pair of texts, got none"),
         (lambda: procrustes(normal(2, 4), normal(2, 4) * torch.nan), "not finite: check the encoder"),
-        (lambda: procrustes(normal(2, 4), normal(2, 4), "random"), 'rest "random" is not known: give svd or identity'),
+        (lambda: procrustes(normal(2, 4), normal(2, 4), "random"), 'unknown null_space "random": use svd or identity'),
         (
             lambda: apply_map(torch.eye(4), normal(2, 5)),
-            r"Q maps vectors of 4 numbers, the embeddings have shape \(2, 5\)",
+            r"Q maps vectors of 4 numbers, but the embeddings have shape \(2, 5\)",
         ),
         (lambda: apply_by_domain({}, normal(2, 4), ["real"]), "1 domains for 2 embeddings"),
-        (lambda: geodesic(normal(3, 3)), r"Q \(3, 3\) is not orthogonal: make it with procrustes"),
+        (lambda: geodesic(normal(3, 3)), r"Q \(3, 3\) is not orthogonal: compute it with procrustes"),
         (lambda: geodesic(normal(3, 4)), r"Q \(3, 4\) is not orthogonal"),
-        (lambda: text_pairs(Encoder(), ["cup"], {"real": "photo"}), r"needs two domains, got 1 \(real\): name two"),
-        (lambda: text_pairs(Encoder(), [], {"real": "photo", "s": "sketch"}), "needs names of objects and got none"),
+        (
+            lambda: text_pairs(Encoder(), ["cup"], {"real": "photo"}),
+            r"needs two domains, got 1 \(real\): give at least two",
+        ),
+        (lambda: text_pairs(Encoder(), [], {"real": "photo", "s": "sketch"}), "needs names of objects, got none"),
         (lambda: text_pairs(Encoder(), ["cup"], {"real": "photo", "s": " "}), "domain s has no word for prompts"),
         (
             lambda: text_pairs(Encoder(), ["cup"], {"real": "photo", "s": "Photo"}),

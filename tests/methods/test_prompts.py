@@ -90,7 +90,7 @@ def test_attention_of_the_prompts_is_what_the_layer_computes():
 def test_resnets_and_pooling_towers_are_refused():
     resnet = make_encoder()
     resnet.model.visual = open_clip.model.ModifiedResNet([1, 1, 1, 1], 12, 1, 32, 8)
-    with pytest.raises(CdirError, match="small sees with a ModifiedResNet, .* set prompts=0, or choose"):
+    with pytest.raises(CdirError, match="the image tower of small is a ModifiedResNet, .* set prompts=0, or choose"):
         prompted(resnet, 2)
     pooling = make_encoder()
     pooling.model.visual.pool_type = "avg"
@@ -101,7 +101,7 @@ def test_resnets_and_pooling_towers_are_refused():
 def test_looking_at_prompts_that_are_not_there():
     with pytest.raises(CdirError, match="has no prompts"):
         prompt_attention(prompted(make_encoder(), 0), BATCH)
-    with pytest.raises(CdirError, match="layer 5 is not there: the tower has layers 0 to 0"):
+    with pytest.raises(CdirError, match="layer 5 does not exist: choose one of 0 to 0"):
         prompt_attention(prompted(make_encoder(), 1), BATCH, layer=5)
 
 
@@ -110,7 +110,9 @@ def test_looking_at_prompts_that_are_not_there():
 
 def test_prompts_are_refused_in_a_timm_tower_and_none_are_fine():
     encoder = make_timm_encoder()
-    with pytest.raises(CdirError, match="small sees with a TimmModel, .* set prompts=0, or choose a vision"):
+    with pytest.raises(
+        CdirError, match="the image tower of small is a TimmModel, .* set prompts=0, or choose a vision"
+    ):
         prompted(encoder, 1)
     plain = prompted(encoder, 0)
     with torch.no_grad():

@@ -104,15 +104,15 @@ def test_every_setting_names_its_source():
         for row in table
         if row["setting"] != "steps"
     )
-    assert next(row for row in table if row["setting"] == "steps")["source"].startswith("set here, not 1")
+    assert next(row for row in table if row["setting"] == "steps")["source"].startswith("set here; default 1")
 
 
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda: RefinementConfig(scale=0.0), "scale is 0.0, it should be greater than 0"),
-        (lambda: RefinementConfig(steps=-1), "steps is -1, it should be greater than or equal to 0"),
-        (lambda: refine(cosines(6), cosines(5)), r"labels \(6, 5\) and target \(5, 5\) must be two tables"),
+        (lambda: RefinementConfig(scale=0.0), "scale should be greater than 0, not 0.0"),
+        (lambda: RefinementConfig(steps=-1), "steps should be greater than or equal to 0, not -1"),
+        (lambda: refine(cosines(6), cosines(5)), r"labels \(6, 5\) and target \(5, 5\) must have the same shape"),
     ],
 )
 def test_errors_say_what_to_do(call, message):

@@ -58,20 +58,20 @@ def test_a_changed_copy():
 
 def test_the_table_names_value_and_source():
     rows = {row["setting"]: (row["value"], row["source"]) for row in Whole(rate=0.5, part=Part(steps=2)).table()}
-    assert rows["rate"] == ("0.5", "set here, not 0.1 (paper, section 5)")
-    assert rows["part.steps"] == ("2", "set here, not 1 (paper)")
+    assert rows["rate"] == ("0.5", "set here; default 0.1 (paper, section 5)")
+    assert rows["part.steps"] == ("2", "set here; default 1 (paper)")
     assert rows["size"] == ("None", "unknown: our default") and "part" not in rows
 
 
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"rate": 0}, "whole: rate is 0, it should be greater than 0"),
-        ({"rate": "0.1"}, "whole: rate is '0.1', it should be a valid number"),
-        ({"rate": float("inf")}, "whole: rate is inf, it should be a finite number"),
-        ({"size": 0}, "whole: size is 0, it should be greater than or equal to 1"),
-        ({"size": True}, "whole: size is True, it should be a valid integer"),
-        ({"part": {"steps": -1}}, "part: steps is -1, it should be greater than or equal to 0"),
+        ({"rate": 0}, "whole: rate should be greater than 0, not 0"),
+        ({"rate": "0.1"}, "whole: rate should be a valid number, not '0.1'"),
+        ({"rate": float("inf")}, "whole: rate should be a finite number, not inf"),
+        ({"size": 0}, "whole: size should be greater than or equal to 1, not 0"),
+        ({"size": True}, "whole: size should be a valid integer, not True"),
+        ({"part": {"steps": -1}}, "part: steps should be greater than or equal to 0, not -1"),
         ({"lr": 1, "eta": 2}, "whole: unknown settings lr, eta; known: rate, names, size, part, late"),
     ],
 )

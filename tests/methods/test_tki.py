@@ -206,7 +206,7 @@ def test_variants_change_one_thing_and_share_their_texts(encoder, fitted):
     shared = fit(encoder, NAMES, config, seed=1, expansion=fitted.expansion)
     raw = features(6, 12).float()
     assert torch.equal(shared.project(raw), fit(encoder, NAMES, config, seed=1).project(raw))
-    with pytest.raises(CdirError, match="no variant of TKI here; known: TKI, "):
+    with pytest.raises(CdirError, match="unknown variant of TKI 'TKI, .*'; known: TKI, "):
         variant("TKI, spherical")
 
 
@@ -317,13 +317,13 @@ def test_strategy_1_takes_the_datasets_names_and_2_others():
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"words": 1}, "TKI: words is 1, it should be greater than or equal to 2"),
-        ({"radius": 0}, "TKI: radius is 0, it should be greater than 0"),
-        ({"temperature": 0.0}, "TKI: temperature is 0.0, it should be greater than 0"),
-        ({"learning_rate": float("nan")}, "TKI: learning_rate is nan, it should be a finite number"),
-        ({"geometry": "spherical"}, "geometry is 'spherical', it should be 'hyperbolic', 'euclidean' or 'no bias'"),
-        ({"losses": ("maximum",)}, "TKI: losses.0 is 'maximum', it should be 'max' or 'min'"),
-        ({"aggregation_steps": 0}, "TKI: aggregation_steps is 0, it should be greater than or equal to 1"),
+        ({"words": 1}, "TKI: words should be greater than or equal to 2, not 1"),
+        ({"radius": 0}, "TKI: radius should be greater than 0, not 0"),
+        ({"temperature": 0.0}, "TKI: temperature should be greater than 0, not 0.0"),
+        ({"learning_rate": float("nan")}, "TKI: learning_rate should be a finite number, not nan"),
+        ({"geometry": "spherical"}, "geometry should be 'hyperbolic', 'euclidean' or 'no bias', not 'spherical'"),
+        ({"losses": ("maximum",)}, "TKI: losses.0 should be 'max' or 'min', not 'maximum'"),
+        ({"aggregation_steps": 0}, "TKI: aggregation_steps should be greater than or equal to 1, not 0"),
     ],
 )
 def test_a_senseless_setting_is_refused(values, message):
@@ -334,10 +334,10 @@ def test_a_senseless_setting_is_refused(values, message):
 @pytest.mark.parametrize(
     ("names", "message"),
     [
-        ([], "at least two and none empty: none given; name the classes"),
-        (["dog"], "at least two and none empty: 'dog' given"),
-        (["dog", " "], "at least two and none empty: 'dog', ' ' given"),
-        (["dog", "cat", "dog"], 'class name "dog" comes twice: give each class a name of its own'),
+        ([], "at least two class names, none of them empty; got none"),
+        (["dog"], "at least two class names, none of them empty; got 'dog'"),
+        (["dog", " "], "at least two class names, none of them empty; got 'dog', ' '"),
+        (["dog", "cat", "dog"], 'class name "dog" appears twice: give each class a different name'),
         (
             ["dog", "one " * 20],
             r'prompt "A \[DOMAIN\] style of one one.*" has \d+ tokens, small reads 16: shorten the class name',
@@ -358,7 +358,7 @@ def test_an_encoder_without_a_text_tower_is_refused():
 
 
 def test_an_unknown_label_strategy_is_refused():
-    with pytest.raises(CdirError, match="label strategy 3 is not known: give 1 .*, 2 "):
+    with pytest.raises(CdirError, match="unknown label strategy 3; known: 1 .*, 2 "):
         training_names(NAMES, 3)
 
 

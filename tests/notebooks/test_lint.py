@@ -113,7 +113,7 @@ def test_all_faults_are_reported_at_once(book, lint, written):
 
 def test_a_large_notebook_is_caught(book, lint, written):
     book.cells[5].outputs[0].data["image/png"] = "A" * 510_000
-    assert any("the most is 500" in line for line in lint.problems(written(book)))
+    assert any("the maximum is 500" in line for line in lint.problems(written(book)))
 
 
 @pytest.mark.parametrize(

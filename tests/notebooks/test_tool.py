@@ -79,7 +79,7 @@ def test_run_executes_headless_in_the_notebooks_own_folder(tool, written, tmp_pa
 def test_a_failing_notebook_is_left_as_it_was(tool, written):
     path = written(small_book("1 / 0"))
     before = path.read_text()
-    with pytest.raises(SystemExit, match="error: book.ipynb failed and was left as it was"):
+    with pytest.raises(SystemExit, match="error: book.ipynb failed and was not changed"):
         tool.run_and_write(path)
     assert path.read_text() == before
 

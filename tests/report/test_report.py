@@ -98,7 +98,7 @@ def test_the_report_says_what_the_data_are(report):
 def test_random_weights_are_said_loudly(report):
     assert 'class="loud"' not in report(record())
     page = report(record(encoder="ViT-B-32:random (RANDOM WEIGHTS)"))
-    assert 'class="loud">Pipeline test (random weights): these numbers only show that the machinery works' in page
+    assert 'class="loud">Pipeline test (random weights): these numbers only show that the code runs' in page
     assert "PIPELINE TEST, NOT A RESULT: random weights" in page
 
 
@@ -196,16 +196,16 @@ def refusal(*folders, out) -> str:
 @pytest.mark.parametrize(
     "spoil,message",
     [
-        (lambda run: shutil.rmtree(run), "no run folder"),
-        (lambda run: (run / "run.json").unlink(), "is no run folder (it has no run.json)"),
-        (lambda run: (run / "run.json").write_text("{"), "run.json can't be read; remove it"),
-        (lambda run: (run / "run.json").write_text("[]"), "run.json lacks what belongs there"),
-        (lambda run: write(run / "run.json", LISTING), "run.json does not say which notebooks belong to it"),
-        (lambda run: (run / "a-1/done").write_text("{}"), "done lacks what belongs there (seconds, finished)"),
-        (lambda run: (run / "a-1/params.json").unlink(), "a-1 is damaged: params.json can't be read"),
+        (lambda run: shutil.rmtree(run), "bad-1 not found: give a folder"),
+        (lambda run: (run / "run.json").unlink(), "is not a run folder (it has no run.json)"),
+        (lambda run: (run / "run.json").write_text("{"), "run.json cannot be read; delete it"),
+        (lambda run: (run / "run.json").write_text("[]"), "run.json needs the keys profile, about"),
+        (lambda run: write(run / "run.json", LISTING), "run.json does not list its notebooks"),
+        (lambda run: (run / "a-1/done").write_text("{}"), "done needs the keys seconds, finished"),
+        (lambda run: (run / "a-1/params.json").unlink(), "a-1 is damaged: params.json cannot be read"),
         (lambda run: (run / "a-1/a.html").unlink(), "a.html is missing"),
-        (lambda run: (run / "a-1/a.ipynb").write_text("x"), "a.ipynb is not a notebook"),
-        (lambda run: (run / "a-1/heat_map.png").write_bytes(b"\x89PNG"), "heat_map.png is no picture"),
+        (lambda run: (run / "a-1/a.ipynb").write_text("x"), "a.ipynb is not a valid notebook"),
+        (lambda run: (run / "a-1/heat_map.png").write_bytes(b"\x89PNG"), "heat_map.png is not a readable image"),
         (lambda run: (run / "a-1/r.jsonl").write_text("{}"), "r.jsonl, line 1: not a record"),
     ],
 )
@@ -228,7 +228,7 @@ def test_only_an_old_report_is_replaced(run_folder, tmp_path):
     assert not (out / "old").exists() and (out / "index.html").is_file()
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "thesis.tex").touch()
-    with pytest.raises(CdirError, match="is no report of ours, and stays: choose another --out"):
+    with pytest.raises(CdirError, match="exists and is not a report, so it is not replaced: choose another --out"):
         write_report([folder], tmp_path / "mine")
     assert [path.name for path in (tmp_path / "mine").iterdir()] == ["thesis.tex"]
 

@@ -1,4 +1,4 @@
-"""What CLAIR trains, E_theta and Q, and what a finished training gives back."""
+"""What CLAIR trains (E_theta and Q), and the embedder that a finished training returns."""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -19,9 +19,9 @@ from cdir_nb.methods.training import Numbers
 
 
 class DomainAlignment(nn.Module):
-    """E_theta and Q: images to unit features, those of the first domain carried into the second's by Q.
+    """E_theta and Q: images to unit features; Q maps those of the first domain to the second's.
 
-    encoder  a ClipEncoder of its own, with prompts
+    encoder  its own copy of the ClipEncoder, with prompts
     q        (D, D), or None without a mapping
     """
 
@@ -35,26 +35,26 @@ class DomainAlignment(nn.Module):
             self.register_buffer("q", q)
 
     def image_features(self, batch: torch.Tensor) -> torch.Tensor:
-        """(B, 3, H, W) -> (B, D) unit features before Q; texts are compared with these (our reading)."""
+        """(B, 3, H, W) -> (B, D) unit features before Q, which are compared with texts (our reading)."""
         return F.normalize(self.clip.encode_image(batch).float(), dim=-1)
 
     def shared(self, features: torch.Tensor, side: int) -> torch.Tensor:
-        """(B, D) unit features of the pair's domain 0 or 1 -> the space of both: Q x for the first."""
+        """(B, D) unit features of domain 0 or 1 of the pair -> the shared space: Q x for domain 0, x for domain 1."""
         return F.normalize(features @ self.q.T, dim=-1) if side == 0 and self.q is not None else features
 
 
 @dataclass(frozen=True)
 class ClairEmbedder(Embedder):
-    """What `fit` returns: the query encoder and Q as they were chosen (section 4: only E_theta_q is used at test time).
+    """What `fit` returns: the selected query encoder and Q (section 4: only E_theta_q is used at test time).
 
     encoder  the frozen CLIP that it was built on
-    labels   for each domain (epochs run + 1, N) int64: the class that each training image, in the order of `train`, was
-             assigned at the start and after each epoch
-    train    for each domain (N,) the rows of `pair.images` that were trained on; the others are the validation part
-    history  a dict per epoch: losses, validation score, share of labels that changed, how far parameters moved
+    labels   {domain: (epochs run + 1, N) int64}: the class assigned to each training image, in the order of `train`, at
+             the start and after each epoch
+    train    {domain: (N,)}: the rows of `pair.images` used for training; the other rows are the validation part
+    history  one dict per epoch: losses, validation score, share of labels that changed, how far parameters moved
              (relative L2 distance from the start, by group), seconds, peak memory
-    chosen   the epoch whose state this is, the best on validation; 0 is the start
-    steps    steps of SGD that led to this state
+    chosen   the epoch of the selected state, the best on validation; 0 is the start
+    steps    SGD steps up to the selected state
     """
 
     encoder: ClipEncoder
@@ -71,7 +71,7 @@ class ClairEmbedder(Embedder):
 
     @property
     def directions(self) -> tuple[tuple[str, str], ...]:
-        """The (query domain, gallery domain) that it was fitted for."""
+        """The (query domain, gallery domain) pairs that it was fitted for: both directions."""
         first, second = self.pair.domains
         return (first, second), (second, first)
 
@@ -83,7 +83,7 @@ class ClairEmbedder(Embedder):
 
     @property
     def selection(self) -> str:
-        """How the state was chosen."""
+        """How the state was selected."""
         whole = any(len(self.train[domain]) == len(self.pair.rows(domain)) for domain in self.pair.domains)
         return LAST_EPOCH if whole else self.config.selection
 
@@ -94,22 +94,22 @@ class ClairEmbedder(Embedder):
 
     @property
     def moved(self) -> Numbers:
-        """How far norms, prompts and Q are from their start: relative L2 distance, by group; 0 at the start."""
+        """How far norms, prompts and Q moved from the start: relative L2 distance, by group; 0 at the start."""
         groups = {key: value for row in self.history for key, value in row.items() if key.startswith("moved, ")}
         row = self.history[self.chosen - 1] if self.chosen else {}
         return {key.removeprefix("moved, "): row.get(key, 0.0) for key in groups}
 
     @torch.no_grad()
     def embed(self, images: ImageSet, *, progress: bool = True) -> torch.Tensor:
-        """(N, D) unit embeddings on the CPU, each row by its own domain; compare them by cosine.
+        """(N, D) unit embeddings on the CPU, Q applied to images of the first domain only; compare them by cosine.
 
-        Raises CdirError for an image of a domain that is not one of the pair.
+        Raises CdirError for images of a domain outside the pair.
         """
         other = sorted(set(images.domains) - set(self.pair.domains))
         if other:
             raise CdirError(
-                f"this CLAIR was trained for {' and '.join(self.pair.domains)}, and there are images of "
-                f"{', '.join(other)}: fit another pair"
+                f"this CLAIR was trained for {' and '.join(self.pair.domains)}, but there are images of "
+                f"{', '.join(other)}: train CLAIR on that pair of domains"
             )
         raw = F.normalize(self.model.encoder.embed_images(images, progress=progress), dim=-1)
         first = torch.from_numpy(images.domains == self.pair.domains[0])

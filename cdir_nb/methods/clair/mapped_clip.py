@@ -1,4 +1,4 @@
-"""CLIP with the closed-form mapping Q as a method, one embedder per direction (CLAIR, section 4.4 and Table 3 left)."""
+"""CLIP + Q: CLIP with the closed-form mapping, one embedder per direction (CLAIR, section 4.4 and Table 3 left)."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -15,7 +15,7 @@ from cdir_nb.methods.embedder import Direction, Embedder
 
 @dataclass(frozen=True)
 class MappedClip(Embedder):
-    """Vanilla CLIP whose query domain is carried by Q into the gallery's: Q x for queries, y for the gallery."""
+    """Vanilla CLIP with queries mapped to the gallery's domain: Q x for queries, y for the gallery."""
 
     encoder: ClipEncoder
     direction: Direction
@@ -29,7 +29,7 @@ class MappedClip(Embedder):
         return (self.direction,)
 
     def embed(self, images: ImageSet, *, progress: bool = True) -> torch.Tensor:
-        """(N, D) on the CPU; rows of the query domain are mapped, all others are as CLIP made them."""
+        """(N, D) on the CPU; rows of the query domain are mapped by Q, all others are CLIP's unit features."""
         emb = F.normalize(self.encoder.embed_images(images, progress=progress), dim=-1)
         queries = torch.from_numpy(images.domains == self.direction[0])
         return torch.where(queries[:, None], apply_map(self.q, emb), emb)
@@ -44,12 +44,12 @@ def mapped_clips(
     null_space: str = "svd",
     list_name: str = "own",
 ) -> list[MappedClip]:
-    """CLIP + Q for each direction, Q from texts alone: n object names in the words of both domains (equations 8, 9).
+    """CLIP + Q for each direction; Q is fitted to texts alone: n object names in prompts of both domains (eq. 8, 9).
 
-    null_space  what Q does where the pairs say nothing, see `procrustes`
-    list_name   what the records call the list of names
+    null_space  what Q does in the null space of the pairs, see `procrustes`
+    list_name   name of the list of names, for records
     """
     maps = all_maps(text_pairs(encoder, names, words), null_space)
     train_set = f"no image; {len(names)} pairs of texts for two domains (names: {list_name})"
-    settings = {"names": list_name, "rest": null_space}
+    settings = {"names": list_name, "rest": null_space}  # the old key "rest" keeps the digests of existing records
     return [MappedClip(encoder, direction, maps[direction], train_set, settings) for direction in directions]

@@ -1,11 +1,11 @@
 """CLAIR: CLIP-aided, weakly supervised, zero-shot retrieval between two domains (arXiv 2508.12290).
 
     pseudo-labels from CLIP  ->  epochs of:  three contrastive losses against banks of the momentum encoder, and L_KL
-                                             momentum encoder and banks renewed, pseudo-labels refined
-    and Q, worked out from texts alone, carries the first domain's features into the second's all the while.
+                                             update of momentum encoder and banks, refinement of pseudo-labels
+    Throughout, Q, computed from texts alone, maps the first domain's features to the second's.
 
-No image's label is read, but by one diagnostic setting. What the paper leaves open is a setting of `ClairConfig`, or
-said where it matters.
+No image label is read, except by one diagnostic setting. What the paper leaves open is a setting of `ClairConfig`, or
+is noted where it matters.
 """
 
 from collections.abc import Callable, Sequence
@@ -52,12 +52,12 @@ def fit(
     checkpoint: Path | str | None = None,
     progress: bool = True,
 ) -> ClairEmbedder:
-    """CLAIR on the unlabelled images of two domains (Figure 2).
+    """Train CLAIR on the unlabelled images of two domains (Figure 2).
 
-    name        of the variant, for records
-    checkpoint  a file that keeps the state of every epoch; where it is there already the training goes on from it.
-                `clair.state.kept_at` names one in the cache.
-    Raises CdirError: prompts for a tower without tokens, a checkpoint of another model, pair or config.
+    name        name of the variant, for records
+    checkpoint  a file for the state after each epoch; if it exists, training resumes from it. `clair.state.kept_at`
+                gives one in the cache.
+    Raises CdirError for prompts in a tower without tokens, or a checkpoint of another model, pair or config.
     """
     config = config or ClairConfig()
     training = ClairTraining(encoder, pair, config, seed)
@@ -67,7 +67,7 @@ def fit(
 
 
 class ClairTraining(Training):
-    """What is CLAIR's own in a training: its networks, pseudo-labels and banks, and what an epoch and a step do."""
+    """The parts of training specific to CLAIR: networks, pseudo-labels, banks, and what an epoch and a step do."""
 
     score_name = "validation P@5"
     kept = ("soft", "assigned", "validation_labels")
@@ -94,12 +94,12 @@ class ClairTraining(Training):
 
     @cached_property
     def texts(self) -> list[torch.Tensor]:
-        """(K, D) class prompts of each domain; a finished training that is read back never asks for them."""
+        """(K, D) text features of each domain's class prompts; not needed when a finished training is loaded."""
         words = [self.pair.words[domain] for domain in self.pair.domains]
         return [prompt_embeddings(self.encoder, self.pair.names, word).to(self.device) for word in words]
 
     def start(self) -> None:
-        """Q in closed form, pseudo-labels from frozen CLIP (section 4.1), the first banks."""
+        """Compute Q in closed form, pseudo-labels from frozen CLIP (section 4.1), and the initial banks."""
         if self.config.mapping:
             q = closed_form_mapping(self.encoder, self.pair)
             self.model.q.data.copy_(q), self.momentum.q.data.copy_(q)
@@ -115,7 +115,7 @@ class ClairTraining(Training):
         self.renew_banks(self.momentum_features())
 
     def run_epoch(self, generator: torch.Generator, tick: Callable[[], Any]) -> Numbers:
-        """Steps of SGD; then momentum encoder, pseudo-labels and banks are renewed, in this order."""
+        """Run the SGD steps, then update the momentum encoder, the pseudo-labels and the banks, in this order."""
         sums = torch.zeros(len(LOSSES) + 1)
         for batches in self.batches(generator):
             sums += self.step(batches, generator)
@@ -128,7 +128,7 @@ class ClairTraining(Training):
         return {**means, "labels changed": changed}
 
     def step(self, batches: Batches, generator: torch.Generator) -> torch.Tensor:
-        """One step of SGD on a batch of each domain; (5,) its losses and their weighted sum (equation 7)."""
+        """One SGD step on one batch per domain; returns (5,) its four losses and their weighted sum (equation 7)."""
         losses = self.losses(batches, generator)
         c = self.config
         total = total_loss(losses, (c.weight_kl, c.weight_ii, c.weight_ic, c.weight_id))
@@ -139,14 +139,14 @@ class ClairTraining(Training):
         return torch.stack([loss.detach().cpu() for loss in (*losses, total)])
 
     def losses(self, batches: Batches, generator: torch.Generator) -> list[torch.Tensor]:
-        """L_KL, L_II, L_IC, L_ID (equations 2 and 4 to 6), each the mean of both domains."""
+        """L_KL, L_II, L_IC, L_ID (equations 2 and 4 to 6), each averaged over both domains."""
         parts = self.views(batches, generator)
         each = [self.losses_of(side, rows.to(self.device), parts[side::2]) for side, (rows, _) in enumerate(batches)]
         return [both_domains(first, second) for first, second in zip(*each)]
 
     def views(self, batches: Batches, generator: torch.Generator) -> Sequence[torch.Tensor]:
-        """(B, D) unit features of random views of both domains' batches, before Q: first and second domain, and both
-        again from other views where L_II asks for a second one."""
+        """(B, D) unit features, before Q, of random views of both domains' batches: first domain, second domain, and
+        both again for a second view if L_II needs one."""
         views = 2 if self.config.weight_ii else 1
         pixels = torch.cat([pixels for _, pixels in batches])
         pixels = torch.cat([random_view(pixels, generator, self.config.least_crop) for _ in range(views)])
@@ -154,7 +154,7 @@ class ClairTraining(Training):
             return self.model.image_features(pixels).split([len(rows) for rows, _ in batches] * views)
 
     def losses_of(self, side: int, rows: torch.Tensor, views: Sequence[torch.Tensor]) -> tuple[torch.Tensor, ...]:
-        """The four losses of one domain, from one or two views (B, D) of its images `rows` (B,)."""
+        """The four losses of one domain, from features (B, D) of one or two views of its images `rows` (B,)."""
         tau, scale = self.config.temperature, self.config.scale_kl or self.config.refinement.scale
         x, *second_view = (self.model.shared(view, side) for view in views)
         bank, other_bank = self.banks[side], self.banks[1 - side]
@@ -167,7 +167,7 @@ class ClairTraining(Training):
         )
 
     def renew_labels(self, raw: Sequence[torch.Tensor]) -> float:
-        """Refine the pseudo-labels against (N, D) momentum features (section 4.2); the share that changes class."""
+        """Refine the pseudo-labels with (N, D) momentum features (section 4.2); returns the share that changed."""
         for side, (x, texts) in enumerate(zip(raw, self.texts)):
             self.soft[side] = refine(self.soft[side], x @ texts.T, self.config.refinement)
             self.assigned[side].append(assigned(self.soft[side]).cpu())
@@ -175,18 +175,18 @@ class ClairTraining(Training):
 
     @torch.no_grad()
     def renew_banks(self, raw: Sequence[torch.Tensor]) -> None:
-        """Memory banks: what the momentum encoder makes of every image, with the class assigned to it now."""
+        """Fill the memory banks: the momentum encoder's feature of every image, with its current class."""
         shared = [self.momentum.shared(x, side) for side, x in enumerate(raw)]
         self.banks = [
             Bank(x, epochs[-1].to(self.device), len(self.pair.names)) for x, epochs in zip(shared, self.assigned)
         ]
 
     def validate(self) -> float:
-        """Mean P@5 of both directions on the validation part, judged by frozen CLIP's pseudo-labels: no label is read,
-        but a state near frozen CLIP may be favoured (our default; the paper does not say what it stops by). As a
-        diagnostic, true labels of the seen classes may judge instead (`selection`).
+        """Mean P@5 of both directions on the validation part, with frozen CLIP's pseudo-labels as truth: no label is
+        read, but states close to frozen CLIP may be favoured (our default; the paper gives no criterion). As a
+        diagnostic, the true labels of the seen classes can be used instead (`selection`).
 
-        nan where no image is set aside, or nothing is to be selected: then the last epoch counts.
+        nan if there is no validation part, or `selection` is the last epoch: then the last epoch is used.
         """
         if self.config.selection == LAST_EPOCH or not all(map(len, self.validation)):
             return float("nan")
@@ -197,13 +197,13 @@ class ClairTraining(Training):
         return 0.5 * (_precision_at_5(first @ second.T, *labels) + _precision_at_5(second @ first.T, *labels[::-1]))
 
     def group_of(self, name: str) -> str:
-        """Q, prompts, norms; without freezing norms are a part of the image tower."""
+        """Q, prompts or norms; without freezing, norms belong to the image tower."""
         if name == "q":
             return "Q"
         return "prompts" if name.endswith("prompts") else "norms" if self.config.freeze else "image tower"
 
     def embedder(self, name: str) -> ClairEmbedder:
-        """The state that was best on validation."""
+        """The embedder with the state that was best on validation."""
         labels = {d: torch.stack(epochs).numpy() for d, epochs in zip(self.pair.domains, self.assigned)}
         return ClairEmbedder(
             model=self.load_best(),
@@ -220,35 +220,35 @@ class ClairTraining(Training):
         )
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Go on from a `state`; the banks are made again, since they follow from the momentum encoder."""
+        """Resume from a `state`; the banks are recomputed from the momentum encoder."""
         super().restore(state)
         self.assigned = [[labels.cpu() for labels in epochs] for epochs in self.assigned]
         if not self.finished:
             self.renew_banks(self.momentum_features())
 
     def batches(self, generator: torch.Generator) -> Any:
-        """A batch of each domain per step; the smaller domain comes round again until the larger one is through."""
+        """One batch per domain and step; the smaller domain repeats until the larger one is used up."""
         length, size = max(map(len, self.rows)), self.config.batch_size
         return domain_batches(self.encoder, self.pair.images, self.rows, length, size, generator)
 
     def momentum_features(self) -> list[torch.Tensor]:
-        """(N, D) what the momentum encoder makes of all training images of each domain, before Q."""
+        """(N, D) the momentum encoder's features of all training images of each domain, before Q."""
         return [self.encode(self.momentum, rows) for rows in self.rows]
 
     @torch.no_grad()
     def encode(self, model: DomainAlignment, rows: np.ndarray) -> torch.Tensor:
-        """(N, D) unit features of rows, before Q."""
+        """(N, D) unit features of the images `rows`, before Q."""
         with self.mixed():
             pixels = pixel_batches(self.encoder, self.pair.images, rows, BANK_BATCH)
             parts = [model.image_features(batch) for batch in pixels]
         return torch.cat(parts) if parts else torch.empty(0, self.encoder.dim, device=self.device)
 
     def mixed(self) -> Any:
-        """The precision that the networks run in, as a context."""
+        """Context manager for the precision that the networks run in."""
         return mixed_precision(self.device, self.config.mixed_precision)
 
     def _groups(self, model: DomainAlignment) -> list[dict[str, Any]]:
-        """What the optimizer trains: norms (or the whole image tower), prompts and Q, each with its learning rate."""
+        """Parameter groups: norms (or the whole image tower), prompts and Q, each with its learning rate."""
         c = self.config
         rates = {"prompts": c.learning_rate_prompts, "Q": c.learning_rate_mapping}
         groups: dict[str, list[torch.Tensor]] = {}
@@ -258,13 +258,13 @@ class ClairTraining(Training):
         return [{"params": parameters, "lr": own[group]} for group, parameters in groups.items()]
 
     def _true_labels(self) -> list[torch.Tensor]:
-        """(N,) classes of each domain's validation images by their true labels, numbered over both domains."""
+        """(N,) true classes of each domain's validation images, with the same numbering in both domains."""
         labels = self.pair.images.labels
         known = np.unique(labels)
         return [torch.from_numpy(np.searchsorted(known, labels[rows])).to(self.device) for rows in self.validation]
 
     def _frozen(self, rows: np.ndarray) -> torch.Tensor:
-        """(N, D) unit features of frozen CLIP, from the cache where it has them."""
+        """(N, D) unit features from frozen CLIP, read from the cache if it has them."""
         images = self.pair.images.take(rows)
         return F.normalize(self.encoder.embed_images(images, progress=False), dim=-1).to(self.device)
 
@@ -276,7 +276,7 @@ def closed_form_mapping(encoder: ClipEncoder, pair: Pair) -> torch.Tensor:
 
 
 def _model(encoder: ClipEncoder, config: ClairConfig, seed: int) -> DomainAlignment:
-    """A copy of the encoder with prompts, and the identity in Q's place until it is known; what trains is unfrozen."""
+    """A copy of the encoder with prompts, the trained parts unfrozen; Q is the identity until it is computed."""
     tuned = prompted(encoder, config.prompts, std=config.prompt_std, seed=seed)
     train_only_norms_and_prompts(tuned) if config.freeze else train_image_tower(tuned)
     tuned.model.eval()  # no dropout, no batch statistics: CLIP's towers have none
@@ -285,6 +285,6 @@ def _model(encoder: ClipEncoder, config: ClairConfig, seed: int) -> DomainAlignm
 
 
 def _precision_at_5(scores: torch.Tensor, query_labels: torch.Tensor, gallery_labels: torch.Tensor) -> float:
-    """Mean over queries of the share of the first five (fewer in a smaller gallery) that have the query's class."""
+    """Mean over queries of the share of the first five results (fewer in a small gallery) with the query's class."""
     top = scores.topk(min(5, scores.shape[1])).indices
     return float((gallery_labels[top] == query_labels[:, None]).float().mean())

@@ -1,7 +1,7 @@
-"""Learnable prompts in CLIP's image tower, and tuning of its normalisation layers alone (CLAIR, section 4.5).
+"""Learnable prompts in CLIP's image tower, and tuning of its normalisation layers only (CLAIR, section 4.5).
 
-The prompts stand behind the class token and the patch tokens, after the positional embedding and before the first
-LayerNorm (`ln_pre`), at the input of the first layer only. The paper follows Sketch_LVM, whose code does so.
+The prompts are appended to the class token and the patch tokens, after the positional embedding and before the first
+LayerNorm (`ln_pre`), at the input of the first layer only. The paper follows Sketch_LVM, whose code does this.
 """
 
 import copy
@@ -13,11 +13,11 @@ from torch import nn
 from cdir_nb.encoders import ClipEncoder
 from cdir_nb.errors import CdirError
 
-NORMS = (nn.LayerNorm, nn.GroupNorm, nn.modules.batchnorm._BatchNorm)  # timm's own norms inherit from these
+NORMS = (nn.LayerNorm, nn.GroupNorm, nn.modules.batchnorm._BatchNorm)  # timm's own norms are subclasses of these
 
 
 class PromptedNorm(nn.Module):
-    """`ln_pre` with n_p prompts put behind the tokens that come in: (B, L, d_v) -> (B, L + n_p, d_v)."""
+    """`ln_pre` that first appends n_p prompts to its input tokens: (B, L, d_v) -> (B, L + n_p, d_v)."""
 
     def __init__(self, ln_pre: nn.Module, prompts: torch.Tensor) -> None:
         super().__init__()
@@ -29,10 +29,10 @@ class PromptedNorm(nn.Module):
 
 
 def prompted(encoder: ClipEncoder, n_prompts: int, *, std: float = 1.0, seed: int = 0) -> ClipEncoder:
-    """A copy of an encoder whose image tower reads `n_prompts` more tokens, drawn from N(0, std^2); 0: a plain copy.
+    """A copy of an encoder whose image tower reads `n_prompts` extra tokens, drawn from N(0, std^2); 0: a plain copy.
 
-    Its weights and the original's are apart. Raises CdirError for prompts in a tower that is no vision transformer
-    with a class token: a convolutional network has no tokens that prompts could stand beside.
+    The copy has its own weights. Raises CdirError if n_prompts > 0 and the tower is not a vision transformer with a
+    class token: a convolutional network has no tokens to add prompts to.
     """
     tuned = copy.copy(encoder)
     tuned.model = copy.deepcopy(encoder.model)
@@ -46,10 +46,10 @@ def prompted(encoder: ClipEncoder, n_prompts: int, *, std: float = 1.0, seed: in
 
 def train_only_norms_and_prompts(encoder: ClipEncoder) -> list[nn.Parameter]:
     """Freeze everything but the prompts and the scale and shift of the image tower's normalisation layers; returns
-    these.
+    the parameters that are left to train.
 
-    The paper's tower has LayerNorm alone. Where there is batch norm, its running statistics stay as they are as long
-    as the model is in evaluation mode (our reading of "only the normalisation layers").
+    The paper's tower has only LayerNorms. Running statistics of batch norms do not change as long as the model is in
+    evaluation mode (our reading of "only the normalisation layers").
     Raises CdirError for a tower with neither norms nor prompts.
     """
     encoder.model.requires_grad_(False)
@@ -67,7 +67,7 @@ def train_only_norms_and_prompts(encoder: ClipEncoder) -> list[nn.Parameter]:
 
 
 def train_image_tower(encoder: ClipEncoder) -> list[nn.Parameter]:
-    """All of the image tower is trained (Table 3, "w/o freeze"), the text tower is not; returns the trained ones."""
+    """Train the whole image tower but not the text tower (Table 3, "w/o freeze"); returns the parameters to train."""
     encoder.model.requires_grad_(False)
     encoder.model.visual.requires_grad_(True)
     return list(encoder.model.visual.parameters())
@@ -75,17 +75,17 @@ def train_image_tower(encoder: ClipEncoder) -> list[nn.Parameter]:
 
 @torch.no_grad()
 def prompt_attention(encoder: ClipEncoder, batch: torch.Tensor, layer: int = 0) -> torch.Tensor:
-    """(B, n_p, L) how much each prompt looks at each token in a layer, mean over heads; a row sums to one.
+    """(B, n_p, L) attention of each prompt to each token in a layer, averaged over heads; rows sum to one.
 
     batch  (B, 3, H, W) preprocessed images. Tokens: class token, patches row by row, prompts.
-    Raises CdirError for an encoder without prompts, or without such a layer.
+    Raises CdirError for an encoder without prompts, or a layer that does not exist.
     """
     tower = _vision_transformer(encoder)
     if not isinstance(tower.ln_pre, PromptedNorm):
-        raise CdirError("this encoder has no prompts to look at: make it with prompted(encoder, n_prompts)")
+        raise CdirError("this encoder has no prompts: make one with prompted(encoder, n_prompts)")
     blocks = tower.transformer.resblocks
     if not 0 <= layer < len(blocks):
-        raise CdirError(f"layer {layer} is not there: the tower has layers 0 to {len(blocks) - 1}")
+        raise CdirError(f"layer {layer} does not exist: choose one of 0 to {len(blocks) - 1}")
     tokens = tower._embeds(batch.to(encoder.device))
     for block in blocks[:layer]:
         tokens = block(tokens)
@@ -99,12 +99,12 @@ def _vision_transformer(encoder: ClipEncoder) -> VisionTransformer:
     tower = encoder.model.visual
     if not isinstance(tower, VisionTransformer):
         raise CdirError(
-            f"{encoder.built.name} sees with a {type(tower).__name__}, which has no tokens for prompts to "
-            "stand beside: set prompts=0, or choose a vision transformer, such as ViT-B-32"
+            f"the image tower of {encoder.built.name} is a {type(tower).__name__}, which has no tokens to add "
+            "prompts to: set prompts=0, or choose a vision transformer, such as ViT-B-32"
         )
     if tower.pool_type != "tok" or tower.attn_pool is not None:
         raise CdirError(
-            f"{encoder.built.name} does not read its class token, and would pool the prompts with the "
-            "patches: set prompts=0, or choose a model of CLIP's own kind, such as ViT-B-32"
+            f"{encoder.built.name} does not read its class token, and would pool prompts together with "
+            "patches: set prompts=0, or choose a model with CLIP's architecture, such as ViT-B-32"
         )
     return tower

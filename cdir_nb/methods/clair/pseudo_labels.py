@@ -1,6 +1,6 @@
-"""Pseudo-labels from CLIP, and their refinement against the features learnt so far (CLAIR, sections 4.1 and 4.2).
+"""Pseudo-labels from CLIP, and their refinement with the features learnt so far (CLAIR, sections 4.1 and 4.2).
 
-No official code of CLAIR is known: what the paper leaves out is a setting, with the source of its default.
+No official code of CLAIR is known: what the paper leaves open is a setting that states the source of its default.
 """
 
 import math
@@ -13,18 +13,18 @@ from cdir_nb.methods.settings import Settings, setting
 
 
 class RefinementConfig(Settings):
-    """Settings of the refinement. Raises CdirError for a value that makes no sense."""
+    """Settings of the refinement. Raises CdirError for an invalid value."""
 
     method = "refinement"
 
     scale: float = setting(100.0, "unknown: our default, that of CLIP's released models, in sigma(scale * y)", gt=0)
-    steps: int = setting(1, "unknown: our default, one step an epoch (n_r)", ge=0)
+    steps: int = setting(1, "unknown: our default, one step per epoch (n_r)", ge=0)
     step_size: float | None = setting(
-        None, "None: 1 / scale^2 (our default, a step of one on the logits scale * y); 1: equation 2 as written", gt=0
+        None, "None: 1 / scale^2 (our default, a step of 1 on the logits scale * y); 1: equation 2 as written", gt=0
     )
-    weight: float = setting(1.0, "unknown: our default (alpha_psi); 1 is CDUL's, the related code", gt=0)
-    spread: float = setting(1.0, "unknown: our default (lambda_psi); 1 is CDUL's, the related code", gt=0)
-    scaled: bool = setting(True, "paper, equation 3; False leaves psi out, for comparison")
+    weight: float = setting(1.0, "unknown: our default (alpha_psi); 1 as in the related code of CDUL", gt=0)
+    spread: float = setting(1.0, "unknown: our default (lambda_psi); 1 as in the related code of CDUL", gt=0)
+    scaled: bool = setting(True, "paper, equation 3; False: without psi, for comparison")
 
 
 def initial_labels(image_emb: torch.Tensor, text_emb: torch.Tensor) -> torch.Tensor:
@@ -33,22 +33,22 @@ def initial_labels(image_emb: torch.Tensor, text_emb: torch.Tensor) -> torch.Ten
 
 
 def assigned(labels: torch.Tensor) -> torch.Tensor:
-    """(N,) the class of each image: arg max of softmax(y), which is that of y (section 4.1)."""
+    """(N,) the class of each image: arg max of softmax(y), which equals the arg max of y (section 4.1)."""
     return labels.argmax(dim=1)
 
 
 def confidence(labels: torch.Tensor, scale: float) -> torch.Tensor:
-    """(N,) the largest of softmax(scale * y), 1/K to 1. At scale 1 an 80-way softmax of cosines is almost uniform."""
+    """(N,) the maximum of softmax(scale * y), 1/K to 1. At scale 1 a softmax over 80 cosines is almost uniform."""
     return torch.softmax(scale * labels, dim=1).amax(dim=1)
 
 
 def psi(labels: torch.Tensor, weight: float = 1.0, spread: float = 1.0) -> torch.Tensor:
-    """(N, K) the scaling of the gradient: a normal density centred at 0.5 (equation 3).
+    """(N, K) factors that scale the gradient: a normal density centred at 0.5 (equation 3).
 
     psi(y) = weight / (spread sqrt(2 pi)) * exp(-(y - 0.5)^2 / (2 spread^2))
 
-    weight is alpha_psi, spread lambda_psi. Whether the paper divides by spread sqrt(2 pi) is hard to read in our
-    copy; it calls psi a normal distribution with a weight and a standard deviation, and so do we.
+    weight is alpha_psi, spread is lambda_psi. In our copy it is hard to read whether the paper divides by
+    spread sqrt(2 pi); we do, since it calls psi a normal distribution with a weight and a standard deviation.
     """
     return weight / (spread * math.sqrt(2 * math.pi)) * torch.exp(-((labels - 0.5) ** 2) / (2 * spread**2))
 
@@ -68,18 +68,18 @@ def kl_gradient(target: torch.Tensor, labels: torch.Tensor, scale: float) -> tor
 
 
 def refine(labels: torch.Tensor, target: torch.Tensor, config: RefinementConfig | None = None) -> torch.Tensor:
-    """(N, K) labels after `config.steps` steps towards the target (equation 2); the input stays as it was.
+    """(N, K) labels after `config.steps` steps towards the target (equation 2); the input is not modified.
 
     target  (N, K) cosines of bank features and class prompts (x-hat of equation 2)
 
     y <- y - step_size * psi(y) o grad_y KL(sigma(x) || sigma(y))
 
-    Labels are not clipped (unknown: our default). Raises CdirError where the shapes differ.
+    Labels are not clipped (unknown: our default). Raises CdirError if the shapes differ.
     """
     if labels.shape != target.shape or labels.ndim != 2:
         raise CdirError(
-            f"labels {tuple(labels.shape)} and target {tuple(target.shape)} must be two tables (N, K) "
-            "of the same images and classes"
+            f"labels {tuple(labels.shape)} and target {tuple(target.shape)} must have the same shape (N, K): "
+            "use the same images and classes for both"
         )
     config = config or RefinementConfig()
     step_size = 1 / config.scale**2 if config.step_size is None else config.step_size
@@ -90,9 +90,9 @@ def refine(labels: torch.Tensor, target: torch.Tensor, config: RefinementConfig 
 
 
 def alignment_loss(scores: torch.Tensor, labels: torch.Tensor, scale: float) -> torch.Tensor:
-    """Scalar L_KL in the model's loss: the refinement's KL with its inputs flipped (end of section 4.2).
+    """Scalar L_KL of the model's loss: the refinement's KL with its arguments swapped (end of section 4.2).
 
-    scores  (B, K) cosines of the batch's features and class prompts; gradients reach these
-    labels  (B, K) pseudo-labels, fixed meanwhile
+    scores  (B, K) cosines of the batch's features and class prompts, through which gradients flow
+    labels  (B, K) pseudo-labels, treated as constants
     """
     return kl(labels.detach(), scores, scale).mean()

@@ -1,4 +1,4 @@
-"""CLAIR's settings, each with its source, and its ablations."""
+"""CLAIR's settings, each with its source, and named configurations."""
 
 from typing import Literal
 
@@ -9,67 +9,67 @@ from cdir_nb.methods.settings import Settings, setting
 
 
 class ClairConfig(Settings):
-    """Settings of CLAIR. The defaults are the paper's; what it does not say is marked as our default.
+    """Settings of CLAIR. The defaults are the paper's; what it does not state is marked as our default.
 
-    No official code is known and the supplement with the settings was not to be had, so no parity is claimed.
-    Raises CdirError for a value that makes no sense.
+    No official code is known, and the supplement with the settings was not available, so we do not claim to match it.
+    Raises CdirError for an invalid value.
     """
 
     method = "CLAIR"
 
     prompts: int = setting(10, "paper, section 5.2: v in R^(10 x 768)", ge=0)
-    prompt_std: float = setting(1.0, "unknown: our default; Sketch_LVM's code starts prompts from N(0, 1)", gt=0)
+    prompt_std: float = setting(1.0, "unknown: our default; Sketch_LVM's code initialises prompts from N(0, 1)", gt=0)
     mapping: bool = setting(True, "paper, section 4.4")
     train_mapping: bool = setting(True, "paper, section 4.4: Q's parameters update along with the rest")
     freeze: bool = setting(True, "paper, section 4.5: only LayerNorm and prompts are trained")
     learning_rate: float = setting(2e-4, "paper, section 5.2 (SGD, cosine to 0)", gt=0)
     momentum: float = setting(0.9, "unknown: our default, the usual SGD momentum", ge=0)
     weight_decay: float = setting(0.0, "unknown: our default", ge=0)
-    batch_size: int = setting(64, "paper, section 5.2; that it counts each domain's images is our reading", ge=2)
+    batch_size: int = setting(64, "paper, section 5.2; our reading: images per domain", ge=2)
     epochs: int = setting(25, "paper, section 5.2", ge=0)
     patience: int = setting(
         5, "unknown: our default; epochs without a better validation score before an early stop", ge=1
     )
     validation_per_class: int = setting(
-        12, "paper, section 5.1: about 12 images a class; our reading: of both domains", ge=0
+        12, "paper, section 5.1: about 12 images per class; our reading: of both domains together", ge=0
     )
-    encoder_momentum: float = setting(0.9, "unknown: our default (m, updated once an epoch)", ge=0, lt=1)
+    encoder_momentum: float = setting(0.9, "unknown: our default (m; one update per epoch)", ge=0, lt=1)
     temperature: float = setting(0.2, "unknown: our default, UCDIR's (tau, equations 4 to 6)", gt=0)
     weight_kl: float = setting(1.0, "unknown: our default (w_KL, equation 7)", ge=0)
     weight_ii: float = setting(1.0, "unknown: our default (w_II, equation 7)", ge=0)
     weight_ic: float = setting(1.0, "unknown: our default (w_IC, equation 7)", ge=0)
     weight_id: float = setting(1.0, "unknown: our default (w_ID, equation 7)", ge=0)
     least_crop: float = setting(
-        0.5, "unknown: our default; views are random crops of at least this area, and flips", gt=0, le=1
+        0.5, "unknown: our default; views are flips and random crops of at least this share of the area", gt=0, le=1
     )
     refinement: RefinementConfig = setting(RefinementConfig(), "section 4.2")
     learning_rate_norms: float | None = setting(
-        None,
-        "our default; None: learning_rate, which also is that of the whole tower without freezing",
-        gt=0,
-        added_later=True,
+        None, "our default; None: learning_rate; without freezing, for the whole image tower", gt=0, added_later=True
     )
     learning_rate_prompts: float | None = setting(None, "our default; None: learning_rate", gt=0, added_later=True)
     learning_rate_mapping: float | None = setting(None, "our default; None: learning_rate", gt=0, added_later=True)
     scale_kl: float | None = setting(
-        None, "unknown: our default, None: that of the refinement; 1: sigma as written, in L_KL", gt=0, added_later=True
+        None,
+        "unknown: our default, None: the refinement's scale; 1: L_KL with sigma as written",
+        gt=0,
+        added_later=True,
     )
     selection: Literal[BY_PSEUDO_LABELS, LAST_EPOCH, BY_SEEN_LABELS] = setting(
         BY_PSEUDO_LABELS,
-        "unknown: our default; by labels of seen classes is a diagnostic: labels are read",
+        "unknown: our default; selection by labels of seen classes is a diagnostic that reads labels",
         added_later=True,
     )
     mixed_precision: bool | None = setting(None, "our default; None: bfloat16 on a GPU, single precision elsewhere")
 
 
-# CLAIR-A is one setting for all data, CLAIR-B one that was tuned on a single data set (Table 1); the paper gives
-# neither's values. For the bundled tiny CLIP, four layers of width 192 that read 64 patches, the paper's learning rate
-# does next to nothing in a laptop's minutes, and ten prompts push its class token aside: it has settings of its own.
-# A's are round numbers, set by the validation score (pseudo-labels of seen classes, seed 7) on clipart-sketch,
-# quickdraw-real and infograph-real. B takes the learning rate with the best score on clipart-sketch of all that were
-# tried there: 0.005 beside 0.02 at these settings, 0.05, 0.1 and 0.5 at others. P@10 of unseen classes was seen twice
-# before, on clipart-sketch: of untrained prompts, and of one first training; both said what the score says.
-# The softmax scale is that of the model.
+# CLAIR-A is one configuration for all datasets, CLAIR-B one tuned on a single dataset (Table 1); the paper gives the
+# values of neither. The bundled tiny CLIP (four layers of width 192, 64 patches) needs settings of its own: in a few
+# minutes on a laptop the paper's learning rate hardly changes it, and ten prompts drown out its class token.
+# A has round numbers, chosen by the validation score (pseudo-labels of seen classes, seed 7) on clipart-sketch,
+# quickdraw-real and infograph-real. B has the learning rate with the best score on clipart-sketch of all that we
+# tried: 0.005 and 0.02 with these settings, 0.05, 0.1 and 0.5 with others. Before that, we looked at P@10 of unseen
+# classes twice, on clipart-sketch: with untrained prompts, and after one first training; both agreed with the score.
+# The softmax scale is the model's.
 _TINY = ClairConfig(
     prompts=4,
     prompt_std=0.02,
@@ -88,7 +88,7 @@ CONFIGS = {
 
 
 def named_config(name: str) -> ClairConfig:
-    """The settings of this name. CdirError where there are none."""
+    """The configuration of this name. Raises CdirError for an unknown name."""
     if name not in CONFIGS:
         raise CdirError(f'unknown settings "{name}"; known: {"; ".join(CONFIGS)}')
     return CONFIGS[name]

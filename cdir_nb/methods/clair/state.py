@@ -1,4 +1,4 @@
-"""What a training of CLAIR is made of, and the file that keeps it."""
+"""What determines a CLAIR training, and its checkpoint file in the cache."""
 
 from pathlib import Path
 
@@ -7,16 +7,16 @@ from cdir_nb.methods.checkpoints import digest_of, kept_in_cache
 from cdir_nb.methods.clair.pair import Pair
 from cdir_nb.methods.clair.settings import ClairConfig
 
-CODE_VERSION = 4  # raise it when training changes: kept trainings are then left alone
+CODE_VERSION = 5  # increase it when training changes: old checkpoints are then ignored
 
 
 def kept_at(encoder: ClipEncoder, pair: Pair, config: ClairConfig, seed: int) -> Path:
-    """The file in the cache that stands for this very training."""
+    """The checkpoint file in the cache for exactly this training."""
     return kept_in_cache("clair", made_of(encoder, pair, config, seed))
 
 
 def made_of(encoder: ClipEncoder, pair: Pair, config: ClairConfig, seed: int) -> dict[str, str]:
-    """What determines a training, by name; an error says which of them differs."""
+    """Everything that determines a training, by name; errors report which of them differ."""
     texts = [pair.domains, pair.words, pair.names, pair.objects]
     return {
         "model": encoder.identity,

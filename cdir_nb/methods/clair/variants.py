@@ -28,11 +28,11 @@ def variant(
 ) -> tuple[Pair, ClairConfig]:
     """What `fit` needs for a method of `VARIANTS`: its pair and its config.
 
-    train_images  of each domain, drawn at random with `seed`; 0: all
+    train_images  number of images per domain, drawn at random with `seed`; 0: all
     Raises CdirError for an unknown method, and as `training_pair` does.
     """
     if method not in VARIANTS:
-        raise CdirError(f"{method!r} is no variant of CLAIR here; known: {', '.join(VARIANTS)}")
+        raise CdirError(f"unknown variant of CLAIR {method!r}; known: {', '.join(VARIANTS)}")
     names = expanded_names(task, training_names=CLASS_LISTS[method]) if method in CLASS_LISTS else None
     pair = training_pair(task, domains, names=names).sample(train_images, seed)
     if method == MISMATCHED:

@@ -1,4 +1,4 @@
-"""CLIP without any training as a method: the baseline of every table ("vanilla CLIP" in CLAIR's paper)."""
+"""CLIP without further training: the baseline of every table ("vanilla CLIP" in CLAIR's paper)."""
 
 from dataclasses import dataclass
 
@@ -12,11 +12,11 @@ from cdir_nb.methods.embedder import Embedder
 
 @dataclass(frozen=True)
 class VanillaClip(Embedder):
-    """The frozen image tower: unit vectors, compared by cosine."""
+    """CLIP's frozen image tower: unit vectors, compared by cosine."""
 
     encoder: ClipEncoder
     name = "vanilla CLIP"
 
     def embed(self, images: ImageSet, *, progress: bool = True) -> torch.Tensor:
-        """(N, D) unit vectors, float32 on the CPU, from the cache where it has them."""
+        """(N, D) unit vectors, float32 on the CPU, read from the cache if it has them."""
         return F.normalize(self.encoder.embed_images(images, progress=progress), dim=-1)

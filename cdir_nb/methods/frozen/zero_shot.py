@@ -1,4 +1,4 @@
-"""CLIP zero-shot: an image gets the class whose prompt is nearest to it (CLAIR, section 4.1)."""
+"""CLIP zero-shot classification: an image gets the class with the nearest prompt (CLAIR, section 4.1)."""
 
 import re
 import string
@@ -15,17 +15,17 @@ from cdir_nb.errors import CdirError
 TEMPLATE = "A {domain} of a {class}"  # CLAIR, section 4.1
 ENSEMBLE = (TEMPLATE, "A {domain} of one {class}", "A {class}, {domain}", "This is a {domain} of a {class}")  # our own
 
-# Words whose first letter misleads: "a unicorn", "an hourglass", "an SUV".
+# Words whose article does not follow their first letter: "a unicorn", "an hourglass", "an SUV".
 _A_BEFORE_VOWEL = re.compile(r"(uni(?!m|n)|us[aeiu]|ut[ei]|uku|ufo|eu|ewe|one\b|once\b)", re.IGNORECASE)
 _AN_BEFORE_CONSONANT = re.compile(r"(hour|heir|honou?r|honest|x-?ray|suv\b|mp3)", re.IGNORECASE)
 
 
 def class_prompts(classes: Sequence[str], domain_word: str, template: str = TEMPLATE) -> list[str]:
-    """K prompts, one a class: "A photo of a guitar", "An infograph of an airplane" (CLAIR, 4.1 and 4.4).
+    """K prompts, one per class: "A photo of a guitar", "An infograph of an airplane" (CLAIR, 4.1 and 4.4).
 
-    Underscores in class names become spaces; "a" becomes "an" where the next word asks for it, and
-    goes away before "The".
-    Raises CdirError for a template without {class} or with a field other than {class} and {domain}.
+    Underscores in class names become spaces; "a" becomes "an" before a vowel sound, and is
+    dropped before "The".
+    Raises CdirError for a template without {class}, or with a field other than {class} and {domain}.
     """
     _check_template(template)
     return [_fill(template, {"domain": domain_word, "class": name.replace("_", " ")}) for name in classes]
@@ -34,7 +34,7 @@ def class_prompts(classes: Sequence[str], domain_word: str, template: str = TEMP
 def prompt_embeddings(
     encoder: ClipEncoder, classes: Sequence[str], domain_word: str, templates: Sequence[str] = (TEMPLATE,)
 ) -> torch.Tensor:
-    """(K, D) unit text embeddings: of one template, or the mean direction of several (ensemble)."""
+    """(K, D) unit text embeddings of one template, or the normalised mean over several (an ensemble)."""
     per_template = [encoder.embed_texts(class_prompts(classes, domain_word, template)) for template in templates]
     units = torch.stack([F.normalize(embeddings, dim=-1) for embeddings in per_template])
     return F.normalize(units.mean(dim=0), dim=-1)
@@ -49,29 +49,31 @@ def zero_shot_scores(image_emb: torch.Tensor, text_emb: torch.Tensor) -> torch.T
 
 
 def zero_shot_probabilities(scores: torch.Tensor, scale: float) -> torch.Tensor:
-    """(N, K) softmax over classes, sigma(scale * y). CLIP's is `encoder.logit_scale`; CLAIR names none."""
+    """(N, K) softmax over classes, sigma(scale * y). CLIP's scale is `encoder.logit_scale`; CLAIR states none."""
     return torch.softmax(scale * scores, dim=-1)
 
 
 def zero_shot_labels(scores: torch.Tensor, classes: Sequence[str]) -> np.ndarray:
-    """(N,) names of the classes with the highest score; the first one at a tie."""
+    """(N,) names of the classes with the highest score; the first of tied classes."""
     if scores.shape[1] != len(classes):
-        raise CdirError(f"scores have {scores.shape[1]} columns for {len(classes)} classes: give the same class list")
-    best = scores.cpu().numpy().argmax(axis=1)  # numpy promises the first of equals, torch does not
+        raise CdirError(
+            f"scores have {scores.shape[1]} columns for {len(classes)} classes: expected one class per column"
+        )
+    best = scores.cpu().numpy().argmax(axis=1)  # numpy guarantees the first of tied values, torch does not
     return np.asarray(classes)[best]
 
 
 def accuracy(predicted: Sequence[str], labels: Sequence[str]) -> float:
-    """Share of the N predictions that are right, 0 to 1; nan for none."""
+    """Fraction of the N predictions that are correct, 0 to 1; nan for N = 0."""
     right = _right(predicted, labels)
     return float(right.mean()) if len(right) else float("nan")
 
 
 def accuracy_by(predicted: Sequence[str], labels: Sequence[str], groups: Sequence[str]) -> dict[str, float]:
-    """Accuracy within each group, alphabetically. Groups: (N,) domains, or the labels for each class."""
+    """Accuracy within each group, in alphabetical order. groups: (N,) domains, or the labels for accuracy by class."""
     right, groups = _right(predicted, labels), np.asarray(groups)
     if len(groups) != len(right):
-        raise CdirError(f"{len(groups)} groups for {len(right)} predictions: give one a prediction")
+        raise CdirError(f"{len(groups)} groups for {len(right)} predictions: expected one group per prediction")
     return {str(group): float(right[groups == group].mean()) for group in np.unique(groups)}
 
 
@@ -81,7 +83,7 @@ def confusion(predicted: Sequence[str], labels: Sequence[str], classes: Sequence
 
 
 def most_confused(matrix: np.ndarray, classes: Sequence[str], count: int = 10) -> list[tuple[str, str, int]]:
-    """The `count` largest mistakes (true class, predicted class, how often), most frequent first."""
+    """The `count` most frequent mistakes (true class, predicted class, how often), most frequent first."""
     mistakes = matrix * ~np.eye(len(classes), dtype=bool)
     order = np.argsort(-mistakes, axis=None, kind="stable")[:count]
     rows, columns = np.unravel_index(order, mistakes.shape)
@@ -91,7 +93,7 @@ def most_confused(matrix: np.ndarray, classes: Sequence[str], count: int = 10) -
 def _right(predicted: Sequence[str], labels: Sequence[str]) -> np.ndarray:
     predicted, labels = np.asarray(predicted), np.asarray(labels)
     if predicted.shape != labels.shape:
-        raise CdirError(f"{len(predicted)} predictions for {len(labels)} labels: give one a label")
+        raise CdirError(f"{len(predicted)} predictions for {len(labels)} labels: expected one prediction per label")
     return predicted == labels
 
 
@@ -99,15 +101,15 @@ def _check_template(template: str) -> None:
     try:
         fields = {field for _, field, _, _ in string.Formatter().parse(template) if field is not None}
     except ValueError as error:
-        raise CdirError(
-            f'template "{template}" is not well formed ({error}): write for example "{TEMPLATE}"'
-        ) from error
+        raise CdirError(f'template "{template}" is malformed ({error}): write for example "{TEMPLATE}"') from error
     if "class" not in fields or fields - {"class", "domain"}:
-        raise CdirError(f'template "{template}" must hold {{class}} and may hold {{domain}}: for example "{TEMPLATE}"')
+        raise CdirError(
+            f'template "{template}" needs {{class}}, and no other field than {{domain}}: for example "{TEMPLATE}"'
+        )
 
 
 def _fill(template: str, words: dict[str, str]) -> str:
-    """Put in the words, each with the article it asks for."""
+    """Fill in the words, each with the right article."""
 
     def with_article(match: re.Match) -> str:
         word = words[match["field"]]
@@ -118,7 +120,7 @@ def _fill(template: str, words: dict[str, str]) -> str:
 
 
 def _article(written: str, word: str) -> str:
-    """ "a ", "an " or, before a name with its own article, nothing; capital as written in the template."""
+    """ "a " or "an ", or nothing before a name with its own article; capitalised as in the template."""
     if word.lower().startswith("the "):
         return ""
     vowel = word.lower().startswith(tuple("aeiou")) and not _A_BEFORE_VOWEL.match(word)

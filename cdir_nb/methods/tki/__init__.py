@@ -1,4 +1,4 @@
-"""TKI: retrieval across any domains from text alone (Yan et al., ICML 2024)."""
+"""TKI: retrieval across any domains, trained on text alone (Yan et al., ICML 2024)."""
 
 from cdir_nb.methods.tki.losses import loss_agg, loss_exp, loss_max, loss_min
 from cdir_nb.methods.tki.method import Expansion, Projection, TkiEmbedder, aggregate, expand, fit

@@ -1,10 +1,10 @@
-"""Poincaré ball of radius r, the open ball {x : |x| < r} of curvature -1/r^2: the few operations that TKI needs.
+"""Poincaré ball of radius r, the open ball {x : |x| < r} of curvature -1/r^2: the operations that TKI needs.
 
 Formulas of Ganea et al., "Hyperbolic Neural Networks" (NeurIPS 2018), with their c = 1/r^2. The TKI paper (section
-4.2) names the ball and its radius only. Points and tangent vectors are rows of (..., D) tensors.
+4.2) only names the ball and its radius. Points and tangent vectors are rows of (..., D) tensors.
 
-Two places need care. At the origin directions v/|v| are 0/0: norms never fall below TINY, which gives the right
-value and gradient. At the edge artanh is infinite: points are drawn back to EDGE * r.
+Two cases need care. At the origin, v/|v| is 0/0: norms are clamped to at least TINY, which gives the right value and
+gradient. At the boundary, artanh is infinite: points are pulled back to EDGE * r.
 """
 
 import math
@@ -15,11 +15,11 @@ from torch import nn
 from cdir_nb.errors import CdirError
 
 TINY = 1e-15
-EDGE = 1 - 1e-5  # as geoopt has it in double precision; a point there is 6.1 radii from the origin in the tangent space
+EDGE = 1 - 1e-5  # geoopt's value for double precision; in the tangent space such a point is 6.1 radii from the origin
 
 
 def checked_radius(radius: float) -> float:
-    """The radius as a float, or CdirError where it is not a positive number."""
+    """The radius as a float; CdirError if it is not a positive number."""
     if not (math.isfinite(radius) and radius > 0):
         raise CdirError(f"radius is {radius}: a Poincaré ball needs a positive radius, such as 1.0")
     return float(radius)
@@ -30,22 +30,22 @@ def _norm(v: torch.Tensor) -> torch.Tensor:
 
 
 def _artanh(x: torch.Tensor) -> torch.Tensor:
-    return torch.atanh(x.clamp_max(1 - 1e-7))  # for points that never went through `into_ball`
+    return torch.atanh(x.clamp_max(1 - 1e-7))  # for points that have not gone through `into_ball`
 
 
 def into_ball(x: torch.Tensor, radius: float) -> torch.Tensor:
-    """(..., D) points with those beyond EDGE * r drawn back to it, direction kept."""
+    """(..., D) points; those beyond EDGE * r are pulled back to that norm along their direction."""
     return x * (EDGE * radius / _norm(x)).clamp_max(1)
 
 
 def exp_map_origin(v: torch.Tensor, radius: float) -> torch.Tensor:
-    """Tangent vectors at the origin -> points of the ball: exp_0(v) = r tanh(|v| / r) v / |v|."""
+    """Tangent vectors at the origin -> points in the ball: exp_0(v) = r tanh(|v| / r) v / |v|."""
     norm = _norm(v)
     return into_ball(radius * torch.tanh(norm / radius) * v / norm, radius)
 
 
 def log_map_origin(x: torch.Tensor, radius: float) -> torch.Tensor:
-    """Points of the ball -> tangent vectors at the origin: log_0(x) = r artanh(|x| / r) x / |x|."""
+    """Points in the ball -> tangent vectors at the origin: log_0(x) = r artanh(|x| / r) x / |x|."""
     norm = _norm(x)
     return radius * _artanh(norm / radius) * x / norm
 
@@ -75,11 +75,11 @@ def mobius_matvec(matrix: torch.Tensor, x: torch.Tensor, radius: float) -> torch
 class HyperbolicLinear(nn.Linear):
     """A linear layer on the ball, between tangent spaces at the origin: (..., D) -> (..., E).
 
-    y = log_0( W (x) exp_0(v)  (+)  exp_0(b) )        in_ball: without the log_0, so that y is a point of the ball
+    y = log_0( W (x) exp_0(v)  (+)  exp_0(b) )        in_ball: without log_0, so that y is a point in the ball
 
-    Same parameters as `nn.Linear`, and equal to it as r grows. The bias b is kept as a tangent vector, so that
-    ordinary Adam may move it. Without its bias the layer IS linear (see `mobius_matvec`): all curvature that it
-    has comes from the Möbius addition.
+    Has the same parameters as `nn.Linear`, and tends to it as r grows. The bias b is stored as a tangent vector, so
+    that ordinary Adam can update it. Without a bias the layer IS linear (see `mobius_matvec`): all its curvature comes
+    from the Möbius addition.
     """
 
     def __init__(self, in_features: int, out_features: int, radius: float, *, in_ball: bool = False) -> None:

@@ -1,4 +1,4 @@
-"""The equations of TKI's paper (ICML 2024), each as printed there; where it is not clear, our reading is said."""
+"""The losses of TKI's paper (ICML 2024), each as printed; where the print is unclear, we say how we read it."""
 
 import torch
 import torch.nn.functional as F
@@ -7,10 +7,10 @@ from cdir_nb.methods.tki.settings import TkiConfig
 
 
 def loss_max(domain_emb: torch.Tensor, alpha: float, mu: float) -> torch.Tensor:
-    """Domain-wise diversity maximum loss of (P, D) domain features t_p^d; small where no two are alike.
+    """Domain-wise diversity maximum loss of (P, D) domain features t_p^d; small if no two are similar.
 
     Equation 1:  1 / (P (P-1))  sum_p sum_{q != p}  log(1 + e^{alpha (s_pq - mu)})
-    Equation 2:  s_pq = cosine of t_p and t_q.   alpha and mu are not given: see `TkiConfig`.
+    Equation 2:  s_pq = cosine of t_p and t_q.   The paper does not give alpha and mu: see `TkiConfig`.
     """
     s = cosine(domain_emb, domain_emb)
     p, q = torch.triu_indices(*s.shape, offset=1)  # the sum is the same for q < p
@@ -18,12 +18,12 @@ def loss_max(domain_emb: torch.Tensor, alpha: float, mu: float) -> torch.Tensor:
 
 
 def loss_min(text_emb: torch.Tensor, class_emb: torch.Tensor, chosen: torch.Tensor, tau: float) -> torch.Tensor:
-    """Category-wise correlation minimum loss; small where a text is nearest to its own class's prototype.
+    """Category-wise correlation minimum loss; small if each text is nearest to the prototype of its own class.
 
     Equation 3:  -1 / (P C)  sum_p sum_i  log( exp(s_pii / tau) / sum_j exp(s_pij / tau) )
     Equation 4:  s_pij = cosine of t_pi, "A [DOMAIN]_p style of [CLASS]_i.", and t_j^c, "[CLASS]_j"
-    text_emb (P, c, D) of the c classes `chosen` (c,); class_emb (C, D): all prototypes, so that with c < C the
-    mean over a random choice is the equation's own on average.
+    text_emb  (P, c, D): texts of the c classes `chosen` (c,). class_emb (C, D): prototypes of all classes, so that for
+    c < C classes chosen at random the loss is an unbiased estimate of equation 3.
     """
     s = cosine(text_emb, class_emb)  # (P, c, C)
     return F.cross_entropy((s / tau).flatten(0, 1), chosen.repeat(len(s)))
@@ -34,9 +34,9 @@ def loss_agg(projected: torch.Tensor, tau: float, classes: torch.Tensor | None =
 
     Equation 6:  -1 / (P C)  sum_p sum_i  log( sum_{q != p} exp(h(t_pi) . h(t_qi) / tau)
                                              / sum_{q, j}    exp(h(t_pi) . h(t_qj) / tau) )
-    As printed: the sum over q != p stands inside the logarithm, and the denominator runs over all (q, j), the
-    text itself included; so the least value is not 0 but log(P / (P-1)) or a little more.
-    classes  those i that the mean is taken over, None: all; the denominator runs over all classes in any case
+    As printed: the sum over q != p is inside the logarithm, and the denominator runs over all (q, j), including the
+    text itself; so the minimum is not 0 but log(P / (P-1)) or slightly more.
+    classes  the classes i to average over, None: all; the denominator always runs over all classes
     """
     anchors = projected if classes is None else projected[:, classes]
     own = torch.einsum("pid,qid->piq", anchors, anchors) / tau  # h(t_pi) . h(t_qi)
@@ -54,7 +54,7 @@ def cosine(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
 def loss_exp(
     domain_emb: torch.Tensor, text_emb: torch.Tensor, class_emb: torch.Tensor, chosen: torch.Tensor, config: TkiConfig
 ) -> tuple[torch.Tensor, dict[str, float]]:
-    """Equation 5, L_exp = L_min + lambda L_max, of those losses that are in use; and numbers for the history."""
+    """Equation 5, L_exp = L_min + lambda L_max, with the losses in `config.losses`; also numbers for the history."""
     terms = {}
     if "min" in config.losses:
         terms["L_min"] = loss_min(text_emb, class_emb, chosen, config.temperature)
@@ -65,6 +65,6 @@ def loss_exp(
 
 
 def between(domain_emb: torch.Tensor) -> dict[str, float]:
-    """Least, mean and greatest cosine between two of (P, D) domains."""
+    """Smallest, mean and largest cosine between any two of (P, D) domain features."""
     s = cosine(domain_emb, domain_emb)[tuple(torch.triu_indices(len(domain_emb), len(domain_emb), offset=1))]
     return {"least cosine": float(s.min()), "mean cosine": float(s.mean()), "greatest cosine": float(s.max())}

@@ -1,11 +1,11 @@
-"""TKI: retrieval across any domains from text alone (Yan et al., "Retrieval Across Any Domains via Large-scale
+"""TKI: retrieval across any domains, trained on text alone (Yan et al., "Retrieval Across Any Domains via Large-scale
 Pre-trained Model", ICML 2024).
 
-Two stages, neither of which sees an image. Expansion: P word vectors learn to stand for P domains, in prompts read by
-CLIP's frozen text tower. Aggregation: a small MLP h learns to bring texts of one class together, whatever their
-domain. In the end h stands behind CLIP's frozen image tower: z = h(I(x)).
+Training has two stages and uses no image. Expansion: P word vectors learn to represent P domains in prompts that CLIP's
+frozen text tower reads. Aggregation: a small MLP h learns to bring texts of the same class together, whatever their
+domain. At test time h is applied to the output of CLIP's frozen image tower: z = h(I(x)).
 
-No official code was found. What the paper leaves open is a setting of `TkiConfig`, and is said where it matters.
+We found no official code. What the paper leaves open is a setting of `TkiConfig`, and is noted where it matters.
 """
 
 from collections.abc import Sequence
@@ -40,7 +40,7 @@ __all__ = [
 ]
 
 CLASS = "[CLASS]"
-FULL_PROMPT = f"A {DOMAIN} style of {CLASS}."  # these three: section 4.1
+FULL_PROMPT = f"A {DOMAIN} style of {CLASS}."  # all three prompts: section 4.1
 DOMAIN_PROMPT = f"A {DOMAIN} style of"
 CLASS_PROMPT = CLASS
 
@@ -52,13 +52,13 @@ History = list[dict[str, float]]
 
 @dataclass(frozen=True)
 class Expansion:
-    """What stage 1 learnt.
+    """The result of stage 1.
 
-    names      C class names as they stand in the prompts
-    words      (P, W) word vectors
-    text_emb   (P, C, D) raw features of every prompt, which is all that stage 2 needs
-    domain_emb (P, D) of the domain-only prompts; class_emb (C, D) of the class-only prompts
-    history    a dict a step: the losses, and the least, mean and greatest cosine between domains
+    names      the C class names, as used in the prompts
+    words      (P, W) learnt word vectors
+    text_emb   (P, C, D) unnormalised features of all prompts: the only input of stage 2
+    domain_emb (P, D) features of the domain-only prompts; class_emb (C, D) of the class-only prompts
+    history    one dict per step: the losses, and the smallest, mean and largest cosine between domains
     """
 
     names: tuple[str, ...]
@@ -70,7 +70,7 @@ class Expansion:
 
 
 class _DomainPrompts:
-    """The domain-only prompt and the C full ones; every word vector goes through them in one batched pass."""
+    """The domain-only prompt and the C full prompts; all word vectors are embedded in one batched pass."""
 
     def __init__(self, tower: WordTower, names: Sequence[str]) -> None:
         self.tower = tower
@@ -87,12 +87,12 @@ class _DomainPrompts:
 def expand(
     encoder: ClipEncoder, names: Sequence[str], config: TkiConfig, *, seed: int = 0, progress: bool = True
 ) -> Expansion:
-    """Learn P domain words (equation 5: L_exp = L_min + lambda L_max). Only the text tower is used, and stays frozen.
+    """Learn P domain words (equation 5: L_exp = L_min + lambda L_max). Only the frozen text tower is used.
 
-    Words start from N(0, word_std^2). A step reads P (c + 1) prompts, c <= `classes_per_step`; the tower takes them
-    in blocks, so that with DomainNet's 345 names and ViT-B/32 some 6 GB are enough, for 64 classes a step as for 128
-    (measured). Such a step takes about 20 s on two cores: a case for a GPU.
-    Raises CdirError: no text tower, no or too few class names, one too long.
+    Words are initialised from N(0, word_std^2). A step embeds P (c + 1) prompts, c <= `classes_per_step`, in blocks:
+    with DomainNet's 345 names and ViT-B/32 about 6 GB are enough for 64 or 128 classes per step (measured). Such a step
+    takes about 20 s on two cores, so use a GPU.
+    Raises CdirError for an encoder without a text tower, too few class names, or a name that is too long.
     """
     check_names(names)
     tower, generator = WordTower(encoder), torch.Generator().manual_seed(seed)
@@ -118,7 +118,7 @@ def expand(
 
 
 def some_classes(count: int, config: TkiConfig, generator: torch.Generator) -> torch.Tensor:
-    """Indices of the classes of one step: all, or a random choice where there are more than a step takes."""
+    """Indices of the classes for one step: all of them, or `classes_per_step` chosen at random."""
     order = torch.randperm(count, generator=generator)[: config.classes_per_step]
     return order.sort().values
 
@@ -127,13 +127,13 @@ def some_classes(count: int, config: TkiConfig, generator: torch.Generator) -> t
 
 
 class Projection(nn.Module):
-    """h, the domain-agnostic universal projection: unit features (..., D) to unit features (..., D).
+    """h, the domain-agnostic universal projection: unit features (..., D) -> unit features (..., D).
 
-    h(t) = unit( layer_2( relu( layer_1(t) ) ) ).  layer_2 is non-Euclidean, with the hidden features taken as tangent
-    vectors at the origin; the Euclidean twin (Table 7) has an ordinary layer of the same size there. That it is the
-    second of two layers, and that features have length one before and after, is our reading of section 4.2; settings
-    have the other readings (`hyperbolic_layers`, `output`, `unit_norm`).
-    Without its bias layer_2 is the same in both geometries: a third choice, "no bias", which the paper does not have.
+    h(t) = unit( layer_2( relu( layer_1(t) ) ) ).  layer_2 is non-Euclidean and treats the hidden features as tangent
+    vectors at the origin; the Euclidean variant (Table 7) has an ordinary linear layer of the same size instead. That
+    there are two layers with the second one hyperbolic, and that input and output have unit length, is our reading of
+    section 4.2; settings give the other readings (`hyperbolic_layers`, `output`, `unit_norm`).
+    Without its bias, layer_2 is the same in both geometries: "no bias" is a third choice of ours, not in the paper.
     """
 
     def __init__(self, dim: int, config: TkiConfig) -> None:
@@ -154,7 +154,7 @@ class Projection(nn.Module):
 
 
 def _curved_layers(config: TkiConfig) -> set[int]:
-    """Which of h's two layers are hyperbolic."""
+    """The numbers of h's layers that are hyperbolic."""
     if config.geometry != "hyperbolic":
         return set()
     return {"first": {1}, "second": {2}, "both": {1, 2}}[config.hyperbolic_layers]
@@ -163,14 +163,14 @@ def _curved_layers(config: TkiConfig) -> set[int]:
 def aggregate(
     text_emb: torch.Tensor, config: TkiConfig, *, seed: int = 0, progress: bool = True
 ) -> tuple[Projection, History]:
-    """Train h on (P, C, D) text features alone (equation 6); also the loss at each step.
+    """Train h on (P, C, D) text features alone (equation 6); returns h and the loss at each step.
 
-    The largest table of a step has (P c)^2 scores, c <= `classes_per_step`: 7 MB for 20 x 64. At DomainNet's size
-    (20 x 345 texts of width 512) 100 steps take 25 s on two busy cores and 0.2 GB; all classes in a step, 1.2 GB.
-    With `all_classes` a step takes them all, `classes_per_step` at a time, so that the table has P c x P C scores.
+    The largest matrix of a step has (P c)^2 scores, c <= `classes_per_step`: 7 MB for 20 x 64. At DomainNet's size
+    (20 x 345 texts of width 512) 100 steps take 25 s on two busy cores and 0.2 GB; with all classes in a step, 1.2 GB.
+    With `all_classes`, a step uses all classes, `classes_per_step` at a time, so that the matrix has P c x P C scores.
     """
     generator = torch.Generator().manual_seed(seed)
-    with torch.random.fork_rng(devices=[]):  # layers start as PyTorch's do, from our seed
+    with torch.random.fork_rng(devices=[]):  # PyTorch's default initialisation, but from our seed
         torch.manual_seed(seed)
         projection = Projection(text_emb.shape[-1], config).to(text_emb.device)
     optimizer, history = torch.optim.Adam(projection.parameters(), lr=config.learning_rate), []
@@ -188,9 +188,9 @@ def aggregate(
 
 
 def accumulate_agg(projected: torch.Tensor, config: TkiConfig) -> torch.Tensor:
-    """Equation 6 of (P, C, D) over all classes, and its gradient: summed up over `classes_per_step` classes at a time.
+    """Equation 6 of (P, C, D) over all classes, and its gradient, summed over blocks of `classes_per_step` classes.
 
-    The gradient of each part goes to a copy of the projected texts, and from there through h once.
+    Gradients are accumulated in a copy of the projected texts, and then back-propagated through h once.
     """
     leaf, total = projected.detach().requires_grad_(), projected.new_zeros(())
     for classes in torch.arange(projected.shape[1], device=projected.device).split(config.classes_per_step):
@@ -201,14 +201,14 @@ def accumulate_agg(projected: torch.Tensor, config: TkiConfig) -> torch.Tensor:
     return total
 
 
-# ---- both, and retrieval (section 4.3) -------------------------------------------------------------------------
+# ---- both stages, and retrieval (section 4.3) ------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
 class TkiEmbedder(Embedder):
-    """CLIP's frozen image tower and h behind it: z_n = h(I(x_n)), unit vectors by default.
+    """CLIP's frozen image tower followed by h: z_n = h(I(x_n)), unit vectors by default.
 
-    strategy  of the class names that it learnt from, see `training_names`; name, seed: for records
+    strategy  label strategy of the class names, see `training_names`; name, seed: for records
     """
 
     encoder: ClipEncoder
@@ -235,16 +235,16 @@ class TkiEmbedder(Embedder):
 
     @property
     def steps(self) -> int:
-        """Steps of Adam in both stages."""
-        return len(self.expansion.history) - 1 + len(self.history)  # the first ends with a row for its last state
+        """Number of optimiser steps in both stages together."""
+        return len(self.expansion.history) - 1 + len(self.history)  # stage 1 also records the state after its last step
 
     def embed(self, images: ImageSet, *, progress: bool = True) -> torch.Tensor:
-        """(N, D) embeddings of images, float32 on the CPU; compare them by cosine."""
+        """(N, D) image embeddings, float32 on the CPU; compare them by cosine."""
         return self.project(self.encoder.embed_images(images, progress=progress))
 
     @torch.no_grad()
     def project(self, features: torch.Tensor) -> torch.Tensor:
-        """(N, D) raw CLIP features of images or texts -> (N, D) h of them, on the CPU (unit vectors by default)."""
+        """(N, D) unnormalised CLIP features (images or texts) -> (N, D) h of them on the CPU, unit by default."""
         device = self.projection.layer_1.weight.device
         return self.projection(features.to(device)).float().cpu()
 
@@ -260,11 +260,11 @@ def fit(
     seed: int = 0,
     progress: bool = True,
 ) -> TkiEmbedder:
-    """TKI from an encoder and C class names in natural words (see `training_names`): no image takes part.
+    """Train TKI from an encoder and C class names in natural words (see `training_names`); no image is used.
 
-    strategy   that the names come from, and name of the variant, for records
-    expansion  of the same names, seed and `config.first_stage()`, where another variant has learnt it already
-    Raises CdirError: no text tower, no or too few class names, one too long for the text tower.
+    strategy   label strategy of the names; name: of the variant. Both are for records
+    expansion  a finished stage 1 with the same names, seed and `config.first_stage()`, to skip training it again
+    Raises CdirError for an encoder without a text tower, too few class names, or a name that is too long.
     """
     config = config or TkiConfig()
     expansion = expansion or expand(encoder, names, config, seed=seed, progress=progress)

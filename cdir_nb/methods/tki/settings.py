@@ -1,4 +1,4 @@
-"""TKI's settings, each with its source; and the class names that it learns from."""
+"""TKI's settings, each with its source, and the class names that it learns from."""
 
 import re
 from collections.abc import Sequence
@@ -17,13 +17,13 @@ STRATEGIES = {1: "the dataset's own class names", 2: "other names, drawn at rand
 SECOND_STAGE = (
     *("geometry", "radius", "hidden", "residual", "aggregation_steps"),
     *("hyperbolic_layers", "output", "unit_norm", "all_classes"),
-)  # only `aggregate` reads these
+)  # used by `aggregate` only
 
 
 class TkiConfig(Settings):
-    """Settings of TKI. No official code is known, so what the paper does not say is marked as our default.
+    """Settings of TKI. No official code is known; what the paper does not state is marked as our default.
 
-    `table()` lists value and source. Raises CdirError for a value that makes no sense.
+    `table()` lists each value with its source. Raises CdirError for an invalid value.
     """
 
     method = "TKI"
@@ -37,35 +37,35 @@ class TkiConfig(Settings):
     )
     alpha: float = setting(50.0, "unknown: our default, the usual value in multi-similarity losses", gt=0)
     mu: float = setting(0.5, "unknown: our default, the usual value in multi-similarity losses")
-    word_std: float = setting(0.02, "unknown: our default; PromptStyler's related code starts words so", gt=0)
-    expansion_steps: int = setting(100, "unknown: our default; PromptStyler takes 100 steps a word", ge=0)
+    word_std: float = setting(0.02, "unknown: our default; as in the related code of PromptStyler", gt=0)
+    expansion_steps: int = setting(100, "unknown: our default; PromptStyler takes 100 steps per word", ge=0)
     geometry: Literal["hyperbolic", "euclidean", "no bias"] = setting(
         "hyperbolic", "paper, section 4.2; Table 7: euclidean; 'no bias' is ours"
     )
     radius: float = setting(1.0, "unknown: our default, the unit ball", gt=0)
-    hidden: int | None = setting(None, "unknown: our default, None: as wide as CLIP's features", ge=1)
+    hidden: int | None = setting(None, "unknown: our default, None: the width of CLIP's features", ge=1)
     residual: bool = setting(False, "unknown: our default, a plain MLP")
-    aggregation_steps: int = setting(100, "unknown: our default, as many as in the first stage", ge=1)
-    classes_per_step: int = setting(64, "unknown: our default; fewer classes than that: all in every step", ge=2)
+    aggregation_steps: int = setting(100, "unknown: our default, the same as in the first stage", ge=1)
+    classes_per_step: int = setting(64, "unknown: our default; with fewer classes, every step uses all", ge=2)
     hyperbolic_layers: Literal["first", "second", "both"] = setting(
-        "second", "unknown: our default; of h's two layers", added_later=True
+        "second", "unknown: our default; which of h's two layers is hyperbolic", added_later=True
     )
     output: Literal["tangent space", "ball"] = setting(
-        "tangent space", "unknown: our default; where a hyperbolic second layer leaves its output", added_later=True
+        "tangent space", "unknown: our default; the space of a hyperbolic second layer's output", added_later=True
     )
-    unit_norm: bool = setting(True, "unknown: our default, h's output has length one", added_later=True)
+    unit_norm: bool = setting(True, "unknown: our default, h's output has unit length", added_later=True)
     all_classes: bool = setting(
         False, "unknown: our default; True: equation 6 over all classes in every step, as printed", added_later=True
     )
     other_names: int | None = setting(
         None,
-        "unknown: our default, None: strategy 2 takes as many names as the dataset has; 0: all of its pool",
+        "unknown: our default, None: strategy 2 draws as many names as the dataset has; 0: its whole pool",
         ge=0,
         added_later=True,
     )
 
     def first_stage(self) -> "TkiConfig":
-        """The same with the second stage at its defaults: variants with equal first stages can share an Expansion."""
+        """A copy with the second stage at its defaults: variants with equal first stages can share an Expansion."""
         return TkiConfig(**{name: value for name, value in self if name not in SECOND_STAGE})
 
 
@@ -80,15 +80,15 @@ def training_names(
     """Class names to learn from, in natural words (paper, section 5.3 and Table 6).
 
     strategy 1  the dataset's own names
-    strategy 2  `count` others (None: as many; 0: all), drawn with `seed` from `pool` (None: DomainNet's 345 classes);
-                none shares a word with an own name. Which and how many names the paper drew is unknown: our reading
-                of "don't overlap".
-    Raises CdirError for an unknown strategy, and where the pool has too few names.
+    strategy 2  `count` other names (None: as many as the dataset has; 0: all), drawn with `seed` from `pool` (None:
+                DomainNet's 345 classes); none shares a word with one of the dataset's names, which is our reading of
+                "don't overlap". Which names the paper drew, and how many, is unknown.
+    Raises CdirError for an unknown strategy, or a pool with too few names.
     """
     own = [display(name) for name in names]
     if strategy not in STRATEGIES:
         known = ", ".join(f"{number} ({what})" for number, what in STRATEGIES.items())
-        raise CdirError(f"label strategy {strategy} is not known: give {known}")
+        raise CdirError(f"unknown label strategy {strategy}; known: {known}")
     if strategy == 1:
         return own
     taken = {word for name in own for word in _stems(name)}
@@ -98,21 +98,21 @@ def training_names(
     if len(free) < count:
         raise CdirError(
             f"label strategy 2 needs {count} names that share no word with the dataset's own, "
-            f"and the pool has {len(free)}: give a larger pool"
+            f"but the pool has {len(free)}: give a larger pool"
         )
     return np.random.default_rng(seed).choice(free, count, replace=False).tolist()
 
 
 def check_names(names: Sequence[str]) -> None:
-    """CdirError for fewer than two class names, an empty one, or one that comes twice."""
+    """CdirError for fewer than two class names, an empty name, or a duplicate."""
     if len(names) < 2 or not all(name.strip() for name in names):
         given = ", ".join(repr(name) for name in names[:3]) or "none"
-        raise CdirError(f"TKI learns from class names, at least two and none empty: {given} given; name the classes")
+        raise CdirError(f"TKI needs at least two class names, none of them empty; got {given}")
     twice = next((name for i, name in enumerate(names) if name in names[:i]), None)
     if twice is not None:
-        raise CdirError(f'class name "{twice}" comes twice: give each class a name of its own')
+        raise CdirError(f'class name "{twice}" appears twice: give each class a different name')
 
 
 def _stems(name: str) -> set[str]:
-    """The words of a name, without a plural's s."""
+    """The words of a name, without a final s (plural)."""
     return {word.removesuffix("s") for word in re.findall(r"\w+", name.lower())}

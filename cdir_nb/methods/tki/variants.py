@@ -1,4 +1,4 @@
-"""TKI's ablations by name (Tables 5 to 7, Figure 5) and readings of what the paper leaves open: TKI, little changed."""
+"""Variants of TKI by name: the paper's ablations (Tables 5 to 7, Figure 5) and readings of what it leaves open."""
 
 from cdir_nb.errors import CdirError
 from cdir_nb.methods.tki.settings import TkiConfig
@@ -32,12 +32,12 @@ READINGS = {
 
 
 def variant(method: str, config: TkiConfig | None = None) -> tuple[TkiConfig, int]:
-    """What `fit` needs for a method of `VARIANTS` or `READINGS`: its settings, and the label strategy for
-    `training_names`.
+    """What `fit` needs for a method of `VARIANTS` or `READINGS`: its settings, and its label strategy (see
+    `training_names`).
 
     Raises CdirError for an unknown method.
     """
     known = {**CHANGES, **READINGS}
     if method not in known:
-        raise CdirError(f"{method!r} is no variant of TKI here; known: {', '.join(known)}")
+        raise CdirError(f"unknown variant of TKI {method!r}; known: {', '.join(known)}")
     return (config or TkiConfig()).changed(**known[method]), 2 if "strategy 2" in method else 1
