@@ -86,9 +86,9 @@ def _head(paper: str, frame: pd.DataFrame) -> str:
     return f"""# {PAPERS[paper]}'s claims, checked
 
 Written by `scripts/claims_report.py` from records of {dates} (commit {commits}), encoder {encoders},
-seeds {seeds}. The records, one number per direction, are in `cdir_nb/results/reproduced`. With a drawn world and a
-tiny model, these numbers say how the method behaves here; they do not replace the paper's. Vanilla CLIP and other
-untrained methods have one seed.
+seeds {seeds}. The records, one number per direction, are in `cdir_nb/results/reproduced`. Neither the encoders nor most
+of the images are the paper's: these numbers say how the method behaves here, and replace none of its own. Vanilla CLIP
+and other untrained methods have one seed.
 
 A claim *holds* if it holds for every seed, is *mixed* if it holds for some, and *does not hold* if it holds for none.
 All seeds share images and encoder, so the spread over seeds says nothing about other data, and a difference of a few
