@@ -64,6 +64,8 @@ Prompt "A {{domain}} of a {{class}}", the highest cosine wins.
 {pacs}
 
 ### Sketchy, 25 images of each class
+The last row has 6 to 16 relevant images per query, so it cannot reach 100.
+
 | protocol | sketch finds photo | photo finds sketch | random |
 |---|---|---|---|
 {sketchy}
