@@ -62,7 +62,10 @@ def reproduce(
         str | None,
         typer.Option(
             metavar="SPEC",
-            help=("tiny-clip, MODEL:PRETRAINED (ViT-B-32:openai), MODEL:FILE, or MODEL:random (a pipeline test)."),
+            help=(
+                "tiny-clip, real-clip, mobilenet-v2, MODEL:PRETRAINED (ViT-B-32:openai), MODEL:FILE, timm:MODEL, or "
+                "MODEL:random (a pipeline test)."
+            ),
         ),
     ] = None,
     jobs: Annotated[int, typer.Option(min=1, help="Number of notebooks to run at once; they share the CPU cores.")] = 1,

@@ -62,9 +62,16 @@ def data_digest(root: Path) -> str:
     return _hash("\n".join(lines).encode())
 
 
+def split_spec(encoder: str) -> tuple[str, str]:
+    """Model and weights of an encoder spec: `MODEL:WEIGHTS`, or `timm:MODEL:WEIGHTS`."""
+    prefix = "timm:" if encoder.startswith("timm:") else ""
+    model, _, weights = encoder.removeprefix(prefix).partition(":")
+    return prefix + model, weights
+
+
 def checkpoint(encoder: str) -> Path | None:
     """The file in an encoder spec `MODEL:FILE`, or None if there is none. CdirError if the file is missing."""
-    model, _, weights = encoder.partition(":")
+    model, weights = split_spec(encoder)
     if not (weights.endswith(WEIGHTS) or os.sep in weights or weights.startswith("~")):
         return None
     path = Path(weights).expanduser().resolve()
@@ -76,7 +83,7 @@ def checkpoint(encoder: str) -> Path | None:
 def encoder_digest(encoder: str) -> str:
     """Identifies an encoder: a checkpoint by file name and content (not by folder), any other by its spec."""
     path = checkpoint(encoder)
-    return f"{encoder.partition(':')[0]}:{path.name}:{file_digest(path)}" if path else encoder
+    return f"{split_spec(encoder)[0]}:{path.name}:{file_digest(path)}" if path else encoder
 
 
 def file_digest(path: Path) -> str:

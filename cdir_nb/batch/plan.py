@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from cdir_nb.batch.digests import checkpoint, data_digest, encoder_digest, notebook_digest, source_digest
+from cdir_nb.batch.digests import checkpoint, data_digest, encoder_digest, notebook_digest, source_digest, split_spec
 from cdir_nb.batch.parameters import RESERVED, check, parse_value, read_parameters
 from cdir_nb.batch.profile import Profile
 from cdir_nb.data.manifest import needs_folder
@@ -170,7 +170,7 @@ def _job(
     spec = str(parameters.get("encoder", ""))
     file = checkpoint(spec)
     if file:  # absolute, since notebooks run in another folder than the user's
-        parameters["encoder"] = f"{spec.partition(':')[0]}:{file}"
+        parameters["encoder"] = f"{split_spec(spec)[0]}:{file}"
     if root and "data_root" in defaults:
         parameters["data_root"] = str(root)
     for name in ("out_dir", "runs"):  # the runner sets them

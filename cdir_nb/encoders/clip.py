@@ -30,7 +30,7 @@ def load_encoder(spec: str, *, device: str | torch.device | None = None, precisi
                                             training of it, by scripts/train_real_clip.py)
                "ViT-B-32:openai"            open_clip's model and tag, downloaded once
                "ViT-B-32:/path/weights.pt"  open_clip's model, a file (.pt, .pth, .bin, .safetensors)
-               "ViT-B-32:random"            weights from a fixed seed: a harness run, numbers mean nothing
+               "ViT-B-32:random"            random weights from a fixed seed: a pipeline test, numbers mean nothing
                "mobilenet-v2"               the bundled ImageNet backbone
                "timm:resnet50"              timm's model and weights, downloaded once ("timm:resnet50.a1_in1k": by tag)
                "timm:resnet50:/path/file.pth", "timm:resnet50:random"   as with CLIP models

@@ -21,7 +21,7 @@ from safetensors import safe_open
 from cdir_nb.encoders.torchscript import is_torchscript, read_torchscript
 from cdir_nb.errors import CdirError
 
-RANDOM_WARNING = "RANDOM WEIGHTS, a harness run: numbers mean nothing"
+RANDOM_WARNING = "RANDOM WEIGHTS, a pipeline test: numbers mean nothing"
 RANDOM_SEED = 0
 CHECKPOINT_KINDS = (".pt", ".pth", ".bin", ".safetensors")
 OPENAI_MARK = "input_resolution"  # a tensor that only OpenAI's archives carry

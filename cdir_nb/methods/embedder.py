@@ -7,7 +7,7 @@ import torch
 
 from cdir_nb.conventions import NOTHING_SELECTED
 from cdir_nb.data.images import ImageSet
-from cdir_nb.encoders import ClipEncoder
+from cdir_nb.encoders.image import ImageEncoder
 
 Direction = tuple[str, str]  # (query domain, gallery domain)
 FROZEN = "none: frozen encoder"
@@ -27,7 +27,7 @@ class Embedder:
     """
 
     name: str
-    encoder: ClipEncoder
+    encoder: ImageEncoder
     similarity: str = "cosine"
     settings: Mapping[str, Any] = {}
     train_set: str = FROZEN

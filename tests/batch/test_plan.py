@@ -129,6 +129,8 @@ def test_paths_are_absolute_for_the_notebook(folder, monkeypatch):
     made = parameters(planned(folder, {"dataset": "pacs"}, data=["pacs=images"], encoder="ViT-B-32:w.pt"))
     assert made["01_first"]["data_root"] == str(folder / "images")
     assert made["02_second"]["encoder"] == f"ViT-B-32:{folder / 'w.pt'}"
+    backbone = parameters(planned(folder, encoder="timm:resnet50:w.pt"))
+    assert backbone["02_second"]["encoder"] == f"timm:resnet50:{folder / 'w.pt'}"
 
 
 # --- digests

@@ -49,7 +49,7 @@ def test_random_weights_are_labelled_and_repeatable(small_models):
     encoder = load_encoder("ViT-B/32:random", device="cpu")
     assert torch.equal(state, torch.get_rng_state())
     for text in (encoder.identity, encoder.description):
-        assert "RANDOM WEIGHTS, a harness run: numbers mean nothing" in text
+        assert "RANDOM WEIGHTS, a pipeline test: numbers mean nothing" in text
     assert encoder.dim == 512
     before = load_encoder("small:random", device="cpu").identity
     torch.rand(1)  # moves the caller's random state, which must not matter

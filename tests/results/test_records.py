@@ -66,7 +66,7 @@ def test_numpy_and_torch_scalars_are_taken():
     assert Record(**{**GOOD, "value": np.float32(0.5)}).value == 0.5
 
 
-@pytest.mark.parametrize("encoder", ["ViT-B-32:random (RANDOM WEIGHTS, a harness run) [1a]", "ViT-B-32:random"])
+@pytest.mark.parametrize("encoder", ["ViT-B-32:random (RANDOM WEIGHTS, a pipeline test) [1a]", "ViT-B-32:random"])
 def test_random_weights_are_labelled(encoder):
     assert Record(**{**GOOD, "encoder": encoder}).pipeline_test == "random weights"
     assert Record(**GOOD).pipeline_test == ""
