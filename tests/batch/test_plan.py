@@ -337,7 +337,7 @@ def test_a_job_comes_only_after_what_stands_above_it(folder, after):
 
 def test_the_first_job_comes_after_nothing(folder):
     entries = [{"notebook": "02_second.ipynb", "after": "all"}]
-    assert "02_second: after 'all': above it stands nothing" in refusal(folder, {"notebooks": entries})
+    assert "02_second: after 'all' must be an entry above: none" in refusal(folder, {"notebooks": entries})
 
 
 def test_a_job_after_others_must_have_a_place_for_their_folders(folder):
