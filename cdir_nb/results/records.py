@@ -129,7 +129,9 @@ def _friendly(item: dict[str, Any], field: str) -> str:
         return "must be a finite fraction in [0, 1] (percent is only for printed tables)"
     if item["type"] == "extra_forbidden":
         return "unknown name"
-    return item["msg"].removeprefix("Value error, ").replace("Input should", "should").replace("String should", "should")
+    return (
+        item["msg"].removeprefix("Value error, ").replace("Input should", "should").replace("String should", "should")
+    )
 
 
 def config_digest(config: dict[str, Any]) -> str:

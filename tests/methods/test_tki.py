@@ -294,7 +294,7 @@ def test_every_setting_says_where_it_comes_from():
     assert {row["setting"] for row in table} >= {"words", "alpha", "mu", "radius", "expansion_steps"}
     assert all(row["source"].startswith(("paper", "unknown: our default", "set here")) for row in table)
     changed = {row["setting"]: row["source"] for row in table if row["source"].startswith("set here")}
-    assert list(changed) == ["radius"] and "not 1.0 (unknown" in changed["radius"]
+    assert list(changed) == ["radius"] and "default 1.0 (unknown" in changed["radius"]
 
 
 def test_the_papers_values():

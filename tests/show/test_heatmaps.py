@@ -65,7 +65,7 @@ def texts(fig):
 
 
 def test_the_scoreboard_has_the_paper_s_own_verdict_beside_ours():
-    more = records("vanilla CLIP", [30], "pacs-all", "none") + records("TKI", [20, 20], "pacs-all")
+    more = records("vanilla CLIP", [30], "pacs-all", "nothing selected") + records("TKI", [20, 20], "pacs-all")
     fig = scoreboard(published_verdicts(CLAIMS), {"kept": verdicts(FOUND + more, CLAIMS)}, title="t")
     ticks = [tick.get_text() for tick in fig.axes[0].get_xticklabels()]
     assert ticks[0] == "the paper's\nown numbers"

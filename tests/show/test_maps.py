@@ -12,7 +12,7 @@ def panel_title(ax):
 def test_rank_shifts_tell_which_way_length_works():
     norms = np.array([1.0, 2.0, 3.0])
     fig = maps.rank_shifts(norms, {"dot": np.array([-5, 0, 5]), "unit": np.zeros(3)})
-    assert [panel_title(ax).split("\n")[1] for ax in fig.axes] == ["rank correlation +1.00", "the order is the same"]
+    assert [panel_title(ax).split("\n")[1] for ax in fig.axes] == ["rank correlation +1.00", "same ranking"]
     assert fig.axes[0].collections[0].get_offsets().tolist() == [[1, -5], [2, 0], [3, 5]]
 
 

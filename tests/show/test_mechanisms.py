@@ -57,7 +57,7 @@ def test_rotation_figure_shows_entries_angles_and_what_is_known():
     assert entries.images[0].get_clim() == (-1, 1)
     assert [bar.get_height() for bar in angles.patches] == [90, 20]
     assert list(values.lines[0].get_ydata()[:2]) == [8, 2] and values.lines[0].get_ydata()[2] > 0  # logarithmic
-    assert values.lines[1].get_xdata()[0] == 2.5 and "2 of 3 known" in values.get_title("left")
+    assert values.lines[1].get_xdata()[0] == 2.5 and "2 of 3 determined" in values.get_title("left")
 
 
 def domain(name: str, *points: tuple[float, float]) -> mechanisms.FlatDomain:

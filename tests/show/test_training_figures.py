@@ -38,7 +38,7 @@ def test_training_runs_mark_where_each_rule_stops():
         for line in fig.axes[1].lines
         if len(line.get_xdata()) == 1
     }
-    assert marks == {"last epoch": (10, 45), "validation": (10, 45), "best on test": (5, 47)}
+    assert marks == {"last epoch": (10, 45), "validation by validation classes": (10, 45), "best on test": (5, 47)}
     assert len(fig.legends[0].get_texts()) == 4
 
 
