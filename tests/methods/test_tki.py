@@ -13,7 +13,8 @@ from cdir_nb.encoders import ClipEncoder
 from cdir_nb.encoders.words import WordTower
 from cdir_nb.errors import CdirError
 from cdir_nb.methods.tki import method as tki
-from cdir_nb.methods.tki.method import aggregate, expand, fit, loss_agg, loss_max, loss_min
+from cdir_nb.methods.tki.losses import loss_agg, loss_exp, loss_max, loss_min
+from cdir_nb.methods.tki.method import aggregate, expand, fit
 from cdir_nb.methods.tki.settings import SECOND_STAGE, TkiConfig, training_names
 from cdir_nb.methods.tki.variants import READINGS, VARIANTS, variant
 
@@ -88,7 +89,7 @@ def test_equation_5_weighs_the_two_losses():
         config = TkiConfig(losses=losses, trade_off=weight)
         expected = ("min" in losses) * float(loss_min(text, prototypes, chosen, 0.1))
         expected += ("max" in losses) * weight * float(loss_max(domain, 50.0, 0.5))
-        assert float(tki.loss_exp(domain, text, prototypes, chosen, config)[0]) == pytest.approx(expected)
+        assert float(loss_exp(domain, text, prototypes, chosen, config)[0]) == pytest.approx(expected)
 
 
 # ---- stage 1 ---------------------------------------------------------------------------------------------------

@@ -23,21 +23,8 @@ from cdir_nb.encoders import ClipEncoder
 from cdir_nb.encoders.words import DOMAIN, WordTower
 from cdir_nb.methods.embedder import Embedder
 from cdir_nb.methods.tki.hyperbolic import HyperbolicLinear
-from cdir_nb.methods.tki.losses import between, loss_agg, loss_exp, loss_max, loss_min
+from cdir_nb.methods.tki.losses import between, loss_agg, loss_exp
 from cdir_nb.methods.tki.settings import TkiConfig, check_names
-
-__all__ = [
-    "Expansion",
-    "Projection",
-    "TkiEmbedder",
-    "aggregate",
-    "expand",
-    "fit",
-    "loss_agg",
-    "loss_exp",
-    "loss_max",
-    "loss_min",
-]
 
 CLASS = "[CLASS]"
 FULL_PROMPT = f"A {DOMAIN} style of {CLASS}."  # all three prompts: section 4.1
