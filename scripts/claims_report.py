@@ -32,9 +32,9 @@ TASKS = {
     "see in its pretraining; it knows PACS's domains and classes from the other half, and is not the paper's encoder; "
     "strategy 2 uses names from DomainNet",
     ("clair", "pacs-heldout"): "real PACS images, 7 classes, the half that **real-clip**, the encoder here, did not "
-    "see in its pretraining; CLAIR itself was not run. Its texts determine 117 of Q's 256 dimensions; in the others Q is "
-    "what the SVD's rounding gives, which moves a single direction by up to 2 points of P@10 from one number of threads "
-    "to another",
+    "see in its pretraining; CLAIR itself was not run. Its texts determine 117 of Q's 256 dimensions; in the others "
+    "Q is what the SVD's rounding gives, which moves a single direction by up to 2 points of P@10 from one number of "
+    "threads to another",
     ("clair", "world-unseen"): "drawn world, 30 classes to train on and 10 unseen ones to retrieve, 30 relevant "
     "images in galleries of 300",
     ("clair", "pacs-unseen"): "real PACS images, four classes to train on and three unseen ones (our own split), "
