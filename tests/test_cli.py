@@ -60,7 +60,10 @@ def test_list_says_what_each_profile_needs():
 @pytest.mark.parametrize(
     "words,message",
     [
-        (["--profile", "moon"], "no profile 'moon': choose one of pacs, pacs-clair, sketchy_mini, tki-world, world"),
+        (
+            ["--profile", "moon"],
+            "unknown profile 'moon'; known: pacs, pacs-clair, pacs-heldout, sketchy_mini, tki-world, world",
+        ),
         (["--profile", "pacs"], "profile pacs needs the images of pacs: add --data pacs=PATH"),
         (["--profile", "pacs", "--data", "pacs=/no/where"], "--data pacs=/no/where: folder not found"),
     ],

@@ -133,7 +133,7 @@ def test_the_installed_package_reproduces_from_any_folder(python, site, tmp_path
     assert said.rstrip().endswith(f"cdir results {run} --all")
     assert [record.value for record in load_records(run)] == [0.5]
     where = next(run.glob("where-*/where.ipynb"))
-    printed = "".join(output.text for cell in read(where, 4).cells[2:] for output in cell.outputs).split()
+    printed = "".join(output.get("text", "") for cell in read(where, 4).cells[2:] for output in cell.outputs).split()
     assert len(printed) > 5 and [path for path in printed if not Path(path).is_relative_to(site)] == []
 
 

@@ -293,7 +293,7 @@ def assert_stops(process, number, tmp_path):
     process.send_signal(number)
     _, err = process.communicate(timeout=30)
     assert process.returncode == 130 and "Traceback" not in err
-    assert "stopped; what is finished is kept: run the same command again to go on" in err
+    assert "stopped; finished notebooks are kept: run the same command again to resume" in err
     assert not any(map(alive, children_of(tmp_path)))
 
 

@@ -44,7 +44,7 @@ def add_output(data):
 
 BROKEN = {
     "kernel is 'julia'": lambda b: b.metadata.kernelspec.update(name="julia"),
-    "first cell is not text that begins with a title": say(0, "no title"),
+    "the first cell must be text that begins with a title": say(0, "no title"),
     "more than one title": say(2, "# Another"),
     "must be tagged 'parameters'": lambda b: b.cells[1].metadata.update(tags=[]),
     "exactly one code cell, the first": lambda b: b.cells[3].metadata.update(tags=["parameters"]),
