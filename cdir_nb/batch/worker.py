@@ -15,6 +15,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 PROGRESS = ".progress"
+KERNEL_STARTS = 3  # kernels that start at the same time may choose the same port, and then one of them dies
 
 
 def main(folder: Path) -> int:
@@ -45,6 +46,17 @@ def _die_with_parent() -> None:
 
 
 def _execute(job: dict, folder: Path) -> None:
+    """Run the notebook; a kernel that died before its first cell is started again."""
+    for attempt in range(1, KERNEL_STARTS + 1):
+        try:
+            return _run(job, folder)
+        except RuntimeError as error:
+            if attempt == KERNEL_STARTS or "Kernel died before replying" not in str(error):
+                raise
+    return None
+
+
+def _run(job: dict, folder: Path) -> None:
     """Run with papermill, in the notebook's own folder as JupyterLab does, with a kernel of this Python."""
     with tempfile.TemporaryDirectory(prefix="cdir-kernel-") as kernels, open(folder / PROGRESS, "w") as progress:
         _own_kernel(Path(kernels))
