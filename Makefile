@@ -21,7 +21,7 @@ $(READY): requirements.lock pyproject.toml
 setup: $(READY)  ## install the locked packages into .venv (the other targets do this if needed)
 
 reproduce: $(READY)  ## run all notebooks on the bundled world; ends with one line per method and the path of the report
-	@$(BIN)/cdir reproduce
+	@$(BIN)/cdir reproduce --jobs 2
 
 test: $(READY)  ## check the style, run all tests, then check every notebook against its stored outputs
 	@$(BIN)/ruff check .
