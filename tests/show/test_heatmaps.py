@@ -126,3 +126,11 @@ def test_differences_to_the_paper_are_drawn_only_where_they_mean_something(compa
 def test_a_panel_without_a_reference_is_drawn_by_value():
     fig = table_panels([Panel("published: y", frame({"a": [1, 2], "b": [3, 4]}))])
     assert texts(fig) == ["1.0", "2.0", "3.0", "4.0"] and fig.get_suptitle() == ""
+
+
+def test_every_verdict_has_a_colour():
+    from cdir_nb.results.claims import verdicts, wording
+    from cdir_nb.show.heatmaps import COLOURS
+
+    kinds = (verdicts.HOLDS, verdicts.MIXED, verdicts.FAILS, verdicts.NOT_RUN, verdicts.NOT_PRINTED, verdicts.IN_PART)
+    assert set(COLOURS) >= {*kinds, wording.SETTINGS_DIFFER}
