@@ -129,8 +129,8 @@ def test_a_panel_without_a_reference_is_drawn_by_value():
 
 
 def test_every_verdict_has_a_colour():
-    from cdir_nb.results.claims import verdicts, wording
+    from cdir_nb.results.claims.verdicts import FAILS, HOLDS, IN_PART, MIXED, NOT_PRINTED, NOT_RUN
+    from cdir_nb.results.claims.wording import SETTINGS_DIFFER
     from cdir_nb.show.heatmaps import COLOURS
 
-    kinds = (verdicts.HOLDS, verdicts.MIXED, verdicts.FAILS, verdicts.NOT_RUN, verdicts.NOT_PRINTED, verdicts.IN_PART)
-    assert set(COLOURS) >= {*kinds, wording.SETTINGS_DIFFER}
+    assert set(COLOURS) >= {HOLDS, MIXED, FAILS, NOT_RUN, NOT_PRINTED, IN_PART, SETTINGS_DIFFER}
