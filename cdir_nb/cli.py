@@ -109,7 +109,7 @@ def reproduce(
 
 def _have_weights(encoders: set[str]) -> None:
     """Download weights, or report that they are missing, once and before any notebook starts."""
-    if encoders - {"tiny-clip"}:
+    if encoders - {"tiny-clip", "real-clip"}:
         from cdir_nb.encoders.checkpoints import fetch_weights
 
         for encoder in sorted(encoders):
@@ -118,14 +118,16 @@ def _have_weights(encoders: set[str]) -> None:
 
 def _list_profiles() -> None:
     """`--list`: each profile, what it runs and what it needs."""
-    from cdir_nb.batch.profile import load_profile, profile_names
+    from cdir_nb.batch.profile import COST_BASIS, load_profile, profile_names
 
     for profile in map(load_profile, profile_names()):
         typer.echo(
             f"{profile.name}\n    {profile.about}\n    notebooks: "
             f"{', '.join(map(_times, profile.notebooks))}\n    needs: "
             f"{profile.needs or 'nothing, everything is in the package'}"
+            f"{profile.cost and f'{chr(10)}    costs: {profile.cost}'}"
         )
+    typer.echo(COST_BASIS)
 
 
 def _times(entry) -> str:

@@ -13,6 +13,11 @@ from cdir_nb.errors import CdirError
 from cdir_nb.paths import NOTEBOOKS, PROFILES
 from cdir_nb.results.records import problems
 
+COST_BASIS = (
+    "costs are estimates: time on two cores from ViT-B/32's measured 18 images/s embedded and 6 images/s trained, a "
+    "GPU taken as 100 times as fast (not measured), no early stop; disk from the datasets' pages, or 60 KB an image"
+)
+
 
 class Entry(BaseModel):
     """One notebook: its name in `notebooks/`, or a path ending in .ipynb, relative to the profile's folder.
@@ -75,11 +80,15 @@ def _together(names: str, value: Any) -> dict[str, Any]:
 
 
 class Profile(BaseModel):
-    """A profile. `parameters` apply to every notebook that has them, an entry's own `parameters` only to that entry."""
+    """A profile. `parameters` apply to every notebook that has them, an entry's own `parameters` only to that entry.
+
+    cost  disk and time that the images of a paper need, estimated (`COST_BASIS`)
+    """
 
     model_config = ConfigDict(extra="forbid")
     name: str = Field(pattern=r"^[\w-]+$")
     about: str = Field(min_length=1)
+    cost: str = ""
     dataset: str = Field(min_length=1)
     parameters: dict[str, Any] = {}
     notebooks: list[Entry] = Field(min_length=1)

@@ -78,11 +78,6 @@ class Protocol:
         return self.images.select(self.train_domains, self.seen)
 
     @property
-    def headline(self) -> MetricSpec:
-        """The metric shown for the task in summaries: the first in its card."""
-        return self.metrics[0]
-
-    @property
     def cutoffs(self) -> tuple[list[int], list[int | None]]:
         """The cut-offs that the protocol reports for precision and average precision (None: no cut-off), ascending."""
         ks = {metric.k for metric in self.metrics if metric.kind == "precision"}

@@ -19,23 +19,22 @@ KNOWN_TOKENS = "text.token_ids"  # in real-clip's file: the tokens that its pret
 
 
 def is_bundled(spec: str) -> bool:
-    """Whether a spec names a bundled CLIP: "tiny-clip", "real-clip", or another training of it, "real-clip:FOLDER"."""
-    return spec in ("tiny-clip", "real-clip") or spec.startswith("real-clip:")
+    """Whether a spec names a bundled CLIP: tiny-clip or real-clip, or another training of one (real-clip:FOLDER)."""
+    return spec.partition(":")[0] in ("tiny-clip", "real-clip")
 
 
 def build_bundled(spec: str) -> BuiltModel:
     """The bundled model that `spec` names. Raises CdirError where its files are missing or damaged."""
-    if spec == "tiny-clip":
-        return _build_tiny(paths.TINY_CLIP)
-    folder = spec.partition(":")[2]
-    return _build_real(Path(folder).expanduser() if folder else paths.REAL_CLIP, spec)
+    kind, _, folder = spec.partition(":")
+    build, bundled = {"tiny-clip": (_build_tiny, paths.TINY_CLIP), "real-clip": (_build_real, paths.REAL_CLIP)}[kind]
+    return build(Path(folder).expanduser() if folder else bundled, spec)
 
 
-def _build_tiny(folder: Path) -> BuiltModel:
-    parts = _read_config(folder, "tiny-clip")
-    model = _create(CLIP, folder, parts, "tiny-clip")
-    load_weights(model, folder / "model.safetensors", "tiny-clip")
-    return _built("tiny-clip", model, parts, "bundled model, trained on drawn images only")
+def _build_tiny(folder: Path, spec: str) -> BuiltModel:
+    parts = _read_config(folder, spec)
+    model = _create(CLIP, folder, parts, spec)
+    load_weights(model, folder / "model.safetensors", spec)
+    return _built(_name(folder, spec), model, parts, "bundled model, trained on drawn images only")
 
 
 def _build_real(folder: Path, spec: str) -> BuiltModel:
@@ -50,9 +49,13 @@ def _build_real(folder: Path, spec: str) -> BuiltModel:
         model.load_state_dict(state | trunk)
     except Exception as error:  # safetensors and torch each raise kinds of their own
         raise CdirError(load_problem(error, file, spec)) from error
-    name = "real-clip" if spec == "real-clip" else f"real-clip:{folder.name}"
     origin = f"bundled tower of mobilenet-v2, texts aligned on real images of {', '.join(parts['pretraining'])}"
-    return _built(name, model, parts, origin, tuple(parts["pretraining"]))
+    return _built(_name(folder, spec), model, parts, origin, tuple(parts["pretraining"]))
+
+
+def _name(folder: Path, spec: str) -> str:
+    kind, _, other = spec.partition(":")
+    return f"{kind}:{folder.name}" if other else kind
 
 
 def with_whole_vocabulary(state: dict[str, torch.Tensor], size: int) -> dict[str, torch.Tensor]:

@@ -1,5 +1,7 @@
 """What an encoder saw in its pretraining, where that is listed."""
 
+from functools import cache
+
 from cdir_nb.data.halves import SEEN, file_id, listed_keys
 from cdir_nb.data.images import ImageSet
 from cdir_nb.encoders.image import ImageEncoder
@@ -11,6 +13,10 @@ def seen_in_pretraining(encoder: ImageEncoder, images: ImageSet) -> int:
     Known for real-clip, whose pretraining is listed image by image (data_manifest/*/real_clip_seen.txt.gz), and told
     by file id, so in any copy of PACS or Sketchy; 0 for other encoders, of which nobody lists it.
     """
-    datasets = getattr(getattr(encoder, "built", None), "pretraining", ())
-    seen = {file_id(key) for dataset in datasets for key in listed_keys(dataset, SEEN)}
-    return sum(file_id(key) in seen for key in images.keys)
+    seen = _seen_ids(getattr(getattr(encoder, "built", None), "pretraining", ()))
+    return sum(file_id(key) in seen for key in images.keys) if seen else 0
+
+
+@cache
+def _seen_ids(datasets: tuple[str, ...]) -> frozenset[str]:
+    return frozenset(file_id(key) for dataset in datasets for key in listed_keys(dataset, SEEN))

@@ -48,7 +48,8 @@ class Panel:
     """Numbers from one source, in percent: one row per method, one column per direction, and their mean last.
 
     source         a description: the paper's table, or our task, encoder, metric, seeds and date
-    comparable     True for our numbers on the paper's images, task and backbone: only these may be subtracted
+    comparable     True for our numbers on the paper's images, task and backbone, in its measure: only these may be
+                   subtracted
     is_difference  True if made by `minus`: then the numbers are percentage points
     """
 
@@ -190,8 +191,9 @@ def _our_panel(view: View, where: Mapping[str, str], rows: "pd.DataFrame", metho
     theirs = [place for place in printed_panel(view).percent if place in percent and place != MEAN]
     percent = percent[[*theirs, *(place for place in percent if place not in theirs)]]
     order = sorted(percent.index, key=lambda name: next(i for i, m in enumerate(methods) if name.startswith(m)))
-    likeness = _likeness(cells, where)
-    return Panel(f"{likeness}: {_source(where, rows, count)}", percent.loc[order], likeness == SAME_IN_ALL)
+    likeness, other = _likeness(cells, where), _other_measure(view, rows)
+    source = f"{likeness}: {_source(where, rows, other, count)}"
+    return Panel(source, percent.loc[order], likeness == SAME_IN_ALL and not other)
 
 
 def _likeness(cells: "pd.DataFrame", where: Mapping[str, str]) -> str:
@@ -206,6 +208,14 @@ def _likeness(cells: "pd.DataFrame", where: Mapping[str, str]) -> str:
         return "ours, the paper's images and task"
     same = len(backbones) == 1 and re.split(r"-quickgelu|[: ]", where["encoder"])[0] in backbones
     return SAME_IN_ALL if same else "ours, the paper's images with another encoder"
+
+
+def _other_measure(view: View, rows: "pd.DataFrame") -> str:
+    """How the measure of our rows differs from the table's (numbers in two measures are not comparable), or ""."""
+    first, theirs = rows.iloc[0], set(_cells(view)["convention"])
+    same = {"convention": first["convention"] in theirs, "cut-off": _whole(first["k"]) == view.k}
+    different = " and ".join(name for name, is_same in same.items() if not is_same)
+    return f", another {different} than the table's" if different else ""
 
 
 def _measured_alike(view: View, protocol: str, rows: "pd.DataFrame", conventions: list[str]) -> "pd.DataFrame":
@@ -228,10 +238,10 @@ def _row_names(rows: "pd.DataFrame") -> list[str]:
     return names
 
 
-def _source(where: Mapping[str, str], rows: "pd.DataFrame", directions: str) -> str:
+def _source(where: Mapping[str, str], rows: "pd.DataFrame", other: str, directions: str) -> str:
     """Where our numbers come from, in one line."""
     seeds, dates = (", ".join(map(str, sorted(set(rows[name])))) for name in ("seed", "date"))
-    measure = f"{metric_name(rows['metric'].iloc[0], _whole(rows['k'].iloc[0]))} ({rows['convention'].iloc[0]})"
+    measure = f"{metric_name(rows['metric'].iloc[0], _whole(rows['k'].iloc[0]))} ({rows['convention'].iloc[0]}){other}"
     task = where["protocol"] or where["dataset"]
     encoder = where["encoder"].partition(" [")[0]
     parts = [task, encoder, measure, f"{directions} directions", f"seeds {seeds}", dates, where["kept"]]

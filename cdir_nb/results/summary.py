@@ -9,8 +9,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from cdir_nb.data import load_card
-from cdir_nb.errors import CdirError
+from cdir_nb.data.protocols import protocol_spec
 from cdir_nb.results.compare import BASELINE
 from cdir_nb.results.records import SAME
 
@@ -111,7 +110,7 @@ def summarise(frame: "pd.DataFrame") -> list[Block]:
 
 
 def _block(task: tuple[str, str, str, str], rows: "pd.DataFrame") -> Block:
-    k, convention = _headline(*task[:2], rows)
+    k, convention = _headline(task[1], rows)
     chosen = rows[(rows["k"] == k) & (rows["convention"] == convention)]
     names = sorted(chosen["method"].unique(), key=lambda name: name != BASELINE)  # stable: others as recorded
     without = [name for name in rows["method"].unique() if name not in names]
@@ -121,19 +120,16 @@ def _block(task: tuple[str, str, str, str], rows: "pd.DataFrame") -> Block:
     return Block(*task, k, convention, tuple(lines), tuple(without))
 
 
-def _headline(dataset: str, protocol: str, rows: "pd.DataFrame") -> tuple[int, str]:
+def _headline(protocol: str, rows: "pd.DataFrame") -> tuple[int, str]:
     """(k, convention) of the headline precision; see the module docstring."""
     recorded = list(dict.fromkeys(zip(rows["k"].astype(int), rows["convention"], strict=True)))
-    return next(measure for measure in [*_listed(dataset, protocol), *recorded] if measure in recorded)
+    return next(measure for measure in [*_listed(protocol), *recorded] if measure in recorded)
 
 
-def _listed(dataset: str, protocol: str) -> list[tuple[int, str]]:
+def _listed(protocol: str) -> list[tuple[int, str]]:
     """The precisions of a protocol, in its card's order; empty if there is no card."""
-    try:
-        metrics = load_card(dataset).protocols[protocol].metrics
-    except (CdirError, KeyError):
-        return []
-    return [(metric.k, metric.convention) for metric in metrics if metric.kind == "precision"]
+    spec = protocol_spec(protocol)
+    return [(metric.k, metric.convention) for metric in spec.metrics if metric.kind == "precision"] if spec else []
 
 
 def _settings(rows: "pd.DataFrame") -> Iterator[tuple[str, "pd.DataFrame"]]:

@@ -100,14 +100,15 @@ def _kind(query_domain: str, gallery_domain: str) -> str:
 
 def _mean(group: "pd.DataFrame") -> dict[str, str]:
     """Mean over domains for each seed, then mean and standard deviation over the seeds, in percent."""
-    by_seed = 100 * group.groupby("seed")["value"].mean()
+    values = group.pivot_table(index=["query_domain", "gallery_domain"], columns="seed", values="value")
+    by_seed = 100 * values.dropna().mean()  # a direction that one seed lacks would shift the others' means
     spread = f" ± {by_seed.std():.2f}" if len(by_seed) > 1 else ""
-    places = len(group[["query_domain", "gallery_domain"]].drop_duplicates())
+    places = len(values)
     over = KINDS[group["over"].iloc[0]][places > 1]
     return {
         "seeds": ", ".join(map(str, by_seed.index)),
         "over what": f"{places} {over}",
-        "percent": f"{by_seed.mean():.2f}{spread}",
+        "percent": f"{100 * values.mean(axis=1).mean():.2f}{spread}",
     }
 
 

@@ -3,7 +3,7 @@
 from cdir_nb.show.banner import banner, has_random_weights, notebook_map, plain_list
 from cdir_nb.show.bar_charts import accuracy_bars, bars, bars_in_groups, histograms, method_bars, metric_bars, strips
 from cdir_nb.show.curves import convention_curves, precision_recall, psi_figure, reliability, softmax_figure
-from cdir_nb.show.grids import contact_sheet, label_changes, picture_row, rank_strips, ranked_grid
+from cdir_nb.show.grids import contact_sheet, image_rows, label_changes, picture_row, rank_strips, ranked_grid
 from cdir_nb.show.heatmaps import gain_map, heat_maps, scoreboard, table_panels
 from cdir_nb.show.maps import map_figure, rank_shifts
 from cdir_nb.show.mechanisms import (
@@ -35,6 +35,7 @@ __all__ = [
     "has_random_weights",
     "heat_maps",
     "histograms",
+    "image_rows",
     "label_changes",
     "map_figure",
     "method_bars",

@@ -122,6 +122,16 @@ def picture_row(images: ImageSet, rows: Sequence[int], notes: Sequence[str], *, 
     return titled(fig, title)
 
 
+@styled
+def image_rows(images: ImageSet, rows: Mapping[str, Sequence[int]], *, title: str = "") -> Figure:
+    """One row of images per name, all of the same length, such as the images nearest to each word."""
+    cells = np.array(list(rows.values()))
+    size = int((WIDTH - 1.3) * DPI / cells.shape[1]) - 4
+    fig, ax = plt.subplots(figsize=(WIDTH, len(rows) * (size + 4) / DPI + 0.6))
+    _show_sheet(ax, mosaic(images, cells, size), list(rows), [""] * cells.shape[1], cells.shape[1], size + 4)
+    return titled(fig, title)
+
+
 def _empty_grid(n_rows: int, k: int, query: bool = True) -> tuple[Figure, Axes, int]:
     """Figure, axes in units of tiles (y downwards, with room for text below each row), and the pixels per tile."""
     across = (GAP if query else 1) + k

@@ -105,11 +105,19 @@ def test_one_panel_for_each_dataset_task_and_encoder_and_never_a_mean_over_them(
         ({"encoder": "tiny-clip"}, False),
         ({"protocol": "domainnet-ucdir7"}, False),
         ({"dataset": "world"}, False),
+        ({"convention": "hits_over_k"}, False),
+        ({"k": 10}, False),
     ],
 )
-def test_a_difference_needs_the_paper_s_images_task_and_encoder(changes, comparable):
+def test_a_difference_needs_the_paper_s_images_task_encoder_and_measure(changes, comparable):
     same = {"dataset": "domainnet_cleaned", "protocol": "domainnet-zs", "encoder": "ViT-B-32:openai quickgelu [12]"}
-    assert panel(run(**{**same, **changes})).comparable is comparable
+    assert panel(run(**{**same, "convention": "ucdir_micro", "k": 50, **changes})).comparable is comparable
+
+
+def test_a_panel_in_another_measure_says_so():
+    assert "precision@10 (hits_over_k), another convention and cut-off than the table's," in panel(run()).source
+    assert "another cut-off than" in panel(run(convention="ucdir_micro")).source
+    assert "another" not in panel(run(k=50, convention="ucdir_micro")).source
 
 
 def test_the_table_s_convention_and_cut_off_go_first():

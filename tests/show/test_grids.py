@@ -81,6 +81,17 @@ def test_k_beyond_the_gallery_is_cut_to_what_was_ranked(squares, in_order):
     assert texts(fig)[0].endswith("5 of 15 right")
 
 
+def test_image_rows_puts_each_row_s_images_beside_its_name(squares):
+    fig = grids.image_rows(squares, {"first": [0, 1], "second": [2, 3]})
+    (ax,) = fig.axes
+    assert [label.get_text() for label in ax.get_yticklabels()] == ["first", "second"]
+    sheet = ax.images[0].get_array()
+    size = sheet.shape[1] // 2 - 4
+    for (r, c), row in {(0, 0): 0, (0, 1): 1, (1, 0): 2, (1, 1): 3}.items():
+        part = sheet[r * (size + 4) :][:size, c * (size + 4) :][:, :size]
+        assert np.array_equal(part, grids.thumbnail(squares.image(row), size))
+
+
 def test_picture_row_writes_its_notes(squares):
     fig = grids.picture_row(squares, [0, 3], ["one", "two"])
     assert texts(fig) == ["one", "two"] and len(fig.axes[0].images) == 2

@@ -80,10 +80,22 @@ _TINY = ClairConfig(
     weight_ii=0.1,
     refinement=RefinementConfig(scale=14.27, steps=10),
 )
+# real-clip's tower has batch norm instead of LayerNorm, and no tokens, so no prompts. The rest was chosen by the
+# validation score on sketchy_mini's training classes (docs/results/clair-grid.csv, seed 7).
+_REAL = ClairConfig(
+    prompts=0,
+    learning_rate=0.01,
+    epochs=4,
+    patience=2,
+    encoder_momentum=0.5,
+    weight_ii=0.0,
+    refinement=RefinementConfig(scale=20.4, steps=10),
+)
 CONFIGS = {
     "CLAIR-A": ClairConfig(),
     "CLAIR-A, tiny-clip": _TINY,
     "CLAIR-B, tiny-clip": _TINY.changed(learning_rate=0.005),
+    "CLAIR-A, real-clip": _REAL,
 }
 
 

@@ -1,0 +1,120 @@
+"""Learning rates and loss weights of CLAIR, tried on the training classes alone: no unseen class is read.
+
+    python scripts/clair_grid.py real-clip --data FOLDER    sketchy_mini: sketch and photo, 104 classes
+    python scripts/clair_grid.py tiny-clip                  the drawn world: two pairs, 30 classes
+
+Each trial trains with seed 7. After every epoch a row is added to docs/results/clair-grid.csv: P@5 between the training
+images that are set aside, with frozen CLIP's pseudo-labels as truth (this chooses) and with their true labels (a
+diagnostic), the steps so far and how far the parameters have moved. Trials in the file are not run again.
+"""
+
+from pathlib import Path
+from typing import Annotated
+
+import pandas as pd
+import torch
+import typer
+
+from cdir_nb.data import open_task
+from cdir_nb.encoders import load_encoder
+from cdir_nb.methods.clair import method as clair
+from cdir_nb.methods.clair.settings import ClairConfig, named_config
+from cdir_nb.methods.clair.variants import FULL, variant
+from cdir_nb.paths import ROOT, atomic_write
+from cdir_nb.results.records import config_digest
+
+SEED = 7
+TASKS = {"real-clip": "sketchy_mini", "tiny-clip": "world"}
+PAIRS = {"real-clip": [("sketch", "photo")], "tiny-clip": [("infograph", "sketch"), ("quickdraw", "real")]}
+TRIALS = {
+    "real-clip": [
+        {},
+        {"weight_kl": 0.0},
+        {"weight_kl": 0.0, "learning_rate_norms": 0.1},
+        {"weight_kl": 0.0, "learning_rate_norms": 0.001},
+        {"weight_kl": 0.0, "refinement.steps": 0},
+        {"weight_kl": 0.0, "temperature": 0.07},
+        {"scale_kl": 1.0},
+        {"learning_rate_norms": 0.001},
+        {"weight_kl": 0.0, "learning_rate_mapping": 0.2},
+        {"weight_ii": 0.1},
+        {"freeze": False, "learning_rate_norms": 0.0002},
+        {"freeze": False, "learning_rate_norms": 0.002},
+    ],
+    "tiny-clip": [
+        {},
+        *({"learning_rate_norms": rate} for rate in (0.005, 0.1)),
+        *({"learning_rate_mapping": rate} for rate in (0.005, 0.1)),
+        {"learning_rate_prompts": 1.0},
+        {"prompts": 0},
+        {"weight_kl": 0.0},
+        {"scale_kl": 1.0},
+        {"weight_ii": 0.1},
+        {"refinement.scale": 1.0},
+        {"freeze": False, "learning_rate_norms": 0.0002},
+        {"freeze": False, "learning_rate_norms": 0.005},
+    ],
+}
+FILE = ROOT / "docs" / "results" / "clair-grid.csv"
+
+
+def rows_of(training: clair.ClairTraining) -> list[dict]:
+    """One row per epoch, the start included, of a training with patience for all its epochs."""
+    rows, truth = [], training._true_labels()
+    training.begin()
+    while True:
+        last = training.history[-1] if training.history else {}
+        moved = {key: value for key, value in last.items() if key.startswith("moved")}
+        with torch.no_grad():
+            first, second = (
+                training.model.shared(training.encode(training.model, part), side)
+                for side, part in enumerate(training.validation)
+            )
+        true = [clair._precision_at_5(first @ second.T, *truth), clair._precision_at_5(second @ first.T, *truth[::-1])]
+        rows.append(
+            {
+                "epoch": training.epoch,
+                "steps": training.epoch * training.steps_per_epoch,
+                "P@5, pseudo-labels": round(100 * training.validate(), 2),
+                "P@5, true labels": round(50 * sum(true), 2),
+                **moved,
+                "labels changed": last.get("labels changed"),
+                "seconds": round(last.get("seconds", 0)),
+            }
+        )
+        if training.epoch == training.epochs:
+            return rows
+        training.next_epoch()
+
+
+def main(
+    encoder: str,
+    data: Annotated[Path | None, typer.Option(help="folder of sketchy_mini")] = None,
+    images: Annotated[int, typer.Option(help="training images per domain; 0: all")] = 0,
+) -> None:
+    """Run the trials that are not in the file yet."""
+    clip, base = load_encoder(encoder), named_config(f"CLAIR-A, {encoder}")
+    _, _, task = open_task(TASKS[encoder], data or "", "")
+    known = pd.read_csv(FILE).to_dict("records") if FILE.exists() else []
+    for domains in PAIRS[encoder]:
+        for change in TRIALS[encoder]:
+            shown = ", ".join(f"{name} = {value}" for name, value in change.items()) or "as chosen"
+            key = {
+                "encoder": encoder,
+                "pair": "-".join(domains),
+                "settings": config_digest(base.plain()),
+                "changed": shown,
+            }
+            if any(all(row[name] == value for name, value in key.items()) for row in known):
+                continue
+            config: ClairConfig = base.changed(**change, patience=base.epochs + 1)
+            pair, config = variant(FULL, task, domains, config, train_images=images, seed=SEED)
+            rows = rows_of(clair.ClairTraining(clip, pair, config, SEED))
+            known += [{**key, **row} for row in rows]
+            print(pd.DataFrame(rows).to_string(index=False), shown, flush=True)
+            with atomic_write(FILE) as path:
+                pd.DataFrame(known).to_csv(path, index=False)
+
+
+if __name__ == "__main__":
+    typer.run(main)

@@ -1,0 +1,67 @@
+"""Try a profile of a paper without its images: a folder of the right shape, with a few random images per class.
+
+    python scripts/try_profiles.py domainnet-zs officehome-tki
+    python scripts/try_profiles.py                             every profile that needs images (about an hour)
+
+It shows that names, folders and notebooks fit together; the numbers mean nothing. Only the first of swept seeds and
+pairs is run, with the tiny CLIP.
+"""
+
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import typer
+from PIL import Image
+
+from cdir_nb.batch.profile import Profile, load_profile, profile_names
+from cdir_nb.data import load_card
+
+
+def write_folder(dataset: str, root: Path, per_class: int) -> None:
+    """Random 64 x 64 images in the folders that a card describes, or that its parts describe."""
+    card, rng = load_card(dataset), np.random.default_rng(0)
+    if card.kind == "combined":
+        for part in card.parts:
+            write_folder(part, root / part, per_class)
+        return
+    for info in card.domains.values():
+        for label in card.classes:
+            folder = root / info.folder / label
+            folder.mkdir(parents=True, exist_ok=True)
+            for i in range(per_class):
+                Image.fromarray(rng.integers(0, 256, (64, 64, 3), dtype=np.uint8)).save(folder / f"{i}.png")
+
+
+def try_profile(profile: Profile, work: Path, per_class: int) -> int:
+    """Exit code of `cdir reproduce` on random images."""
+    write_folder(profile.dataset, work / "images", per_class)
+    swept = {name: value for entry in profile.notebooks for name, value in next(entry.combinations({})).items()}
+    chosen = {**swept, "train_images": 60, "settings": "CLAIR-A, tiny-clip", "variants": "some"}
+    known = {name for entry in profile.notebooks for name in (*entry.parameters, *entry.swept)}
+    options = [f"--set={name}={value}" for name, value in chosen.items() if name in known]
+    command = [sys.executable, "-m", "cdir_nb.cli", "reproduce", "--profile", profile.name, "--encoder", "tiny-clip"]
+    data = f"--data={profile.dataset}={work / 'images'}"
+    return subprocess.run([*command, data, *options, "--out", str(work)]).returncode
+
+
+def main(
+    names: Annotated[list[str] | None, typer.Argument(help="profiles")] = None,
+    per_class: Annotated[int, typer.Option(help="images per class and domain")] = 3,
+) -> None:
+    """Try profiles one after the other; fails if one of them did."""
+    profiles = [load_profile(name) for name in names or profile_names()]
+    failed = []
+    for profile in [profile for profile in profiles if profile.needs]:
+        with tempfile.TemporaryDirectory() as work:
+            if try_profile(profile, Path(work), per_class):
+                failed.append(profile.name)
+    print("failed:" if failed else "all tried profiles ran", ", ".join(failed))
+    raise typer.Exit(bool(failed))
+
+
+if __name__ == "__main__":
+    typer.run(main)
