@@ -38,8 +38,8 @@ TRIALS = {
         {"learning_rate_norms": 0.001},
         {"weight_kl": 0.0, "learning_rate_mapping": 0.2},
         {"weight_ii": 0.1},
-        {"freeze": False, "learning_rate_norms": 0.0002},
-        {"freeze": False, "learning_rate_norms": 0.002},
+        {"freeze": False, "learning_rate_tower": 0.0002},
+        {"freeze": False, "learning_rate_tower": 0.002},
     ],
     "tiny-clip": [
         {},
@@ -51,8 +51,8 @@ TRIALS = {
         {"scale_kl": 1.0},
         {"weight_ii": 0.1},
         {"refinement.scale": 1.0},
-        {"freeze": False, "learning_rate_norms": 0.0002},
-        {"freeze": False, "learning_rate_norms": 0.005},
+        {"freeze": False, "learning_rate_tower": 0.0002},
+        {"freeze": False, "learning_rate_tower": 0.005},
     ],
 }
 FILE = ROOT / "docs" / "results" / "clair-grid.csv"

@@ -234,6 +234,7 @@ def main(
     seed: int = 0,
     without: Annotated[list[str] | None, typer.Option(help="a dataset that is left out; may be repeated")] = None,
     out: Annotated[Path, typer.Option(help="where the model goes")] = REAL_CLIP,
+    stages: Annotated[Path | None, typer.Option(help="folder for the model at every tenth")] = None,
 ) -> None:
     """Cache the features, train head and text tower, write weights, config and training.json."""
     started, rng = time.time(), np.random.default_rng(seed)
@@ -270,6 +271,8 @@ def main(
             log.append({"step": step, "loss": round(loss.item(), 3), **accuracy})
             print(f"{time.time() - began:.0f} s", json.dumps(log[-1]), flush=True)
             save(model, captions, mean, std, out, datasets)
+            if stages:
+                save(model, captions, mean, std, stages / f"{step}-steps", datasets)
     facts = {
         "steps": steps, "batch": batch, "lr": lr, "seed": seed, "domain shares": SHARES, "wrong captions": WRONG,
         "pseudo-images": PSEUDO, "pretraining": datasets, "images trained on": len(training.names),

@@ -250,11 +250,16 @@ class ClairTraining(Training):
     def _groups(self, model: DomainAlignment) -> list[dict[str, Any]]:
         """Parameter groups: norms (or the whole image tower), prompts and Q, each with its learning rate."""
         c = self.config
-        rates = {"prompts": c.learning_rate_prompts, "Q": c.learning_rate_mapping}
+        rates = {
+            "norms": c.learning_rate_norms,
+            "image tower": c.learning_rate_tower,
+            "prompts": c.learning_rate_prompts,
+            "Q": c.learning_rate_mapping,
+        }
         groups: dict[str, list[torch.Tensor]] = {}
         for name, parameter in trained(model).items():
             groups.setdefault(self.group_of(name), []).append(parameter)
-        own = {group: rates.get(group, c.learning_rate_norms) or c.learning_rate for group in groups}
+        own = {group: rates[group] or c.learning_rate for group in groups}
         return [{"params": parameters, "lr": own[group]} for group, parameters in groups.items()]
 
     def _true_labels(self) -> list[torch.Tensor]:

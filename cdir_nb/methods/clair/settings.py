@@ -43,8 +43,9 @@ class ClairConfig(Settings):
         0.5, "unknown: our default; views are flips and random crops of at least this share of the area", gt=0, le=1
     )
     refinement: RefinementConfig = setting(RefinementConfig(), "section 4.2")
-    learning_rate_norms: float | None = setting(
-        None, "our default; None: learning_rate; without freezing, for the whole image tower", gt=0, added_later=True
+    learning_rate_norms: float | None = setting(None, "our default; None: learning_rate", gt=0, added_later=True)
+    learning_rate_tower: float | None = setting(
+        None, "our default; None: learning_rate; the whole image tower, without freezing", gt=0, added_later=True
     )
     learning_rate_prompts: float | None = setting(None, "our default; None: learning_rate", gt=0, added_later=True)
     learning_rate_mapping: float | None = setting(None, "our default; None: learning_rate", gt=0, added_later=True)
@@ -85,6 +86,7 @@ _TINY = ClairConfig(
 _REAL = ClairConfig(
     prompts=0,
     learning_rate=0.01,
+    batch_size=32,
     epochs=4,
     patience=2,
     encoder_momentum=0.5,
