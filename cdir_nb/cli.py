@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from cdir_nb.errors import CdirError
+from cdir_nb.errors import CdirError, os_problem
 
 TOP = """The cross-domain image retrieval workbook, in batch.
 
@@ -47,6 +47,9 @@ def friendly() -> Iterator[None]:
         yield
     except CdirError as error:
         typer.echo(f"error: {error}", err=True)
+        raise typer.Exit(2) from None
+    except OSError as error:  # a full or read-only disk, a name that is too long
+        typer.echo(f"error: {os_problem(error)}; check the path, its permissions and the free disk space", err=True)
         raise typer.Exit(2) from None
     except KeyboardInterrupt:
         typer.echo("\nstopped; finished notebooks are kept: run the same command again to resume", err=True)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from cdir_nb.batch.parameters import read_notebook
 from cdir_nb.errors import CdirError
-from cdir_nb.paths import MANIFEST, PACKAGE
+from cdir_nb.paths import MANIFEST, PACKAGE, expanded
 
 LIBRARIES = ("torch", "open_clip_torch", "numpy", "scipy", "scikit-learn", "umap-learn", "pillow", "matplotlib")
 NO_NUMBER = ("batch", "report", "cli.py", "data_manifest", "notebooks")  # the last two are digested separately
@@ -74,7 +74,7 @@ def checkpoint(encoder: str) -> Path | None:
     model, weights = split_spec(encoder)
     if not (weights.endswith(WEIGHTS) or os.sep in weights or weights.startswith("~")):
         return None
-    path = Path(weights).expanduser().resolve()
+    path = expanded(weights).resolve()
     if not path.is_file():
         raise CdirError(f"checkpoint {path} not found: give --encoder {model}:FILE with an existing file")
     return path

@@ -13,6 +13,7 @@ from cdir_nb.batch.parameters import RESERVED, check, parse_value, read_paramete
 from cdir_nb.batch.profile import Profile
 from cdir_nb.data.manifest import needs_folder
 from cdir_nb.errors import CdirError
+from cdir_nb.paths import expanded
 
 
 @dataclass(frozen=True)
@@ -150,7 +151,7 @@ def _data_root(profile: Profile, data: Iterable[str]) -> Path | None:
                 f"--data {item}: profile {profile.name} uses dataset {profile.dataset}"
                 f"{', which needs no folder' if not needs_folder(profile.dataset) else ''}"
             )
-        roots[name] = Path(path).expanduser().resolve()
+        roots[name] = expanded(path).resolve()
     if not needs_folder(profile.dataset):
         return None
     if profile.dataset not in roots:

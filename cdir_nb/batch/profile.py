@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from cdir_nb.data.manifest import needs_folder
 from cdir_nb.errors import CdirError
-from cdir_nb.paths import NOTEBOOKS, PROFILES
+from cdir_nb.paths import NOTEBOOKS, PROFILES, expanded
 from cdir_nb.results.records import problems
 
 
@@ -126,8 +126,9 @@ def profile_names() -> list[str]:
 
 def load_profile(name: str) -> Profile:
     """Load a bundled profile by name, or your own YAML file. Raises CdirError naming file and field."""
-    path = Path(name) if name.endswith((".yaml", ".yml")) else PROFILES / f"{name}.yaml"
-    if not path.is_file():
+    own = name.endswith((".yaml", ".yml"))
+    path = expanded(name) if own else PROFILES / f"{name}.yaml"
+    if not (path.is_file() if own else name in profile_names()):
         raise CdirError(f"unknown profile {name!r}; known: {', '.join(profile_names())}, or give a .yaml file")
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))

@@ -15,14 +15,15 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from cdir_nb.batch.plan import Job, Plan
 from cdir_nb.batch.processes import environment, kill_tree, locked, sigterm_as_interrupt
 from cdir_nb.batch.progress import cells, clock, show_live
-from cdir_nb.errors import CdirError
+from cdir_nb.errors import CdirError, os_problem
 from cdir_nb.paths import atomic_write
 from cdir_nb.results.records import current_commit
 
@@ -113,15 +114,28 @@ def _run(todo: list[Job], outcomes: dict[str, Outcome], run_dir: Path, jobs: int
             ready = [job for job in waiting if outcomes.keys() >= set(job.after)]
             for job in ready[: jobs - len(running)]:
                 waiting.remove(job)
-                running.append(_start(job, [outcomes[name] for name in job.after], run_dir, min(jobs, len(todo)), say))
+                with _failing_alone(job, run_dir, outcomes, say):
+                    before = [outcomes[name] for name in job.after]
+                    running.append(_start(job, before, run_dir, min(jobs, len(todo)), say))
             for task in [task for task in running if task.process.poll() is not None]:
                 running.remove(task)
-                outcomes[task.job.folder] = _finish(task, run_dir, say)
+                with _failing_alone(task.job, run_dir, outcomes, say):
+                    outcomes[task.job.folder] = _finish(task, run_dir, say)
             show_live(f"{task.job.label} {cells(task.folder)} {clock(task.seconds)}" for task in running)
             time.sleep(0.1)
     finally:
         for task in running:
             kill_tree(task.process)
+
+
+@contextmanager
+def _failing_alone(job: Job, run_dir: Path, outcomes: dict[str, Outcome], say: Callable[[str], None]) -> Iterator[None]:
+    """If the files of a job cannot be written, that job has failed, and the others go on."""
+    try:
+        yield
+    except OSError as error:
+        say(f"FAILED  {job.label}  {os_problem(error)}")
+        outcomes[job.folder] = Outcome(job, run_dir / f"{job.folder}.failed", "failed", reason=os_problem(error))
 
 
 def _start(job: Job, before: list[Outcome], run_dir: Path, share: int, say: Callable[[str], None]) -> Task:

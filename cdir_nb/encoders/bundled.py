@@ -28,7 +28,7 @@ def build_bundled(spec: str) -> BuiltModel:
     if spec == "tiny-clip":
         return _build_tiny(paths.TINY_CLIP)
     folder = spec.partition(":")[2]
-    return _build_real(Path(folder).expanduser() if folder else paths.REAL_CLIP, spec)
+    return _build_real(paths.expanded(folder) if folder else paths.REAL_CLIP, spec)
 
 
 def _build_tiny(folder: Path) -> BuiltModel:

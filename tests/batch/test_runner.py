@@ -174,6 +174,19 @@ def test_a_worker_that_dies_without_a_word_is_a_failure(tmp_path, monkeypatch):
     assert "last words" in (outcome.folder / "traceback.txt").read_text()
 
 
+def test_a_folder_that_cannot_be_written_fails_alone(tmp_path):
+    for name in "abc":
+        write_notebook(tmp_path / f"{name}.ipynb", "1")
+    plan = make_plan(load_profile(str(write_profile(tmp_path))))
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / plan.jobs[0].folder).touch()  # a file where the folder should be
+    (tmp_path / "run" / f".{plan.jobs[1].folder}.{os.getpid()}.partial").touch()
+    outcomes, said = run(tmp_path)
+    assert [outcome.status for outcome in outcomes] == ["failed", "failed", "done"]
+    assert "Not a directory" in outcomes[0].reason and "File exists" in outcomes[1].reason
+    assert sum(line.startswith("FAILED") for line in said) == 2
+
+
 # --- jobs that come after others
 
 SEES = """
