@@ -71,7 +71,7 @@ def run_plan(
         kept = [job for job in plan.jobs if not force and _finished(run_dir / job.folder)]
         outcomes = {job.folder: _kept(job, run_dir, say) for job in kept}
         todo = [job for job in plan.jobs if job not in kept]
-        _run(todo, outcomes, run_dir, max(1, jobs), say)
+        _run(todo, outcomes, run_dir, max(1, jobs), plan.skip, say)
     return [outcomes[job.folder] for job in plan.jobs]
 
 
@@ -106,7 +106,9 @@ def _kept(job: Job, run_dir: Path, say: Callable[[str], None]) -> Outcome:
     return Outcome(job, run_dir / job.folder, "kept", marker["seconds"])
 
 
-def _run(todo: list[Job], outcomes: dict[str, Outcome], run_dir: Path, jobs: int, say: Callable[[str], None]) -> None:
+def _run(
+    todo: list[Job], outcomes: dict[str, Outcome], run_dir: Path, jobs: int, skip: str, say: Callable[[str], None]
+) -> None:
     """Start, watch and end worker processes, and fill `outcomes`; no process outlives this function."""
     waiting, running = list(todo), []
     try:
@@ -116,7 +118,7 @@ def _run(todo: list[Job], outcomes: dict[str, Outcome], run_dir: Path, jobs: int
                 waiting.remove(job)
                 with _failing_alone(job, run_dir, outcomes, say):
                     before = [outcomes[name] for name in job.after]
-                    running.append(_start(job, before, run_dir, min(jobs, len(todo)), say))
+                    running.append(_start(job, before, run_dir, environment(min(jobs, len(todo)), skip), say))
             for task in [task for task in running if task.process.poll() is not None]:
                 running.remove(task)
                 with _failing_alone(task.job, run_dir, outcomes, say):
@@ -138,7 +140,7 @@ def _failing_alone(job: Job, run_dir: Path, outcomes: dict[str, Outcome], say: C
         outcomes[job.folder] = Outcome(job, run_dir / f"{job.folder}.failed", "failed", reason=os_problem(error))
 
 
-def _start(job: Job, before: list[Outcome], run_dir: Path, share: int, say: Callable[[str], None]) -> Task:
+def _start(job: Job, before: list[Outcome], run_dir: Path, env: dict[str, str], say: Callable[[str], None]) -> Task:
     """Start a worker in a new working folder. It exits when we close its stdin, which happens even if we are killed."""
     folder = run_dir / f".{job.folder}.{os.getpid()}.partial"
     folder.mkdir()
@@ -146,8 +148,8 @@ def _start(job: Job, before: list[Outcome], run_dir: Path, share: int, say: Call
     say(f"start   {job.label}" + (f"  (without {', '.join(without)}, which failed)" if without else ""))
     content = {**asdict(job), "notebook": str(job.notebook), "commit": current_commit(), "without": without}
     if before:
-        runs = [str(outcome.folder) for outcome in before if outcome.status != "failed"]
-        content["parameters"] = {**job.parameters, "runs": ",".join(runs)}
+        folders = [str(outcome.folder) for outcome in before if outcome.status != "failed"]
+        content["parameters"] = {**job.parameters, "run_folders": ",".join(folders)}
     (folder / "params.json").write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
     with open(folder / "log.txt", "wb") as log:
         process = subprocess.Popen(
@@ -155,7 +157,7 @@ def _start(job: Job, before: list[Outcome], run_dir: Path, share: int, say: Call
             stdin=subprocess.PIPE,
             stdout=log,
             stderr=log,
-            env=environment(share),
+            env=env,
             start_new_session=True,
         )
     return Task(job, folder, process, time.monotonic())

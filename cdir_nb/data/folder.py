@@ -157,7 +157,10 @@ def refuse_or_log(
     count = f"{len(items):,}" + (f" of {of:,}" if of else "")
     plural = noun + ("s" if len(items) > 1 or of else "")
     if not skip:
-        raise CdirError(f"{root}: {count} {plural} {problem}: {names}. Fix or remove them, or pass {option}=True")
+        raise CdirError(
+            f"{root}: {count} {plural} {problem}: {names}. Fix or remove them, or pass {option}=True "
+            f"(`cdir reproduce`: --{option.replace('_', '-')})"
+        )
     log.warning("%s: skipped %s %s (%s): %s", root, count, plural, problem, names)
 
 

@@ -99,8 +99,8 @@ def open_dataset(
     name: str,
     root: Path | str | None = None,
     *,
-    skip_bad: bool = False,
-    skip_unknown: bool = False,
+    skip_bad: bool | None = None,
+    skip_unknown: bool | None = None,
     progress: bool = True,
 ) -> ImageSet:
     """The images of a dataset that has a card, in the card's order; bundled ones (`is_bundled`) need no root.
@@ -108,7 +108,8 @@ def open_dataset(
     Every file is read, and fully decoded the first time its content is seen. Raises CdirError, with the names, for
     empty files and files that do not decode (`skip_bad=True` leaves them out, and counts and logs them) and for class
     folders that are not in the card (`skip_unknown=True` leaves them out and logs them). Files outside of class
-    folders and classes without a folder are not checked here: `verify` lists both.
+    folders and classes without a folder are not checked here: `verify` lists both. Left None, the options are as
+    `cdir reproduce --skip-bad --skip-unknown` sets them for its notebooks, in CDIR_SKIP; else False.
     """
     card = load_card(name)
     if root and is_bundled(card):
@@ -117,7 +118,12 @@ def open_dataset(
         from cdir_nb.data.world import load_world  # imported here, so that cards can be read without the drawing code
 
         return load_world(images_per_class=30, seed=0)
-    options = {"skip_bad": skip_bad, "skip_unknown": skip_unknown, "progress": progress}
+    skips = os.environ.get("CDIR_SKIP", "").split(",")
+    options = {
+        "skip_bad": "bad" in skips if skip_bad is None else skip_bad,
+        "skip_unknown": "unknown" in skips if skip_unknown is None else skip_unknown,
+        "progress": progress,
+    }
     root = dataset_root(card, root)
     if card.kind == "combined":
         roots = {part: None if is_bundled(load_card(part)) else root / part for part in card.parts}

@@ -145,7 +145,7 @@ def _part(part: Part, folder: Path) -> dict[str, Any]:
 
 def _parameters(part: Part) -> str:
     """Parameters on one line, without paths on this machine."""
-    given = {k: v for k, v in part.parameters.items() if k not in ("data_root", "runs") and v != ""}
+    given = {k: v for k, v in part.parameters.items() if k not in ("data_root", "run_folders") and v != ""}
     return ", ".join(f"{name} = {_short(value)}" for name, value in given.items())
 
 

@@ -192,7 +192,7 @@ def test_a_folder_that_cannot_be_written_fails_alone(tmp_path):
 SEES = """
 from pathlib import Path
 from cdir_nb.results import load_records
-folders = [folder for folder in runs.split(",") if folder]
+folders = [folder for folder in run_folders.split(",") if folder]
 seen = [record.seed for record in load_records(folders)]
 with open({ran!r}, "a") as ran: ran.write(f"{{seen}} ")"""
 
@@ -203,7 +203,7 @@ def chained(tmp_path):
     need = f"assert seed or open({str(tmp_path / 'key')!r})"
     write_notebook(tmp_path / "a.ipynb", "import time\ntime.sleep(seed / 2)", need, save())
     write_notebook(
-        tmp_path / "b.ipynb", SEES.format(ran=str(tmp_path / "ran")), parameters='dataset = "world"\nruns = ""'
+        tmp_path / "b.ipynb", SEES.format(ran=str(tmp_path / "ran")), parameters='dataset = "world"\nrun_folders = ""'
     )
     notebooks = [{"notebook": "a.ipynb", "sweep": {"seed": [0, 1]}}, {"notebook": "b.ipynb", "after": "all"}]
     plan = make_plan(load_profile(str(write_profile(tmp_path, notebooks=notebooks))))
@@ -236,8 +236,8 @@ def test_a_job_after_a_failed_one_says_so_and_runs_again_once_it_is_mended(chain
 
 
 def test_a_comma_in_the_path_of_jobs_with_successors_is_refused(tmp_path):
-    write_notebook(tmp_path / "a.ipynb", "1", parameters='dataset = "world"\nruns = ""')
-    write_notebook(tmp_path / "b.ipynb", "1", parameters='dataset = "world"\nruns = ""')
+    write_notebook(tmp_path / "a.ipynb", "1", parameters='dataset = "world"\nrun_folders = ""')
+    write_notebook(tmp_path / "b.ipynb", "1", parameters='dataset = "world"\nrun_folders = ""')
     notebooks = [{"notebook": "a.ipynb"}, {"notebook": "b.ipynb", "after": "a"}]
     plan = make_plan(load_profile(str(write_profile(tmp_path, notebooks=notebooks))))
     with pytest.raises(CdirError, match="the path contains a comma"):
