@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from cdir_nb.errors import CdirError
+from cdir_nb.errors import CdirError, os_problem
 
 TOP = """The cross-domain image retrieval workbook, in batch.
 
@@ -48,6 +48,9 @@ def friendly() -> Iterator[None]:
     except CdirError as error:
         typer.echo(f"error: {error}", err=True)
         raise typer.Exit(2) from None
+    except OSError as error:  # a full or read-only disk, a name that is too long
+        typer.echo(f"error: {os_problem(error)}; check the path, its permissions and the free disk space", err=True)
+        raise typer.Exit(2) from None
     except KeyboardInterrupt:
         typer.echo("\nstopped; finished notebooks are kept: run the same command again to resume", err=True)
         raise typer.Exit(130) from None
@@ -76,6 +79,10 @@ def reproduce(
         ),
     ] = None,
     out: Annotated[Path | None, typer.Option(help="Parent of the run folders, instead of runs/.")] = None,
+    skip_bad: Annotated[bool, typer.Option("--skip-bad", help="Leave out images that cannot be read.")] = False,
+    skip_unknown: Annotated[
+        bool, typer.Option("--skip-unknown", help="Leave out folders of classes that the dataset's card does not have.")
+    ] = False,
     show: Annotated[
         bool, typer.Option("--list", help="List the profiles and what they need, without running anything.")
     ] = False,
@@ -90,7 +97,8 @@ def reproduce(
     from cdir_nb.report import write_report
     from cdir_nb.results import load_records, to_frame
 
-    plan = make_plan(load_profile(profile), data=data or (), encoder=encoder, settings=settings or ())
+    skip = [name for name, chosen in (("bad", skip_bad), ("unknown", skip_unknown)) if chosen]
+    plan = make_plan(load_profile(profile), data=data or (), encoder=encoder, settings=settings or (), skip=skip)
     _have_weights({job.parameters.get("encoder", "tiny-clip") for job in plan.jobs})
     run_dir = (out.resolve() if out else runs_dir()) / plan.folder
     typer.echo(f"profile {plan.profile.name}: {plan.profile.about}\nrun folder {run_dir}")

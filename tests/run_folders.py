@@ -57,7 +57,7 @@ def write_run(
 
 def finished(folder: Path, records: Iterable[Record], caption: str | None, without: Iterable[str]) -> None:
     save_records(records, folder, "r")
-    parameters = {"seed": 0, "data_root": str(folder), "runs": str(folder)}
+    parameters = {"seed": 0, "data_root": str(folder), "run_folders": str(folder)}
     write(folder / "params.json", {"parameters": parameters, "commit": "abc", "without": list(without)})
     write(folder / "done", {"seconds": 75, "finished": "2026-01-02T03:04:05+00:00"})
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_markdown_cell(TITLE)])

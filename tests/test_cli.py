@@ -5,6 +5,7 @@ import sys
 from types import SimpleNamespace
 
 import pytest
+from run_folders import record, write_run
 from typer.testing import CliRunner
 
 from cdir_nb.cli import app
@@ -190,3 +191,33 @@ def test_an_encoder_that_cannot_be_had_is_refused_before_any_notebook_runs(encod
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
     assert message in error_of("reproduce", "--encoder", encoder, "--out", tmp_path / "runs")
     assert not (tmp_path / "runs").exists()
+
+
+# --- disks that are full or read-only, and other trouble of the system
+
+
+def test_what_cannot_be_written_is_one_line(tmp_path):
+    save_records([Record(**GOOD)], tmp_path / "run", "r")
+    (tmp_path / "file").touch()
+    for words in (
+        ["results", tmp_path / "run", "--csv", tmp_path / "file" / "n.csv"],
+        ["results", tmp_path / "run", "--parquet", "/proc/n.parquet"],
+        ["reproduce", "--out", tmp_path / "file" / "runs"],
+        ["reproduce", "--out", tmp_path / ("x" * 300)],
+    ):
+        assert "; check the path, its permissions and the free disk space" in error_of(*words)
+
+
+def test_a_report_that_cannot_be_written_is_one_line(tmp_path):
+    (tmp_path / "file").touch()
+    run = write_run(tmp_path / "run", [record()])
+    assert "file" in error_of("report", run, "--out", tmp_path / "file" / "report")
+    assert "File name too long" in error_of("report", run, "--out", tmp_path / ("x" * 300))
+
+
+def test_names_that_the_system_refuses_are_one_line(tmp_path):
+    assert "File name too long" in error_of("results", tmp_path / ("x" * 300))
+    assert "unknown profile" in error_of("reproduce", "--profile", "x" * 300)
+    assert "File name too long" in error_of("reproduce", "--profile", f"{'x' * 300}.yaml")
+    assert "no such user" in error_of("reproduce", "--profile", "pacs", "--data", "pacs=~nouser/x")
+    assert "no such user" in error_of("reproduce", "--encoder", "ViT-B-32:~nouser/x.pt")

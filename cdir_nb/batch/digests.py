@@ -8,8 +8,9 @@ from importlib import metadata
 from pathlib import Path
 
 from cdir_nb.batch.parameters import read_notebook
+from cdir_nb.data.images import ImageSet
 from cdir_nb.errors import CdirError
-from cdir_nb.paths import MANIFEST, PACKAGE
+from cdir_nb.paths import MANIFEST, PACKAGE, expanded
 
 LIBRARIES = ("torch", "open_clip_torch", "numpy", "scipy", "scikit-learn", "umap-learn", "pillow", "matplotlib")
 NO_NUMBER = ("batch", "report", "cli.py", "data_manifest", "notebooks")  # the last two are digested separately
@@ -50,16 +51,9 @@ def _versions() -> Iterable[str]:
             yield f"{name} missing"
 
 
-def data_digest(root: Path) -> str:
-    """Digest of (relative path, size, modification time) of every file below `root`: fast, as no file is read."""
-    lines = []
-    for folder, folders, files in os.walk(root, followlinks=True):  # domain folders are often links to another disk
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        for name in sorted(name for name in files if not name.startswith(".")):
-            path = os.path.join(folder, name)
-            stat = os.stat(path) if os.path.exists(path) else os.lstat(path)  # a dangling link: stat the link itself
-            lines.append(f"{os.path.relpath(path, root)} {stat.st_size} {stat.st_mtime_ns}")
-    return _hash("\n".join(lines).encode())
+def images_digest(images: ImageSet) -> str:
+    """Digest of a dataset's images: their names, domains, classes and content, wherever the files lie."""
+    return _hash("\n".join([images.fingerprint, *images.keys]).encode())
 
 
 def split_spec(encoder: str) -> tuple[str, str]:
@@ -74,7 +68,7 @@ def checkpoint(encoder: str) -> Path | None:
     model, weights = split_spec(encoder)
     if not (weights.endswith(WEIGHTS) or os.sep in weights or weights.startswith("~")):
         return None
-    path = Path(weights).expanduser().resolve()
+    path = expanded(weights).resolve()
     if not path.is_file():
         raise CdirError(f"checkpoint {path} not found: give --encoder {model}:FILE with an existing file")
     return path

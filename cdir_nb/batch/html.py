@@ -93,7 +93,7 @@ def web_references(page: str) -> list[str]:
 
 
 def strip(notebook: NotebookNode) -> None:
-    """Remove, in place, what only the run needed: widget state and views, papermill's paths, out_dir, runs.
+    """Remove, in place, what only the run needed: widget state and views, papermill's paths, out_dir, run_folders.
 
     (This is done here because nbclient 0.11 crashes with `store_widget_state=False` if an Output widget is used.)
     """
@@ -103,4 +103,4 @@ def strip(notebook: NotebookNode) -> None:
     for cell in (cell for cell in notebook.cells if cell.cell_type == "code"):
         cell.outputs = [output for output in cell.outputs if view not in output.get("data", {})]
         if "injected-parameters" in cell.metadata.get("tags", []):
-            cell.source = re.sub(r"(?m)^(out_dir|runs) = .*$", r'\1 = ""', cell.source)
+            cell.source = re.sub(r"(?m)^(out_dir|run_folders) = .*$", r'\1 = ""', cell.source)

@@ -1,18 +1,20 @@
 """The `parameters` cell of a notebook, and checks of given values. Papermill only warns; we raise an error."""
 
 import ast
+import math
 from pathlib import Path
 from typing import Any
 
 import nbformat
 
+from cdir_nb.batch.declared import check_declared
 from cdir_nb.errors import CdirError
 
 RESERVED = {
     "out_dir": "the runner sets it",
     "data_root": "use --data NAME=PATH",
     "dataset": "use --profile",
-    "runs": "`after` in a profile sets it",
+    "run_folders": "`after` in a profile sets it",
 }
 
 
@@ -57,7 +59,10 @@ def _assignment(node: ast.stmt) -> tuple[str, ast.expr | None]:
 
 
 def check(notebook: str, given: dict[str, Any], defaults: dict[str, Any]) -> None:
-    """Raise CdirError for a parameter that the notebook does not have, or a value of another type than its default."""
+    """Raise CdirError for a parameter that the notebook does not have, or a value that it cannot take.
+
+    A value must have the type of the default, and be in the range or among the choices that `declared` lists.
+    """
     for name, value in given.items():
         if name not in defaults:
             known = ", ".join(sorted(set(defaults) - set(RESERVED))) or "none"
@@ -67,6 +72,12 @@ def check(notebook: str, given: dict[str, Any], defaults: dict[str, Any]) -> Non
             raise CdirError(
                 f"{notebook}: {name} must be {want} (default {defaults[name]!r}), not {type(value).__name__} {value!r}"
             )
+        if isinstance(value, float) and not math.isfinite(value):
+            raise CdirError(f"{notebook}: {name} must be a finite number, not {value}")
+        if isinstance(value, str) and not value.isprintable():
+            raise CdirError(f"{notebook}: {name} must be one line of printable text, not {value!r}")
+        if value != defaults[name]:
+            check_declared(notebook, name, value)
 
 
 def fits(value: Any, default: Any) -> bool:
@@ -88,5 +99,5 @@ def parse_value(text: str, default: Any) -> Any:
         return text
     try:
         return ast.literal_eval({"true": "True", "false": "False", "none": "None"}.get(text.lower(), text))
-    except (ValueError, SyntaxError):
+    except (ValueError, SyntaxError, RecursionError, MemoryError):
         return text  # `check` then reports the expected type

@@ -3,16 +3,20 @@
 import hashlib
 import json
 import re
+import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from cdir_nb.batch.digests import checkpoint, data_digest, encoder_digest, notebook_digest, source_digest, split_spec
+from cdir_nb.batch.declared import check_domains
+from cdir_nb.batch.digests import checkpoint, encoder_digest, images_digest, notebook_digest, source_digest, split_spec
 from cdir_nb.batch.parameters import RESERVED, check, parse_value, read_parameters
-from cdir_nb.batch.profile import Profile
-from cdir_nb.data.manifest import needs_folder
+from cdir_nb.batch.profile import Entry, Profile
+from cdir_nb.data.manifest import needs_folder, open_dataset
+from cdir_nb.data.protocols import default_protocol, load_protocol
 from cdir_nb.errors import CdirError
+from cdir_nb.paths import expanded
 
 
 @dataclass(frozen=True)
@@ -38,11 +42,15 @@ class Job:
 
 @dataclass(frozen=True)
 class Plan:
-    """A run. Its folder is named by what was requested, a job's folder by all that determines the job's result."""
+    """A run. Its folder is named by what was requested, a job's folder by all that determines the job's result.
+
+    `skip`: what is left out of the user's images, as `open_dataset` reads it from CDIR_SKIP.
+    """
 
     profile: Profile
     jobs: tuple[Job, ...]
     digest: str
+    skip: str = ""
 
     @property
     def folder(self) -> str:
@@ -50,11 +58,18 @@ class Plan:
 
 
 def make_plan(
-    profile: Profile, *, data: Iterable[str] = (), encoder: str | None = None, settings: Iterable[str] = ()
+    profile: Profile,
+    *,
+    data: Iterable[str] = (),
+    encoder: str | None = None,
+    settings: Iterable[str] = (),
+    skip: Iterable[str] = (),
 ) -> Plan:
     """Resolve a profile with `--data NAME=PATH`, `--encoder SPEC` and `--set [NOTEBOOK.]NAME=VALUE`.
 
-    Raises CdirError for unknown parameters, wrong types, and a missing data folder, checkpoint or notebook.
+    skip  "bad" (images) and "unknown" (folders) are left out of the user's images
+    Raises CdirError for unknown parameters, values that a notebook cannot take, a missing checkpoint or notebook, and
+    for images that are missing, bad, or laid out in another way than the dataset's card says.
     """
     root = _data_root(profile, data)
     defaults = {entry.name: read_parameters(profile.path(entry)) for entry in profile.notebooks}
@@ -64,30 +79,51 @@ def make_plan(
         _set_everywhere("encoder", encoder, wished, defaults, "--encoder")
     for setting in settings:
         _apply(setting, wished, defaults)
-    jobs = _jobs(profile, given, wished, defaults, root)
+    todo = _to_do(profile, given, wished, defaults)
+    images = _images_digest(profile.dataset, root, todo, skip) if root else ""
+    jobs = _jobs(profile, todo, defaults, root, images)
     asked = [[job.name, {k: v for k, v in job.parameters.items() if k != "data_root"}] for job in jobs]
-    return Plan(profile, jobs, _short([profile.name, asked]))
+    return Plan(profile, jobs, _short([profile.name, asked]), ",".join(skip))
+
+
+def _to_do(profile: Profile, given: dict, wished: dict, defaults: dict) -> list[tuple[Entry, dict, dict]]:
+    """(entry, swept values, all parameters) of each job, in the order of the profile; all are checked."""
+    todo = []
+    for entry in profile.notebooks:
+        for swept in entry.combinations(wished[entry.name]):
+            parameters = {**defaults[entry.name], **given[entry.name], **wished[entry.name], **swept}
+            check_domains(entry.name, profile.dataset, parameters, defaults[entry.name])
+            todo.append((entry, swept, parameters))
+    return todo
+
+
+def _images_digest(dataset: str, root: Path, todo: list[tuple[Entry, dict, dict]], skip: Iterable[str]) -> str:
+    """Open the user's images once, as each notebook will, and check that protocols have theirs. Returns a digest."""
+    images = open_dataset(
+        dataset, root, skip_bad="bad" in skip, skip_unknown="unknown" in skip, progress=sys.stderr.isatty()
+    )
+    for protocol in dict.fromkeys(parameters.get("protocol", "") for _, _, parameters in todo):
+        load_protocol(protocol or default_protocol(dataset), images)
+    return images_digest(images)
 
 
 def _jobs(
-    profile: Profile, given: dict[str, dict], wished: dict[str, dict], defaults: dict[str, dict], root: Path | None
+    profile: Profile, todo: list[tuple[Entry, dict, dict]], defaults: dict[str, dict], root: Path | None, images: str
 ) -> tuple[Job, ...]:
     """One job per notebook (in a sweep, one per combination), in the order of the profile."""
-    code, images = source_digest(), data_digest(root) if root else ""
+    code = source_digest()
     jobs: list[Job] = []
-    for entry in profile.notebooks:
+    for entry, swept, parameters in todo:
         before = [job for job in jobs if job.name in entry.after]
-        for swept in entry.combinations(wished[entry.name]):
-            parameters = {**given[entry.name], **wished[entry.name], **swept}
-            label = " ".join([entry.name, *(f"{name}={value}" for name, value in swept.items())])
-            made = (profile.path(entry), parameters, defaults[entry.name], root, code, images)
-            jobs.append(_job(label, *made, before))
+        label = " ".join([entry.name, *(f"{name}={value}" for name, value in swept.items())])
+        jobs.append(_job(label, profile.path(entry), parameters, defaults[entry.name], root, code, images, before))
     return tuple(jobs)
 
 
 def _from_profile(profile: Profile, defaults: dict[str, dict]) -> dict[str, dict]:
     """The parameters that the profile gives each notebook, after checking them."""
     given: dict[str, dict] = {entry.name: {} for entry in profile.notebooks}
+    _refuse_reserved(profile.parameters)
     for name, value in {**profile.parameters, "dataset": profile.dataset}.items():
         _set_everywhere(name, value, given, defaults, f"profile {profile.name}")
     for entry in profile.notebooks:
@@ -96,7 +132,7 @@ def _from_profile(profile: Profile, defaults: dict[str, dict]) -> dict[str, dict
         for swept in entry.combinations({}):
             check(entry.name, swept, defaults[entry.name])
         if entry.after:
-            check(entry.name, {"runs": ""}, defaults[entry.name])
+            check(entry.name, {"run_folders": ""}, defaults[entry.name])
         given[entry.name].update(entry.parameters)
     return given
 
@@ -150,7 +186,7 @@ def _data_root(profile: Profile, data: Iterable[str]) -> Path | None:
                 f"--data {item}: profile {profile.name} uses dataset {profile.dataset}"
                 f"{', which needs no folder' if not needs_folder(profile.dataset) else ''}"
             )
-        roots[name] = Path(path).expanduser().resolve()
+        roots[name] = expanded(path).resolve()
     if not needs_folder(profile.dataset):
         return None
     if profile.dataset not in roots:
@@ -166,14 +202,14 @@ def _job(
 ) -> Job:
     """A job, with a digest of its code, parameters, encoder, data and the jobs that it comes after. The location of the
     data is not part of the digest."""
-    parameters = {**defaults, **given}
+    parameters = dict(given)
     spec = str(parameters.get("encoder", ""))
     file = checkpoint(spec)
     if file:  # absolute, since notebooks run in another folder than the user's
         parameters["encoder"] = f"{split_spec(spec)[0]}:{file}"
     if root and "data_root" in defaults:
         parameters["data_root"] = str(root)
-    for name in ("out_dir", "runs"):  # the runner sets them
+    for name in ("out_dir", "run_folders"):  # the runner sets them
         parameters.pop(name, None)
     plain = {k: v for k, v in parameters.items() if k not in ("data_root", "encoder")}
     made_of = {

@@ -1,22 +1,24 @@
 """Profiles: which notebooks to run, on which dataset, with which parameters. YAML files, strictly validated."""
 
 import itertools
+import math
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from cdir_nb.data.manifest import needs_folder
+from cdir_nb.data.strict_yaml import read_yaml
 from cdir_nb.errors import CdirError
-from cdir_nb.paths import NOTEBOOKS, PROFILES
+from cdir_nb.paths import NOTEBOOKS, PROFILES, expanded
 from cdir_nb.results.records import problems
 
 COST_BASIS = (
     "costs are estimates: time on two cores from ViT-B/32's measured 18 images/s embedded and 6 images/s trained, a "
     "GPU taken as 100 times as fast (not measured), no early stop; disk from the datasets' pages, or 60 KB an image"
 )
+MOST_JOBS = 1_000  # in a sweep
 
 
 class Entry(BaseModel):
@@ -25,7 +27,7 @@ class Entry(BaseModel):
     sweep  {parameter: values}: one job per combination, the first parameter varying slowest. Parameters that change
            together share one line: `query_domain, gallery_domain: [[clipart, sketch], [real, sketch]]`
     after  names of entries above (`all`: every one): the notebook starts once those have ended, and its parameter
-           `runs` lists the folders of those that succeeded, separated by commas
+           `run_folders` lists those of those that succeeded, separated by commas
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -43,6 +45,10 @@ class Entry(BaseModel):
     def _given_once(self) -> "Entry":
         if both := ", ".join(sorted(self.parameters.keys() & set(self.swept))):
             raise ValueError(f"{self.name}: {both} appears in both parameters and sweep: remove one")
+        if twice := sorted({name for name in self.swept if self.swept.count(name) > 1}):
+            raise ValueError(f"{self.name}: {', '.join(twice)} is swept twice: remove one")
+        if math.prod(map(len, self.sweep.values())) > MOST_JOBS:
+            raise ValueError(f"{self.name}: the sweep has more than {MOST_JOBS:,} combinations: split the profile")
         for names, values in self.sweep.items():
             if any(len(_together(names, value)) != len(names.split(",")) for value in values):
                 raise ValueError(f"{self.name}: each value in sweep must be a list with one value per name in {names}")
@@ -135,17 +141,14 @@ def profile_names() -> list[str]:
 
 def load_profile(name: str) -> Profile:
     """Load a bundled profile by name, or your own YAML file. Raises CdirError naming file and field."""
-    path = Path(name) if name.endswith((".yaml", ".yml")) else PROFILES / f"{name}.yaml"
-    if not path.is_file():
+    own = name.endswith((".yaml", ".yml"))
+    path = expanded(name) if own else PROFILES / f"{name}.yaml"
+    if not (path.is_file() if own else name in profile_names()):
         raise CdirError(f"unknown profile {name!r}; known: {', '.join(profile_names())}, or give a .yaml file")
+    content = read_yaml(path)
+    if "folder" in content:
+        raise CdirError(f"{path}: folder: unknown name")
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-        if not isinstance(content, dict):
-            raise CdirError(f"{path}: a profile must consist of `field: value` lines")
         return Profile(**{**content, "folder": path.resolve().parent})
-    except yaml.YAMLError as error:
-        where = getattr(error, "problem_mark", None)
-        raise CdirError(f"{path}: invalid YAML{f', line {where.line + 1}' if where else ''}") from None
-    except (ValidationError, TypeError) as error:
-        text = problems(error) if isinstance(error, ValidationError) else str(error)
-        raise CdirError(f"{path}: {text}") from None
+    except ValidationError as error:
+        raise CdirError(f"{path}: {problems(error)}") from None

@@ -15,15 +15,18 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from cdir_nb.batch.digests import file_digest
 from cdir_nb.batch.plan import Job, Plan
 from cdir_nb.batch.processes import environment, kill_tree, locked, sigterm_as_interrupt
 from cdir_nb.batch.progress import cells, clock, show_live
-from cdir_nb.errors import CdirError
-from cdir_nb.paths import atomic_write
+from cdir_nb.batch.worker import LOG
+from cdir_nb.errors import CdirError, os_problem
+from cdir_nb.paths import atomic_write, cache_dir, remove_leftovers
 from cdir_nb.results.records import current_commit
 
 
@@ -67,23 +70,32 @@ def run_plan(
     with locked(run_dir, say), sigterm_as_interrupt():
         _clear_unfinished(run_dir)
         _write_listing(plan, run_dir)
-        kept = [job for job in plan.jobs if not force and _finished(run_dir / job.folder)]
-        outcomes = {job.folder: _kept(job, run_dir, say) for job in kept}
-        todo = [job for job in plan.jobs if job not in kept]
-        _run(todo, outcomes, run_dir, max(1, jobs), say)
+        earlier = {} if force else {job.folder: _kept(job, run_dir / job.folder, say) for job in plan.jobs}
+        outcomes = {name: outcome for name, outcome in earlier.items() if outcome}
+        todo = [job for job in plan.jobs if job.folder not in outcomes]
+        _run(todo, outcomes, run_dir, max(1, jobs), plan.skip, say)
     return [outcomes[job.folder] for job in plan.jobs]
 
 
-def _finished(folder: Path) -> bool:
-    """Whether a job is complete: it succeeded, and so did all the jobs that it comes after."""
-    marker = folder / "done"
-    return marker.is_file() and not json.loads(marker.read_text(encoding="utf-8")).get("without")
+def _kept(job: Job, folder: Path, say: Callable[[str], None]) -> Outcome | None:
+    """The outcome of an earlier run. None if the job is incomplete, damaged, or ran without one that it comes after."""
+    try:
+        marker = json.loads((folder / "done").read_text(encoding="utf-8"))
+        if marker["without"] or any(file_digest(folder / name) != digest for name, digest in marker["files"].items()):
+            return None
+        seconds = float(marker["seconds"])
+        say(f"kept    {job.label}  (finished {marker['finished']}, {clock(seconds)})")
+    except (OSError, ValueError, LookupError, TypeError, AttributeError):  # whatever a damaged marker may raise
+        return None
+    return Outcome(job, folder, "kept", seconds)
 
 
 def _clear_unfinished(run_dir: Path) -> None:
-    """Remove working folders left behind by a killed run."""
+    """Remove what a killed run left behind: working folders, and half-written files here and in the cache."""
     for folder in run_dir.glob(".*.partial"):
         shutil.rmtree(folder, ignore_errors=True)
+    for folder in (run_dir, cache_dir()):
+        remove_leftovers(folder)
 
 
 def _write_listing(plan: Plan, run_dir: Path) -> None:
@@ -99,13 +111,9 @@ def _write_listing(plan: Plan, run_dir: Path) -> None:
         temporary.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
 
 
-def _kept(job: Job, run_dir: Path, say: Callable[[str], None]) -> Outcome:
-    marker = json.loads((run_dir / job.folder / "done").read_text(encoding="utf-8"))
-    say(f"kept    {job.label}  (finished {marker['finished']}, {clock(marker['seconds'])})")
-    return Outcome(job, run_dir / job.folder, "kept", marker["seconds"])
-
-
-def _run(todo: list[Job], outcomes: dict[str, Outcome], run_dir: Path, jobs: int, say: Callable[[str], None]) -> None:
+def _run(
+    todo: list[Job], outcomes: dict[str, Outcome], run_dir: Path, jobs: int, skip: str, say: Callable[[str], None]
+) -> None:
     """Start, watch and end worker processes, and fill `outcomes`; no process outlives this function."""
     waiting, running = list(todo), []
     try:
@@ -113,10 +121,13 @@ def _run(todo: list[Job], outcomes: dict[str, Outcome], run_dir: Path, jobs: int
             ready = [job for job in waiting if outcomes.keys() >= set(job.after)]
             for job in ready[: jobs - len(running)]:
                 waiting.remove(job)
-                running.append(_start(job, [outcomes[name] for name in job.after], run_dir, min(jobs, len(todo)), say))
+                with _failing_alone(job, run_dir, outcomes, say):
+                    before = [outcomes[name] for name in job.after]
+                    running.append(_start(job, before, run_dir, environment(min(jobs, len(todo)), skip), say))
             for task in [task for task in running if task.process.poll() is not None]:
                 running.remove(task)
-                outcomes[task.job.folder] = _finish(task, run_dir, say)
+                with _failing_alone(task.job, run_dir, outcomes, say):
+                    outcomes[task.job.folder] = _finish(task, run_dir, say)
             show_live(f"{task.job.label} {cells(task.folder)} {clock(task.seconds)}" for task in running)
             time.sleep(0.1)
     finally:
@@ -124,7 +135,17 @@ def _run(todo: list[Job], outcomes: dict[str, Outcome], run_dir: Path, jobs: int
             kill_tree(task.process)
 
 
-def _start(job: Job, before: list[Outcome], run_dir: Path, share: int, say: Callable[[str], None]) -> Task:
+@contextmanager
+def _failing_alone(job: Job, run_dir: Path, outcomes: dict[str, Outcome], say: Callable[[str], None]) -> Iterator[None]:
+    """If the files of a job cannot be written, that job has failed, and the others go on."""
+    try:
+        yield
+    except OSError as error:
+        say(f"FAILED  {job.label}  {os_problem(error)}")
+        outcomes[job.folder] = Outcome(job, run_dir / f"{job.folder}.failed", "failed", reason=os_problem(error))
+
+
+def _start(job: Job, before: list[Outcome], run_dir: Path, env: dict[str, str], say: Callable[[str], None]) -> Task:
     """Start a worker in a new working folder. It exits when we close its stdin, which happens even if we are killed."""
     folder = run_dir / f".{job.folder}.{os.getpid()}.partial"
     folder.mkdir()
@@ -132,16 +153,16 @@ def _start(job: Job, before: list[Outcome], run_dir: Path, share: int, say: Call
     say(f"start   {job.label}" + (f"  (without {', '.join(without)}, which failed)" if without else ""))
     content = {**asdict(job), "notebook": str(job.notebook), "commit": current_commit(), "without": without}
     if before:
-        runs = [str(outcome.folder) for outcome in before if outcome.status != "failed"]
-        content["parameters"] = {**job.parameters, "runs": ",".join(runs)}
+        folders = [str(outcome.folder) for outcome in before if outcome.status != "failed"]
+        content["parameters"] = {**job.parameters, "run_folders": ",".join(folders)}
     (folder / "params.json").write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
-    with open(folder / "log.txt", "wb") as log:
+    with open(folder / LOG, "wb") as log:
         process = subprocess.Popen(
             [sys.executable, "-m", "cdir_nb.batch.worker", str(folder)],
             stdin=subprocess.PIPE,
             stdout=log,
             stderr=log,
-            env=environment(share),
+            env=env,
             start_new_session=True,
         )
     return Task(job, folder, process, time.monotonic())
@@ -169,6 +190,6 @@ def _reason(task: Task) -> str:
     """The last line of the traceback; if there is none, write one from the log and the exit code."""
     path = task.folder / "traceback.txt"
     if not path.is_file():
-        log = (task.folder / "log.txt").read_text(encoding="utf-8", errors="replace")
+        log = (task.folder / LOG).read_text(encoding="utf-8", errors="replace")
         path.write_text(f"{log}\nworker ended with exit code {task.process.returncode}\n", encoding="utf-8")
     return path.read_text(encoding="utf-8").strip().splitlines()[-1]

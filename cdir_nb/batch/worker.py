@@ -6,6 +6,7 @@ Writes to FOLDER the executed notebook, its HTML page, what it saved, and traceb
 import json
 import os
 import re
+import shutil
 import sys
 import tempfile
 import threading
@@ -14,7 +15,7 @@ import traceback
 from datetime import UTC, datetime
 from pathlib import Path
 
-PROGRESS = ".progress"
+PROGRESS, KERNEL, LOG = ".progress", ".kernel", "log.txt"
 KERNEL_STARTS = 3  # kernels that start at the same time may choose the same port, and then one of them dies
 
 
@@ -58,13 +59,15 @@ def _execute(job: dict, folder: Path) -> None:
 
 def _run(job: dict, folder: Path) -> None:
     """Run with papermill, in the notebook's own folder as JupyterLab does, with a kernel of this Python."""
-    with tempfile.TemporaryDirectory(prefix="cdir-kernel-") as kernels, open(folder / PROGRESS, "w") as progress:
-        _own_kernel(Path(kernels))
-        import papermill  # after JUPYTER_PATH is set
+    kernel = folder / KERNEL
+    _own_kernel(kernel)
+    tempfile.tempdir = str(kernel)  # for the kernel's connection file: what a kill leaves goes with the working folder
+    import papermill  # after JUPYTER_PATH is set
 
+    with open(folder / PROGRESS, "w") as progress:
         papermill.execute_notebook(
-            job["notebook"],
-            folder / f"{job['name']}.ipynb",
+            _literal(job["notebook"]),
+            _literal(folder / f"{job['name']}.ipynb"),
             {**job["parameters"], "out_dir": str(folder)},
             kernel_name="python3",
             language="python",
@@ -73,10 +76,15 @@ def _run(job: dict, folder: Path) -> None:
         )
 
 
+def _literal(path: Path | str) -> str:
+    """A path for papermill, which fills in what stands in braces."""
+    return str(path).replace("{", "{{").replace("}", "}}")
+
+
 def _own_kernel(folder: Path) -> None:
     """Make the kernel name `python3` mean this interpreter: the user's may be one without our packages."""
     spec = folder / "kernels" / "python3"
-    spec.mkdir(parents=True)
+    spec.mkdir(parents=True, exist_ok=True)
     argv = [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"]
     text = json.dumps({"argv": argv, "display_name": "Python 3 (ipykernel)", "language": "python"})
     (spec / "kernel.json").write_text(text, encoding="utf-8")
@@ -96,6 +104,7 @@ def _publish(name: str, folder: Path) -> None:
     from cdir_nb.batch.html import strip, to_html
 
     (folder / PROGRESS).unlink(missing_ok=True)
+    shutil.rmtree(folder / KERNEL, ignore_errors=True)
     path = folder / f"{name}.ipynb"
     if not path.is_file():
         return
@@ -107,12 +116,17 @@ def _publish(name: str, folder: Path) -> None:
 
 
 def _mark_done(job: dict, folder: Path, seconds: float) -> None:
-    """Write the file `done`, last of all: a folder without it is ignored."""
+    """Write the file `done`, last of all: a folder without it, or whose files are not those it lists, is ignored."""
+    from cdir_nb.batch.digests import file_digest
+
     content = {
         "digest": job["digest"],
         "seconds": round(seconds, 1),
         "without": job.get("without", []),
         "finished": datetime.now(UTC).isoformat(timespec="seconds"),
+        "files": {
+            path.name: file_digest(path) for path in sorted(folder.iterdir()) if path.is_file() and path.name != LOG
+        },
     }
     (folder / "done").write_text(json.dumps(content) + "\n", encoding="utf-8")
 

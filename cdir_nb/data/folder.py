@@ -21,7 +21,7 @@ from tqdm import tqdm
 from cdir_nb.data.images import ImageSet
 from cdir_nb.data.pictures import LoadFile, digest_of, inspect
 from cdir_nb.errors import CdirError
-from cdir_nb.paths import atomic_write, cache_dir
+from cdir_nb.paths import cache_dir, keep_in_cache
 
 LITTER = {"thumbs.db", "desktop.ini", "__macosx"}
 log = logging.getLogger(__name__)
@@ -157,7 +157,10 @@ def refuse_or_log(
     count = f"{len(items):,}" + (f" of {of:,}" if of else "")
     plural = noun + ("s" if len(items) > 1 or of else "")
     if not skip:
-        raise CdirError(f"{root}: {count} {plural} {problem}: {names}. Fix or remove them, or pass {option}=True")
+        raise CdirError(
+            f"{root}: {count} {plural} {problem}: {names}. Fix or remove them, or pass {option}=True "
+            f"(`cdir reproduce`: --{option.replace('_', '-')})"
+        )
     log.warning("%s: skipped %s %s (%s): %s", root, count, plural, problem, names)
 
 
@@ -176,11 +179,18 @@ def in_threads(function: Callable, items: Sequence, title: str, progress: bool =
 
 def inspect_all(root: Path, files: list[Path], progress: bool = True) -> list[tuple[str, str]]:
     """`inspect` each file; files whose digest is in the cache of decoded files are not decoded again."""
-    memory = cache_dir() / "decoded" / f"{digest_of(str(root.resolve()).encode())}.txt"
-    decoded = frozenset(memory.read_text().split()) if memory.exists() else frozenset()
+    memory = cache_dir() / "decoded" / f"{digest_of(os.fsencode(root.resolve()))}.txt"
+    decoded = _decoded_before(memory)
     checked = in_threads(lambda path: inspect(path, decoded), files, "reading images", progress)
     now = {digest for digest, wrong in checked if not wrong}
     if not now <= decoded:
-        with atomic_write(memory) as path:
-            path.write_text("\n".join(sorted(now | decoded)))
+        keep_in_cache(memory, lambda path: path.write_text("\n".join(sorted(now | decoded))))
     return checked
+
+
+def _decoded_before(memory: Path) -> frozenset[str]:
+    """Digests of files that decoded in an earlier run; none where that is not known."""
+    try:
+        return frozenset(memory.read_text().split())
+    except (OSError, ValueError):
+        return frozenset()

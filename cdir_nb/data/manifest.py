@@ -7,10 +7,10 @@ or the name of a CSV file with a row per class and a column per domain, where an
 """
 
 import csv
+import os
 from functools import lru_cache
 from pathlib import Path
 
-import yaml
 from pydantic import ValidationError
 
 from cdir_nb import paths
@@ -18,9 +18,8 @@ from cdir_nb.data.card import Card
 from cdir_nb.data.folder import open_classes
 from cdir_nb.data.images import ImageSet, combine, rename
 from cdir_nb.data.quickdraw import open_drawings
+from cdir_nb.data.strict_yaml import read_yaml
 from cdir_nb.errors import CdirError
-
-YAML = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # libyaml is ten times faster, if PyYAML was built with it
 
 
 def card_names() -> list[str]:
@@ -41,35 +40,47 @@ def _load_card(name: str, manifest: Path) -> Card:
     where = f"{manifest.name}/{name}/card.yaml"
     try:
         card = Card.model_validate(_raw(manifest / name))
+        for part in card.parts:
+            if _raw(_in_manifest(manifest / name, f"../{part}")).get("kind") == "combined":
+                raise ValueError(f"parts: {part} is made of parts itself")
     except ValidationError as error:
         first = error.errors()[0]
         field = ".".join(map(str, first["loc"])) or "card"
         raise CdirError(f"{where}: {field}: {first['msg'].removeprefix('Value error, ')}; fix the card") from None
-    except yaml.YAMLError as error:
-        raise CdirError(f"{where}: not valid YAML: {' '.join(str(error).split())}; fix the card") from None
-    except (OSError, ValueError, LookupError, TypeError) as error:
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, csv.Error) as error:
         raise CdirError(f"{where}: a field, or a file that it names, is wrong: {error}; fix the card") from None
     if card.name != name:
         raise CdirError(f"{where}: name is {card.name!r} but the folder is {name!r}; fix the card")
     return card
 
 
-def _raw(folder: Path) -> dict:
+def _raw(folder: Path, below: tuple[str, ...] = ()) -> dict:
     """The card as plain data, with `like` resolved and the files that it names read in."""
-    raw = yaml.load((folder / "card.yaml").read_text(encoding="utf-8"), Loader=YAML)
-    if not isinstance(raw, dict):
-        raise ValueError("card.yaml has no fields")
-    base = _raw(folder.parent / raw.pop("like")) if "like" in raw else {}
+    raw = read_yaml(folder / "card.yaml", f"{folder.parent.name}/{folder.name}/card.yaml")
+    base = {}
+    if like := raw.pop("like", None):
+        if like in (*below, folder.name):
+            raise ValueError(f"like: {like} is like itself")
+        base = _raw(_in_manifest(folder, f"../{like}"), (*below, folder.name))
     if isinstance(raw.get("classes"), str):
-        raw["classes"] = _read_list(folder / raw["classes"])
+        raw["classes"] = _read_list(_in_manifest(folder, raw["classes"]))
     if isinstance(sets := raw.get("class_sets"), dict):
-        raw["class_sets"] = {k: _read_list(folder / v) if isinstance(v, str) else v for k, v in sets.items()}
+        lists = {k: _read_list(_in_manifest(folder, v)) for k, v in sets.items() if isinstance(v, str)}
+        raw["class_sets"] = sets | lists
     raw = base | raw
     if isinstance(counts := raw.get("counts"), str):
-        raw["counts"] = _read_counts(folder / counts)
+        raw["counts"] = _read_counts(_in_manifest(folder, counts))
     elif isinstance(counts, int):
         raw["counts"] = {domain: dict.fromkeys(raw["classes"], counts) for domain in raw["domains"]}
     return raw
+
+
+def _in_manifest(folder: Path, name: str) -> Path:
+    """The file or folder that a card in `folder` names. ValueError for a place outside of the manifest."""
+    path = Path(os.path.normpath(folder / name))
+    if not path.is_relative_to(folder.parent):
+        raise ValueError(f"{name!r} is outside of the folder {folder.parent.name}")
+    return path
 
 
 def _read_list(path: Path) -> list[str]:
@@ -88,8 +99,8 @@ def open_dataset(
     name: str,
     root: Path | str | None = None,
     *,
-    skip_bad: bool = False,
-    skip_unknown: bool = False,
+    skip_bad: bool | None = None,
+    skip_unknown: bool | None = None,
     progress: bool = True,
 ) -> ImageSet:
     """The images of a dataset that has a card, in the card's order; bundled ones (`is_bundled`) need no root.
@@ -97,7 +108,8 @@ def open_dataset(
     Every file is read, and fully decoded the first time its content is seen. Raises CdirError, with the names, for
     empty files and files that do not decode (`skip_bad=True` leaves them out, and counts and logs them) and for class
     folders that are not in the card (`skip_unknown=True` leaves them out and logs them). Files outside of class
-    folders and classes without a folder are not checked here: `verify` lists both.
+    folders and classes without a folder are not checked here: `verify` lists both. Left None, the options are as
+    `cdir reproduce --skip-bad --skip-unknown` sets them for its notebooks, in CDIR_SKIP; else False.
     """
     card = load_card(name)
     if root and is_bundled(card):
@@ -106,7 +118,12 @@ def open_dataset(
         from cdir_nb.data.world import load_world  # imported here, so that cards can be read without the drawing code
 
         return load_world(images_per_class=30, seed=0)
-    options = {"skip_bad": skip_bad, "skip_unknown": skip_unknown, "progress": progress}
+    skips = os.environ.get("CDIR_SKIP", "").split(",")
+    options = {
+        "skip_bad": "bad" in skips if skip_bad is None else skip_bad,
+        "skip_unknown": "unknown" in skips if skip_unknown is None else skip_unknown,
+        "progress": progress,
+    }
     root = dataset_root(card, root)
     if card.kind == "combined":
         roots = {part: None if is_bundled(load_card(part)) else root / part for part in card.parts}

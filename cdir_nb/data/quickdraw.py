@@ -9,6 +9,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image, ImageDraw
@@ -16,10 +17,11 @@ from PIL import Image, ImageDraw
 from cdir_nb.data.folder import in_threads, refuse_or_log, visible
 from cdir_nb.data.images import ImageSet
 from cdir_nb.data.pictures import digest_of
-from cdir_nb.errors import CdirError
+from cdir_nb.errors import CdirError, printable
 
 SIZE, WIDTH, MARGIN = 256, 4.0, 10.0  # picture size, line width and margin in pixels (our default)
 SUPERSAMPLING = 4
+LONGEST, FARTHEST = 1_000_000, 1_000_000  # bytes of a line; a coordinate (the raw files' are in screen pixels)
 DRAWN_BY = b"strokes-1"  # part of each digest: increase it when the drawing code changes the pictures
 
 Strokes = list[tuple[np.ndarray, np.ndarray]]
@@ -27,16 +29,37 @@ Strokes = list[tuple[np.ndarray, np.ndarray]]
 
 def parse_strokes(line: bytes) -> Strokes:
     """The strokes, each (x (n,), y (n,)), in one line. Raises ValueError if the line is malformed."""
-    record = json.loads(line)
-    drawing = record.get("drawing") if isinstance(record, dict) else None
+    return _strokes(_record(line))
+
+
+def _record(line: bytes) -> dict[str, Any]:
+    if len(line) > LONGEST:
+        raise ValueError(f"{len(line):,} bytes, at most {LONGEST:,} are read")
+    try:
+        record = json.loads(line)
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
+    if not isinstance(record, dict):
+        raise ValueError("no drawing")
+    return record
+
+
+def _strokes(record: dict[str, Any]) -> Strokes:
+    drawing = record.get("drawing")
     if not isinstance(drawing, list) or not drawing:
         raise ValueError("no drawing")
-    strokes = [(np.asarray(stroke[0], dtype=float), np.asarray(stroke[1], dtype=float)) for stroke in drawing]
+    if not all(isinstance(stroke, list) and len(stroke) > 1 for stroke in drawing):
+        raise ValueError("a stroke has no x or no y")
+    strokes = [(np.asarray(stroke[0]), np.asarray(stroke[1])) for stroke in drawing]
     if any(x.ndim != 1 or x.shape != y.shape or not len(x) for x, y in strokes):
         raise ValueError("a stroke's x and y differ in length or are empty")
-    if not all(np.isfinite(x).all() and np.isfinite(y).all() for x, y in strokes):
-        raise ValueError("a coordinate is not a number")
-    return strokes
+    if not all(_are_coordinates(values) for stroke in strokes for values in stroke):
+        raise ValueError(f"a coordinate is not a number between {-FARTHEST:,} and {FARTHEST:,}")
+    return [(x.astype(float), y.astype(float)) for x, y in strokes]
+
+
+def _are_coordinates(values: np.ndarray) -> bool:
+    return values.dtype.kind in "iuf" and bool((np.abs(values.astype(float)) <= FARTHEST).all())  # NaN fails this too
 
 
 def draw_strokes(strokes: Strokes, size: int = SIZE) -> Image.Image:
@@ -87,12 +110,13 @@ def read_drawings(path: Path) -> DrawingFile:
         return DrawingFile({}, [f"{path.name} (zero bytes)"])
     for number, line in enumerate(data.splitlines(), start=1):
         try:
-            parse_strokes(line)
-            name = str(json.loads(line).get("key_id", f"line{number}"))
+            record = _record(line)
+            _strokes(record)
+            name = printable(str(record.get("key_id", f"line{number}")))
             if name in drawings:
-                raise ValueError(f"key_id {name} appears twice")
+                raise ValueError(f"key_id {name[:40]} appears twice")
             drawings[name] = line
-        except (ValueError, TypeError, IndexError, KeyError) as error:
+        except ValueError as error:
             bad.append(f"{path.name} line {number} (unreadable: {' '.join(str(error).split())})")
     return DrawingFile(drawings, bad)
 

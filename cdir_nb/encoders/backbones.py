@@ -56,7 +56,7 @@ def build_backbone(spec: str) -> BuiltBackbone:
     _check_name(name, spec)
     if weights == "random":
         return _build_random(name)
-    return _build_local(name, Path(weights).expanduser()) if weights else _build_pretrained(name)
+    return _build_local(name, paths.expanded(weights)) if weights else _build_pretrained(name)
 
 
 def mobilenet_v2(folder: Path | None = None, *, classifier: bool = False) -> torch.nn.Module:

@@ -27,7 +27,7 @@ def build_bundled(spec: str) -> BuiltModel:
     """The bundled model that `spec` names. Raises CdirError where its files are missing or damaged."""
     kind, _, folder = spec.partition(":")
     build, bundled = {"tiny-clip": (_build_tiny, paths.TINY_CLIP), "real-clip": (_build_real, paths.REAL_CLIP)}[kind]
-    return build(Path(folder).expanduser() if folder else bundled, spec)
+    return build(paths.expanded(folder) if folder else bundled, spec)
 
 
 def _build_tiny(folder: Path, spec: str) -> BuiltModel:

@@ -57,9 +57,7 @@ class EmbeddingStore:
             with paths.atomic_write(self.folder / f"{name}.safetensors") as file:
                 save_file({"embeddings": rows.contiguous()}, file, metadata={"digests": "\n".join(digests)})
         except (OSError, SafetensorError) as error:
-            warnings.warn(
-                f"embeddings are not kept in {self.folder} ({error}): free space or set CDIR_CACHE", stacklevel=2
-            )
+            paths.warn_of_cache(getattr(error, "strerror", None) or str(error))
 
 
 def _read_shard(file: Path, wanted: dict[str, int]) -> tuple[list[str], torch.Tensor]:

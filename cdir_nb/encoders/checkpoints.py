@@ -28,6 +28,7 @@ from cdir_nb.encoders.weights import (
     refuse_other_grid,
 )
 from cdir_nb.errors import CdirError
+from cdir_nb.paths import expanded
 
 
 def build_model(spec: str) -> BuiltModel | BuiltBackbone:
@@ -44,7 +45,7 @@ def build_model(spec: str) -> BuiltModel | BuiltBackbone:
         return _build_random(name)
     if get_pretrained_cfg(name, weights):
         return _build_tagged(name, weights)
-    return _build_local(name, Path(weights).expanduser())
+    return _build_local(name, expanded(weights))
 
 
 def fetch_weights(spec: str) -> None:
@@ -63,7 +64,7 @@ def fetch_weights(spec: str) -> None:
     if cfg := get_pretrained_cfg(name, weights):
         fetch(cfg, name, weights)
     else:
-        check_file(Path(weights).expanduser())
+        check_file(expanded(weights))
 
 
 def _is_backbone(spec: str) -> bool:

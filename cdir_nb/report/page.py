@@ -23,6 +23,7 @@ from PIL import Image
 from cdir_nb.batch.progress import clock
 from cdir_nb.data.manifest import is_drawn
 from cdir_nb.errors import CdirError
+from cdir_nb.paths import is_abandoned, process_mark
 from cdir_nb.report.papers import as_texts, beside, claims
 from cdir_nb.report.run_folder import DONE, FAILED, Part, Run, read_run
 from cdir_nb.results import Record, direction_tables, headline, load_records, to_frame
@@ -55,7 +56,10 @@ def _new_folder(out: Path) -> Iterator[Path]:
     if out.exists() and not ours and not (out.is_dir() and not any(out.iterdir())):
         raise CdirError(f"{out} exists and is not a report, so it is not replaced: choose another --out")
     out.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}-") as scratch:
+    for left in out.parent.iterdir():
+        if left.name.startswith(f".{out.name}-") and is_abandoned(left.name):  # by a report whose process was killed
+            shutil.rmtree(left, ignore_errors=True)
+    with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}-{process_mark()}") as scratch:
         building = Path(scratch) / "new"
         building.mkdir()
         yield building
@@ -145,7 +149,7 @@ def _part(part: Part, folder: Path) -> dict[str, Any]:
 
 def _parameters(part: Part) -> str:
     """Parameters on one line, without paths on this machine."""
-    given = {k: v for k, v in part.parameters.items() if k not in ("data_root", "runs") and v != ""}
+    given = {k: v for k, v in part.parameters.items() if k not in ("data_root", "run_folders") and v != ""}
     return ", ".join(f"{name} = {_short(value)}" for name, value in given.items())
 
 
@@ -171,7 +175,5 @@ def _figure(path: Path, folder: Path) -> dict[str, Any]:
             caption = getattr(image, "text", {}).get("Description") or path.stem.replace("_", " ")
             size = image.size
     except (OSError, SyntaxError):  # Pillow raises one of these for a damaged file
-        raise CdirError(
-            f"{path} is not a readable image: delete {path.parent} and run `cdir reproduce` again"
-        ) from None
+        raise CdirError(f"{path} is not a readable image: run `cdir reproduce` again") from None
     return {"link": _copied(path, folder), "caption": caption, "size": size}

@@ -81,8 +81,9 @@ def read_run(folder: Path) -> Run:
         raise CdirError(f"run folder {folder} not found: give a folder made by `cdir reproduce`")
     if not (folder / "run.json").is_file():
         raise CdirError(f"{folder} is not a run folder (it has no run.json): give one made by `cdir reproduce`")
-    listing = _json(folder / "run.json", "profile", "about", "dataset", "notebooks", "folders")
-    if not listing["folders"] or len(listing["folders"]) != len(listing["notebooks"]):
+    listing = _json(folder / "run.json", profile=str, about=str, dataset=str, notebooks=list, folders=list)
+    names = [*listing["folders"], *listing["notebooks"]]
+    if not names or len(listing["folders"]) * 2 != len(names) or not all(isinstance(name, str) for name in names):
         raise _damaged(folder, "run.json does not list its notebooks")
     parts = zip(listing["notebooks"], listing["folders"])
     about = (listing[name] for name in ("profile", "about", "dataset"))
@@ -93,7 +94,7 @@ def _part(label: str, folder: Path) -> Part:
     """One job, with its status read from its folder."""
     name, failed = folder.name.rpartition("-")[0], folder.with_name(f"{folder.name}.failed")
     if (folder / "done").is_file():
-        done = _json(folder / "done", "seconds", "finished")
+        done = _json(folder / "done", seconds=(int, float), finished=str)
         if not (folder / f"{name}.html").is_file():
             raise _damaged(folder, f"{name}.html is missing")
         when = {"seconds": done["seconds"], "finished": done["finished"]}
@@ -104,20 +105,20 @@ def _part(label: str, folder: Path) -> Part:
 
 
 def _about(folder: Path) -> dict[str, Any]:
-    job = _json(folder / "params.json", "parameters", "commit")
+    job = _json(folder / "params.json", parameters=dict, commit=str)
     return {"commit": job["commit"], "parameters": job["parameters"], "without": tuple(job.get("without", ()))}
 
 
-def _json(path: Path, *names: str) -> dict[str, Any]:
-    """A JSON object with at least these keys. Raises CdirError if the file is missing or damaged."""
+def _json(path: Path, **types: Any) -> dict[str, Any]:
+    """A JSON object with at least these keys, of these types. CdirError if the file is missing or damaged."""
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         raise _damaged(path.parent, f"{path.name} cannot be read") from None
-    if not isinstance(content, dict) or not content.keys() >= set(names):
-        raise _damaged(path.parent, f"{path.name} needs the keys {', '.join(names)}")
+    if not isinstance(content, dict) or not all(isinstance(content.get(name), kind) for name, kind in types.items()):
+        raise _damaged(path.parent, f"{path.name} needs the keys {', '.join(types)}")
     return content
 
 
 def _damaged(folder: Path, what: str) -> CdirError:
-    return CdirError(f"{folder} is damaged: {what}; delete it and run `cdir reproduce` again")
+    return CdirError(f"{folder} is damaged: {what}; run `cdir reproduce` again")

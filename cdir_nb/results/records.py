@@ -209,7 +209,10 @@ def record_files(folder: Path) -> list[Path]:
     listing = folder / "run.json"
     if not listing.is_file():
         return [path for path in sorted(folder.rglob("*.jsonl")) if not _unfinished(path.relative_to(folder))]
-    current = [folder / name for name in json.loads(listing.read_text(encoding="utf-8"))["folders"]]
+    try:
+        current = [folder / name for name in json.loads(listing.read_text(encoding="utf-8"))["folders"]]
+    except (ValueError, LookupError, TypeError, RecursionError):
+        raise CdirError(f"{listing} is damaged: run `cdir reproduce` again") from None
     return [path for part in current if (part / "done").is_file() for path in sorted(part.glob("*.jsonl"))]
 
 
@@ -221,13 +224,14 @@ def _unfinished(path: Path) -> bool:
 def _read(path: Path) -> Iterator[Record]:
     """The records in a file. For old records without a date, the date is "unknown", not today."""
     parse, remedy = (_csv_row, "export it again") if path.suffix == ".csv" else (json.loads, "run its notebook again")
-    with path.open(encoding="utf-8", newline="") as handle:
-        rows = csv.DictReader(handle) if path.suffix == ".csv" else handle
-        for number, row in enumerate(rows, start=2 if path.suffix == ".csv" else 1):
-            try:
+    number = 0
+    try:
+        with path.open(encoding="utf-8", newline="") as handle:
+            rows = csv.DictReader(handle) if path.suffix == ".csv" else handle
+            for number, row in enumerate(rows, start=2 if path.suffix == ".csv" else 1):  # noqa: B007
                 yield Record(**{"date": "unknown", **parse(row)})
-            except (ValueError, TypeError, CdirError) as error:
-                raise CdirError(f"{path}, line {number}: not a record ({error}); {remedy}") from None
+    except (ValueError, TypeError, RecursionError, csv.Error, CdirError) as error:
+        raise CdirError(f"{path}, line {number}: not a record ({error}); {remedy}") from None
 
 
 def _csv_row(row: dict[str, str]) -> dict[str, Any]:

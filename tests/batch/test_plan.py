@@ -1,14 +1,19 @@
 """What is wrong is refused before anything runs; a digest changes with what makes a result, only then."""
 
 import os
+import shutil
+import time
 
 import pytest
-from tiny_notebooks import write_notebook, write_profile
+from tiny_notebooks import write_notebook, write_pacs, write_profile
 
-from cdir_nb.batch import digests, plan
+from cdir_nb.batch import declared, digests, plan, processes
+from cdir_nb.batch.parameters import read_parameters
 from cdir_nb.batch.plan import make_plan
-from cdir_nb.batch.profile import load_profile, profile_names
+from cdir_nb.batch.profile import Entry, load_profile, profile_names
+from cdir_nb.data import open_task
 from cdir_nb.errors import CdirError
+from cdir_nb.paths import NOTEBOOKS
 
 
 @pytest.fixture
@@ -125,7 +130,7 @@ def test_a_missing_checkpoint_is_named(folder):
 def test_paths_are_absolute_for_the_notebook(folder, monkeypatch):
     monkeypatch.chdir(folder)
     (folder / "w.pt").write_bytes(b"1")
-    (folder / "images").mkdir()
+    write_pacs(folder / "images")
     made = parameters(planned(folder, {"dataset": "pacs"}, data=["pacs=images"], encoder="ViT-B-32:w.pt"))
     assert made["01_first"]["data_root"] == str(folder / "images")
     assert made["02_second"]["encoder"] == f"ViT-B-32:{folder / 'w.pt'}"
@@ -165,32 +170,72 @@ def test_the_digest_follows_checkpoint_content_wherever_it_lies(folder):
     assert digest(folder, job=1, encoder=f"ViT-B-32:{folder}/a.pt") != before
 
 
-def test_the_digest_follows_the_data_wherever_they_lie(folder):
-    images = folder / "images" / "photo" / "dog"
-    images.mkdir(parents=True)
-    (images / "1.png").write_bytes(b"1")
-    options = {"fields": {"dataset": "pacs"}, "data": [f"pacs={folder}/images"]}
-    first = digest(folder, **options)
-    assert digest(folder, **options) == first
+def pacs_digest(folder, root) -> str:
+    return digest(folder, fields={"dataset": "pacs"}, data=[f"pacs={root}"])
+
+
+def test_the_digest_follows_the_images_wherever_they_lie(folder, tmp_path):
+    first = pacs_digest(folder, write_pacs(folder / "images"))
+    assert pacs_digest(folder, folder / "images") == first
     os.rename(folder / "images", folder / "moved")
-    moved = {**options, "data": [f"pacs={folder}/moved"]}
-    assert digest(folder, **moved) == first
-    os.utime(folder / "moved/photo/dog/1.png", ns=(1, 1))
-    touched = digest(folder, **moved)
-    (folder / "moved/photo/dog/2.png").write_bytes(b"1")
-    assert len({first, touched, digest(folder, **moved)}) == 3
+    (folder / "images").symlink_to(folder / "moved")
+    assert pacs_digest(folder, folder / "images") == first
+    shutil.copyfile(folder / "moved/photo/dog/1.png", folder / "moved/photo/dog/2.png")
+    assert pacs_digest(folder, folder / "moved") != first
 
 
-def test_data_folders_may_be_links_even_dangling_ones(tmp_path):
-    (tmp_path / "disk").mkdir()
-    (tmp_path / "disk/1.png").write_bytes(b"1")
-    (tmp_path / "root").mkdir()
-    (tmp_path / "root/photo").symlink_to(tmp_path / "disk")
-    before = digests.data_digest(tmp_path / "root")
-    (tmp_path / "disk/1.png").write_bytes(b"12")
-    after = digests.data_digest(tmp_path / "root")
-    (tmp_path / "root/lost").symlink_to(tmp_path / "gone")
-    assert len({before, after, digests.data_digest(tmp_path / "root")}) == 3
+def test_content_decides_not_times_nor_files_that_are_no_images(folder):
+    picture = write_pacs(folder / "images") / "photo" / "dog" / "1.png"
+    first, stat = pacs_digest(folder, folder / "images"), picture.stat()
+    os.utime(picture, ns=(1, 1))
+    (folder / "images/photo/dog/Thumbs.db").write_bytes(b"x")
+    (folder / "images/notes.txt").write_text("bought in Paris")
+    assert pacs_digest(folder, folder / "images") == first
+    whole = picture.read_bytes()
+    picture.write_bytes((folder / "images/sketch/house/1.png").read_bytes()[: len(whole)].ljust(len(whole), b"\0"))
+    os.utime(picture, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+    assert picture.stat().st_size == stat.st_size and pacs_digest(folder, folder / "images") != first
+
+
+# --- images: wrong ones are found before anything runs
+
+
+def test_wrong_images_are_refused_once_with_an_option_that_can_be_given(folder):
+    root = write_pacs(folder / "images")
+    options = {"fields": {"dataset": "pacs"}, "data": [f"pacs={root}"]}
+    whole = planned(folder, **options)
+    (root / "photo/dog/2.png").write_bytes(b"no image")
+    (root / "photo/cat").mkdir()
+    assert "1 folder not in the card: photo/cat. Fix" in refusal(folder, **options)
+    assert "(`cdir reproduce`: --skip-unknown)" in refusal(folder, **options)
+    assert "(`cdir reproduce`: --skip-bad)" in refusal(folder, **options, skip=["unknown"])
+    skipping = planned(folder, **options, skip=["bad", "unknown"])
+    assert skipping.skip == "bad,unknown" and skipping.jobs[0].digest == whole.jobs[0].digest
+    assert processes.environment(1, skipping.skip)["CDIR_SKIP"] == "bad,unknown"
+
+
+def test_notebooks_skip_what_the_run_skips(folder, monkeypatch):
+    root = write_pacs(folder / "images")
+    (root / "photo/dog/2.png").write_bytes(b"no image")
+    with pytest.raises(CdirError, match="1 of 29 images bad"):
+        open_task("pacs", root)
+    monkeypatch.setenv("CDIR_SKIP", "bad")
+    assert len(open_task("pacs", root)[1]) == 28
+
+
+def test_a_folder_that_is_another_dataset_is_refused(folder):
+    (folder / "images/dogs").mkdir(parents=True)
+    message = refusal(folder, {"dataset": "pacs"}, data=[f"pacs={folder}/images"])
+    assert "has no domain folder photo, art_painting, cartoon, sketch; it holds dogs" in message
+
+
+def test_images_that_the_protocol_needs_are_there(folder):
+    shutil.rmtree(write_pacs(folder / "images") / "sketch" / "house")
+    message = refusal(folder, {"dataset": "pacs"}, data=[f"pacs={folder}/images"])
+    assert "pacs-all needs images that are missing: sketch/house" in message
+
+
+# --- digests of code
 
 
 def test_the_digest_follows_the_package_but_not_runner_or_cli(tmp_path, monkeypatch):
@@ -230,14 +275,20 @@ def test_jobs_follow_the_source_and_the_libraries(folder, monkeypatch):
 @pytest.mark.parametrize(
     "content,message",
     [
-        ("name: [", "mine.yaml: invalid YAML, line 1"),
-        ("- a", "mine.yaml: a profile must consist of `field: value` lines"),
+        ("name: [", "mine.yaml: not valid YAML, line 2: did not find"),
+        ("- a", "mine.yaml: it must consist of `field: value` lines"),
         ("name: a\nabout: b\ndataset: c\nnotebooks: []", "notebooks: List should have at least 1 item"),
         ("name: a\nabout: b\ndataset: c\nnotebook: []", "mine.yaml: notebooks: missing; notebook: unknown name"),
         ("name: a\nabout: b\ndataset: c\nnotebooks: [{notebook: x, params: {}}]", "notebooks.0.params: unknown name"),
         (
             "name: a\nabout: b\ndataset: c\nnotebooks: [{notebook: x}, {notebook: ./x.ipynb}]",
             "notebooks: x appears twice: remove one, or use a sweep",
+        ),
+        ("name: a\nabout: b\ndataset: c\ndataset: d\nnotebooks: [{notebook: x}]", "line 4: 'dataset' appears twice"),
+        ("name: a\nabout: b\ndataset: c\nfolder: /tmp\nnotebooks: [{notebook: x}]", "mine.yaml: folder: unknown name"),
+        (
+            "name: a\nabout: b\ndataset: c\nnotebooks: [{notebook: x, sweep: {seed: [1], 'seed, k': [[2, 3]]}}]",
+            "x: seed is swept twice: remove one",
         ),
         ("name: a/b\nabout: b\ndataset: c\nnotebooks: [{notebook: x}]", "mine.yaml: name: "),
     ],
@@ -262,7 +313,7 @@ def test_the_workbooks_profiles_load():
 
 # --- sweeps, and jobs that come after others
 
-SECOND = 'dataset = "world"\nencoder = "tiny-clip"\nk = None\nruns = ""'
+SECOND = 'dataset = "world"\nencoder = "tiny-clip"\nk = None\nrun_folders = ""'
 
 
 def swept(folder, sweep, *, parameters=None, after=None, **options):
@@ -322,7 +373,7 @@ def test_a_wrong_sweep_is_refused(folder, sweep, message):
 
 def test_a_job_after_others_follows_their_digests(folder):
     first, second = swept(folder, {}, after="all").jobs
-    assert second.after == (first.folder,) and "runs" not in second.parameters
+    assert second.after == (first.folder,) and "run_folders" not in second.parameters
     assert swept(folder, {}, after="all", settings=["seed=1"]).jobs[1].digest != second.digest
     assert swept(folder, {}, settings=["seed=1"]).jobs[1].digest == swept(folder, {}).jobs[1].digest
     *both, last = swept(folder, {"seed": [0, 1]}, after=["01_first"]).jobs
@@ -342,5 +393,109 @@ def test_the_first_job_comes_after_nothing(folder):
 
 def test_a_job_after_others_must_have_a_place_for_their_folders(folder):
     entries = [{"notebook": "02_second.ipynb"}, {"notebook": "01_first.ipynb", "after": "all"}]
-    assert "01_first has no parameter 'runs'" in refusal(folder, {"notebooks": entries})
-    assert "cannot be set by hand: `after` in a profile sets it" in refusal(folder, settings=["runs=x"])
+    assert "01_first has no parameter 'run_folders'" in refusal(folder, {"notebooks": entries})
+    assert "cannot be set by hand: `after` in a profile sets it" in refusal(folder, settings=["run_folders=x"])
+
+
+@pytest.mark.parametrize("name", ["out_dir", "data_root", "dataset", "run_folders"])
+def test_reserved_names_are_refused_wherever_they_stand(folder, name):
+    for fields in (
+        {"parameters": {name: "x"}},
+        {"notebooks": [{"notebook": "01_first.ipynb", "parameters": {name: "x"}}]},
+    ):
+        assert f"parameter {name!r} cannot be set by hand: " in refusal(folder, fields)
+
+
+def test_a_parameter_called_runs_is_like_any_other(folder):
+    write_notebook(folder / "02_second.ipynb", parameters='dataset = "world"\nruns = 5\nrun_folders = ""')
+    entries = [{"notebook": "01_first.ipynb"}, {"notebook": "02_second.ipynb", "after": "all"}]
+    made = parameters(planned(folder, {"notebooks": entries}, settings=["runs=2"]))
+    assert made["02_second"]["runs"] == 2 and "run_folders" not in made["02_second"]
+
+
+def test_a_sweep_of_millions_is_refused_at_once():
+    values = list(range(399))
+    start = time.process_time()
+    with pytest.raises(ValueError, match="the sweep has more than 1,000 combinations"):
+        Entry(notebook="x", sweep={"seed": values, "k": values, "lr": values})
+    assert time.process_time() - start < 1
+
+
+def test_a_hostile_profile_is_one_line_at_once(tmp_path):
+    (tmp_path / "mine.yaml").write_bytes("name: mine\nabout: Stra\xdfe".encode("latin-1"))
+    with pytest.raises(CdirError, match="not UTF-8 text"):
+        load_profile(str(tmp_path / "mine.yaml"))
+    (tmp_path / "mine.yaml").write_text("name: " + "[" * 100_000)
+    with pytest.raises(CdirError, match="nested more than 20 deep"):
+        load_profile(str(tmp_path / "mine.yaml"))
+
+
+# --- what a notebook's parameters may be
+
+
+def bundled(**options):
+    return make_plan(load_profile("world"), **options)
+
+
+def test_every_parameter_of_the_workbooks_notebooks_is_declared_and_its_default_allowed():
+    checked = 0
+    for path in sorted(NOTEBOOKS.glob("*.ipynb")):
+        free = {"data_root", "out_dir", "encoder", "run_folders"} | {name for pair in declared.PAIRS for name in pair}
+        known = declared.COMMON | declared.DECLARED.get(path.stem, {})
+        for name, default in read_parameters(path).items():
+            assert name in free or name in known, f"{path.name}: declare {name} in batch/declared.py"
+            declared.check_declared(path.stem, name, default)
+            checked += 1
+    assert checked > 80
+    assert set(declared.DECLARED) <= {path.stem for path in NOTEBOOKS.glob("*.ipynb")}
+
+
+def test_every_bundled_profile_that_needs_no_folder_makes_a_plan():
+    for name in profile_names():
+        if not load_profile(name).needs:
+            assert make_plan(load_profile(name)).jobs
+
+
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        ("seed=-1", "00_tour: seed should be greater than or equal to 0, not -1"),
+        ("seed=99999999999", "00_tour: seed should be less than or equal to 2147483647, not 99999999999"),
+        ("sheet_classes=0", "00_tour: sheet_classes should be greater than or equal to 1, not 0"),
+        ("00.k=0", "00_tour: k should be greater than or equal to 1, not 0"),
+        ("05.k=-3", "05_retrieval_grids: k should be greater than or equal to 1, not -3"),
+        ("04.variants=ful", "04_prompt_learning: variants should be 'full', 'some' or 'all', not 'ful'"),
+        ("label_strategy=3", "06_data_free_tki: label_strategy should be 1 or 2, not 3"),
+        ("radius=0", "06_data_free_tki: radius should be greater than 0, not 0"),
+        ("radius=1e999", "06_data_free_tki: radius must be a finite number, not inf"),
+        ("radius=" + "-" * 5000 + "1", "06_data_free_tki: radius must be float (default 1.0), not str"),
+        ("protocol=moon", "00_tour: protocol should be one of domainnet-zs, "),
+        ("settings=CLAIR-Z", "04_prompt_learning: settings should be one of CLAIR-A, CLAIR-A, tiny-clip, "),
+        ("table=Table 99", "10_tables: table should be one of "),
+        ("template=A photo", "01_clip_zero_shot: template: "),
+        ("template=A {class}\n<script>", "template must be one line of printable text"),
+        (
+            "protocol=pacs-all",
+            "00_tour: protocol pacs-all needs art_painting, cartoon, photo, which world does not have",
+        ),
+        (
+            "04.query_domain=nowhere",
+            "query_domain should be one of real, painting, clipart, infograph, sketch, quickdraw",
+        ),
+        ("04.query_domain=sketch", "04_prompt_learning: 'sketch' to 'sketch' is no direction of world-"),
+        ("04.gallery_domain=", "04_prompt_learning: 'clipart' to '' is no direction of world-"),
+        ("05.query_domain=sketch", "05_retrieval_grids: 'sketch' to '' is no direction of world-"),
+        ("09.gallery_domain=sketch", "09_why_does_my_number_differ: '' to 'sketch' is no direction of world-"),
+        ("first_domain=sketch", "05_retrieval_grids: first_domain and second_domain should be two of real, "),
+        ("first_domain=moon", "05_retrieval_grids: first_domain and second_domain should be two of real, "),
+    ],
+)
+def test_values_that_a_notebook_cannot_take_are_refused_when_the_plan_is_made(setting, message):
+    with pytest.raises(CdirError) as caught:
+        bundled(settings=[setting])
+    assert message in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_values_that_a_notebook_can_take_are_taken():
+    made = bundled(settings=["09.query_domain=sketch", "09.runs=1", "01.k=0", "first_domain=real", "radius=2"])
+    assert parameters(made)["09_why_does_my_number_differ"]["runs"] == 1

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -13,6 +14,7 @@ import psutil
 import pytest
 from tiny_notebooks import CDIR, save, write_notebook, write_profile
 
+from cdir_nb import paths
 from cdir_nb.batch import processes, progress, runner
 from cdir_nb.batch.plan import make_plan
 from cdir_nb.batch.profile import load_profile
@@ -174,12 +176,94 @@ def test_a_worker_that_dies_without_a_word_is_a_failure(tmp_path, monkeypatch):
     assert "last words" in (outcome.folder / "traceback.txt").read_text()
 
 
+def test_a_folder_that_cannot_be_written_fails_alone(tmp_path):
+    for name in "abc":
+        write_notebook(tmp_path / f"{name}.ipynb", "1")
+    plan = make_plan(load_profile(str(write_profile(tmp_path))))
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / plan.jobs[0].folder).touch()  # a file where the folder should be
+    (tmp_path / "run" / f".{plan.jobs[1].folder}.{os.getpid()}.partial").touch()
+    outcomes, said = run(tmp_path)
+    assert [outcome.status for outcome in outcomes] == ["failed", "failed", "done"]
+    assert "Not a directory" in outcomes[0].reason and "File exists" in outcomes[1].reason
+    assert sum(line.startswith("FAILED") for line in said) == 2
+
+
+def test_any_path_works_with_braces_too(tmp_path):
+    folder = tmp_path / "a {b} {0} {{c} 'd' $e"
+    folder.mkdir()
+    write_notebook(folder / "x{y}.ipynb", save())
+    (outcome,), _ = run(folder)
+    assert (
+        outcome.status == "done" and (outcome.folder / "x{y}.html").is_file() and len(load_records(folder / "run")) == 1
+    )
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """A finished run of one notebook that saves a record; it leaves nothing in the temporary folder."""
+    folder, scratch = tmp_path_factory.mktemp("finished"), tmp_path_factory.mktemp("scratch")
+    write_notebook(folder / "a.ipynb", save())
+    before = os.environ.get("TMPDIR")
+    os.environ["TMPDIR"] = str(scratch)
+    run(folder)
+    os.environ.pop("TMPDIR") if before is None else os.environ.update(TMPDIR=before)
+    assert not [path.name for path in scratch.iterdir() if path.name.startswith(("cdir-kernel", "tmp"))]
+    return folder
+
+
+DAMAGE = {
+    "done": [b"", b"{}", b"\xff\xfe", b"[1]", b"{" * 9, b'{"without": [], "files": 3}'],
+    "r.jsonl": [b"", b'{"method": "zero', b"\x00" * 50],
+    "a.html": [b""],
+}
+
+
+@pytest.mark.parametrize(("name", "content"), [(name, content) for name in DAMAGE for content in DAMAGE[name]])
+def test_a_damaged_job_counts_as_unfinished(finished, tmp_path, name, content):
+    shutil.copytree(finished / "run", tmp_path / "run")
+    job = make_plan(load_profile(str(finished / "mine.yaml"))).jobs[0]
+    folder = tmp_path / "run" / job.folder
+    assert runner._kept(job, folder, print).status == "kept"
+    (folder / name).write_bytes(content)
+    assert runner._kept(job, folder, print) is None
+    (folder / name).unlink()
+    assert runner._kept(job, folder, print) is None
+
+
+def test_a_damaged_job_runs_again(finished, tmp_path):
+    shutil.copytree(finished, tmp_path / "b")
+    (tmp_path / "b/run/run.json").write_bytes(b"\xff")
+    with pytest.raises(CdirError, match="run.json is damaged: run `cdir reproduce` again"):
+        load_records(tmp_path / "b/run")
+    next((tmp_path / "b/run").glob("a-*/r.jsonl")).write_text('{"method": "cut')
+    assert [outcome.status for outcome in run(tmp_path / "b")[0]] == ["done"]
+    assert len(load_records(tmp_path / "b/run")) == 1
+
+
+def test_what_a_killed_run_left_is_removed_at_the_next_start(tmp_path, monkeypatch):
+    monkeypatch.setenv("CDIR_CACHE", str(tmp_path / "cache"))
+    dead = subprocess.Popen([sys.executable, "-c", ""])
+    dead.wait()
+    mark = paths.process_mark().replace(str(os.getpid()), str(dead.pid))
+    for name in ("run/.part", "cache/world/.part"):
+        (tmp_path / name).parent.mkdir(parents=True)
+        (tmp_path / f"{name}-{mark}x.npy").touch()
+    (tmp_path / "run/.a-123.7.partial/.kernel").mkdir(parents=True)
+    write_notebook(tmp_path / "a.ipynb", "1")
+    plan = make_plan(load_profile(str(write_profile(tmp_path))))
+    monkeypatch.setattr(runner, "_run", lambda *_: None)
+    with pytest.raises(KeyError):  # nothing was run
+        run_plan(plan, tmp_path / "run", say=print)
+    assert not list(tmp_path.rglob(".part*")) and not list(tmp_path.rglob("*.partial"))
+
+
 # --- jobs that come after others
 
 SEES = """
 from pathlib import Path
 from cdir_nb.results import load_records
-folders = [folder for folder in runs.split(",") if folder]
+folders = [folder for folder in run_folders.split(",") if folder]
 seen = [record.seed for record in load_records(folders)]
 with open({ran!r}, "a") as ran: ran.write(f"{{seen}} ")"""
 
@@ -190,7 +274,7 @@ def chained(tmp_path):
     need = f"assert seed or open({str(tmp_path / 'key')!r})"
     write_notebook(tmp_path / "a.ipynb", "import time\ntime.sleep(seed / 2)", need, save())
     write_notebook(
-        tmp_path / "b.ipynb", SEES.format(ran=str(tmp_path / "ran")), parameters='dataset = "world"\nruns = ""'
+        tmp_path / "b.ipynb", SEES.format(ran=str(tmp_path / "ran")), parameters='dataset = "world"\nrun_folders = ""'
     )
     notebooks = [{"notebook": "a.ipynb", "sweep": {"seed": [0, 1]}}, {"notebook": "b.ipynb", "after": "all"}]
     plan = make_plan(load_profile(str(write_profile(tmp_path, notebooks=notebooks))))
@@ -223,8 +307,8 @@ def test_a_job_after_a_failed_one_says_so_and_runs_again_once_it_is_mended(chain
 
 
 def test_a_comma_in_the_path_of_jobs_with_successors_is_refused(tmp_path):
-    write_notebook(tmp_path / "a.ipynb", "1", parameters='dataset = "world"\nruns = ""')
-    write_notebook(tmp_path / "b.ipynb", "1", parameters='dataset = "world"\nruns = ""')
+    write_notebook(tmp_path / "a.ipynb", "1", parameters='dataset = "world"\nrun_folders = ""')
+    write_notebook(tmp_path / "b.ipynb", "1", parameters='dataset = "world"\nrun_folders = ""')
     notebooks = [{"notebook": "a.ipynb"}, {"notebook": "b.ipynb", "after": "a"}]
     plan = make_plan(load_profile(str(write_profile(tmp_path, notebooks=notebooks))))
     with pytest.raises(CdirError, match="the path contains a comma"):

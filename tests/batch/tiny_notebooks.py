@@ -5,6 +5,9 @@ from pathlib import Path
 
 import nbformat.v4
 import yaml
+from PIL import Image
+
+from cdir_nb.data import load_card
 
 PARAMETERS = """dataset = "world"  # which images
 data_root = ""  # their folder
@@ -44,3 +47,13 @@ def write_profile(folder: Path, **fields) -> Path:
     path = folder / "mine.yaml"
     path.write_text(yaml.safe_dump(content, sort_keys=False))
     return path
+
+
+def write_pacs(root: Path) -> Path:
+    """A folder laid out as PACS: one picture for each domain and class, each of its own colour."""
+    card = load_card("pacs")
+    folders = [root / info.folder / label for info in card.domains.values() for label in card.classes]
+    for number, folder in enumerate(folders):
+        folder.mkdir(parents=True)
+        Image.new("RGB", (8, 8), (number, 90, 2 * number)).save(folder / "1.png")
+    return root

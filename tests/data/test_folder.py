@@ -61,7 +61,7 @@ def test_bad_images_are_all_named_with_the_option_that_skips_them(broken):
     assert "photo/dog/2.JPEG (unreadable: " in text
     assert "photo/alarm_clock/list.txt (unreadable: " in text
     assert "photo/alarm_clock/gone.png (unreadable: " in text
-    assert text.endswith("Fix or remove them, or pass skip_bad=True")
+    assert text.endswith("Fix or remove them, or pass skip_bad=True (`cdir reproduce`: --skip-bad)")
 
 
 def test_skipped_images_are_counted_and_named_in_the_log(broken, caplog):

@@ -92,6 +92,10 @@ def test_an_unknown_dataset_lists_the_known_ones(manifest):
         ({"class_sets": {"seen": ["cat"], "unseen": []}}, "class_sets.seen has names that are not in the card: cat"),
         ({"classes": "none.txt"}, "bad/card.yaml: a field, or a file that it names, is wrong"),
         ({"name": "other"}, "bad/card.yaml: name is 'other' but the folder is 'bad'"),
+        ({"like": "bad"}, "bad/card.yaml: a field, or a file that it names, is wrong: like: bad is like itself"),
+        ({"like": "../../bad"}, "'../../../bad' is outside of the folder data_manifest"),
+        ({"classes": "../../../etc/passwd"}, "outside of the folder data_manifest"),
+        ({"parts": {"bad": {}}, "kind": "combined"}, "parts: bad is made of parts itself"),
         ({"like": "nowhere"}, "bad/card.yaml: a field, or a file that it names, is wrong"),
         ({"protocols": with_protocol(train="unseen")}, "toy-unseen is zero-shot but trains on query classes"),
         ({"protocols": with_protocol(query="none")}, "toy-unseen has names that are not in the card: none"),
@@ -120,10 +124,19 @@ def test_a_bad_card_names_the_file_and_the_field(manifest, changes, text):
 
 def test_yaml_that_is_none(manifest):
     path = write_card(manifest, "bad")
-    for text, expected in [("a: [1", "not valid YAML"), ("- 1", "has no fields"), ("", "has no fields")]:
+    for text, expected in [
+        ("a: [1", "not valid YAML, line "),
+        ("- 1", "`field: value` lines"),
+        ("", "`field: value` lines"),
+    ]:
         path.write_text(text)
         with pytest.raises(CdirError, match=f"data_manifest/bad/card.yaml: .*{expected}"):
             load_card("bad")
+
+
+def test_cards_like_each_other(manifest):
+    write_card(manifest, "other", like="bad")
+    assert "like: bad is like itself" in refused(manifest, like="other")
 
 
 def test_lists_and_counts_in_files_beside_the_card(manifest):

@@ -5,7 +5,7 @@ import pytest
 from toy_data import drawing, write_card
 
 from cdir_nb.data import open_dataset
-from cdir_nb.data.quickdraw import MARGIN, SIZE, draw_strokes, parse_strokes
+from cdir_nb.data.quickdraw import MARGIN, SIZE, draw_strokes, parse_strokes, read_drawings
 from cdir_nb.errors import CdirError
 
 
@@ -71,6 +71,32 @@ def test_bad_lines_are_named_and_skipped_only_by_choice(root, caplog):
     assert "line 4 (unreadable: a stroke's x and y differ in length or are empty)" in text
     assert len(opened(root, skip_bad=True)) == 3
     assert "skipped 6 drawings (bad)" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("line", "problem"),
+    [
+        ('{"drawing": ' + "[" * 100_000, "nested too deeply"),
+        ('{"drawing": [[[0, 1e308], [0, 1e308]]]}', "a coordinate is not a number between -1,000,000 and 1,000,000"),
+        ('{"drawing": [[[0, -1e400], [0, 1]]]}', "a coordinate is not a number between"),
+        ('{"drawing": [[[0, ' + "9" * 400 + "], [0, 1]]]}", "a coordinate is not a number between"),
+        ('{"drawing": [[[0, ' + "9" * 5000 + "], [0, 1]]]}", "4300 digits"),
+        ('{"drawing": [[[0, "7"], [0, 1]]]}', "a coordinate is not a number between"),
+        ('{"drawing": [[[0, null], [0, 1]]]}', "a coordinate is not a number between"),
+        ('{"drawing": [[[true], [false]]]}', "a coordinate is not a number between"),
+        ('{"drawing": [[[[1], [2]], [0, 1]]]}', "a stroke's x and y differ in length or are empty"),
+        ('{"drawing": [[[0, 1]]]}', "a stroke has no x or no y"),
+        ('{"drawing": ["ab"]}', "a stroke has no x or no y"),
+        ('{"drawing": [[[' + "1, " * 400_000 + "1], [1]]]}", "bytes, at most 1,000,000 are read"),
+    ],
+)
+def test_hostile_lines_are_named_and_the_others_read(root, line, problem):
+    (root / "dog.ndjson").write_text(f"{drawing('1')}\n{line}\n{drawing('2')}")
+    with pytest.raises(CdirError, match=f"1 drawing bad: dog.ndjson line 2 .unreadable: .*{problem}"):
+        opened(root)
+    assert len(opened(root, skip_bad=True)) == 4
+    (wrong,) = read_drawings(root / "dog.ndjson").bad
+    assert len(wrong) < 250
 
 
 def test_wrong_roots_and_unknown_files(root, tmp_path):

@@ -1,7 +1,10 @@
 """Pages that need no network: equations, figures, numbers and warnings are all in the folder."""
 
+import os
 import re
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import nbformat.v4
@@ -12,6 +15,7 @@ from typer.testing import CliRunner
 from cdir_nb.batch.html import mathml, strip, to_html, web_references
 from cdir_nb.cli import app
 from cdir_nb.errors import CdirError
+from cdir_nb.paths import process_mark
 from cdir_nb.report import numbers_of, read_run, write_report
 from cdir_nb.results import Record, load_records, save_records
 
@@ -315,3 +319,30 @@ def test_widget_state_and_views_are_stripped():
     strip(notebook)
     assert not notebook.metadata and [o.output_type for o in notebook.cells[1].outputs] == ["stream"]
     assert notebook.cells[0].source == 'seed = 1\nout_dir = ""\n'
+
+
+# --- damaged run folders, and what a killed report left
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [("run.json", b""), ("run.json", b"\xff"), ("run.json", b"[" * 100_000), ("run.json", b'{"profile": 1}')]
+    + [("a-1/done", b""), ("a-1/done", b'{"seconds": "x", "finished": "y"}'), ("a-1/params.json", b"{}")]
+    + [("a-1/r.jsonl", b"\xff"), ("a-1/r.jsonl", b"[" * 100_000), ("a-1/heat_map.png", b"no picture")],
+)
+def test_damage_is_one_line_that_names_the_file(run_folder, tmp_path, name, content):
+    folder = run_folder(record())
+    (folder / name).write_bytes(content)
+    with pytest.raises(CdirError) as caught:
+        write_report([folder], tmp_path / "report")
+    assert Path(name).name in str(caught.value) and "again" in str(caught.value) and not (tmp_path / "report").exists()
+
+
+def test_what_a_killed_report_left_is_removed(run_folder, tmp_path):
+    dead = subprocess.Popen([sys.executable, "-c", ""])
+    dead.wait()
+    mark = process_mark()
+    for left in (f".report-{mark.replace(str(os.getpid()), str(dead.pid))}x", f".report-{mark}x", ".report-mine"):
+        (tmp_path / left / "new").mkdir(parents=True)
+    write_report([run_folder(record())], tmp_path / "report")
+    assert sorted(path.name for path in tmp_path.glob(".report-*")) == sorted([f".report-{mark}x", ".report-mine"])

@@ -213,3 +213,10 @@ def test_commit_says_dirty_and_is_unknown_elsewhere(tmp_path, monkeypatch):
 
 def test_the_selection_rule_is_one_of_a_closed_list():
     assert "selection_rule: should be 'nothing selected', 'last epoch'" in refusal(selection_rule="none: frozen")
+
+
+@pytest.mark.parametrize("content", [b"\xff\xfe\x00", bytes(range(256)), b"method\n" + b'"' + b"x" * 200_000])
+def test_a_csv_file_that_is_none_is_one_line(tmp_path, content):
+    (tmp_path / "n.csv").write_bytes(content)
+    with pytest.raises(CdirError, match=r"n\.csv, line \d+: not a record .*export it again"):
+        load_records(tmp_path / "n.csv")

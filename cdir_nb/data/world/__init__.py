@@ -17,7 +17,7 @@ from cdir_nb.data.images import ImageSet
 from cdir_nb.data.world.domains import DOMAINS, SIZE
 from cdir_nb.data.world.drawing import drawings
 from cdir_nb.errors import CdirError
-from cdir_nb.paths import atomic_write, cache_dir
+from cdir_nb.paths import cache_dir, keep_in_cache
 
 PRETRAINING_SEED = 1_000_003  # the tiny CLIP was trained on drawings of this seed; no dataset may use it
 
@@ -61,20 +61,18 @@ def _drawn(rows: list[tuple[str, str, int]], seed: int, images_per_class: int) -
     """(N, 64, 64, 3) uint8, from the cache if it stands there whole."""
     path = cache_dir() / "world" / f"{images_per_class}-per-class-seed-{seed}-{source_digest()}.npy"
     shape = (len(rows), SIZE, SIZE, 3)
-    if path.exists():
-        try:
-            pixels = np.load(path, mmap_mode="r")
-            if pixels.shape == shape:
-                return pixels
-        except (ValueError, EOFError, OSError):
-            pass  # a damaged file is drawn again
+    try:
+        pixels = np.load(path, mmap_mode="r")
+        if pixels.shape == shape and pixels.dtype == np.uint8:
+            return pixels
+    except (ValueError, EOFError, OSError):
+        pass  # a missing or damaged file is drawn again
     pixels = np.empty(shape, dtype=np.uint8)
     for row, (domain, label, number) in enumerate(
         tqdm(rows, desc="drawing the world", unit="image", leave=False, mininterval=0.5)
     ):
         pixels[row] = np.asarray(draw(label, domain, seed, number))
-    with atomic_write(path) as temporary:
-        np.save(temporary, pixels)
+    keep_in_cache(path, lambda temporary: np.save(temporary, pixels))
     return pixels
 
 

@@ -1,0 +1,76 @@
+"""Where files go: atomic writes, a cache that may be missing, and what a killed process leaves behind."""
+
+import os
+import subprocess
+import sys
+import warnings
+
+import pytest
+from PIL import Image
+
+from cdir_nb import paths
+from cdir_nb.data import open_folder
+from cdir_nb.data.world import load_world
+from cdir_nb.errors import CdirError
+
+
+@pytest.fixture
+def no_cache(tmp_path, monkeypatch):
+    """A cache that cannot be made, because its parent is a file (root may write anywhere else)."""
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("CDIR_CACHE", str(tmp_path / "file" / "cache"))
+
+
+def test_images_open_without_a_cache_with_one_warning(no_cache, tmp_path):
+    for label in ("dog", "cat"):
+        (tmp_path / "mine" / "photo" / label).mkdir(parents=True)
+        Image.new("RGB", (4, 4)).save(tmp_path / "mine" / "photo" / label / "1.png")
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("default")
+        for _ in range(2):
+            assert len(open_folder(tmp_path / "mine", progress=False)) == 2
+            assert len(load_world(images_per_class=1)) == 240
+    assert len(said) == 1 and "going on without the cache" in str(said[0].message)
+    assert "set CDIR_CACHE" in str(said[0].message)
+
+
+def test_a_full_disk_costs_the_cache_only(fresh_cache, monkeypatch):
+    def full(*_, **__):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(paths.os, "replace", full)
+    with pytest.warns(UserWarning, match="No space left on device"):
+        assert len(load_world(images_per_class=1)) == 240
+    assert not [path for path in fresh_cache.rglob("*") if path.is_file()]
+
+
+def test_a_damaged_list_of_decoded_files_is_made_again(fresh_cache, tmp_path):
+    (tmp_path / "mine" / "photo" / "dog").mkdir(parents=True)
+    Image.new("RGB", (4, 4)).save(tmp_path / "mine" / "photo" / "dog" / "1.png")
+    open_folder(tmp_path / "mine", progress=False)
+    (memory,) = (fresh_cache / "decoded").iterdir()
+    memory.write_bytes(b"\xff\xfe\xff")
+    assert len(open_folder(tmp_path / "mine", progress=False)) == 1 and len(memory.read_text()) == 32
+
+
+def test_leftovers_of_ended_processes_are_removed_and_no_others(tmp_path):
+    code = (
+        "import os, sys; from pathlib import Path; from cdir_nb.paths import atomic_write\n"
+        "with atomic_write(Path(sys.argv[1]) / 'deep' / 'a.npy') as part: part.write_text('x'); os._exit(9)"
+    )
+    subprocess.run([sys.executable, "-c", code, str(tmp_path)], check=False)
+    (left,) = (tmp_path / "deep").iterdir()
+    assert left.name.startswith(".part-") and left.suffix == ".npy"
+    for keep in (f".part-{paths.process_mark()}x.npy", f".part-other_host-{os.getpid() + 10**7}-x.npy", "whole.npy"):
+        (tmp_path / "deep" / keep).touch()
+    paths.remove_leftovers(tmp_path)
+    assert not left.exists() and len(list((tmp_path / "deep").iterdir())) == 3
+
+
+def test_an_unknown_user_is_named():
+    with pytest.raises(CdirError, match="~nouser/images: there is no such user"):
+        paths.expanded("~nouser/images")
+
+
+def test_a_message_stays_on_one_printable_line():
+    assert str(CdirError("a\nb\x1b[31m \udcff é")) == r"a\nb\x1b[31m \udcff é"
