@@ -26,12 +26,14 @@ K = 200
 PEERS = ("torch", "numpy", "faiss-cpu", "torchmetrics", "pytorch-metric-learning")
 
 
-def problem(n_query: int, n_gallery: int, dim: int, seed: int = 0) -> dict[str, torch.Tensor | np.ndarray]:
-    """Weak features around class centres: (Q, D), (G, D) unit rows, and labels drawn from 65 classes of uneven size."""
+def problem(
+    n_query: int, n_gallery: int, dim: int, seed: int = 0, n_classes: int = 65
+) -> dict[str, torch.Tensor | np.ndarray]:
+    """Weak features around class centres: (Q, D), (G, D) unit rows, and labels drawn from classes of uneven size."""
     draw = np.random.default_rng(seed)
-    share = 1 / np.arange(5, 70)
-    centres = draw.standard_normal((65, dim), np.float32)
-    labels = [draw.choice(65, n, p=share / share.sum()) for n in (n_query, n_gallery)]
+    share = 1 / np.arange(5, 5 + n_classes)
+    centres = draw.standard_normal((n_classes, dim), np.float32)
+    labels = [draw.choice(n_classes, n, p=share / share.sum()) for n in (n_query, n_gallery)]
     emb = [torch.from_numpy(0.3 * centres[y] + draw.standard_normal((len(y), dim), np.float32)) for y in labels]
     unit = [torch.nn.functional.normalize(x) for x in emb]
     return {"query": unit[0], "gallery": unit[1], "query_labels": labels[0], "gallery_labels": labels[1]}

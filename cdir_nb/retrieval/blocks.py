@@ -52,6 +52,26 @@ def map_blocks(
     return _in_threads(work, range(0, len(query), rows), workers)
 
 
+def map_scores(
+    query: torch.Tensor, gallery: torch.Tensor, use: Callable[[slice, np.ndarray], Result]
+) -> Iterator[Result]:
+    """Like `map_blocks` on a CPU, but yields use(rows, scores) with the (n, G) scores of the whole gallery, unsorted.
+
+    The scores are those that `map_blocks` sorts for k = G: its blocks have the same shape, which decides the last bit.
+    """
+    copies = _Copies(gallery)
+    distinct = gallery[copies.firsts].numpy() if copies.any else gallery.numpy()
+    query, workers = query.numpy(), torch.get_num_threads()
+    rows, _ = _block_shape(len(query), len(distinct), len(gallery), workers)
+
+    def work(start: int) -> Result:
+        block = slice(start, min(start + rows, len(query)))
+        scores = _scores(query[block], distinct)
+        return use(block, scores.take(copies.group, axis=1) if copies.any else scores)
+
+    return _in_threads(work, range(0, len(query), rows), workers)
+
+
 def _in_threads(work: Callable[[int], Result], items: Iterable[int], workers: int) -> Iterator[Result]:
     """Results in order; only a few are kept waiting, so that memory stays bounded even if the caller is slow."""
     waiting: deque = deque()
@@ -74,22 +94,25 @@ def _block_shape(n_query: int, n_gallery: int, k: int, workers: int) -> tuple[in
 
 def _best_keys(query: np.ndarray, gallery: np.ndarray, k: int, columns: int) -> np.ndarray:
     """(n, k) sorted keys of the best gallery rows for each query."""
-    if getattr(_own, "buffer", np.empty(0)).size < len(query) * columns:
-        _own.buffer = np.empty(len(query) * columns, np.float32)
     best = np.empty((len(query), 0), np.int64)
     for start in range(0, len(gallery), columns):
-        part = gallery[start : start + columns]
-        scores = _own.buffer[: len(query) * len(part)].reshape(len(query), len(part))
-        np.matmul(query, part.T, out=scores)
-        best = _merge(best, scores, start, k)
+        best = _merge(best, _scores(query, gallery[start : start + columns]), start, k)
     return best
+
+
+def _scores(query: np.ndarray, part: np.ndarray) -> np.ndarray:
+    """(n, w) inner products, in this thread's buffer: valid until its next call."""
+    size = len(query) * len(part)
+    if getattr(_own, "buffer", np.empty(0)).size < size:
+        _own.buffer = np.empty(size, np.float32)
+    return np.matmul(query, part.T, out=_own.buffer[:size].reshape(len(query), len(part)))
 
 
 def _merge(best: np.ndarray, scores: np.ndarray, start: int, k: int) -> np.ndarray:
     """The k best keys out of `best` (n, 0 or k) and the new scores (n, w) of gallery rows from `start` on."""
     n, width = scores.shape
     if best.shape[1] == 0 and 2 * k > width:
-        keys = _keys(scores, np.arange(start, start + width))
+        keys = keys_of(scores, np.arange(start, start + width))
         keys.sort(axis=1)
         return keys[:, :k]
     if best.shape[1] == 0:
@@ -100,7 +123,7 @@ def _merge(best: np.ndarray, scores: np.ndarray, start: int, k: int) -> np.ndarr
         halves = zip(np.array_split(best, 2), np.array_split(scores, 2))
         return np.concatenate([_merge(*half, start, k) for half in halves])
     rows = wanted // width
-    return _first_keys(best, rows, _keys(scores.ravel()[wanted], start + wanted - rows * width), k)
+    return _first_keys(best, rows, keys_of(scores.ravel()[wanted], start + wanted - rows * width), k)
 
 
 def _bound(scores: np.ndarray, k: int) -> np.ndarray:
@@ -127,7 +150,7 @@ def _first_keys(best: np.ndarray, rows: np.ndarray, keys: np.ndarray, k: int) ->
     return table[:, :k]
 
 
-def _keys(scores: np.ndarray, columns: np.ndarray) -> np.ndarray:
+def keys_of(scores: np.ndarray, columns: np.ndarray) -> np.ndarray:
     """int64 keys; the smallest key has the highest score and, among equal scores, the smallest column.
 
     Read as integers, the bits of floats have the same order as the floats, once those of negative numbers are flipped.
@@ -170,10 +193,10 @@ class _Copies:
     def __init__(self, gallery: torch.Tensor) -> None:
         seen: dict[bytes, int] = {}
         digests = (hashlib.blake2b(row, digest_size=16).digest() for row in (gallery + 0.0).cpu().numpy())
-        group = np.array([seen.setdefault(digest, len(seen)) for digest in digests])
-        self.any = len(seen) < len(group)
-        self.members = np.argsort(group, kind="stable")  # gallery rows, sorted so that identical ones are adjacent
-        self.sizes = np.bincount(group)
+        self.group = np.array([seen.setdefault(digest, len(seen)) for digest in digests])
+        self.any = len(seen) < len(self.group)
+        self.members = np.argsort(self.group, kind="stable")  # gallery rows, with identical ones side by side
+        self.sizes = np.bincount(self.group)
         self.starts = self.sizes.cumsum() - self.sizes
         self.firsts = self.members[self.starts]
 

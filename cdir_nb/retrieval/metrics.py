@@ -26,8 +26,9 @@ import torch
 
 from cdir_nb.conventions import AVERAGE_PRECISION, PRECISION
 from cdir_nb.errors import CdirError
-from cdir_nb.retrieval.counting import Sums, highest_from_here_on, precisions_at_hits
-from cdir_nb.retrieval.ranking import Embeddings, Ranking, checked_cutoff, checked_pair, each_block
+from cdir_nb.retrieval.counting import Sums, highest_from_here_on, precisions_at_hits, ranks_of_hits
+from cdir_nb.retrieval.ranking import Embeddings, Ranking, checked_cutoff, checked_pair, each_block, each_score
+from cdir_nb.retrieval.whole_order import Members
 
 BLOCK_CELLS = 1 << 22  # ranks processed at a time
 
@@ -107,7 +108,8 @@ def evaluate(
     _cutoffs_within(ranking, ks, ap_ks)
     step = max(1, BLOCK_CELLS // ranking.k)
     parts = [slice(start, start + step) for start in range(0, len(ranking), step)]
-    sums = [Sums(classes.relevant(rows, ranking.indices[rows]), classes.n_relevant[rows], ks, ap_ks) for rows in parts]
+    hits = ((rows, ranks_of_hits(classes.relevant(rows, ranking.indices[rows]))) for rows in parts)
+    sums = [Sums(ranks, classes.n_relevant[rows], ks, ap_ks) for rows, ranks in hits]
     return _results(sums, classes.n_relevant, ranking.n_gallery, ks, ap_ks)
 
 
@@ -121,17 +123,27 @@ def evaluate_embeddings(
     ks: Sequence[int] = (1, 50, 100, 200),
     ap_ks: Sequence[int | None] = (200, None),
 ) -> list[PerQuery]:
-    """`rank` and `evaluate`, one block of queries at a time: mAP@all for a gallery of any size in bounded memory."""
+    """`rank` and `evaluate`, one block of queries at a time: mAP@all for a gallery of any size in bounded memory.
+
+    The values are those of `evaluate(rank(...))` to the last digit. On a CPU, mAP@all does not sort the gallery.
+    """
     for cutoff in (*ks, *ap_ks):
         cutoff is None or checked_cutoff(cutoff)
     deepest = None if None in ap_ks or not (*ks, *ap_ks) else max((*ks, *ap_ks))
     query, gallery, k = checked_pair(query_emb, gallery_emb, deepest, similarity)
     classes = _Classes(query_labels, gallery_labels, len(query), len(gallery))
 
-    def use(rows: slice, block: Ranking) -> Sums:
-        return Sums(classes.relevant(rows, block.indices), classes.n_relevant[rows], ks, ap_ks)
+    def of_ranking(rows: slice, block: Ranking) -> Sums:
+        return Sums(ranks_of_hits(classes.relevant(rows, block.indices)), classes.n_relevant[rows], ks, ap_ks)
 
-    sums = list(each_block(query, gallery, k, similarity, use))
+    def of_scores(rows: slice, scores: np.ndarray) -> Sums:
+        return Sums(members.ranks(scores, classes.query[rows]), classes.n_relevant[rows], ks, ap_ks)
+
+    if deepest is None and query.device.type == "cpu":
+        members = Members(classes.gallery)
+        sums = list(each_score(query, gallery, similarity, of_scores))
+    else:
+        sums = list(each_block(query, gallery, k, similarity, of_ranking))
     return _results(sums, classes.n_relevant, len(gallery), ks, ap_ks)
 
 
@@ -157,7 +169,7 @@ def precision_recall(
     step = max(1, BLOCK_CELLS // ranking.k)
     for start in range(0, len(ranking), step):
         rows = slice(start, min(start + step, len(ranking)))
-        precisions = precisions_at_hits(classes.relevant(rows, ranking.indices[rows]))[1]
+        precisions = precisions_at_hits(ranks_of_hits(classes.relevant(rows, ranking.indices[rows])))
         n_relevant = classes.n_relevant[rows, None]
         nth = np.ceil(recalls * n_relevant - 1e-9).clip(1, None).astype(int) - 1  # 1e-9: as floats, 0.14 * 50 > 7
         if precisions.shape[1]:

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from cdir_nb.errors import CdirError
-from cdir_nb.retrieval.blocks import indices_of, map_blocks, scores_of
+from cdir_nb.retrieval.blocks import indices_of, map_blocks, map_scores, scores_of
 
 SIMILARITIES = ("cosine", "euclidean")
 MOST_RESULT_BYTES = 16 << 30  # `rank` refuses a larger result
@@ -165,3 +165,10 @@ def each_block(
         return use(rows, Ranking(indices_of(keys), scores, len(gallery)))
 
     return map_blocks(query, gallery, k, decode)
+
+
+def each_score(
+    query: torch.Tensor, gallery: torch.Tensor, similarity: str, use: Callable[[slice, np.ndarray], Any]
+) -> Iterator[Any]:
+    """Like `each_block` on a CPU, but with use(rows, scores): (n, G) inner products that order the whole gallery."""
+    return map_scores(*_as_inner_products(query, gallery, similarity), use)

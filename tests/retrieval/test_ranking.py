@@ -84,13 +84,13 @@ def test_collapsed_embeddings_give_the_gallery_order(small_blocks):
 
 def test_keys_order_scores_and_give_them_back():
     scores = np.array([[np.inf, 3e38, 1, 1e-45, 0, -1e-45, -1, -3e38, -np.inf]], np.float32)
-    keys = blocks._keys(scores, np.arange(9))
+    keys = blocks.keys_of(scores, np.arange(9))
     assert (np.diff(keys) > 0).all() and np.array_equal(blocks.scores_of(keys), scores)
     assert blocks.indices_of(keys).tolist() == [list(range(9))]
 
 
 def test_minus_zero_ties_with_zero():
-    keys = blocks._keys(np.array([[0.0, -0.0, 0.0]], np.float32), np.arange(3))
+    keys = blocks.keys_of(np.array([[0.0, -0.0, 0.0]], np.float32), np.arange(3))
     assert np.diff(keys).tolist() == [[1, 1]]
 
 
