@@ -16,6 +16,7 @@ from cdir_nb.show.mechanisms import (
     way_figure,
     weight_figure,
 )
+from cdir_nb.show.scatter import gains_against_knowledge
 from cdir_nb.show.style import save_figure
 from cdir_nb.show.training import clair_curves, sensitivity, step_curves, training_curves, training_runs
 from cdir_nb.show.widgets import explore, show_source
@@ -32,6 +33,7 @@ __all__ = [
     "convention_curves",
     "explore",
     "gain_map",
+    "gains_against_knowledge",
     "has_random_weights",
     "heat_maps",
     "histograms",

@@ -1,0 +1,32 @@
+"""Scatter plots of records."""
+
+import matplotlib.pyplot as plt
+import pandas as pd
+from matplotlib.figure import Figure
+
+from cdir_nb.show.style import MARKERS, PALETTE, QUIET, WIDTH, styled, titled
+
+
+@styled
+def gains_against_knowledge(table: pd.DataFrame, *, title: str = "") -> Figure:
+    """What each method gains over vanilla CLIP, against what the encoder knows: a panel per task, a mark per encoder.
+
+    table  columns encoder, task, method, seed, zero-shot accuracy, P@10 (both in percent), with rows of vanilla CLIP
+    """
+    tasks = list(dict.fromkeys(table["task"]))
+    methods = [name for name in dict.fromkeys(table["method"]) if name != "vanilla CLIP"]
+    fig, axes = plt.subplots(1, len(tasks), figsize=(WIDTH, 3.8), squeeze=False)
+    for ax, task in zip(axes[0], tasks):
+        means = table[table["task"] == task].groupby(["encoder", "method"], sort=False).mean(numeric_only=True)
+        for i, method in enumerate(methods):
+            if method in means.index.get_level_values("method"):
+                points = means.xs(method, level="method").sort_values("zero-shot accuracy")
+                gain = points["P@10"] - means.xs("vanilla CLIP", level="method")["P@10"].reindex(points.index)
+                ax.plot(points["zero-shot accuracy"], gain, MARKERS[i], ls=":", lw=1, color=PALETTE[i], label=method)
+        ax.axhline(0, color=QUIET, ls="--", lw=1)
+        ax.set_title(task)
+        ax.set_xlabel("what the encoder knows: zero-shot accuracy (%)")
+    axes[0, 0].set_ylabel("gain over vanilla CLIP (points of P@10)")
+    handles, labels = axes[0, -1].get_legend_handles_labels()
+    fig.legend(handles, labels, loc="outside lower center", ncols=len(labels))
+    return titled(fig, title)
