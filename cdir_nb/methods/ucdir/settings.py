@@ -79,6 +79,12 @@ class UcdirConfig(Settings):
             row["source"] = SOURCES.get((row["setting"], row["value"]), row["source"])
         return rows
 
+    def shortened(self, epochs: int) -> "UcdirConfig":
+        """The same schedule in another number of epochs: T1, T2, the start of L_SE and L_DD in proportion (rounded)."""
+        names = ("cluster_from", "full_from", "align_from", "record_every")
+        scaled = {name: round(getattr(self, name) * epochs / self.epochs) for name in names}
+        return self.changed(epochs=epochs, **scaled | {"record_every": max(1, scaled["record_every"])})
+
     def weight_of_clusters(self, epoch: int) -> float:
         """lambda in epoch 0, 1, ... (equation 4): 0 up to T1, then rising linearly, alpha from T2 on."""
         if epoch <= self.cluster_from:
@@ -97,6 +103,7 @@ _AS_WRITTEN = {"reduction": "sum", "least_confidence": None, "align_from": 20, "
 _SMALL = {
     "trains": "head",
     "hidden": 256,
+    "views": 4,
     "epochs": 40,
     "cluster_from": 4,
     "full_from": 20,

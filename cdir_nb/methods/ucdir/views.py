@@ -15,7 +15,7 @@ import torchvision
 from PIL import Image, ImageFilter
 from torchvision.transforms import Compose, v2
 
-from cdir_nb.data.images import ImageSet
+from cdir_nb.data.images import ImageSet, combine
 from cdir_nb.encoders import ClipEncoder, ImageEncoder, image_batches
 from cdir_nb.encoders.variants import with_preprocessing
 from cdir_nb.methods.ucdir.pair import TwoDomains
@@ -72,6 +72,16 @@ def viewed(images: ImageSet, number: int, side: int) -> ImageSet:
     name = f"moco-v2 view {number}, {side} pixels, torchvision {torchvision.__version__}"
     digests = tuple(f"{digest} {name}" for digest in images.digests)
     return replace(images, load=_View(images.load, moco_v2(side), number), digests=digests)
+
+
+def with_views(images: ImageSet, count: int, side: int) -> ImageSet:
+    """Each image followed by `count` of its views, for looking at."""
+    shown = []
+    for one in (images.take([row]) for row in range(len(images))):
+        for number, source in enumerate([one, *(viewed(one, n, side) for n in range(count))]):
+            first = source.image
+            shown.append(replace(source, keys=(f"{one.keys[0]} {number}",), load=lambda _key, first=first: first(0)))
+    return combine(*shown)
 
 
 def side_of(encoder: ImageEncoder) -> int:
