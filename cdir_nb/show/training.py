@@ -107,7 +107,7 @@ def clair_curves(
 
 @styled
 def weighted_curves(history: Sequence[Mapping[str, float]], *, title: str = "") -> Figure:
-    """One panel per loss: its value by epoch (line), and behind it the course of its weight, scaled to the panel (area).
+    """One panel per loss: its value by epoch (line), behind it the course of its weight, scaled to the panel (area).
 
     history  one dict per epoch with "epoch", "L_...", and "weight L_..." (see `UcdirTraining.run_epoch`)
     """

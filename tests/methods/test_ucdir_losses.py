@@ -171,7 +171,7 @@ def test_prototype_loss_written_out(batch):
 
 
 def test_concentrations_by_hand():
-    """Clusters of 3, 2, 1 and 0 features; distances add up to 6 and 2 in the first two, and the others take the most."""
+    """Clusters of 3, 2, 1 and 0 features; distances add up to 6 and 2 in the first two, the others take the most."""
     labels = torch.tensor([0, 0, 0, 1, 1, 2])
     clusters = Clusters(labels, unit(4, D), torch.tensor([1.0, 2.0, 3.0, 0.5, 1.5, 9.0], dtype=torch.double))
     first, second = 6 / (3 * math.log(13)), 2 / (2 * math.log(12))
