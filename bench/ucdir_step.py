@@ -19,7 +19,6 @@ import typer
 
 from cdir_nb.data import load_protocol, open_dataset
 from cdir_nb.encoders import load_encoder
-from cdir_nb.encoders.variants import with_preprocessing
 from cdir_nb.methods import ucdir
 from cdir_nb.methods.ucdir.clusters import Clusters
 from cdir_nb.methods.ucdir.views import Inputs
@@ -61,9 +60,7 @@ def main(
     rounds: int = 20,
 ) -> None:
     """Print both times and their ratio, k-means and views, and the memory's size."""
-    start = load_encoder(encoder)
-    if not hasattr(start, "tokenizer"):
-        start = with_preprocessing(start, input_size=(3, side, side), crop_pct=1.0)
+    start = ucdir.at_side(load_encoder(encoder), side)
     pair = ucdir.training_pair(load_protocol("world-closed", open_dataset("world")), ("clipart", "sketch"))
     config = ucdir.named_config("as_released, head").changed(trains=trains, hidden=hidden or None, learning_rate=1e-6)
     training = ucdir.UcdirTraining(start, pair, config, 0).begin()

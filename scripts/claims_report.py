@@ -41,12 +41,13 @@ TASKS = {
     ("clair", "pacs-unseen"): "real PACS images, four classes to train on and three unseen ones (our own split), "
     "**with the tiny CLIP**, which was trained on our own drawings only: not the paper's encoder",
     ("ucdir", "world-closed"): "drawn world, 10 classes, 300 images of each domain, which are training images, "
-    "queries and gallery; the start is a MobileNetV2 trained on ImageNet **with labels**, frozen, at 64 pixels, and only a "
-    "head is trained on it: **not the paper's start, and not its training**",
+    "queries and gallery; the start is a MobileNetV2 trained on ImageNet **with labels**, frozen, at 64 pixels, and "
+    "only a head is trained on it: **not the paper's start, and not its training**",
     ("ucdir", "world-closed-redrawn"): "the same trainings, tested on drawings of another seed, which nothing was "
     "trained on",
     ("ucdir", "pacs-closed"): "**real PACS images**, 7 classes, all images of two domains are training images, queries "
-    "and gallery; start and training as on the drawn world, at 128 pixels: **not the paper's start, and not its training**",
+    "and gallery; start and training as on the drawn world, at 128 pixels: **not the paper's start, and not its "
+    "training**",
     ("clair", "sketchy_mini-21"): "real images, a small copy of Sketchy, 104 classes to train on and 21 unseen ones, "
     "**with the tiny CLIP**, which was trained on our own drawings only: not the paper's encoder",
 }
@@ -115,7 +116,7 @@ hundredths of a point is meaningless. Differences are in percentage points, aver
 
 
 def _by_rule(decided: pd.DataFrame, rows: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame, pd.DataFrame]]:
-    """(rule, verdicts, records) for each selection rule if a method has numbers by several; else all, without a rule."""
+    """(rule, verdicts, records) for each selection rule if a method has numbers by several; else all, with no rule."""
     if rows.groupby("method")["selection_rule"].nunique().max() < 2:
         yield "", decided, rows
         return

@@ -62,7 +62,7 @@ def matrices(panels: Mapping[str, np.ndarray], groups: Sequence[str], *, title: 
     """
     starts = [i for i, name in enumerate(groups) if i == 0 or groups[i - 1] != name]
     middles = [(a + b - 1) / 2 for a, b in zip(starts, [*starts[1:], len(groups)])]
-    fig, axes = plt.subplots(1, len(panels), figsize=(WIDTH, WIDTH / len(panels) + 0.9), squeeze=False)
+    fig, axes = plt.subplots(1, len(panels), figsize=(WIDTH, WIDTH / len(panels) + 0.5), squeeze=False)
     top = max(float(np.max(matrix)) for matrix in panels.values())
     for ax, (name, matrix) in zip(axes[0], panels.items()):
         drawn = ax.imshow(matrix, cmap=SEQUENTIAL, vmin=0, vmax=top)

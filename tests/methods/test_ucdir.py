@@ -13,7 +13,6 @@ from small_clip import make_encoder
 from cdir_nb.conventions import BEST_ON_TEST, LAST_EPOCH
 from cdir_nb.data.images import ImageSet
 from cdir_nb.encoders import load_encoder
-from cdir_nb.encoders.variants import with_preprocessing
 from cdir_nb.errors import CdirError
 from cdir_nb.methods import ucdir
 from cdir_nb.methods.checkpoints import save_checkpoint
@@ -248,7 +247,12 @@ def test_a_finished_training_is_read_from_the_cache(encoder, pair, fitted, monke
 @pytest.fixture(scope="module")
 def backbone():
     """A small convolutional network with batch norm."""
-    return with_preprocessing(load_encoder("timm:test_efficientnet:random"), input_size=(3, 32, 32), crop_pct=1.0)
+    return ucdir.at_side(load_encoder("timm:test_efficientnet:random"), 32)
+
+
+def test_a_backbone_reads_pictures_of_another_size_and_a_clip_does_not(backbone, encoder):
+    assert (side_of(backbone), side_of(ucdir.at_side(encoder, 64))) == (32, 32)
+    assert ucdir.at_side(backbone, 0) is backbone
 
 
 def test_the_whole_network_trains_and_the_encoder_given_stays_as_it_was(backbone, pair):

@@ -6,6 +6,7 @@ from cdir_nb.methods.ucdir.moco import moco_v2_encoder
 from cdir_nb.methods.ucdir.pair import TwoDomains, training_pair
 from cdir_nb.methods.ucdir.settings import UcdirConfig, named_config
 from cdir_nb.methods.ucdir.variants import ABLATIONS, BASELINES, FULL, VARIANTS, recorded_name, variant
+from cdir_nb.methods.ucdir.views import at_side
 
 __all__ = [
     "ABLATIONS",
@@ -17,6 +18,7 @@ __all__ = [
     "UcdirConfig",
     "UcdirEmbedder",
     "UcdirTraining",
+    "at_side",
     "fit",
     "kept_at",
     "moco_v2_encoder",

@@ -89,6 +89,13 @@ def side_of(encoder: ImageEncoder) -> int:
     return encoder.preprocess(Image.new("RGB", (8, 8))).shape[-1]
 
 
+def at_side(encoder: ImageEncoder, side: int) -> ImageEncoder:
+    """The encoder for whole pictures of `side` pixels; as it is for 0, and for a CLIP, which reads one size only."""
+    if not side or isinstance(encoder, ClipEncoder):
+        return encoder
+    return with_preprocessing(encoder, input_size=(3, side, side), crop_pct=1.0)
+
+
 def uncropped(encoder: ImageEncoder) -> ImageEncoder:
     """The encoder for pictures that have its size already: nothing more is cut off their borders."""
     return encoder if isinstance(encoder, ClipEncoder) else with_preprocessing(encoder, crop_pct=1.0)

@@ -1,4 +1,4 @@
-"""Claims within one method: its precision falls as the cut-off grows. Each cut-off is compared like a method of its own."""
+"""Claims within one method: its precision falls as the cut-off grows. Each cut-off is compared like a method."""
 
 from typing import TYPE_CHECKING
 
