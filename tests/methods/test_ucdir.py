@@ -235,6 +235,7 @@ def test_a_finished_training_is_read_from_the_cache(encoder, pair, fitted, monke
     kept = ucdir.kept_at(encoder, pair, QUICK, 1)
     ucdir.fit(encoder, pair, QUICK, seed=1, checkpoint=kept, progress=False)
     monkeypatch.setattr(code.UcdirTraining, "next_epoch", lambda *_: pytest.fail("trained again"))
+    monkeypatch.setattr(code, "CachedViews", lambda *_, **__: pytest.fail("embedded the images again"))
     again, _ = ucdir.fit(encoder, pair, QUICK, seed=1, checkpoint=kept, progress=False)
     torch.testing.assert_close(again.embed(pair.images), fitted[0].embed(pair.images))
     with pytest.raises(CdirError, match="belongs to another training .different settings."):

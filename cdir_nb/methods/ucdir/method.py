@@ -8,6 +8,7 @@ No label is read, except by the score that the released code selects its epoch b
 
 import time
 from collections.abc import Callable
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -98,8 +99,7 @@ class UcdirTraining(Training):
         self.objective = objective_of(config)
         self.sizes = [len(pair.side(d)) for d in BOTH]
         self._check_sizes()
-        small = config.trains == "head"
-        self.views = CachedViews(encoder, pair, config.views, progress=progress) if small else PixelViews(encoder, pair)
+        self.progress = progress
         model, momentum = (self._network(seed, head) for _ in BOTH)
         optimizer = torch.optim.SGD(
             trained(model).values(), lr=config.learning_rate, momentum=config.momentum, weight_decay=config.weight_decay
@@ -115,10 +115,20 @@ class UcdirTraining(Training):
             device=encoder.device,
         )
 
+    @cached_property
+    def views(self) -> CachedViews | PixelViews:
+        """Where the views come from; not needed when a finished training is loaded."""
+        if self.config.trains == "all":
+            return PixelViews(self.encoder, self.pair)
+        return CachedViews(self.encoder, self.pair, self.config.views, progress=self.progress)
+
     # ---- the loop ----
 
     def start(self) -> None:
         """Fill the memory: the momentum encoder's feature of every image."""
+        if self.config.trains == "head":
+            for network in (self.model, self.momentum):
+                network.trunk.measure(torch.cat(self.views.centres))
         self.features = self.momentum_features()
         self.banks = [x.clone() for x in self.features]
         self.recorded: dict[int, list[torch.Tensor]] = {}
@@ -241,10 +251,7 @@ class UcdirTraining(Training):
         )
 
     def _network(self, seed: int, head: Head | None) -> Network:
-        if self.config.trains == "head":
-            trunk: torch.nn.Module = Standardise(torch.cat(self.views.centres))
-        else:
-            trunk = image_tower(self.encoder)
+        trunk = Standardise(self.encoder.dim) if self.config.trains == "head" else image_tower(self.encoder)
         network = Network(trunk, self.encoder.dim, self.config, seed).to(self.encoder.device)
         if head:
             network.load_head(head)

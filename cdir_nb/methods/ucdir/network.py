@@ -18,12 +18,17 @@ SMALLEST_SPREAD = 1e-6
 
 
 class Standardise(nn.Module):
-    """x -> (x - mean) / standard deviation, per feature, with values measured once."""
+    """x -> (x - mean) / standard deviation, per feature, with values measured once (`measure`)."""
 
-    def __init__(self, features: torch.Tensor) -> None:
+    def __init__(self, width: int) -> None:
         super().__init__()
-        self.register_buffer("mean", features.mean(dim=0))
-        self.register_buffer("std", features.std(dim=0).clamp(min=SMALLEST_SPREAD))
+        self.register_buffer("mean", torch.zeros(width))
+        self.register_buffer("std", torch.ones(width))
+
+    def measure(self, features: torch.Tensor) -> None:
+        """Take mean and standard deviation of (N, width) features."""
+        self.mean.copy_(features.mean(dim=0))
+        self.std.copy_(features.std(dim=0).clamp(min=SMALLEST_SPREAD))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return (x - self.mean) / self.std
