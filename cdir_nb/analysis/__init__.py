@@ -1,5 +1,6 @@
 """Analyses of embeddings, rankings and probabilities beyond metrics: the numbers behind the figures."""
 
+from cdir_nb.analysis.clusters import purity
 from cdir_nb.analysis.coordinates import flatten, main_axes, project, sample_rows
 from cdir_nb.analysis.distances import centroids, class_distances, cosine_groups, domain_distances, unit_rows
 from cdir_nb.analysis.probabilities import accuracy_at_coverage, calibration_error, evenly, reliability_bins, shares
@@ -19,6 +20,7 @@ __all__ = [
     "k_occurrence",
     "main_axes",
     "project",
+    "purity",
     "reliability_bins",
     "sample_rows",
     "shares",

@@ -30,7 +30,7 @@ def domain_batches(
 
     rows  row indices of each domain, read in random order; a domain with fewer than `length` rows starts over
     """
-    orders = [_order(len(own), length, generator) for own in rows]
+    orders = [random_order(len(own), length, generator) for own in rows]
     streams = [pixel_batches(encoder, images, own[order.numpy()], batch_size) for own, order in zip(rows, orders)]
     for *pixels, places in zip(*streams, zip(*(order.split(batch_size) for order in orders))):
         yield list(zip(places, pixels))
@@ -48,7 +48,7 @@ def random_view(batch: torch.Tensor, generator: torch.Generator, least_crop: flo
     return F.grid_sample(batch, grid, padding_mode="border", align_corners=False)
 
 
-def _order(count: int, length: int, generator: torch.Generator) -> torch.Tensor:
+def random_order(count: int, length: int, generator: torch.Generator) -> torch.Tensor:
     """(length,) indices 0 .. count - 1 in random order; none repeats before all have appeared."""
     rounds = [torch.randperm(count, generator=generator) for _ in range(-(-length // count))]
     return torch.cat(rounds)[:length]

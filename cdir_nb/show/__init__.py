@@ -4,7 +4,7 @@ from cdir_nb.show.banner import banner, has_random_weights, notebook_map, plain_
 from cdir_nb.show.bar_charts import accuracy_bars, bars, bars_in_groups, histograms, method_bars, metric_bars, strips
 from cdir_nb.show.curves import convention_curves, precision_recall, psi_figure, reliability, softmax_figure
 from cdir_nb.show.grids import contact_sheet, image_rows, label_changes, picture_row, rank_strips, ranked_grid
-from cdir_nb.show.heatmaps import gain_map, heat_maps, scoreboard, table_panels
+from cdir_nb.show.heatmaps import gain_map, heat_maps, matrices, scoreboard, table_panels
 from cdir_nb.show.maps import map_figure, rank_shifts
 from cdir_nb.show.mechanisms import (
     FlatDomain,
@@ -18,7 +18,14 @@ from cdir_nb.show.mechanisms import (
 )
 from cdir_nb.show.scatter import gains_against_knowledge
 from cdir_nb.show.style import save_figure
-from cdir_nb.show.training import clair_curves, sensitivity, step_curves, training_curves, training_runs
+from cdir_nb.show.training import (
+    clair_curves,
+    sensitivity,
+    step_curves,
+    training_curves,
+    training_runs,
+    weighted_curves,
+)
 from cdir_nb.show.widgets import explore, show_source
 
 __all__ = [
@@ -40,6 +47,7 @@ __all__ = [
     "image_rows",
     "label_changes",
     "map_figure",
+    "matrices",
     "method_bars",
     "metric_bars",
     "notebook_map",
@@ -67,4 +75,5 @@ __all__ = [
     "training_runs",
     "way_figure",
     "weight_figure",
+    "weighted_curves",
 ]

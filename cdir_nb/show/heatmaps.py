@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 
 from cdir_nb.results.claims.wording import joint_verdict, marked, span
 from cdir_nb.results.compare import MEAN, Panel
-from cdir_nb.show.style import SEQUENTIAL, WIDTH, shorten, styled, titled
+from cdir_nb.show.style import EMPTY, SEQUENTIAL, WIDTH, shorten, styled, titled
 
 COLOURS = {
     "holds": "#A9D0EA",
@@ -24,7 +24,6 @@ COLOURS = {
     "not run": "#F1F1F1",
     "not printed": "#F1F1F1",
 }
-EMPTY = "#EDEDED"  # shows through where there is no value
 OWN_NUMBERS = "the paper's\nown numbers"
 
 
@@ -52,6 +51,31 @@ def heat_maps(
         size = 9 if len(tables) * table.shape[1] <= 16 else 7.5
         _heat(ax, table, size, fmt=f".{digits}f", cmap=SEQUENTIAL, vmin=0, vmax=top)
         ax.set(title=name, xlabel=across, ylabel=down if ax is axes[0, 0] else "")
+    return titled(fig, title)
+
+
+@styled
+def matrices(panels: Mapping[str, np.ndarray], groups: Sequence[str], *, title: str = "") -> Figure:
+    """Square matrices between the same items side by side, on one colour scale from 0.
+
+    panels  {title: (n, n)}; groups  (n,) the group of each item, equal ones next to each other
+    """
+    starts = [i for i, name in enumerate(groups) if i == 0 or groups[i - 1] != name]
+    middles = [(a + b - 1) / 2 for a, b in zip(starts, [*starts[1:], len(groups)])]
+    fig, axes = plt.subplots(1, len(panels), figsize=(WIDTH, WIDTH / len(panels) + 0.5), squeeze=False)
+    top = max(float(np.max(matrix)) for matrix in panels.values())
+    for ax, (name, matrix) in zip(axes[0], panels.items()):
+        drawn = ax.imshow(matrix, cmap=SEQUENTIAL, vmin=0, vmax=top)
+        for start in starts[1:]:
+            ax.axhline(start - 0.5, color="white", lw=1.2)
+            ax.axvline(start - 0.5, color="white", lw=1.2)
+        names = [shorten(groups[start], 9) for start in starts]
+        ax.set_xticks(middles, names, rotation=35, ha="right", rotation_mode="anchor", fontsize=8)
+        ax.set_yticks(middles, names if ax is axes[0, 0] else [""] * len(names), fontsize=8)
+        ax.tick_params(length=0)
+        ax.spines[:].set_visible(False)
+        ax.set_title(name, fontsize=9.5)
+    fig.colorbar(drawn, ax=list(axes[0]), shrink=0.75, pad=0.01)
     return titled(fig, title)
 
 

@@ -28,6 +28,7 @@ PALETTE = (
 )  # P. Tol's "muted", ordered so that neighbours differ
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "p", "<", ">", "*")
 SEQUENTIAL = "YlGnBu"
+EMPTY = "#EDEDED"  # where there is no value, and behind lines
 
 RC = {
     "figure.dpi": DPI,

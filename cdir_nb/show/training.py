@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from cdir_nb.results.selection import RULES, selected
-from cdir_nb.show.style import PALETTE, QUIET, WIDTH, keys_of, looks, pretty, shorten, styled, titled
+from cdir_nb.show.style import EMPTY, PALETTE, QUIET, WIDTH, keys_of, looks, pretty, shorten, styled, titled
 
 
 @styled
@@ -102,6 +102,25 @@ def clair_curves(
     low, high = axes[0].get_ylim()
     axes[0].set_ylim(low - 0.7 * (high - low), high)  # room for the legend
     fig.legend(*axes[1].get_legend_handles_labels(), loc="outside lower left", ncols=3)
+    return titled(fig, title)
+
+
+@styled
+def weighted_curves(history: Sequence[Mapping[str, float]], *, title: str = "") -> Figure:
+    """One panel per loss: its value by epoch (line), behind it the course of its weight, scaled to the panel (area).
+
+    history  one dict per epoch with "epoch", "L_...", and "weight L_..." (see `UcdirTraining.run_epoch`)
+    """
+    table = pd.DataFrame(history).set_index("epoch")
+    names = [name for name in table if name.startswith("L_")]
+    fig, axes = plt.subplots(1, len(names), figsize=(WIDTH, 2.9), squeeze=False)
+    for ax, (name, (colour, marker)) in zip(axes[0], looks(names).items()):
+        weight = table[f"weight {name}"].fillna(0)
+        top = max(weight.max(), 1e-9)
+        ax.fill_between(weight.index, weight / top, transform=ax.get_xaxis_transform(), color=EMPTY, lw=0, zorder=0)
+        ax.plot(table[name], color=colour, marker=marker, ms=4, markevery=0.2)
+        ax.set(title=f"$L_{{{name[2:]}}}$, weight up to {weight.max():g}", xlabel="epoch", xlim=(1, table.index[-1]))
+        ax.margins(y=0.12)
     return titled(fig, title)
 
 

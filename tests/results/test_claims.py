@@ -15,6 +15,7 @@ from cdir_nb.results import Claim, load_claims
     [
         ({"chain": ["A", "B"]}, "give better and worse, or a chain of at least two methods"),
         ({"worse": []}, "give better and worse"),
+        ({"falling": "A"}, "falling takes at least two cut-offs k, and no better, worse or chain"),
         ({"over": "median"}, "over: should be 'mean' or 'each direction'"),
         ({"verdict": "holds"}, "verdict: unknown name"),
     ],

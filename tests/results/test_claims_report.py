@@ -64,3 +64,16 @@ def test_with_a_name_that_page_alone_is_written(script, tmp_path):
     assert [path.name for path in tmp_path.rglob("*.md")] == ["tki.md"]
     with pytest.raises(SystemExit, match="no claim of clair can be decided; papers with records: tki, snmpnet"):
         script.main("clair")
+
+
+def test_two_reports_of_one_training_are_never_averaged(script, tmp_path, monkeypatch):
+    """TKI by two selection rules, 40 and 46 %: a section each, and vanilla CLIP in both."""
+    best = record("TKI").model_copy(update={"selection_rule": "best on test", "value": 0.46})
+    found = [record("vanilla CLIP"), record("TKI"), best]
+    monkeypatch.setattr(script, "reproduced_records", lambda: found)
+    script.main("tki")
+    page = (tmp_path / "docs/results/tki.md").read_text()
+    last, chosen = page.split("### Selection rule: best on test")
+    assert "### Selection rule: last epoch" in last and "| TKI | 40.00 |" in last and "+10.00 (+10.00)" in last
+    assert "| TKI | 46.00 |" in chosen and "+16.00 (+16.00)" in chosen and "+10.00" not in chosen
+    assert page.count("| vanilla CLIP | 30.00 |") == 2

@@ -288,3 +288,26 @@ def test_a_paper_that_compares_across_backbones_is_taken_at_its_word():
     assert rows["difference"].tolist() == pytest.approx([2.97])  # 0.5781 - 0.5484
     rows = published_verdicts([c for c in load_claims() if c.id == "tki-above-clip"])
     assert set(rows["backbone"]) == {"ViT-B/32", "ResNet-50", "ViT-L/14"}
+
+
+# ---- claims within one method
+
+
+FALLS = {"better": [], "worse": [], "falling": "A", "k": [1, 5, 10], "over": "each direction"}
+
+
+@pytest.mark.parametrize(("at_5", "verdict", "above"), [([30, 30], "holds", (2,)), ([30, 41], "does not hold", (1,))])
+def test_a_method_whose_precision_falls_with_the_cut_off(at_5, verdict, above):
+    found = records("A", {0: [40, 40]}, k=1) + records("A", {0: at_5}, k=5) + records("A", {0: [10, 20]}, k=10)
+    row = only(found + records("B", {0: [99, 99]}, k=5), **FALLS)
+    assert (row["verdict"], row["above"]) == (verdict, above)
+    assert row["tightest"] == "A at 1 above A at 5"
+
+
+def test_a_method_measured_at_one_cut_off_decides_nothing_about_falling():
+    assert only(records("A", {0: [40, 40]}, k=5) + records("A", {0: [4, 4]}, k=200), **FALLS)["verdict"] == "not run"
+
+
+def test_ucdirs_own_precision_falls_in_print():
+    table = published_verdicts([claim for claim in load_claims() if claim.id == "ucdir-precision-falls"])
+    assert table["verdict"].tolist() == ["holds"] and table["directions"].iloc[0] >= 9

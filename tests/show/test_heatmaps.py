@@ -134,3 +134,12 @@ def test_every_verdict_has_a_colour():
     from cdir_nb.show.heatmaps import COLOURS
 
     assert set(COLOURS) >= {HOLDS, MIXED, FAILS, NOT_RUN, NOT_PRINTED, IN_PART, SETTINGS_DIFFER}
+
+
+def test_matrices_share_one_scale_and_name_each_group_once():
+    small, large = np.zeros((3, 3)), np.full((3, 3), 2.0)
+    fig = heatmaps.matrices({"by clipart": small, "by sketch": large}, ["dog", "dog", "cat"])
+    first, second = fig.axes[:2]
+    assert [ax.images[0].get_clim() for ax in (first, second)] == [(0, 2), (0, 2)]
+    assert [label.get_text() for label in first.get_xticklabels()] == ["dog", "cat"]
+    assert first.get_xticks().tolist() == [0.5, 2] and len(first.lines) == 2

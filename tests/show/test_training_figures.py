@@ -95,3 +95,15 @@ def test_sensitivity_has_a_panel_a_setting_in_ascending_order_and_rings_the_defa
     ringed = next(line for line in first.lines if line.get_markersize() == 10)
     assert (float(np.squeeze(ringed.get_xdata())), float(np.squeeze(ringed.get_ydata()))) == (1, 2.5)
     assert [tick.get_text() for tick in second.get_xticklabels()] == ["False", "True"]
+
+
+def test_weighted_curves_draw_each_loss_over_the_course_of_its_weight():
+    rows = [
+        {"epoch": 1, "L_IW": 5.0, "weight L_IW": 1.0},
+        {"epoch": 2, "L_IW": 4.0, "weight L_IW": 1.0, "L_CW": 3.0, "weight L_CW": 0.0},
+        {"epoch": 3, "L_IW": 3.5, "weight L_IW": 1.0, "L_CW": 2.0, "weight L_CW": 0.5},
+    ]
+    first, second = training.weighted_curves(rows).axes
+    assert panel_title(second) == "$L_{CW}$, weight up to 0.5" and list(first.lines[0].get_ydata()) == [5, 4, 3.5]
+    heights = second.collections[0].get_paths()[0].vertices[:, 1]
+    assert heights.max() == 1 and second.lines[0].get_ydata()[-1] == 2

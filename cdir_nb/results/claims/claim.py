@@ -26,6 +26,7 @@ class Claim(BaseModel):
     says           the claim in our own words
     better, worse  method names in our records; with several, each of `better` is above each of `worse`
     chain          instead of both: methods from worst to best, each above the one before it
+    falling        instead of these: one method, whose values fall from each of the cut-offs `k` to the next larger one
     k              cut-offs in order of preference, but the one listed first in the protocol's card goes first; the
                    first cut-off that all methods were measured at is used
     over           the mean over directions, or each direction
@@ -43,6 +44,7 @@ class Claim(BaseModel):
     better: Names = ()
     worse: Names = ()
     chain: Names = ()
+    falling: str = ""
     metric: Text
     convention: Text
     k: tuple[Annotated[int, Field(ge=1)] | None, ...] = (None,)
@@ -52,6 +54,10 @@ class Claim(BaseModel):
 
     @model_validator(mode="after")
     def _check(self) -> "Claim":
+        if self.falling:
+            if self.better or self.worse or self.chain or len(self.k) < 2:
+                raise ValueError("falling takes at least two cut-offs k, and no better, worse or chain")
+            return self
         if bool(self.chain) == bool(self.better or self.worse) or not self.pairs:
             raise ValueError("give better and worse, or a chain of at least two methods")
         return self
@@ -66,7 +72,7 @@ class Claim(BaseModel):
     @property
     def methods(self) -> list[str]:
         """All methods, each once."""
-        return list(dict.fromkeys(name for pair in self.pairs for name in pair))
+        return [self.falling] if self.falling else list(dict.fromkeys(name for pair in self.pairs for name in pair))
 
 
 def load_claims(path: Path = FILE) -> list[Claim]:

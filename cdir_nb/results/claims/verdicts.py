@@ -13,6 +13,7 @@ from cdir_nb.data.protocols import protocol_directions, protocol_spec
 from cdir_nb.errors import CdirError
 from cdir_nb.published import published
 from cdir_nb.results.claims.claim import Claim, load_claims
+from cdir_nb.results.claims.cutoffs import within_method
 from cdir_nb.results.records import SAME, Record, to_frame
 from cdir_nb.results.tables import metric_name
 
@@ -80,7 +81,7 @@ def _about(claim: Claim) -> dict[str, Any]:
     """The columns that describe the claim."""
     fields = ("id", "paper", "where", "says", "over", "tolerance")
     sides = claim.chain[1:], claim.chain[:-1]
-    better, worse = sides if claim.chain else (claim.better, claim.worse)
+    better, worse = sides if claim.chain else (claim.better or (claim.falling,), claim.worse)
     texts = {"better": ", ".join(better), "worse": ", ".join(worse), "measure": _measure(claim, claim.k[0])}
     return {**{name: getattr(claim, name) for name in fields}, **texts}
 
@@ -104,6 +105,7 @@ def _table(rows: list[dict[str, Any]], context: list[str]) -> "pd.DataFrame":
 def _decided(claim: Claim, rows: "pd.DataFrame") -> Iterator[dict[str, Any]]:
     """Rows for one claim in one context, at the first cut-off that gives any; no rows if it was not run."""
     rows = rows[rows["query_domain"] == claim.query] if claim.query else rows
+    claim, rows = within_method(claim, rows)
     protocol = rows["protocol"].iloc[0] if len(rows) else ""
     claimed = claimed_directions(claim, protocol) if claim.over == "each direction" else set()
     for k in ordered_cutoffs(claim.k, claim.metric, protocol):
@@ -243,6 +245,7 @@ def _printed(claim: Claim, cells: "pd.DataFrame") -> Iterator[dict[str, Any]]:
     cells = cells[(cells["metric"] == claim.metric) & cells["table"].isin(claim.tables)].dropna(subset="value")
     cells = cells[cells["query_domain"] == claim.query] if claim.query else cells
     cells = cells.assign(name=cells["our_method"].where(cells["our_method"] != "", cells["method"]))
+    claim, cells = within_method(claim, cells, "name")
     cells = _with_one_backbone(cells[cells["name"].isin(claim.methods)])
     context = ["dataset", "protocol", "backbone", "k", "convention"]
     for key, group in cells.groupby(context, sort=False, dropna=False):

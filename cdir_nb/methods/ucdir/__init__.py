@@ -1,0 +1,29 @@
+"""UCDIR: unsupervised retrieval between two domains (Hu and Lee, ECCV 2022), its ablations and its baselines."""
+
+from cdir_nb.methods.ucdir.embedder import FrozenStart, UcdirEmbedder
+from cdir_nb.methods.ucdir.method import UcdirTraining, fit, kept_at
+from cdir_nb.methods.ucdir.moco import moco_v2_encoder
+from cdir_nb.methods.ucdir.pair import TwoDomains, training_pair
+from cdir_nb.methods.ucdir.settings import UcdirConfig, named_config
+from cdir_nb.methods.ucdir.variants import ABLATIONS, BASELINES, FULL, VARIANTS, recorded_name, variant
+from cdir_nb.methods.ucdir.views import at_side
+
+__all__ = [
+    "ABLATIONS",
+    "BASELINES",
+    "FULL",
+    "VARIANTS",
+    "FrozenStart",
+    "TwoDomains",
+    "UcdirConfig",
+    "UcdirEmbedder",
+    "UcdirTraining",
+    "at_side",
+    "fit",
+    "kept_at",
+    "moco_v2_encoder",
+    "named_config",
+    "recorded_name",
+    "training_pair",
+    "variant",
+]

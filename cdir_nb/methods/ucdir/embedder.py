@@ -1,0 +1,94 @@
+"""What a finished training of UCDIR or a baseline returns, and the frozen starts that it is compared with."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+
+from cdir_nb.conventions import LAST_EPOCH
+from cdir_nb.data.images import ImageSet
+from cdir_nb.encoders import ImageEncoder
+from cdir_nb.errors import CdirError
+from cdir_nb.methods.embedder import Embedder
+from cdir_nb.methods.ucdir.network import Network, with_tower
+from cdir_nb.methods.ucdir.pair import TwoDomains
+from cdir_nb.methods.ucdir.settings import UcdirConfig
+
+BATCH = 1024
+
+
+@dataclass(frozen=True)
+class FrozenStart(Embedder):
+    """A frozen image encoder, without UCDIR's head: unit vectors, compared by cosine."""
+
+    encoder: ImageEncoder
+    name = "frozen start"
+
+    def embed(self, images: ImageSet, *, progress: bool = True) -> torch.Tensor:
+        """(N, D) unit vectors, float32 on the CPU, read from the cache if it has them."""
+        return F.normalize(self.encoder.embed_images(images, progress=progress), dim=1)
+
+
+@dataclass(frozen=True)
+class UcdirEmbedder(Embedder):
+    """The momentum encoder with its head: unit vectors of 128 dimensions (as evaluated by the released code).
+
+    encoder   the encoder that training started from
+    network   trunk and head; selection: the rule that chose this state; epoch: the epoch it is from, 0 is the start
+    history   one dict per epoch: losses, their weights, the score by labels, how far parameters moved, seconds
+    recorded  {epoch: {domain: (N, 128)}}, embeddings of the training images in the order of `pair.side`
+    steps     SGD steps up to this state
+    """
+
+    encoder: ImageEncoder
+    network: Network
+    pair: TwoDomains
+    config: UcdirConfig
+    history: list[dict[str, float]] = field(repr=False)
+    recorded: dict[int, dict[str, torch.Tensor]] = field(repr=False)
+    epoch: int
+    steps: int
+    seed: int = 0
+    name: str = "UCDIR"
+    selection: str = LAST_EPOCH
+
+    @property
+    def directions(self) -> tuple[tuple[str, str], ...]:
+        """The (query domain, gallery domain) pairs that it was fitted for: both directions."""
+        first, second = self.pair.domains
+        return (first, second), (second, first)
+
+    @property
+    def train_set(self) -> str:
+        """What it was trained on, in words."""
+        many = f"at most {self.pair.limit}" if self.pair.limit else "all"
+        part = "head only, frozen trunk" if self.config.trains == "head" else "whole network"
+        return f"{many} unlabelled images of each of two domains; {part}"
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """Settings and number of training images as plain data, for the digest in records."""
+        return {**self.config.plain(), "train_images": self.pair.limit}
+
+    @torch.no_grad()
+    def embed(self, images: ImageSet, *, progress: bool = True) -> torch.Tensor:
+        """(N, 128) unit embeddings on the CPU. Raises CdirError for images of a domain outside the pair."""
+        self._require_known(images.domains)
+        device = self.encoder.device
+        if self.config.trains == "head":
+            features = self.encoder.embed_images(images, progress=progress)
+            return torch.cat([self.network(part.to(device)).cpu() for part in features.split(BATCH)])
+        tuned = with_tower(self.encoder, self.network.trunk)
+        features = tuned.embed_images(images, progress=progress).to(device)
+        return F.normalize(self.network.head(features), dim=1).cpu()
+
+    def _require_known(self, domains: np.ndarray) -> None:
+        other: Sequence[str] = sorted(set(domains) - set(self.pair.domains))
+        if other:
+            raise CdirError(
+                f"this {self.name} was trained for {' and '.join(self.pair.domains)}, but there are images of "
+                f"{', '.join(other)}: train it on that pair of domains"
+            )

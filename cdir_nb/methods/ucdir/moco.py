@@ -1,0 +1,55 @@
+"""MoCo v2's checkpoints, which the paper starts from: ResNet-50 with its head, trained on ImageNet without labels."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+
+from cdir_nb.encoders import ImageEncoder
+from cdir_nb.encoders.backbones import build_backbone
+from cdir_nb.encoders.weights import first_line
+from cdir_nb.errors import CdirError
+
+PREFIX = "module.encoder_q."  # the query encoder in MoCo's released checkpoints
+HEAD = {"fc.0.weight": "0.weight", "fc.0.bias": "0.bias", "fc.2.weight": "2.weight", "fc.2.bias": "2.bias"}
+HEAD_SHAPES = dict(zip(HEAD, ((2048, 2048), (2048,), (128, 2048), (128,))))
+
+
+def moco_v2_encoder(
+    file: Path | str, device: torch.device | str | None = None
+) -> tuple[ImageEncoder, dict[str, torch.Tensor]]:
+    """ResNet-50 and its head's tensors from a checkpoint of facebookresearch/moco (moco_v2_800ep_pretrain.pth.tar).
+
+    Every tensor is checked by name and shape. Raises CdirError for a missing, damaged or foreign file.
+    """
+    state = _query_encoder(Path(file).expanduser())
+    built = build_backbone("timm:resnet50:random")
+    _check(file, state, {name: tuple(x.shape) for name, x in built.model.state_dict().items()} | HEAD_SHAPES)
+    built.model.load_state_dict({name: x for name, x in state.items() if name not in HEAD})
+    origin = "MoCo v2 checkpoint, trained on ImageNet without labels"
+    built = replace(built, name=f"moco-v2:{Path(file).name}", origin=origin)
+    place = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    return ImageEncoder(built, place, "fp32"), {new: state[old] for old, new in HEAD.items()}
+
+
+def _query_encoder(file: Path) -> dict[str, torch.Tensor]:
+    """The tensors of the query encoder, without the prefix of their names."""
+    if not file.is_file():
+        raise CdirError(f"checkpoint {file} does not exist, check the path")
+    try:
+        state = torch.load(file, map_location="cpu", weights_only=True)["state_dict"]
+        return {name.removeprefix(PREFIX): x for name, x in state.items() if name.startswith(PREFIX)}
+    except Exception as error:  # torch, pickle and zip each raise kinds of their own
+        problem = f"checkpoint {file} is damaged or not MoCo's ({first_line(error)}): download it again"
+        raise CdirError(problem) from error
+
+
+def _check(file: Path | str, state: dict[str, torch.Tensor], wanted: dict[str, tuple[int, ...]]) -> None:
+    """CdirError naming the first tensor that is missing, unknown, or of another shape."""
+    found = {name: tuple(x.shape) for name, x in state.items()}
+    for name in sorted({*wanted, *found}):
+        if wanted.get(name) != found.get(name):
+            raise CdirError(
+                f"checkpoint {file} is not MoCo v2's ResNet-50: {name} is {found.get(name, 'missing')}, expected "
+                f"{wanted.get(name, 'no such tensor')}; give moco_v2_800ep_pretrain.pth.tar"
+            )
