@@ -93,7 +93,7 @@ def test_an_unknown_dataset_lists_the_known_ones(manifest):
         ({"classes": "none.txt"}, "bad/card.yaml: a field, or a file that it names, is wrong"),
         ({"name": "other"}, "bad/card.yaml: name is 'other' but the folder is 'bad'"),
         ({"like": "nowhere"}, "bad/card.yaml: a field, or a file that it names, is wrong"),
-        ({"protocols": with_protocol(train="unseen")}, "toy-unseen is zero-shot but trains on query classes"),
+        ({"protocols": with_protocol(train="unseen")}, "toy-unseen: training classes and query classes overlap"),
         ({"protocols": with_protocol(query="none")}, "toy-unseen has names that are not in the card: none"),
         ({"protocols": with_protocol(train_domains=["real"])}, "toy-unseen has names that are not in the card: real"),
         ({"protocols": with_protocol(directions=[["photo", "real"]])}, "not in the card: real"),
