@@ -34,7 +34,7 @@ class Batch:
     pooled        view -> (B, C) pooled features; plain ones are of the image, mixed ones of the mixture
     labels, other_labels, domains   (B,) int64; ratio: (B,) the share of `labels` in the mixture
     shuffles      (B,) which order the tiles of the jigsaw view have
-    maps          view -> (B, C, P) feature maps before attention
+    inputs        view -> pixels (B, 3, H, W), or maps (B, C, P) of a frozen trunk
     rng           for what a head draws itself
     """
 
@@ -44,7 +44,7 @@ class Batch:
     ratio: torch.Tensor
     domains: torch.Tensor
     shuffles: torch.Tensor
-    maps: dict[str, torch.Tensor]
+    inputs: dict[str, torch.Tensor]
     rng: np.random.Generator
 
     @property
@@ -57,7 +57,7 @@ class Network(nn.Module):
     """trunk (None: the input is the maps of a frozen one), attention, head.
 
     A frozen trunk's channels are standardised, so that heads of all methods learn at one rate (our default): `centre`
-    and `spread`, both (C, 1), are set from training images. Divided by sqrt(C), a pooled feature has length about 1.
+    and `spread`, both (C, 1), are set from training images. A pooled feature then has a length of about 1.
     """
 
     def __init__(self, trunk: nn.Module | None, channels: int, width: int, head: nn.Module) -> None:
@@ -71,7 +71,8 @@ class Network(nn.Module):
         """Set `centre` and `spread` from maps (N, C, P) of a frozen trunk."""
         pooled = maps.float().mean(2)
         self.centre.copy_(pooled.mean(0)[:, None])
-        self.spread.copy_((pooled.std(0) + pooled.std() / 100)[:, None] * len(self.centre) ** 0.5)
+        spread = pooled.std(0) + pooled.std() / 100  # a channel may never vary
+        self.spread.copy_(spread[:, None] * len(spread) ** 0.5)
 
     def maps(self, x: torch.Tensor) -> torch.Tensor:
         """Pixels (B, 3, H, W), or maps (B, C, P) of a frozen trunk -> (B, C, P)."""

@@ -50,13 +50,7 @@ class SnMpNetTraining(Training):
             head = make_head(Setup(encoder.channels, semantics, task.domains, config, encoder))
             trunk = copy.deepcopy(encoder.model) if config.trains == "all" else None
             model = Network(trunk, encoder.channels, config.attention_width, head).to(encoder.device)
-        optimizer = torch.optim.SGD(
-            [parameter for parameter in model.parameters() if parameter.requires_grad],
-            lr=config.learning_rate,
-            momentum=config.momentum,
-            nesterov=config.nesterov and config.momentum > 0,
-            weight_decay=config.weight_decay,
-        )
+        optimizer = _optimizer(model, config)
         floor = min(1.0, config.least_learning_rate / config.learning_rate)
         decay = torch.optim.lr_scheduler.LambdaLR(
             optimizer, lambda epoch: floor ** min(1.0, epoch / config.decay_epochs)
@@ -88,7 +82,7 @@ class SnMpNetTraining(Training):
             if not torch.isfinite(total):
                 raise CdirError(
                     f"the loss is not finite in epoch {self.epoch + 1}: lower learning_rate, now "
-                    f"{self.config.learning_rate}"
+                    f"{self.config.learning_rate:g}"
                 )
             self.optimizer.zero_grad(set_to_none=True)
             total.backward()
@@ -138,9 +132,9 @@ class SnMpNetTraining(Training):
 
     def _batch(self, epoch: Epoch, places: np.ndarray, inputs: dict[str, torch.Tensor], rng: Any) -> Batch:
         rows, partners = (x.ravel()[places] for x in (epoch.rows, epoch.partners))
+        inputs = {kind: x.to(self.device) for kind, x in inputs.items()}
         with mixed_precision(self.device, self.config.mixed_precision):
-            maps = {kind: self.model.maps(x.to(self.device)) for kind, x in inputs.items()}
-        maps = {kind: x.float() for kind, x in maps.items()}
+            maps = {kind: self.model.maps(x).float() for kind, x in inputs.items()}
         columns = (
             self.labels[rows],
             self.labels[partners],
@@ -149,7 +143,7 @@ class SnMpNetTraining(Training):
             torch.from_numpy(epoch.shuffles.ravel()[places]),
         )
         pooled = {kind: self.model.attention(x) for kind, x in maps.items()}
-        return Batch(pooled, *(column.to(self.device) for column in columns), maps, rng)
+        return Batch(pooled, *(column.to(self.device) for column in columns), inputs, rng)
 
     def _epoch(self, number: int) -> Epoch:
         return draw_epoch(self.rows, number, self.config, np.random.default_rng([self.seed, number, 1]))
@@ -191,6 +185,14 @@ class SnMpNetTraining(Training):
     def group_of(self, name: str) -> str:
         """trunk, attention, head."""
         return name.partition(".")[0]
+
+
+def _optimizer(model: Network, config: SnMpNetConfig) -> torch.optim.Optimizer:
+    rates = {"lr": config.learning_rate, "weight_decay": config.weight_decay}
+    if config.optimizer == "Adam":
+        return torch.optim.Adam(model.parameters(), **rates)
+    nesterov = config.nesterov and config.momentum > 0
+    return torch.optim.SGD(model.parameters(), momentum=config.momentum, nesterov=nesterov, **rates)
 
 
 @torch.no_grad()
