@@ -18,6 +18,7 @@ from cdir_nb.show.mechanisms import (
 )
 from cdir_nb.show.style import save_figure
 from cdir_nb.show.training import clair_curves, sensitivity, step_curves, training_curves, training_runs
+from cdir_nb.show.universal import mixture_figure, neighbourhoods, protocol_grids, training_figure, universal_map
 from cdir_nb.show.widgets import explore, show_source
 
 __all__ = [
@@ -39,12 +40,15 @@ __all__ = [
     "map_figure",
     "method_bars",
     "metric_bars",
+    "mixture_figure",
+    "neighbourhoods",
     "notebook_map",
     "picture_row",
     "pictures_of",
     "plain_list",
     "poincare_disc",
     "precision_recall",
+    "protocol_grids",
     "psi_figure",
     "rank_shifts",
     "rank_strips",
@@ -61,7 +65,9 @@ __all__ = [
     "table_panels",
     "token_figure",
     "training_curves",
+    "training_figure",
     "training_runs",
+    "universal_map",
     "way_figure",
     "weight_figure",
 ]
