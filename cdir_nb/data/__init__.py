@@ -6,7 +6,7 @@ from cdir_nb.data.folder import open_folder
 from cdir_nb.data.images import ImageSet, altered, combine, cut_to_strip, inverted, rename
 from cdir_nb.data.manifest import card_names, load_card, open_dataset
 from cdir_nb.data.objects import object_names
-from cdir_nb.data.protocols import Protocol, default_protocol, load_protocol, open_task, protocol_names
+from cdir_nb.data.protocols import Protocol, default_protocol, load_protocol, open_task, protocol_counts, protocol_names
 
 __all__ = [
     "Card",
@@ -27,6 +27,7 @@ __all__ = [
     "open_dataset",
     "open_folder",
     "open_task",
+    "protocol_counts",
     "protocol_names",
     "rename",
     "verify",

@@ -41,10 +41,15 @@ class MetricSpec(BaseModel):
         return self
 
 
+Share = Annotated[float, Field(gt=0, le=1)]
+
+
 class ProtocolSpec(BaseModel):
     """A task, described by the names of class sets ("all": every class), domains and (query, gallery) directions.
 
     `train` None: the paper trains on no images. `zero_shot`: training and query classes are disjoint.
+    `query`, `gallery`: a class set, or several with the share of each class's images that takes part, {set: share}.
+    `validation`: classes for early stopping, never trained on. `unseen_domain`: no query domain is trained on.
     `keys`: a gzipped list of keys beside the card; no other image takes part (None: all images do).
     """
 
@@ -54,8 +59,10 @@ class ProtocolSpec(BaseModel):
     zero_shot: bool
     train: str | None = None
     train_domains: list[str] | Literal["all"] = "all"
-    query: str
-    gallery: str
+    validation: str | None = None
+    unseen_domain: bool = False
+    query: str | Annotated[dict[str, Share], Field(min_length=1)]
+    gallery: str | Annotated[dict[str, Share], Field(min_length=1)]
     directions: list[Annotated[list[str], Field(min_length=2, max_length=2)]] | Literal["all"] = "all"
     keys: str | None = None
     metrics: Annotated[list[MetricSpec], Field(min_length=1)]
@@ -103,6 +110,12 @@ class Card(BaseModel):
         chosen = self.classes if name == "all" else self.class_sets[name] if name else []
         return tuple(label for label in self.classes if label in set(chosen))
 
+    def shares(self, part: str | dict[str, float]) -> dict[str, float]:
+        """{class: share of its images} for the queries or the gallery of a protocol, in the card's order."""
+        sets = {part: 1.0} if isinstance(part, str) else part
+        found = {label: share for name, share in sets.items() for label in self.class_set(name)}
+        return {label: found[label] for label in self.classes if label in found}
+
     def display(self, label: str) -> str:
         """A class name as plain words, for prompts and captions: Alarm_Clock -> alarm clock."""
         return self.words.get(label) or display(label)
@@ -135,11 +148,25 @@ def _check_counts(card: Card) -> None:
 
 
 def _check_protocol(card: Card, name: str, spec: ProtocolSpec) -> None:
-    sets = [s for s in (spec.train, spec.query, spec.gallery) if s]
-    _only(f"protocols.{name}", sets, ["all", *card.class_sets])
+    where = f"protocols.{name}"
+    parts = [[part] if isinstance(part, str) else list(part) for part in (spec.query, spec.gallery)]
+    _only(where, [s for s in (spec.train, spec.validation, *parts[0], *parts[1]) if s], ["all", *card.class_sets])
+    for names in parts:
+        _disjoint(where, [(f"class set {one}", card.class_set(one)) for one in names])
     domains = [] if spec.train_domains == "all" else list(spec.train_domains)
     domains += [] if spec.directions == "all" else [domain for pair in spec.directions for domain in pair]
-    _only(f"protocols.{name}", domains, card.domains)
-    common = set(card.class_set(spec.train)) & set(card.class_set(spec.query))
-    if spec.zero_shot and common:
-        raise ValueError(f"protocols.{name} is zero-shot but trains on query classes: {sorted(common)[:5]}")
+    _only(where, domains, card.domains)
+    train, queries = card.class_set(spec.train), tuple(card.shares(spec.query))
+    kept_apart = [("training classes", train), ("validation classes", card.class_set(spec.validation))]
+    _disjoint(where, [*kept_apart, ("query classes", queries)] if spec.zero_shot else kept_apart)
+    if spec.unseen_domain:
+        trained = card.domains if spec.train_domains == "all" else spec.train_domains
+        pairs = [] if spec.directions == "all" else spec.directions
+        _disjoint(where, [("training domain", trained), ("unseen query domain", [query for query, _ in pairs])])
+
+
+def _disjoint(where: str, groups: list[tuple[str, Collection[str]]]) -> None:
+    for i, (one, names) in enumerate(groups):
+        for other, others in groups[:i]:
+            if common := sorted(set(names) & set(others)):
+                raise ValueError(f"{where}: {other} and {one} overlap: {common[:5]}")

@@ -3,12 +3,15 @@
 They are defined in the `protocols` field of each card in data_manifest. The first one in a card is its default.
 """
 
-from collections.abc import Iterable
-from dataclasses import dataclass, replace
+import hashlib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+import numpy as np
+
 from cdir_nb.data.card import Card, MetricSpec, ProtocolSpec
-from cdir_nb.data.halves import in_list
+from cdir_nb.data.halves import in_list, without_extension
 from cdir_nb.data.images import ImageSet
 from cdir_nb.data.manifest import card_names, load_card, open_dataset
 from cdir_nb.errors import CdirError
@@ -25,10 +28,15 @@ class Protocol:
     unseen             query classes that are not among the training classes
     classes            query classes, in the card's order
     gallery_classes    gallery classes, in the card's order
+    validation         classes for early stopping, never trained on; empty if there are none
     train_domains      training domains
+    unseen_domain      whether the query domains are held out of training
     directions         (query domain, gallery domain), in order
     metrics            as the paper reports them
     images             the image set that all of these select from
+    validation         classes for early stopping, never trained on; empty if there are none
+    unseen_domain      whether query domains are held out of training by definition
+    query_shares, gallery_shares   {class: share of its images} of classes that are sampled (see `sample`)
     """
 
     name: str
@@ -44,14 +52,18 @@ class Protocol:
     directions: tuple[tuple[str, str], ...]
     metrics: tuple[MetricSpec, ...]
     images: ImageSet
+    validation: tuple[str, ...] = ()
+    unseen_domain: bool = False
+    query_shares: Mapping[str, float] = field(default_factory=dict)
+    gallery_shares: Mapping[str, float] = field(default_factory=dict)
 
     def query(self, domain: str) -> ImageSet:
-        """The queries of a domain, of all query classes."""
-        return self.images.select(self._known(domain, 0), self.classes)
+        """The queries of a domain, of all query classes; sampled where the protocol says so."""
+        return sample(self.images.select(self._known(domain, 0), self.classes), self.query_shares)
 
     def gallery(self, domain: str) -> ImageSet:
-        """The gallery of a domain, of all gallery classes."""
-        return self.images.select(self._known(domain, 1), self.gallery_classes)
+        """The gallery of a domain, of all gallery classes; sampled where the protocol says so."""
+        return sample(self.images.select(self._known(domain, 1), self.gallery_classes), self.gallery_shares)
 
     @property
     def queries(self) -> dict[str, ImageSet]:
@@ -74,8 +86,15 @@ class Protocol:
 
     @property
     def train(self) -> ImageSet:
-        """Training images (empty if the paper uses none). Their labels are for supervised methods only."""
-        return self.images.select(self.train_domains, self.seen)
+        """Training images (empty if the paper uses none). Their labels are for supervised methods only.
+
+        Images that were sampled as queries or gallery are left out.
+        """
+        images = self.images.select(self.train_domains, self.seen)
+        parts = [(self.queries, self.query_shares), (self.galleries, self.gallery_shares)]
+        sets = [own.select(labels=shares) for drawn, shares in parts if shares for own in drawn.values()]
+        sampled = {key for own in sets for key in own.keys}
+        return images.take([row for row, key in enumerate(images.keys) if key not in sampled]) if sampled else images
 
     @property
     def cutoffs(self) -> tuple[list[int], list[int | None]]:
@@ -136,12 +155,69 @@ def protocol_directions(name: str) -> tuple[tuple[str, str], ...]:
     return _directions(spec.directions, _card_of(name).domains) if spec else ()
 
 
+def protocol_counts(name: str) -> dict[str, dict[str, int | None]]:
+    """{"train", "query", "gallery": {domain: images}} as the card's counts give them; None: not known.
+
+    Read from the manifest, without images. The samples of a gallery that are held out of training are taken off.
+    """
+    card, spec = _card_of(name), protocol_spec(name)
+    directions = protocol_directions(name)
+    seen, kept = dict.fromkeys(card.class_set(spec.train), 1.0), card.shares(spec.gallery)
+    queries, galleries = (tuple(dict.fromkeys(pair[side] for pair in directions)) for side in (0, 1))
+    trained = (card.domains if spec.train_domains == "all" else spec.train_domains) if seen else ()
+    train = {domain: _count(card, domain, seen) for domain in trained}
+    sampled = {label: share for label, share in kept.items() if share < 1 and label in seen}
+    for domain in set(galleries) & set(trained):
+        taken = _count(card, domain, sampled)
+        train[domain] = None if None in (train[domain], taken) else train[domain] - taken
+    return {
+        "train": train,
+        "query": {domain: _count(card, domain, card.shares(spec.query)) for domain in queries},
+        "gallery": {domain: _count(card, domain, kept) for domain in galleries},
+    }
+
+
+def _count(card: Card, domain: str, shares: Mapping[str, float]) -> int | None:
+    counts = card.counts.get(domain, {})
+    if any(label not in counts for label in shares):
+        return None
+    return sum(_size(counts[label], share) for label, share in shares.items())
+
+
+def sample(images: ImageSet, shares: Mapping[str, float]) -> ImageSet:
+    """The images without those beyond the share of their class (classes that are not named keep all), order kept.
+
+    Of each domain and class those are kept whose key has the lowest digest: a fixed random choice, the same on every
+    machine, of which a smaller share is a part.
+    """
+    groups: dict[tuple[str, str], list[int]] = {}
+    for row, group in enumerate(zip(images.domains.tolist(), images.labels.tolist())):
+        groups.setdefault(group, []).append(row)
+    if not shares or not groups:
+        return images
+    kept = [
+        sorted(rows, key=lambda row: _lot(images.keys[row]))[: _size(len(rows), shares.get(label, 1.0))]
+        for (_, label), rows in groups.items()
+    ]
+    return images.take(np.sort(np.concatenate(kept)))
+
+
+def _size(count: int, share: float) -> int:
+    """How many of `count` images a share is: at least one, where there is one."""
+    return min(count, max(1, round(share * count)))
+
+
+def _lot(key: str) -> bytes:
+    return hashlib.blake2b(without_extension(key).encode(), digest_size=8).digest()
+
+
 def load_protocol(name: str, images: ImageSet) -> Protocol:
     """A protocol on these images. Raises CdirError if the name is unknown or images that it uses are missing."""
     card = _card_of(name)
     spec = card.protocols[name]
     every = tuple(card.domains)
-    seen, classes = card.class_set(spec.train), card.class_set(spec.query)
+    seen, queries, gallery = card.class_set(spec.train), card.shares(spec.query), card.shares(spec.gallery)
+    classes = tuple(queries)
     protocol = Protocol(
         name=name,
         dataset=card.name,
@@ -151,11 +227,15 @@ def load_protocol(name: str, images: ImageSet) -> Protocol:
         seen=seen,
         unseen=tuple(label for label in classes if label not in set(seen)),
         classes=classes,
-        gallery_classes=card.class_set(spec.gallery),
+        gallery_classes=tuple(gallery),
         train_domains=(every if spec.train_domains == "all" else tuple(spec.train_domains)) if seen else (),
         directions=_directions(spec.directions, every),
         metrics=tuple(spec.metrics),
         images=in_list(images, card.name, spec.keys) if spec.keys else images,
+        validation=card.class_set(spec.validation),
+        unseen_domain=spec.unseen_domain,
+        query_shares={label: share for label, share in queries.items() if share < 1},
+        gallery_shares={label: share for label, share in gallery.items() if share < 1},
     )
     _require_images(protocol)
     return protocol

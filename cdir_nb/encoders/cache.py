@@ -42,7 +42,7 @@ class EmbeddingStore:
             names, values = _read_shard(file, missing)
             rows = torch.tensor([missing.pop(name) for name in names], dtype=torch.long)
             if len(rows):
-                table[rows], found[rows] = values, True
+                table[rows], found[rows] = values.float(), True
         return table, found
 
     def add(self, digests: list[str], rows: torch.Tensor) -> None:

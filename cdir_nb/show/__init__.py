@@ -26,6 +26,7 @@ from cdir_nb.show.training import (
     training_runs,
     weighted_curves,
 )
+from cdir_nb.show.universal import mixture_figure, neighbourhoods, protocol_grids, training_figure, universal_map
 from cdir_nb.show.widgets import explore, show_source
 
 __all__ = [
@@ -50,12 +51,15 @@ __all__ = [
     "matrices",
     "method_bars",
     "metric_bars",
+    "mixture_figure",
+    "neighbourhoods",
     "notebook_map",
     "picture_row",
     "pictures_of",
     "plain_list",
     "poincare_disc",
     "precision_recall",
+    "protocol_grids",
     "psi_figure",
     "rank_shifts",
     "rank_strips",
@@ -72,7 +76,9 @@ __all__ = [
     "table_panels",
     "token_figure",
     "training_curves",
+    "training_figure",
     "training_runs",
+    "universal_map",
     "way_figure",
     "weight_figure",
     "weighted_curves",

@@ -6,8 +6,18 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from cdir_nb.data import ImageSet, card_names, default_protocol, load_card, load_protocol, open_dataset, protocol_names
+from cdir_nb.data import (
+    ImageSet,
+    card_names,
+    default_protocol,
+    load_card,
+    load_protocol,
+    open_dataset,
+    protocol_counts,
+    protocol_names,
+)
 from cdir_nb.data.halves import listed_keys
+from cdir_nb.data.protocols import sample
 from cdir_nb.errors import CdirError
 
 
@@ -54,7 +64,10 @@ def test_properties_of_every_protocol(dataset, name):
             protocol.classes
         )
         assert set(protocol.gallery(gallery).domains) == {gallery}
-    if "ucdr" in name:  # the query domain is unseen too
+    assert not set(protocol.validation) & {*protocol.seen, *(protocol.classes if protocol.zero_shot else ())}
+    if "-ucdr-" in name or "-udcdr-" in name:
+        assert protocol.unseen_domain or dataset == "world_doodle"
+    if protocol.unseen_domain:
         assert not set(protocol.train.domains) & {query for query, _ in protocol.directions}
 
 
@@ -82,7 +95,9 @@ def test_properties_of_every_protocol(dataset, name):
         ("office_home", {"all": 65}),
         ("pacs", {"all": 7, "seen_4": 4, "unseen_3": 3}),
         ("quickdraw25", {"all": 344}),
-        ("world", {"seen_30": 30, "unseen_10": 10, "all": 40}),
+        ("world", {"seen_30": 30, "unseen_10": 10, "all": 40, "ucdr_train25": 25, "ucdr_val5": 5}),
+        ("domainnet_cleaned", {"ucdr_train300": 300}),
+        ("sketchy_extended", {"uccdr_train93": 93, "uccdr_val11": 11, "uccdr_train89": 89, "uccdr_val11_of_100": 11}),
         ("world_doodle", {"seen_29": 29, "unseen_10": 10, "all": 39}),
     ],
 )
@@ -101,6 +116,11 @@ def test_numbers_of_classes_are_the_published_ones(dataset, sizes):
         ("tuberlin_extended", ["train_200", "val_20", "unseen_30"]),
         ("quickdraw_extended", ["seen_80", "unseen_30"]),
         ("world", ["seen_30", "unseen_10"]),
+        ("world", ["ucdr_train25", "ucdr_val5", "unseen_10"]),
+        ("domainnet_cleaned", ["ucdr_train300", "ucdr_test45"]),
+        ("sketchy_extended", ["uccdr_train93", "uccdr_val11", "unseen_21"]),
+        ("sketchy_extended", ["uccdr_train89", "uccdr_val11_of_100", "unseen_25"]),
+        ("sketchy_quickdraw", ["ucdr_train67", "ucdr_val10", "unseen_16"]),
         ("world_doodle", ["seen_29", "unseen_10"]),
         ("pacs", ["seen_4", "unseen_3"]),
     ],
@@ -240,3 +260,66 @@ def test_the_drawn_world_opens_by_name(monkeypatch):
     monkeypatch.setattr(world, "load_world", lambda images_per_class, seed: (images_per_class, seed))
     assert open_dataset("world") == (30, 0)
     assert set(load_card("world").counts["real"].values()) == {30}
+
+
+# ---- samples: galleries of several class sets, some of whose images are held out of training
+
+
+def test_a_mixed_gallery_holds_all_unseen_and_some_seen_images_which_are_not_trained_on():
+    images = pictures_of("world", per_class=30)
+    plain, mixed = (load_protocol(f"world-ucdr-quickdraw{end}", images) for end in ("", "-mixed"))
+    gallery = mixed.gallery("real")
+    assert len(plain.gallery("real")) == 300 and len(gallery) == 300 + 25 * 6
+    counts = {label: int((gallery.labels == label).sum()) for label in mixed.gallery_classes}
+    assert {counts[label] for label in mixed.unseen} == {30} and {counts[label] for label in mixed.seen} == {6}
+    assert len(plain.train) - len(mixed.train) == 150 and not set(mixed.train.keys) & set(gallery.keys)
+    assert mixed.query("quickdraw").keys == plain.query("quickdraw").keys
+
+
+def test_a_sample_of_queries():
+    protocol = load_protocol("world-udcdr-sketch", pictures_of("world", per_class=30))
+    assert len(protocol.query("sketch")) == 25 * 8 and len(protocol.gallery("real")) == 25 * 6  # round(7.5) = 8
+    assert set(protocol.classes) == set(protocol.seen) and protocol.unseen_domain
+    mixed = load_protocol("world-ucdr-sketch-mixed", protocol.images)
+    assert set(protocol.gallery("real").keys) <= set(mixed.gallery("real").keys)  # one training serves both
+
+
+def test_samples_do_not_depend_on_order_or_extension_and_smaller_ones_are_parts():
+    images = pictures_of("pacs", per_class=20)
+    shuffled = images.take(np.random.default_rng(0).permutation(len(images)))
+    half, tenth = (dict.fromkeys(load_card("pacs").classes, share) for share in (0.5, 0.1))
+    found = sample(images, half)
+    assert set(found.keys) == set(sample(shuffled, half).keys) and len(found) == len(images) // 2
+    assert set(sample(images, tenth).keys) < set(found.keys)
+    renamed = ImageSet(tuple(f"{k}.png" for k in images.keys), images.domains, images.labels, images.load, images.keys)
+    assert {k.removesuffix(".png") for k in sample(renamed, half).keys} == set(found.keys)
+    assert sample(images, {}) is images and len(sample(images, {"dog": 0.001})) == len(images) - 4 * 19
+
+
+def test_counts_are_those_of_the_opened_protocol():
+    images = pictures_of("world", per_class=30)
+    for name in ("world-ucdr-sketch", "world-ucdr-sketch-mixed", "world-uccdr-sketch-mixed", "world-udcdr-clipart"):
+        protocol, counts = load_protocol(name, images), protocol_counts(name)
+        found = {domain: int((protocol.train.domains == domain).sum()) for domain in protocol.train_domains}
+        assert counts["train"] == found
+        assert counts["query"] == {domain: len(own) for domain, own in protocol.queries.items()}
+        assert counts["gallery"] == {domain: len(own) for domain, own in protocol.galleries.items()}
+
+
+@pytest.mark.parametrize(
+    ("domain", "queries"),
+    [("clipart", 6317), ("infograph", 6195), ("painting", 10418), ("sketch", 9626), ("quickdraw", 22500)],
+)
+def test_numbers_of_unseen_queries_are_those_of_the_published_lists(domain, queries):
+    for prefix in ("domainnet", "domainnet300"):
+        counts = protocol_counts(f"{prefix}-ucdr-{domain}-mixed")
+        assert counts["query"] == {domain: queries} and counts["gallery"] == {"real": None}  # real: not published
+
+
+def test_numbers_of_sketchy_and_tuberlin():
+    def test_images(name):
+        counts = protocol_counts(name)
+        return counts["query"]["sketch"], counts["gallery"]["photo"]
+
+    assert test_images("sketchy-uccdr-21") == (12694, 12553) and test_images("sketchy-uccdr-25") == (15229, 17101)
+    assert test_images("tuberlin-uccdr-30") == (2400, 27989)

@@ -1,0 +1,63 @@
+"""Doodle-to-Search as a single network (after Dey et al., CVPR 2019; SnMpNet, section 5.1), with and without label.
+
+Losses of the original, each with weight 1: triplets, class vectors predicted from the feature, and a discriminator of
+domains whose gradient is reversed (factor 0.5; Table 1's "w/o Label" leaves it out). Our choices: triplets from a queue
+of recent features (margin 1, the nearest negative), one hidden layer before the class vector, unit features.
+"""
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from cdir_nb.methods.snmpnet.baselines.queue import FeatureQueue
+from cdir_nb.methods.snmpnet.network import Batch, Setup
+from cdir_nb.methods.snmpnet.views import PLAIN
+
+MARGIN, REVERSAL = 1.0, 0.5
+
+
+class DoodleHead(nn.Module):
+    """`discriminator`: None without the domain label."""
+
+    views = (PLAIN,)
+
+    def __init__(self, setup: Setup, *, label: bool = True) -> None:
+        super().__init__()
+        m = setup.semantics.shape[1]
+        self.register_buffer("semantics", setup.semantics, persistent=False)
+        self.feature, self.queue = nn.Linear(setup.channels, m), FeatureQueue(m)
+        self.decoder = nn.Sequential(nn.Linear(m, m), nn.ReLU(), nn.Linear(m, m))
+        self.discriminator = nn.Linear(m, len(setup.domains)) if label else None
+
+    def embed(self, pooled: torch.Tensor, domains: torch.Tensor) -> torch.Tensor:
+        return F.normalize(self.feature(pooled), dim=1)
+
+    def losses(self, batch: Batch) -> dict[str, torch.Tensor]:
+        features = self.embed(batch.pooled[PLAIN], batch.domains)
+        wanted = self.semantics[batch.labels]
+        losses = {
+            "L_triplet": self.queue.triplet(features, batch.labels, MARGIN, 1),
+            "L_semantic": (1 - F.cosine_similarity(self.decoder(features), wanted)).mean(),
+        }
+        if self.discriminator is not None:
+            reversed_features = GradientReversal.apply(features)
+            losses["L_domain"] = F.cross_entropy(self.discriminator(reversed_features), batch.domains)
+        self.queue.add(features, batch.labels, batch.domains)
+        return losses
+
+
+class GradientReversal(torch.autograd.Function):
+    """The identity, whose gradient is multiplied by -REVERSAL."""
+
+    @staticmethod
+    def forward(ctx, x: torch.Tensor) -> torch.Tensor:
+        return x.view_as(x)
+
+    @staticmethod
+    def backward(ctx, gradient: torch.Tensor) -> torch.Tensor:
+        return -REVERSAL * gradient
+
+
+def doodle_without_label(setup: Setup) -> DoodleHead:
+    """Table 1's "w/o Label"."""
+    return DoodleHead(setup, label=False)

@@ -1,0 +1,109 @@
+"""Which images make a training epoch: batches with equally many of each domain, partners to mix with, and shares.
+
+Row numbers refer to the training ImageSet. In a batch all images of the first domain come first, then the second's.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from cdir_nb.data.images import ImageSet
+from cdir_nb.errors import CdirError
+from cdir_nb.methods.snmpnet.settings import SnMpNetConfig
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """One epoch of S batches of B = domains x n rows; all arrays are (S, B).
+
+    rows      the images; partners: what each is mixed with; ratio: the share of the first image in the mixture
+    shuffles  which of 31 orders of tiles a jigsaw view has (0: unchanged)
+    """
+
+    rows: np.ndarray
+    partners: np.ndarray
+    ratio: np.ndarray
+    shuffles: np.ndarray
+
+
+def rows_by_domain(images: ImageSet, batch_size: int) -> list[np.ndarray]:
+    """Rows of each domain, in order of first appearance, able to fill balanced batches.
+
+    Raises CdirError for fewer than two domains, a batch that cannot hold equally many images of each, and a domain
+    with fewer images than a batch needs of it.
+    """
+    domains = list(dict.fromkeys(images.domains.tolist()))
+    if len(domains) < 2:
+        raise CdirError(
+            f"SnMpNet mixes images of several domains, got {', '.join(domains) or 'none'}: train on two or more"
+        )
+    if batch_size % len(domains):
+        lower = max(1, batch_size // len(domains)) * len(domains)
+        raise CdirError(
+            f"a batch of {batch_size} cannot hold equally many images of {len(domains)} domains: "
+            f"set batch_size to {lower} or {lower + len(domains)}"
+        )
+    rows = [np.flatnonzero(images.domains == domain) for domain in domains]
+    need, (few, domain) = batch_size // len(domains), min((len(own), name) for own, name in zip(rows, domains))
+    if few < need:
+        raise CdirError(
+            f"{domain} has {few} training images, and a balanced batch of {batch_size} needs {need}: "
+            f"set batch_size to {few * len(domains)} or less, or give more images"
+        )
+    return rows
+
+
+def draw_epoch(rows: list[np.ndarray], number: int, config: SnMpNetConfig, rng: np.random.Generator) -> Epoch:
+    """Epoch `number`: as many balanced batches as the smallest domain fills; no image twice."""
+    each = config.batch_size // len(rows)
+    steps = min(map(len, rows)) // each
+    chosen = np.concatenate([rng.permutation(own)[: steps * each].reshape(steps, each) for own in rows], axis=1)
+    beta, within = mixing_at(number, config)
+    places = np.stack([partners(len(rows), each, within, rng) for _ in range(steps)])
+    ratio = rng.beta(beta, beta, chosen.shape) if config.mix else np.ones(chosen.shape)
+    return Epoch(chosen, np.take_along_axis(chosen, places, 1), ratio, rng.integers(31, size=chosen.shape))
+
+
+def mixing_at(epoch: int, config: SnMpNetConfig) -> tuple[float, float]:
+    """Beta's parameter and the probability of mixing inside a domain, in an epoch (from 0).
+
+    The curriculum is that of the released code: gentle mixtures first, inside domains first.
+    """
+    if not config.curriculum:
+        return config.beta, config.within_domain
+    beta = {0: 0.1, 1: config.beta / 2}.get(epoch, config.beta)
+    return beta, 1.0 if epoch < 3 else 0.5 if epoch == 3 else 0.0
+
+
+def partners(n_domains: int, each: int, within: float, rng: np.random.Generator) -> np.ndarray:
+    """(n_domains * each,) places in a batch: a partner for each place, of its own domain with probability `within`.
+
+    Otherwise of another one: the domains are deranged, so that none is given to itself, and each place of a domain
+    is used once (released code).
+    """
+    other = derangement(n_domains, rng)
+    inside = np.concatenate([d * each + rng.permutation(each) for d in range(n_domains)])
+    across = np.concatenate([other[d] * each + rng.permutation(each) for d in range(n_domains)])
+    return np.where(rng.random(n_domains * each) < within, inside, across)
+
+
+def derangement(count: int, rng: np.random.Generator) -> np.ndarray:
+    """(count,) a random order of 0 .. count - 1 that leaves no number in its place; count is at least 2."""
+    while True:
+        order = rng.permutation(count)
+        if (order != np.arange(count)).all():
+            return order
+
+
+def pool_of(epoch: int, config: SnMpNetConfig) -> int:
+    """Which of the pools drawn beforehand an epoch uses: its own while there are, then the last phase's in turn."""
+    first = min(4, config.pools - 1) if config.curriculum else 0  # the curriculum ends with epoch 4
+    return epoch if epoch < config.pools else first + (epoch - first) % (config.pools - first)
+
+
+def reshuffled(epoch: Epoch, n_domains: int, rng: np.random.Generator) -> np.ndarray:
+    """(S, B) places in a flattened epoch: the same views in other batches, each batch balanced as before."""
+    steps, size = epoch.rows.shape
+    places = np.arange(steps * size).reshape(steps, n_domains, size // n_domains)
+    columns = [rng.permutation(places[:, d].ravel()).reshape(steps, -1) for d in range(n_domains)]
+    return np.concatenate(columns, axis=1)

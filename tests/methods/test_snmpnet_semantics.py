@@ -1,0 +1,74 @@
+"""Class vectors from files and from a text tower."""
+
+import numpy as np
+import pytest
+import torch
+from small_clip import make_encoder
+
+from cdir_nb.data import load_card
+from cdir_nb.errors import CdirError
+from cdir_nb.methods.snmpnet.semantics import read_semantics, text_semantics
+
+NAMES, VECTORS = ["alarm_clock", "cat", "teddy-bear"], np.arange(1, 10, dtype=np.float32).reshape(3, 3)
+
+
+def write(path, **content):
+    np.savez(path / "words.npz", **content)
+    return path / "words.npz"
+
+
+def test_rows_come_in_the_order_asked_for_and_spelling_does_not_matter(tmp_path):
+    found = read_semantics(write(tmp_path, names=NAMES, vectors=VECTORS))
+    assert found.of(["cat", "Alarm Clock", "teddy_bear"]).tolist() == VECTORS[[1, 0, 2]].tolist()
+    assert found.of(["cat"], unit=True).norm().item() == pytest.approx(1)
+    assert found.origin.startswith("words.npz [")
+    other = read_semantics(write(tmp_path, names=NAMES, vectors=VECTORS + 1))
+    assert other.origin != found.origin  # records of other vectors have another digest
+
+
+def test_every_missing_class_is_listed(tmp_path):
+    found = read_semantics(write(tmp_path, names=NAMES, vectors=VECTORS))
+    with pytest.raises(CdirError, match=r"words.npz .* has no vector for dog, horse: add them, or take texts"):
+        found.of(["dog", "cat", "horse"])
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ({"names": NAMES}, "has no `names` and `vectors`"),
+        ({"names": NAMES, "vectors": VECTORS[:2]}, r"`names` must be \(C,\) text"),
+        ({"names": NAMES, "vectors": VECTORS.astype(str)}, r"`vectors` \(C, m\) numbers"),
+        ({"names": [1, 2, 3], "vectors": VECTORS}, r"`names` must be \(C,\) text"),
+        ({"names": ["cat", "cat", "dog"], "vectors": VECTORS}, "names cat twice"),
+        ({"names": NAMES, "vectors": VECTORS * [[1], [np.nan], [0]]}, "of cat, teddy-bear are zero or not finite"),
+        ({"names": np.array(NAMES, dtype=object), "vectors": VECTORS}, "needs no pickle"),
+    ],
+)
+def test_bad_files(tmp_path, content, message):
+    with pytest.raises(CdirError, match=message) as caught:
+        read_semantics(write(tmp_path, **content))
+    assert "\n" not in str(caught.value)
+
+
+def test_files_that_are_none(tmp_path):
+    np.save(tmp_path / "one.npy", VECTORS)
+    (tmp_path / "text.npz").write_text("cat 1 2 3")
+    np.savez(tmp_path / "cut.npz", names=NAMES, vectors=VECTORS)
+    (tmp_path / "cut.npz").write_bytes((tmp_path / "cut.npz").read_bytes()[:200])
+    for name in ("none.npz", "one.npy", "text.npz", "cut.npz"):
+        with pytest.raises(CdirError, match=name):
+            read_semantics(tmp_path / name)
+
+
+def test_the_published_vectors_cover_their_classes(shared):
+    for file, dataset in (("sketchy125_glove300", "sketchy_extended"), ("domainnet345_w2v300", "domainnet_cleaned")):
+        card = load_card(dataset)
+        assert read_semantics(shared / f"semantics/{file}.npz").of(card.classes).shape == (len(card.classes), 300)
+
+
+def test_texts_are_centred_unit_vectors_of_a_text_tower():
+    encoder, words = make_encoder(), {"cat": "cat", "Alarm_Clock": "alarm clock", "dog": "dog"}
+    found = text_semantics(encoder, list(words), words)
+    raw = torch.nn.functional.normalize(encoder.embed_texts(["a cat", "a alarm clock", "a dog"]), dim=1)
+    torch.testing.assert_close(found.of(["dog", "cat"]), (raw - raw.mean(0))[[2, 0]])
+    assert encoder.identity in found.origin
