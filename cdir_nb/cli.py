@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from cdir_nb.errors import CdirError, os_problem
+from cdir_nb.fetch.command import fetch
 
 TOP = """The cross-domain image retrieval workbook, in batch.
 
@@ -265,6 +266,9 @@ def verify(
     report = verify_folder(load_card(name), path)
     typer.echo(str(report))
     raise typer.Exit(0 if report.ok else 1)
+
+
+app.command(short_help="Download a dataset into the layout of its card.")(friendly()(fetch))
 
 
 @app.command(short_help="Draw the bundled world into the cache.")

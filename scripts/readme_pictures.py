@@ -43,6 +43,7 @@ ROAD = (  # room, what it contains, what it passes on to the rooms below
     ("results", "records of what was measured, tables, verdicts on the papers' claims", "records"),
     ("show", "pictures: bars, curves, heat maps, grids, maps, mechanisms, sliders", "figures"),
     ("batch", "notebooks run unattended: profiles, a strict and resumable runner", "run folders"),
+    ("fetch", "public datasets downloaded into the layout that the loader reads", "folders of images"),
     ("report", "one page of all numbers, claims and figures, without a network", "pages"),
     ("cli.py", "the command line: cdir reproduce, results, report, ...", ""),
 )

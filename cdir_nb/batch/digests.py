@@ -13,7 +13,7 @@ from cdir_nb.errors import CdirError
 from cdir_nb.paths import MANIFEST, PACKAGE, expanded
 
 LIBRARIES = ("torch", "open_clip_torch", "numpy", "scipy", "scikit-learn", "umap-learn", "pillow", "matplotlib")
-NO_NUMBER = ("batch", "report", "cli.py", "data_manifest", "notebooks")  # the last two are digested separately
+NO_NUMBER = ("batch", "fetch", "report", "cli.py", "data_manifest", "notebooks")  # the last two: digested separately
 WEIGHTS = (".pt", ".pth", ".bin", ".safetensors", ".ckpt")
 
 
@@ -26,13 +26,14 @@ def notebook_digest(path: Path) -> str:
 def source_digest() -> str:
     """Digest of the package's code and data, the manifests, the bundled weights, and the libraries' versions.
 
-    `batch`, `report` and `cli.py` are left out: no other module imports them, so they cannot affect a number.
+    `batch`, `fetch`, `report` and `cli.py` are left out, and the table of sources: they cannot affect a number.
     The digest is the same in a checkout and in a wheel built from it, which has manifests and notebooks inside the
     package.
     """
     package = [path for path in _files(PACKAGE) if path.parts[0] not in NO_NUMBER]
     parts = [f"cdir_nb/{path.as_posix()} {file_digest(PACKAGE / path)}" for path in package]
-    parts += [f"data_manifest/{path.as_posix()} {file_digest(MANIFEST / path)}" for path in _files(MANIFEST)]
+    cards = [path for path in _files(MANIFEST) if path.name != "sources.yaml"]
+    parts += [f"data_manifest/{path.as_posix()} {file_digest(MANIFEST / path)}" for path in cards]
     return _hash("\n".join([*parts, *_versions()]).encode())
 
 

@@ -1,0 +1,38 @@
+"""The command `cdir fetch`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def fetch(
+    name: Annotated[str, typer.Argument(help="A dataset with a known source, such as pacs.")],
+    to: Annotated[Path, typer.Option(metavar="PATH", help="The folder of its images; it is made if needed.")],
+    accept: Annotated[
+        bool, typer.Option("--accept-licence", help="Accept the terms that are shown; nothing is fetched before.")
+    ] = False,
+    domain: Annotated[list[str] | None, typer.Option(help="Only this domain; may be repeated.")] = None,
+    label: Annotated[list[str] | None, typer.Option("--class", help="Only this class (drawings).")] = None,
+    per_class: Annotated[int, typer.Option(min=1, help="How many drawings a class (drawings).")] = 25,
+    files: Annotated[
+        list[Path] | None, typer.Option("--from", metavar="FILE", help="An archive that you downloaded yourself.")
+    ] = None,
+    jobs: Annotated[int, typer.Option(min=1, max=16, help="How many files to download at once.")] = 4,
+) -> None:
+    """Download a dataset into the layout of its card, then verify it. An interrupted download resumes.
+
+    \b
+    Examples:
+        cdir fetch pacs --to /data/PACS --accept-licence
+        cdir fetch domainnet_cleaned --domain sketch --domain clipart --to /data/DomainNet --accept-licence
+        cdir fetch quickdraw --per-class 100 --class dog --to /data/quickdraw --accept-licence
+        cdir fetch sketchy_extended --from rendered_256x256.zip --to /data/Sketchy --accept-licence
+    """
+    from cdir_nb.fetch.run import Request, fetch_dataset
+
+    parts = {"domains": tuple(domain or ()), "classes": tuple(label or ()), "files": tuple(files or ())}
+    wish = Request(name, to.expanduser().resolve(), accept, **parts, per_class=per_class, jobs=jobs, say=typer.echo)
+    report = fetch_dataset(wish)
+    typer.echo(str(report))
+    raise typer.Exit(0 if report.ok else 1)
