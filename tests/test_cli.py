@@ -61,10 +61,7 @@ def test_list_says_what_each_profile_needs():
 @pytest.mark.parametrize(
     "words,message",
     [
-        (
-            ["--profile", "moon"],
-            "unknown profile 'moon'; known: ",
-        ),
+        (["--profile", "moon"], "unknown profile 'moon'; known: "),
         (["--profile", "pacs"], "profile pacs needs the images of pacs: add --data pacs=PATH"),
         (["--profile", "pacs", "--data", "pacs=/no/where"], "--data pacs=/no/where: folder not found"),
     ],
