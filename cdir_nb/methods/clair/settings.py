@@ -90,6 +90,7 @@ _REAL = ClairConfig(
     epochs=4,
     patience=2,
     encoder_momentum=0.5,
+    scale_kl=1.0,
     weight_ii=0.0,
     refinement=RefinementConfig(scale=20.4, steps=10),
 )
