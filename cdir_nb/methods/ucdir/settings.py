@@ -101,7 +101,7 @@ _AS_WRITTEN = {"reduction": "sum", "least_confidence": None, "align_from": 20, "
 # With a frozen trunk there are hundreds of steps, not tens of thousands: the schedule keeps the paper's proportions (T1
 # at a tenth, T2 at half), and learning rate and momentum encoder are those of a small network trained from scratch.
 # The learning rate was chosen among 0.01, 0.03, 0.1 and 0.3 by the score by labels (P@10, last epoch, one seed) on
-# clipart and sketch of ten classes of the drawn world that are in none of UCDIR's tests: UCDIR 41.9, 45.4, 44.1, 48.6 %,
+# clipart and sketch of ten classes of the drawn world that are in no test of UCDIR: UCDIR 41.9, 45.4, 44.1, 48.6 %,
 # v3 42.8, 46.0, 50.5, 50.5. The baselines' own rates (`variants.RATES`) were chosen alike.
 _SMALL = {
     "trains": "head",
