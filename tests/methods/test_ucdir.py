@@ -165,6 +165,15 @@ def test_v1_needs_no_clusters_and_as_released_filter_is_off_as_written(encoder, 
     assert (written.align_from, released.align_from) == (20, 100)
 
 
+def test_baselines_have_their_own_rate_for_a_head_and_take_means():
+    head, whole = CONFIGS["as_released, head"], CONFIGS["as_released"]
+    rates = [ucdir.variant(m, head).learning_rate for m in ("L_IW (v1)", "ID", "ProtoNCE", "CDS", "PCS")]
+    assert rates == pytest.approx([0.3, 0.1, 0.3, 0.01, 0.1])
+    assert ucdir.variant("CDS", whole).learning_rate == whole.learning_rate
+    written = ucdir.variant("PCS", CONFIGS["as_written, head"])
+    assert written.reduction == "mean" and written.learning_rate == pytest.approx(0.1)
+
+
 # ---- the loop and its states -----------------------------------------------------------------------------------
 
 

@@ -100,6 +100,9 @@ _OFFICE_HOME = {"alpha": 0.5, "gamma": 1.0, "beta": 0.5, "phi_entropy": 0.01}
 _AS_WRITTEN = {"reduction": "sum", "least_confidence": None, "align_from": 20, "key_norm": "plain"}
 # With a frozen trunk there are hundreds of steps, not tens of thousands: the schedule keeps the paper's proportions (T1
 # at a tenth, T2 at half), and learning rate and momentum encoder are those of a small network trained from scratch.
+# The learning rate was chosen among 0.01, 0.03, 0.1 and 0.3 by the score by labels (P@10, last epoch, one seed) on
+# clipart and sketch of ten classes of the drawn world that are in no test of UCDIR: UCDIR 41.9, 45.4, 44.1, 48.6 %,
+# v3 42.8, 46.0, 50.5, 50.5. The baselines' own rates (`variants.RATES`) were chosen alike.
 _SMALL = {
     "trains": "head",
     "hidden": 256,
@@ -108,7 +111,7 @@ _SMALL = {
     "cluster_from": 4,
     "full_from": 20,
     "align_from": 20,
-    "learning_rate": 0.1,
+    "learning_rate": 0.3,
     "encoder_momentum": 0.99,
     "kmeans_restarts": 2,
     "score_at": 10,
@@ -121,7 +124,7 @@ CONFIGS = {
     "as_written, Office-Home": UcdirConfig(**_OFFICE_HOME, **_AS_WRITTEN),
     "as_released, head": UcdirConfig(**_SMALL),
     # a sum over 2 x 64 images has 128 times the gradient of the mean
-    "as_written, head": UcdirConfig(**_SMALL | _AS_WRITTEN | {"align_from": 4, "learning_rate": 0.1 / 128}),
+    "as_written, head": UcdirConfig(**_SMALL | _AS_WRITTEN | {"align_from": 4, "learning_rate": 0.3 / 128}),
 }
 SOURCES = {
     **{(name, str(value)): _HEAD for name, value in _SMALL.items()},
@@ -133,7 +136,7 @@ SOURCES = {
     ("align_from", "4"): "paper, equation 11: no later start than L_CW's",
     ("key_norm", "plain"): "paper: not mentioned",
     ("score_at", "50"): "released code, scripts/domainnet.sh",
-    ("learning_rate", str(0.1 / 128)): f"{_HEAD}; a sum over 2 x 64 images has 128 times the mean's gradient",
+    ("learning_rate", str(0.3 / 128)): f"{_HEAD}; a sum over 2 x 64 images has 128 times the mean's gradient",
 }
 
 

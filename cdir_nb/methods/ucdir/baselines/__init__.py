@@ -1,7 +1,8 @@
 """The four baselines of UCDIR's Tables 1 and 2, a file each.
 
 They share UCDIR's trainer: start, augmentation, two views, momentum encoder and its memory, steps, evaluation. Only the
-loss differs. So each one deviates from its own paper where that had another trainer; its file says where.
+loss differs (and, where a head is trained, the learning rate that suits it). So each one deviates from its own paper
+where that had another trainer; its file says where.
 """
 
 from cdir_nb.methods.ucdir.baselines.cds import CDS
