@@ -28,6 +28,7 @@ PICTURES = {  # picture: (notebook, figure it saves, width in pixels)
     "05_retrieval_grids": ("05_retrieval_grids", "confusions", 320),
     "06_data_free_tki": ("06_data_free_tki", "gain", 320),
     "07_unsupervised_ucdir": ("07_unsupervised_ucdir", "methods", 320),
+    "08_universal_snmpnet": ("08_universal_snmpnet", "ucdr", 320),
     "09_why_does_my_number_differ": ("09_why_does_my_number_differ", "spread", 320),
     "10_tables": ("10_tables", "claims_clair", 320),
 }

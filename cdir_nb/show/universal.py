@@ -28,7 +28,7 @@ def protocol_grids(tasks: Mapping[str, Protocol], *, title: str = "") -> Figure:
     """
     columns = min(3, len(tasks))
     rows = -(-len(tasks) // columns)
-    fig, axes = plt.subplots(rows, columns, figsize=(WIDTH, 2.1 * rows + 0.6), squeeze=False, sharey=True)
+    fig, axes = plt.subplots(rows, columns, figsize=(WIDTH, 2.1 * rows + 0.6), squeeze=False)
     for ax in axes.flat:
         ax.axis("off")
     for ax, (name, task) in zip(axes.flat, tasks.items()):
@@ -39,7 +39,7 @@ def protocol_grids(tasks: Mapping[str, Protocol], *, title: str = "") -> Figure:
 
 
 def _grid(ax: Axes, name: str, task: Protocol, *, first: bool) -> None:
-    domains = list(dict.fromkeys([*task.domains[::-1], *task.train_domains]))
+    domains = list(dict.fromkeys(task.images.domains.tolist()))
     groups = dict(zip(GROUPS, (task.seen, task.validation, task.unseen)))
     ax.axis("on")
     for y, classes in enumerate(groups.values()):
@@ -50,7 +50,7 @@ def _grid(ax: Axes, name: str, task: Protocol, *, first: bool) -> None:
     ax.set(xlim=(-0.1, len(domains)), ylim=(3, -0.1), title=name)
     ax.set_xticks(np.arange(len(domains)) + 0.46, [pretty(d) for d in domains], rotation=40, ha="right", fontsize=8)
     names = [f"{len(classes)} {name}" for name, classes in groups.items()]
-    ax.set_yticks(np.arange(3) + 0.43, names if first else [""] * 3, fontsize=8)
+    ax.set_yticks((np.arange(3) + 0.43) if first else [], names if first else [], fontsize=8)
     ax.tick_params(length=0)
     for spine in ax.spines.values():
         spine.set_visible(False)
@@ -91,7 +91,7 @@ def mixture_figure(
 @styled
 def neighbourhoods(tables: Mapping[str, pd.DataFrame], *, title: str = "") -> Figure:
     """Distances of classes (rows) to class vectors (columns) as colours, one panel per table, all on one scale."""
-    fig, axes = plt.subplots(1, len(tables), figsize=(WIDTH, 3.9), sharey=True, squeeze=False)
+    fig, axes = plt.subplots(1, len(tables), figsize=(WIDTH, 3.5), sharey=True, squeeze=False)
     top = max(float(np.nanmax(table.to_numpy())) for table in tables.values())
     for ax, (name, table) in zip(axes[0], tables.items()):
         image = ax.imshow(table.to_numpy(), cmap=SEQUENTIAL, vmin=0, vmax=top, aspect="equal")

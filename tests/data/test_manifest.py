@@ -100,6 +100,10 @@ def test_an_unknown_dataset_lists_the_known_ones(manifest):
         ({"protocols": with_protocol(train="unseen")}, "toy-unseen: training classes and query classes overlap"),
         ({"protocols": with_protocol(validation="seen")}, "training classes and validation classes overlap"),
         ({"protocols": with_protocol(validation="unseen")}, "validation classes and query classes overlap"),
+        (
+            {"protocols": with_protocol(unseen_domain=True, directions=[["photo", "photo"]], train_domains=["photo"])},
+            "training domain and unseen query domain overlap: ['photo']",
+        ),
         ({"protocols": with_protocol(gallery={"unseen": 1.5})}, "bad/card.yaml: protocols.toy-unseen.gallery"),
         ({"protocols": with_protocol(gallery={"unseen": 0.5, "none": 1.0})}, "not in the card: none"),
         (

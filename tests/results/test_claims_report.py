@@ -24,8 +24,9 @@ def script(tmp_path, monkeypatch):
 
 def record(method: str, convention: str = "over_min_k_relevant") -> Record:
     frozen = method.startswith(("vanilla", "EISNet", "CuMix"))
+    protocol = "world-uccdr-sketch" if convention == "over_found" else "world-unseen"
     return Record(
-        method=method, dataset="world", protocol="world-unseen", query_domain="real", gallery_domain="sketch",
+        method=method, dataset="world", protocol=protocol, query_domain="real", gallery_domain="sketch",
         metric="average_precision", convention=convention, k=200, value=0.3 if frozen else 0.4, seed=0,
         encoder="tiny-clip [ab]", selection_rule="nothing selected" if frozen else "last epoch",
     )  # fmt: skip

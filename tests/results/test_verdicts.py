@@ -283,9 +283,20 @@ def test_claims_without_printed_numbers_say_so():
 
 
 def test_a_paper_that_compares_across_backbones_is_taken_at_its_word():
-    rows = published_verdicts([c for c in load_claims() if c.id == "snmpnet-above-variants"])
+    rows = published_verdicts([c for c in load_claims() if c.id == "snmpnet-above-vgg"])
     assert rows["backbone"].tolist() == ["VGG-16, SE-ResNet50"]
-    assert rows["difference"].tolist() == pytest.approx([2.97])  # 0.5781 - 0.5484
+    assert rows["difference"].tolist() == pytest.approx([20.38])  # 0.5781 - 0.3743
+
+
+def test_table_1_of_snmpnet_on_one_backbone():
+    rows = published_verdicts([c for c in load_claims() if c.where.startswith("Table 1") and c.paper == "snmpnet"])
+    found = rows.set_index("id")["difference"].round(2).to_dict()
+    assert set(rows["verdict"]) == {"holds"}
+    assert found["snmpnet-above-variants"] == 2.97 and found["snmpnet-below-sake"] == 4.65
+    assert found["snmpnet-sake-needs-the-domain"] == 7.62 and found["snmpnet-doodle-needs-the-domain"] == 0.42
+
+
+def test_a_paper_with_several_backbones_has_a_row_for_each():
     rows = published_verdicts([c for c in load_claims() if c.id == "tki-above-clip"])
     assert set(rows["backbone"]) == {"ViT-B/32", "ResNet-50", "ViT-L/14"}
 

@@ -32,6 +32,7 @@ class Claim(BaseModel):
     over           the mean over directions, or each direction
     tolerance      points by which `better` may be BELOW `worse`, for claims that something costs little
     query          only directions with this query domain; empty for all
+    protocol       only our protocols with this text in their names, such as "-ucdr-"; empty for all
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -51,6 +52,7 @@ class Claim(BaseModel):
     over: Literal["mean", "each direction"] = "mean"
     tolerance: Annotated[float, Field(ge=0)] = 0.0
     query: str = ""
+    protocol: str = ""
 
     @model_validator(mode="after")
     def _check(self) -> "Claim":

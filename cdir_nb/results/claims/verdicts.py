@@ -13,6 +13,7 @@ from cdir_nb.data.protocols import protocol_directions, protocol_spec
 from cdir_nb.errors import CdirError
 from cdir_nb.published import published
 from cdir_nb.results.claims.claim import Claim, load_claims
+from cdir_nb.results.claims.counterparts import with_counterparts
 from cdir_nb.results.claims.cutoffs import within_method
 from cdir_nb.results.records import SAME, Record, to_frame
 from cdir_nb.results.tables import metric_name
@@ -50,13 +51,13 @@ def verdicts(records: Iterable[Record], claims: Sequence[Claim] | None = None) -
     """
     frame = to_frame(list(records))
     counts = (frame["pipeline_test"] == "") & (frame["seen_in_pretraining"] == 0)
-    frame = frame[counts & (frame["query_domain"] != frame["gallery_domain"])]
+    frame = with_counterparts(frame[counts & (frame["query_domain"] != frame["gallery_domain"])])
     contexts = list(frame[CONTEXT].drop_duplicates().itertuples(index=False, name=None)) or [("", "", "")]
     rows = []
     for claim in load_claims() if claims is None else claims:
         fitting = frame[(frame["metric"] == claim.metric) & (frame["convention"] == claim.convention)]
         for context in contexts:
-            here = fitting[(fitting[CONTEXT] == list(context)).all(axis=1)]
+            here = fitting[(fitting[CONTEXT] == list(context)).all(axis=1) & (claim.protocol in context[1])]
             found = list(_decided(claim, here)) or [{"verdict": NOT_RUN}]
             rows += [{**_about(claim), **dict(zip(CONTEXT, context)), **row} for row in found]
     return _table(rows, CONTEXT)

@@ -1,0 +1,67 @@
+"""Harder counterparts of a protocol, by hand."""
+
+import pytest
+
+from cdir_nb.results import Record, load_claims, to_frame, verdicts
+from cdir_nb.results.claims.counterparts import with_counterparts
+
+CLAIMS = {claim.id: claim for claim in load_claims()}
+
+
+def record(protocol: str, value: float, *, method: str = "SnMpNet", query: str = "sketch") -> Record:
+    return Record(
+        method=method,
+        dataset="world",
+        protocol=protocol,
+        query_domain=query,
+        gallery_domain="real",
+        metric="average_precision",
+        convention="over_found",
+        k=200,
+        value=value,
+        seed=0,
+        encoder="mobilenet-v2",
+        selection_rule="validation by validation classes",
+    )
+
+
+RECORDS = [
+    record("world-ucdr-sketch", 0.3),
+    record("world-ucdr-sketch-mixed", 0.2),
+    record("world-uccdr-sketch", 0.5),
+    record("world-ucdr-clipart", 0.4, query="clipart"),
+    record("world-uccdr-sketch", 0.45, method="EISNet-retrieval"),
+    record("world-uccdr-sketch", 0.55, method="CuMix-retrieval"),
+]
+
+
+def test_a_harder_task_also_stands_under_the_easier_one():
+    frame = with_counterparts(to_frame(RECORDS))
+    copies = frame.iloc[len(RECORDS) :][["protocol", "method", "value"]].itertuples(index=False, name=None)
+    assert set(copies) == {
+        ("world-ucdr-sketch", "SnMpNet, mixed gallery", 0.2),
+        ("world-uccdr-sketch", "SnMpNet, unseen domain", 0.3),
+    }
+
+
+def test_nothing_is_added_without_a_counterpart():
+    assert len(with_counterparts(to_frame(RECORDS[1:2]))) == 1
+
+
+@pytest.mark.parametrize(
+    ("claim", "protocol", "difference"),
+    [
+        ("snmpnet-mixed-gallery-harder", "world-ucdr-sketch", 10.0),
+        ("snmpnet-unseen-domain-harder", "world-uccdr-sketch", 20.0),
+        ("snmpnet-unseen-classes", "world-uccdr-sketch", -5.0),
+    ],
+)
+def test_claims_about_two_tasks_are_decided_on_the_easier_one(claim, protocol, difference):
+    rows = verdicts(RECORDS, [CLAIMS[claim]])
+    (row,) = rows[rows["verdict"] != "not run"].itertuples()
+    assert row.protocol == protocol and row.difference == pytest.approx(difference)
+
+
+def test_a_claim_is_decided_on_its_protocols_only():
+    rows = verdicts(RECORDS, [CLAIMS["snmpnet-ucdr"]])  # unseen domains: no other method was run there
+    assert set(rows["verdict"]) == {"not run"}
