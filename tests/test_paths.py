@@ -48,7 +48,7 @@ def test_a_damaged_list_of_decoded_files_is_made_again(fresh_cache, tmp_path):
     (tmp_path / "mine" / "photo" / "dog").mkdir(parents=True)
     Image.new("RGB", (4, 4)).save(tmp_path / "mine" / "photo" / "dog" / "1.png")
     open_folder(tmp_path / "mine", progress=False)
-    (memory,) = (fresh_cache / "decoded").iterdir()
+    (memory,) = (fresh_cache / "decoded-2").iterdir()
     memory.write_bytes(b"\xff\xfe\xff")
     assert len(open_folder(tmp_path / "mine", progress=False)) == 1 and len(memory.read_text()) == 32
 

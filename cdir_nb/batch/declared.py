@@ -116,7 +116,9 @@ def check_declared(notebook: str, name: str, value: Any) -> None:
 
 def check_domains(notebook: str, dataset: str, parameters: dict[str, Any], defaults: dict[str, Any]) -> None:
     """Raise CdirError if a notebook's domains are no direction of its protocol, or the dataset does not have them."""
-    protocol = parameters.get("protocol") or default_protocol(dataset)
+    if "protocol" not in parameters:  # one of your own, which may read the images in any way
+        return
+    protocol = parameters["protocol"] or default_protocol(dataset)
     _fits_dataset(notebook, dataset, protocol)
     for first, second in PAIRS:
         pair = parameters.get(first, ""), parameters.get(second, "")

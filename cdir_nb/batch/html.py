@@ -10,6 +10,8 @@ from nbconvert import HTMLExporter
 from nbconvert.filters.markdown_mistune import IPythonRenderer, MarkdownWithMath
 from nbformat import NotebookNode
 
+from cdir_nb.batch.passive import passive
+
 # nbconvert's lab template without RequireJS, MathJax and Mermaid, which it would load from the web.
 PAGE = """{%- extends 'lab/index.html.j2' -%}
 {%- block html_head_js -%}{%- endblock -%}
@@ -81,10 +83,10 @@ def mathml(tex: str, display: str) -> str:
 
 
 def to_html(notebook: NotebookNode, title: str, folder: Path) -> str:
-    """An executed notebook as an HTML page. Images in its text are read from `folder` and embedded."""
+    """An executed notebook as an HTML page without active content. Images in its text are embedded from `folder`."""
     resources = {"metadata": {"name": title, "path": str(folder)}}
     page, _ = OfflineExporter().from_notebook_node(notebook, resources=resources)
-    return page
+    return passive(page)
 
 
 def web_references(page: str) -> list[str]:

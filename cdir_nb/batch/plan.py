@@ -102,7 +102,7 @@ def _images_digest(dataset: str, root: Path, todo: list[tuple[Entry, dict, dict]
     images = open_dataset(
         dataset, root, skip_bad="bad" in skip, skip_unknown="unknown" in skip, progress=sys.stderr.isatty()
     )
-    for protocol in dict.fromkeys(parameters.get("protocol", "") for _, _, parameters in todo):
+    for protocol in dict.fromkeys(parameters["protocol"] for _, _, parameters in todo if "protocol" in parameters):
         load_protocol(protocol or default_protocol(dataset), images)
     return images_digest(images)
 

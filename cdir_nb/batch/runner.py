@@ -14,6 +14,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -24,9 +25,9 @@ from cdir_nb.batch.digests import file_digest
 from cdir_nb.batch.plan import Job, Plan
 from cdir_nb.batch.processes import environment, kill_tree, locked, sigterm_as_interrupt
 from cdir_nb.batch.progress import cells, clock, show_live
-from cdir_nb.batch.worker import LOG
+from cdir_nb.batch.worker import KERNEL, LOG
 from cdir_nb.errors import CdirError, os_problem
-from cdir_nb.paths import atomic_write, cache_dir, remove_leftovers
+from cdir_nb.paths import atomic_write, cache_dir, is_abandoned, remove_leftovers
 from cdir_nb.results.records import current_commit
 
 
@@ -91,9 +92,12 @@ def _kept(job: Job, folder: Path, say: Callable[[str], None]) -> Outcome | None:
 
 
 def _clear_unfinished(run_dir: Path) -> None:
-    """Remove what a killed run left behind: working folders, and half-written files here and in the cache."""
+    """Remove what a killed run left behind: working folders, and temporary files here, in the cache and elsewhere."""
     for folder in run_dir.glob(".*.partial"):
         shutil.rmtree(folder, ignore_errors=True)
+    for folder in Path(tempfile.gettempdir()).glob(f"{KERNEL}*"):
+        if is_abandoned(folder.name):
+            shutil.rmtree(folder, ignore_errors=True)
     for folder in (run_dir, cache_dir()):
         remove_leftovers(folder)
 

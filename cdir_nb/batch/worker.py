@@ -6,7 +6,6 @@ Writes to FOLDER the executed notebook, its HTML page, what it saved, and traceb
 import json
 import os
 import re
-import shutil
 import sys
 import tempfile
 import threading
@@ -15,7 +14,10 @@ import traceback
 from datetime import UTC, datetime
 from pathlib import Path
 
-PROGRESS, KERNEL, LOG = ".progress", ".kernel", "log.txt"
+from cdir_nb.paths import process_mark
+
+PROGRESS, LOG = ".progress", "log.txt"
+KERNEL = "cdir-kernel-"  # begins the name of its folder for temporary files
 KERNEL_STARTS = 3  # kernels that start at the same time may choose the same port, and then one of them dies
 
 
@@ -59,21 +61,24 @@ def _execute(job: dict, folder: Path) -> None:
 
 def _run(job: dict, folder: Path) -> None:
     """Run with papermill, in the notebook's own folder as JupyterLab does, with a kernel of this Python."""
-    kernel = folder / KERNEL
-    _own_kernel(kernel)
-    tempfile.tempdir = str(kernel)  # for the kernel's connection file: what a kill leaves goes with the working folder
-    import papermill  # after JUPYTER_PATH is set
+    scratch = tempfile.TemporaryDirectory(prefix=f"{KERNEL}{process_mark()}", ignore_cleanup_errors=True)
+    with scratch as kernel, open(folder / PROGRESS, "w") as progress:
+        _own_kernel(Path(kernel))
+        tempfile.tempdir = kernel  # for the connection file: what a kill leaves, the next start finds by its name
+        import papermill  # after JUPYTER_PATH is set
 
-    with open(folder / PROGRESS, "w") as progress:
-        papermill.execute_notebook(
-            _literal(job["notebook"]),
-            _literal(folder / f"{job['name']}.ipynb"),
-            {**job["parameters"], "out_dir": str(folder)},
-            kernel_name="python3",
-            language="python",
-            cwd=Path(job["notebook"]).parent,
-            progress_bar={"file": progress, "bar_format": "{n_fmt}/{total_fmt} ", "mininterval": 0},
-        )
+        try:
+            papermill.execute_notebook(
+                _literal(job["notebook"]),
+                _literal(folder / f"{job['name']}.ipynb"),
+                {**job["parameters"], "out_dir": str(folder)},
+                kernel_name="python3",
+                language="python",
+                cwd=Path(job["notebook"]).parent,
+                progress_bar={"file": progress, "bar_format": "{n_fmt}/{total_fmt} ", "mininterval": 0},
+            )
+        finally:
+            tempfile.tempdir = None
 
 
 def _literal(path: Path | str) -> str:
@@ -84,7 +89,7 @@ def _literal(path: Path | str) -> str:
 def _own_kernel(folder: Path) -> None:
     """Make the kernel name `python3` mean this interpreter: the user's may be one without our packages."""
     spec = folder / "kernels" / "python3"
-    spec.mkdir(parents=True, exist_ok=True)
+    spec.mkdir(parents=True)
     argv = [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"]
     text = json.dumps({"argv": argv, "display_name": "Python 3 (ipykernel)", "language": "python"})
     (spec / "kernel.json").write_text(text, encoding="utf-8")
@@ -104,7 +109,6 @@ def _publish(name: str, folder: Path) -> None:
     from cdir_nb.batch.html import strip, to_html
 
     (folder / PROGRESS).unlink(missing_ok=True)
-    shutil.rmtree(folder / KERNEL, ignore_errors=True)
     path = folder / f"{name}.ipynb"
     if not path.is_file():
         return

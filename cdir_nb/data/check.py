@@ -10,7 +10,7 @@ from cdir_nb.data.folder import in_threads, require_root, scan, visible
 from cdir_nb.data.manifest import dataset_root, is_bundled, load_card
 from cdir_nb.data.pictures import inspect
 from cdir_nb.data.quickdraw import class_files, read_drawings
-from cdir_nb.errors import CdirError
+from cdir_nb.errors import CdirError, printable
 
 HEADINGS = {
     "missing": "missing (listed in the card, not found in the folder)",
@@ -49,7 +49,7 @@ class VerifyReport:
             items = getattr(self, name)
             lines += [f"{heading}: {len(items):,}"] if items else []
             lines += [f"  {item}" for item in items]
-        return [*lines, "ok" if self.ok else "NOT ok"]
+        return [printable(line) for line in (*lines, "ok" if self.ok else "NOT ok")]
 
     def __str__(self) -> str:
         return "\n".join(self.lines())

@@ -10,6 +10,7 @@ of files that decoded.
 
 import logging
 import os
+from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -20,7 +21,7 @@ from tqdm import tqdm
 
 from cdir_nb.data.images import ImageSet
 from cdir_nb.data.pictures import LoadFile, digest_of, inspect
-from cdir_nb.errors import CdirError
+from cdir_nb.errors import CdirError, printable
 from cdir_nb.paths import cache_dir, keep_in_cache
 
 LITTER = {"thumbs.db", "desktop.ini", "__macosx"}
@@ -106,7 +107,7 @@ def open_classes(
     refuse_nesting(root, tree, classes)
     refuse_or_log(root, tree.unknown, "folder", "not in the card", "skip_unknown", skip_unknown)
     rows = [
-        (f"{domain}/{label}/{path.name}", domain, label, path)
+        (printable(f"{domain}/{label}/{path.name}"), printable(domain), printable(label), path)
         for (domain, label), files in tree.files.items()
         for path in files
     ]
@@ -134,6 +135,8 @@ def refuse_nesting(root: Path, tree: Tree, classes: Sequence[str] | None) -> Non
 def image_set(rows: list[tuple[str, str, str, Path, str]]) -> ImageSet:
     """An ImageSet from rows of (key, domain, label, file, digest)."""
     keys, domains, labels, files, digests = zip(*rows)
+    if len(set(keys)) < len(keys):  # two names that are escaped to the same text
+        raise CdirError(f"two files are called {Counter(keys).most_common(1)[0][0]}: rename one")
     load = LoadFile(dict(zip(keys, zip(files, digests))))
     return ImageSet(keys, np.array(domains, dtype=str), np.array(labels, dtype=str), load, digests)
 
@@ -179,7 +182,7 @@ def in_threads(function: Callable, items: Sequence, title: str, progress: bool =
 
 def inspect_all(root: Path, files: list[Path], progress: bool = True) -> list[tuple[str, str]]:
     """`inspect` each file; files whose digest is in the cache of decoded files are not decoded again."""
-    memory = cache_dir() / "decoded" / f"{digest_of(os.fsencode(root.resolve()))}.txt"
+    memory = cache_dir() / "decoded-2" / f"{digest_of(os.fsencode(root.resolve()))}.txt"
     decoded = _decoded_before(memory)
     checked = in_threads(lambda path: inspect(path, decoded), files, "reading images", progress)
     now = {digest for digest, wrong in checked if not wrong}

@@ -1,22 +1,35 @@
 """A single image file: decoding to RGB, checking, digest."""
 
+import errno
 import hashlib
 import io
+import stat
 from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from cdir_nb.errors import CdirError
 
+MOST_PIXELS = Image.MAX_IMAGE_PIXELS  # 89 million; beyond it Pillow warns of a decompression bomb
+MOST_TIMES = 200  # how much longer one side of a picture may be than the other
+
 
 def to_rgb(image: Image.Image) -> Image.Image:
-    """Any picture as 8-bit RGB: rotated upright as its EXIF says, transparency on white, 16 bits scaled to 8."""
+    """Any picture as 8-bit RGB: rotated upright as its EXIF says, transparency on white, 16 bits scaled to 8.
+
+    Raises ValueError for pixels whose scale is unknown: fractions, or numbers beyond 16 bits.
+    """
     ImageOps.exif_transpose(image, in_place=True)
+    if image.mode == "F":
+        raise ValueError("its pixels are fractions, of which nothing says what is white; save it with 8 or 16 bits")
     if image.mode.startswith("I"):  # Pillow's own conversion to 8 bits clips at 255
-        image = Image.fromarray((np.asarray(image).clip(0, 65535) / 257).round().astype(np.uint8))
+        pixels = np.asarray(image)
+        if pixels.min() < 0 or pixels.max() > 65535:
+            raise ValueError("its pixels are not in 0 to 65535; save it with 8 or 16 bits")
+        image = Image.fromarray((pixels / 257).round().astype(np.uint8))
     if "transparency" in image.info or image.mode in ("RGBA", "RGBa", "LA", "La", "PA"):
         image = image.convert("RGBA")
         white = Image.new("RGBA", image.size, "white")
@@ -25,9 +38,24 @@ def to_rgb(image: Image.Image) -> Image.Image:
 
 
 def decode(data: bytes) -> Image.Image:
-    """The fully decoded picture in a file's bytes, RGB. Raises whatever Pillow raises for a damaged file."""
+    """The fully decoded picture in a file's bytes, RGB. Raises whatever Pillow raises for a damaged file.
+
+    Also raises ValueError for a picture too large or too thin: resizing its short side to 224 pixels takes gigabytes.
+    """
     with Image.open(io.BytesIO(data)) as image:
+        width, height = image.size
+        if width * height > MOST_PIXELS or max(width, height) > MOST_TIMES * min(width, height):
+            raise ValueError(
+                f"{width:,} x {height:,} pixels; at most {MOST_PIXELS:,} are read, and sides of 1 to {MOST_TIMES}"
+            )
         return to_rgb(image)
+
+
+def read_file(path: Path) -> bytes:
+    """The bytes of a regular file. OSError for anything else: reading a pipe or a device may never end."""
+    if not stat.S_ISREG(path.stat().st_mode):
+        raise OSError(errno.EINVAL, "not a regular file", str(path))
+    return path.read_bytes()
 
 
 def digest_of(data: bytes) -> str:
@@ -38,16 +66,18 @@ def digest_of(data: bytes) -> str:
 def inspect(path: Path, decoded: Collection[str] = ()) -> tuple[str, str]:
     """(digest, problem or "") of one file; it is decoded unless its digest is in `decoded`."""
     try:
-        data = path.read_bytes()
+        data = read_file(path)
         digest = digest_of(data)
         if not data:
             return digest, "zero bytes"
         if digest not in decoded:
             decode(data)
         return digest, ""
+    except UnidentifiedImageError:
+        return "", "unreadable: no image, or of a format that Pillow does not know"
     except Exception as error:  # decoders can raise almost anything on damaged files
-        reason = " ".join(str(error).split()) or type(error).__name__
-        return "", f"unreadable: {reason.replace(str(path), path.name)}"
+        reason = (error.strerror if isinstance(error, OSError) else "") or str(error) or type(error).__name__
+        return "", f"unreadable: {' '.join(reason.split())}"
 
 
 @dataclass(frozen=True)
@@ -59,7 +89,7 @@ class LoadFile:
     def __call__(self, key: str) -> Image.Image:
         path, digest = self.files[key]
         try:
-            data = path.read_bytes()
+            data = read_file(path)
         except OSError as error:
             raise CdirError(f"{path} can no longer be read ({error.strerror}); open the dataset again") from None
         if digest_of(data) != digest:  # else an embedding would be cached under the digest of another picture

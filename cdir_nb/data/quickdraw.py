@@ -16,7 +16,7 @@ from PIL import Image, ImageDraw
 
 from cdir_nb.data.folder import in_threads, refuse_or_log, visible
 from cdir_nb.data.images import ImageSet
-from cdir_nb.data.pictures import digest_of
+from cdir_nb.data.pictures import digest_of, read_file
 from cdir_nb.errors import CdirError, printable
 
 SIZE, WIDTH, MARGIN = 256, 4.0, 10.0  # picture size, line width and margin in pixels (our default)
@@ -103,7 +103,7 @@ def read_drawings(path: Path) -> DrawingFile:
     drawings: dict[str, bytes] = {}
     bad: list[str] = []
     try:
-        data = path.read_bytes()
+        data = read_file(path)
     except OSError as error:
         return DrawingFile({}, [f"{path.name} (unreadable: {error.strerror})"])
     if not data.strip():

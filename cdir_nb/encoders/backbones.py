@@ -12,7 +12,16 @@ from timm.data import resolve_model_data_config
 from timm.models import load_state_dict
 
 from cdir_nb import paths
-from cdir_nb.encoders.weights import RANDOM_SEED, RANDOM_WARNING, ask_hub, check_file, first_line, load_problem
+from cdir_nb.encoders.weights import (
+    RANDOM_SEED,
+    RANDOM_WARNING,
+    ask_hub,
+    check_file,
+    first_line,
+    load_problem,
+    refuse_no_numbers,
+    refuse_whole_numbers,
+)
 from cdir_nb.errors import CdirError
 
 TIMM_FILES = ("model.safetensors", "pytorch_model.bin")  # names of weights on timm's pages
@@ -79,9 +88,13 @@ def load_backbone(model: torch.nn.Module, file: Path, name: str) -> None:
         wanted = model.state_dict()
         heads = model.pretrained_cfg.get("classifier", "fc")
         heads = tuple(f"{head}." for head in ([heads] if isinstance(heads, str) else heads))
+        refuse_whole_numbers(state, model, file)
         model.load_state_dict({k: v for k, v in state.items() if k in wanted or not k.startswith(heads)})
+    except CdirError:
+        raise
     except Exception as error:  # torch, pickle, zip and safetensors each raise kinds of their own
         raise CdirError(load_problem(error, file, name, kind="checkpoint of a timm model")) from error
+    refuse_no_numbers(model, file)
 
 
 def _build_mobilenet(folder: Path) -> BuiltBackbone:

@@ -12,7 +12,7 @@ from safetensors.torch import load_file
 
 from cdir_nb import paths
 from cdir_nb.encoders.backbones import BuiltModel, mobilenet_v2
-from cdir_nb.encoders.weights import first_line, load_problem, load_weights
+from cdir_nb.encoders.weights import first_line, load_problem, load_weights, refuse_no_numbers, refuse_whole_numbers
 from cdir_nb.errors import CdirError
 
 KNOWN_TOKENS = "text.token_ids"  # in real-clip's file: the tokens that its pretraining read, one row of embeddings each
@@ -46,9 +46,13 @@ def _build_real(folder: Path, spec: str) -> BuiltModel:
     try:
         state = with_whole_vocabulary(load_file(file), model.text.vocab_size)
         trunk = {f"visual.trunk.{key}": value for key, value in model.visual.trunk.state_dict().items()}
+        refuse_whole_numbers(state, model, file)
         model.load_state_dict(state | trunk)
+    except CdirError:
+        raise
     except Exception as error:  # safetensors and torch each raise kinds of their own
         raise CdirError(load_problem(error, file, spec)) from error
+    refuse_no_numbers(model, file)
     origin = f"bundled tower of mobilenet-v2, texts aligned on real images of {', '.join(parts['pretraining'])}"
     return _built(_name(folder, spec), model, parts, origin, tuple(parts["pretraining"]))
 

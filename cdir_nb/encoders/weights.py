@@ -5,7 +5,7 @@ import json
 import os
 import re
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -96,12 +96,35 @@ def load_weights(model: torch.nn.Module, file: Path, what: str) -> None:
     try:
         if is_torchscript(file):
             state = read_torchscript(file)
+            refuse_whole_numbers(state, model, file)
             model.load_state_dict({key: value for key, value in state.items() if key not in NO_WEIGHTS})
         else:
+            refuse_whole_numbers(_shapes(file), model, file)
             load_checkpoint(model, str(file))
+    except CdirError:
+        raise
     except Exception as error:  # torch, pickle, zip and safetensors each raise kinds of their own
         raise CdirError(load_problem(error, file, what)) from error
+    refuse_no_numbers(model, file)
     model.eval()
+
+
+def refuse_no_numbers(model: torch.nn.Module, file: Path) -> None:
+    """CdirError if weights that were loaded are NaN or infinite: every embedding would be."""
+    for name, value in model.state_dict().items():
+        if value.is_floating_point() and not torch.isfinite(value).all():
+            raise CdirError(
+                f"checkpoint {file} has values in {name} that are no numbers (NaN or infinite): get another"
+            )
+
+
+def refuse_whole_numbers(state: Mapping[str, torch.Tensor], model: torch.nn.Module, file: Path) -> None:
+    """CdirError for quantised weights: torch would round them into the model without a word."""
+    wanted = model.state_dict()
+    for name, value in state.items():
+        name = name.removeprefix("module.")
+        if name in wanted and wanted[name].is_floating_point() and not value.is_floating_point():
+            raise CdirError(f"checkpoint {file} has whole numbers in {name}: save it in floating point")
 
 
 def load_problem(error: Exception, file: Path, what: str, kind: str = "CLIP checkpoint") -> str:
@@ -116,24 +139,31 @@ def load_problem(error: Exception, file: Path, what: str, kind: str = "CLIP chec
 
 def refuse_other_grid(model: torch.nn.Module, file: Path, name: str) -> None:
     """open_clip would stretch position embeddings of another image size or text length in silence."""
-    shapes = {} if is_torchscript(file) else _shapes(file)
+    found = {} if is_torchscript(file) else _shapes(file)
     for key, value in model.state_dict().items():
-        if key.endswith("positional_embedding") and shapes.get(key, value.shape) != value.shape:
+        if key.endswith("positional_embedding") and key in found and found[key].shape != value.shape:
             raise CdirError(
-                f"checkpoint {file} is of another model than {name} ({key} is {tuple(shapes[key])} where "
+                f"checkpoint {file} is of another model than {name} ({key} is {tuple(found[key].shape)} where "
                 f"{name} has {tuple(value.shape)}); name its own model"
             )
 
 
-def _shapes(file: Path) -> dict[str, torch.Size]:
-    """Shapes of the tensors in a checkpoint, without reading their values; empty where it cannot be read."""
+def _shapes(file: Path) -> dict[str, torch.Tensor]:
+    """The tensors in a checkpoint with shape and type but no values; empty where it cannot be read."""
     try:
         if file.suffix == ".safetensors":
             with safe_open(file, "pt") as tensors:
-                return {key: torch.Size(tensors.get_slice(key).get_shape()) for key in tensors.keys()}  # noqa: SIM118
-        return {key: value.shape for key, value in load_state_dict(str(file), device="meta").items()}
+                return {key: _without_values(tensors.get_slice(key)) for key in tensors.keys()}  # noqa: SIM118
+        return {
+            key: value for key, value in load_state_dict(str(file), device="meta").items() if torch.is_tensor(value)
+        }
     except Exception:  # loading it, which comes next, says what is wrong
         return {}
+
+
+def _without_values(part: Any) -> torch.Tensor:
+    whole = part.get_dtype()[0] in "IUB" and not part.get_dtype().startswith("BF")  # I8, U8, BOOL; not F16, BF16
+    return torch.empty(part.get_shape(), dtype=torch.int8 if whole else torch.float32, device="meta")
 
 
 def fetch(cfg: dict[str, Any], name: str, tag: str) -> Path:

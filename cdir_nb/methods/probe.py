@@ -26,10 +26,12 @@ def train_probe(
     emb, labels  for each of two domains: (N, D) features and (N,) int64 classes (true or pseudo-labels)
 
     Each step draws one batch per domain and minimises L_IC + L_ID (CLAIR, equations 5 and 6) against banks of all
-    features. Raises CdirError unless there are exactly two domains.
+    features. Raises CdirError unless there are exactly two domains, both with images.
     """
     if len(emb) != 2 or len(labels) != 2:
         raise CdirError(f"the probe learns from two domains, got {len(emb)}: give features and labels of exactly two")
+    if not all(map(len, emb)):
+        raise CdirError("the probe has no image to learn from in one domain: each class needs two images or more")
     generator = torch.Generator().manual_seed(seed)
     weight = torch.eye(emb[0].shape[1]).requires_grad_()
     optimizer, kept = torch.optim.Adam([weight], lr=LEARNING_RATE), {0: weight.detach().clone()}

@@ -20,6 +20,7 @@ import jinja2
 import pandas as pd
 from PIL import Image
 
+from cdir_nb.batch.passive import passive
 from cdir_nb.batch.progress import clock
 from cdir_nb.data.manifest import is_drawn
 from cdir_nb.errors import CdirError
@@ -161,9 +162,13 @@ def _short(value: Any) -> str:
 
 
 def _copied(path: Path, folder: Path) -> str:
-    """Copy a file to `folder`; returns its address relative to the page."""
+    """Copy a file to `folder`, a page without its active content; returns its address relative to the report's page."""
     folder.mkdir(parents=True, exist_ok=True)
-    shutil.copyfile(path, folder / path.name)
+    if path.suffix == ".html":
+        page = passive(path.read_text(encoding="utf-8", errors="replace"))
+        (folder / path.name).write_text(page, encoding="utf-8")
+    else:
+        shutil.copyfile(path, folder / path.name)
     return f"{folder.parent.name}/{folder.name}/{path.name}"
 
 

@@ -208,7 +208,7 @@ def record_files(folder: Path) -> list[Path]:
         )
     listing = folder / "run.json"
     if not listing.is_file():
-        return [path for path in sorted(folder.rglob("*.jsonl")) if not _unfinished(path.relative_to(folder))]
+        return [path for path in sorted(folder.rglob("*.jsonl")) if _is_finished(path, folder)]
     try:
         current = [folder / name for name in json.loads(listing.read_text(encoding="utf-8"))["folders"]]
     except (ValueError, LookupError, TypeError, RecursionError):
@@ -216,9 +216,10 @@ def record_files(folder: Path) -> list[Path]:
     return [path for part in current if (part / "done").is_file() for path in sorted(part.glob("*.jsonl"))]
 
 
-def _unfinished(path: Path) -> bool:
-    """True for a path inside a working folder (`.name.partial`) or a failed one (`name.failed`)."""
-    return any(part.startswith(".") or part.endswith(".failed") for part in path.parts)
+def _is_finished(path: Path, folder: Path) -> bool:
+    """Whether it is a file outside of working folders (`.name.partial`) and failed ones (`name.failed`)."""
+    parts = path.relative_to(folder).parts
+    return path.is_file() and not any(part.startswith(".") or part.endswith(".failed") for part in parts)
 
 
 def _read(path: Path) -> Iterator[Record]:

@@ -1,5 +1,7 @@
 """The banner at the top of a notebook, which says where its numbers come from, and the table of notebooks."""
 
+import html
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -8,6 +10,7 @@ from IPython.display import Markdown
 
 from cdir_nb.data import Card, ImageSet
 from cdir_nb.encoders import ClipEncoder
+from cdir_nb.errors import printable
 from cdir_nb.paths import NOTEBOOKS
 
 DRAWN = (
@@ -25,11 +28,21 @@ def banner(card: Card, images: ImageSet, encoder: ClipEncoder) -> Markdown:
     lines = [
         f"**Images:** {card.title}, {len(images):,} of them. {card.about.strip()}",
         f"**Source:** {card.source}. **Licence:** {card.licence}.",
-        f"**Encoder:** `{encoder.identity}`. {encoder.description}.",
+        f"**Encoder:** `{_plain_code(encoder.identity)}`. {_plain(encoder.description)}.",
     ]
     lines += [DRAWN] if card.kind == "drawn" else []
     quoted = "\n>\n".join(f"> {line}" for line in lines)
     return Markdown(f"{RANDOM}\n\n{quoted}" if has_random_weights(encoder) else quoted)
+
+
+def _plain(text: str) -> str:
+    """Text that Markdown and HTML show as it is: the name of a weights file may hold anything."""
+    return re.sub(r"([`\[\]])", r"\\\1", html.escape(printable(text), quote=False))
+
+
+def _plain_code(text: str) -> str:
+    """The same inside of backticks."""
+    return printable(text).replace("`", "'")
 
 
 def has_random_weights(encoder: ClipEncoder) -> bool:

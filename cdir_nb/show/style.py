@@ -8,6 +8,8 @@ import matplotlib as mpl
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.mathtext import MathTextParser
+from matplotlib.text import Text
 
 from cdir_nb.paths import atomic_write
 
@@ -57,6 +59,8 @@ RC = {
 def styled(draw: Callable[..., Figure]) -> Callable[..., Figure]:
     """Decorator: run a drawing function with our matplotlib settings, and restore the previous ones afterwards.
 
+    Text that is no formula is drawn as it is: matplotlib would fail on a class called `$x^{$`.
+
     Only our own keys are restored: `rc_context` would also restore `interactive`, which a notebook's first figure
     switches on, and later figures would not be shown.
     """
@@ -66,11 +70,25 @@ def styled(draw: Callable[..., Figure]) -> Callable[..., Figure]:
         before = {key: mpl.rcParams[key] for key in RC}
         try:
             mpl.rcParams.update(RC)
-            return draw(*args, **kwargs)
+            fig = draw(*args, **kwargs)
+            for text in fig.findobj(Text):
+                text.set_parse_math(_is_formula(text.get_text()))
+            return fig
         finally:
             mpl.rcParams.update(before)
 
     return wrapper
+
+
+def _is_formula(text: str) -> bool:
+    """Whether matplotlib can draw the text as a formula, which stands between dollar signs."""
+    if text.count("$") < 2:
+        return True  # nothing is parsed
+    try:
+        MathTextParser("agg").parse(text)
+    except ValueError:
+        return False
+    return True
 
 
 def pretty(name: str) -> str:

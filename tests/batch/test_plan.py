@@ -5,7 +5,7 @@ import shutil
 import time
 
 import pytest
-from tiny_notebooks import write_notebook, write_pacs, write_profile
+from tiny_notebooks import PARAMETERS, write_notebook, write_pacs, write_profile
 
 from cdir_nb.batch import declared, digests, plan, processes
 from cdir_nb.batch.parameters import read_parameters
@@ -230,6 +230,7 @@ def test_a_folder_that_is_another_dataset_is_refused(folder):
 
 
 def test_images_that_the_protocol_needs_are_there(folder):
+    write_notebook(folder / "01_first.ipynb", parameters=PARAMETERS + '\nprotocol = ""')
     shutil.rmtree(write_pacs(folder / "images") / "sketch" / "house")
     message = refusal(folder, {"dataset": "pacs"}, data=[f"pacs={folder}/images"])
     assert "pacs-all needs images that are missing: sketch/house" in message

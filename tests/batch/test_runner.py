@@ -6,6 +6,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -190,7 +191,7 @@ def test_a_folder_that_cannot_be_written_fails_alone(tmp_path):
 
 
 def test_any_path_works_with_braces_too(tmp_path):
-    folder = tmp_path / "a {b} {0} {{c} 'd' $e"
+    folder = tmp_path / "a {b} {0} {{c} 'd' $e:f"
     folder.mkdir()
     write_notebook(folder / "x{y}.ipynb", save())
     (outcome,), _ = run(folder)
@@ -249,13 +250,17 @@ def test_what_a_killed_run_left_is_removed_at_the_next_start(tmp_path, monkeypat
     for name in ("run/.part", "cache/world/.part"):
         (tmp_path / name).parent.mkdir(parents=True)
         (tmp_path / f"{name}-{mark}x.npy").touch()
-    (tmp_path / "run/.a-123.7.partial/.kernel").mkdir(parents=True)
+    (tmp_path / "run/.a-123.7.partial").mkdir(parents=True)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    for left in (mark, paths.process_mark()):
+        (tmp_path / f"cdir-kernel-{left}x" / "kernels").mkdir(parents=True)
     write_notebook(tmp_path / "a.ipynb", "1")
     plan = make_plan(load_profile(str(write_profile(tmp_path))))
     monkeypatch.setattr(runner, "_run", lambda *_: None)
     with pytest.raises(KeyError):  # nothing was run
         run_plan(plan, tmp_path / "run", say=print)
-    assert not list(tmp_path.rglob(".part*")) and not list(tmp_path.rglob("*.partial"))
+    assert not list(tmp_path.rglob(".part-*")) and not list(tmp_path.rglob("*.partial"))
+    assert [path.name for path in tmp_path.glob("cdir-kernel-*")] == [f"cdir-kernel-{paths.process_mark()}x"]
 
 
 # --- jobs that come after others

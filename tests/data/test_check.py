@@ -1,5 +1,7 @@
 """Verify: every kind of defect is listed, all in one run, and nothing else is."""
 
+import os
+
 import pytest
 from toy_data import drawing, write_card, write_images
 
@@ -106,3 +108,11 @@ def test_parts_are_verified_each_against_its_own_card(toy, tmp_path, manifest):
 def test_a_bundled_dataset_has_nothing_to_verify():
     with pytest.raises(CdirError, match="world comes with the workbook: it has no folder"):
         checked("anywhere", "world")
+
+
+def test_a_report_has_one_printable_line_for_each_problem(toy):
+    os.rename(os.fsencode(toy) + b"/Photo/dog/0.png", os.fsencode(toy) + b"/Photo/dog/a\nb\x1b[2J\xff.png")
+    (toy / "Photo" / "dog" / "a\nb\x1b[2J\udcff.png").write_bytes(b"cut")
+    lines = verify(load_card("toy"), toy, progress=False).lines()
+    assert all(line.isprintable() for line in lines)
+    assert "  Photo/dog/a\\nb\\x1b[2J\\udcff.png: unreadable: no image" in "\n".join(lines)

@@ -1,6 +1,7 @@
 """The loader of <root>/<domain>/<class>/<image>: order, names, links, every message about a wrong root."""
 
 import logging
+import os
 import shutil
 
 import pytest
@@ -170,3 +171,32 @@ def test_many_files_keep_their_order():
 def test_a_class_without_a_folder_is_left_to_verify_and_protocols(toy, manifest):
     write_card(manifest, "wide", classes=["dog", "alarm_clock", "emu"], counts=None)
     assert len(open_dataset("wide", toy, progress=False)) == 8
+
+
+# --- file systems that are not tidy
+
+
+def test_a_pipe_among_the_images_is_named_and_does_not_block(toy):
+    os.mkfifo(toy / "Photo/dog/pipe.png")
+    with pytest.raises(CdirError, match=r"1 of 9 images bad: photo/dog/pipe.png \(unreadable: not a regular file\)"):
+        open_dataset("toy", toy, progress=False)
+    assert len(open_dataset("toy", toy, skip_bad=True, progress=False)) == 8
+
+
+def test_links_to_a_folder_above_end_at_once(tmp_path, fresh_cache):
+    write_images(tmp_path / "mine")
+    for name in ("up", "again"):
+        (tmp_path / "mine" / "Photo" / "dog" / name).symlink_to("../..")
+    with pytest.raises(CdirError, match="is a folder inside a class folder"):
+        open_folder(tmp_path / "mine", progress=False)
+
+
+def test_names_that_are_no_text_are_escaped(tmp_path, fresh_cache):
+    folder = os.fsencode(write_images(tmp_path / "mine"))
+    os.rename(folder + b"/Photo/dog/0.png", folder + b"/Photo/dog/caf\xe9\n.png")
+    os.rename(folder + b"/Sketch", folder + b"/Sk\xe9tch")
+    images = open_folder(tmp_path / "mine", progress=False)
+    assert "Photo/dog/caf\\udce9\\n.png" in images.keys and "Sk\\udce9tch" in set(images.domains)
+    assert len(images) == 8 and len(images.fingerprint) == 16
+    assert all(images.image(row).size == (12, 10) for row in range(8))
+    assert all(key.isprintable() for key in images.keys)

@@ -1,6 +1,7 @@
 """One picture: whatever its mode and its EXIF say, it comes out upright, 8-bit, RGB; damage is noticed."""
 
 import io
+import os
 import pickle
 
 import numpy as np
@@ -56,7 +57,7 @@ def test_sixteen_bits_are_scaled_and_not_clipped():
     assert [pixel[0] for pixel in pixels] == [0, 1, 128, 255]
 
 
-@pytest.mark.parametrize("mode", ["1", "L", "P", "RGB", "CMYK", "YCbCr", "HSV", "LAB", "F", "I", "I;16"])
+@pytest.mark.parametrize("mode", ["1", "L", "P", "RGB", "CMYK", "YCbCr", "HSV", "LAB", "I", "I;16"])
 def test_every_mode_becomes_rgb(mode):
     result = to_rgb(Image.new(mode, (3, 2)))
     assert (result.mode, result.size) == ("RGB", (3, 2))
@@ -80,7 +81,7 @@ def test_empty_missing_and_foreign_files_are_told_apart(tmp_path):
     (tmp_path / "empty.jpg").touch()
     (tmp_path / "note.jpg").write_text("not a picture")
     assert inspect(tmp_path / "empty.jpg")[1] == "zero bytes"
-    assert inspect(tmp_path / "note.jpg")[1].startswith("unreadable: cannot identify")
+    assert inspect(tmp_path / "note.jpg")[1].startswith("unreadable: no image")
     assert inspect(tmp_path / "gone.jpg")[1].startswith("unreadable: ")
 
 
@@ -100,3 +101,42 @@ def test_a_file_that_changed_after_opening_is_refused(tmp_path):
     path.unlink()
     with pytest.raises(CdirError, match="a.png can no longer be read .*; open the dataset again"):
         load("photo/dog/a.png")
+
+
+# --- pictures that are refused, with the reason
+
+
+def problem_of(tmp_path, data: bytes) -> str:
+    (tmp_path / "a.img").write_bytes(data)
+    return inspect(tmp_path / "a.img")[1]
+
+
+@pytest.mark.parametrize(
+    ("picture", "kind", "problem"),
+    [
+        (Image.new("L", (1, 1_000_000)), "PNG", "1 x 1,000,000 pixels; at most 89,478,485 are read"),
+        (Image.new("1", (12_000, 12_000)), "PNG", "12,000 x 12,000 pixels"),
+        (Image.fromarray(np.full((8, 8), 0.5, np.float32)), "TIFF", "its pixels are fractions"),
+        (Image.fromarray(np.full((8, 8), 70_000, np.int32)), "TIFF", "its pixels are not in 0 to 65535"),
+        (Image.fromarray(np.full((8, 8), -1, np.int32)), "TIFF", "its pixels are not in 0 to 65535"),
+    ],
+)
+@pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
+def test_pictures_that_cannot_be_shown_right_are_refused(tmp_path, picture, kind, problem):
+    assert f"unreadable: {problem}" in problem_of(tmp_path, encoded(picture, kind))
+
+
+def test_a_thin_picture_within_the_limit_is_read(tmp_path):
+    assert problem_of(tmp_path, encoded(Image.new("L", (10, 2000)), "PNG")) == ""
+
+
+def test_what_is_no_image_is_said_without_addresses(tmp_path):
+    assert problem_of(tmp_path, b"text") == "unreadable: no image, or of a format that Pillow does not know"
+
+
+def test_a_pipe_or_a_device_is_not_read(tmp_path):
+    os.mkfifo(tmp_path / "pipe.png")
+    (tmp_path / "zero.png").symlink_to("/dev/zero")
+    (tmp_path / "gone.png").symlink_to("nowhere")
+    assert inspect(tmp_path / "pipe.png") == inspect(tmp_path / "zero.png") == ("", "unreadable: not a regular file")
+    assert inspect(tmp_path / "gone.png") == ("", "unreadable: No such file or directory")

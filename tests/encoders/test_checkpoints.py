@@ -218,3 +218,44 @@ def test_loading_leaves_logging_alone(small_models):
     before = list(logging.getLogger().handlers), logging.root.manager.disable
     build_model("small:random")
     assert (list(logging.getLogger().handlers), logging.root.manager.disable) == before
+
+
+# --- weights that are no numbers, or rounded
+
+
+@pytest.mark.parametrize("suffix", ["pt", "safetensors"])
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+@pytest.mark.filterwarnings("ignore:.*plain GELU")
+def test_weights_that_are_no_numbers_are_refused(small_model, tmp_path, suffix, value):
+    file, state = tmp_path / f"weights.{suffix}", {k: v.clone() for k, v in small_model.state_dict().items()}
+    state["visual.proj"][0, 0] = value
+    save_file(state, file) if suffix == "safetensors" else torch.save(state, file)
+    assert "has values in visual.proj that are no numbers (NaN or infinite)" in error_of(f"small:{file}")
+
+
+@pytest.mark.parametrize("suffix", ["pt", "safetensors"])
+@pytest.mark.filterwarnings("ignore:.*plain GELU")
+def test_whole_numbers_are_refused_as_weights(small_model, tmp_path, suffix):
+    file = tmp_path / f"weights.{suffix}"
+    state = {k: v.to(torch.int8) if k == "visual.proj" else v for k, v in small_model.state_dict().items()}
+    save_file(state, file) if suffix == "safetensors" else torch.save(state, file)
+    assert "has whole numbers in visual.proj: save it in floating point" in error_of(f"small:{file}")
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
+@pytest.mark.filterwarnings("ignore:.*plain GELU")
+def test_other_floating_types_are_read(small_model, tmp_path, dtype):
+    state = {k: v.to(dtype) if v.is_floating_point() else v for k, v in small_model.state_dict().items()}
+    save_file(state, tmp_path / "weights.safetensors")
+    assert load_encoder(f"small:{tmp_path}/weights.safetensors", device="cpu").dim
+
+
+def test_a_backbone_with_weights_that_are_no_numbers_is_refused(tmp_path):
+    import timm
+
+    state = timm.create_model("resnet10t", num_classes=0).state_dict()
+    name = next(iter(state))
+    torch.save(state | {name: torch.full_like(state[name], float("nan"))}, tmp_path / "nan.pth")
+    torch.save(state | {name: torch.ones_like(state[name], dtype=torch.int32)}, tmp_path / "whole.pth")
+    assert f"has values in {name} that are no numbers" in error_of(f"timm:resnet10t:{tmp_path}/nan.pth")
+    assert f"has whole numbers in {name}: " in error_of(f"timm:resnet10t:{tmp_path}/whole.pth")

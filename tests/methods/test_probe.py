@@ -55,3 +55,12 @@ def test_same_seed_same_run_and_shorter_runs_are_its_beginning(two_domains):
 def test_one_domain_is_refused(two_domains):
     with pytest.raises(CdirError, match="learns from two domains, got 1"):
         train_probe(two_domains[0][:1], two_domains[1][:1])
+
+
+def test_a_domain_without_images_is_refused():
+    emb, labels = (
+        [torch.ones(3, 4), torch.ones(0, 4)],
+        [torch.zeros(3, dtype=torch.long), torch.zeros(0, dtype=torch.long)],
+    )
+    with pytest.raises(CdirError, match="each class needs two images or more"):
+        train_probe(emb, labels)

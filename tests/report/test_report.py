@@ -346,3 +346,26 @@ def test_what_a_killed_report_left_is_removed(run_folder, tmp_path):
         (tmp_path / left / "new").mkdir(parents=True)
     write_report([run_folder(record())], tmp_path / "report")
     assert sorted(path.name for path in tmp_path.glob(".report-*")) == sorted([f".report-{mark}x", ".report-mine"])
+
+
+def test_the_report_is_without_active_content_whatever_the_notebooks_show(run_folder, tmp_path):
+    folder = run_folder(record())
+    evil = '<script>alert(1)</script><img src="https://evil.example/a.png" onerror="alert(1)">'
+    (folder / "a-1" / "a.html").write_text(f"<html><head></head><body><p>figures</p>{evil}</body></html>")
+    write_report([folder], tmp_path / "report")
+    (page,) = (tmp_path / "report").rglob("a.html")
+    text = page.read_text()
+    assert "<p>figures</p>" in text and "Content-Security-Policy" in text
+    assert "alert" not in text and "evil" not in text and web_references(text) == []
+
+
+def test_an_executed_notebook_is_without_active_content():
+    output = nbformat.v4.new_output("display_data", data={"text/markdown": "**fine** <script>alert(1)</script>"})
+    remote = nbformat.v4.new_output(
+        "display_data", data={"text/html": "<b>x</b><img src='https://evil.example/a.png'>"}
+    )
+    cells = [nbformat.v4.new_code_cell("1", outputs=[output, remote]), nbformat.v4.new_markdown_cell(TEXT)]
+    page = to_html(nbformat.v4.new_notebook(cells=cells), "a", Path())
+    assert "<strong>fine</strong>" in page and "<b>x</b>" in page and "<math" in page
+    assert "alert(1)" not in page and "evil" not in page and "<script" not in page
+    assert '<a href="https://example.org/paper"' in page

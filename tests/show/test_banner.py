@@ -3,7 +3,9 @@ from types import SimpleNamespace
 import nbformat
 from nbformat.v4 import new_markdown_cell, new_notebook
 
+from cdir_nb.batch.html import to_html
 from cdir_nb.data import load_card
+from cdir_nb.paths import MANIFEST
 from cdir_nb.show import banner, notebook_map, plain_list
 
 
@@ -26,6 +28,16 @@ def test_banner_says_that_the_world_is_drawn(squares):
 def test_banner_is_loud_where_weights_are_random(squares):
     text = banner(load_card("pacs"), squares, encoder("ViT-B-32:random GELU")).data
     assert text.startswith("## ⚠ RANDOM WEIGHTS")
+
+
+def test_the_name_of_a_weights_file_is_only_text(squares):
+    evil = "ViT-B-32:`<script>alert(1)</script>![x](javascript:1)\n# Title.pt"
+    text = banner(load_card("pacs"), squares, SimpleNamespace(identity=evil, description=evil)).data
+    cells = [new_markdown_cell(text)]
+    page = to_html(new_notebook(cells=cells), "a", MANIFEST)
+    shown = page.split("<blockquote>")[1].split("</blockquote>")[0]
+    assert "alert(1)" in shown and "<script" not in shown and "<a " not in shown and "<img" not in shown
+    assert "<h1" not in shown
 
 
 def test_plain_list():

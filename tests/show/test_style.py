@@ -74,3 +74,28 @@ def test_names_are_written_as_people_write_them():
     assert style.pretty("light_bulb") == "light bulb"
     assert style.shorten("light_bulb", 20) == "light bulb"
     assert style.shorten("hot_air_balloon", 8) == "hot air…"
+
+
+@pytest.mark.parametrize("name", ["$x^{$", "$\\frac$", "a$b$c^", "$$", "cost $5"])
+def test_a_name_that_is_no_formula_is_drawn_as_it_is(name, tmp_path):
+    @style.styled
+    def draw():
+        fig, ax = plt.subplots()
+        ax.set_xticks([0, 1], labels=[name, "dog"])
+        ax.plot([0, 1], label=name)
+        ax.legend(title=f"of {name}")
+        ax.text(0, 0, name)
+        return style.titled(fig, f"{name}: two")
+
+    assert style.save_figure(draw(), tmp_path, "figure").is_file()
+
+
+def test_a_formula_stays_one():
+    @style.styled
+    def draw():
+        fig, ax = plt.subplots()
+        ax.set_ylabel(r"$\psi(y)$")
+        return fig
+
+    (ax,) = draw().axes
+    assert ax.yaxis.label.get_parse_math()
