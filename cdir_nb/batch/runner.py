@@ -12,15 +12,14 @@ runs/<profile>-<digest>/            named by what was requested
 import json
 import os
 import shutil
-import subprocess
-import sys
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from cdir_nb.batch.places import Running, Start, start_here
 from cdir_nb.batch.plan import Job, Plan
-from cdir_nb.batch.processes import environment, kill_tree, locked, sigterm_as_interrupt
+from cdir_nb.batch.processes import locked, sigterm_as_interrupt
 from cdir_nb.batch.progress import cells, clock, show_live
 from cdir_nb.errors import CdirError
 from cdir_nb.paths import atomic_write
@@ -44,7 +43,7 @@ class Task:
 
     job: Job
     folder: Path
-    process: subprocess.Popen
+    running: Running
     started: float
 
     @property
@@ -54,9 +53,17 @@ class Task:
 
 
 def run_plan(
-    plan: Plan, run_dir: Path, *, jobs: int = 1, force: bool = False, say: Callable[[str], None] = print
+    plan: Plan,
+    run_dir: Path,
+    *,
+    jobs: int = 1,
+    force: bool = False,
+    say: Callable[[str], None] = print,
+    start: Start | None = None,
 ) -> list[Outcome]:
     """Run all unfinished notebooks, at most `jobs` at once. CdirError if another run uses the folder.
+
+    start: what starts a notebook elsewhere (`cluster.place_to_run`); then all that can run are handed over at once.
 
     A job that comes after others starts once they have ended, with the records of those that succeeded.
     On KeyboardInterrupt (Ctrl-C or SIGTERM) all child processes are killed; finished notebooks are kept.
@@ -70,7 +77,7 @@ def run_plan(
         kept = [job for job in plan.jobs if not force and _finished(run_dir / job.folder)]
         outcomes = {job.folder: _kept(job, run_dir, say) for job in kept}
         todo = [job for job in plan.jobs if job not in kept]
-        _run(todo, outcomes, run_dir, max(1, jobs), say)
+        _run(todo, outcomes, run_dir, max(1, jobs) if start is None else len(plan.jobs), say, start or start_here)
     return [outcomes[job.folder] for job in plan.jobs]
 
 
@@ -105,7 +112,14 @@ def _kept(job: Job, run_dir: Path, say: Callable[[str], None]) -> Outcome:
     return Outcome(job, run_dir / job.folder, "kept", marker["seconds"])
 
 
-def _run(todo: list[Job], outcomes: dict[str, Outcome], run_dir: Path, jobs: int, say: Callable[[str], None]) -> None:
+def _run(
+    todo: list[Job],
+    outcomes: dict[str, Outcome],
+    run_dir: Path,
+    jobs: int,
+    say: Callable[[str], None],
+    start: Start = start_here,
+) -> None:
     """Start, watch and end worker processes, and fill `outcomes`; no process outlives this function."""
     waiting, running = list(todo), []
     try:
@@ -113,19 +127,22 @@ def _run(todo: list[Job], outcomes: dict[str, Outcome], run_dir: Path, jobs: int
             ready = [job for job in waiting if outcomes.keys() >= set(job.after)]
             for job in ready[: jobs - len(running)]:
                 waiting.remove(job)
-                running.append(_start(job, [outcomes[name] for name in job.after], run_dir, min(jobs, len(todo)), say))
-            for task in [task for task in running if task.process.poll() is not None]:
+                before = [outcomes[name] for name in job.after]
+                running.append(_start(job, before, run_dir, min(jobs, len(todo)), say, start))
+            for task in [task for task in running if task.running.ended()]:
                 running.remove(task)
                 outcomes[task.job.folder] = _finish(task, run_dir, say)
             show_live(f"{task.job.label} {cells(task.folder)} {clock(task.seconds)}" for task in running)
             time.sleep(0.1)
     finally:
         for task in running:
-            kill_tree(task.process)
+            task.running.kill()
 
 
-def _start(job: Job, before: list[Outcome], run_dir: Path, share: int, say: Callable[[str], None]) -> Task:
-    """Start a worker in a new working folder. It exits when we close its stdin, which happens even if we are killed."""
+def _start(
+    job: Job, before: list[Outcome], run_dir: Path, share: int, say: Callable[[str], None], start: Start
+) -> Task:
+    """Start a worker in a new working folder."""
     folder = run_dir / f".{job.folder}.{os.getpid()}.partial"
     folder.mkdir()
     without = [outcome.job.label for outcome in before if outcome.status == "failed"]
@@ -135,40 +152,31 @@ def _start(job: Job, before: list[Outcome], run_dir: Path, share: int, say: Call
         runs = [str(outcome.folder) for outcome in before if outcome.status != "failed"]
         content["parameters"] = {**job.parameters, "runs": ",".join(runs)}
     (folder / "params.json").write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
-    with open(folder / "log.txt", "wb") as log:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "cdir_nb.batch.worker", str(folder)],
-            stdin=subprocess.PIPE,
-            stdout=log,
-            stderr=log,
-            env=environment(share),
-            start_new_session=True,
-        )
-    return Task(job, folder, process, time.monotonic())
+    return Task(job, folder, start(folder, share), time.monotonic())
 
 
 def _finish(task: Task, run_dir: Path, say: Callable[[str], None]) -> Outcome:
     """Rename the working folder to its final name: as done, or as `.failed` with the reason."""
     seconds = task.seconds
-    task.process.stdin.close()
+    code, task.folder = task.running.result()
     final, failed = run_dir / task.job.folder, run_dir / f"{task.job.folder}.failed"
-    good = task.process.returncode == 0 and (task.folder / "done").is_file()
+    good = code == 0 and (task.folder / "done").is_file()
     shutil.rmtree(failed, ignore_errors=True)
     if good:
         shutil.rmtree(final, ignore_errors=True)
         os.replace(task.folder, final)
         say(f"done    {task.job.label}  {clock(seconds)}")
         return Outcome(task.job, final, "done", seconds)
-    reason = _reason(task)
+    reason = _reason(task.folder, code)
     os.replace(task.folder, failed)
     say(f"FAILED  {task.job.label}  {clock(seconds)}  {reason}\n        see {failed / 'traceback.txt'}")
     return Outcome(task.job, failed, "failed", seconds, reason)
 
 
-def _reason(task: Task) -> str:
+def _reason(folder: Path, code: int) -> str:
     """The last line of the traceback; if there is none, write one from the log and the exit code."""
-    path = task.folder / "traceback.txt"
+    path = folder / "traceback.txt"
     if not path.is_file():
-        log = (task.folder / "log.txt").read_text(encoding="utf-8", errors="replace")
-        path.write_text(f"{log}\nworker ended with exit code {task.process.returncode}\n", encoding="utf-8")
+        log = (folder / "log.txt").read_text(encoding="utf-8", errors="replace")
+        path.write_text(f"{log}\nworker ended with exit code {code}\n", encoding="utf-8")
     return path.read_text(encoding="utf-8").strip().splitlines()[-1]

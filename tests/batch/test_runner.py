@@ -13,7 +13,7 @@ import psutil
 import pytest
 from tiny_notebooks import CDIR, save, write_notebook, write_profile
 
-from cdir_nb.batch import processes, progress, runner
+from cdir_nb.batch import places, processes, progress
 from cdir_nb.batch.plan import make_plan
 from cdir_nb.batch.profile import load_profile
 from cdir_nb.batch.runner import run_plan
@@ -165,7 +165,7 @@ def test_a_worker_that_dies_without_a_word_is_a_failure(tmp_path, monkeypatch):
     write_notebook(tmp_path / "a.ipynb", "1")
     real = subprocess.Popen
     monkeypatch.setattr(
-        runner.subprocess,
+        places.subprocess,
         "Popen",
         lambda command, **kw: real([sys.executable, "-c", "print('last words'); raise SystemExit(7)"], **kw),
     )
