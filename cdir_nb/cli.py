@@ -88,9 +88,16 @@ def reproduce(
         bool, typer.Option("--list", help="List the profiles and what they need, without running anything.")
     ] = False,
     force: Annotated[bool, typer.Option("--force", help="Run finished notebooks again.")] = False,
+    scheduler: Annotated[
+        str | None, typer.Option(metavar="ADDRESS", help="Run the notebooks on this dask cluster (docs/cluster.md).")
+    ] = None,
+    local_cluster: Annotated[
+        int | None, typer.Option(min=1, metavar="N", help="Run them on a dask cluster of N workers on this machine.")
+    ] = None,
 ) -> None:
     if show:
         return _list_profiles()
+    from cdir_nb.batch.cluster import place_to_run
     from cdir_nb.batch.plan import make_plan
     from cdir_nb.batch.profile import load_profile
     from cdir_nb.batch.runner import run_plan
@@ -103,7 +110,8 @@ def reproduce(
     _have_weights({job.parameters.get("encoder", "tiny-clip") for job in plan.jobs})
     run_dir = (out.resolve() if out else runs_dir()) / plan.folder
     typer.echo(f"profile {plan.profile.name}: {plan.profile.about}\nrun folder {run_dir}")
-    outcomes = run_plan(plan, run_dir, jobs=jobs, force=force, say=typer.echo)
+    with place_to_run(scheduler, local_cluster) as start:
+        outcomes = run_plan(plan, run_dir, jobs=jobs, force=force, say=typer.echo, start=start)
     frame = to_frame(load_records(run_dir))
     _print_summary(frame)
     _print_notes(frame)

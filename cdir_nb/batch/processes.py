@@ -51,9 +51,8 @@ def sigterm_as_interrupt() -> Iterator[None]:
         signal.signal(signal.SIGTERM, before)
 
 
-def environment(share: int, skip: str = "") -> dict[str, str]:
-    """A worker's environment variables: this package, no widgets, a fixed hash seed, what to skip of the user's images,
-    and its share of the cores."""
+def environment(share: int) -> dict[str, str]:
+    """A worker's environment variables: this package, no widgets, a fixed hash seed, and its share of the cores."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     threads = max(1, cores // share)
     limits = {
@@ -66,7 +65,6 @@ def environment(share: int, skip: str = "") -> dict[str, str]:
         **limits,
         "PYTHONPATH": path,
         "CDIR_HEADLESS": "1",
-        "CDIR_SKIP": skip,
         "PYTHONHASHSEED": "0",
         "PYTHONUNBUFFERED": "1",
     }

@@ -12,8 +12,6 @@ runs/<profile>-<digest>/            named by what was requested
 import json
 import os
 import shutil
-import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -22,8 +20,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from cdir_nb.batch.digests import file_digest
+from cdir_nb.batch.places import Running, Start, start_here
 from cdir_nb.batch.plan import Job, Plan
-from cdir_nb.batch.processes import environment, kill_tree, locked, sigterm_as_interrupt
+from cdir_nb.batch.processes import locked, sigterm_as_interrupt
 from cdir_nb.batch.progress import cells, clock, show_live
 from cdir_nb.batch.worker import KERNEL, LOG
 from cdir_nb.errors import CdirError, os_problem
@@ -48,7 +47,7 @@ class Task:
 
     job: Job
     folder: Path
-    process: subprocess.Popen
+    running: Running
     started: float
 
     @property
@@ -58,9 +57,17 @@ class Task:
 
 
 def run_plan(
-    plan: Plan, run_dir: Path, *, jobs: int = 1, force: bool = False, say: Callable[[str], None] = print
+    plan: Plan,
+    run_dir: Path,
+    *,
+    jobs: int = 1,
+    force: bool = False,
+    say: Callable[[str], None] = print,
+    start: Start | None = None,
 ) -> list[Outcome]:
     """Run all unfinished notebooks, at most `jobs` at once. CdirError if another run uses the folder.
+
+    start: what starts a notebook elsewhere (`cluster.place_to_run`); then all that can run are handed over at once.
 
     A job that comes after others starts once they have ended, with the records of those that succeeded.
     On KeyboardInterrupt (Ctrl-C or SIGTERM) all child processes are killed; finished notebooks are kept.
@@ -74,7 +81,8 @@ def run_plan(
         earlier = {} if force else {job.folder: _kept(job, run_dir / job.folder, say) for job in plan.jobs}
         outcomes = {name: outcome for name, outcome in earlier.items() if outcome}
         todo = [job for job in plan.jobs if job.folder not in outcomes]
-        _run(todo, outcomes, run_dir, max(1, jobs), plan.skip, say)
+        most = max(1, jobs) if start is None else len(plan.jobs)
+        _run(todo, outcomes, run_dir, most, plan.skip, say, start or start_here)
     return [outcomes[job.folder] for job in plan.jobs]
 
 
@@ -116,7 +124,13 @@ def _write_listing(plan: Plan, run_dir: Path) -> None:
 
 
 def _run(
-    todo: list[Job], outcomes: dict[str, Outcome], run_dir: Path, jobs: int, skip: str, say: Callable[[str], None]
+    todo: list[Job],
+    outcomes: dict[str, Outcome],
+    run_dir: Path,
+    jobs: int,
+    skip: str,
+    say: Callable[[str], None],
+    start: Start,
 ) -> None:
     """Start, watch and end worker processes, and fill `outcomes`; no process outlives this function."""
     waiting, running = list(todo), []
@@ -127,8 +141,9 @@ def _run(
                 waiting.remove(job)
                 with _failing_alone(job, run_dir, outcomes, say):
                     before = [outcomes[name] for name in job.after]
-                    running.append(_start(job, before, run_dir, environment(min(jobs, len(todo)), skip), say))
-            for task in [task for task in running if task.process.poll() is not None]:
+                    folder = _prepared(job, before, run_dir, skip, say)
+                    running.append(Task(job, folder, start(folder, min(jobs, len(todo))), time.monotonic()))
+            for task in [task for task in running if task.running.ended()]:
                 running.remove(task)
                 with _failing_alone(task.job, run_dir, outcomes, say):
                     outcomes[task.job.folder] = _finish(task, run_dir, say)
@@ -136,7 +151,7 @@ def _run(
             time.sleep(0.1)
     finally:
         for task in running:
-            kill_tree(task.process)
+            task.running.kill()
 
 
 @contextmanager
@@ -149,51 +164,48 @@ def _failing_alone(job: Job, run_dir: Path, outcomes: dict[str, Outcome], say: C
         outcomes[job.folder] = Outcome(job, run_dir / f"{job.folder}.failed", "failed", reason=os_problem(error))
 
 
-def _start(job: Job, before: list[Outcome], run_dir: Path, env: dict[str, str], say: Callable[[str], None]) -> Task:
-    """Start a worker in a new working folder. It exits when we close its stdin, which happens even if we are killed."""
+def _prepared(job: Job, before: list[Outcome], run_dir: Path, skip: str, say: Callable[[str], None]) -> Path:
+    """A new working folder, with all that a worker must know in params.json."""
     folder = run_dir / f".{job.folder}.{os.getpid()}.partial"
     folder.mkdir()
     without = [outcome.job.label for outcome in before if outcome.status == "failed"]
     say(f"start   {job.label}" + (f"  (without {', '.join(without)}, which failed)" if without else ""))
-    content = {**asdict(job), "notebook": str(job.notebook), "commit": current_commit(), "without": without}
+    content = {
+        **asdict(job),
+        "notebook": str(job.notebook),
+        "commit": current_commit(),
+        "without": without,
+        "skip": skip,
+    }
     if before:
         folders = [str(outcome.folder) for outcome in before if outcome.status != "failed"]
         content["parameters"] = {**job.parameters, "run_folders": ",".join(folders)}
     (folder / "params.json").write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
-    with open(folder / LOG, "wb") as log:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "cdir_nb.batch.worker", str(folder)],
-            stdin=subprocess.PIPE,
-            stdout=log,
-            stderr=log,
-            env=env,
-            start_new_session=True,
-        )
-    return Task(job, folder, process, time.monotonic())
+    return folder
 
 
 def _finish(task: Task, run_dir: Path, say: Callable[[str], None]) -> Outcome:
     """Rename the working folder to its final name: as done, or as `.failed` with the reason."""
     seconds = task.seconds
-    task.process.stdin.close()
+    code, task.folder = task.running.result()
     final, failed = run_dir / task.job.folder, run_dir / f"{task.job.folder}.failed"
-    good = task.process.returncode == 0 and (task.folder / "done").is_file()
+    good = code == 0 and (task.folder / "done").is_file()
     shutil.rmtree(failed, ignore_errors=True)
     if good:
         shutil.rmtree(final, ignore_errors=True)
         os.replace(task.folder, final)
         say(f"done    {task.job.label}  {clock(seconds)}")
         return Outcome(task.job, final, "done", seconds)
-    reason = _reason(task)
+    reason = _reason(task.folder, code)
     os.replace(task.folder, failed)
     say(f"FAILED  {task.job.label}  {clock(seconds)}  {reason}\n        see {failed / 'traceback.txt'}")
     return Outcome(task.job, failed, "failed", seconds, reason)
 
 
-def _reason(task: Task) -> str:
+def _reason(folder: Path, code: int) -> str:
     """The last line of the traceback; if there is none, write one from the log and the exit code."""
-    path = task.folder / "traceback.txt"
+    path = folder / "traceback.txt"
     if not path.is_file():
-        log = (task.folder / LOG).read_text(encoding="utf-8", errors="replace")
-        path.write_text(f"{log}\nworker ended with exit code {task.process.returncode}\n", encoding="utf-8")
+        log = (folder / LOG).read_text(encoding="utf-8", errors="replace")
+        path.write_text(f"{log}\nworker ended with exit code {code}\n", encoding="utf-8")
     return path.read_text(encoding="utf-8").strip().splitlines()[-1]

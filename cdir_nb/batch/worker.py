@@ -25,6 +25,7 @@ def main(folder: Path) -> int:
     """Run the notebook that `folder/params.json` names. Returns the exit code: 0 done, 1 failed."""
     threading.Thread(target=_die_with_parent, daemon=True).start()
     job = json.loads((folder / "params.json").read_text(encoding="utf-8"))
+    os.environ["CDIR_SKIP"] = job.get("skip", "")  # for the kernel
     started = time.monotonic()
     try:
         _execute(job, folder)

@@ -7,7 +7,7 @@ import time
 import pytest
 from tiny_notebooks import PARAMETERS, write_notebook, write_pacs, write_profile
 
-from cdir_nb.batch import declared, digests, plan, processes
+from cdir_nb.batch import declared, digests, plan
 from cdir_nb.batch.parameters import read_parameters
 from cdir_nb.batch.plan import make_plan
 from cdir_nb.batch.profile import Entry, load_profile, profile_names
@@ -211,7 +211,6 @@ def test_wrong_images_are_refused_once_with_an_option_that_can_be_given(folder):
     assert "(`cdir reproduce`: --skip-bad)" in refusal(folder, **options, skip=["unknown"])
     skipping = planned(folder, **options, skip=["bad", "unknown"])
     assert skipping.skip == "bad,unknown" and skipping.jobs[0].digest == whole.jobs[0].digest
-    assert processes.environment(1, skipping.skip)["CDIR_SKIP"] == "bad,unknown"
 
 
 def test_notebooks_skip_what_the_run_skips(folder, monkeypatch):

@@ -1,5 +1,6 @@
 """The runner, with real notebooks in real processes: killed, resumed, failing, locked, parallel."""
 
+import dataclasses
 import json
 import os
 import shutil
@@ -16,7 +17,7 @@ import pytest
 from tiny_notebooks import CDIR, save, write_notebook, write_profile
 
 from cdir_nb import paths
-from cdir_nb.batch import processes, progress, runner
+from cdir_nb.batch import places, processes, progress, runner
 from cdir_nb.batch.plan import make_plan
 from cdir_nb.batch.profile import load_profile
 from cdir_nb.batch.runner import run_plan
@@ -168,7 +169,7 @@ def test_a_worker_that_dies_without_a_word_is_a_failure(tmp_path, monkeypatch):
     write_notebook(tmp_path / "a.ipynb", "1")
     real = subprocess.Popen
     monkeypatch.setattr(
-        runner.subprocess,
+        places.subprocess,
         "Popen",
         lambda command, **kw: real([sys.executable, "-c", "print('last words'); raise SystemExit(7)"], **kw),
     )
@@ -261,6 +262,13 @@ def test_what_a_killed_run_left_is_removed_at_the_next_start(tmp_path, monkeypat
         run_plan(plan, tmp_path / "run", say=print)
     assert not list(tmp_path.rglob(".part-*")) and not list(tmp_path.rglob("*.partial"))
     assert [path.name for path in tmp_path.glob("cdir-kernel-*")] == [f"cdir-kernel-{paths.process_mark()}x"]
+
+
+def test_a_notebook_knows_what_is_skipped(tmp_path):
+    write_notebook(tmp_path / "a.ipynb", "import os; print(os.environ['CDIR_SKIP'])")
+    plan = dataclasses.replace(make_plan(load_profile(str(write_profile(tmp_path)))), skip="bad,unknown")
+    (outcome,) = run_plan(plan, tmp_path / "run")
+    assert "bad,unknown" in (outcome.folder / "a.ipynb").read_text()
 
 
 # --- jobs that come after others
