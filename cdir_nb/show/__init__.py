@@ -1,6 +1,6 @@
 """Figures by kind (bars, curves, heat maps, grids, maps, mechanisms), and the sliders and banners around them."""
 
-from cdir_nb.show.banner import banner, has_random_weights, notebook_map, plain_list
+from cdir_nb.show.banner import banner, has_random_weights, notebook_map, plain_list, settings_table
 from cdir_nb.show.bar_charts import accuracy_bars, bars, bars_in_groups, histograms, method_bars, metric_bars, strips
 from cdir_nb.show.curves import convention_curves, precision_recall, psi_figure, reliability, softmax_figure
 from cdir_nb.show.diagrams import clair_diagram, clip_diagram, tki_diagram
@@ -58,6 +58,7 @@ __all__ = [
     "save_figure",
     "scoreboard",
     "sensitivity",
+    "settings_table",
     "show_source",
     "softmax_figure",
     "step_curves",
