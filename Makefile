@@ -5,7 +5,7 @@ READY := .venv/.ready
 PYTEST := $(BIN)/python -m pytest
 
 .DEFAULT_GOAL := help
-.PHONY: help setup reproduce test fuzz lab bench real notebooks lock clean
+.PHONY: help setup reproduce test fuzz lab bench real notebooks exercises lock clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -43,6 +43,9 @@ real: $(READY)  ## run the pacs profile on real images: make real PACS=<folder o
 
 notebooks: $(READY)  ## run the notebooks in place and store their cleaned outputs
 	@$(BIN)/python scripts/notebooks.py run
+
+exercises: $(READY)  ## run the solutions of all exercises, each after its notebook (as long as `make notebooks`)
+	@$(BIN)/python scripts/exercises.py
 
 lock: $(READY)  ## update requirements.lock from pyproject.toml
 	@$(BIN)/python -m pip install --quiet uv

@@ -1,6 +1,7 @@
 """Rules for committed notebooks: each rule is a function (book) -> complaints, and all rules are applied."""
 
 import ast
+import html
 import io
 import json
 import re
@@ -14,6 +15,8 @@ from nbformat import NotebookNode
 LARGEST = 500_000  # bytes
 MOST_LINES = 250  # of code, in a notebook
 LONGEST_CELL = 14  # lines of code; most have 3 to 6
+MOST_WORDS = 1500  # of text, besides equations, exercises and references
+EXERCISES = range(2, 5)
 WIDEST_LINE = 110  # characters of code: longer lines are cut off on web pages
 COMMON = {"dataset": "str", "data_root": "str", "encoder": "str", "protocol": "str", "seed": "int", "out_dir": "str"}
 ABSOLUTE = re.compile(r"(?<![\w.:/~-])/(?:home|root|Users|tmp|work|mnt|workspace|opt|usr|var)/\w|\b[A-Z]:\\{1,2}\w")
@@ -188,6 +191,49 @@ def sections(book: NotebookNode) -> Iterator[str]:
     )
 
 
+def concise(book: NotebookNode) -> Iterator[str]:
+    """Not too many words of text; equations, exercises with their solutions, and references are not counted."""
+    if (count := words(book)) > MOST_WORDS:
+        yield f"{count} words of text, the maximum is {MOST_WORDS}"
+
+
+def words(book: NotebookNode) -> int:
+    text = "\n\n".join(cell.source for cell in book.cells if cell.cell_type == "markdown")
+    text = re.sub(r"^## (Exercises|References)\b.*?(?=^## |\Z)", "", text, flags=re.DOTALL | re.MULTILINE)
+    text = re.sub(r"\$\$.*?\$\$|\$[^$\n]*\$", "", text, flags=re.DOTALL)
+    return len(re.findall(r"[^\W\d_][\w'’@./-]*", text))
+
+
+def practised(book: NotebookNode) -> Iterator[str]:
+    """Two to four exercises, each with a solution whose code compiles (`scripts/exercises.py` runs it)."""
+    asked, solved = exercises(book), solutions(book)
+    if len(asked) not in EXERCISES or len(solved) != len(asked):
+        yield f"{len(asked)} exercises with {len(solved)} solutions: expected two to four, each with one"
+    for number, code in enumerate(solved, start=1):
+        try:
+            ast.parse(code)
+        except SyntaxError as error:
+            yield f"solution {number} is no Python: {error}"
+        if not code.strip():
+            yield f"solution {number} has no code in <pre><code>"
+
+
+def exercises(book: NotebookNode) -> list[str]:
+    """The texts of the numbered exercises."""
+    return re.findall(r"^\d+\. (.+)$", _practice(book).partition("<details>")[0], flags=re.MULTILINE)
+
+
+def solutions(book: NotebookNode) -> list[str]:
+    """The code of each solution: what is in <pre><code>; empty where a solution is text alone."""
+    listed = re.findall(r"<li>(.*?)</li>", _practice(book).partition("<details>")[2], flags=re.DOTALL)
+    return ["\n".join(map(html.unescape, re.findall(r"<pre><code>(.*?)</code></pre>", x, re.DOTALL))) for x in listed]
+
+
+def _practice(book: NotebookNode) -> str:
+    text = "\n\n".join(cell.source for cell in book.cells if cell.cell_type == "markdown")
+    return text.partition("## Exercises")[2].partition("\n## ")[0]
+
+
 def first_line(cell: NotebookNode) -> str:
     return (cell.source.splitlines() or [""])[0][:60]
 
@@ -206,4 +252,6 @@ RULES = (
     no_absolute_paths,
     no_global_seed,
     sections,
+    concise,
+    practised,
 )

@@ -23,7 +23,7 @@ img, svg { max-width: 100%; height: auto; }
 .jp-OutputArea-output .highlight pre { font-family: var(--jp-code-font-family); }
 math { font-size: 1.1em; }
 math [mathvariant="bold"] { font-weight: bold; }
-math[display="block"] { margin: .8em 0; }
+.equation { display: block; overflow-x: auto; overflow-y: hidden; margin: .8em 0; }
 math mtd { padding-left: .1em; padding-right: .1em; }
 </style>{%- endblock -%}"""
 REWRITES = (  # TeX that latex2mathml 3.81 does not support -> TeX that it does
@@ -49,10 +49,10 @@ class MathRenderer(IPythonRenderer):
         return mathml(body, "inline")
 
     def block_math(self, body: str) -> str:
-        return mathml(body, "block")
+        return equation(body)
 
     def latex_environment(self, name: str, body: str) -> str:
-        return mathml(f"\\begin{{{name}}}{body}\\end{{{name}}}", "block")
+        return equation(f"\\begin{{{name}}}{body}\\end{{{name}}}")
 
 
 class OfflineExporter(HTMLExporter):
@@ -69,6 +69,11 @@ class OfflineExporter(HTMLExporter):
             escape=False, attachments=attachments, embed_images=True, path=path, anchor_link_text=self.anchor_link_text
         )
         return MarkdownWithMath(renderer=renderer).render(source)
+
+
+def equation(tex: str) -> str:
+    """A displayed formula, which scrolls by itself where the page is narrower."""
+    return f'<span class="equation" tabindex="0">{mathml(tex, "block")}</span>'
 
 
 def mathml(tex: str, display: str) -> str:

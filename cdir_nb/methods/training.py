@@ -106,12 +106,13 @@ class Training:
         started = time.perf_counter()
         numbers = self.run_epoch(torch.Generator().manual_seed(1000 * self.seed + self.epoch), tick)
         self.epoch += 1
-        seconds, score = time.perf_counter() - started, self.validate()
+        seconds, score, before = time.perf_counter() - started, self.validate(), self.best_score
         if not score <= self.best_score:  # nan (no validation) passes: the last epoch is kept
             self.best_score, self.best_epoch, self.best = score, self.epoch, copied(changing(self.model))
         moved = {f"moved, {group}": by for group, by in self.moved().items()}
         costs = {"seconds": seconds, "peak GB": peak_memory(self.device)}
-        self.history.append({"epoch": self.epoch, **numbers, self.score_name: score, **moved, **costs})
+        row = {"epoch": self.epoch, **numbers, self.score_name: score, "best before": before, **moved, **costs}
+        self.history.append(row)
 
     def moved(self) -> Numbers:
         """Distance of the trained parameters from their initial values, by group: |theta - theta_0| / |theta_0|."""

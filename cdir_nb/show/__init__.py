@@ -1,8 +1,9 @@
 """Figures by kind (bars, curves, heat maps, grids, maps, mechanisms), and the sliders and banners around them."""
 
-from cdir_nb.show.banner import banner, has_random_weights, notebook_map, plain_list
+from cdir_nb.show.banner import banner, has_random_weights, notebook_map, plain_list, settings_table
 from cdir_nb.show.bar_charts import accuracy_bars, bars, bars_in_groups, histograms, method_bars, metric_bars, strips
 from cdir_nb.show.curves import convention_curves, precision_recall, psi_figure, reliability, softmax_figure
+from cdir_nb.show.diagrams import clair_diagram, clip_diagram, tki_diagram
 from cdir_nb.show.grids import contact_sheet, image_rows, label_changes, picture_row, rank_strips, ranked_grid
 from cdir_nb.show.heatmaps import gain_map, heat_maps, matrices, scoreboard, table_panels
 from cdir_nb.show.maps import map_figure, rank_shifts
@@ -37,6 +38,8 @@ __all__ = [
     "bars",
     "bars_in_groups",
     "clair_curves",
+    "clair_diagram",
+    "clip_diagram",
     "contact_sheet",
     "convention_curves",
     "explore",
@@ -69,11 +72,13 @@ __all__ = [
     "save_figure",
     "scoreboard",
     "sensitivity",
+    "settings_table",
     "show_source",
     "softmax_figure",
     "step_curves",
     "strips",
     "table_panels",
+    "tki_diagram",
     "token_figure",
     "training_curves",
     "training_figure",

@@ -1,8 +1,8 @@
-"""The banner at the top of a notebook, which says where its numbers come from, and the table of notebooks."""
+"""Texts in a notebook: the banner that says where its numbers come from, tables of settings and of notebooks."""
 
 import html
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import nbformat
@@ -11,6 +11,7 @@ from IPython.display import Markdown
 from cdir_nb.data import Card, ImageSet
 from cdir_nb.encoders import ClipEncoder
 from cdir_nb.errors import printable
+from cdir_nb.methods.settings import Settings
 from cdir_nb.paths import NOTEBOOKS
 
 DRAWN = (
@@ -63,4 +64,14 @@ def notebook_map(folder: Path = NOTEBOOKS) -> Markdown:
         lines = nbformat.read(path, as_version=4).cells[0].source.splitlines()
         question = next((line.strip("* ") for line in lines if line.startswith("**")), "")
         rows.append(f"| [{path.stem}]({path.name}) | {lines[0].lstrip('# ')} | {question} |")
+    return Markdown("\n".join(rows))
+
+
+def settings_table(configs: Mapping[str, Settings]) -> Markdown:
+    """All settings of each method with value and source, as a table whose text starts at the left."""
+    rows = ["| method | setting | value | source |", "|:--|:--|:--|:--|"]
+    for method, config in configs.items():
+        for row in config.table():
+            cells = (method, f"`{row['setting']}`", row["value"], row["source"])
+            rows.append(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |")
     return Markdown("\n".join(rows))

@@ -8,7 +8,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from cdir_nb.show.style import PALETTE, QUIET, WIDTH, looks, pretty, shorten, styled, titled
+from cdir_nb.show.style import PALETTE, QUIET, SMALL, WIDTH, looks, pretty, shorten, styled, titled
 
 
 @styled
@@ -88,7 +88,7 @@ def metric_bars(table: pd.DataFrame, *, title: str = "") -> Figure:
         _numbered(ax, places, table[name].fillna(0), colour, labels)
         ax.set(title=name, xlabel="percent")
         ax.margins(x=0.2)
-    axes[0, 0].set_yticks(places, table.index, fontsize=8.5)
+    axes[0, 0].set_yticks(places, table.index, fontsize=SMALL)
     axes[0, 0].invert_yaxis()
     return titled(fig, title)
 

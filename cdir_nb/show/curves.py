@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from cdir_nb.analysis import accuracy_at_coverage, calibration_error, reliability_bins
-from cdir_nb.show.style import QUIET, WIDTH, keys_of, looks, pretty, styled, titled
+from cdir_nb.show.style import QUIET, SMALL, WIDTH, keys_of, looks, pretty, styled, titled
 
 PANELS = {"precision": "P@k", "average_precision": "mAP@k"}
 DASHES = ("-", "--", ":", "-.")  # so that overlapping lines stay visible
@@ -94,7 +94,7 @@ def _curves(ax: Axes, table: pd.DataFrame, k: int) -> None:
             label=f"{line[k]:.1f}  {name}",
         )
     ax.axvline(k, color=QUIET, lw=0.9, zorder=0)
-    ax.legend(title=f"at k = {k}", fontsize=8, title_fontsize=8, alignment="left", handlelength=2.4)
+    ax.legend(title=f"at k = {k}", fontsize=SMALL, title_fontsize=SMALL, alignment="left", handlelength=2.4)
     ax.grid(True)
 
 
@@ -131,7 +131,7 @@ def reliability(groups: Mapping[str, tuple[np.ndarray, np.ndarray]], *, title: s
         error = calibration_error(confidence, right, bins)
         diagram.plot(sure, share, color=colour, marker=marker, ms=5, label=f"{pretty(name)} (ECE {error:.2f})")
         kept = accuracy_at_coverage(confidence, right)
-        coverage.plot(np.arange(1, len(kept) + 1) / len(kept), kept, color=colour)
+        coverage.plot(np.arange(1, len(kept) + 1) / len(kept), kept, color=colour, marker=marker, markevery=0.12, ms=5)
     diagram.set(title="reliability", xlabel="confidence", ylabel="accuracy", xlim=(0, 1), ylim=(0, 1.02))
     coverage.set(
         title="most confident images only",
@@ -150,10 +150,12 @@ def psi_figure(
 ) -> Figure:
     """psi(y), one curve per setting {name: (y, psi(y))}, above histograms of the scores that psi is applied to."""
     fig, (top, below) = plt.subplots(2, 1, figsize=(WIDTH * 0.85, 4.4), sharex=True, height_ratios=(1.6, 1))
-    for name, (colour, _) in looks(list(curves)).items():
-        top.plot(*curves[name], color=colour, label=name)
-    for name, (colour, _) in looks(list(scores)).items():
-        below.hist(scores[name], 80, density=True, histtype="step", lw=1.5, color=colour, label=name)
+    for name, (colour, marker) in looks(list(curves)).items():
+        top.plot(*curves[name], color=colour, marker=marker, markevery=0.1, ms=5, label=name)
+    for name, (colour, marker) in looks(list(scores)).items():
+        heights, edges = np.histogram(scores[name], 80, density=True)
+        middle = (edges[1:] + edges[:-1]) / 2
+        below.plot(middle, heights, color=colour, marker=marker, markevery=0.1, ms=5, lw=1.5, label=name)
     for ax in (top, below):
         ax.axvline(0.5, color=QUIET, ls=":", lw=1.2)
         ax.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0))

@@ -10,12 +10,12 @@ from matplotlib.patches import Rectangle
 from PIL import Image, ImageOps
 
 from cdir_nb.data.images import ImageSet
-from cdir_nb.show.style import DPI, PALETTE, QUIET, RIGHT, WIDTH, WRONG, pretty, shorten, styled, titled
+from cdir_nb.show.style import DPI, PALETTE, QUIET, RIGHT, SMALL, WIDTH, WRONG, pretty, shorten, styled, titled
 
 MARK = {True: "✓", False: "✗"}
 GAP = 1.3  # in tiles, from the left edge of the query to that of its first result: leaves a gap
-TILE = 64 / DPI  # inches: a tile is 64 pixels, the size of the bundled world's images
-PITCH = 1.48  # in tiles, from row to row: a tile and two lines of text
+TILE = 0.8  # inches: wide enough for a class name below it
+PITCH = 1.42  # in tiles, from row to row: a tile and two lines of text
 
 
 def thumbnail(image: Image.Image, size: int) -> np.ndarray:
@@ -139,13 +139,13 @@ def _empty_grid(n_rows: int, k: int, query: bool = True) -> tuple[Figure, Axes, 
     fig, ax = plt.subplots(figsize=(max(tile * across, 5), tile * PITCH * n_rows + 0.4))
     ax.set_xlim(-0.05, across)
     ax.set_ylim(n_rows * PITCH - 0.02, -0.05)
-    ax.set_aspect("equal")
+    ax.set_anchor("W")
     ax.axis("off")
     return fig, ax, round(tile * DPI)
 
 
 def _tile(ax: Axes, image: Image.Image, x: float, y: float, size: int) -> None:
-    ax.imshow(thumbnail(image, size), extent=(x, x + 0.92, y + 0.92, y), zorder=1, aspect="auto")
+    ax.imshow(thumbnail(image, size), extent=(x, x + 0.92, y + 0.92, y), zorder=1, aspect="equal")
     ax.add_patch(Rectangle((x, y), 0.92, 0.92, fill=False, ec="#CCCCCC", lw=0.6, zorder=2, gid="edge"))
 
 
@@ -157,7 +157,7 @@ def _frame(ax: Axes, x: float, y: float, right: bool) -> None:
 
 
 def _note(ax: Axes, x: float, y: float, text: str, colour: str) -> None:
-    ax.text(x + 0.46, y + 0.97, text, ha="center", va="top", fontsize=7.5, color=colour or QUIET, linespacing=1.25)
+    ax.text(x + 0.46, y + 0.97, text, ha="center", va="top", fontsize=SMALL, color=colour or QUIET, linespacing=1.25)
 
 
 @styled
@@ -204,7 +204,7 @@ def label_changes(
         picture.set_title(f"{shorten(images.labels[row], 12)}\n{shorten(images.domains[row], 12)}", fontsize=9)
         _bars(ax, np.asarray(p), np.asarray(q), classes, images.labels[row], top)
         ax.set(xlim=(0, longest), xticks=[0, round(longest / 1.2, 1)])
-    axes[1, 0].legend(loc="upper left", bbox_to_anchor=(-0.3, -0.18), ncols=2, fontsize=8)
+    axes[1, 0].legend(loc="upper left", bbox_to_anchor=(-0.3, -0.18), ncols=2, fontsize=SMALL)
     return titled(fig, title)
 
 
@@ -217,5 +217,5 @@ def _bars(ax: Axes, before: np.ndarray, after: np.ndarray, classes: Sequence[str
     colours = [RIGHT if classes[j] == truth else PALETTE[9] for j in best]
     ax.barh(at - 0.2, before[best], 0.36, color="white", ec=colours, lw=1.2, label="before")
     ax.barh(at + 0.2, after[best], 0.4, color=colours, ec=colours, lw=1.2, label="after")
-    ax.set_yticks(at, [("✓ " if classes[j] == truth else "") + shorten(classes[j], 9) for j in best], fontsize=8)
+    ax.set_yticks(at, [("✓ " if classes[j] == truth else "") + shorten(classes[j], 9) for j in best], fontsize=SMALL)
     ax.set_ylim(top - 0.5, -0.5)

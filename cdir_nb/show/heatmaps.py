@@ -11,9 +11,9 @@ from matplotlib.axes import Axes
 from matplotlib.colors import to_rgba
 from matplotlib.figure import Figure
 
-from cdir_nb.results.claims.wording import joint_verdict, marked, span
+from cdir_nb.results.claims.wording import expected, found, joint_verdict, marked
 from cdir_nb.results.compare import MEAN, Panel
-from cdir_nb.show.style import EMPTY, SEQUENTIAL, WIDTH, shorten, styled, titled
+from cdir_nb.show.style import EMPTY, SEQUENTIAL, SMALL, WIDTH, shorten, styled, titled
 
 COLOURS = {
     "holds": "#A9D0EA",
@@ -35,23 +35,14 @@ def heat_maps(
     across: str = "gallery domain",
     title: str = "",
     digits: int = 0,
-    shared: bool = False,
 ) -> Figure:
     """Tables side by side, with the number in each cell; the key of a table is its panel's title.
 
-    Cells without a value are grey. With `shared`, all panels have one colour scale; otherwise each has its own.
+    Cells without a value are grey. All panels have one colour scale, from 0 to the largest number, shown by a bar.
     """
-    rows, columns = next(iter(tables.values())).shape
-    height = max(2.6, 0.34 * rows + 1.9)
-    fig, axes = plt.subplots(
-        1, len(tables), figsize=(min(WIDTH, 1.6 + len(tables) * (0.55 * columns + 1.2)), height), squeeze=False
-    )
-    top = max(np.nanmax(t.to_numpy(float)) for t in tables.values()) if shared else None
-    for ax, (name, table) in zip(axes[0], tables.items()):
-        size = 9 if len(tables) * table.shape[1] <= 16 else 7.5
-        _heat(ax, table, size, fmt=f".{digits}f", cmap=SEQUENTIAL, vmin=0, vmax=top)
-        ax.set(title=name, xlabel=across, ylabel=down if ax is axes[0, 0] else "")
-    return titled(fig, title)
+    top = max(np.nanmax(t.to_numpy(float)) for t in tables.values())
+    labels = {"xlabel": across, "ylabel": down}
+    return titled(_heat_row(tables, labels, fmt=f".{digits}f", cmap=SEQUENTIAL, vmin=0, vmax=top), title)
 
 
 @styled
@@ -70,8 +61,8 @@ def matrices(panels: Mapping[str, np.ndarray], groups: Sequence[str], *, title: 
             ax.axhline(start - 0.5, color="white", lw=1.2)
             ax.axvline(start - 0.5, color="white", lw=1.2)
         names = [shorten(groups[start], 9) for start in starts]
-        ax.set_xticks(middles, names, rotation=35, ha="right", rotation_mode="anchor", fontsize=8)
-        ax.set_yticks(middles, names if ax is axes[0, 0] else [""] * len(names), fontsize=8)
+        ax.set_xticks(middles, names, rotation=35, ha="right", rotation_mode="anchor", fontsize=SMALL)
+        ax.set_yticks(middles, names if ax is axes[0, 0] else [""] * len(names), fontsize=SMALL)
         ax.tick_params(length=0)
         ax.spines[:].set_visible(False)
         ax.set_title(name, fontsize=9.5)
@@ -82,18 +73,25 @@ def matrices(panels: Mapping[str, np.ndarray], groups: Sequence[str], *, title: 
 @styled
 def gain_map(tables: Mapping[str, pd.DataFrame], *, title: str = "", digits: int = 1) -> Figure:
     """Differences by direction, query domains as rows: blue if better, red if worse, one colour scale around zero."""
-    rows, columns = next(iter(tables.values())).shape
-    size = (min(WIDTH, 1.6 + len(tables) * (0.6 * columns + 1.2)), max(2.6, 0.34 * rows + 1.9))
-    fig, axes = plt.subplots(1, len(tables), figsize=size, squeeze=False)
     top = max(max(np.nanmax(np.abs(t.to_numpy(float))) for t in tables.values()), 1e-9)
+    labels = {"xlabel": "gallery domain", "ylabel": "query domain"}
+    return titled(_heat_row(tables, labels, fmt=f"+.{digits}f", cmap="RdBu", vmin=-top, vmax=top), title)
+
+
+def _heat_row(tables: Mapping[str, pd.DataFrame], labels: Mapping[str, str], **colours) -> Figure:
+    """The tables side by side with their axes' labels, and one colour bar."""
+    rows, columns = next(iter(tables.values())).shape
+    size = (min(WIDTH, 2.2 + len(tables) * (0.6 * columns + 1.2)), max(2.6, 0.34 * rows + 1.9))
+    fig, axes = plt.subplots(1, len(tables), figsize=size, squeeze=False)
     for ax, (name, table) in zip(axes[0], tables.items()):
-        _heat(ax, table, 8.5, fmt=f"+.{digits}f", cmap="RdBu", vmin=-top, vmax=top)
-        ax.set(title=name, xlabel="gallery domain", ylabel="query domain" if ax is axes[0, 0] else "")
-    return titled(fig, title)
+        _heat(ax, table, **colours)
+        ax.set(title=name, xlabel=labels["xlabel"], ylabel=labels["ylabel"] if ax is axes[0, 0] else "")
+    fig.colorbar(axes[0, -1].collections[0], ax=axes, pad=0.01, aspect=25).outline.set_visible(False)
+    return fig
 
 
-def _heat(ax: Axes, table: pd.DataFrame, size: float, **colours) -> None:
-    """One table with numbers in font size `size`. `colours`: number format and colour scale, in seaborn's names."""
+def _heat(ax: Axes, table: pd.DataFrame, **colours) -> None:
+    """One table with its numbers. `colours`: number format and colour scale, in seaborn's names."""
     ax.set_facecolor(EMPTY)
     sns.heatmap(
         table.astype(float),
@@ -102,7 +100,7 @@ def _heat(ax: Axes, table: pd.DataFrame, size: float, **colours) -> None:
         cbar=False,
         linewidths=1,
         linecolor="white",
-        annot_kws={"fontsize": size},
+        annot_kws={"fontsize": SMALL},
         xticklabels=[shorten(x, 14) for x in table.columns],
         yticklabels=[shorten(x, 16) for x in table.index],
         **colours,
@@ -140,7 +138,7 @@ def _panel(ax: Axes, panel: Panel, top: float) -> None:
     ax.imshow(shades.to_numpy(float), aspect="auto", **limits)
     for i, row in enumerate(values.index):
         for j, column in enumerate(values.columns):
-            ax.text(j, i, _number(panel, row, column), ha="center", va="center", fontsize=7.5)
+            ax.text(j, i, _number(panel, row, column), ha="center", va="center", fontsize=SMALL)
     _frame(ax, panel)
 
 
@@ -157,8 +155,8 @@ def _number(panel: Panel, row: str, column: str) -> str:
 def _frame(ax: Axes, panel: Panel) -> None:
     """Labels, title, and the line before the mean."""
     columns = [shorten(x, 22) for x in panel.percent.columns]
-    ax.set_xticks(range(len(columns)), columns, rotation=30, ha="right", rotation_mode="anchor", fontsize=8)
-    ax.set_yticks(range(len(panel.percent)), [shorten(x, 34) for x in panel.percent.index], fontsize=8.5)
+    ax.set_xticks(range(len(columns)), columns, rotation=30, ha="right", rotation_mode="anchor", fontsize=SMALL)
+    ax.set_yticks(range(len(panel.percent)), [shorten(x, 34) for x in panel.percent.index], fontsize=SMALL)
     ax.set_xticks(np.arange(len(columns) + 1) - 0.5, minor=True)
     ax.set_yticks(np.arange(len(panel.percent) + 1) - 0.5, minor=True)
     ax.grid(which="minor", color="white", lw=1.2)
@@ -171,7 +169,7 @@ def _frame(ax: Axes, panel: Panel) -> None:
 
 @styled
 def scoreboard(published: pd.DataFrame, ours: Mapping[str, pd.DataFrame], *, title: str = "") -> Figure:
-    """Claims as rows; columns: the verdict on the paper's own numbers, then, after a gap, ours by task and encoder.
+    """Claims as rows; columns: what its own numbers say, then, after a gap, ours by task and encoder.
 
     published  from `published_verdicts`
     ours       {source of the records: `verdicts` on the same claims}; each source has its own columns
@@ -180,17 +178,16 @@ def scoreboard(published: pd.DataFrame, ours: Mapping[str, pd.DataFrame], *, tit
     columns = {OWN_NUMBERS: published}
     for name, decided in ours.items():
         columns |= {_task(name, key, rows): rows for key, rows in _tasks(decided)}
-    fig, ax = plt.subplots(figsize=(WIDTH, 0.4 * len(claims) + 1.25))
+    fig, ax = plt.subplots(figsize=(WIDTH, 0.66 * len(claims) + 1.4))
     for j, rows in enumerate(columns.values()):
         at = j + 0.15 * (j > 0)  # a gap after the paper's column
         for i, name in enumerate(claims["id"]):
             _cell(ax, at, i, rows[rows["id"] == name])
     ax.set_xlim(-0.5, len(columns) - 0.35)
     ax.set_ylim(len(claims) - 0.5, -0.5)
-    ax.set_xticks([j + 0.15 * (j > 0) for j in range(len(columns))], list(columns), fontsize=8)
+    ax.set_xticks([j + 0.15 * (j > 0) for j in range(len(columns))], list(columns), fontsize=SMALL)
     ax.xaxis.tick_top()
-    says = [textwrap.fill(f"{row.says} [{row.where}]", 62) for row in claims.itertuples()]
-    ax.set_yticks(range(len(claims)), [_two_lines(text) for text in says], fontsize=7.5)
+    ax.set_yticks(range(len(claims)), [_said(row) for row in claims.itertuples()], fontsize=SMALL)
     ax.tick_params(length=0)
     ax.spines[:].set_visible(False)
     return titled(fig, title)
@@ -212,15 +209,15 @@ def _task(name: str, key: tuple[str, str], rows: pd.DataFrame) -> str:
 
 
 def _cell(ax: Axes, at: float, row: int, decided: pd.DataFrame) -> None:
-    """A coloured box with the verdict and the difference in points, a range if there are several settings or tables."""
+    """A coloured box with the verdict and, in words, what was found."""
     kind = joint_verdict(decided)
     box = plt.Rectangle((at - 0.47, row - 0.44), 0.94, 0.88, facecolor=to_rgba(COLOURS[kind]), lw=0)
     ax.add_patch(box)
     colour = "#777777" if kind.startswith("not") else "black"
-    text = f"{marked(kind)}\n{span(decided['difference'], digits=1)}".strip()
-    ax.text(at, row, text, ha="center", va="center", fontsize=7.5, color=colour)
+    text = f"{marked(kind)}\n{found(decided)}".strip()
+    ax.text(at, row, text, ha="center", va="center", fontsize=SMALL, color=colour)
 
 
-def _two_lines(text: str) -> str:
-    lines = text.splitlines()
-    return "\n".join(lines if len(lines) < 3 else [*lines[:1], shorten(" ".join(lines[1:]), 66)])
+def _said(row) -> str:
+    """A claim in at most two lines, and below it what was expected."""
+    return f"{textwrap.fill(row.says, 42, max_lines=2, placeholder=' …')}\nexpected: {expected(row)}"

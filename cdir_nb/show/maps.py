@@ -23,9 +23,10 @@ def map_figure(
 ) -> Figure:
     """The same points twice: coloured by class (left) and by domain (right), with legends below.
 
-    points (N, 2), labels (N,), domains (N,); the orders (default: sorted) fix the colours and the legends.
+    points (N, 2), labels (N,), domains (N,); the orders (default: sorted) fix the colours and the legends. Groups that
+    are not in their order are drawn small and grey.
     """
-    fig, axes = plt.subplots(1, 2, figsize=(WIDTH, 5.4))
+    fig, axes = plt.subplots(1, 2, figsize=(WIDTH, 5.6))
     _scatter(axes[0], points, np.asarray(labels), label_order, "coloured by class")
     _scatter(axes[1], points, np.asarray(domains), domain_order, "coloured by domain")
     return titled(fig, title)
@@ -33,16 +34,19 @@ def map_figure(
 
 def _scatter(ax: Axes, points: np.ndarray, groups: np.ndarray, order: Sequence[str] | None, title: str) -> None:
     names = [x for x in (order if order is not None else sorted(set(groups))) if x in set(groups)]
+    ax.scatter(*points[~np.isin(groups, names)].T, s=9, c="#BBBBBB", linewidths=0)
     for name, (colour, marker) in looks(names).items():
         here = points[groups == name]
-        ax.scatter(*here.T, s=11, c=colour, marker=marker, alpha=0.75, linewidths=0, label=shorten(name, 16))
+        size = max(18, min(40, 18000 / len(points)))  # fewer points have room for larger marks
+        look = {"s": size, "c": colour, "marker": marker, "ec": "white", "lw": 0.3}
+        ax.scatter(*here.T, **look, label=shorten(name, 16))
     ax.set_title(title)
     bare(ax)
     ax.legend(
         loc="upper left",
         bbox_to_anchor=(0, -0.01),
         ncols=3,
-        markerscale=1.8,
+        markerscale=1.5,
         handletextpad=0.1,
         columnspacing=0.8,
         borderaxespad=0,

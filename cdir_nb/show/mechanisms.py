@@ -13,7 +13,7 @@ from matplotlib.patches import Circle, Rectangle
 from cdir_nb.analysis import evenly, shares
 from cdir_nb.encoders import ClipEncoder
 from cdir_nb.methods.tki.hyperbolic import exp_map_origin, mobius_add
-from cdir_nb.show.style import PALETTE, QUIET, RIGHT, WIDTH, WRONG, bare, looks, pretty, shorten, styled, titled
+from cdir_nb.show.style import PALETTE, QUIET, RIGHT, SMALL, WIDTH, WRONG, bare, looks, pretty, shorten, styled, titled
 
 CLASS_TOKEN, PROMPT = PALETTE[3], PALETTE[5]
 MOST_PATCHES = 8  # patches drawn per row of the image: more would be too small
@@ -23,14 +23,17 @@ ARROW = {"arrowstyle": "-|>", "lw": 0.8, "mutation_scale": 7, "shrinkA": 0, "shr
 
 @styled
 def rotation_figure(q: np.ndarray, angles: np.ndarray, singular: np.ndarray, known: int, *, title: str = "") -> Figure:
-    """Q in three panels: its entries, the angle by which it rotates each plane, and what the pairs determine.
+    """Q in three panels: how far it turns each axis, by which angle it rotates each plane, what the pairs determine.
 
     q (D, D), angles (P,) largest first, singular (D,) values of the pairs' product, of which the first `known` are
     above rounding error
     """
     fig, axes = plt.subplots(1, 3, figsize=(WIDTH, 3.2))
-    axes[0].imshow(q, cmap="RdBu", vmin=-1, vmax=1, interpolation="nearest")
-    axes[0].set(title="entries of Q (blue: 1, white: 0)", xticks=[], yticks=[])
+    turned = np.degrees(np.arccos(np.clip(np.diag(q), -1, 1)))
+    axes[0].hist(turned, np.arange(0, 181, 10), color=PALETTE[6])
+    axes[0].axvline(0, color=QUIET, ls="--", lw=1.2, label="identity")
+    axes[0].set(title="angle between axis and image", xlabel="degrees", ylabel="axes", xticks=range(0, 181, 45))
+    axes[0].legend()
     axes[1].bar(np.arange(1, len(angles) + 1), angles, width=1, color=PALETTE[4])
     axes[1].set(title="angle of each plane", xlabel="plane", ylabel="degrees", ylim=(0, 180), yticks=range(0, 181, 45))
     axes[2].plot(np.arange(1, len(singular) + 1), np.maximum(singular, 1e-16), color=PALETTE[0])
@@ -207,7 +210,7 @@ def attention_figure(
         ax.set_title(f"prompt {i}")
     for row, picture, name, maps in zip(axes, pictures, names, patches):
         row[0].imshow(picture)
-        row[0].set_ylabel(name, fontsize=8.5)
+        row[0].set_ylabel(name, fontsize=SMALL)
         grey = picture.mean(axis=2)
         for ax, values in zip(row[1:], maps):
             ax.imshow(grey, cmap="gray", vmin=-0.6, vmax=1)
@@ -230,11 +233,13 @@ def attention_figure(
 def poincare_disc(
     vectors: np.ndarray, bias: np.ndarray, labels: Sequence[str], radius: float, *, title: str = ""
 ) -> Figure:
-    """The non-Euclidean layer in two dimensions: tangent plane with u + b (left), disc with exp(u) (+) exp(b) (right).
+    """The non-Euclidean layer in two dimensions: tangent plane with u + b (left), disc with exp(u) (+) exp(b) (middle),
+    and by how many degrees the bias turns each point in the plane and in the disc (right).
 
-    vectors (N, 2) tangent vectors u = W v, bias (2,), labels (N,). Grey: a square grid and its image in the disc.
+    vectors (N, 2) tangent vectors u = W v, bias (2,), labels (N,). Grey: a square grid and its image in the disc. Lines
+    from the centre show directions where points pile up at the edge of the disc.
     """
-    fig, (flat, disc) = plt.subplots(1, 2, figsize=(WIDTH, 4.7))
+    fig, (flat, disc, turns) = plt.subplots(1, 3, figsize=(WIDTH, 3.9), width_ratios=(1, 1, 0.85))
     v, b = torch.as_tensor(vectors).double(), torch.as_tensor(bias).double()
     points, moved = exp_map_origin(v, radius), exp_map_origin(b, radius)
     reach = 1.1 * float(torch.cat([v, v + b]).abs().max())
@@ -242,17 +247,38 @@ def poincare_disc(
         flat.plot(*line.T, color="#DDDDDD", lw=0.7, zorder=0)
         disc.plot(*exp_map_origin(line, radius).T, color="#DDDDDD", lw=0.7, zorder=0)
     disc.add_patch(Circle((0, 0), radius, fill=False, ec="#555555", lw=1.2))
+    ends = mobius_add(points, moved.expand_as(points), radius)
     _arrows(flat, v, v + b, labels)
-    _arrows(disc, points, mobius_add(points, moved.expand_as(points), radius), labels)
+    _arrows(disc, points, ends, labels)
+    disc.plot(*np.stack([0 * points, points], 2).transpose(1, 2, 0), color="#BBBBBB", lw=0.7, zorder=1)
+    _turns(turns, _degrees(v, v + b), _degrees(points, ends), labels)
     for ax, name, limit in (
         (flat, "tangent plane: $u + b$", reach),
-        (disc, f"disc of radius {radius:g}: $\\exp(u) \\oplus \\exp(b)$", 1.04 * radius),
+        (disc, f"disc, radius {radius:g}: $\\exp(u) \\oplus \\exp(b)$", 1.04 * radius),
     ):
         ax.set(title=name, xlim=(-limit, limit), ylim=(-limit, limit), aspect="equal")
         bare(ax)
     handles, names = flat.get_legend_handles_labels()
     fig.legend(handles, names, loc="outside lower center", ncols=6, markerscale=1.6)
     return titled(fig, title)
+
+
+def _degrees(start: torch.Tensor, end: torch.Tensor) -> np.ndarray:
+    """(N,) angles between the vectors of two sets (N, 2)."""
+    cosines = torch.nn.functional.cosine_similarity(start, end).clamp(-1, 1)
+    return np.degrees(np.arccos(cosines.numpy()))
+
+
+def _turns(ax: Axes, plane: np.ndarray, disc: np.ndarray, labels: Sequence[str]) -> None:
+    """Degrees by which the bias turns each point: in the disc (up) against in the plane (across)."""
+    labels, top = np.asarray(labels), 1.08 * float(max(plane.max(), disc.max(), 1e-9))
+    for name, (colour, marker) in looks(list(dict.fromkeys(labels))).items():
+        here = labels == name
+        ax.scatter(plane[here], disc[here], s=20, c=colour, marker=marker, lw=0)
+    ax.plot([0, top], [0, top], color=QUIET, ls="--", lw=1.2)
+    ax.text(0.97 * top, 0.97 * top, "alike ", ha="right", va="top", color=QUIET)
+    ax.set(title="turned by the bias", xlabel="in the plane (degrees)", ylabel="in the disc (degrees)")
+    ax.set(xlim=(0, top), ylim=(0, top), aspect="equal")
 
 
 def _grid(reach: float) -> list[torch.Tensor]:

@@ -13,22 +13,38 @@ from matplotlib.text import Text
 
 from cdir_nb.paths import atomic_write
 
-WIDTH = 9.0  # inches; with DPI, 810 pixels: the width of a notebook's output on a laptop
-DPI = 90
+WIDTH = 9.0  # inches; with DPI, 990 pixels: the width of a notebook's output on a laptop
+DPI = 110
+SMALL = 9  # points: the smallest text in a figure
 RIGHT, WRONG, QUIET = "#0072B2", "#D55E00", "#777777"  # blue, vermilion (Okabe & Ito): safe for colour-blind readers
 PALETTE = (
     "#332288",
     "#CC6677",
     "#117733",
-    "#DDCC77",
-    "#88CCEE",
+    "#C96A00",
+    "#2F8FC0",
     "#AA4499",
     "#44AA99",
     "#999933",
     "#882255",
     "#666666",
-)  # P. Tol's "muted", ordered so that neighbours differ
+)  # P. Tol's "muted" with its pale yellow and cyan made darker, ordered so that neighbours differ
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "p", "<", ">", "*")
+REAL, PAINTED, FLAT, SKETCHED = ("#222222", "o"), ("#E07B00", "s"), ("#3B5BDB", "^"), ("#993404", "v")
+DOMAIN_LOOKS = {
+    "real": REAL,
+    "photo": REAL,
+    "painting": PAINTED,
+    "art_painting": PAINTED,
+    "art": PAINTED,
+    "clipart": FLAT,
+    "cartoon": FLAT,
+    "infograph": ("#2A9D8F", "D"),
+    "product": ("#2A9D8F", "D"),
+    "sketch": SKETCHED,
+    "quickdraw": ("#3288BD", "P"),
+    "doodle": ("#3288BD", "P"),
+}  # far apart for red-blind and green-blind readers too (a test simulates them); the same in every figure
 SEQUENTIAL = "YlGnBu"
 EMPTY = "#EDEDED"  # where there is no value, and behind lines
 
@@ -120,8 +136,10 @@ def keys_of(axes: Iterable[Axes]) -> dict[str, Artist]:
 
 
 def looks(names: Sequence[str]) -> dict[str, tuple[str, str]]:
-    """(colour, marker) for each name, in order. Neighbours differ in both, so that colour is not the only cue."""
-    return {name: (PALETTE[i % len(PALETTE)], MARKERS[i % len(MARKERS)]) for i, name in enumerate(names)}
+    """(colour, marker) for each name. A known domain always has the same; others get theirs in order, where neighbours
+    differ in both, so that colour is not the only cue."""
+    others = {name: (PALETTE[i % len(PALETTE)], MARKERS[i % len(MARKERS)]) for i, name in enumerate(names)}
+    return {name: DOMAIN_LOOKS.get(name, others[name]) for name in names}
 
 
 def save_figure(fig: Figure, out_dir: str | Path, name: str) -> Path | None:

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from cdir_nb.results.selection import RULES, selected
-from cdir_nb.show.style import EMPTY, PALETTE, QUIET, WIDTH, keys_of, looks, pretty, shorten, styled, titled
+from cdir_nb.show.style import EMPTY, PALETTE, QUIET, SMALL, WIDTH, keys_of, looks, pretty, shorten, styled, titled
 
 
 @styled
@@ -71,12 +71,12 @@ def clair_curves(
 ) -> Figure:
     """By epoch: change in the losses of the first method; validation score and changed labels of all methods.
 
-    chosen  the epoch selected by validation for each method, circled; epoch 0, the start, is not on the axis
+    chosen  the epoch selected by validation for each method, circled; epoch 0 is the start, before any training
     """
-    tables = {name: pd.DataFrame(history).set_index("epoch") for name, history in histories.items()}
+    tables = {name: _with_start(history) for name, history in histories.items()}
     first = next(iter(tables))
     fig, axes = plt.subplots(1, 3, figsize=(WIDTH, 3.6 + 0.08 * len(tables)))
-    losses = tables[first].filter(regex="^L_")
+    losses = tables[first].filter(regex="^L_").dropna()
     for name, (colour, marker) in looks(list(losses)).items():
         axes[0].plot(
             losses[name] - losses[name].iloc[0],
@@ -85,7 +85,7 @@ def clair_curves(
             ms=4,
             label=f"$L_{{{name[2:]}}}$: {losses[name].iloc[0]:.2f}",
         )
-    axes[0].legend(title="in the first epoch", fontsize=8, title_fontsize=8, loc="lower left", ncols=2)
+    axes[0].legend(title="in the first epoch", fontsize=SMALL, title_fontsize=SMALL, loc="lower left", ncols=2)
     for name, (colour, marker) in looks(list(tables)).items():
         how = {"color": colour, "marker": marker, "ms": 4, "lw": 2.6 if name == first else 1.3, "label": name}
         for ax, column in zip(axes[1:], ("validation P@5", "labels changed")):
@@ -103,6 +103,14 @@ def clair_curves(
     axes[0].set_ylim(low - 0.7 * (high - low), high)  # room for the legend
     fig.legend(*axes[1].get_legend_handles_labels(), loc="outside lower left", ncols=3)
     return titled(fig, title)
+
+
+def _with_start(history: Sequence[Mapping[str, float]]) -> pd.DataFrame:
+    """A history by epoch, with a row 0 for the start, whose score is the best one before the first epoch."""
+    table = pd.DataFrame(history).set_index("epoch")
+    before = table["best before"].iloc[0] if "best before" in table else np.nan
+    table.loc[0, ["validation P@5", "labels changed"]] = before, 0.0
+    return table.sort_index()
 
 
 @styled
@@ -187,7 +195,7 @@ def _setting(ax: Axes, table: pd.DataFrame) -> None:
     at = next((i for i, group in enumerate(groups) if group["default"].any()), None)
     if at is not None:
         ax.plot(at, means[at], "o", ms=10, mfc="none", mec=PALETTE[1], mew=1.6)
-    ax.set_xticks(range(len(order)), [_text(value) for value in order], fontsize=8)
+    ax.set_xticks(range(len(order)), [_text(value) for value in order], fontsize=SMALL)
     ax.margins(x=0.15)
 
 

@@ -12,7 +12,7 @@ from PIL import Image
 
 from cdir_nb.data.protocols import Protocol
 from cdir_nb.show.grids import thumbnail
-from cdir_nb.show.style import PALETTE, SEQUENTIAL, WIDTH, bare, pretty, shorten, styled, titled
+from cdir_nb.show.style import PALETTE, SEQUENTIAL, SMALL, WIDTH, bare, pretty, shorten, styled, titled
 
 ROLES = {"training": "#A9D0EA", "queries": "#D55E00", "gallery": "#117733"}
 GROUPS = ("training classes", "validation classes", "unseen classes")
@@ -48,9 +48,9 @@ def _grid(ax: Axes, name: str, task: Protocol, *, first: bool) -> None:
             for role, share in _roles(task, domain, classes).items():
                 ax.add_patch(Rectangle((x, y), 0.92 * share, 0.86, color=ROLES[role], lw=0))
     ax.set(xlim=(-0.1, len(domains)), ylim=(3, -0.1), title=name)
-    ax.set_xticks(np.arange(len(domains)) + 0.46, [pretty(d) for d in domains], rotation=40, ha="right", fontsize=8)
+    ax.set_xticks(np.arange(len(domains)) + 0.46, [pretty(d) for d in domains], rotation=40, ha="right", fontsize=SMALL)
     names = [f"{len(classes)} {name}" for name, classes in groups.items()]
-    ax.set_yticks((np.arange(3) + 0.43) if first else [], names if first else [], fontsize=8)
+    ax.set_yticks((np.arange(3) + 0.43) if first else [], names if first else [], fontsize=SMALL)
     ax.tick_params(length=0)
     for spine in ax.spines.values():
         spine.set_visible(False)
@@ -95,8 +95,8 @@ def neighbourhoods(tables: Mapping[str, pd.DataFrame], *, title: str = "") -> Fi
     top = max(float(np.nanmax(table.to_numpy())) for table in tables.values())
     for ax, (name, table) in zip(axes[0], tables.items()):
         image = ax.imshow(table.to_numpy(), cmap=SEQUENTIAL, vmin=0, vmax=top, aspect="equal")
-        ax.set_xticks(range(table.shape[1]), [shorten(c, 11) for c in table.columns], rotation=90, fontsize=6)
-        ax.set_yticks(range(len(table)), [shorten(c, 11) for c in table.index], fontsize=6)
+        ax.set_xticks(range(table.shape[1]), [shorten(c, 11) for c in table.columns], rotation=90, fontsize=SMALL)
+        ax.set_yticks(range(len(table)), [shorten(c, 11) for c in table.index], fontsize=SMALL)
         ax.set_title(name, fontsize=10)
         ax.tick_params(length=0)
     fig.colorbar(image, ax=axes, shrink=0.7, label="distance")

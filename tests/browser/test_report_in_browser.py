@@ -62,8 +62,10 @@ def visit(report):
 
 
 def test_title_and_numbers_are_on_the_page(visit):
-    assert "<title>mine: report</title>" in visit.stdout
-    assert re.search(r'<th scope="row">TKI</th>(<td>50.00</td>)+', visit.stdout)
+    assert "<title>Cross-domain image retrieval, measured: mine</title>" in visit.stdout
+    assert re.search(
+        r'<th scope="row">TKI</th>(<td><span class="at">[^<]+</span><span>50.00</span></td>)+', visit.stdout
+    )
     assert "✓ holds" in visit.stdout and "ValueError: &lt;b&gt;no&lt;/b&gt;" in visit.stdout
 
 

@@ -22,6 +22,16 @@ out_dir: str = ""  # where results are kept
 """
 
 
+EXERCISES = """\
+1. Is one less than two?
+2. What is half of three?
+<details><summary>Solutions</summary><ol>
+<li>Yes. <pre><code>print(1 &lt; 2)</code></pre></li>
+<li>It needs two lines: <pre><code>half = 3 / 2
+print(half)</code></pre></li>
+</ol></details>"""
+
+
 @pytest.fixture(scope="session")
 def tool():
     """scripts/notebooks.py as a module."""
@@ -55,10 +65,8 @@ def book(png):
         execution_count=2,
         outputs=[new_output("stream", name="stdout", text="2\n")],
     )
-    figure = new_code_cell(
-        "draw()", execution_count=3, outputs=[new_output("display_data", {"image/png": png})]
-    )
-    closing = "## What we saw\nTwo.\n## Exercises\nThree?\n## References\nPeano."
+    figure = new_code_cell("draw()", execution_count=3, outputs=[new_output("display_data", {"image/png": png})])
+    closing = f"## What we saw\nTwo.\n## Exercises\n{EXERCISES}\n## References\nPeano."
     cells = [
         new_markdown_cell("# A title\nA question?"),
         new_code_cell(PARAMETERS, metadata={"tags": ["parameters"]}, execution_count=1),

@@ -10,9 +10,7 @@ COMMITTED = sorted(NOTEBOOKS.glob("*.ipynb"))
 
 
 def test_there_are_notebooks():
-    assert {"00_tour.ipynb", "01_clip_zero_shot.ipynb", "05_retrieval_grids.ipynb"} <= {
-        p.name for p in COMMITTED
-    }
+    assert {"00_tour.ipynb", "01_clip_zero_shot.ipynb", "05_retrieval_grids.ipynb"} <= {p.name for p in COMMITTED}
 
 
 @pytest.mark.parametrize("path", COMMITTED, ids=lambda path: path.stem)
@@ -38,6 +36,14 @@ def say(cell, text):
     return change
 
 
+def edit(cell, old, new):
+    def change(book):
+        assert old in book.cells[cell].source
+        book.cells[cell].source = book.cells[cell].source.replace(old, new)
+
+    return change
+
+
 def add_output(data):
     return lambda book: book.cells[5].outputs.append(new_output("display_data", data))
 
@@ -49,9 +55,7 @@ BROKEN = {
     "must be tagged 'parameters'": lambda b: b.cells[1].metadata.update(tags=[]),
     "exactly one code cell, the first": lambda b: b.cells[3].metadata.update(tags=["parameters"]),
     "line 5 is not `name: type = literal`": replace_parameter("seed: int = 0", "seed = 0"),
-    "line 2 is not `name: type = literal`": replace_parameter(
-        'data_root: str = ""', 'data_root: str = str("")'
-    ),
+    "line 2 is not `name: type = literal`": replace_parameter('data_root: str = ""', 'data_root: str = str("")'),
     "seed has no trailing comment": replace_parameter("  # for what is drawn at random", ""),
     "`encoder: str` is missing": replace_parameter("encoder:", "model:"),
     "`seed: int` is missing": replace_parameter("seed: int = 0", 'seed: str = "0"'),
@@ -65,8 +69,7 @@ BROKEN = {
     "a figure that is not shown, at `fig = 1`": say(3, "fig = 1\nsave_figure(fig, out_dir, 'x');"),
     "a figure that is not shown, at `explore(look)`": say(3, "explore(look)"),
     "a blank line inside <details>": say(
-        6,
-        "## What we saw\n## Exercises\n<details><summary>S</summary>\n\n1. x\n</details>\n## References",
+        6, "## What we saw\n## Exercises\n<details><summary>S</summary>\n\n1. x\n</details>\n## References"
     ),
     "not executed in order": lambda b: b.cells[5].update(execution_count=9),
     "a golden cell without output": lambda b: b.cells[3].update(outputs=[]),
@@ -80,12 +83,8 @@ BROKEN = {
     "metadata that differs from run to run: execution": lambda b: b.cells[3].metadata.update(
         execution={"iopub.status": "x"}
     ),
-    "metadata that differs from run to run: papermill": lambda b: b.metadata.update(
-        papermill={"duration": 1.0}
-    ),
-    "(stderr) among the outputs": lambda b: b.cells[5].outputs.append(
-        new_output("stream", name="stderr", text="10 %")
-    ),
+    "metadata that differs from run to run: papermill": lambda b: b.metadata.update(papermill={"duration": 1.0}),
+    "(stderr) among the outputs": lambda b: b.cells[5].outputs.append(new_output("stream", name="stderr", text="10 %")),
     "an absolute path (/home/a": say(5, "open('/home/ada/x.png')"),
     "an absolute path (/home/a": add_output({"text/plain": "File /home/ann/x.py"}),
     "an absolute path (C:": say(2, r"See C:\Users\ada."),
@@ -93,6 +92,10 @@ BROKEN = {
         new_output("stream", name="stdout", text="in /Users/ada")
     ),
     "a global seed, at `np.random.seed(0)`": say(5, "np.random.seed(0)"),
+    "1501 words of text": say(2, "word and $$x = 1$$ " + "word " * 1488),
+    "1 exercises with 2 solutions": edit(6, "2. What is", "What is"),
+    "solution 2 is no Python": edit(6, "3 / 2", "3 /"),
+    "solution 1 has no code in <pre><code>": edit(6, "<pre><code>print(1 &lt; 2)</code></pre>", "<code>1</code>"),
     "no section 'exercises'": say(6, "## What we saw\n## References"),
 }
 
@@ -116,9 +119,7 @@ def test_a_large_notebook_is_caught(book, lint, written):
     assert any("the maximum is 500" in line for line in lint.problems(written(book)))
 
 
-@pytest.mark.parametrize(
-    "text", ["http://a.org/home/x", "a/b/tmp/x", "1/2", "https://x.org/home/y", "../shared/data"]
-)
+@pytest.mark.parametrize("text", ["http://a.org/home/x", "a/b/tmp/x", "1/2", "https://x.org/home/y", "../shared/data"])
 def test_other_slashes_are_not_absolute_paths(text, book, lint, written):
     book.cells[2].source = text
     assert lint.problems(written(book)) == []
@@ -128,6 +129,13 @@ def test_what_is_no_notebook_is_said_to_be_none(lint, tmp_path):
     path = tmp_path / "x.ipynb"
     path.write_text("{")
     assert lint.problems(path)[0].startswith("not a notebook")
+
+
+def test_equations_exercises_and_references_are_no_words(book, lint):
+    before = lint.words(book)
+    book.cells[2].source += " $$\\mathrm{mean}$$ $\\alpha$ 12 |"
+    book.cells[6].source = book.cells[6].source.replace("Is one", "Is " + "one " * 99).replace("Peano", "Peano " * 99)
+    assert lint.words(book) == before
 
 
 def test_code_with_fences_in_text_is_no_second_title(book, lint, written):

@@ -111,7 +111,11 @@ def test_of_several_runs_the_pipeline_test_is_the_marked_one(run_folder, tmp_pat
     pipeline_test = run_folder(record(encoder="ViT-B-32:random"), name="pipeline_test-1")
     page = write_report([real, pipeline_test], tmp_path / "report").read_text()
     first, second = page[page.index('<section id="1-real-1"') :].split('<section id="2-pipeline_test-1"')
-    assert 'class="loud"' not in first and 'class="loud"' in second and "<h1>2 runs</h1>" in page
+    assert (
+        'class="loud"' not in first
+        and 'class="loud"' in second
+        and "<h1>Cross-domain image retrieval, measured: 2 runs</h1>" in page
+    )
 
 
 def test_a_sweep_is_one_section_with_its_seeds_averaged(tmp_path):

@@ -19,19 +19,19 @@ def panel_title(ax):
 def test_heat_maps_write_every_number_and_name_both_sides():
     table = direction_table({("real", "sketch"): 41.4, ("sketch", "real"): 9.6}, ["real", "sketch"])
     fig = heatmaps.heat_maps({"P@50, hits_over_k (%)": table, "mAP, over_relevant (%)": table / 2}, title="tiny-clip")
-    first, second = fig.axes
+    first, second, bar = fig.axes
+    assert bar.get_label() == "<colorbar>"
     assert panel_title(first) == "P@50, hits_over_k (%)" and panel_title(second) == "mAP, over_relevant (%)"
     assert sorted(t.get_text() for t in first.texts) == ["10", "41"]
     assert first.get_xlabel() == "gallery domain" and first.get_ylabel() == "query domain"
     assert [t.get_text() for t in first.get_yticklabels()] == ["real", "sketch"]
 
 
-def test_heat_map_scales():
+def test_heat_maps_of_a_figure_have_one_scale():
     low, high = pd.DataFrame([[1.0, 2.0]]), pd.DataFrame([[1.0, 50.0]])
-    own = heatmaps.heat_maps({"a": low, "b": high})
-    shared = heatmaps.heat_maps({"a": low, "b": high}, shared=True)
-    assert [ax.collections[0].get_clim() for ax in own.axes] == [(0, 2), (0, 50)]
-    assert [ax.collections[0].get_clim() for ax in shared.axes] == [(0, 50), (0, 50)]
+    axes = heatmaps.heat_maps({"a": low, "b": high}).axes
+    assert [ax.collections[0].get_clim() for ax in axes[:2]] == [(0, 50), (0, 50)]
+    assert axes[2].get_ylim() == (0, 50)  # the bar
 
 
 def test_gain_map_signs_its_numbers_and_colours_around_zero():
@@ -71,11 +71,27 @@ def test_the_scoreboard_has_the_paper_s_own_verdict_beside_ours():
     assert ticks[0] == "the paper's\nown numbers"
     assert ticks[1:] == ["kept\nworld-unseen\ntiny-clip\nseeds 0, 1", "kept\npacs-all\ntiny-clip\nseeds 0, 1"]
     assert texts(fig) == [
-        "✓ holds\n+4.3 to +23.2", "✓ holds\n+8.5", "not printed",
-        "✓ holds\n+3.5", "~ mixed\n+0.0", "not run",
-        "✗ does not hold\n-10.0", "not run", "not run",
+        "✓ holds\n+4.3 to +23.2", "✓ holds\n+8.5 points", "not printed",
+        "✓ holds\n+3.5 points", "~ mixed\n+0.0 points", "not run",
+        "✗ does not hold\n-10.0 points", "not run", "not run",
     ]  # fmt: skip
     assert fig.get_suptitle() == "t"
+
+
+def test_a_row_says_what_was_expected_and_a_cell_what_came():
+    one = CLAIMS[0]
+    claims = [one, one.model_copy(update={"id": "each", "over": "each direction"}),
+              one.model_copy(update={"id": "little", "tolerance": 2.5})]  # fmt: skip
+    lost = [
+        r.model_copy(update={"gallery_domain": "clipart", "value": r.value - 0.2}) for r in FOUND if r.method == "TKI"
+    ]
+    both = [r.model_copy(update={"gallery_domain": "clipart"}) for r in FOUND if r.method == "vanilla CLIP"]
+    found = verdicts([r.model_copy(update={"protocol": ""}) for r in (*FOUND, *lost, *both)], claims)
+    fig = scoreboard(published_verdicts(claims), {"kept": found})
+    assert [tick.get_text().split("expected: ")[1] for tick in fig.axes[0].get_yticklabels()] == [
+        "above on average", "above in each direction", "at most 2.5 points below",
+    ]  # fmt: skip
+    assert "✗ does not hold\n1 of 2\ndirections" in texts(fig) and "✗ does not hold\n-6.5 points" in texts(fig)
 
 
 def test_verdicts_that_differ_by_setting_say_so():

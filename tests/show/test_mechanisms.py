@@ -49,12 +49,11 @@ def test_pictures_undo_the_normalisation():
     assert mechanisms.pictures_of(encoder, batch) == pytest.approx(expected, abs=1e-5)
 
 
-def test_rotation_figure_shows_entries_angles_and_what_is_known():
+def test_rotation_figure_shows_turned_axes_angles_and_what_is_known():
     q = np.diag([1.0, -1.0, 1.0])
     fig = mechanisms.rotation_figure(q, np.array([90.0, 20.0]), np.array([8.0, 2.0, 0.0]), 2, title="real to sketch")
-    entries, angles, values = fig.axes[:3]
-    np.testing.assert_array_equal(entries.images[0].get_array(), q)
-    assert entries.images[0].get_clim() == (-1, 1)
+    turned, angles, values = fig.axes[:3]
+    assert [bar.get_height() for bar in turned.patches] == [2, *[0] * 16, 1]  # by 0 and by 180 degrees
     assert [bar.get_height() for bar in angles.patches] == [90, 20]
     assert list(values.lines[0].get_ydata()[:2]) == [8, 2] and values.lines[0].get_ydata()[2] > 0  # logarithmic
     assert values.lines[1].get_xdata()[0] == 2.5 and "2 of 3 determined" in values.get_title("left")
@@ -92,9 +91,12 @@ def test_way_figure_marks_where_it_stands_on_its_curves():
 def test_the_disc_shows_points_where_the_exponential_map_puts_them():
     vectors = np.array([[0.5, 0.0], [0.0, 2.0], [-3.0, 0.0]])
     fig = mechanisms.poincare_disc(vectors, np.array([0.1, 0.1]), ["cat", "dog", "cat"], 2.0)
-    flat, disc = fig.axes
+    flat, disc, turns = fig.axes
     drawn = np.concatenate([c.get_offsets() for c in disc.collections])
     expected = exp_map_origin(torch.from_numpy(vectors[[0, 2, 1]]), 2.0).numpy()  # by class
     np.testing.assert_allclose(drawn, expected)
     assert len(flat.texts) == len(disc.texts) == 3  # an arrow each
+    v = torch.from_numpy(vectors[0])
+    in_plane = np.degrees(np.arccos(float(torch.cosine_similarity(v, v + 0.1, dim=0))))
+    assert turns.collections[0].get_offsets()[0][0] == pytest.approx(in_plane, abs=1e-4)
     assert "radius 2" in disc.get_title("left")

@@ -1,5 +1,10 @@
+import itertools
+import re
+from pathlib import Path
+
 import matplotlib as mpl
 import matplotlib.pyplot as plt
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -68,6 +73,49 @@ def test_looks_differ_in_colour_and_marker_between_neighbours():
     look = list(style.looks([f"class {i}" for i in range(60)]).values())
     assert len(set(look)) == 60
     assert all(a[0] != b[0] and a[1] != b[1] for a, b in zip(look, look[1:]))
+
+
+def linear(colour):
+    """(3,) linear RGB."""
+    value = np.array(mpl.colors.to_rgb(colour))
+    return np.where(value <= 0.04045, value / 12.92, ((value + 0.055) / 1.055) ** 2.4)
+
+
+def lab(rgb):
+    """CIE L*a*b* (D65) of linear RGB."""
+    to_xyz = np.array([[0.4124, 0.3576, 0.1805], [0.2126, 0.7152, 0.0722], [0.0193, 0.1192, 0.9505]])
+    xyz = to_xyz @ np.clip(rgb, 0, 1) / np.array([0.9505, 1, 1.089])
+    x, y, z = np.where(xyz > 0.008856, np.cbrt(xyz), 7.787 * xyz + 16 / 116)
+    return np.array([116 * y - 16, 500 * (x - y), 200 * (y - z)])
+
+
+SEEN = {
+    "by all": np.eye(3),
+    "red-blind": [[0.152286, 1.052583, -0.204868], [0.114503, 0.786281, 0.099216], [-0.003882, -0.048116, 1.051998]],
+    "green-blind": [[0.367322, 0.860646, -0.227968], [0.280085, 0.672501, 0.047413], [-0.011820, 0.042940, 0.968881]],
+}  # Machado, Oliveira, Fernandes 2009, severity 1
+
+
+@pytest.mark.parametrize("matrix", SEEN.values(), ids=SEEN)
+def test_domains_can_be_told_apart_and_are_not_pale(matrix):
+    look = style.looks(["real", "painting", "clipart", "infograph", "sketch", "quickdraw"])
+    colours = [linear(colour) for colour, _ in look.values()]
+    places = [lab(np.array(matrix) @ colour) for colour in colours]
+    assert min(np.linalg.norm(a - b) for a, b in itertools.combinations(places, 2)) > 30
+    assert len({marker for _, marker in look.values()}) == 6
+    bright = [np.dot([0.2126, 0.7152, 0.0722], colour) for colour in colours]
+    assert max(bright) < 1.05 / 2.7 - 0.05  # contrast with white
+
+
+def test_a_domain_has_one_look_in_every_figure():
+    assert style.looks(["sketch", "real"])["real"] == style.looks(["real", "cat"])["real"]
+    assert style.looks(["cat", "dog"])["cat"][0] == style.PALETTE[0]
+
+
+def test_no_text_in_figures_is_set_smaller_than_nine_points():
+    sizes = [int(x) for path in Path(style.__file__).parent.glob("*.py") for x in
+             re.findall(r"fontsize=(\d+)", path.read_text())]  # fmt: skip
+    assert all(size >= style.SMALL for size in sizes) and style.SMALL >= 9 and style.DPI >= 110
 
 
 def test_names_are_written_as_people_write_them():

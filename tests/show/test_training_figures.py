@@ -13,7 +13,7 @@ def panel_title(ax):
 
 def history(scores):
     return [
-        {"epoch": i + 1, "L_KL": 1.0 - i, "validation P@5": score, "labels changed": 0.1 * i, "seconds": 1.0}
+        {"epoch": i + 1, "L_KL": 1.0 - i, "validation P@5": score, "labels changed": 0.1 * i, "best before": 0.25}
         for i, score in enumerate(scores)
     ]
 
@@ -25,8 +25,10 @@ def test_curves_ring_the_chosen_epoch_and_show_losses_as_changes():
     losses, scores, changed = fig.axes
     assert list(losses.lines[0].get_ydata()) == [0, -1, -2]
     rings = [line for line in scores.lines if line.get_markerfacecolor() == "none"]
-    assert [tuple(line.get_xydata()[0]) for line in rings] == [(2, 50)], "an epoch 0 has no ring"
-    assert list(changed.lines[1].get_ydata()) == pytest.approx([0, 10])
+    assert [tuple(line.get_xydata()[0]) for line in rings] == [(2, 50), (0, 25)]
+    curve = next(line for line in scores.lines if line.get_label() == "other")
+    assert list(curve.get_ydata()) == pytest.approx([25, 30, 10]), "begins with the score before any training"
+    assert list(changed.lines[1].get_ydata()) == pytest.approx([0, 0, 10])
 
 
 def test_training_runs_mark_where_each_rule_stops():

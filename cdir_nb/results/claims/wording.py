@@ -32,6 +32,22 @@ def span(differences: Iterable[float], *, digits: int) -> str:
     return " to ".join(ends)
 
 
+def expected(row) -> str:
+    """What a claim expects of "better minus worse", in words."""
+    where = "in each direction" if row.over == "each direction" else "on average"
+    return f"at most {row.tolerance:g} points below" if row.tolerance else f"above {where}"
+
+
+def found(rows: "pd.DataFrame") -> str:
+    """What came, for one row or several: directions that hold, for a claim about each of them; else points."""
+    row = next(rows.itertuples(), None)
+    if len(rows) == 1 and row.over == "each direction" and row.above:
+        ends = "–".join(dict.fromkeys(str(n) for n in (min(row.above), max(row.above))))
+        return held(row) if row.verdict == IN_PART else f"{ends} of {row.directions}\ndirections"
+    points = span(rows["difference"], digits=1)
+    return f"{points} points" if points and " to " not in points else points
+
+
 def each_seed(row) -> str:
     """The differences of a row in points, one per seed: `+3.00, +4.00`."""
     return ", ".join(f"{gap:+.2f}" for gap in row.differences)
