@@ -49,6 +49,8 @@ def friendly() -> Iterator[None]:
     except CdirError as error:
         typer.echo(f"error: {error}", err=True)
         raise typer.Exit(2) from None
+    except BrokenPipeError:  # the reader of our output has gone: `cdir results RUN | head`
+        raise
     except OSError as error:  # a full or read-only disk, a name that is too long
         typer.echo(f"error: {os_problem(error)}; check the path, its permissions and the free disk space", err=True)
         raise typer.Exit(2) from None

@@ -38,6 +38,30 @@ def _clair_settings() -> Collection[str]:
     return CONFIGS
 
 
+def _ucdir_settings() -> Collection[str]:
+    from cdir_nb.methods.ucdir.settings import CONFIGS
+
+    return CONFIGS
+
+
+def _snmpnet_settings() -> Collection[str]:
+    from cdir_nb.methods.snmpnet.settings import CONFIGS
+
+    return CONFIGS
+
+
+def _snmpnet_methods(text: str) -> str:
+    from cdir_nb.methods.snmpnet.variants import VARIANTS
+
+    if unknown := [name for name in map(str.strip, text.split(",")) if name not in ("all", *VARIANTS)]:
+        raise ValueError(f"unknown: {', '.join(unknown)}; known: all, {', '.join(VARIANTS)}")
+    return text
+
+
+def _domains() -> list[str]:
+    return list(dict.fromkeys(domain for name in card_names() for domain in load_card(name).domains))
+
+
 def _tables() -> list[str]:
     from cdir_nb.results.compare import views
 
@@ -94,8 +118,27 @@ DECLARED: dict[str, dict[str, Any]] = {
         "expansion_steps": COUNT,
         "aggregation_steps": COUNT,
     },
+    "07_unsupervised_ucdir": {
+        "settings": one_of(_ucdir_settings),
+        "variants": Literal["full", "paper", "all"],
+        "side": COUNT_OR_ZERO,
+        "epochs": COUNT_OR_ZERO,
+        "train_images": COUNT_OR_ZERO,
+        "k": COUNT_OR_ZERO,
+    },
+    "08_universal_snmpnet": {
+        "backbone": str,
+        "semantics": str,
+        "held_out": one_of(_domains),
+        "settings": one_of(_snmpnet_settings),
+        "methods": Annotated[str, AfterValidator(_snmpnet_methods)],
+        "train_images": COUNT_OR_ZERO,
+        "epochs": COUNT_OR_ZERO,
+        "pools": COUNT,
+    },
     "09_why_does_my_number_differ": {"k": COUNT, "runs": COUNT, "variant_images": at_least(2)},
     "10_tables": {"table": one_of(_tables)},
+    "11_explorer": {"folder": str, "map_points": at_least(50)},
 }
 HALF_A_PAIR = ("09_why_does_my_number_differ",)  # choose the gallery's domain themselves, if only the query's is given
 PAIRS = (("query_domain", "gallery_domain"), ("first_domain", "second_domain"))  # checked by `check_domains`

@@ -1,6 +1,7 @@
 """The `parameters` cell of a notebook, and checks of given values. Papermill only warns; we raise an error."""
 
 import ast
+import json
 import math
 from pathlib import Path
 from typing import Any
@@ -20,10 +21,13 @@ RESERVED = {
 
 def read_notebook(path: Path) -> nbformat.NotebookNode:
     """Read the notebook `path`. Raises CdirError if it is missing or not a notebook."""
+    if not path.is_file():
+        raise CdirError(f"notebook {path} not found: check its name in the profile")
     try:
-        return nbformat.read(path, as_version=4)
-    except FileNotFoundError:
-        raise CdirError(f"notebook {path} not found: check its name in the profile") from None
+        notebook = nbformat.read(path, as_version=4)
+        if not all(isinstance(cell.source, str) and cell.cell_type and "metadata" in cell for cell in notebook.cells):
+            raise ValueError("a cell is not complete")
+        return notebook
     except Exception as error:  # nbformat raises several unrelated types for a damaged file
         raise CdirError(f"{path} is not a valid notebook ({type(error).__name__}): restore the file") from None
 
@@ -35,14 +39,15 @@ def read_parameters(path: Path) -> dict[str, Any]:
         return {}
     try:
         body = ast.parse(cells[0].source).body
-    except SyntaxError as error:
-        raise CdirError(f"{path.name}: parameters cell, line {error.lineno}: invalid Python, fix the syntax") from None
+    except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
+        line = getattr(error, "lineno", None) or 1
+        raise CdirError(f"{path.name}: parameters cell, line {line}: invalid Python, fix the syntax") from None
     defaults = {}
     for node in body:
         name, value = _assignment(node)
         try:
             defaults[name] = ast.literal_eval(value)
-        except (ValueError, TypeError):
+        except (ValueError, TypeError, RecursionError, MemoryError):
             raise CdirError(
                 f"{path.name}: parameters cell, line {node.lineno}: only `name = literal` is allowed"
             ) from None
@@ -74,10 +79,21 @@ def check(notebook: str, given: dict[str, Any], defaults: dict[str, Any]) -> Non
             )
         if isinstance(value, float) and not math.isfinite(value):
             raise CdirError(f"{notebook}: {name} must be a finite number, not {value}")
+        if not _is_plain(value):
+            raise CdirError(f"{notebook}: {name} must be numbers, text, lists or mappings of them, not {value!r}")
         if isinstance(value, str) and not value.isprintable():
             raise CdirError(f"{notebook}: {name} must be one line of printable text, not {value!r}")
         if value != defaults[name]:
             check_declared(notebook, name, value)
+
+
+def _is_plain(value: Any) -> bool:
+    """Whether a value can be written to a notebook and into a digest; a date of a YAML file cannot."""
+    try:
+        json.dumps(value, allow_nan=False)
+    except (TypeError, ValueError, RecursionError):
+        return False
+    return True
 
 
 def fits(value: Any, default: Any) -> bool:

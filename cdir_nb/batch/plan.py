@@ -186,6 +186,8 @@ def _data_root(profile: Profile, data: Iterable[str]) -> Path | None:
                 f"--data {item}: profile {profile.name} uses dataset {profile.dataset}"
                 f"{', which needs no folder' if not needs_folder(profile.dataset) else ''}"
             )
+        if name in roots:
+            raise CdirError(f"--data {item}: the folder of {name} is given twice")
         roots[name] = expanded(path).resolve()
     if not needs_folder(profile.dataset):
         return None

@@ -94,7 +94,7 @@ def _kept(job: Job, folder: Path, say: Callable[[str], None]) -> Outcome | None:
             return None
         seconds = float(marker["seconds"])
         say(f"kept    {job.label}  (finished {marker['finished']}, {clock(seconds)})")
-    except (OSError, ValueError, LookupError, TypeError, AttributeError):  # whatever a damaged marker may raise
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError):  # whatever damage may raise
         return None
     return Outcome(job, folder, "kept", seconds)
 

@@ -112,7 +112,8 @@ def load_weights(model: torch.nn.Module, file: Path, what: str) -> None:
 def refuse_no_numbers(model: torch.nn.Module, file: Path) -> None:
     """CdirError if weights that were loaded are NaN or infinite: every embedding would be."""
     for name, value in model.state_dict().items():
-        if value.is_floating_point() and not torch.isfinite(value).all():
+        is_weight = value.is_floating_point() and name.rpartition(".")[2] not in NO_WEIGHTS  # a mask may be infinite
+        if is_weight and not torch.isfinite(value).all():
             raise CdirError(
                 f"checkpoint {file} has values in {name} that are no numbers (NaN or infinite): get another"
             )

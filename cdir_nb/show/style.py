@@ -88,7 +88,8 @@ def styled(draw: Callable[..., Figure]) -> Callable[..., Figure]:
             mpl.rcParams.update(RC)
             fig = draw(*args, **kwargs)
             for text in fig.findobj(Text):
-                text.set_parse_math(_is_formula(text.get_text()))
+                if not _is_formula(text.get_text()):
+                    text.set_parse_math(False)
             return fig
         finally:
             mpl.rcParams.update(before)

@@ -1,5 +1,6 @@
 """What is wrong is refused before anything runs; a digest changes with what makes a result, only then."""
 
+import datetime
 import os
 import shutil
 import time
@@ -8,7 +9,7 @@ import pytest
 from tiny_notebooks import PARAMETERS, write_notebook, write_pacs, write_profile
 
 from cdir_nb.batch import declared, digests, plan
-from cdir_nb.batch.parameters import read_parameters
+from cdir_nb.batch.parameters import check, read_parameters
 from cdir_nb.batch.plan import make_plan
 from cdir_nb.batch.profile import Entry, load_profile, profile_names
 from cdir_nb.data import open_task
@@ -96,13 +97,35 @@ def test_a_parameters_cell_holds_literals_only(folder):
     assert "parameters cell, line 1: invalid Python, fix the syntax" in refusal(folder)
 
 
+def test_values_that_a_digest_cannot_hold_are_refused(folder):
+    for value in (datetime.date(2026, 1, 2), [float("nan")], {1: {2, 3}}):
+        with pytest.raises(CdirError, match="02_second: k must be numbers, text, lists or mappings of them"):
+            check("02_second", {"k": value}, {"k": None})
+
+
+@pytest.mark.parametrize(
+    "source", ["seed = " + "-" * 20_000 + "1", "seed = " + "(" * 5_000, "seed = 0\0", "x = [" * 3000]
+)
+def test_a_hostile_parameters_cell_is_one_line(folder, source):
+    write_notebook(folder / "01_first.ipynb", parameters=source)
+    assert "01_first.ipynb: parameters cell, line 1: " in refusal(folder)
+
+
 # --- notebooks, data and checkpoints
 
 
 def test_a_missing_or_damaged_notebook_is_named(folder):
     assert "gone.ipynb not found: check its name" in refusal(folder, {"notebooks": [{"notebook": "gone.ipynb"}]})
-    (folder / "01_first.ipynb").write_text("{}}")
-    assert "01_first.ipynb is not a valid notebook (" in refusal(folder)
+    for damaged in (
+        "{}}",
+        "[]",
+        '{"nbformat": 4, "nbformat_minor": 4, "metadata": {}, "cells": [{"cell_type": "code"}]}',
+    ):
+        (folder / "01_first.ipynb").write_text(damaged)
+        assert "01_first.ipynb is not a valid notebook (" in refusal(folder)
+    (folder / "01_first.ipynb").unlink()
+    os.mkfifo(folder / "01_first.ipynb")
+    assert "01_first.ipynb not found" in refusal(folder)
 
 
 @pytest.mark.parametrize(
@@ -110,6 +133,7 @@ def test_a_missing_or_damaged_notebook_is_named(folder):
     [
         ([], "profile mine needs the images of pacs: add --data pacs=PATH"),
         (["pacs=/no/where"], "--data pacs=/no/where: folder not found"),
+        (["pacs=/tmp", "pacs=/"], "--data pacs=/: the folder of pacs is given twice"),
         (["pacs"], "--data pacs: write NAME=PATH, such as pacs=/data/PACS"),
         (["world=/tmp"], "--data world=/tmp: profile mine uses dataset pacs"),
     ],
@@ -483,7 +507,7 @@ def test_every_bundled_profile_that_needs_no_folder_makes_a_plan():
             "query_domain should be one of real, painting, clipart, infograph, sketch, quickdraw",
         ),
         ("04.query_domain=sketch", "04_prompt_learning: 'sketch' to 'sketch' is no direction of world-"),
-        ("04.gallery_domain=", "04_prompt_learning: 'clipart' to '' is no direction of world-"),
+        ("04.gallery_domain=", "04_prompt_learning: 'infograph' to '' is no direction of world-"),
         ("05.query_domain=sketch", "05_retrieval_grids: 'sketch' to '' is no direction of world-"),
         ("09.gallery_domain=sketch", "09_why_does_my_number_differ: '' to 'sketch' is no direction of world-"),
         ("first_domain=sketch", "05_retrieval_grids: first_domain and second_domain should be two of real, "),

@@ -206,7 +206,7 @@ def refusal(*folders, out) -> str:
     [
         (lambda run: shutil.rmtree(run), "bad-1 not found: give a folder"),
         (lambda run: (run / "run.json").unlink(), "is not a run folder (it has no run.json)"),
-        (lambda run: (run / "run.json").write_text("{"), "run.json cannot be read; delete it"),
+        (lambda run: (run / "run.json").write_text("{"), "run.json cannot be read; run"),
         (lambda run: (run / "run.json").write_text("[]"), "run.json needs the keys profile, about"),
         (lambda run: write(run / "run.json", LISTING), "run.json does not list its notebooks"),
         (lambda run: (run / "a-1/done").write_text("{}"), "done needs the keys seconds, finished"),
