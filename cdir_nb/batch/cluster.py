@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 ALIVE = "alive"  # a file that the runner touches as long as it wants the notebook
 TOUCH_EVERY, GIVE_UP_AFTER = 5.0, 300.0  # seconds; shared storage may show changes a minute late
+VISIBLE_WITHIN = 90.0
 CONNECT_WITHIN = 30
 
 
@@ -52,7 +53,7 @@ def _client(scheduler: str | None, local_cluster: int | None) -> "Iterator[Clien
     try:
         from distributed import Client, LocalCluster
     except ImportError:
-        raise CdirError("a cluster needs dask.distributed: pip install 'distributed>=2024.8'") from None
+        raise CdirError("a cluster needs dask.distributed: pip install 'distributed>=2025.4'") from None
     if scheduler:
         try:
             client = Client(scheduler, timeout=CONNECT_WITHIN)
@@ -115,12 +116,20 @@ class ClusterTask:
             (self.folder / ALIVE).unlink()
             return 1, self.folder
         shutil.rmtree(self.folder)
+        _wait_for(Path(attempt))
         return code, Path(attempt)
 
     def kill(self) -> None:
         """Without its folder, an attempt knows that nobody wants it."""
         self.future.cancel()
         shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def _wait_for(folder: Path) -> None:
+    """Shared storage may show a folder of another machine late."""
+    end = time.monotonic() + VISIBLE_WITHIN
+    while not (folder / "params.json").is_file() and time.monotonic() < end:
+        time.sleep(0.2)
 
 
 def run_attempt(folder: str, digest: str, hosts: dict[str, int]) -> tuple[int, str]:

@@ -94,7 +94,9 @@ def unpack(archive: Path, staging: Staging, inside: dict[str, str], listed: Coll
         if isinstance(error, OSError) and error.errno:
             raise CdirError(f"{staging.root} cannot be written: {error.strerror}") from None
         reason = " ".join(str(error).split())[:160] or type(error).__name__
-        raise CdirError(f"{archive} is damaged or no archive ({reason}): download it again") from None
+        raise CdirError(
+            f"{archive} is damaged, or no zip or tar archive ({reason}): download it again, or pack it as zip"
+        ) from None
 
 
 def _left_out(path: PurePosixPath, folder: str, listed: Collection[str] | None) -> bool:
