@@ -179,6 +179,26 @@ def test_the_whole_network_is_trained_as_in_the_paper(encoder, task, semantics):
     assert {r.method for r in records} == {"SnMpNet"} and all(r.encoder == found.encoder.identity for r in records)
 
 
+def test_settings_as_released_train_too(encoder, task, semantics):
+    how = {
+        "curriculum": True,
+        "chained": False,
+        "unit_semantics": False,
+        "invert": ("sketch",),
+        "pools": 6,
+        "epochs": 6,
+    }
+    released, written = train(encoder, task, semantics, **how), train(encoder, task, semantics)
+    assert released.network.head.semantic_layer.in_features == released.encoder.channels
+    assert written.network.head.semantic_layer.in_features == 4  # chained: it reads the class logits
+    torch.testing.assert_close(released.network.head.semantics, semantics.vectors)
+    torch.testing.assert_close(written.network.head.semantics.norm(dim=1), torch.ones(4))
+    photo, sketch = (task.images.select(domain, ["red"]) for domain in DOMAINS[:2])
+    as_photo = replace(sketch, domains=photo.domains)  # the same pictures, not inverted
+    assert not torch.allclose(released.embed(sketch), released.embed(as_photo))
+    torch.testing.assert_close(written.embed(sketch), written.embed(as_photo))
+
+
 @pytest.mark.parametrize("method", snmpnet.VARIANTS)
 def test_every_method_of_the_harness_trains_and_retrieves(encoder, task, semantics, method, monkeypatch):
     monkeypatch.setattr(

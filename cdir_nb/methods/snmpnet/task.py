@@ -1,6 +1,6 @@
 """What a training reads from a protocol: training images, their classes and domains, and the validation part."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -95,8 +95,3 @@ def _some_of_each(images: ImageSet, count: int, seed: int) -> ImageSet:
 
 def _share(images: ImageSet, share: float) -> ImageSet:
     return images.take(random_share(images.labels, share)) if share < 1 else images
-
-
-def without_validation(task: Protocol) -> Protocol:
-    """The same protocol without validation classes: then the last epoch counts."""
-    return replace(task, validation=())

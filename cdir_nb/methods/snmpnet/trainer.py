@@ -2,7 +2,6 @@
 
 import copy
 from collections.abc import Callable, Iterator
-from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -42,6 +41,8 @@ class SnMpNetTraining(Training):
         progress: bool = True,
     ) -> None:
         self.encoder, self.task, self.config, self.progress = encoder, task, config, progress
+        self._pools: dict[int, tuple[Epoch, dict[str, torch.Tensor]]] = {}
+        self._validation_maps: dict[str, torch.Tensor] = {}
         self.rows = rows_by_domain(task.images, config.batch_size)
         self.labels = torch.from_numpy(task.labels)
         self.domains = torch.from_numpy(numbers_of(task.images.domains, task.domains))
@@ -115,10 +116,6 @@ class SnMpNetTraining(Training):
             self._pools[number] = epoch, maps
         return self._pools[number]
 
-    @cached_property
-    def _pools(self) -> dict[int, tuple[Epoch, dict[str, torch.Tensor]]]:
-        return {}
-
     def _drawn_now(self, number: int, rng: np.random.Generator) -> Iterator[Batch]:
         epoch = self._epoch(number)
         everything = range(epoch.rows.size)
@@ -177,10 +174,6 @@ class SnMpNetTraining(Training):
         if self.config.trains == "head" and name not in self._validation_maps:
             self._validation_maps[name] = self._maps(images)
         return embedded(self.model, images, self.task.domains, self.encoder, self._validation_maps.get(name))
-
-    @cached_property
-    def _validation_maps(self) -> dict[str, torch.Tensor]:
-        return {}
 
     def group_of(self, name: str) -> str:
         """trunk, attention, head."""
