@@ -122,9 +122,15 @@ def _notebook(name: str, parts: list[Part], folder: Path) -> dict[str, Any]:
         "id": f"{folder.name}-{name}",
         "name": name,
         "title": parts[0].title,
-        "headline": headline(frame) if len(frame) else None,
+        "headline": _numbers_early(*headline(frame)) if len(frame) else None,
         "parts": [_part(part, folder) for part in parts],
     }
+
+
+def _numbers_early(table: pd.DataFrame, context: dict[str, str]) -> tuple[pd.DataFrame, dict[str, str]]:
+    """The numbers right after method and metric: a wide table must not hide them at its end."""
+    first = [name for name in ("method", "metric", "convention", *NUMBERS) if name in table]
+    return table[[*first, *table.columns.difference(first, sort=False)]], context
 
 
 def _part(part: Part, folder: Path) -> dict[str, Any]:
