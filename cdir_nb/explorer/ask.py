@@ -1,8 +1,9 @@
 """A question to the explorer and its answer: state in, ranking out. No widget and no picture is needed here."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
+from itertools import permutations
 from typing import Any
 
 import numpy as np
@@ -74,6 +75,21 @@ class Explorer:
         self.methods: Mapping[str, Method] = methods_of(collection)
         self.vectors = lru_cache(STATES_IN_MEMORY)(self._vectors)
         self.average = lru_cache(STATES_IN_MEMORY)(self._average)
+        self.computed: set[tuple] = set()
+
+    def prepare(self, say: Callable[[Iterable], Iterable] = iter) -> None:
+        """Compute once what takes seconds: Q of every direction and TKI for every number of words; kept in the cache.
+
+        say  wraps the list of what is to do, such as tqdm
+        """
+        pairs = list(permutations(self.collection.domains, 2))
+        todo = {}
+        for method in self.methods.values():
+            for value in method.slider.values if method.slider else ():
+                todo |= {(method.name, method.once(pair, value)): (method, pair, value) for pair in pairs}
+        for method, direction, value in say(list(todo.values())):
+            method.at(direction, value)
+            self.computed.add((method.name, method.once(direction, value)))
 
     def start(self) -> Question:
         """The first question: the first two domains, the middle query."""
@@ -83,6 +99,11 @@ class Explorer:
         return Question(
             next(iter(self.methods)), first, second, c.images.keys[rows[len(rows) // 2]], next(iter(c.galleries))
         )
+
+    def is_ready(self, question: Question) -> bool:
+        """Whether the method's state is computed, so that the answer comes at once."""
+        once = self.methods[question.method].once(question.direction, self._value(question))
+        return once is None or (question.method, once) in self.computed
 
     def ask(self, question: Question) -> Answer:
         """Rank the gallery for one query. Raises CdirError for a direction that the method does not serve."""
@@ -151,18 +172,20 @@ class Explorer:
         return result.mean, len(queries)
 
     def _pair(self, question: Question) -> tuple[torch.Tensor, torch.Tensor]:
-        value = self.methods[question.method].start if question.value is None else question.value
-        return self.vectors(question.method, question.direction, value)
+        return self.vectors(question.method, question.direction, self._value(question))
+
+    def _value(self, question: Question) -> Any:
+        return self.methods[question.method].start if question.value is None else question.value
 
     def _vectors(self, method: str, direction: tuple[str, str], value: Any) -> tuple[torch.Tensor, torch.Tensor]:
         """All images of the query domain and of the gallery domain: (N, D), (M, D)."""
         embedder, images = self.methods[method].at(direction, value), self.collection.images
+        self.computed.add((method, self.methods[method].once(direction, value)))
         query, gallery = (images.take(self.collection.domain_rows[domain]) for domain in direction)
         return embedder.embed(query, progress=False), embedder.embed(gallery, progress=False)
 
     def _embedder(self, question: Question):
-        method = self.methods[question.method]
-        return method.at(question.direction, method.start if question.value is None else question.value)
+        return self.methods[question.method].at(question.direction, self._value(question))
 
     def _serving(self, question: Question) -> Method:
         method = self.methods[question.method]
@@ -173,7 +196,7 @@ class Explorer:
 
     def _at(self, question: Question) -> str:
         slider = self.methods[question.method].slider
-        return f", {slider.name} {question.value if question.value is not None else slider.start:g}" if slider else ""
+        return f", {slider.name} {self._value(question):g}" if slider else ""
 
 
 def _evenly_picked(rows: np.ndarray, most: int) -> np.ndarray:

@@ -40,6 +40,7 @@ class Method:
 
     at          (query domain, gallery domain), value of the slider (None without one) -> Embedder
     directions  the directions that it serves; None: any
+    once        names what `at` computes once for these arguments because it takes seconds; None: nothing
     """
 
     name: str
@@ -47,6 +48,7 @@ class Method:
     at: Callable[[Direction, Any], Embedder]
     slider: Slider | None = None
     directions: tuple[Direction, ...] | None = None
+    once: Callable[[Direction, Any], Any] = lambda direction, value: None
 
     def serves(self, direction: Direction) -> bool:
         """Whether it was fitted for this direction."""
@@ -95,7 +97,8 @@ def mapped(collection: Collection) -> Method:
         return MappedClip(collection.encoder, direction, way(strength), train_set="texts alone")
 
     slider = Slider("strength of Q", STRENGTHS, 1.0, "0: CLIP itself; 1: all of Q. In between, a part of the rotation.")
-    return Method("CLIP + Q", "Queries are rotated by Q, which comes from texts alone (CLAIR, equation 9).", at, slider)
+    about = "Queries are rotated by Q, which comes from texts alone (CLAIR, equation 9)."
+    return Method("CLIP + Q", about, at, slider, once=lambda direction, strength: direction)
 
 
 def kept_texts(encoder: ClipEncoder, names: Sequence[str], word: str) -> torch.Tensor:
@@ -121,7 +124,7 @@ def tki(collection: Collection) -> Method:
 
     slider = Slider("words P", WORDS, WORDS[-1], "How many domains are imagined in training. Each takes seconds, once.")
     about = "A small network on CLIP, trained on text alone (notebook 06)."
-    return Method("TKI", about, lambda direction, words: trained(words), slider)
+    return Method("TKI", about, lambda direction, words: trained(words), slider, once=lambda direction, words: words)
 
 
 def from_cache(collection: Collection) -> list[Method]:

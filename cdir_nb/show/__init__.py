@@ -5,7 +5,7 @@ from cdir_nb.show.bar_charts import accuracy_bars, bars, bars_in_groups, histogr
 from cdir_nb.show.curves import convention_curves, precision_recall, psi_figure, reliability, softmax_figure
 from cdir_nb.show.grids import contact_sheet, label_changes, picture_row, rank_strips, ranked_grid
 from cdir_nb.show.heatmaps import gain_map, heat_maps, scoreboard, table_panels
-from cdir_nb.show.maps import map_figure, rank_shifts
+from cdir_nb.show.maps import map_figure, rank_shifts, two_maps
 from cdir_nb.show.mechanisms import (
     FlatDomain,
     attention_figure,
@@ -62,6 +62,7 @@ __all__ = [
     "token_figure",
     "training_curves",
     "training_runs",
+    "two_maps",
     "way_figure",
     "weight_figure",
 ]
