@@ -5,7 +5,7 @@ READY := .venv/.ready
 PYTEST := $(BIN)/python -m pytest
 
 .DEFAULT_GOAL := help
-.PHONY: help setup reproduce test lab bench real notebooks lock clean
+.PHONY: help setup reproduce test lab explore bench real notebooks lock clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -31,6 +31,9 @@ test: $(READY)  ## check the style, run all tests, then check every notebook aga
 
 lab: $(READY)  ## open the notebooks in JupyterLab
 	@$(BIN)/jupyter lab --notebook-dir=notebooks
+
+explore: $(READY)  ## the explorer as a page without code; your own images: make explore ARGS=<folder>
+	@$(BIN)/cdir explore $(ARGS)
 
 bench: $(READY)  ## time ranking and metrics against other libraries
 	@$(BIN)/python bench/ranking.py

@@ -20,6 +20,8 @@ The same on real PACS images:
     cdir reproduce --profile pacs --data pacs=PATH
 Print the numbers of finished runs:
     cdir results runs/world-*
+Your own images in the browser:
+    cdir explore PATH
 """
 REPRODUCE = """Run the notebooks of a profile; end with one line per method and an HTML report.
 
@@ -255,6 +257,32 @@ def verify(
     report = verify_folder(load_card(name), path)
     typer.echo(str(report))
     raise typer.Exit(0 if report.ok else 1)
+
+
+@app.command(short_help="Explore your own images in the browser: rank, draw a query, write one.")
+@friendly()
+def explore(
+    path: Annotated[
+        Path | None, typer.Argument(metavar="[PATH]", help="A folder of images; without it, the bundled world.")
+    ] = None,
+    encoder: Annotated[
+        str, typer.Option(metavar="SPEC", help="As in `reproduce`; default: real-clip, or tiny-clip.")
+    ] = "",
+    port: Annotated[int, typer.Option(help="The port of the page on this machine.")] = 8866,
+    browser: Annotated[bool, typer.Option(help="Open a browser.")] = True,
+    lab: Annotated[bool, typer.Option("--lab", help="Open the notebook in JupyterLab, with its code.")] = False,
+) -> None:
+    """Explore a folder of images in the browser: choose a query, draw one, write one; see what is found.
+
+    The folder may be laid out as DOMAIN/CLASS/IMAGE (results are marked right or wrong), as DOMAIN/IMAGE, or flat.
+    Images are embedded once and kept in the cache. Files that cannot be read are listed and left out.
+
+    Example: cdir explore ~/Pictures/flea_market
+    """
+    from cdir_nb.batch.page import page_of, serve
+
+    page = page_of(path, encoder, say=typer.echo)
+    raise typer.Exit(serve(page, port=port, browser=browser, lab=lab))
 
 
 @app.command(short_help="Draw the bundled world into the cache.")

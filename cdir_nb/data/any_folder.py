@@ -32,7 +32,9 @@ def open_any_folder(root: Path | str, *, progress: bool = True) -> tuple[ImageSe
     good = [(*row, digest) for row, (digest, wrong) in zip(rows, checked) if not wrong]
     bad = [f"{row[0]} ({wrong})" for row, (_, wrong) in zip(rows, checked) if wrong]
     if not good:
-        found = f"none of its {len(files)} files is one that can be read: {'; '.join(bad[:3])}" if files else "it is empty"
+        found = (
+            f"none of its {len(files)} files is one that can be read: {'; '.join(bad[:3])}" if files else "it is empty"
+        )
         raise CdirError(f"{root} has no images ({found}); expected {LAYOUTS}")
     return image_set(good), bad + _too_deep(root)
 

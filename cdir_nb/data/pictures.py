@@ -2,6 +2,7 @@
 
 import hashlib
 import io
+import re
 from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
@@ -46,7 +47,7 @@ def inspect(path: Path, decoded: Collection[str] = ()) -> tuple[str, str]:
             decode(data)
         return digest, ""
     except Exception as error:  # decoders can raise almost anything on damaged files
-        reason = " ".join(str(error).split()) or type(error).__name__
+        reason = " ".join(re.sub(r"<_io\.BytesIO[^>]*>", "", str(error)).split()) or type(error).__name__
         return "", f"unreadable: {reason.replace(str(path), path.name)}"
 
 

@@ -1,6 +1,6 @@
 """What is explored: images of a dataset or of a folder of your own, an encoder, and what is known about the images."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -11,6 +11,8 @@ from cdir_nb.data import ImageSet, Protocol, open_task
 from cdir_nb.data.any_folder import open_any_folder
 from cdir_nb.data.card import display
 from cdir_nb.encoders import ClipEncoder, ImageEncoder, load_encoder
+from cdir_nb.show import banner, has_random_weights
+from cdir_nb.show.banner import RANDOM
 
 EVERYTHING = "all images"
 
@@ -26,6 +28,7 @@ class Collection:
     names      {class: its name in plain words}; empty if no image has a label
     queries    classes whose images are queries (empty: every image is one)
     galleries  {name of a choice: its classes}; an empty list of classes stands for all images
+    about      Markdown: where images and encoder come from
     problems   files of a folder that were left out, one line each
     """
 
@@ -36,7 +39,18 @@ class Collection:
     names: dict[str, str]
     queries: tuple[str, ...]
     galleries: dict[str, tuple[str, ...]]
+    about: str
     problems: tuple[str, ...] = ()
+
+    @property
+    def summary(self) -> str:
+        """What was found, in plain lines, with every file that was left out."""
+        counts = ", ".join(f"{domain} ({len(self.domain_rows[domain]):,})" for domain in self.domains)
+        classes = f"{len(self.names)} classes" if self.labelled else "no labels: results are ranked, not judged"
+        lines = [f"{len(self.images):,} images in {self.name}; domains: {counts}; {classes}"]
+        if self.problems:
+            lines += [f"left out ({len(self.problems):,}):", *(f"  {problem}" for problem in self.problems)]
+        return "\n".join(lines)
 
     @property
     def domains(self) -> list[str]:
@@ -104,15 +118,16 @@ class Remembering:
 def open_collection(dataset: str, root: str = "", protocol: str = "", encoder: str = "tiny-clip") -> Collection:
     """A dataset that has a card, as one of its protocols divides it into queries and gallery."""
     card, images, task = open_task(dataset, root, protocol)
-    used = images.select(task.domains)
+    used, clip = images.select(task.domains), load_encoder(encoder)
     return Collection(
         name=card.title,
         images=used,
-        encoder=Remembering(load_encoder(encoder), used),
+        encoder=Remembering(clip, used),
         words={domain: card.domain_word(domain) for domain in task.domains},
         names={label: card.display(label) for label in card.classes},
         queries=task.classes,
         galleries=gallery_choices(task),
+        about=banner(card, used, clip).data,
     )
 
 
@@ -131,14 +146,18 @@ def gallery_choices(task: Protocol) -> dict[str, tuple[str, ...]]:
 def open_own(root: Path | str, encoder: str = "real-clip") -> Collection:
     """A folder of your own, in any of the layouts of `open_any_folder`."""
     images, problems = open_any_folder(root)
-    labels = sorted(set(images.labels.tolist()) - {""})
-    return Collection(
+    labels, model = sorted(set(images.labels.tolist()) - {""}), load_encoder(encoder)
+    collection = Collection(
         name=Path(root).resolve().name,
         images=images,
-        encoder=Remembering(load_encoder(encoder), images),
+        encoder=Remembering(model, images),
         words={domain: display(domain) for domain in dict.fromkeys(images.domains.tolist())},
         names={label: display(label) for label in labels},
         queries=(),
         galleries={EVERYTHING: ()},
+        about="",
         problems=tuple(problems),
     )
+    text = collection.summary.replace("\n  ", "\n> - ").replace("\n", "\n>\n") if problems else collection.summary
+    warning = f"{RANDOM}\n\n" if has_random_weights(model) else ""
+    return replace(collection, about=f"{warning}> {text}\n>\n> **Encoder:** {model.description}.")

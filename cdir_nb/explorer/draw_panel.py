@@ -36,6 +36,7 @@ class DrawPanel:
         self.gallery_domain = menu("gallery domain", c.domains)
         self.gallery, self.method = menu("gallery", c.galleries), menu("method", explorer.methods)
         self.k = whole("k", 1, 30, 10)
+        self.controls = (self.like, self.method, self.gallery_domain, self.gallery, self.k)
         self.seen, self.says = w.HTML(), w.HTML(f"<b>{EMPTY}</b>")
         self.results = Grid(label="results for the drawing, best first")
         self.text.layout.display = "" if c.reads_texts else "none"
@@ -82,7 +83,7 @@ class DrawPanel:
 
     def rehearse(self) -> None:
         """Move every control once and back, with the picture that is there."""
-        for control in (self.like, self.gallery_domain, self.gallery, self.method, self.k):
+        for control in self.controls:
             move_once(control)
         if self.explorer.collection.reads_texts:
             self.text.value = "a guitar"
@@ -110,11 +111,11 @@ class DrawPanel:
         self.canvas.observe(lambda change: self.drawn(), names="base64")
         self.file.observe(lambda change: [self.loaded(bytes(file["content"])) for file in change["new"]], names="value")
         on_value(self.text, lambda text: text and self.written(text))
-        for control in (self.like, self.gallery_domain, self.gallery, self.method, self.k):
+        for control in self.controls:
             on_value(control, lambda new: self.answer())
 
     def _arranged(self) -> w.Widget:
-        choices = w.VBox([self.like, self.method, self.gallery_domain, self.gallery, self.k, self.file, self.text, self.seen])
+        choices = w.VBox([*self.controls, self.file, self.text, self.seen])
         return w.VBox([row(w.Box([self.canvas]), choices), self.says, self.results])
 
 

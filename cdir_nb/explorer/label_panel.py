@@ -19,7 +19,10 @@ class LabelPanel:
     def __init__(self, collection: Collection, step: int = 25) -> None:
         self.collection, self.labels = collection, Labels(collection)
         self.url_of = tile_maker(collection.images)
-        self.domain, self.label = menu("domain", collection.domains, collection.domains[-1]), menu("class", collection.names)
+        self.domain, self.label = (
+            menu("domain", collection.domains, collection.domains[-1]),
+            menu("class", collection.names),
+        )
         self.step, self.k = whole("refinement step", 0, MOST_STEPS, step), whole("k", 1, 30, 10)
         usual = min(TEMPERATURES, key=lambda t: abs(t - 1 / collection.encoder.logit_scale))
         self.temperature = steps("temperature", TEMPERATURES, usual)

@@ -59,7 +59,7 @@ def labels_in_words(answer: Answer) -> str:
     """An answer of `Labels` in numbers."""
     k = len(answer.rows)
     return (
-        f"Of the {k} most probable images {round(answer.precision * k)} are right. Of all {answer.n_queries:,} images of "
-        f"the domain {100 * answer.average:.1f} % have the right label. Probability of the first: "
+        f"Of the {k} most probable images {round(answer.precision * k)} are right. Of all {answer.n_queries:,} images "
+        f"of the domain {100 * answer.average:.1f} % have the right label. Probability of the first: "
         f"{answer.scores[0]:.2f}; of number {k}: {answer.scores[-1]:.2f}."
     )

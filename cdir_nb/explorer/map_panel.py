@@ -27,7 +27,7 @@ class MapPanel:
         able = [name for name, method in explorer.methods.items() if method.serves(direction)]
         self.colour = menu("colour by", ["class", "domain"] if c.labelled else ["domain"])
         self.sides = [_Side(self, able, projection) for projection in PROJECTIONS]
-        self.says = w.HTML("Click on a point, or draw a lasso with the mouse while Shift is pressed.")
+        self.says = w.HTML("Click on a point; or choose the lasso beside a map and draw around several.")
         self.selected, self.results = Grid(label="selected images"), Grid(label="nearest images of the first one")
         self.box = self._arranged()
         on_value(self.colour, lambda by: [side.paint(by) for side in self.sides])
@@ -71,7 +71,7 @@ class MapPanel:
             [side.scatter for side in self.sides], sync_selection=True, sync_hover=True, row_height=HEIGHT
         )
         controls = row(*(w.VBox([side.method, side.projection]) for side in self.sides), self.colour)
-        return w.VBox([controls, linked, self.says, self.selected, self.results])
+        return w.VBox([controls, linked, self.selected, self.says, self.results])
 
 
 class _Side:
@@ -84,7 +84,17 @@ class _Side:
         self.table = panel.maps.table()
         self.table["image"] = [panel.url_of(int(row)) for row in panel.maps.rows]
         self._place()
-        self.scatter = jscatter.Scatter(data=self.table, x="x", y="y", height=HEIGHT, axes=False, size=6, legend=False)
+        self.scatter = jscatter.Scatter(
+            data=self.table,
+            x="x",
+            y="y",
+            x_scale=(-1, 1),
+            y_scale=(-1, 1),
+            height=HEIGHT,
+            axes=False,
+            size=6,
+            legend=False,
+        )
         self.scatter.background("white")
         self.scatter.tooltip(
             True, properties=["class", "domain"] if panel.explorer.collection.labelled else ["domain"],
@@ -110,4 +120,5 @@ class _Side:
 
     def _place(self) -> None:
         points = self.panel.maps.points(self.method.value, self.projection.value)
-        self.table["x"], self.table["y"] = points.T
+        middle, half = (points.max(0) + points.min(0)) / 2, (points.max(0) - points.min(0)) / 2
+        self.table["x"], self.table["y"] = (0.92 * (points - middle) / half.clip(1e-9)).T  # inside the frame of -1 to 1

@@ -17,7 +17,9 @@ class Maps:
     rows  of the collection: equally many from every domain and class
     """
 
-    def __init__(self, explorer: Explorer, direction: tuple[str, str], gallery: str, most: int = 600, seed: int = 0) -> None:
+    def __init__(
+        self, explorer: Explorer, direction: tuple[str, str], gallery: str, most: int = 600, seed: int = 0
+    ) -> None:
         c = explorer.collection
         self.explorer, self.direction, self.gallery, self.seed = explorer, direction, gallery, seed
         rows = np.unique(np.concatenate([c.gallery_rows(domain, gallery) for domain in direction]))
@@ -42,8 +44,9 @@ class Maps:
 
     def _embeddings(self, method: str) -> torch.Tensor:
         """(N, D): both domains as the method compares them, queries mapped where it maps them."""
-        c, pair = self.explorer.collection, self.explorer.vectors(
-            method, self.direction, self.explorer.methods[method].start
+        c, pair = (
+            self.explorer.collection,
+            self.explorer.vectors(method, self.direction, self.explorer.methods[method].start),
         )
         table = torch.empty(len(self.rows), pair[0].shape[1])
         for domain, emb in zip(self.direction, pair):

@@ -74,7 +74,9 @@ def vanilla(collection: Collection) -> Method:
     """The frozen encoder."""
     embedder = VanillaClip(collection.encoder)
     about = "The frozen encoder: nothing is trained."
-    return Method(embedder.name if collection.reads_texts else "frozen encoder", about, lambda direction, value: embedder)
+    return Method(
+        embedder.name if collection.reads_texts else "frozen encoder", about, lambda direction, value: embedder
+    )
 
 
 def mapped(collection: Collection) -> Method:
@@ -149,4 +151,6 @@ def _kept_method(name: str, steps: dict[int, KeptEmbedder]) -> Method:
 
 def _distinct_words(collection: Collection) -> bool:
     """Q needs domains that prompts can tell apart."""
-    return 1 < len(collection.words) == len({word.strip().lower() for word in collection.words.values() if word.strip()})
+    return (
+        1 < len(collection.words) == len({word.strip().lower() for word in collection.words.values() if word.strip()})
+    )

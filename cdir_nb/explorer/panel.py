@@ -104,7 +104,11 @@ class RetrievalPanel:
     def _show_question(self) -> None:
         self.quiet = True
         q, method = self.question, self.explorer.methods[self.question.method]
-        self.method.value, self.query_domain.value, self.gallery_domain.value = q.method, q.query_domain, q.gallery_domain
+        self.method.value, self.query_domain.value, self.gallery_domain.value = (
+            q.method,
+            q.query_domain,
+            q.gallery_domain,
+        )
         self.gallery.value, self.k.value, self.back.disabled = q.gallery, q.k, not self.past
         slider = method.slider
         self.about.value = f"{method.about} <i>{slider.name}</i>: {slider.about}" if slider else method.about

@@ -40,7 +40,9 @@ def result_tiles(answer: Answer, images: ImageSet, url_of: Callable[[int], str])
     for place, (row, score) in enumerate(zip(answer.rows.tolist(), answer.scores.tolist())):
         name = pretty(images.labels[row]) or images.keys[row].rpartition("/")[2]
         kind, mark = _judged(answer, place)
-        alt = f"rank {place + 1}: {name}, {pretty(images.domains[row])}, score {score:.2f}" + (f", {kind}" if mark else "")
+        alt = f"rank {place + 1}: {name}, {pretty(images.domains[row])}, score {score:.2f}" + (
+            f", {kind}" if mark else ""
+        )
         note = f"{mark} {score:.2f}\n{shorten(name, 24)}".strip()
         tiles.append({"key": images.keys[row], "src": url_of(row), "alt": alt, "note": note, "kind": kind})
     return tiles
@@ -73,7 +75,7 @@ def answer_figure(answer: Answer, images: ImageSet, query: ImageSet | None, quer
 
 
 def in_words(answer: Answer, temperature: float) -> str:
-    """What an answer says in numbers: precision of this query beside the average, and how the temperature spreads it."""
+    """An answer in numbers: precision of this query beside the average, and how widely the temperature spreads."""
     k, lines = len(answer.rows), []
     if answer.precision is not None:
         hits = round(answer.precision * k)
@@ -82,7 +84,9 @@ def in_words(answer: Answer, temperature: float) -> str:
     else:
         lines.append("No labels here: the results are ranked, and not judged.")
     share = answer.effective(temperature)
-    lines.append(f"Temperature {temperature:g}: the weight lies on about {share:,.0f} of {len(answer.scored):,} images.")
+    lines.append(
+        f"Temperature {temperature:g}: the weight lies on about {share:,.0f} of {len(answer.scored):,} images."
+    )
     return " ".join(lines)
 
 

@@ -17,7 +17,7 @@ from cdir_nb.show.mechanisms import (
     weight_figure,
 )
 from cdir_nb.show.style import save_figure
-from cdir_nb.show.training import clair_curves, sensitivity, step_curves, training_curves, training_runs
+from cdir_nb.show.training import clair_curves, sensitivity, step_curves, training_curves, training_runs, value_curves
 from cdir_nb.show.widgets import explore, show_source
 
 __all__ = [
@@ -63,6 +63,7 @@ __all__ = [
     "training_curves",
     "training_runs",
     "two_maps",
+    "value_curves",
     "way_figure",
     "weight_figure",
 ]

@@ -85,7 +85,9 @@ def two_maps(
     for ax, (name, points) in zip(axes[0], maps.items()):
         for domain, mark in marks.items():
             here = domains == domain
-            ax.scatter(*points[here].T, s=16, c=[colours[g] for g in groups[here]], marker=mark, alpha=0.8, linewidths=0)
+            ax.scatter(
+                *points[here].T, s=16, c=[colours[g] for g in groups[here]], marker=mark, alpha=0.8, linewidths=0
+            )
         ax.set_title(name)
         bare(ax)
     keys = [Line2D([], [], ls="", marker="s", ms=7, color=colour) for colour in colours.values()]
