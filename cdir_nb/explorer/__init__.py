@@ -1,6 +1,6 @@
 """The explorer: questions to embedded images and their ranked answers, with controls, maps and a canvas around them.
 
-`collection`, `methods`, `kept`, `ask`, `labels`, `maps` and `drawing` compute; the panels show. None of those that
+`collection`, `methods`, `ask`, `labels`, `maps` and `drawing` compute; the panels show. None of those that
 compute needs a widget, a browser or a figure.
 """
 
@@ -8,7 +8,6 @@ from cdir_nb.explorer.ask import Answer, Explorer, Question
 from cdir_nb.explorer.collection import Collection, open_collection, open_own
 from cdir_nb.explorer.controls import show_panel
 from cdir_nb.explorer.draw_panel import DrawPanel
-from cdir_nb.explorer.kept import keep, kept
 from cdir_nb.explorer.label_panel import LabelPanel
 from cdir_nb.explorer.map_panel import MapPanel
 from cdir_nb.explorer.panel import RetrievalPanel
@@ -22,8 +21,6 @@ __all__ = [
     "MapPanel",
     "Question",
     "RetrievalPanel",
-    "keep",
-    "kept",
     "open_collection",
     "open_own",
     "show_panel",

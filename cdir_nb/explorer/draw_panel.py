@@ -3,7 +3,6 @@
 import io
 import time
 from dataclasses import replace
-from pathlib import Path
 
 import ipywidgets as w
 from matplotlib.figure import Figure
@@ -12,7 +11,7 @@ from wigglystuff import Paint
 
 from cdir_nb.data.pictures import to_rgb
 from cdir_nb.errors import CdirError
-from cdir_nb.explorer.ask import Answer, Explorer
+from cdir_nb.explorer.ask import Answer, Explorer, Question
 from cdir_nb.explorer.controls import menu, move_once, on_value, row, whole
 from cdir_nb.explorer.drawing import EMPTY, as_sketch, drawing_set
 from cdir_nb.explorer.grid import Grid
@@ -27,7 +26,7 @@ class DrawPanel:
 
     def __init__(self, explorer: Explorer) -> None:
         self.explorer, c = explorer, explorer.collection
-        self.url_of, self.picture, self.found = tile_maker(c.images), None, None
+        self.url_of, self.picture = tile_maker(c.images), None
         like = next((domain for name in SKETCHES for domain in c.domains if name in domain), c.domains[0])
         self.canvas = Paint(width=CANVAS, height=CANVAS, color_picker=False)
         self.file = w.FileUpload(accept="image/*", multiple=False, description="load an image file")
@@ -57,27 +56,26 @@ class DrawPanel:
         self.seen.value, self._ask = "", lambda question: self.explorer.ask_text(question, text)
         self.answer()
 
+    def question(self) -> Question:
+        """What the controls ask; the query itself is the picture or the text."""
+        named = {name: getattr(self, name).value for name in ("method", "gallery_domain", "gallery", "k")}
+        return replace(self.explorer.start(), query_domain=self.like.value, **named)
+
     def answer(self) -> None:
         """Ask again with the current controls; say how long it took, or what is missing."""
         started = time.perf_counter()
-        question = replace(
-            self.explorer.start(),
-            **{name: getattr(self, name).value for name in ("method", "gallery_domain", "gallery", "k")},
-            query_domain=self.like.value,
-        )
         try:
-            self.found = self._ask(question)
+            found = self._ask(self.question())
         except CdirError as error:
-            self.found, self.says.value, self.results.items = None, f"<b>{error}</b>", []
+            self.says.value, self.results.items = f"<b>{error}</b>", []
             return
-        self.results.items = result_tiles(self.found, self.explorer.collection.images, self.url_of)
+        self.results.items = result_tiles(found, self.explorer.collection.images, self.url_of)
         took = 1000 * (time.perf_counter() - started)
-        self.says.value = f"<b>{self.found.title}</b><br>Embedded and ranked in {took:.0f} ms."
+        self.says.value = f"<b>{found.title}</b><br>Embedded and ranked in {took:.0f} ms."
 
     def figure(self) -> Figure:
         """The last drawing, as the encoder sees it, and its results. Raises CdirError if there is none."""
-        found = self._ask_picture(replace(self.explorer.start(), query_domain=self.like.value, k=self.k.value,
-                                          gallery_domain=self.gallery_domain.value, method=self.method.value))  # fmt: skip
+        found = self._ask_picture(self.question())
         query = drawing_set(self.picture, self.like.value)
         return answer_figure(found, self.explorer.collection.images, query, "your\ndrawing")
 
@@ -102,7 +100,7 @@ class DrawPanel:
         self.seen.value = f'<img src="{data_url(self.picture)}" alt="the query as the encoder gets it"><br>the query'
         self.answer()
 
-    def _ask_picture(self, question) -> Answer:
+    def _ask_picture(self, question: Question) -> Answer:
         if self.picture is None:
             raise CdirError(EMPTY)
         return self.explorer.ask_picture(question, drawing_set(self.picture, question.query_domain))
@@ -117,14 +115,6 @@ class DrawPanel:
     def _arranged(self) -> w.Widget:
         choices = w.VBox([*self.controls, self.file, self.text, self.seen])
         return w.VBox([row(w.Box([self.canvas]), choices), self.says, self.results])
-
-
-def read_picture(path: Path | str) -> Image.Image:
-    """A picture file. Raises CdirError if it cannot be read."""
-    try:
-        return _opened(Path(path).read_bytes())
-    except OSError as error:
-        raise CdirError(f"{path} cannot be read ({error.strerror}): give an image file") from None
 
 
 def _opened(content: bytes) -> Image.Image:

@@ -10,13 +10,13 @@ import torch
 from cdir_nb.data import object_names
 from cdir_nb.encoders import ClipEncoder
 from cdir_nb.explorer.collection import Collection
-from cdir_nb.explorer.kept import KeptEmbedder, kept
 from cdir_nb.methods import Embedder, VanillaClip
 from cdir_nb.methods.checkpoints import digest_of, kept_in_cache, load_checkpoint, save_checkpoint
 from cdir_nb.methods.clair import MappedClip
 from cdir_nb.methods.clair.mapping import geodesic, procrustes
 from cdir_nb.methods.embedder import Direction
 from cdir_nb.methods.frozen.zero_shot import class_prompts, prompt_embeddings
+from cdir_nb.methods.kept import KeptEmbedder, kept
 from cdir_nb.methods.tki import TkiConfig
 from cdir_nb.methods.tki.state import fit_or_load
 

@@ -1,4 +1,4 @@
-"""The retrieval explorer as widgets. What it computes is in `ask`, what it shows in `pictures`; here are the controls."""
+"""The retrieval explorer as widgets. It computes in `ask` and draws in `pictures`; here are the controls."""
 
 from dataclasses import replace
 

@@ -170,7 +170,7 @@ def selects_on_a_map(page) -> None:
     page.mouse.up()
     until(page, lambda: len(tiles(page, "selected images")) > 0, "selected images")
     assert len(tiles(page, "nearest images")) == 10
-    assert right.screenshot() != before
+    until(page, lambda: right.screenshot() != before, "the selection on the other map")
 
 
 def is_accessible(page) -> None:

@@ -7,8 +7,9 @@ import pytest
 import torch
 
 from cdir_nb.errors import CdirError
-from cdir_nb.explorer import Explorer, Question, keep, kept
+from cdir_nb.explorer import Explorer, Question
 from cdir_nb.methods import Embedder, VanillaClip
+from cdir_nb.methods.kept import keep, kept
 
 
 @dataclass(frozen=True)
