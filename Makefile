@@ -5,7 +5,7 @@ READY := .venv/.ready
 PYTEST := $(BIN)/python -m pytest
 
 .DEFAULT_GOAL := help
-.PHONY: help setup reproduce test fuzz lab bench real notebooks exercises lock clean
+.PHONY: help setup reproduce test fuzz lab explore bench real notebooks exercises lock clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -34,6 +34,9 @@ fuzz: $(READY)  ## read 10,000 mutated cards and 100,000 mutated stroke lines (a
 
 lab: $(READY)  ## open the notebooks in JupyterLab
 	@$(BIN)/jupyter lab --notebook-dir=notebooks
+
+explore: $(READY)  ## the explorer as a page without code; your own images: make explore ARGS=<folder>
+	@$(BIN)/cdir explore $(ARGS)
 
 bench: $(READY)  ## time ranking and metrics against other libraries
 	@$(BIN)/python bench/ranking.py

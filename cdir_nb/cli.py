@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from cdir_nb.batch.explore import explore
 from cdir_nb.errors import CdirError, os_problem
 from cdir_nb.fetch.command import fetch
 
@@ -21,6 +22,8 @@ The same on real PACS images:
     cdir reproduce --profile pacs --data pacs=PATH
 Print the numbers of finished runs:
     cdir results runs/world-*
+Your own images in the browser:
+    cdir explore PATH
 """
 REPRODUCE = """Run the notebooks of a profile; end with one line per method and an HTML report.
 
@@ -279,6 +282,7 @@ def verify(
 
 
 app.command(short_help="Download a dataset into the layout of its card.")(friendly()(fetch))
+app.command(short_help="Explore your own images in the browser: rank, draw a query, write one.")(friendly()(explore))
 
 
 @app.command(short_help="Draw the bundled world into the cache.")

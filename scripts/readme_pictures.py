@@ -31,6 +31,7 @@ PICTURES = {  # picture: (notebook, figure it saves, width in pixels)
     "08_universal_snmpnet": ("08_universal_snmpnet", "ucdr", 320),
     "09_why_does_my_number_differ": ("09_why_does_my_number_differ", "spread", 320),
     "10_tables": ("10_tables", "claims_clair", 320),
+    "11_explorer": ("11_explorer", "drawing", 320),
 }
 
 
@@ -43,6 +44,7 @@ ROAD = (  # room, what it contains, what it passes on to the rooms below
     ("published", "the papers' own tables, as printed", "printed numbers"),
     ("results", "records of what was measured, tables, verdicts on the papers' claims", "records"),
     ("show", "pictures: bars, curves, heat maps, grids, maps, mechanisms, sliders", "figures"),
+    ("explorer", "questions to embedded images, on sliders, on maps, on a canvas", "answers"),
     ("batch", "notebooks run unattended: profiles, a strict and resumable runner", "run folders"),
     ("fetch", "public datasets downloaded into the layout that the loader reads", "folders of images"),
     ("report", "one page of all numbers, claims and figures, without a network", "pages"),

@@ -55,11 +55,16 @@ class ImageEncoder:
         traits = [*self._traits, f"images of {self._side} pixels", f"{self.dim} dimensions"]
         return f"{self.built.name}: {self.built.origin}; {', '.join(traits)}, {self.precision} on {self.device.type}"
 
-    def embed_images(self, images: ImageSet, *, batch_size: int = 64, progress: bool = True) -> torch.Tensor:
+    def embed_images(
+        self, images: ImageSet, *, batch_size: int = 64, progress: bool = True, keep: bool = True
+    ) -> torch.Tensor:
         """(N, D) float32 on the CPU: raw embeddings, not normalised, from the cache where it has them.
 
+        keep  False: neither read from the cache nor written to it, for pictures that come once, such as a drawing
         Raises CdirError naming an image that cannot be read; what was computed before it is kept.
         """
+        if not keep:
+            return self._compute(images, list(range(len(images))), None, batch_size, progress)
         first_row: dict[str, int] = {}  # each picture once, however often it stands in the set
         for row, digest in enumerate(images.digests):
             first_row.setdefault(digest, row)
@@ -83,9 +88,9 @@ class ImageEncoder:
         raise CdirError(_no_texts(self))
 
     def _compute(
-        self, images: ImageSet, rows: list[int], store: EmbeddingStore, batch_size: int, progress: bool
+        self, images: ImageSet, rows: list[int], store: EmbeddingStore | None, batch_size: int, progress: bool
     ) -> torch.Tensor:
-        """(n, D): embeddings of these rows, kept in `store` shard by shard, also when it is interrupted."""
+        """(n, D): embeddings of these rows, kept in `store` (if any) shard by shard, also when it is interrupted."""
         table = torch.empty(len(rows), self.dim)
         done = kept = 0
         bar = tqdm(
@@ -113,9 +118,10 @@ class ImageEncoder:
 
     @staticmethod
     def _keep(
-        store: EmbeddingStore, images: ImageSet, rows: list[int], table: torch.Tensor, start: int, stop: int
+        store: EmbeddingStore | None, images: ImageSet, rows: list[int], table: torch.Tensor, start: int, stop: int
     ) -> int:
-        store.add([images.digests[row] for row in rows[start:stop]], table[start:stop])
+        if store is not None:
+            store.add([images.digests[row] for row in rows[start:stop]], table[start:stop])
         return stop
 
     @contextmanager

@@ -6,7 +6,7 @@ from cdir_nb.show.curves import convention_curves, precision_recall, psi_figure,
 from cdir_nb.show.diagrams import clair_diagram, clip_diagram, tki_diagram
 from cdir_nb.show.grids import contact_sheet, image_rows, label_changes, picture_row, rank_strips, ranked_grid
 from cdir_nb.show.heatmaps import gain_map, heat_maps, matrices, scoreboard, table_panels
-from cdir_nb.show.maps import map_figure, rank_shifts
+from cdir_nb.show.maps import map_figure, rank_shifts, two_maps
 from cdir_nb.show.mechanisms import (
     FlatDomain,
     attention_figure,
@@ -25,6 +25,7 @@ from cdir_nb.show.training import (
     step_curves,
     training_curves,
     training_runs,
+    value_curves,
     weighted_curves,
 )
 from cdir_nb.show.universal import mixture_figure, neighbourhoods, protocol_grids, training_figure, universal_map
@@ -83,7 +84,9 @@ __all__ = [
     "training_curves",
     "training_figure",
     "training_runs",
+    "two_maps",
     "universal_map",
+    "value_curves",
     "way_figure",
     "weight_figure",
     "weighted_curves",

@@ -113,12 +113,21 @@ def ranked_grid(
 
 
 @styled
-def picture_row(images: ImageSet, rows: Sequence[int], notes: Sequence[str], *, title: str = "") -> Figure:
-    """A row of images, each with one or two lines of text below it."""
+def picture_row(
+    images: ImageSet,
+    rows: Sequence[int],
+    notes: Sequence[str],
+    *,
+    marks: Sequence[bool | None] | None = None,
+    title: str = "",
+) -> Figure:
+    """A row of images, each with one or two lines of text below it, framed where `marks` says right or wrong."""
     fig, ax, size = _empty_grid(1, max(len(rows) - 1, 8), query=False)
-    for x, (row, note) in enumerate(zip(rows, notes)):
+    for x, (row, note, right) in enumerate(zip(rows, notes, marks or [None] * len(rows))):
         _tile(ax, images.image(row), x, 0, size)
-        _note(ax, x, 0, note, "black")
+        if right is not None:
+            _frame(ax, x, 0, bool(right))
+        _note(ax, x, 0, note, "black" if right is None else RIGHT if right else WRONG)
     return titled(fig, title)
 
 

@@ -7,8 +7,9 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
-from cdir_nb.show.style import PALETTE, QUIET, WIDTH, bare, looks, shorten, styled, titled
+from cdir_nb.show.style import PALETTE, QUIET, WIDTH, bare, looks, pretty, shorten, styled, titled
 
 
 @styled
@@ -70,3 +71,31 @@ def _told(norms: np.ndarray, shift: np.ndarray) -> str:
     if not np.any(shift):
         return "same ranking"
     return f"rank correlation {pd.Series(norms).corr(pd.Series(shift), method='spearman'):+.2f}"
+
+
+@styled
+def two_maps(
+    maps: Mapping[str, np.ndarray], labels: Sequence[str], domains: Sequence[str], *, title: str = ""
+) -> Figure:
+    """Maps {title: points (N, 2)} of the same images side by side: colour is the class, the mark is the domain.
+
+    Images without labels are coloured by domain.
+    """
+    labels, domains = np.asarray(labels), np.asarray(domains)
+    groups = labels if len(set(labels)) > 1 else domains
+    colours = {name: colour for name, (colour, _) in looks(sorted(set(groups))).items()}
+    marks = {name: mark for name, (_, mark) in looks(sorted(set(domains))).items()}
+    fig, axes = plt.subplots(1, len(maps), figsize=(WIDTH, 5.2), squeeze=False)
+    for ax, (name, points) in zip(axes[0], maps.items()):
+        for domain, mark in marks.items():
+            here = domains == domain
+            ax.scatter(
+                *points[here].T, s=16, c=[colours[g] for g in groups[here]], marker=mark, alpha=0.8, linewidths=0
+            )
+        ax.set_title(name)
+        bare(ax)
+    keys = [Line2D([], [], ls="", marker="s", ms=7, color=colour) for colour in colours.values()]
+    keys += [Line2D([], [], ls="", marker=mark, ms=7, color=QUIET) for mark in marks.values()]
+    names = [*(shorten(name, 14) for name in colours), *(f"mark: {pretty(name)}" for name in marks)]
+    fig.legend(keys, names, loc="outside lower left", ncols=6, handletextpad=0.1)
+    return titled(fig, title)

@@ -40,6 +40,22 @@ def step_curves(
 
 
 @styled
+def value_curves(panels: Mapping[tuple[str, str], Mapping[str, pd.Series]], *, value: str, title: str = "") -> Figure:
+    """Numbers over the values of a setting: {(panel, name of its setting): {curve: Series by value}}, one scale."""
+    fig, axes = plt.subplots(1, len(panels), figsize=(WIDTH, 3.5), sharey=True, squeeze=False)
+    look = looks(list(dict.fromkeys(name for curves in panels.values() for name in curves)))
+    for ax, ((panel, setting), curves) in zip(axes[0], panels.items()):
+        for name, series in curves.items():
+            ax.plot(series, color=look[name][0], marker=look[name][1], ms=5, label=pretty(name))
+        ax.set(title=panel, xlabel=setting)
+        ax.grid(True)
+    axes[0, 0].set_ylabel(value)
+    keys = keys_of(axes[0])
+    fig.legend(keys.values(), keys, loc="outside lower left", ncols=4)
+    return titled(fig, title)
+
+
+@styled
 def training_curves(history: Sequence[Mapping[str, float]], *, title: str = "") -> Figure:
     """Losses at each step (left, log scale), and cosines between two domains: smallest, mean, largest (right)."""
     table = pd.DataFrame(history)

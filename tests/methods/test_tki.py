@@ -366,3 +366,15 @@ def test_an_unknown_label_strategy_is_refused():
 def test_a_pool_too_small_is_refused():
     with pytest.raises(CdirError, match="label strategy 2 needs 4 names .* the pool has 1: give a larger pool"):
         training_names(NAMES, 2, pool=["dog", "tree"])
+
+
+def test_a_training_that_was_kept_is_opened_and_not_repeated(fresh_cache, monkeypatch):
+    from cdir_nb.methods.tki import state
+
+    encoder, config = make_encoder(), TkiConfig(words=2, expansion_steps=2, aggregation_steps=2)
+    first = state.fit_or_load(encoder, ["cat", "guitar", "tree"], config, progress=False)
+    monkeypatch.setattr(state, "fit", lambda *args, **kwargs: pytest.fail("trained again"))
+    again = state.fit_or_load(encoder, ["cat", "guitar", "tree"], config, progress=False)
+    features = torch.randn(5, encoder.dim, generator=torch.Generator().manual_seed(0))
+    assert torch.equal(again.project(features), first.project(features))
+    assert (again.settings, again.steps, again.train_set) == (first.settings, first.steps, first.train_set)

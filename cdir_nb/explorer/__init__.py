@@ -1,0 +1,27 @@
+"""The explorer: questions to embedded images and their ranked answers, with controls, maps and a canvas around them.
+
+`collection`, `methods`, `ask`, `labels`, `maps` and `drawing` compute; the panels show. None of those that
+compute needs a widget, a browser or a figure.
+"""
+
+from cdir_nb.explorer.ask import Answer, Explorer, Question
+from cdir_nb.explorer.collection import Collection, open_collection, open_own
+from cdir_nb.explorer.controls import show_panel
+from cdir_nb.explorer.draw_panel import DrawPanel
+from cdir_nb.explorer.label_panel import LabelPanel
+from cdir_nb.explorer.map_panel import MapPanel
+from cdir_nb.explorer.panel import RetrievalPanel
+
+__all__ = [
+    "Answer",
+    "Collection",
+    "DrawPanel",
+    "Explorer",
+    "LabelPanel",
+    "MapPanel",
+    "Question",
+    "RetrievalPanel",
+    "open_collection",
+    "open_own",
+    "show_panel",
+]

@@ -1,0 +1,163 @@
+"""What is explored: images of a dataset or of a folder of your own, an encoder, and what is known about the images."""
+
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from cdir_nb.data import ImageSet, Protocol, open_task
+from cdir_nb.data.any_folder import open_any_folder
+from cdir_nb.data.card import display
+from cdir_nb.encoders import ClipEncoder, ImageEncoder, load_encoder
+from cdir_nb.show import banner, has_random_weights
+from cdir_nb.show.banner import RANDOM
+
+EVERYTHING = "all images"
+
+
+@dataclass(frozen=True)
+class Collection:
+    """Images to explore.
+
+    name       of the dataset or folder
+    images     all of them, by domain
+    encoder    embeds each of them once, see `Remembering`
+    words      {domain: its word in prompts}
+    names      {class: its name in plain words}; empty if no image has a label
+    queries    classes whose images are queries (empty: every image is one)
+    galleries  {name of a choice: its classes}; an empty list of classes stands for all images
+    about      Markdown: where images and encoder come from
+    problems   files of a folder that were left out, one line each
+    """
+
+    name: str
+    images: ImageSet
+    encoder: "Remembering"
+    words: dict[str, str]
+    names: dict[str, str]
+    queries: tuple[str, ...]
+    galleries: dict[str, tuple[str, ...]]
+    about: str
+    problems: tuple[str, ...] = ()
+
+    @property
+    def summary(self) -> str:
+        """What was found, in plain lines, with every file that was left out."""
+        counts = ", ".join(f"{domain} ({len(self.domain_rows[domain]):,})" for domain in self.domains)
+        classes = f"{len(self.names)} classes" if self.labelled else "no labels: results are ranked, not judged"
+        lines = [f"{len(self.images):,} images in {self.name}; domains: {counts}; {classes}"]
+        if self.problems:
+            lines += [f"left out ({len(self.problems):,}):", *(f"  {problem}" for problem in self.problems)]
+        return "\n".join(lines)
+
+    @property
+    def domains(self) -> list[str]:
+        """The domains, in the order of their first images."""
+        return list(self.words)
+
+    @property
+    def labelled(self) -> bool:
+        """Whether images have labels, so that a result can be right or wrong."""
+        return bool(self.names)
+
+    @property
+    def reads_texts(self) -> bool:
+        """Whether the encoder has a text tower."""
+        return isinstance(self.encoder.encoder, ClipEncoder)
+
+    def query_rows(self, domain: str) -> np.ndarray:
+        """(Q,) rows of a domain's queries."""
+        return self._rows(domain, self.queries)
+
+    def gallery_rows(self, domain: str, choice: str) -> np.ndarray:
+        """(G,) rows of a domain's gallery."""
+        return self._rows(domain, self.galleries[choice])
+
+    def row(self, key: str) -> int:
+        """The row of an image."""
+        return self._row_of[key]
+
+    @cached_property
+    def domain_rows(self) -> dict[str, np.ndarray]:
+        """{domain: its rows}, in order."""
+        return {domain: self._rows(domain, ()) for domain in self.domains}
+
+    @cached_property
+    def _row_of(self) -> dict[str, int]:
+        return {key: row for row, key in enumerate(self.images.keys)}
+
+    def _rows(self, domain: str, classes: tuple[str, ...]) -> np.ndarray:
+        return np.flatnonzero(self.images.mask([domain], classes or None))
+
+
+class Remembering:
+    """An encoder with the embeddings of a collection in memory; every other attribute is the encoder's.
+
+    The cache on disk is read once. After that a method embeds a domain by looking rows up, which is what makes
+    sliders fast. Pictures that are not in the collection, such as a drawing, are embedded and kept nowhere.
+    """
+
+    def __init__(self, encoder: ImageEncoder, images: ImageSet, progress: bool = True) -> None:
+        self.encoder = encoder
+        self.table = encoder.embed_images(images, progress=progress)
+        self.place = {digest: row for row, digest in enumerate(images.digests)}
+
+    def __getattr__(self, name: str):
+        return getattr(self.__dict__["encoder"], name)
+
+    def embed_images(self, images: ImageSet, *, progress: bool = False) -> torch.Tensor:
+        """(N, D) as the encoder's."""
+        rows = [self.place.get(digest) for digest in images.digests]
+        if None in rows:
+            return self.encoder.embed_images(images, progress=progress, keep=False)
+        return self.table[rows]
+
+
+def open_collection(dataset: str, root: str = "", protocol: str = "", encoder: str = "tiny-clip") -> Collection:
+    """A dataset that has a card, as one of its protocols divides it into queries and gallery."""
+    card, images, task = open_task(dataset, root, protocol)
+    used, clip = images.select(task.domains), load_encoder(encoder)
+    return Collection(
+        name=card.title,
+        images=used,
+        encoder=Remembering(clip, used),
+        words={domain: card.domain_word(domain) for domain in task.domains},
+        names={label: card.display(label) for label in card.classes},
+        queries=task.classes,
+        galleries=gallery_choices(task),
+        about=banner(card, used, clip).data,
+    )
+
+
+def gallery_choices(task: Protocol) -> dict[str, tuple[str, ...]]:
+    """The galleries to choose from: the protocol's, and one with the training classes as distractors (generalised)."""
+    own = {f"{len(task.gallery_classes)} classes of the protocol": task.gallery_classes}
+    both = tuple(dict.fromkeys((*task.gallery_classes, *task.seen)))
+    if len(both) == len(task.gallery_classes):
+        return own
+    return {
+        f"{len(task.gallery_classes)} unseen classes": task.gallery_classes,
+        f"{len(both)} classes, unseen and seen": both,
+    }
+
+
+def open_own(root: Path | str, encoder: str = "real-clip") -> Collection:
+    """A folder of your own, in any of the layouts of `open_any_folder`."""
+    images, problems = open_any_folder(root)
+    labels, model = sorted(set(images.labels.tolist()) - {""}), load_encoder(encoder)
+    collection = Collection(
+        name=Path(root).resolve().name,
+        images=images,
+        encoder=Remembering(model, images),
+        words={domain: display(domain) for domain in dict.fromkeys(images.domains.tolist())},
+        names={label: display(label) for label in labels},
+        queries=(),
+        galleries={EVERYTHING: ()},
+        about="",
+        problems=tuple(problems),
+    )
+    text = collection.summary.replace("\n  ", "\n> - ").replace("\n", "\n>\n") if problems else collection.summary
+    warning = f"{RANDOM}\n\n" if has_random_weights(model) else ""
+    return replace(collection, about=f"{warning}> {text}\n>\n> **Encoder:** {model.description}.")

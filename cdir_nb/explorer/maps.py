@@ -1,0 +1,55 @@
+"""Two maps of the same images, side by side, linked image by image (jupyter-scatter)."""
+
+import numpy as np
+import pandas as pd
+import torch
+
+from cdir_nb.analysis import project, sample_rows
+from cdir_nb.explorer.ask import Explorer
+from cdir_nb.methods.checkpoints import digest_of, kept_in_cache, load_checkpoint, save_checkpoint
+
+PROJECTIONS = ("tsne", "umap")
+
+
+class Maps:
+    """Coordinates of a sample of two domains under any method and projection; computed once, then in the cache.
+
+    rows  of the collection: equally many from every domain and class
+    """
+
+    def __init__(
+        self, explorer: Explorer, direction: tuple[str, str], gallery: str, most: int = 600, seed: int = 0
+    ) -> None:
+        c = explorer.collection
+        self.explorer, self.direction, self.gallery, self.seed = explorer, direction, gallery, seed
+        rows = np.unique(np.concatenate([c.gallery_rows(domain, gallery) for domain in direction]))
+        groups = [f"{d}/{label}" for d, label in zip(c.images.domains[rows], c.images.labels[rows])]
+        self.rows = rows[sample_rows(groups, most, seed)]
+
+    def points(self, method: str, projection: str) -> np.ndarray:
+        """(N, 2) in the order of `rows`."""
+        emb = self._embeddings(method)
+        made_of = {"embeddings": digest_of(emb.tolist()), "projection": projection, "seed": str(self.seed)}
+        path = kept_in_cache("maps", made_of)
+        state = load_checkpoint(path, made_of, torch.device("cpu"))
+        if state is None:
+            state = {"points": torch.from_numpy(project(emb.numpy(), projection, self.seed))}
+            save_checkpoint(path, made_of, state)
+        return state["points"].numpy()
+
+    def table(self) -> pd.DataFrame:
+        """One row per image: class and domain, for colours and tooltips."""
+        images = self.explorer.collection.images
+        return pd.DataFrame({"class": images.labels[self.rows], "domain": images.domains[self.rows]})
+
+    def _embeddings(self, method: str) -> torch.Tensor:
+        """(N, D): both domains as the method compares them, queries mapped where it maps them."""
+        c, pair = (
+            self.explorer.collection,
+            self.explorer.vectors(method, self.direction, self.explorer.methods[method].start),
+        )
+        table = torch.empty(len(self.rows), pair[0].shape[1])
+        for domain, emb in zip(self.direction, pair):
+            here = c.images.domains[self.rows] == domain
+            table[torch.from_numpy(here)] = emb[np.searchsorted(c.domain_rows[domain], self.rows[here])]
+        return table

@@ -1,0 +1,156 @@
+"""The methods of the explorer, each with at most one slider that leads through its states."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import cache
+from typing import Any
+
+import torch
+
+from cdir_nb.data import object_names
+from cdir_nb.encoders import ClipEncoder
+from cdir_nb.explorer.collection import Collection
+from cdir_nb.methods import Embedder, VanillaClip
+from cdir_nb.methods.checkpoints import digest_of, kept_in_cache, load_checkpoint, save_checkpoint
+from cdir_nb.methods.clair import MappedClip
+from cdir_nb.methods.clair.mapping import geodesic, procrustes
+from cdir_nb.methods.embedder import Direction
+from cdir_nb.methods.frozen.zero_shot import class_prompts, prompt_embeddings
+from cdir_nb.methods.kept import KeptEmbedder, kept
+from cdir_nb.methods.tki import TkiConfig
+from cdir_nb.methods.tki.state import fit_or_load
+
+STRENGTHS = tuple(round(0.05 * i, 2) for i in range(21))
+WORDS = (2, 5, 10, 20)  # P of TKI; the paper's Figure 5 goes up to 20
+
+
+@dataclass(frozen=True)
+class Slider:
+    """A method's own slider: its name, its values in order, where it starts, and in words what it does."""
+
+    name: str
+    values: tuple[Any, ...]
+    start: Any
+    about: str
+
+
+@dataclass(frozen=True)
+class Method:
+    """A method in all its states.
+
+    at          (query domain, gallery domain), value of the slider (None without one) -> Embedder
+    directions  the directions that it serves; None: any
+    once        names what `at` computes once for these arguments because it takes seconds; None: nothing
+    """
+
+    name: str
+    about: str
+    at: Callable[[Direction, Any], Embedder]
+    slider: Slider | None = None
+    directions: tuple[Direction, ...] | None = None
+    once: Callable[[Direction, Any], Any] = lambda direction, value: None
+
+    def serves(self, direction: Direction) -> bool:
+        """Whether it was fitted for this direction."""
+        return self.directions is None or direction in self.directions
+
+    @property
+    def start(self) -> Any:
+        """Where its slider starts."""
+        return self.slider.start if self.slider else None
+
+
+def methods_of(collection: Collection) -> dict[str, Method]:
+    """Every method that can be used on a collection: {name: Method}, vanilla CLIP first."""
+    found = [vanilla(collection)]
+    if collection.reads_texts and _distinct_words(collection):
+        found.append(mapped(collection))
+    if collection.reads_texts and len(collection.names) > 1:
+        found.append(tki(collection))
+    return {method.name: method for method in [*found, *from_cache(collection)]}
+
+
+def vanilla(collection: Collection) -> Method:
+    """The frozen encoder."""
+    embedder = VanillaClip(collection.encoder)
+    about = "The frozen encoder: nothing is trained."
+    return Method(
+        embedder.name if collection.reads_texts else "frozen encoder", about, lambda direction, value: embedder
+    )
+
+
+def mapped(collection: Collection) -> Method:
+    """CLIP + Q; the slider leads from the identity to Q along the geodesic."""
+    avoid = [collection.names[label] for label in collection.queries or collection.names]
+    objects = object_names(exclude=avoid)
+
+    @cache
+    def texts(domain: str) -> torch.Tensor:
+        return kept_texts(collection.encoder, objects, collection.words[domain])
+
+    @cache
+    def path(direction: Direction):
+        return geodesic(procrustes(*map(texts, direction))) if len(set(direction)) == 2 else None
+
+    def at(direction: Direction, strength: float) -> Embedder:
+        way = path(direction)
+        if way is None:  # within a domain there is nothing to map
+            return VanillaClip(collection.encoder)
+        return MappedClip(collection.encoder, direction, way(strength), train_set="texts alone")
+
+    slider = Slider("strength of Q", STRENGTHS, 1.0, "0: CLIP itself; 1: all of Q. In between, a part of the rotation.")
+    about = "Queries are rotated by Q, which comes from texts alone (CLAIR, equation 9)."
+    return Method("CLIP + Q", about, at, slider, once=lambda direction, strength: direction)
+
+
+def kept_texts(encoder: ClipEncoder, names: Sequence[str], word: str) -> torch.Tensor:
+    """(n, D) unit embeddings of the names in prompts of one domain, from the cache if they were embedded before."""
+    made_of = {"model": encoder.identity, "texts": digest_of(class_prompts(names, word))}
+    path = kept_in_cache("texts", made_of)
+    state = load_checkpoint(path, made_of, torch.device("cpu"))
+    if state is None:
+        state = {"texts": prompt_embeddings(encoder, names, word)}
+        save_checkpoint(path, made_of, state)
+    return state["texts"]
+
+
+def tki(collection: Collection) -> Method:
+    """TKI; the slider sets the number of learnt words. Each number is trained once and then kept in the cache."""
+    labels = collection.queries or tuple(collection.names)
+    names = [collection.names[label] for label in labels]
+
+    @cache
+    def trained(words: int) -> Embedder:
+        embedder = fit_or_load(collection.encoder.encoder, names, TkiConfig(words=words))
+        return replace(embedder, encoder=collection.encoder)
+
+    slider = Slider("words P", WORDS, WORDS[-1], "How many domains are imagined in training. Each takes seconds, once.")
+    about = "A small network on CLIP, trained on text alone (notebook 06)."
+    return Method("TKI", about, lambda direction, words: trained(words), slider, once=lambda direction, words: words)
+
+
+def from_cache(collection: Collection) -> list[Method]:
+    """Trained methods that notebooks have kept for these images; one Method per name and pair of domains."""
+    groups: dict[tuple, dict[int, KeptEmbedder]] = {}
+    for one in kept(collection.encoder, collection.images):
+        groups.setdefault((one.name, one.directions), {})[one.step] = one
+    names = [name for name, _ in groups]
+    return [_kept_method(_label(name, pairs, names), steps) for (name, pairs), steps in groups.items()]
+
+
+def _label(name: str, pairs: tuple[Direction, ...] | None, names: Sequence[str]) -> str:
+    return f"{name} ({pairs[0][0]}, {pairs[0][1]})" if pairs and names.count(name) > 1 else name
+
+
+def _kept_method(name: str, steps: dict[int, KeptEmbedder]) -> Method:
+    last, order = steps[max(steps)], tuple(sorted(steps))
+    about = f"Trained on {last.train_set}; selection: {last.selection}."
+    slider = Slider("epoch", order, order[-1], "The state after each epoch.") if len(order) > 1 else None
+    return Method(name, about, lambda direction, step: steps.get(step, last), slider, last.directions)
+
+
+def _distinct_words(collection: Collection) -> bool:
+    """Q needs domains that prompts can tell apart."""
+    return (
+        1 < len(collection.words) == len({word.strip().lower() for word in collection.words.values() if word.strip()})
+    )

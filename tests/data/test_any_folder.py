@@ -1,0 +1,63 @@
+import pytest
+from PIL import Image
+
+from cdir_nb.data.any_folder import open_any_folder
+from cdir_nb.errors import CdirError
+
+
+def save(path, colour="red", size=(8, 6)):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.new("RGB", size, colour).save(path)
+
+
+@pytest.fixture
+def root(tmp_path, fresh_cache):
+    (tmp_path / "mine").mkdir()
+    return tmp_path / "mine"
+
+
+@pytest.mark.parametrize(
+    "path,domain,label", [("photo/cat/1.png", "photo", "cat"), ("photo/1.png", "photo", ""), ("1.png", "mine", "")]
+)
+def test_three_layouts(root, path, domain, label):
+    save(root / path)
+    images, problems = open_any_folder(root)
+    assert (images.keys, images.domains.tolist(), images.labels.tolist()) == ((path,), [domain], [label])
+    assert images.image(0).size == (8, 6) and problems == []
+
+
+def test_layouts_may_be_mixed_and_keys_stay_apart(root):
+    for path in ("photo/cat/1.png", "photo/1.png", "1.png", "sketch/1.png"):
+        save(root / path)
+    images, _ = open_any_folder(root)
+    assert sorted(zip(images.keys, images.domains.tolist(), images.labels.tolist())) == [
+        ("1.png", "mine", ""), ("photo/1.png", "photo", ""), ("photo/cat/1.png", "photo", "cat"),
+        ("sketch/1.png", "sketch", ""),
+    ]  # fmt: skip
+
+
+def test_what_cannot_be_read_is_listed_and_left_out(root):
+    save(root / "photo" / "good.png")
+    (root / "photo" / "notes.txt").write_text("no picture")
+    (root / "photo" / "empty.jpg").touch()
+    (root / "photo" / ".hidden").write_text("x")
+    save(root / "photo" / "cat" / "kittens" / "deep.png")
+    images, problems = open_any_folder(root)
+    assert images.keys == ("photo/good.png",)
+    named = [line.partition(" (")[0] for line in problems]
+    assert named == ["photo/empty.jpg", "photo/notes.txt", "photo/cat/kittens/"]
+    assert "zero bytes" in problems[0] and "BytesIO" not in problems[1]
+
+
+@pytest.mark.parametrize("make,said", [(lambda root: None, "it is empty"),
+                                       (lambda root: (root / "a.txt").write_text("a"), "a.txt")])  # fmt: skip
+def test_a_folder_without_images_is_an_error(root, make, said):
+    make(root)
+    with pytest.raises(CdirError, match=said):
+        open_any_folder(root)
+
+
+def test_a_file_is_no_folder(root):
+    save(root / "1.png")
+    with pytest.raises(CdirError, match="not a folder"):
+        open_any_folder(root / "1.png")

@@ -1,0 +1,113 @@
+"""Answers against rankings made by hand from the same vectors."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+
+from cdir_nb.data import object_names
+from cdir_nb.errors import CdirError
+from cdir_nb.explorer import Explorer, Question
+from cdir_nb.methods.clair.mapping import procrustes, text_pairs
+
+
+@pytest.fixture
+def question(collection):
+    return Question("vanilla CLIP", "photo", "sketch", "photo/guitar/1.png", "all images", k=5)
+
+
+def unit(collection) -> np.ndarray:
+    table = collection.encoder.table.numpy().astype(float)
+    return table / np.linalg.norm(table, axis=1, keepdims=True)
+
+
+def by_hand(x, query, gallery, k):
+    return sorted(gallery, key=lambda row: -float(x[query] @ x[row]))[:k]
+
+
+def test_the_answer_is_the_ranking_by_hand(explorer, collection, question):
+    x, labels = unit(collection), collection.images.labels
+    query = collection.images.keys.index(question.query)
+    gallery = [row for row, domain in enumerate(collection.images.domains) if domain == "sketch"]
+    found = explorer.ask(question)
+    assert found.rows.tolist() == by_hand(x, query, gallery, 5)
+    assert found.scores == pytest.approx([x[query] @ x[row] for row in found.rows], abs=1e-5)
+    assert found.right.tolist() == [labels[row] == "guitar" for row in found.rows]
+    assert found.precision == pytest.approx(np.mean(labels[found.rows] == "guitar"))
+
+
+@pytest.mark.parametrize("gallery_domain", ["sketch", "photo"])
+def test_the_average_is_that_of_all_queries_none_of_which_finds_itself(explorer, collection, question, gallery_domain):
+    x, labels, domains = unit(collection), collection.images.labels, collection.images.domains
+    hits = []
+    for query in np.flatnonzero(domains == "photo"):
+        gallery = [row for row in np.flatnonzero(domains == gallery_domain) if row != query]
+        hits += [labels[row] == labels[query] for row in by_hand(x, query, gallery, 5)]
+    found = explorer.ask(replace(question, gallery_domain=gallery_domain))
+    assert found.average == pytest.approx(np.mean(hits)) and found.n_queries == 12
+    assert collection.row(question.query) not in found.rows
+
+
+def test_q_at_no_strength_is_clip_and_at_full_strength_the_mapping(explorer, collection, question):
+    rows = {value: explorer.ask(replace(question, method="CLIP + Q", value=value)) for value in (0.0, 1.0)}
+    assert rows[0.0].rows.tolist() == explorer.ask(question).rows.tolist()
+    names = object_names(exclude=["banana", "guitar", "tree"])
+    q = procrustes(*text_pairs(collection.encoder, names, {"photo": "photo", "sketch": "sketch"}).values())
+    x = F.normalize(collection.encoder.table, dim=1)
+    scores = x[collection.domain_rows["sketch"]] @ (q @ x[collection.row(question.query)])
+    assert rows[1.0].scores == pytest.approx(scores.sort(descending=True).values[:5].numpy(), abs=1e-4)
+
+
+def test_a_text_finds_the_images_nearest_to_it(explorer, collection, question):
+    text = F.normalize(collection.encoder.embed_texts(["a guitar"]), dim=1)[0]
+    scores = F.normalize(collection.encoder.table, dim=1)[collection.domain_rows["sketch"]] @ text
+    best = scores.sort(descending=True).values[:5].numpy()
+    assert explorer.ask_text(question, " a guitar ").scores == pytest.approx(best, abs=1e-5)
+    with pytest.raises(CdirError, match="write what to look for"):
+        explorer.ask_text(question, "  ")
+
+
+def test_a_picture_from_outside_is_embedded_and_kept_nowhere(explorer, collection, question, cache):
+    before = sorted(cache.rglob("*.safetensors"))
+    one = collection.images.take([collection.row("photo/tree/0.png")])
+    found = explorer.ask_picture(question, replace(one, digests=("another",)))
+    assert found.rows.tolist() == explorer.ask(replace(question, query="photo/tree/0.png")).rows.tolist()
+    assert sorted(cache.rglob("*.safetensors")) == before
+
+
+def test_temperature_spreads_the_weight_from_one_image_to_all(explorer, question):
+    found = explorer.ask(question)
+    spread = [found.effective(t) for t in (1e-4, 0.05, 0.5, 1e4)]
+    assert spread == sorted(spread) and spread[0] == pytest.approx(1) and spread[-1] == pytest.approx(12)
+
+
+def test_without_labels_results_are_ranked_and_not_judged(collection, question):
+    images = replace(collection.images, labels=np.array([""] * len(collection.images)))
+    found = Explorer(replace(collection, images=images, names={})).ask(question)
+    assert len(found.rows) == 5 and found.right is None and found.precision is None and found.average is None
+
+
+def test_a_gallery_of_the_query_alone_is_an_error(collection, question):
+    row = collection.row(question.query)
+    alone = replace(collection, images=collection.images.take([row]), words={"photo": "photo"})
+    with pytest.raises(CdirError, match="no other image"):
+        Explorer(alone).ask(replace(question, gallery_domain="photo"))
+
+
+def test_a_direction_that_a_method_does_not_serve_is_named(explorer, question):
+    method = explorer.methods["vanilla CLIP"]
+    explorer.methods["one way"] = replace(method, name="one way", directions=(("photo", "sketch"),))
+    try:
+        assert explorer.ask(replace(question, method="one way")).rows.tolist() == explorer.ask(question).rows.tolist()
+        with pytest.raises(CdirError, match="one way was trained for photo → sketch"):
+            explorer.ask(replace(question, method="one way", query_domain="sketch", gallery_domain="photo"))
+    finally:
+        del explorer.methods["one way"]
+
+
+def test_the_memory_of_embeddings_gives_the_encoders_own(collection):
+    rows = [5, 3, 3]
+    own = collection.encoder.encoder.embed_images(collection.images.take(rows), progress=False)
+    assert torch.equal(collection.encoder.embed_images(collection.images.take(rows)), own)

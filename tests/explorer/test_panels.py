@@ -1,0 +1,153 @@
+"""Controls without a browser: what a hand does is a change of a widget's value."""
+
+import base64
+import io
+
+import numpy as np
+import pytest
+from PIL import Image, ImageDraw
+
+from cdir_nb.explorer import DrawPanel, LabelPanel, MapPanel, RetrievalPanel, show_panel
+from cdir_nb.explorer.pictures import data_url
+
+
+def keys(grid) -> list[str]:
+    return [tile["key"] for tile in grid.items]
+
+
+def picture_of(url: str) -> Image.Image:
+    return Image.open(io.BytesIO(base64.b64decode(url.partition(",")[2])))
+
+
+@pytest.fixture
+def panel(explorer):
+    explorer.methods.pop("TKI", None)  # its training is tested with TKI
+    return RetrievalPanel(explorer)
+
+
+def test_a_slider_changes_the_grid(panel):
+    assert len(panel.results.items) == 10
+    panel.k.value = 3
+    assert len(panel.results.items) == 3 and "P@3" in panel.says.value
+
+
+def test_the_methods_own_slider_comes_and_goes(panel):
+    assert panel.value.layout.display == "none"
+    panel.method.value = "CLIP + Q"
+    assert panel.value.layout.display == "" and panel.value.description == "strength of Q" and panel.value.value == 1.0
+    panel.value.value = 0.0
+    at_zero = keys(panel.results)
+    panel.method.value = "vanilla CLIP"
+    assert keys(panel.results) == at_zero and panel.value.layout.display == "none"
+
+
+def test_temperature_changes_what_is_said_and_not_the_order(panel):
+    before, said = keys(panel.results), panel.says.value
+    panel.temperature.value = 1.0
+    assert keys(panel.results) == before and panel.says.value != said
+
+
+def test_a_result_that_is_clicked_becomes_the_query_and_back_returns(panel):
+    before = panel.question
+    clicked = panel.results.items[2]["key"]
+    panel.results.clicked = {"key": clicked, "times": 1}
+    assert panel.question.query == clicked
+    assert panel.question.direction == before.direction[::-1] == (panel.query_domain.value, panel.gallery_domain.value)
+    panel.back.click()
+    assert panel.question == before and panel.back.disabled
+
+
+def test_a_thumbnail_chooses_the_query(panel):
+    panel.queries.clicked = {"key": panel.queries.items[4]["key"], "times": 1}
+    assert panel.question.query == panel.queries.items[4]["key"] and panel.queries.items[4]["kind"] == "chosen"
+
+
+def test_other_queries_are_others(panel):
+    before = keys(panel.queries)
+    panel.more.click()
+    assert keys(panel.queries) != before and len(keys(panel.queries)) == len(set(keys(panel.queries)))
+
+
+def test_every_tile_says_what_it_shows(panel):
+    for tile in panel.results.items:
+        assert tile["alt"].endswith(tile["kind"]) and tile["kind"] in ("right", "wrong")
+        assert tile["note"].startswith("✓" if tile["kind"] == "right" else "✗")
+
+
+@pytest.mark.parametrize("size", [(400, 100), (30, 90), (64, 64), (1, 500)])
+def test_tiles_keep_the_shape_of_the_picture(size):
+    width, height = picture_of(data_url(Image.new("RGB", size))).size
+    assert max(width, height) == 96
+    assert width / height == pytest.approx(size[0] / size[1], rel=0.06) or min(width, height) == 1
+
+
+def test_a_rehearsal_moves_everything_and_leaves_the_question(panel):
+    before, shown = panel.question, keys(panel.results)
+    panel.rehearse()
+    assert panel.question == before and keys(panel.results) == shown and panel.past == []
+
+
+def strokes() -> Image.Image:
+    picture = Image.new("RGBA", (320, 320), (0, 0, 0, 0))
+    ImageDraw.Draw(picture).line([(40, 40), (280, 250), (60, 200)], fill="black", width=3)
+    return picture
+
+
+def test_each_stroke_is_ranked_and_an_empty_canvas_is_answered_politely(explorer):
+    panel = DrawPanel(explorer)
+    assert "canvas is empty" in panel.says.value and panel.results.items == []
+    panel.canvas.replace_with_pil(strokes())
+    assert len(panel.results.items) == 10 and "ranked in" in panel.says.value
+    panel.canvas.replace_with_pil(Image.new("RGBA", (320, 320), (0, 0, 0, 0)))
+    assert "canvas is empty" in panel.says.value and panel.results.items == []
+    panel.gallery_domain.value = "sketch"  # nor does a control without a drawing fail
+    assert "canvas is empty" in panel.says.value
+
+
+def test_a_file_is_a_query_as_it_is_and_a_bad_one_is_named(explorer, collection):
+    panel, buffer = DrawPanel(explorer), io.BytesIO()
+    collection.images.image(3).save(buffer, "PNG")
+    panel.gallery_domain.value = collection.images.domains[3]
+    panel.loaded(buffer.getvalue())
+    assert panel.results.items[0]["key"] == collection.images.keys[3]  # it finds itself
+    panel.loaded(b"not a picture")
+    assert "not an image" in panel.says.value and panel.results.items == []
+
+
+def test_a_text_is_a_query(explorer):
+    panel = DrawPanel(explorer)
+    panel.text.value = "a guitar"
+    assert "“a guitar”" in panel.says.value and len(panel.results.items) == 10
+
+
+def test_a_label_panel_follows_its_sliders(collection):
+    panel = LabelPanel(collection)
+    panel.label.value, panel.step.value = "tree", 0
+    assert "tree" in panel.says.value and "0 refinement steps" in panel.says.value
+    panel.rehearse()
+    assert panel.label.value == "tree" and panel.step.value == 0
+
+
+def test_a_selection_shows_its_images_and_what_the_first_one_finds(explorer, monkeypatch):
+    monkeypatch.setattr("cdir_nb.explorer.maps.project", lambda emb, method, seed: np.asarray(emb)[:, :2])
+    panel = MapPanel(explorer, ("photo", "sketch"), most=20)
+    left, right = (side.scatter.widget for side in panel.sides)
+    left.selection = np.array([4, 1])
+    images = explorer.collection.images
+    assert keys(panel.selected) == [images.keys[panel.maps.rows[place]] for place in (4, 1)]
+    assert list(right.selection) == [4, 1]
+    found = explorer.ask(panel.question(panel.maps.rows[4]))
+    assert keys(panel.results) == [images.keys[row] for row in found.rows]
+    right.selection = np.array([2])
+    assert list(left.selection) == [2] and keys(panel.selected) == [images.keys[panel.maps.rows[2]]]
+    assert np.abs(panel.sides[0].table[["x", "y"]]).to_numpy().max() < 1
+
+
+@pytest.mark.parametrize("headless", ["1", "0"])
+def test_a_figure_where_nothing_moves_and_the_widget_where_it_does(panel, monkeypatch, headless):
+    shown = []
+    monkeypatch.setenv("CDIR_HEADLESS", headless)
+    monkeypatch.setattr("cdir_nb.explorer.controls.display", shown.append)
+    fig = show_panel(panel)
+    assert shown == [fig if headless == "1" else panel.box]
+    assert len([patch for patch in fig.axes[0].patches if patch.get_gid() in ("right", "wrong")]) == 10
