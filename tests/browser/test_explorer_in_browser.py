@@ -148,7 +148,7 @@ def draws(page) -> None:
     page.mouse.move(box["x"] + 240, box["y"] + 250, steps=12)
     page.mouse.up()
     until(page, lambda: len(tiles(page, "results for the drawing")) == 10, "results for the drawing")
-    assert page.get_by_text("Embedded and ranked in").count() == 1
+    until(page, lambda: page.get_by_text("Embedded and ranked in").count() == 1, "the time it took")
     page.get_by_title("Undo").click()
     until(page, lambda: page.get_by_text("the canvas is empty").count() == 1, "undone")
 
@@ -169,7 +169,7 @@ def selects_on_a_map(page) -> None:
             page.mouse.down()
     page.mouse.up()
     until(page, lambda: len(tiles(page, "selected images")) > 0, "selected images")
-    assert len(tiles(page, "nearest images")) == 10
+    until(page, lambda: len(tiles(page, "nearest images")) == 10, "what the first of them finds")
     until(page, lambda: right.screenshot() != before, "the selection on the other map")
 
 
