@@ -165,6 +165,17 @@ def test_v1_needs_no_clusters_and_as_released_filter_is_off_as_written(encoder, 
     assert (written.align_from, released.align_from) == (20, 100)
 
 
+def test_every_value_of_a_named_configuration_has_a_source_of_its_own():
+    sources = {name: {row["setting"]: row["source"] for row in config.table()} for name, config in CONFIGS.items()}
+    assert not [name for name, rows in sources.items() if any(text.startswith("set here") for text in rows.values())]
+    assert sources["as_released"]["trains"].startswith("paper") and "domainnet.sh" in sources["as_released"]["alpha"]
+    assert "office-home.sh" in sources["as_written, Office-Home"]["alpha"]
+    assert sources["as_written"]["reduction"] == "paper, equations 1, 2, 8 and 9"
+    assert "NOT the paper's training" in sources["as_released, head"]["trains"]
+    changed = {row["setting"]: row["source"] for row in UcdirConfig(tau=0.5).table()}
+    assert changed["tau"].startswith("set here; default 0.2")
+
+
 def test_baselines_have_their_own_rate_for_a_head_and_take_means():
     head, whole = CONFIGS["as_released, head"], CONFIGS["as_released"]
     rates = [ucdir.variant(m, head).learning_rate for m in ("L_IW (v1)", "ID", "ProtoNCE", "CDS", "PCS")]
@@ -281,6 +292,20 @@ def test_clip_starts_from_the_image_tower_alone(encoder, pair):
     names = [name for name, p in made.model.named_parameters() if p.requires_grad]
     assert all("visual" in name or name.startswith("head") for name in names) and len(names) > 4
     assert ucdir.recorded_name("UCDIR", encoder) == "CLIP-UCDIR"
+
+
+def test_the_start_of_a_clip_is_vanilla_clip(encoder, backbone, pair):
+    assert [ucdir.frozen_start(start).name for start in (encoder, backbone)] == ["vanilla CLIP", "frozen start"]
+    emb = ucdir.frozen_start(backbone).embed(pair.side(1), progress=False)
+    torch.testing.assert_close(emb, F.normalize(backbone.embed_images(pair.side(1)), dim=1))
+
+
+def test_clips_whole_image_tower_trains_and_its_texts_stay(encoder, pair):
+    config = QUICK.changed(trains="all", epochs=2, full_from=1, align_from=1)
+    last, _ = ucdir.fit(encoder, pair, config, progress=False)
+    tuned, own = last.network.trunk.model.state_dict(), encoder.model.state_dict()
+    changed = {name.split(".")[0] for name, x in tuned.items() if not torch.equal(x, own[name])}
+    assert changed == {"visual"} and last.embed(pair.images).shape == (33, 128)
 
 
 def test_split_norm_sees_each_half_by_itself_and_keeps_the_order(backbone):

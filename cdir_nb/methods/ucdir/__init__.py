@@ -1,6 +1,6 @@
 """UCDIR: unsupervised retrieval between two domains (Hu and Lee, ECCV 2022), its ablations and its baselines."""
 
-from cdir_nb.methods.ucdir.embedder import FrozenStart, UcdirEmbedder
+from cdir_nb.methods.ucdir.embedder import FrozenStart, UcdirEmbedder, frozen_start
 from cdir_nb.methods.ucdir.method import UcdirTraining, fit, kept_at
 from cdir_nb.methods.ucdir.moco import moco_v2_encoder
 from cdir_nb.methods.ucdir.pair import TwoDomains, training_pair
@@ -20,6 +20,7 @@ __all__ = [
     "UcdirTraining",
     "at_side",
     "fit",
+    "frozen_start",
     "kept_at",
     "moco_v2_encoder",
     "named_config",

@@ -10,9 +10,10 @@ import torch.nn.functional as F
 
 from cdir_nb.conventions import LAST_EPOCH
 from cdir_nb.data.images import ImageSet
-from cdir_nb.encoders import ImageEncoder
+from cdir_nb.encoders import ClipEncoder, ImageEncoder
 from cdir_nb.errors import CdirError
 from cdir_nb.methods.embedder import Embedder
+from cdir_nb.methods.frozen.clip import VanillaClip
 from cdir_nb.methods.ucdir.network import Network, with_tower
 from cdir_nb.methods.ucdir.pair import TwoDomains
 from cdir_nb.methods.ucdir.settings import UcdirConfig
@@ -30,6 +31,11 @@ class FrozenStart(Embedder):
     def embed(self, images: ImageSet, *, progress: bool = True) -> torch.Tensor:
         """(N, D) unit vectors, float32 on the CPU, read from the cache if it has them."""
         return F.normalize(self.encoder.embed_images(images, progress=progress), dim=1)
+
+
+def frozen_start(encoder: ImageEncoder) -> Embedder:
+    """What a training started from, as it is: vanilla CLIP for a CLIP, else the backbone's own features."""
+    return VanillaClip(encoder) if isinstance(encoder, ClipEncoder) else FrozenStart(encoder)
 
 
 @dataclass(frozen=True)
