@@ -62,7 +62,7 @@ def test_list_says_what_each_profile_needs():
     [
         (
             ["--profile", "moon"],
-            "unknown profile 'moon'; known: pacs, pacs-clair, pacs-heldout, sketchy_mini, tki-world, world",
+            "unknown profile 'moon'; known: pacs, pacs-clair, pacs-heldout, sketchy_mini, snmpnet-sketchy",
         ),
         (["--profile", "pacs"], "profile pacs needs the images of pacs: add --data pacs=PATH"),
         (["--profile", "pacs", "--data", "pacs=/no/where"], "--data pacs=/no/where: folder not found"),
