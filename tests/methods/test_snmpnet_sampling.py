@@ -1,5 +1,7 @@
 """SnMpNet's batches, partners and views: balance, mixtures as defined, and bad input."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -109,6 +111,14 @@ def test_views_repeat_exactly_and_differ_between_places_seeds_and_epochs():
     assert all(np.array_equal(one.image(i), again.image(i)) for i in range(6)) and one.digests == again.digests
     sets = [digests(), digests(seed=1), digests(number=1), digests("mixed"), digests("jigsaw")]
     assert all(len(s) == epoch.rows.size for s in sets) and len(set.union(*sets)) == 5 * epoch.rows.size
+
+
+def test_a_view_at_another_place_has_another_crop_and_so_another_digest():
+    images = flat(photo=8, sketch=8)
+    epoch = epoch_of(images)
+    turned = replace(epoch, rows=epoch.rows[:, ::-1])
+    one, other = (epoch_views(images, e, "plain", QUICK, seed=0, number=0) for e in (epoch, turned))
+    assert not set(one.digests) & set(other.digests)
 
 
 def test_jigsaw_tiles_move_as_their_order_says():
