@@ -38,7 +38,9 @@ def rotation_figure(q: np.ndarray, angles: np.ndarray, singular: np.ndarray, kno
     axes[1].set(title="angle of each plane", xlabel="plane", ylabel="degrees", ylim=(0, 180), yticks=range(0, 181, 45))
     axes[2].plot(np.arange(1, len(singular) + 1), np.maximum(singular, 1e-16), color=PALETTE[0])
     axes[2].axvline(known + 0.5, color=QUIET, ls="--", lw=1.2)
-    axes[2].set(title=f"singular values: {known} of {len(singular)} determined", xlabel="direction", yscale="log")
+    axes[2].set(
+        title=f"{known} of {len(singular)} determined", xlabel="direction", ylabel="singular value", yscale="log"
+    )
     return titled(fig, title)
 
 
