@@ -38,7 +38,9 @@ def rotation_figure(q: np.ndarray, angles: np.ndarray, singular: np.ndarray, kno
     axes[1].set(title="angle of each plane", xlabel="plane", ylabel="degrees", ylim=(0, 180), yticks=range(0, 181, 45))
     axes[2].plot(np.arange(1, len(singular) + 1), np.maximum(singular, 1e-16), color=PALETTE[0])
     axes[2].axvline(known + 0.5, color=QUIET, ls="--", lw=1.2)
-    axes[2].set(title=f"singular values: {known} of {len(singular)} determined", xlabel="direction", yscale="log")
+    axes[2].set(
+        title=f"{known} of {len(singular)} determined", xlabel="direction", ylabel="singular value", yscale="log"
+    )
     return titled(fig, title)
 
 
@@ -236,8 +238,7 @@ def poincare_disc(
     """The non-Euclidean layer in two dimensions: tangent plane with u + b (left), disc with exp(u) (+) exp(b) (middle),
     and by how many degrees the bias turns each point in the plane and in the disc (right).
 
-    vectors (N, 2) tangent vectors u = W v, bias (2,), labels (N,). Grey: a square grid and its image in the disc. Lines
-    from the centre show directions where points pile up at the edge of the disc.
+    vectors (N, 2) tangent vectors u = W v, bias (2,), labels (N,). Grey: a square grid and its image in the disc.
     """
     fig, (flat, disc, turns) = plt.subplots(1, 3, figsize=(WIDTH, 3.9), width_ratios=(1, 1, 0.85))
     v, b = torch.as_tensor(vectors).double(), torch.as_tensor(bias).double()
@@ -265,8 +266,7 @@ def poincare_disc(
 
 def _degrees(start: torch.Tensor, end: torch.Tensor) -> np.ndarray:
     """(N,) angles between the vectors of two sets (N, 2)."""
-    cosines = torch.nn.functional.cosine_similarity(start, end).clamp(-1, 1)
-    return np.degrees(np.arccos(cosines.numpy()))
+    return np.degrees(np.arccos(torch.cosine_similarity(start, end).clamp(-1, 1).numpy()))
 
 
 def _turns(ax: Axes, plane: np.ndarray, disc: np.ndarray, labels: Sequence[str]) -> None:

@@ -50,3 +50,13 @@ def test_notebook_map_takes_title_and_question_from_each_notebook(tmp_path):
         nbformat.write(new_notebook(cells=[new_markdown_cell(text)]), tmp_path / f"{name}.ipynb")
     rows = notebook_map(tmp_path).data.splitlines()[2:]
     assert rows == ["| [00_a](00_a.ipynb) | 00 · Ants |  |", "| [01_b](01_b.ipynb) | 01 · Bees | How many? |"]
+
+
+def test_a_table_of_settings_has_every_setting_with_its_source_from_the_left():
+    from cdir_nb.methods.tki import TkiConfig
+    from cdir_nb.show import settings_table
+
+    lines = settings_table({"TKI": TkiConfig(words=7)}).data.splitlines()
+    assert lines[1] == "|:--|:--|:--|:--|"
+    assert len(lines) == 2 + len(TkiConfig().table())
+    assert lines[2].startswith("| TKI | `words` | 7 | set here; default 20")
