@@ -141,7 +141,7 @@ def test_the_total_is_equation_11_by_its_parts(encoder, pair, reduction):
         mean = sum(float(value.detach()) for value in values) / len(values)
         expected = mean if reduction == "mean" else mean * 8 * len(values)
         found = made.reduced(made.objective.terms(step, config)[name])
-        assert float(found) == pytest.approx(expected, rel=1e-5)
+        assert float(found.detach()) == pytest.approx(expected, rel=1e-5)
     assert made.objective.weights(config, 2) == {"L_IW": 1, "L_CW": pytest.approx(0.35), "L_SE": 0.6, "L_DD": 0.3}
 
 
