@@ -30,7 +30,7 @@ from cdir_nb.paths import NOTEBOOKS, atomic_write
 
 KERNEL = {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}
 WIDGET = "application/vnd.jupyter.widget-view+json"
-LARGE_PICTURE = 40_000  # bytes
+LARGE_PICTURE = 20_000  # bytes
 
 
 def find(names: Sequence[str], folder: Path = NOTEBOOKS) -> list[Path]:
@@ -91,7 +91,7 @@ def smaller(encoded: str) -> tuple[str, str]:
     flat.paste(image, mask=image.getchannel("A") if image.mode == "RGBA" else None)
     made = {"image/png": min(original, with_palette(flat, 256), key=len)}
     if len(made["image/png"]) > LARGE_PICTURE:
-        made = {"image/png": with_palette(flat, 128), "image/jpeg": saved(flat, "JPEG", quality=75)}
+        made = {"image/png": with_palette(flat, 64), "image/jpeg": saved(flat, "JPEG", quality=50, progressive=True)}
     mime = min(made, key=lambda kind: len(made[kind]))
     return mime, base64.b64encode(made[mime]).decode() + "\n"
 
