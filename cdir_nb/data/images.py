@@ -13,7 +13,7 @@ from PIL import Image, ImageOps
 from cdir_nb.errors import CdirError
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class ImageSet:
     """Immutable rows of images, in a fixed order.
 
@@ -34,6 +34,9 @@ class ImageSet:
         sizes = {len(self.keys), len(self.domains), len(self.labels), len(self.digests)}
         if len(sizes) != 1:
             raise ValueError(f"columns of an ImageSet differ in length: {sorted(sizes)}")
+
+    def __repr__(self) -> str:  # the generated one would write every image of a bundled set
+        return f"ImageSet({len(self)} images, domains {sorted(set(self.domains.tolist()))})"
 
     def __len__(self) -> int:
         return len(self.keys)

@@ -93,3 +93,8 @@ def test_digests_tell_pictures_and_changes_apart(pair):
     assert one.digests == altered(pair, inverted, "inverted").digests
     with pytest.raises(CdirError, match="needs a name"):
         altered(pair, inverted, "")
+
+
+def test_a_set_prints_as_one_line():
+    images = ImageSet(("a", "b"), np.array(["x", "y"]), np.array(["c", "c"]), lambda key: None, ("1", "2"))
+    assert repr(images) == "ImageSet(2 images, domains ['x', 'y'])"

@@ -106,6 +106,7 @@ def test_without_a_published_checksum_the_first_one_counts(server, get, tmp_path
 
 
 def test_a_damaged_memory_is_no_obstacle(server, get):
+    paths.cache_dir().mkdir(parents=True, exist_ok=True)
     (paths.cache_dir() / "fetched.json").write_text("[1, 2")
     server.serve("/file", CONTENT)
     get()
