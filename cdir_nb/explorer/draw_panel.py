@@ -47,6 +47,10 @@ class DrawPanel:
         """The canvas has changed: it is the query."""
         self._take(lambda: as_sketch(self.canvas.get_pil()))
 
+    def begin_with(self, drawing: Image.Image) -> None:
+        """A drawing from elsewhere is the query. The canvas stays empty: its Clear returns to what it held at first."""
+        self._take(lambda: as_sketch(drawing))
+
     def loaded(self, content: bytes) -> None:
         """A file was loaded: it is the query, as it is."""
         self._take(lambda: _opened(content))

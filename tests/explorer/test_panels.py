@@ -104,6 +104,13 @@ def test_each_stroke_is_ranked_and_an_empty_canvas_is_answered_politely(explorer
     assert "canvas is empty" in panel.says.value
 
 
+def test_a_first_drawing_is_no_part_of_the_canvas_which_clear_would_bring_back(explorer):
+    panel = DrawPanel(explorer)
+    blank = panel.canvas.base64
+    panel.begin_with(strokes())
+    assert len(panel.results.items) == 10 and panel.canvas.base64 == blank
+
+
 def test_a_file_is_a_query_as_it_is_and_a_bad_one_is_named(explorer, collection):
     panel, buffer = DrawPanel(explorer), io.BytesIO()
     collection.images.image(3).save(buffer, "PNG")
