@@ -5,7 +5,7 @@ READY := .venv/.ready
 PYTEST := $(BIN)/python -m pytest
 
 .DEFAULT_GOAL := help
-.PHONY: help setup reproduce test browser fuzz lab explore bench real notebooks exercises lock clean
+.PHONY: help setup reproduce test fuzz lab explore bench real notebooks exercises lock clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -28,9 +28,6 @@ test: $(READY)  ## check the style, run all tests, then check every notebook aga
 	@$(BIN)/ruff format --check .
 	@$(PYTEST) -n 2 tests
 	@CDIR_HEADLESS=1 $(PYTEST) --nbval-lax --nbval-current-env -p no:cacheprovider notebooks
-
-browser: $(READY)  ## drive the explorer in Chromium, in JupyterLab and as a page (minutes; drawing still fails)
-	@CDIR_BROWSER=1 $(PYTEST) tests/browser
 
 fuzz: $(READY)  ## read 10,000 mutated cards and 100,000 mutated stroke lines (a few minutes)
 	@CDIR_FUZZ=1 $(PYTEST) -n 2 tests/data/test_mutations.py

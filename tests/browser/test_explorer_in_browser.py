@@ -21,10 +21,7 @@ from cdir_nb.paths import ROOT
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: pip install playwright")
-pytestmark = [
-    pytest.mark.skipif(not CHROMIUM, reason="no Chromium on this machine: apt-get install chromium"),
-    pytest.mark.skipif(not os.environ.get("CDIR_BROWSER"), reason="minutes long, drawing still fails: make browser"),
-]
+pytestmark = pytest.mark.skipif(not CHROMIUM, reason="no Chromium on this machine: apt-get install chromium")
 FLAGS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking"]
 SHOTS = ROOT / "test-output" / "browser"
 SLOW = 500_000  # milliseconds: a kernel starts, imports torch and embeds, on a machine that also does other things
