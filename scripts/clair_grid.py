@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Annotated
 
 import pandas as pd
-import torch
 import typer
 
 from cdir_nb.data import open_task
@@ -55,23 +54,19 @@ FILE = ROOT / "docs" / "results" / "clair-grid.csv"
 
 def rows_of(training: clair.ClairTraining) -> list[dict]:
     """One row per epoch, the start included, of a training with patience for all its epochs."""
-    rows, truth = [], training._true_labels()
+    rows = []
     training.begin()
     while True:
         last = training.history[-1] if training.history else {}
         moved = {key: value for key, value in last.items() if key.startswith("moved")}
-        with torch.no_grad():
-            first, second = (
-                training.model.shared(training.encode(training.model, part), side)
-                for side, part in enumerate(training.validation)
-            )
-        true = [clair._precision_at_5(first @ second.T, *truth), clair._precision_at_5(second @ first.T, *truth[::-1])]
+        chosen_by, training.validation_labels = training.validation_labels, training.true_labels()
+        true, training.validation_labels = training.validate(), chosen_by
         rows.append(
             {
                 "epoch": training.epoch,
                 "steps": training.epoch * training.steps_per_epoch,
                 "P@5, pseudo-labels": round(100 * last.get(training.score_name, training.best_score), 2),
-                "P@5, true labels": round(50 * sum(true), 2),
+                "P@5, true labels": round(100 * true, 2),
                 **moved,
                 "labels changed": last.get("labels changed"),
                 "seconds": round(last.get("seconds", 0)),

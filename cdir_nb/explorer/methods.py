@@ -130,16 +130,23 @@ def tki(collection: Collection) -> Method:
 
 
 def from_cache(collection: Collection) -> list[Method]:
-    """Trained methods that notebooks have kept for these images; one Method per name and pair of domains."""
+    """Trained methods that notebooks have kept for these images; one Method per name, encoder and pair of domains."""
     groups: dict[tuple, dict[int, KeptEmbedder]] = {}
-    for one in kept(collection.encoder, collection.images):
-        groups.setdefault((one.name, one.directions), {})[one.step] = one
-    names = [name for name, _ in groups]
-    return [_kept_method(_label(name, pairs, names), steps) for (name, pairs), steps in groups.items()]
+    for one in kept(collection.images):
+        groups.setdefault((one.name, one.encoder.identity, one.directions), {})[one.step] = one
+    own, names = collection.encoder.identity, [(name, encoder) for name, encoder, _ in groups]
+    return [
+        _kept_method(
+            _label(name, "" if encoder == own else encoder, pairs if names.count((name, encoder)) > 1 else ()), steps
+        )
+        for (name, encoder, pairs), steps in groups.items()
+    ]
 
 
-def _label(name: str, pairs: tuple[Direction, ...] | None, names: Sequence[str]) -> str:
-    return f"{name} ({pairs[0][0]}, {pairs[0][1]})" if pairs and names.count(name) > 1 else name
+def _label(name: str, encoder: str, pairs: tuple[Direction, ...] | None) -> str:
+    """The name, with what tells it from others: an encoder that is not the explorer's, and its pair of domains."""
+    notes = [*encoder.split()[:1], *(pairs[0] if pairs else ())]
+    return f"{name} ({', '.join(notes)})" if notes else name
 
 
 def _kept_method(name: str, steps: dict[int, KeptEmbedder]) -> Method:

@@ -27,11 +27,18 @@ from cdir_nb.methods.checkpoints import digest_of
 from cdir_nb.methods.embedder import Embedder
 
 
+@dataclass(frozen=True)
+class Named:
+    """The encoder that a kept method began with; only its identity is kept."""
+
+    identity: str
+
+
 @dataclass(frozen=True, kw_only=True)
 class KeptEmbedder(Embedder):
     """The vectors of a trained method, looked up by picture. It cannot embed a picture that it has no vector of."""
 
-    encoder: ImageEncoder
+    encoder: ImageEncoder | Named
     name: str
     step: int
     similarity: str
@@ -46,8 +53,8 @@ class KeptEmbedder(Embedder):
         missing = [key for key, digest in zip(images.keys, images.digests) if digest not in self.place]
         if missing:
             raise CdirError(
-                f"{self.name} was kept with the vectors of its dataset and has none of {missing[0]}: "
-                "choose a method that can embed new pictures, such as vanilla CLIP"
+                f"{self.name} was kept with vectors of the images it was tried on and has none of {missing[0]}: choose "
+                "those images (another epoch, domain or gallery), or a method that embeds any picture, as vanilla CLIP"
             )
         return self.vectors[[self.place[digest] for digest in images.digests]]
 
@@ -72,14 +79,13 @@ def keep(embedder: Embedder, images: ImageSet, step: int = 0) -> Path:
     return path
 
 
-def kept(encoder: ImageEncoder, images: ImageSet) -> list[KeptEmbedder]:
-    """All kept embedders of this encoder that have vectors of these images, by name and step, newest last.
+def kept(images: ImageSet) -> list[KeptEmbedder]:
+    """All kept embedders that have vectors of some of these images, by name and step, newest last.
 
     A damaged file is left out with a warning.
     """
-    found = [_opened(path, about, encoder) for path, about in _described() if about["encoder"] == encoder.identity]
     known = set(images.digests)
-    fitting = [one for one in found if one is not None and known.intersection(one.place)]
+    fitting = [one for one in (_opened(path, about) for path, about in _described()) if known.intersection(one.place)]
     return sorted(fitting, key=lambda one: (one.name, one.step))
 
 
@@ -97,11 +103,11 @@ def _described() -> Iterator[tuple[Path, dict[str, Any]]]:
             warnings.warn(f"kept method {path} cannot be read ({error}): delete it and train again", stacklevel=2)
 
 
-def _opened(path: Path, about: dict[str, Any], encoder: ImageEncoder) -> KeptEmbedder | None:
+def _opened(path: Path, about: dict[str, Any]) -> KeptEmbedder:
     with safe_open(path, "pt") as file:
         digests, vectors = file.metadata()["digests"].split("\n"), file.get_tensor("vectors")
     pairs = about["directions"]
     directions = None if pairs is None else tuple((a, b) for a, b in pairs)
     rest = {name: about[name] for name in ("name", "step", "similarity", "train_set", "selection")}
     place = {digest: row for row, digest in enumerate(digests)}
-    return KeptEmbedder(encoder=encoder, directions=directions, vectors=vectors, place=place, **rest)
+    return KeptEmbedder(encoder=Named(about["encoder"]), directions=directions, vectors=vectors, place=place, **rest)

@@ -25,14 +25,21 @@ class Turned(Embedder):
         return self.sign * VanillaClip(self.encoder).embed(images).flip(1)
 
 
+class KeptElsewhere(Embedder):
+    """The same vectors under another encoder's name."""
+
+    def __init__(self, encoder, method):
+        self.encoder, self.name, self.train_set, self.embed = encoder, method.name, method.train_set, method.embed
+
+
 def test_vectors_come_back_for_any_subset(collection):
     method = Turned(collection.encoder)
     keep(method, collection.images)
-    (found,) = kept(collection.encoder, collection.images)
+    (found,) = kept(collection.images)
     some = collection.images.take([7, 2])
     assert torch.equal(found.embed(some), method.embed(some))
     assert (found.name, found.train_set, found.similarity, found.directions) == ("Turned", "nothing", "cosine", None)
-    assert keep(method, collection.images) and len(kept(collection.encoder, collection.images)) == 1
+    assert keep(method, collection.images) and len(kept(collection.images)) == 1
 
 
 def test_steps_become_a_slider(collection):
@@ -58,19 +65,25 @@ def test_a_method_of_one_pair_serves_that_pair(collection):
 
 def test_a_picture_without_a_vector_is_named(collection):
     keep(Turned(collection.encoder), collection.images)
-    found = next(one for one in kept(collection.encoder, collection.images) if one.name == "Turned")
+    found = next(one for one in kept(collection.images) if one.name == "Turned")
     with pytest.raises(CdirError, match="has none of drawing"):
         found.embed(replace(collection.images.take([0]), keys=("drawing",), digests=("new",)))
 
 
-def test_other_encoders_and_other_images_have_methods_of_their_own(collection):
-    class Other:
-        identity = "another encoder"
-
+def test_other_images_have_methods_of_their_own(collection):
     keep(Turned(collection.encoder), collection.images)
-    assert kept(Other(), collection.images) == []
     elsewhere = replace(collection.images, digests=tuple(f"other {digest}" for digest in collection.images.digests))
-    assert kept(collection.encoder, elsewhere) == []
+    assert kept(elsewhere) == []
+
+
+def test_a_method_on_another_encoder_is_shown_with_its_name(collection):
+    @dataclass(frozen=True)
+    class Other:
+        identity: str = "mobilenet-v2 fp32 [0123]"
+
+    method = Turned(collection.encoder, name="Elsewhere")
+    keep(KeptElsewhere(Other(), method), collection.images)
+    assert "Elsewhere (mobilenet-v2)" in Explorer(collection).methods
 
 
 def test_a_damaged_file_is_left_out_with_a_warning(collection):
@@ -78,6 +91,6 @@ def test_a_damaged_file_is_left_out_with_a_warning(collection):
     path.write_bytes(path.read_bytes()[:40])
     with warnings.catch_warnings(record=True) as said:
         warnings.simplefilter("always")
-        names = [one.name for one in kept(collection.encoder, collection.images)]
+        names = [one.name for one in kept(collection.images)]
     path.unlink()
     assert "Broken" not in names and any(path.name in str(warning.message) for warning in said)

@@ -300,12 +300,6 @@ def test_training_stops_when_nothing_gets_better(monkeypatch):
     assert same(weights(fitted), start.model.state_dict())
 
 
-def test_validation_score_by_hand():
-    scores = torch.tensor([[0.9, 0.1, 0.5], [0.2, 0.8, 0.3]])
-    found = clair._precision_at_5(scores, torch.tensor([0, 1]), torch.tensor([0, 1, 1]))
-    assert found == pytest.approx((1 / 3 + 2 / 3) / 2)
-
-
 def test_an_interrupted_training_goes_on_to_the_same_end(tmp_path, monkeypatch):
     whole = run(QUICK.changed(epochs=3))
     path, epochs = tmp_path / "clair.pt", []

@@ -58,11 +58,7 @@ def shapes(per_domain=(20, 13), classes: int = 3) -> ImageSet:
     return ImageSet(tuple(pixels), *columns, lambda key: Image.fromarray(pixels[key]), tuple(map(repr, pixels)))
 
 
-@pytest.fixture(scope="module", autouse=True)
-def cache(tmp_path_factory):
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("CDIR_CACHE", str(tmp_path_factory.mktemp("cache")))
-        yield
+pytestmark = pytest.mark.usefixtures("own_cache")
 
 
 @pytest.fixture(scope="module")
@@ -235,8 +231,11 @@ def test_the_best_state_is_the_momentum_encoder_of_its_epoch(encoder, pair, monk
 def test_embeddings_of_recorded_epochs_are_those_of_the_embedder(fitted, pair):
     last, _ = fitted
     assert sorted(last.recorded) == [0, 2, 4]
-    found = F.normalize(last.recorded[4]["line"], dim=1)
-    torch.testing.assert_close(found, last.embed(pair.side(1)), atol=2e-3, rtol=0)
+    found = F.normalize(last.at_epoch(4).embed(pair.images), dim=1)
+    torch.testing.assert_close(found, last.embed(pair.images), atol=2e-3, rtol=0)
+    assert not torch.allclose(last.at_epoch(0).embed(pair.images), found, atol=2e-3)
+    with pytest.raises(CdirError, match="epoch 3 were not recorded; recorded: 0, 2, 4"):
+        last.at_epoch(3)
 
 
 def test_an_interrupted_training_goes_on_to_the_same_end(encoder, pair, fitted, tmp_path):

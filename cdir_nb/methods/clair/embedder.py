@@ -11,11 +11,11 @@ from torch import nn
 from cdir_nb.conventions import LAST_EPOCH
 from cdir_nb.data.images import ImageSet
 from cdir_nb.encoders import ClipEncoder
-from cdir_nb.errors import CdirError
 from cdir_nb.methods.clair.pair import Pair
 from cdir_nb.methods.clair.settings import ClairConfig
 from cdir_nb.methods.embedder import Embedder
 from cdir_nb.methods.training import Numbers
+from cdir_nb.methods.two_domains import both_directions, how_many, require_trained
 
 
 class DomainAlignment(nn.Module):
@@ -72,14 +72,12 @@ class ClairEmbedder(Embedder):
     @property
     def directions(self) -> tuple[tuple[str, str], ...]:
         """The (query domain, gallery domain) pairs that it was fitted for: both directions."""
-        first, second = self.pair.domains
-        return (first, second), (second, first)
+        return both_directions(self.pair.domains)
 
     @property
     def train_set(self) -> str:
         """What it was trained on, in words."""
-        many = f"at most {self.pair.limit}" if self.pair.limit else "all"
-        return f"{many} unlabelled images of each of two domains; {len(self.pair.names)} class names"
+        return f"{how_many(self.pair.limit)}; {len(self.pair.names)} class names"
 
     @property
     def selection(self) -> str:
@@ -105,12 +103,7 @@ class ClairEmbedder(Embedder):
 
         Raises CdirError for images of a domain outside the pair.
         """
-        other = sorted(set(images.domains) - set(self.pair.domains))
-        if other:
-            raise CdirError(
-                f"this CLAIR was trained for {' and '.join(self.pair.domains)}, but there are images of "
-                f"{', '.join(other)}: train CLAIR on that pair of domains"
-            )
+        require_trained(self.name, images, self.pair.domains)
         raw = F.normalize(self.model.encoder.embed_images(images, progress=progress), dim=-1)
         first = torch.from_numpy(images.domains == self.pair.domains[0])
         mapped = self.model.shared(raw.to(self.model.encoder.device), 0).cpu()

@@ -37,6 +37,7 @@ from cdir_nb.methods.clair.state import made_of
 from cdir_nb.methods.frozen.zero_shot import prompt_embeddings
 from cdir_nb.methods.memory import Bank
 from cdir_nb.methods.training import Numbers, Training, mixed_precision, trained, update_momentum
+from cdir_nb.methods.two_domains import class_numbers, precision_at
 
 LOSSES = ("L_KL", "L_II", "L_IC", "L_ID")
 BANK_BATCH = 256
@@ -105,7 +106,7 @@ class ClairTraining(Training):
             self.model.q.data.copy_(q), self.momentum.q.data.copy_(q)
         self.soft = [initial_labels(self._frozen(rows), texts) for rows, texts in zip(self.rows, self.texts)]
         self.validation_labels = (
-            self._true_labels()
+            self.true_labels()
             if self.config.selection == BY_SEEN_LABELS
             else [
                 assigned(initial_labels(self._frozen(rows), texts)) for rows, texts in zip(self.validation, self.texts)
@@ -193,8 +194,7 @@ class ClairTraining(Training):
         features = [self.encode(self.model, rows) for rows in self.validation]
         with torch.no_grad():
             first, second = (self.model.shared(x, side) for side, x in enumerate(features))
-        labels = self.validation_labels
-        return 0.5 * (_precision_at_5(first @ second.T, *labels) + _precision_at_5(second @ first.T, *labels[::-1]))
+        return precision_at(5, first @ second.T, self.validation_labels)
 
     def group_of(self, name: str) -> str:
         """Q, prompts or norms; without freezing, norms belong to the image tower."""
@@ -262,11 +262,10 @@ class ClairTraining(Training):
         own = {group: rates[group] or c.learning_rate for group in groups}
         return [{"params": parameters, "lr": own[group]} for group, parameters in groups.items()]
 
-    def _true_labels(self) -> list[torch.Tensor]:
-        """(N,) true classes of each domain's validation images, with the same numbering in both domains."""
+    def true_labels(self) -> list[torch.Tensor]:
+        """(N,) true classes of each domain's validation images, for diagnostics."""
         labels = self.pair.images.labels
-        known = np.unique(labels)
-        return [torch.from_numpy(np.searchsorted(known, labels[rows])).to(self.device) for rows in self.validation]
+        return [numbers.to(self.device) for numbers in class_numbers([labels[rows] for rows in self.validation])]
 
     def _frozen(self, rows: np.ndarray) -> torch.Tensor:
         """(N, D) unit features from frozen CLIP, read from the cache if it has them."""
@@ -287,9 +286,3 @@ def _model(encoder: ClipEncoder, config: ClairConfig, seed: int) -> DomainAlignm
     tuned.model.eval()  # no dropout, no batch statistics: CLIP's towers have none
     q = torch.eye(encoder.dim) if config.mapping else None
     return DomainAlignment(tuned, q, train_q=config.train_mapping)
-
-
-def _precision_at_5(scores: torch.Tensor, query_labels: torch.Tensor, gallery_labels: torch.Tensor) -> float:
-    """Mean over queries of the share of the first five results (fewer in a small gallery) with the query's class."""
-    top = scores.topk(min(5, scores.shape[1])).indices
-    return float((gallery_labels[top] == query_labels[:, None]).float().mean())

@@ -11,6 +11,7 @@ from cdir_nb.data.images import ImageSet
 from cdir_nb.data.objects import object_names
 from cdir_nb.data.protocols import Protocol
 from cdir_nb.errors import CdirError
+from cdir_nb.methods.two_domains import drawn_rows, require_two_domains, training_images
 
 
 @dataclass(frozen=True)
@@ -40,13 +41,10 @@ class Pair:
     limit: int = 0
 
     def __post_init__(self) -> None:
-        if len(set(self.domains)) != 2 or len(self.domains) != 2:
-            raise CdirError(f"CLAIR learns from two domains, got {', '.join(self.domains) or 'none'}: give exactly two")
+        require_two_domains("CLAIR", self.images, self.domains)
         for domain in self.domains:
             if not self.words.get(domain, "").strip():
                 raise CdirError(f"domain {domain} has no word for prompts: give one, such as photo or sketch")
-            if not (self.images.domains == domain).any():
-                raise CdirError(f"domain {domain} has no training images: choose another domain")
         _check_names(self.names)
         leaked = sorted({*self.names, *self.objects} & set(self.unseen))
         if leaked:
@@ -61,11 +59,8 @@ class Pair:
 
     def sample(self, count: int, seed: int) -> "Pair":
         """A copy with at most `count` images of each domain, drawn at random; 0: all."""
-        if count < 0:
-            raise CdirError(f"cannot draw {count} training images per domain: give a positive number, or 0 for all")
-        rng = np.random.default_rng(seed)
-        rows = [np.sort(rng.permutation(self.rows(d))[: count or None]) for d in self.domains]
-        return dataclasses.replace(self, images=self.images.take(np.concatenate(rows)), limit=count)
+        rows = np.concatenate(drawn_rows(self.images, self.domains, count, seed))
+        return dataclasses.replace(self, images=self.images.take(rows), limit=count)
 
     def split(self, domain: str, per_class: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
         """(training rows, validation rows): about `per_class` images per class are set aside, half in each domain.
@@ -84,16 +79,10 @@ def training_pair(task: Protocol, domains: Sequence[str], *, names: Sequence[str
     Raises CdirError as `Pair` does, and if the protocol does not train on a domain.
     """
     card = load_card(task.dataset)
-    absent = [domain for domain in domains if domain not in task.train_domains]
-    if absent:
-        raise CdirError(
-            f"{task.name} does not train on {', '.join(absent)}: its training domains are "
-            f"{', '.join(task.train_domains) or 'none'}"
-        )
     unseen = tuple(card.display(label) for label in task.unseen)
     chosen = tuple(card.display(label) for label in task.seen) if names is None else tuple(names)
     return Pair(
-        images=task.train.select(domains),
+        images=training_images(task, domains),
         domains=tuple(domains),
         words={domain: card.domain_word(domain) for domain in domains},
         names=chosen,

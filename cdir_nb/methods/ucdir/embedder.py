@@ -1,10 +1,8 @@
 """What a finished training of UCDIR or a baseline returns, and the frozen starts that it is compared with."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 
@@ -14,6 +12,8 @@ from cdir_nb.encoders import ClipEncoder, ImageEncoder
 from cdir_nb.errors import CdirError
 from cdir_nb.methods.embedder import Embedder
 from cdir_nb.methods.frozen.clip import VanillaClip
+from cdir_nb.methods.kept import KeptEmbedder
+from cdir_nb.methods.two_domains import both_directions, how_many, require_trained
 from cdir_nb.methods.ucdir.network import Network, with_tower
 from cdir_nb.methods.ucdir.pair import TwoDomains
 from cdir_nb.methods.ucdir.settings import UcdirConfig
@@ -64,25 +64,41 @@ class UcdirEmbedder(Embedder):
     @property
     def directions(self) -> tuple[tuple[str, str], ...]:
         """The (query domain, gallery domain) pairs that it was fitted for: both directions."""
-        first, second = self.pair.domains
-        return (first, second), (second, first)
+        return both_directions(self.pair.domains)
 
     @property
     def train_set(self) -> str:
         """What it was trained on, in words."""
-        many = f"at most {self.pair.limit}" if self.pair.limit else "all"
         part = "head only, frozen trunk" if self.config.trains == "head" else "whole network"
-        return f"{many} unlabelled images of each of two domains; {part}"
+        return f"{how_many(self.pair.limit)}; {part}"
 
     @property
     def settings(self) -> dict[str, Any]:
         """Settings and number of training images as plain data, for the digest in records."""
         return {**self.config.plain(), "train_images": self.pair.limit}
 
+    def at_epoch(self, epoch: int) -> KeptEmbedder:
+        """The embeddings recorded after an epoch, of training images alone. Raises CdirError for one not recorded."""
+        if epoch not in self.recorded:
+            kept = ", ".join(map(str, self.recorded)) or "none"
+            raise CdirError(f"{self.name}: embeddings of epoch {epoch} were not recorded; recorded: {kept}")
+        digests = [digest for side in (0, 1) for digest in self.pair.side(side).digests]
+        return KeptEmbedder(
+            encoder=self.encoder,
+            name=self.name,
+            step=epoch,
+            similarity=self.similarity,
+            train_set=self.train_set,
+            selection=self.selection,
+            directions=self.directions,
+            vectors=torch.cat(list(self.recorded[epoch].values())),
+            place={digest: row for row, digest in enumerate(digests)},
+        )
+
     @torch.no_grad()
     def embed(self, images: ImageSet, *, progress: bool = True) -> torch.Tensor:
         """(N, 128) unit embeddings on the CPU. Raises CdirError for images of a domain outside the pair."""
-        self._require_known(images.domains)
+        require_trained(self.name, images, self.pair.domains)
         device = self.encoder.device
         if self.config.trains == "head":
             features = self.encoder.embed_images(images, progress=progress)
@@ -90,11 +106,3 @@ class UcdirEmbedder(Embedder):
         tuned = with_tower(self.encoder, self.network.trunk)
         features = tuned.embed_images(images, progress=progress).to(device)
         return F.normalize(self.network.head(features), dim=1).cpu()
-
-    def _require_known(self, domains: np.ndarray) -> None:
-        other: Sequence[str] = sorted(set(domains) - set(self.pair.domains))
-        if other:
-            raise CdirError(
-                f"this {self.name} was trained for {' and '.join(self.pair.domains)}, but there are images of "
-                f"{', '.join(other)}: train it on that pair of domains"
-            )

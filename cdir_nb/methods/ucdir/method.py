@@ -20,6 +20,7 @@ from cdir_nb.errors import CdirError
 from cdir_nb.methods.batches import random_order
 from cdir_nb.methods.checkpoints import digest_of, kept_in_cache
 from cdir_nb.methods.training import Numbers, Training, changing, copied, trained, update_momentum
+from cdir_nb.methods.two_domains import class_numbers, precision_at
 from cdir_nb.methods.ucdir.clusters import Clusters, kmeans
 from cdir_nb.methods.ucdir.embedder import UcdirEmbedder
 from cdir_nb.methods.ucdir.network import Network, Standardise, image_tower, keys
@@ -225,9 +226,9 @@ class UcdirTraining(Training):
 
     def validate(self) -> float:
         """The released code's score, by labels: mean over both directions of P@k among the training images."""
-        first, second = (self.pair.side(d).labels for d in BOTH)
-        scores, k = self.features[0] @ self.features[1].T, self.config.score_at
-        return 0.5 * (_precision(scores, first, second, k) + _precision(scores.T, second, first, k))
+        scores = self.features[0] @ self.features[1].T
+        labels = class_numbers([self.pair.side(d).labels for d in BOTH])
+        return precision_at(self.config.score_at, scores.cpu(), labels)
 
     # ---- state ----
 
@@ -277,9 +278,3 @@ class UcdirTraining(Training):
                     f"{self.config.objective}: {most} clusters, but {size} training images "
                     f"{'in both domains' if together else f'of {domain}'}: lower `clusters`, or train on more images"
                 )
-
-
-def _precision(scores: torch.Tensor, query_labels: Any, gallery_labels: Any, k: int) -> float:
-    """Mean share of the first k results that have the query's class."""
-    top = scores.topk(min(k, scores.shape[1]), dim=1).indices.cpu().numpy()
-    return float((gallery_labels[top] == query_labels[:, None]).mean())
