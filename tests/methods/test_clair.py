@@ -16,7 +16,7 @@ from cdir_nb.errors import CdirError
 from cdir_nb.methods.batches import pixel_batches, random_view
 from cdir_nb.methods.clair import method as clair
 from cdir_nb.methods.clair.losses import inter_cluster_loss, inter_domain_loss, inter_instance_loss
-from cdir_nb.methods.clair.method import ClairTraining, closed_form_mapping, fit
+from cdir_nb.methods.clair.method import ClairTraining, fit
 from cdir_nb.methods.clair.pair import Pair, mismatched, training_pair
 from cdir_nb.methods.clair.pseudo_labels import kl
 from cdir_nb.methods.clair.settings import ClairConfig, RefinementConfig, named_config
@@ -250,34 +250,30 @@ def test_the_scale_of_l_kl_is_that_of_the_refinement_unless_set():
     assert l_kl(**how, scale_kl=1.0) < 0.1 * l_kl(**how)
 
 
-def test_selection_rules():
-    last_epoch = run(QUICK.changed(selection="last epoch", epochs=3, patience=1))
-    assert (last_epoch.chosen, last_epoch.selection, last_epoch.steps) == (3, "last epoch", 6)
-    by_labels = QUICK.changed(selection="validation by labels of seen classes", validation_per_class=6)
-    training = started(by_labels)
+def test_one_training_has_a_state_for_each_selection_rule(monkeypatch):
+    by_labels, by_pseudo_labels = [0.1, 0.2, 0.9, 0.3], [0.1, 0.5, 0.3, 0.4]
+    scores = (score for pair in zip(by_labels, by_pseudo_labels) for score in pair)
+    monkeypatch.setattr(clair, "precision_at", lambda *_: next(scores))
+    fitted = run(QUICK.changed(epochs=3))
+    chosen = {rule: fitted.selected(rule).chosen for rule in fitted.states}
+    assert (fitted.selection, fitted.chosen) == ("validation by pseudo-labels", 1)
+    assert chosen == {fitted.selection: 1, "last epoch": 3, "validation by labels of seen classes": 2}
+    assert [row["validation P@5, true labels"] for row in fitted.history] == by_labels[1:]
+    whole = run(QUICK.changed(epochs=3, validation_per_class=0))
+    assert len({id(fitted.selected(rule).model) for rule in chosen} | {id(fitted.model)}) == 4
+    for rule, epoch in chosen.items():
+        state = fitted.selected(rule)
+        assert (state.selection, state.steps) == (rule, epoch * fitted.steps_per_epoch)
+        assert same(weights(state), weights(fitted)) == (epoch == 1)
+    with pytest.raises(CdirError, match='no state for "validation by pseudo-labels"; it has: last epoch'):
+        whole.selected("validation by pseudo-labels")
+
+
+def test_true_labels_have_the_same_numbers_in_both_domains():
+    training = started(QUICK.changed(validation_per_class=6))
     names = np.unique(training.pair.images.labels)
-    for found, rows in zip(training.validation_labels, training.validation):
+    for found, rows in zip(training.true_labels(), training.validation):
         assert (names[found.numpy()] == training.pair.images.labels[rows]).all()
-    assert run(by_labels).selection == "validation by labels of seen classes"
-
-
-def test_untrained_clair_is_clip_and_q():
-    encoder, pair = make_encoder(), make_pair()
-    fitted = fit(encoder, pair, QUICK.changed(epochs=0, prompts=0), progress=False)
-    raw = F.normalize(encoder.embed_images(pair.images, progress=False), dim=-1)
-    q = closed_form_mapping(encoder, pair)
-    expected = torch.cat([F.normalize(raw[:20] @ q.T, dim=-1), raw[20:]])
-    torch.testing.assert_close(fitted.embed(pair.images, progress=False), expected, rtol=1e-4, atol=1e-5)
-    torch.testing.assert_close(q @ q.T, torch.eye(len(q)), rtol=0, atol=1e-5)
-
-
-def test_without_refinement_labels_stay():
-    pair = make_pair()
-    frozen = run(QUICK.changed(refinement=RefinementConfig(steps=0)), pair)
-    moved = run(QUICK.changed(refinement=RefinementConfig(steps=40, step_size=1.0)), pair)
-    assert all((labels == labels[0]).all() for labels in frozen.labels.values())
-    assert any((labels != labels[0]).any() for labels in moved.labels.values())
-    assert moved.history[0]["labels changed"] > 0 == frozen.history[0]["labels changed"]
 
 
 # ---- selection and going on ----------------------------------------------------------------------------------------

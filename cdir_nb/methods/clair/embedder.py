@@ -1,6 +1,7 @@
 """What CLAIR trains (E_theta and Q), and the embedder that a finished training returns."""
 
-from dataclasses import dataclass, field
+import copy
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -8,9 +9,10 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from cdir_nb.conventions import LAST_EPOCH
+from cdir_nb.conventions import BY_PSEUDO_LABELS
 from cdir_nb.data.images import ImageSet
 from cdir_nb.encoders import ClipEncoder
+from cdir_nb.errors import CdirError
 from cdir_nb.methods.clair.pair import Pair
 from cdir_nb.methods.clair.settings import ClairConfig
 from cdir_nb.methods.embedder import Embedder
@@ -53,8 +55,8 @@ class ClairEmbedder(Embedder):
     train    {domain: (N,)}: the rows of `pair.images` used for training; the other rows are the validation part
     history  one dict per epoch: losses, validation score, share of labels that changed, how far parameters moved
              (relative L2 distance from the start, by group), seconds, peak memory
-    chosen   the epoch of the selected state, the best on validation; 0 is the start
-    steps    SGD steps up to the selected state
+    states   {selection rule: (epoch, state)}: all states that a rule selects, for `selected`
+    selection  the rule that selected this state: the best on validation by pseudo-labels, if there is a validation part
     """
 
     encoder: ClipEncoder
@@ -64,8 +66,9 @@ class ClairEmbedder(Embedder):
     labels: dict[str, np.ndarray] = field(repr=False)
     train: dict[str, np.ndarray] = field(repr=False)
     history: list[dict[str, float]] = field(repr=False)
-    chosen: int
-    steps: int
+    states: dict[str, tuple[int, dict[str, torch.Tensor]]] = field(repr=False)
+    steps_per_epoch: int
+    selection: str = BY_PSEUDO_LABELS
     seed: int = 0
     name: str = "CLAIR"
 
@@ -80,10 +83,14 @@ class ClairEmbedder(Embedder):
         return f"{how_many(self.pair.limit)}; {len(self.pair.names)} class names"
 
     @property
-    def selection(self) -> str:
-        """How the state was selected."""
-        whole = any(len(self.train[domain]) == len(self.pair.rows(domain)) for domain in self.pair.domains)
-        return LAST_EPOCH if whole else self.config.selection
+    def chosen(self) -> int:
+        """The epoch of this state; 0 is the start."""
+        return self.states[self.selection][0]
+
+    @property
+    def steps(self) -> int:
+        """SGD steps up to this state."""
+        return self.chosen * self.steps_per_epoch
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -96,6 +103,14 @@ class ClairEmbedder(Embedder):
         groups = {key: value for row in self.history for key, value in row.items() if key.startswith("moved, ")}
         row = self.history[self.chosen - 1] if self.chosen else {}
         return {key.removeprefix("moved, "): row.get(key, 0.0) for key in groups}
+
+    def selected(self, rule: str) -> "ClairEmbedder":
+        """The state of the same training that another rule selects. Raises CdirError for a rule that has none."""
+        if rule not in self.states:
+            raise CdirError(f'{self.name} has no state for "{rule}"; it has: {", ".join(self.states)}')
+        model = copy.deepcopy(self.model)
+        model.load_state_dict(self.states[rule][1], strict=False)
+        return replace(self, model=model, selection=rule)
 
     @torch.no_grad()
     def embed(self, images: ImageSet, *, progress: bool = True) -> torch.Tensor:

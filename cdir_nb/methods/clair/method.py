@@ -17,7 +17,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from cdir_nb.conventions import BY_SEEN_LABELS, LAST_EPOCH
+from cdir_nb.conventions import BY_PSEUDO_LABELS, BY_SEEN_LABELS, LAST_EPOCH
 from cdir_nb.encoders import ClipEncoder
 from cdir_nb.methods.batches import Batches, domain_batches, pixel_batches, random_view
 from cdir_nb.methods.clair.embedder import ClairEmbedder, DomainAlignment
@@ -36,7 +36,7 @@ from cdir_nb.methods.clair.settings import ClairConfig
 from cdir_nb.methods.clair.state import made_of
 from cdir_nb.methods.frozen.zero_shot import prompt_embeddings
 from cdir_nb.methods.memory import Bank
-from cdir_nb.methods.training import Numbers, Training, mixed_precision, trained, update_momentum
+from cdir_nb.methods.training import Numbers, Training, changing, copied, mixed_precision, trained, update_momentum
 from cdir_nb.methods.two_domains import class_numbers, precision_at
 
 LOSSES = ("L_KL", "L_II", "L_IC", "L_ID")
@@ -71,7 +71,8 @@ class ClairTraining(Training):
     """The parts of training specific to CLAIR: networks, pseudo-labels, banks, and what an epoch and a step do."""
 
     score_name = "validation P@5"
-    kept = ("soft", "assigned", "validation_labels")
+    score_by_labels = float("nan")
+    kept = ("soft", "assigned", "validation_labels", "best_by_labels")
 
     def __init__(self, encoder: ClipEncoder, pair: Pair, config: ClairConfig, seed: int) -> None:
         self.encoder, self.pair, self.config = encoder, pair, config
@@ -105,13 +106,10 @@ class ClairTraining(Training):
             q = closed_form_mapping(self.encoder, self.pair)
             self.model.q.data.copy_(q), self.momentum.q.data.copy_(q)
         self.soft = [initial_labels(self._frozen(rows), texts) for rows, texts in zip(self.rows, self.texts)]
-        self.validation_labels = (
-            self.true_labels()
-            if self.config.selection == BY_SEEN_LABELS
-            else [
-                assigned(initial_labels(self._frozen(rows), texts)) for rows, texts in zip(self.validation, self.texts)
-            ]
-        )
+        self.validation_labels = [
+            assigned(initial_labels(self._frozen(rows), texts)) for rows, texts in zip(self.validation, self.texts)
+        ]
+        self.best_by_labels = {"score": -1.0, "epoch": 0, "state": {}}
         self.assigned = [[assigned(soft).cpu()] for soft in self.soft]
         self.renew_banks(self.momentum_features())
 
@@ -182,18 +180,27 @@ class ClairTraining(Training):
             Bank(x, epochs[-1].to(self.device), len(self.pair.names)) for x, epochs in zip(shared, self.assigned)
         ]
 
+    def next_epoch(self, tick: Callable[[], Any] = lambda: None) -> None:
+        """Run one epoch; the history also gets the score by true labels, which decides nothing but `best_by_labels`."""
+        super().next_epoch(tick)
+        self.history[-1][self.score_name + ", true labels"] = self.score_by_labels
+
     def validate(self) -> float:
         """Mean P@5 of both directions on the validation part, with frozen CLIP's pseudo-labels as truth: no label is
         read, but states close to frozen CLIP may be favoured (our default; the paper gives no criterion). As a
-        diagnostic, the true labels of the seen classes can be used instead (`selection`).
+        diagnostic, the state that is best by true labels of the seen classes is kept beside it.
 
-        nan if there is no validation part, or `selection` is the last epoch: then the last epoch is used.
+        nan if there is no validation part: then the last epoch is used.
         """
-        if self.config.selection == LAST_EPOCH or not all(map(len, self.validation)):
+        if not all(map(len, self.validation)):
             return float("nan")
         features = [self.encode(self.model, rows) for rows in self.validation]
         with torch.no_grad():
             first, second = (self.model.shared(x, side) for side, x in enumerate(features))
+        self.score_by_labels = precision_at(5, first @ second.T, self.true_labels())
+        if self.score_by_labels > self.best_by_labels["score"]:
+            state = copied(changing(self.model))
+            self.best_by_labels = {"score": self.score_by_labels, "epoch": self.epoch, "state": state}
         return precision_at(5, first @ second.T, self.validation_labels)
 
     def group_of(self, name: str) -> str:
@@ -203,8 +210,12 @@ class ClairTraining(Training):
         return "prompts" if name.endswith("prompts") else "norms" if self.config.freeze else "image tower"
 
     def embedder(self, name: str) -> ClairEmbedder:
-        """The embedder with the state that was best on validation."""
+        """The embedder with the state that was best on validation by pseudo-labels, and the other states beside it."""
         labels = {d: torch.stack(epochs).numpy() for d, epochs in zip(self.pair.domains, self.assigned)}
+        states = {LAST_EPOCH: (self.epoch, copied(changing(self.model)))}
+        if all(map(len, self.validation)):
+            states[BY_PSEUDO_LABELS] = self.best_epoch, self.best
+            states[BY_SEEN_LABELS] = self.best_by_labels["epoch"], self.best_by_labels["state"]
         return ClairEmbedder(
             model=self.load_best(),
             pair=self.pair,
@@ -212,8 +223,9 @@ class ClairTraining(Training):
             labels=labels,
             train=dict(zip(self.pair.domains, self.rows)),
             history=self.history,
-            chosen=self.best_epoch,
-            steps=self.best_epoch * self.steps_per_epoch,
+            states=states,
+            selection=BY_PSEUDO_LABELS if BY_PSEUDO_LABELS in states else LAST_EPOCH,
+            steps_per_epoch=self.steps_per_epoch,
             encoder=self.encoder,
             seed=self.seed,
             name=name,

@@ -1,8 +1,5 @@
 """CLAIR's settings, each with its source, and named configurations."""
 
-from typing import Literal
-
-from cdir_nb.conventions import BY_PSEUDO_LABELS, BY_SEEN_LABELS, LAST_EPOCH
 from cdir_nb.errors import CdirError
 from cdir_nb.methods.clair.pseudo_labels import RefinementConfig
 from cdir_nb.methods.settings import Settings, setting
@@ -53,11 +50,6 @@ class ClairConfig(Settings):
         None,
         "unknown: our default, None: the refinement's scale; 1: L_KL with sigma as written",
         gt=0,
-        added_later=True,
-    )
-    selection: Literal[BY_PSEUDO_LABELS, LAST_EPOCH, BY_SEEN_LABELS] = setting(
-        BY_PSEUDO_LABELS,
-        "unknown: our default; selection by labels of seen classes is a diagnostic that reads labels",
         added_later=True,
     )
     mixed_precision: bool | None = setting(None, "our default; None: bfloat16 on a GPU, single precision elsewhere")

@@ -7,7 +7,7 @@ from cdir_nb.methods.checkpoints import digest_of, kept_in_cache
 from cdir_nb.methods.clair.pair import Pair
 from cdir_nb.methods.clair.settings import ClairConfig
 
-CODE_VERSION = 5  # increase it when training changes: old checkpoints are then ignored
+CODE_VERSION = 6  # increase it when training changes: old checkpoints are then ignored
 
 
 def kept_at(encoder: ClipEncoder, pair: Pair, config: ClairConfig, seed: int) -> Path:

@@ -1,8 +1,7 @@
-"""CLAIR's ablations by name (Table 3, right), and other rules of selection: each is CLAIR with one thing changed."""
+"""CLAIR's ablations by name (Table 3, right): each is CLAIR with one thing changed."""
 
 import dataclasses
 
-from cdir_nb.conventions import BY_SEEN_LABELS, LAST_EPOCH
 from cdir_nb.data.protocols import Protocol
 from cdir_nb.errors import CdirError
 from cdir_nb.methods.clair.pair import Pair, expanded_names, mismatched, training_pair
@@ -19,13 +18,9 @@ LEAVE_ONE_OUT = {
     "CLAIR w/o L_IC": {"weight_ic": 0.0},
     "CLAIR w/o L_ID": {"weight_id": 0.0},
 }
-SELECTIONS = {  # ours: the paper names no rule
-    "CLAIR, last epoch": {"selection": LAST_EPOCH},
-    "CLAIR, selected by labels": {"selection": BY_SEEN_LABELS},
-}
 CLASS_LISTS = {"CLAIR, expanded class list": True, "CLAIR, expanded list without training names": False}
 MISMATCHED = "CLAIR, mismatched categories"
-VARIANTS = (FULL, *LEAVE_ONE_OUT, *SELECTIONS, *CLASS_LISTS, MISMATCHED)
+VARIANTS = (FULL, *LEAVE_ONE_OUT, *CLASS_LISTS, MISMATCHED)
 
 
 def variant(
@@ -42,4 +37,4 @@ def variant(
     pair = training_pair(task, domains, names=names).sample(train_images, seed)
     if method == MISMATCHED:
         pair = dataclasses.replace(pair, images=mismatched(pair.images, domains, task.seen, seed))
-    return pair, config.changed(**(LEAVE_ONE_OUT | SELECTIONS).get(method, {}))
+    return pair, config.changed(**LEAVE_ONE_OUT.get(method, {}))
