@@ -23,6 +23,7 @@ class Embedder:
     train_set   what it was trained on, in words
     selection   how its final state was chosen, one of `conventions.SELECTION_RULES`
     steps       optimiser steps from the encoder to this state
+    moved       {group of parameters: how far it moved by then, |theta - theta_0| / |theta_0|}
     directions  the (query domain, gallery domain) pairs that it was fitted for; None: any
     """
 
@@ -33,6 +34,7 @@ class Embedder:
     train_set: str = FROZEN
     selection: str = NOTHING_SELECTED
     steps: int = 0
+    moved: Mapping[str, float] = {}
     directions: tuple[Direction, ...] | None = None
 
     def embed(self, images: ImageSet, *, progress: bool = True) -> torch.Tensor:

@@ -3,7 +3,7 @@
 import math
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
@@ -147,6 +147,13 @@ class Training:
         """The model in its best state, frozen and in evaluation mode."""
         self.model.load_state_dict(self.best, strict=False)
         return self.model.eval().requires_grad_(False)
+
+
+def moved_until(epoch: int, history: Sequence[Mapping[str, float]]) -> Numbers:
+    """How far each group of parameters had moved after an epoch of a history; 0 at the start."""
+    groups = {key: value for row in history for key, value in row.items() if key.startswith("moved, ")}
+    row = history[epoch - 1] if epoch else {}
+    return {key.removeprefix("moved, "): row.get(key, 0.0) for key in groups}
 
 
 @torch.no_grad()

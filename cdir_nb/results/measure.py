@@ -67,6 +67,7 @@ def context_of(embedder: "Embedder", task: "Protocol", seed: int) -> dict[str, o
         "train_set": embedder.train_set,
         "selection_rule": embedder.selection,
         "steps": embedder.steps,
+        "moved": ", ".join(f"{group} {100 * by:.2g} %" for group, by in embedder.moved.items()),
         "test_set": f"queries and gallery of {task.name}",
         "seen_in_pretraining": sum(seen_in_pretraining(embedder.encoder, images) for images in tested.values()),
     }

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 REPRODUCED = Path(__file__).with_name("reproduced")
 RANDOM_WEIGHTS = "random weights"
-ONE_RUN = ("value", "steps", "commit", "date")  # fields that may differ between two runs of the same setting
+ONE_RUN = ("value", "steps", "moved", "commit", "date")  # fields that may differ between two runs of the same setting
 SAME = 1e-6  # closer values count as equal: sums in another order, or a csv file with six decimals
 
 
@@ -65,6 +65,7 @@ class Record(BaseModel):
     gallery_domain  empty for a metric of one domain, such as zero-shot accuracy
     selection_rule  how the reported training state was chosen, one of `conventions.SELECTION_RULES`
     steps           optimiser steps up to the reported state; None if unknown
+    moved           how far trained parameters are from their start by then, in words: relative L2 distance by group
     config_digest   digest of the method's settings without the seed, so that seeds of one setting are averaged
     seen_in_pretraining  number of query and gallery images that the encoder saw in its pretraining; 0 if unknown
     pipeline_test   if not empty, the number only tests the pipeline, for the reason given ("random weights");
@@ -89,6 +90,7 @@ class Record(BaseModel):
     config_digest: str = ""
     selection_rule: Literal[SELECTION_RULES]
     steps: Annotated[int, Field(ge=0), BeforeValidator(_plain)] | None = None
+    moved: str = ""
     train_set: str = ""
     test_set: str = ""
     seen_in_pretraining: Annotated[int, Field(ge=0), BeforeValidator(_plain)] = 0
@@ -165,9 +167,9 @@ def load_records(sources: Iterable[str | Path] | str | Path) -> list[Record]:
     """All records of one or several run folders and csv files (from `cdir results --csv`), each number once, in order.
 
     From a run folder of `cdir reproduce`, only the current results are read: none of superseded, failed or unfinished
-    jobs. If two records have the same setting (every field but value, steps, commit and date), equal values count
-    once, with the fields of the first source; different values raise CdirError with both sources, since a table must
-    not choose between them. Also raises CdirError for a missing folder or a damaged line.
+    jobs. If two records have the same setting (every field but those in `ONE_RUN`), equal values count once, with the
+    fields of the first source; different values raise CdirError with both sources, since a table must not choose
+    between them. Also raises CdirError for a missing folder or a damaged line.
     """
     sources = [sources] if isinstance(sources, (str, Path)) else sources
     kept: dict[tuple, tuple[Record, Path]] = {}
@@ -185,7 +187,7 @@ def reproduced_records() -> list[Record]:
 
 
 def setting_of(record: Record) -> tuple:
-    """The setting that a number belongs to: every field but value, steps, commit and date."""
+    """The setting that a number belongs to: every field but those in `ONE_RUN`."""
     return tuple(value for name, value in record if name not in ONE_RUN)
 
 

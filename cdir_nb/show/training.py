@@ -88,6 +88,7 @@ def clair_curves(
     """By epoch: change in the losses of the first method; validation score and changed labels of all methods.
 
     chosen  the epoch selected by validation for each method, circled; epoch 0 is the start, before any training
+    Dotted: the score of the first method by true labels, if the history has it.
     """
     tables = {name: _with_start(history) for name, history in histories.items()}
     first = next(iter(tables))
@@ -110,6 +111,8 @@ def clair_curves(
             axes[1].plot(
                 chosen[name], 100 * tables[name]["validation P@5"][chosen[name]], "o", ms=11, mfc="none", mec=colour
             )
+    if (by_labels := "validation P@5, true labels") in tables[first]:
+        axes[1].plot(100 * tables[first][by_labels], ":", color="#555555", label=f"{first}, by true labels")
     for ax, name in zip(axes, (f"losses of {first}, change", "validation P@5 (%)", "labels changed (%)")):
         ax.set(title=name, xlabel="epoch")
         ax.xaxis.set_major_locator(MaxNLocator(integer=True))

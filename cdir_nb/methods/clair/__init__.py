@@ -6,7 +6,7 @@ from cdir_nb.methods.clair.method import ClairTraining, closed_form_mapping, fit
 from cdir_nb.methods.clair.pair import Pair, training_pair
 from cdir_nb.methods.clair.settings import ClairConfig, named_config
 from cdir_nb.methods.clair.state import kept_at
-from cdir_nb.methods.clair.variants import FULL, VARIANTS, variant
+from cdir_nb.methods.clair.variants import FULL, VARIANTS, changes, variant
 
 __all__ = [
     "FULL",
@@ -16,6 +16,7 @@ __all__ = [
     "ClairTraining",
     "MappedClip",
     "Pair",
+    "changes",
     "closed_form_mapping",
     "fit",
     "kept_at",

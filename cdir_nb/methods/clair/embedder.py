@@ -16,7 +16,7 @@ from cdir_nb.errors import CdirError
 from cdir_nb.methods.clair.pair import Pair
 from cdir_nb.methods.clair.settings import ClairConfig
 from cdir_nb.methods.embedder import Embedder
-from cdir_nb.methods.training import Numbers
+from cdir_nb.methods.training import Numbers, moved_until
 from cdir_nb.methods.two_domains import both_directions, how_many, require_trained
 
 
@@ -100,9 +100,7 @@ class ClairEmbedder(Embedder):
     @property
     def moved(self) -> Numbers:
         """How far norms, prompts and Q moved from the start: relative L2 distance, by group; 0 at the start."""
-        groups = {key: value for row in self.history for key, value in row.items() if key.startswith("moved, ")}
-        row = self.history[self.chosen - 1] if self.chosen else {}
-        return {key.removeprefix("moved, "): row.get(key, 0.0) for key in groups}
+        return moved_until(self.chosen, self.history)
 
     def selected(self, rule: str) -> "ClairEmbedder":
         """The state of the same training that another rule selects. Raises CdirError for a rule that has none."""

@@ -23,6 +23,11 @@ MISMATCHED = "CLAIR, mismatched categories"
 VARIANTS = (FULL, *LEAVE_ONE_OUT, *CLASS_LISTS, MISMATCHED)
 
 
+def changes(method: str, config: ClairConfig) -> bool:
+    """Whether a method of `VARIANTS` differs from CLAIR with this config: a part that is off cannot be left out."""
+    return method not in LEAVE_ONE_OUT or config.changed(**LEAVE_ONE_OUT[method]) != config
+
+
 def variant(
     method: str, task: Protocol, domains: tuple[str, str], config: ClairConfig, *, train_images: int = 0, seed: int = 0
 ) -> tuple[Pair, ClairConfig]:

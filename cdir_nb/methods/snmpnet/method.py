@@ -26,7 +26,7 @@ from cdir_nb.methods.snmpnet.settings import HEAD_ONLY, SnMpNetConfig
 from cdir_nb.methods.snmpnet.task import TrainingTask, training_task
 from cdir_nb.methods.snmpnet.trainer import MakeHead, SnMpNetTraining, embedded, frozen_maps
 from cdir_nb.methods.snmpnet.views import inverted_in
-from cdir_nb.methods.training import Numbers
+from cdir_nb.methods.training import Numbers, moved_until
 
 CODE_VERSION = 1  # increase it when training changes: old checkpoints are then ignored
 
@@ -63,6 +63,11 @@ class SnMpNetEmbedder(Embedder):
     def train_set(self) -> str:
         """What it was trained on, and whether only heads were trained."""
         return self.task.in_words + (f"; {HEAD_ONLY}" if self.config.trains == "head" else "")
+
+    @property
+    def moved(self) -> Numbers:
+        """How far the trained parameters moved from their start."""
+        return moved_until(self.chosen, self.history)
 
     def embed(self, images: ImageSet, *, progress: bool = True) -> torch.Tensor:
         """(N, m) features, not normalised; compare them by Euclidean distance (section 4.4)."""

@@ -13,6 +13,7 @@ from cdir_nb.errors import CdirError
 from cdir_nb.methods.embedder import Embedder
 from cdir_nb.methods.frozen.clip import VanillaClip
 from cdir_nb.methods.kept import KeptEmbedder
+from cdir_nb.methods.training import Numbers, moved_until
 from cdir_nb.methods.two_domains import both_directions, how_many, require_trained
 from cdir_nb.methods.ucdir.network import Network, with_tower
 from cdir_nb.methods.ucdir.pair import TwoDomains
@@ -76,6 +77,11 @@ class UcdirEmbedder(Embedder):
     def settings(self) -> dict[str, Any]:
         """Settings and number of training images as plain data, for the digest in records."""
         return {**self.config.plain(), "train_images": self.pair.limit}
+
+    @property
+    def moved(self) -> Numbers:
+        """How far the trained parameters moved from their start."""
+        return moved_until(self.epoch, self.history)
 
     def at_epoch(self, epoch: int) -> KeptEmbedder:
         """The embeddings recorded after an epoch, of training images alone. Raises CdirError for one not recorded."""
