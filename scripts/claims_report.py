@@ -6,6 +6,7 @@
 Every verdict is computed from the records.
 """
 
+import re
 from collections.abc import Iterator, Sequence
 from typing import Annotated
 
@@ -56,9 +57,9 @@ TASKS = {
     "only a head is trained on it: **not the paper's start, and not its training**",
     ("ucdir", "world-closed-redrawn"): "the same trainings, tested on drawings of another seed, which nothing was "
     "trained on",
-    ("ucdir", "pacs-closed"): "**real PACS images**, 7 classes, all images of two domains are training images, queries "
-    "and gallery; start and training as on the drawn world, at 128 pixels: **not the paper's start, and not its "
-    "training**",
+    ("ucdir", "pacs-closed"): "**real PACS images**, 7 classes, all images of two domains are queries and gallery, 600 "
+    "of each are training images; start and training as on the drawn world, at 96 pixels: **not the paper's start, and "
+    "not its training**",
     ("clair", "sketchy_mini-21"): "real images, a small copy of Sketchy, 104 classes to train on and 21 unseen ones, "
     "**with the tiny CLIP**, which was trained on our own drawings only: not the paper's encoder",
 }
@@ -173,14 +174,24 @@ def _means(frame: pd.DataFrame, paper: str) -> str:
     measures = list(dict.fromkeys(frame["name"]))
     lines = [
         "Mean over directions, ± standard deviation over seeds, in percent:\n",
-        f"| method | {' | '.join(measures)} |",
-        "|---|" + "---|" * len(measures),
+        f"| method | {' | '.join(measures)} | steps |",
+        "|---|" + "---|" * (len(measures) + 1),
     ]
     for row in dict.fromkeys(frame["method"]):
         cells = [by_seed[row].get(name) for name in measures]
         texts = ["" if c is None else f"{c.mean():.2f}" + (f" ± {c.std():.2f}" if len(c) > 1 else "") for c in cells]
-        lines.append(f"| {row} | {' | '.join(texts)} |")
+        lines.append(f"| {row} | {' | '.join(texts)} | {_training(frame[frame['method'] == row])} |")
     return "\n".join(lines) + "\n"
+
+
+def _training(rows: pd.DataFrame) -> str:
+    """Steps up to the reported states, fewest to most, and the most that any group of parameters moved."""
+    steps, moved = rows["steps"].dropna(), {}
+    for group, percent in re.findall(r"([\w ]+) ([\d.e+-]+) %", ", ".join(set(rows["moved"]))):
+        moved[group.strip()] = max(moved.get(group.strip(), 0.0), float(percent))
+    counts = "" if steps.empty else " to ".join(f"{n:,}" for n in sorted({steps.min(), steps.max()}))
+    by = ", ".join(f"{group} {percent:.2g} %" for group, percent in moved.items() if percent)
+    return f"{counts}; moved: at most {by}" if by else counts
 
 
 def papers_run(records: Sequence[Record]) -> list[str]:

@@ -89,6 +89,16 @@ def kept(images: ImageSet) -> list[KeptEmbedder]:
     return sorted(fitting, key=lambda one: (one.name, one.step))
 
 
+def find_kept(name: str, images: ImageSet) -> KeptEmbedder:
+    """The newest method of this name, after its last step. Raises CdirError, naming those kept, if there is none."""
+    found = kept(images)
+    named = [one for one in found if one.name == name]
+    if not named:
+        known = ", ".join(sorted({one.name for one in found})) or "none"
+        raise CdirError(f"no {name} is kept for these images: run its notebook first; kept: {known}")
+    return named[-1]
+
+
 def _folder() -> Path:
     return paths.cache_dir() / "explorer"
 

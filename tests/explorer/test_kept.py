@@ -9,7 +9,7 @@ import torch
 from cdir_nb.errors import CdirError
 from cdir_nb.explorer import Explorer, Question
 from cdir_nb.methods import Embedder, VanillaClip
-from cdir_nb.methods.kept import keep, kept
+from cdir_nb.methods.kept import find_kept, keep, kept
 
 
 @dataclass(frozen=True)
@@ -51,6 +51,14 @@ def test_steps_become_a_slider(collection):
     ask = Question("Trained", "photo", "sketch", "photo/tree/1.png", "all images")
     first = explorer.ask(replace(ask, value=0)).scores
     assert explorer.ask(ask).scores == pytest.approx(first)  # both vectors change sign: the cosine stays
+
+
+def test_a_kept_method_is_found_by_name_after_its_last_step(collection):
+    for step in (0, 3):
+        keep(Turned(collection.encoder, name="Found"), collection.images, step=step)
+    assert find_kept("Found", collection.images).step == 3
+    with pytest.raises(CdirError, match="no Lost is kept for these images.*kept: .*Found"):
+        find_kept("Lost", collection.images)
 
 
 def test_a_method_of_one_pair_serves_that_pair(collection):
