@@ -27,7 +27,7 @@ test: $(READY)  ## check the style, run all tests, then check every notebook aga
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(PYTEST) -n 2 tests
-	@CDIR_HEADLESS=1 $(PYTEST) --nbval-lax --nbval-current-env -p no:cacheprovider notebooks
+	@CDIR_HEADLESS=1 OMP_NUM_THREADS=1 $(PYTEST) -n 2 --dist loadscope --nbval-lax --nbval-current-env -p no:cacheprovider notebooks
 
 fuzz: $(READY)  ## read 10,000 mutated cards and 100,000 mutated stroke lines (a few minutes)
 	@CDIR_FUZZ=1 $(PYTEST) -n 2 tests/data/test_mutations.py
