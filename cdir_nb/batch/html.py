@@ -35,11 +35,6 @@ REWRITES = (  # TeX that latex2mathml 3.81 does not support -> TeX that it does
     (r"\\[dt]frac\b", r"\\frac"),
     (r"\\(?:bigl?|bigr|Bigl?|Bigr)\b", ""),
 )
-WEB = re.compile(
-    r"""<(?:script|link|img|iframe|source|video|audio|embed|object)\b[^>]*?\b(?:src|href|data)\s*=\s*["']?(?:https?:)?//[^"'\s>]+"""
-    r"""|url\(\s*["']?(?:https?:)?//[^)]+\)|@import\s+["'](?:https?:)?//[^"']+|\bimport\(\s*["']https?://[^"']+""",
-    re.I,
-)
 
 
 class MathRenderer(IPythonRenderer):
@@ -92,11 +87,6 @@ def to_html(notebook: NotebookNode, title: str, folder: Path) -> str:
     resources = {"metadata": {"name": title, "path": str(folder)}}
     page, _ = OfflineExporter().from_notebook_node(notebook, resources=resources)
     return passive(page)
-
-
-def web_references(page: str) -> list[str]:
-    """Everything a browser would load from the web to show this page (links to click do not count)."""
-    return [match.group(0) for match in WEB.finditer(page)]
 
 
 def strip(notebook: NotebookNode) -> None:

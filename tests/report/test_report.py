@@ -12,7 +12,7 @@ import pytest
 from run_folders import record, write, write_run
 from typer.testing import CliRunner
 
-from cdir_nb.batch.html import mathml, strip, to_html, web_references
+from cdir_nb.batch.html import mathml, strip, to_html
 from cdir_nb.cli import app
 from cdir_nb.errors import CdirError
 from cdir_nb.paths import process_mark
@@ -25,6 +25,17 @@ Inline $x_i \in \mathbb{R}$ and
 $$\mathrm{P@}k = \frac{1}{k}\sum_{i=1}^{k}\mathbb{1}[y_{\pi(i)} = y_q]$$
 
 see [the paper](https://example.org/paper), `$not$ math`"""
+
+WEB = re.compile(
+    r"""<(?:script|link|img|iframe|source|video|audio|embed|object)\b[^>]*?\b(?:src|href|data)\s*=\s*["']?(?:https?:)?//[^"'\s>]+"""
+    r"""|url\(\s*["']?(?:https?:)?//[^)]+\)|@import\s+["'](?:https?:)?//[^"']+|\bimport\(\s*["']https?://[^"']+""",
+    re.I,
+)
+
+
+def web_references(page: str) -> list[str]:
+    """Everything a browser would load from the web to show this page (links to click do not count)."""
+    return [match.group(0) for match in WEB.finditer(page)]
 
 
 @pytest.fixture

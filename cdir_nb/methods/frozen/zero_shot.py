@@ -48,11 +48,6 @@ def zero_shot_scores(image_emb: torch.Tensor, text_emb: torch.Tensor) -> torch.T
     return F.normalize(image_emb, dim=-1) @ F.normalize(text_emb, dim=-1).T
 
 
-def zero_shot_probabilities(scores: torch.Tensor, scale: float) -> torch.Tensor:
-    """(N, K) softmax over classes, sigma(scale * y). CLIP's scale is `encoder.logit_scale`; CLAIR states none."""
-    return torch.softmax(scale * scores, dim=-1)
-
-
 def zero_shot_labels(scores: torch.Tensor, classes: Sequence[str]) -> np.ndarray:
     """(N,) names of the classes with the highest score; the first of tied classes."""
     if scores.shape[1] != len(classes):
