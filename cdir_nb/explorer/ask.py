@@ -109,14 +109,12 @@ class Explorer:
         """Rank the gallery for one query. Raises CdirError for a direction that the method does not serve."""
         c, method = self.collection, self._serving(question)
         row = c.row(question.query)
-        query_emb, gallery_emb = self._pair(question)
+        _, gallery_emb = self._pair(question)
         gallery = c.gallery_rows(question.gallery_domain, question.gallery)
-        own = np.flatnonzero(c.domain_rows[question.query_domain] == row)
-        gallery_at = np.searchsorted(c.domain_rows[question.gallery_domain], gallery)
         others = gallery != row
         if not others.any():
             raise CdirError("the gallery has no other image: choose another domain, or a folder with more images")
-        found = self._ranked(method, query_emb[own], gallery_emb[gallery_at[others]], gallery[others], question)
+        found = self._ranked(method, self._query(question), gallery_emb[others], gallery[others], question)
         label = c.images.labels[row]
         if not label:
             return found
@@ -141,8 +139,7 @@ class Explorer:
 
     def _ask_vector(self, method: Method, emb: torch.Tensor, question: Question, title: str) -> Answer:
         gallery = self.collection.gallery_rows(question.gallery_domain, question.gallery)
-        at = np.searchsorted(self.collection.domain_rows[question.gallery_domain], gallery)
-        return replace(self._ranked(method, emb, self._pair(question)[1][at], gallery, question), title=title)
+        return replace(self._ranked(method, emb, self._pair(question)[1], gallery, question), title=title)
 
     def _ranked(
         self, method: Method, emb: torch.Tensor, gallery_emb: torch.Tensor, gallery: np.ndarray, question: Question
@@ -156,12 +153,11 @@ class Explorer:
     def _average(self, question: Question) -> tuple[float, int]:
         """(mean P@k over the direction's queries with a label, their number); a query never finds itself."""
         c = self.collection
-        queries = c.query_rows(question.query_domain)
-        queries = _evenly_picked(queries[c.images.labels[queries] != ""], AVERAGE_OVER)
+        rows = c.query_rows(question.query_domain)
+        queries = _evenly_picked(rows[c.images.labels[rows] != ""], AVERAGE_OVER)
         gallery = c.gallery_rows(question.gallery_domain, question.gallery)
         query_emb, gallery_emb = self._pair(question)
-        query_emb = query_emb[np.searchsorted(c.domain_rows[question.query_domain], queries)]
-        gallery_emb = gallery_emb[np.searchsorted(c.domain_rows[question.gallery_domain], gallery)]
+        query_emb = query_emb[np.searchsorted(rows, queries)]
         same = question.query_domain == question.gallery_domain
         ranking = rank(query_emb, gallery_emb, k=question.k + same, similarity=self._embedder(question).similarity)
         if same:
@@ -172,16 +168,27 @@ class Explorer:
         return result.mean, len(queries)
 
     def _pair(self, question: Question) -> tuple[torch.Tensor, torch.Tensor]:
-        return self.vectors(question.method, question.direction, self._value(question))
+        return self.vectors(question.method, question.direction, self._value(question), question.gallery)
+
+    def _query(self, question: Question) -> torch.Tensor:
+        """(1, D) the query's embedding; a result that was clicked on need not be one of the queries."""
+        c, row = self.collection, self.collection.row(question.query)
+        known = np.flatnonzero(c.query_rows(question.query_domain) == row)
+        if len(known):
+            return self._pair(question)[0][known]
+        return self._embedder(question).embed(c.images.take([row]), progress=False)
 
     def _value(self, question: Question) -> Any:
         return self.methods[question.method].start if question.value is None else question.value
 
-    def _vectors(self, method: str, direction: tuple[str, str], value: Any) -> tuple[torch.Tensor, torch.Tensor]:
-        """All images of the query domain and of the gallery domain: (N, D), (M, D)."""
-        embedder, images = self.methods[method].at(direction, value), self.collection.images
+    def _vectors(
+        self, method: str, direction: tuple[str, str], value: Any, choice: str
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """(Q, D) all queries and (G, D) the gallery."""
+        embedder, c = self.methods[method].at(direction, value), self.collection
         self.computed.add((method, self.methods[method].once(direction, value)))
-        query, gallery = (images.take(self.collection.domain_rows[domain]) for domain in direction)
+        rows = c.query_rows(direction[0]), c.gallery_rows(direction[1], choice)
+        query, gallery = (c.images.take(some) for some in rows)
         return embedder.embed(query, progress=False), embedder.embed(gallery, progress=False)
 
     def _embedder(self, question: Question):

@@ -42,14 +42,10 @@ class Maps:
         images = self.explorer.collection.images
         return pd.DataFrame({"class": images.labels[self.rows], "domain": images.domains[self.rows]})
 
-    def _embeddings(self, method: str) -> torch.Tensor:
+    def _embeddings(self, name: str) -> torch.Tensor:
         """(N, D): both domains as the method compares them, queries mapped where it maps them."""
-        c, pair = (
-            self.explorer.collection,
-            self.explorer.vectors(method, self.direction, self.explorer.methods[method].start),
-        )
-        table = torch.empty(len(self.rows), pair[0].shape[1])
-        for domain, emb in zip(self.direction, pair):
-            here = c.images.domains[self.rows] == domain
-            table[torch.from_numpy(here)] = emb[np.searchsorted(c.domain_rows[domain], self.rows[here])]
-        return table
+        method, images = self.explorer.methods[name], self.explorer.collection.images
+        embedder, domains = method.at(self.direction, method.start), images.domains[self.rows]
+        parts = [self.rows[domains == domain] for domain in self.direction]
+        emb = torch.cat([embedder.embed(images.take(part), progress=False) for part in parts])
+        return emb[np.argsort(np.concatenate(parts), kind="stable")]

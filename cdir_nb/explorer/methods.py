@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
+from itertools import product
 from typing import Any
 
 import torch
@@ -134,26 +135,40 @@ def from_cache(collection: Collection) -> list[Method]:
     groups: dict[tuple, dict[int, KeptEmbedder]] = {}
     for one in kept(collection.images):
         groups.setdefault((one.name, one.encoder.identity, one.directions), {})[one.step] = one
-    own, names = collection.encoder.identity, [(name, encoder) for name, encoder, _ in groups]
-    return [
-        _kept_method(
-            _label(name, "" if encoder == own else encoder, pairs if names.count((name, encoder)) > 1 else ()), steps
-        )
-        for (name, encoder, pairs), steps in groups.items()
-    ]
+    labels = _labels(list(groups), collection)
+    methods = [_kept_method(label, steps, collection) for label, steps in zip(labels, groups.values())]
+    return [method for method in methods if method.directions]
 
 
-def _label(name: str, encoder: str, pairs: tuple[Direction, ...] | None) -> str:
-    """The name, with what tells it from others: an encoder that is not the explorer's, and its pair of domains."""
-    notes = [*encoder.split()[:1], *(pairs[0] if pairs else ())]
-    return f"{name} ({', '.join(notes)})" if notes else name
+def _labels(groups: Sequence[tuple], collection: Collection) -> list[str]:
+    """Names, with what tells one from others: an encoder that is not the explorer's, and the pair of domains."""
+    names = [(name, encoder) for name, encoder, _ in groups]
+    labels = []
+    for name, encoder, pairs in groups:
+        notes = [] if encoder == collection.encoder.identity else encoder.split()[:1]
+        notes += pairs[0] if pairs and names.count((name, encoder)) > 1 else []
+        labels.append(f"{name} ({', '.join(notes)})" if notes else name)
+    return labels
 
 
-def _kept_method(name: str, steps: dict[int, KeptEmbedder]) -> Method:
+def _kept_method(name: str, steps: dict[int, KeptEmbedder], collection: Collection) -> Method:
     last, order = steps[max(steps)], tuple(sorted(steps))
     about = f"Trained on {last.train_set}; selection: {last.selection}."
     slider = Slider("epoch", order, order[-1], "The state after each epoch.") if len(order) > 1 else None
-    return Method(name, about, lambda direction, step: steps.get(step, last), slider, last.directions)
+    return Method(name, about, lambda direction, step: steps.get(step, last), slider, _served(last, collection))
+
+
+def _served(one: KeptEmbedder, c: Collection) -> tuple[Direction, ...]:
+    """The directions that it was fitted for and has vectors of: of all queries, and of the first choice of gallery."""
+
+    def has(rows) -> bool:
+        return one.place.keys() >= {c.images.digests[row] for row in rows}
+
+    first = next(iter(c.galleries))
+    asked = {domain for domain in c.domains if has(c.query_rows(domain))}
+    searched = {domain for domain in c.domains if has(c.gallery_rows(domain, first))}
+    pairs = one.directions or product(c.domains, repeat=2)
+    return tuple((a, b) for a, b in pairs if a in asked and b in searched)
 
 
 def _distinct_words(collection: Collection) -> bool:

@@ -71,6 +71,16 @@ def test_a_method_of_one_pair_serves_that_pair(collection):
     assert method.serves(("photo", "sketch")) and not method.serves(("sketch", "photo"))
 
 
+def test_a_method_serves_only_directions_that_it_has_vectors_of(collection):
+    c = collection
+    rows = [*c.query_rows("photo"), *c.gallery_rows("sketch", next(iter(c.galleries)))]
+    keep(Turned(c.encoder, name="Part"), c.images.take(sorted(set(rows))))
+    method = Explorer(c).methods["Part"]
+    assert method.serves(("photo", "sketch")) and not method.serves(("photo", "drawing"))
+    keep(Turned(c.encoder, name="Scrap"), c.images.take([0]))
+    assert "Scrap" not in Explorer(c).methods
+
+
 def test_a_picture_without_a_vector_is_named(collection):
     keep(Turned(collection.encoder), collection.images)
     found = next(one for one in kept(collection.images) if one.name == "Turned")
