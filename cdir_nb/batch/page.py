@@ -16,30 +16,33 @@ from cdir_nb import paths
 NOTEBOOK = "11_explorer.ipynb"
 ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS"), "1")
 IDLE_SECONDS = 1800
+ASIDE = "not-on-page"  # tag of cells that speak of code, which a page without code leaves out
 
 
-def page_of(folder: Path | None, encoder: str = "", *, say: Callable[[str], None]) -> Path:
+def page_of(folder: Path | None, encoder: str = "", *, say: Callable[[str], None], code: bool = False) -> Path:
     """The page of a folder of images, or of the bundled world. The folder is opened and embedded first, with progress.
 
+    code  keep the cells that speak of code
     Raises CdirError for a folder without images, and for an encoder that is not there.
     """
     if folder is None:
-        return write_page({"encoder": encoder or "tiny-clip"})
+        return write_page({"encoder": encoder or "tiny-clip"}, code=code)
     from cdir_nb.explorer import open_own
 
     collection = open_own(folder, encoder or "real-clip")
     say(collection.summary)
-    return write_page({"encoder": encoder or "real-clip", "folder": str(folder.expanduser().resolve())})
+    return write_page({"encoder": encoder or "real-clip", "folder": str(folder.expanduser().resolve())}, code=code)
 
 
-def write_page(parameters: Mapping[str, Any]) -> Path:
-    """A copy of the notebook with these parameters, in the cache."""
+def write_page(parameters: Mapping[str, Any], *, code: bool = False) -> Path:
+    """A copy of the notebook with these parameters, in the cache; without `code`, without cells that speak of code."""
     from papermill.iorw import load_notebook_node
     from papermill.parameterize import parameterize_notebook
 
-    name = hashlib.sha256(json.dumps(dict(parameters), sort_keys=True).encode()).hexdigest()[:16]
+    name = hashlib.sha256(json.dumps([dict(parameters), code], sort_keys=True).encode()).hexdigest()[:16]
     page = paths.cache_dir() / "explorer" / "pages" / name / NOTEBOOK
     book = parameterize_notebook(load_notebook_node(str(paths.NOTEBOOKS / NOTEBOOK)), dict(parameters))
+    book.cells = [cell for cell in book.cells if code or ASIDE not in cell.metadata.get("tags", [])]
     with paths.atomic_write(page) as temporary:
         nbformat.write(book, temporary)
     return page

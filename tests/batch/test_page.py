@@ -1,3 +1,5 @@
+import ast
+
 import nbformat
 import pytest
 from typer.testing import CliRunner
@@ -8,13 +10,31 @@ from cdir_nb.cli import app
 from cdir_nb.paths import NOTEBOOKS
 
 
-def test_the_page_is_the_notebook_with_its_parameters(fresh_cache):
-    made = page.write_page({"folder": "/somewhere", "encoder": "real-clip"})
+@pytest.mark.parametrize("code", [True, False])
+def test_the_page_is_the_notebook_with_its_parameters(fresh_cache, code):
+    made = page.write_page({"folder": "/somewhere", "encoder": "real-clip"}, code=code)
     cells = [cell.source for cell in nbformat.read(made, 4).cells]
-    ours = [cell.source for cell in nbformat.read(NOTEBOOKS / page.NOTEBOOK, 4).cells]
+    book = nbformat.read(NOTEBOOKS / page.NOTEBOOK, 4)
+    ours = [cell.source for cell in book.cells if code or page.ASIDE not in cell.metadata.get("tags", [])]
+    assert code or len(ours) < len(book.cells)
     (injected,) = [source for source in cells if source not in ours]
     assert 'folder = "/somewhere"' in injected and len(cells) == len(ours) + 1
     assert made != page.write_page({"encoder": "real-clip"})
+
+
+def names(cells, context):
+    """Names that code cells set (ast.Store) or read (ast.Load)."""
+    code = ast.parse("\n".join(cell.source for cell in cells if cell.cell_type == "code"))
+    named = {node.id for node in ast.walk(code) if isinstance(node, ast.Name) and isinstance(node.ctx, context)}
+    return named | {node.arg for node in ast.walk(code) if isinstance(node, ast.arg) and context is ast.Store}
+
+
+def test_a_page_without_code_needs_nothing_from_the_cells_that_it_leaves_out():
+    cells = nbformat.read(NOTEBOOKS / page.NOTEBOOK, 4).cells
+    aside = [page.ASIDE in cell.metadata.get("tags", []) for cell in cells]
+    kept, left_out = ([cell for cell, out in zip(cells, aside) if out == which] for which in (False, True))
+    only_there = names(left_out, ast.Store) - names(kept, ast.Store)
+    assert only_there and not only_there & names(kept, ast.Load)
 
 
 def test_kernels_that_nobody_uses_are_ended_and_compute_in_one_thread():
