@@ -48,6 +48,7 @@ def _scatter(
         colour, marker = (given or {}).get(name, usual)
         here = points[groups == name]
         size = max(18, min(40, 18000 / len(points)))  # fewer points have room for larger marks
+        size *= 2.5 if marker.startswith("$") else 1  # a character fills less of its square than a mark
         look = {"s": size, "c": colour, "marker": marker, "ec": "white", "lw": 0.3}
         ax.scatter(*here.T, **look, label=shorten(name, 16))
     ax.set_title(title)
