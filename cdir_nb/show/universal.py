@@ -73,7 +73,11 @@ def _roles(task: Protocol, domain: str, classes: Sequence[str]) -> dict[str, flo
 
 @styled
 def mixture_figure(
-    pictures: Sequence[Image.Image], names: Sequence[str], shares: Mapping[str, float], *, title: str = ""
+    pictures: Sequence[Image.Image],
+    names: Sequence[str],
+    shares: Mapping[str, float],
+    *,
+    title: str = "Two images, their mixture, and its label",
 ) -> Figure:
     """Two images and their mixture with names below, and the mixture's soft label {class: share} as bars."""
     widths = [1] * len(pictures) + [1.5]
