@@ -147,3 +147,9 @@ def test_a_formula_stays_one():
 
     (ax,) = draw().axes
     assert ax.yaxis.label.get_parse_math()
+
+
+def test_a_name_beside_known_domains_shares_no_mark_with_them():
+    look = style.looks(["clipart", "sketch", "together", "alone"])
+    assert len({marker for _, marker in look.values()}) == 4
+    assert look["clipart"] == style.DOMAIN_LOOKS["clipart"]
