@@ -1,6 +1,7 @@
 """One colour-blind-safe style for all figures, and saving a figure to a file."""
 
 import functools
+import re
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
@@ -162,6 +163,6 @@ def save_figure(fig: Figure, out_dir: str | Path, name: str) -> Path | None:
 
 
 def caption(fig: Figure) -> str:
-    """The titles of the figure and its panels, in one line."""
+    """The titles of the figure and its panels, in one line; formulas as plain text, `$L_{IW}$` as L_IW."""
     titles = [fig.get_suptitle(), *(ax.get_title("left") for ax in fig.axes)]
-    return " · ".join(title for title in titles if title)
+    return re.sub(r"\$([^$]*)\$", lambda found: re.sub(r"[{}\\]", "", found[1]), " · ".join(filter(None, titles)))
