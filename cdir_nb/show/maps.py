@@ -48,7 +48,7 @@ def _scatter(
         colour, marker = (given or {}).get(name, usual)
         here = points[groups == name]
         size = max(18, min(40, 18000 / len(points)))  # fewer points have room for larger marks
-        size *= 2.5 if marker.startswith("$") else 1  # a character fills less of its square than a mark
+        size *= 1.8 if marker.startswith("$") else 1  # a character fills less of its square than a mark
         look = {"s": size, "c": colour, "marker": marker, "ec": "white", "lw": 0.3}
         ax.scatter(*here.T, **look, label=shorten(name, 16))
     ax.set_title(title)
@@ -57,7 +57,7 @@ def _scatter(
         loc="upper left",
         bbox_to_anchor=(0, -0.01),
         ncols=3,
-        markerscale=1.5,
+        markerscale=1.0 if given else 1.5,
         handletextpad=0.1,
         columnspacing=0.8,
         borderaxespad=0,
