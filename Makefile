@@ -23,11 +23,12 @@ setup: $(READY)  ## install the locked packages into .venv (the other targets do
 reproduce: $(READY)  ## run all notebooks on the bundled world; ends with one line per method and the path of the report
 	@$(BIN)/cdir reproduce --jobs 2
 
-test: $(READY)  ## check the style, run all tests, then check every notebook against its stored outputs
+test: $(READY)  ## check the style, run all tests, then check every notebook and the solutions of its exercises
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(PYTEST) -n 2 tests
-	@CDIR_HEADLESS=1 OMP_NUM_THREADS=1 $(PYTEST) -n 2 --dist loadscope --nbval-lax --nbval-current-env -p no:cacheprovider notebooks
+	@$(BIN)/python scripts/exercises.py --into test-output/notebooks
+	@CDIR_HEADLESS=1 OMP_NUM_THREADS=1 $(PYTEST) -n 2 --dist loadscope --nbval-lax --nbval-current-env -p no:cacheprovider test-output/notebooks
 
 fuzz: $(READY)  ## read 10,000 mutated cards and 100,000 mutated stroke lines (a few minutes)
 	@CDIR_FUZZ=1 $(PYTEST) -n 2 tests/data/test_mutations.py
@@ -47,7 +48,7 @@ real: $(READY)  ## run the pacs profile on real images: make real PACS=<folder o
 notebooks: $(READY)  ## run the notebooks in place and store their cleaned outputs
 	@$(BIN)/python scripts/notebooks.py run
 
-exercises: $(READY)  ## run the solutions of all exercises, each after its notebook (as long as `make notebooks`)
+exercises: $(READY)  ## print what the solutions of all exercises print (as long as `make notebooks`)
 	@$(BIN)/python scripts/exercises.py
 
 lock: $(READY)  ## update requirements.lock from pyproject.toml

@@ -98,7 +98,8 @@ def smaller(encoded: str) -> tuple[str, str]:
 
 def with_palette(image: Image.Image, colours: int) -> bytes:
     """PNG of an RGB image, reduced to `colours` colours."""
-    return saved(image.quantize(colours, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE), "PNG")
+    method = Image.Quantize.MAXCOVERAGE  # keeps rare colours, such as those of a colour bar, and white
+    return saved(image.quantize(colours, method=method, dither=Image.Dither.NONE, kmeans=2), "PNG")
 
 
 def saved(image: Image.Image, kind: str, **options: int) -> bytes:

@@ -26,5 +26,5 @@ def explore(
     """
     from cdir_nb.batch.page import page_of, serve
 
-    page = page_of(path, encoder, say=typer.echo)
+    page = page_of(path, encoder, say=typer.echo, code=lab)
     raise typer.Exit(serve(page, port=port, browser=browser, lab=lab))

@@ -5,7 +5,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,30 +16,34 @@ from cdir_nb import paths
 NOTEBOOK = "11_explorer.ipynb"
 ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS"), "1")
 IDLE_SECONDS = 1800
+ASIDE, JUDGED = "not-on-page", "needs-labels"  # tags of cells: about code; only for images with labels
 
 
-def page_of(folder: Path | None, encoder: str = "", *, say: Callable[[str], None]) -> Path:
+def page_of(folder: Path | None, encoder: str = "", *, say: Callable[[str], None], code: bool = False) -> Path:
     """The page of a folder of images, or of the bundled world. The folder is opened and embedded first, with progress.
 
+    code  keep the cells that speak of code
     Raises CdirError for a folder without images, and for an encoder that is not there.
     """
     if folder is None:
-        return write_page({"encoder": encoder or "tiny-clip"})
+        return write_page({"encoder": encoder or "tiny-clip"}, () if code else (ASIDE,))
     from cdir_nb.explorer import open_own
 
     collection = open_own(folder, encoder or "real-clip")
     say(collection.summary)
-    return write_page({"encoder": encoder or "real-clip", "folder": str(folder.expanduser().resolve())})
+    without = () if code else (ASIDE,) if collection.labelled else (ASIDE, JUDGED)
+    return write_page({"encoder": encoder or "real-clip", "folder": str(folder.expanduser().resolve())}, without)
 
 
-def write_page(parameters: Mapping[str, Any]) -> Path:
-    """A copy of the notebook with these parameters, in the cache."""
+def write_page(parameters: Mapping[str, Any], without: Sequence[str] = (ASIDE,)) -> Path:
+    """A copy of the notebook with these parameters, in the cache, without the cells that have one of these tags."""
     from papermill.iorw import load_notebook_node
     from papermill.parameterize import parameterize_notebook
 
-    name = hashlib.sha256(json.dumps(dict(parameters), sort_keys=True).encode()).hexdigest()[:16]
+    name = hashlib.sha256(json.dumps([dict(parameters), without], sort_keys=True).encode()).hexdigest()[:16]
     page = paths.cache_dir() / "explorer" / "pages" / name / NOTEBOOK
     book = parameterize_notebook(load_notebook_node(str(paths.NOTEBOOKS / NOTEBOOK)), dict(parameters))
+    book.cells = [cell for cell in book.cells if not set(without) & set(cell.metadata.get("tags", []))]
     with paths.atomic_write(page) as temporary:
         nbformat.write(book, temporary)
     return page

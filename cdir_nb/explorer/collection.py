@@ -158,6 +158,7 @@ def open_own(root: Path | str, encoder: str = "real-clip") -> Collection:
         about="",
         problems=tuple(problems),
     )
-    text = collection.summary.replace("\n  ", "\n> - ").replace("\n", "\n>\n") if problems else collection.summary
+    found, *left_out = collection.summary.splitlines()
+    lines = [found, "", *(line.replace("  ", "- ", 1) for line in left_out), "", f"**Encoder:** {model.description}."]
     warning = f"{RANDOM}\n\n" if has_random_weights(model) else ""
-    return replace(collection, about=f"{warning}> {text}\n>\n> **Encoder:** {model.description}.")
+    return replace(collection, about=warning + "\n".join(f"> {line}".rstrip() for line in lines))

@@ -3,7 +3,7 @@
 from cdir_nb.show.banner import banner, has_random_weights, notebook_map, plain_list, settings_table
 from cdir_nb.show.bar_charts import accuracy_bars, bars, bars_in_groups, histograms, method_bars, metric_bars, strips
 from cdir_nb.show.curves import convention_curves, precision_recall, psi_figure, reliability, softmax_figure
-from cdir_nb.show.diagrams import clair_diagram, clip_diagram, tki_diagram
+from cdir_nb.show.diagrams import clair_diagram, clip_diagram, snmpnet_diagram, tki_diagram, ucdir_diagram
 from cdir_nb.show.grids import contact_sheet, image_rows, label_changes, picture_row, rank_strips, ranked_grid
 from cdir_nb.show.heatmaps import gain_map, heat_maps, matrices, scoreboard, table_panels
 from cdir_nb.show.maps import map_figure, rank_shifts, two_maps
@@ -75,6 +75,7 @@ __all__ = [
     "sensitivity",
     "settings_table",
     "show_source",
+    "snmpnet_diagram",
     "softmax_figure",
     "step_curves",
     "strips",
@@ -85,6 +86,7 @@ __all__ = [
     "training_figure",
     "training_runs",
     "two_maps",
+    "ucdir_diagram",
     "universal_map",
     "value_curves",
     "way_figure",

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from cdir_nb.show.style import PALETTE, QUIET, SMALL, WIDTH, looks, pretty, shorten, styled, titled
 
@@ -39,6 +40,7 @@ def bars(values: Mapping[str, float], *, label: str, title: str = "", digits: in
     _numbered(ax, [shorten(x, 40) for x in values], list(values.values()), PALETTE[4], digits=digits)
     ax.invert_yaxis()
     ax.margins(x=0.12)
+    ax.xaxis.set_major_locator(MaxNLocator(8, integer=not digits))
     ax.set_xlabel(label)
     ax.set_title(title)
     return fig
@@ -54,7 +56,13 @@ def _numbered(
 ) -> None:
     """Horizontal bars, each with its value (or its label) beside it."""
     drawn = ax.barh(names, values, color=colour)
-    ax.bar_label(drawn, labels, fmt=f"%.{digits}f", padding=3, fontsize=9)
+    for text in ax.bar_label(drawn, labels, fmt=f"%.{digits}f", padding=3, fontsize=SMALL):
+        text.set_bbox({"fc": "white", "ec": "none", "pad": 0.5})  # so that no line runs through it
+        text.set_zorder(4)
+
+
+def _told(values: pd.Series, missing: str) -> list[str]:
+    return [missing if np.isnan(value) else f"{value:.1f}" for value in values]
 
 
 @styled
@@ -84,8 +92,7 @@ def metric_bars(table: pd.DataFrame, *, title: str = "") -> Figure:
     fig, axes = plt.subplots(1, table.shape[1], figsize=(WIDTH, 0.4 * len(table) + 1.2), sharey=True, squeeze=False)
     places = np.arange(len(table))
     for ax, name, colour in zip(axes[0], table.columns, (PALETTE[4], PALETTE[6], PALETTE[3])):
-        labels = ["not reported" if np.isnan(value) else f"{value:.1f}" for value in table[name]]
-        _numbered(ax, places, table[name].fillna(0), colour, labels)
+        _numbered(ax, places, table[name].fillna(0), colour, _told(table[name], "not reported"))
         ax.set(title=name, xlabel="percent")
         ax.margins(x=0.2)
     axes[0, 0].set_yticks(places, table.index, fontsize=SMALL)
@@ -97,12 +104,12 @@ def metric_bars(table: pd.DataFrame, *, title: str = "") -> Figure:
 def method_bars(table: pd.DataFrame, full: str, baseline: str, *, value: str, title: str = "") -> Figure:
     """One panel per column (a direction), one bar per row (a method), in percent.
 
-    The row `full` is highlighted; the dashed line is the row `baseline`.
+    The row `full` is highlighted; the dashed line is the row `baseline`. NaN is "not measured".
     """
     fig, axes = plt.subplots(1, table.shape[1], figsize=(WIDTH, 0.34 * len(table) + 1.3), sharey=True, squeeze=False)
     colours = [PALETTE[0] if name == full else QUIET if name == baseline else PALETTE[4] for name in table.index]
     for ax, name in zip(axes[0], table.columns):
-        _numbered(ax, range(len(table)), table[name], colours)
+        _numbered(ax, range(len(table)), table[name].fillna(0), colours, _told(table[name], "not measured"))
         ax.axvline(table.loc[baseline, name], color=QUIET, ls="--", lw=1.2)
         ax.set(title=name, xlabel=value)
         ax.margins(x=0.14)
@@ -131,11 +138,11 @@ def histograms(groups: Mapping[str, np.ndarray], *, label: str, title: str = "",
 @styled
 def strips(groups: Mapping[str, np.ndarray], *, label: str, title: str = "") -> Figure:
     """One row of points per group, one point per value (jittered vertically for visibility), and a bar at the mean."""
-    fig, ax = plt.subplots(figsize=(WIDTH, 0.75 * len(groups) + 0.9))
+    fig, ax = plt.subplots(figsize=(WIDTH, 0.58 * len(groups) + 0.9))
     rng = np.random.default_rng(0)
     for row, (name, (colour, marker)) in enumerate(looks(list(groups)).items()):
         values = np.asarray(groups[name])
-        ax.scatter(values, row + rng.uniform(-0.25, 0.25, len(values)), s=14, c=colour, marker=marker, alpha=0.5, lw=0)
+        ax.scatter(values, row + rng.uniform(-0.25, 0.25, len(values)), s=18, c=colour, marker=marker, alpha=0.7, lw=0)
         ax.plot([values.mean()] * 2, [row - 0.36, row + 0.36], color="black", lw=2)
     ax.set_yticks(range(len(groups)), [f"{name}\nmean {np.mean(v):.1f}, n = {len(v)}" for name, v in groups.items()])
     ax.set_ylim(len(groups) - 0.5, -0.5)

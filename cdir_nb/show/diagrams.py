@@ -1,4 +1,4 @@
-"""Small drawings of how CLIP, CLAIR and TKI work: boxes and arrows, where a notebook first speaks of them."""
+"""Small drawings of how CLIP and the four methods work: boxes and arrows, where a notebook first speaks of them."""
 
 from dataclasses import dataclass
 
@@ -121,3 +121,66 @@ def tki_diagram() -> Figure:
     ax.text(2.65, 2.45, "learnt, then fixed", fontsize=SMALL, va="center")
     _arrow(ax, (5.1, 1.5), (6.2, 0.8))
     return titled(fig, "TKI: two stages on texts alone, then images pass through the same network")
+
+
+@styled
+def ucdir_diagram() -> Figure:
+    """UCDIR: in-domain losses above and below, between them the cross-domain losses, which compare clusters."""
+    fig, ax = _canvas(3.6)
+    across = Box(
+        "across domains\n$L_{SE}$: be sure of a cluster\n$L_{DD}$: agree on distances", 7.65, 1.8, LOSS, 1.15, 0.42
+    )
+    encoder = Box("encoder and its\nslow copy, the same\nfor both domains", 3.05, 1.8, TRAINED, 0.85, 0.42)
+    _draw(ax, across, encoder)
+    for domain, y, side in (("A", 3.0, 1), ("B", 0.6, -1)):
+        images = Box(f"images of domain {domain},\ntwo views of each", 1.0, y, half_width=0.9)
+        clusters = Box(f"clusters of {domain}\nby k-means, every epoch", 5.1, y, half_width=0.95)
+        losses = Box(
+            f"inside domain {domain}\n$L_{{IW}}$: two views alike\n$L_{{CW}}$: one cluster alike",
+            7.65,
+            y,
+            LOSS,
+            1.15,
+            0.42,
+        )
+        _draw(ax, images, clusters, losses)
+        _arrow(ax, (1.6, y - 0.3 * side), (2.2, 1.8 + 0.25 * side))
+        _arrow(ax, (3.7, 1.8 + 0.42 * side), (4.5, y - 0.3 * side))
+        _arrow(ax, (6.05, y), (6.5, y))
+        _arrow(ax, (5.7, y - 0.3 * side), (6.5, 1.8 + 0.15 * side))
+    return titled(fig, "UCDIR: every domain is clustered; then both sets of clusters must tell images apart alike")
+
+
+@styled
+def snmpnet_diagram() -> Figure:
+    """SnMpNet: two images are mixed; one layer predicts the mixture, the next one lands among class vectors."""
+    fig, ax = _canvas(3.5)
+    first = Box("image of class $c$\nin domain $d$", 0.95, 2.75, half_width=0.85)
+    second = Box("image of another class,\nsame or other domain", 0.95, 1.45, half_width=0.85)
+    mixed = Box("mixture\n$α x + (1 - α) x'$", 2.85, 2.1)
+    layers = (
+        Box("mixture-prediction\nlayer", 6.2, 2.1, TRAINED, 0.68),
+        Box("semantic layer:\nfeature $f$", 8.05, 2.1, TRAINED),
+    )
+    _draw(ax, first, second)
+    _chain(ax, mixed, Box("network with\nattention", 4.55, 2.1, TRAINED), *layers)
+    losses = Box(
+        "$L_{CE}^{mix}$: right direction\n$L_{Sn}$: as far from each class\nas its class vector is",
+        8.05,
+        0.95,
+        LOSS,
+        0.9,
+        0.42,
+    )
+    classes = Box("vectors $a^j$ of the\nseen class names", 5.5, 0.95, FROZEN, 0.75)
+    _draw(ax, losses, classes, Box("$L_{Mp}$: the shares of both classes", 6.2, 3.1, LOSS, 1.2, 0.22))
+    for start, end in (
+        ((1.8, 2.65), (2.13, 2.3)), ((1.8, 1.55), (2.13, 1.9)), ((6.2, 2.4), (6.2, 2.88)),
+        ((8.05, 1.8), (8.05, 1.37)), ((6.25, 0.95), (7.15, 0.95)),
+    ):  # fmt: skip
+        _arrow(ax, start, end)
+    test = (
+        "When tested, unmixed images of unseen classes are ranked by the Euclidean distance between their features $f$."
+    )
+    ax.text(0.1, 0.2, test, fontsize=SMALL)
+    return titled(fig, "SnMpNet: mixed images of seen classes learn their place among the vectors of class names")

@@ -213,7 +213,7 @@ def label_changes(
         picture.set_title(f"{shorten(images.labels[row], 12)}\n{shorten(images.domains[row], 12)}", fontsize=9)
         _bars(ax, np.asarray(p), np.asarray(q), classes, images.labels[row], top)
         ax.set(xlim=(0, longest), xticks=[0, round(longest / 1.2, 1)])
-    axes[1, 0].legend(loc="upper left", bbox_to_anchor=(-0.3, -0.18), ncols=2, fontsize=SMALL)
+    fig.legend(*axes[1, 0].get_legend_handles_labels(), loc="outside lower left", ncols=2)
     return titled(fig, title)
 
 

@@ -61,7 +61,7 @@ def matrices(panels: Mapping[str, np.ndarray], groups: Sequence[str], *, title: 
             ax.axhline(start - 0.5, color="white", lw=1.2)
             ax.axvline(start - 0.5, color="white", lw=1.2)
         names = [shorten(groups[start], 9) for start in starts]
-        ax.set_xticks(middles, names, rotation=35, ha="right", rotation_mode="anchor", fontsize=SMALL)
+        ax.set_xticks(middles, names, rotation=90, fontsize=SMALL)
         ax.set_yticks(middles, names if ax is axes[0, 0] else [""] * len(names), fontsize=SMALL)
         ax.tick_params(length=0)
         ax.spines[:].set_visible(False)
@@ -205,7 +205,8 @@ def _task(name: str, key: tuple[str, str], rows: pd.DataFrame) -> str:
     """A column header: source of the records, task, encoder, seeds."""
     task, encoder = key
     seeds = sorted({seed for row in rows["seeds"] for seed in row})
-    return f"{name}\n{task}\n{encoder.split()[0]}\nseeds {', '.join(map(str, seeds)) or 'none'}"
+    trained = f"seeds {', '.join(map(str, seeds))}" if seeds else "nothing trained"
+    return f"{name}\n{task}\n{encoder.split()[0]}\n{trained}"
 
 
 def _cell(ax: Axes, at: float, row: int, decided: pd.DataFrame) -> None:

@@ -21,24 +21,34 @@ def map_figure(
     title: str = "",
     label_order: Sequence[str] | None = None,
     domain_order: Sequence[str] | None = None,
+    domain_looks: Mapping[str, tuple[str, str]] | None = None,
 ) -> Figure:
     """The same points twice: coloured by class (left) and by domain (right), with legends below.
 
     points (N, 2), labels (N,), domains (N,); the orders (default: sorted) fix the colours and the legends. Groups that
-    are not in their order are drawn small and grey.
+    are not in their order are drawn small and grey. domain_looks  {domain: (colour, marker)} instead of the usual ones.
     """
     fig, axes = plt.subplots(1, 2, figsize=(WIDTH, 5.6))
     _scatter(axes[0], points, np.asarray(labels), label_order, "coloured by class")
-    _scatter(axes[1], points, np.asarray(domains), domain_order, "coloured by domain")
+    _scatter(axes[1], points, np.asarray(domains), domain_order, "coloured by domain", domain_looks)
     return titled(fig, title)
 
 
-def _scatter(ax: Axes, points: np.ndarray, groups: np.ndarray, order: Sequence[str] | None, title: str) -> None:
+def _scatter(
+    ax: Axes,
+    points: np.ndarray,
+    groups: np.ndarray,
+    order: Sequence[str] | None,
+    title: str,
+    given: Mapping[str, tuple[str, str]] | None = None,
+) -> None:
     names = [x for x in (order if order is not None else sorted(set(groups))) if x in set(groups)]
     ax.scatter(*points[~np.isin(groups, names)].T, s=9, c="#BBBBBB", linewidths=0)
-    for name, (colour, marker) in looks(names).items():
+    for name, usual in looks(names).items():
+        colour, marker = (given or {}).get(name, usual)
         here = points[groups == name]
         size = max(18, min(40, 18000 / len(points)))  # fewer points have room for larger marks
+        size *= 1.8 if marker.startswith("$") else 1  # a character fills less of its square than a mark
         look = {"s": size, "c": colour, "marker": marker, "ec": "white", "lw": 0.3}
         ax.scatter(*here.T, **look, label=shorten(name, 16))
     ax.set_title(title)
@@ -47,7 +57,7 @@ def _scatter(ax: Axes, points: np.ndarray, groups: np.ndarray, order: Sequence[s
         loc="upper left",
         bbox_to_anchor=(0, -0.01),
         ncols=3,
-        markerscale=1.5,
+        markerscale=1.0 if given else 1.5,
         handletextpad=0.1,
         columnspacing=0.8,
         borderaxespad=0,

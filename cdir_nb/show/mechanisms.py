@@ -240,7 +240,7 @@ def poincare_disc(
 
     vectors (N, 2) tangent vectors u = W v, bias (2,), labels (N,). Grey: a square grid and its image in the disc.
     """
-    fig, (flat, disc, turns) = plt.subplots(1, 3, figsize=(WIDTH, 3.9), width_ratios=(1, 1, 0.85))
+    fig, (flat, disc, turns) = plt.subplots(1, 3, figsize=(WIDTH, 4.1), width_ratios=(1, 1, 0.85))
     v, b = torch.as_tensor(vectors).double(), torch.as_tensor(bias).double()
     points, moved = exp_map_origin(v, radius), exp_map_origin(b, radius)
     reach = 1.1 * float(torch.cat([v, v + b]).abs().max())
@@ -276,7 +276,7 @@ def _turns(ax: Axes, plane: np.ndarray, disc: np.ndarray, labels: Sequence[str])
         here = labels == name
         ax.scatter(plane[here], disc[here], s=20, c=colour, marker=marker, lw=0)
     ax.plot([0, top], [0, top], color=QUIET, ls="--", lw=1.2)
-    ax.text(0.97 * top, 0.97 * top, "alike ", ha="right", va="top", color=QUIET)
+    ax.text(0.7 * top, 0.73 * top, "alike", ha="right", va="bottom", color=QUIET)
     ax.set(title="turned by the bias", xlabel="in the plane (degrees)", ylabel="in the disc (degrees)")
     ax.set(xlim=(0, top), ylim=(0, top), aspect="equal")
 

@@ -1,6 +1,7 @@
 """One colour-blind-safe style for all figures, and saving a figure to a file."""
 
 import functools
+import re
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
@@ -102,7 +103,8 @@ def _is_formula(text: str) -> bool:
     if text.count("$") < 2:
         return True  # nothing is parsed
     try:
-        MathTextParser("agg").parse(text)
+        for line in text.splitlines():
+            MathTextParser("agg").parse(line)
     except ValueError:
         return False
     return True
@@ -138,8 +140,10 @@ def keys_of(axes: Iterable[Axes]) -> dict[str, Artist]:
 
 def looks(names: Sequence[str]) -> dict[str, tuple[str, str]]:
     """(colour, marker) for each name. A known domain always has the same; others get theirs in order, where neighbours
-    differ in both, so that colour is not the only cue."""
-    others = {name: (PALETTE[i % len(PALETTE)], MARKERS[i % len(MARKERS)]) for i, name in enumerate(names)}
+    differ in both, so that colour is not the only cue, and no marker of a known domain in `names` is used twice."""
+    known = {DOMAIN_LOOKS[name][1] for name in names if name in DOMAIN_LOOKS}
+    markers = [marker for marker in MARKERS if marker not in known]
+    others = {name: (PALETTE[i % len(PALETTE)], markers[i % len(markers)]) for i, name in enumerate(names)}
     return {name: DOMAIN_LOOKS.get(name, others[name]) for name in names}
 
 
@@ -159,6 +163,6 @@ def save_figure(fig: Figure, out_dir: str | Path, name: str) -> Path | None:
 
 
 def caption(fig: Figure) -> str:
-    """The titles of the figure and its panels, in one line."""
+    """The titles of the figure and its panels, in one line; formulas as plain text, `$L_{IW}$` as L_IW."""
     titles = [fig.get_suptitle(), *(ax.get_title("left") for ax in fig.axes)]
-    return " · ".join(title for title in titles if title)
+    return re.sub(r"\$([^$]*)\$", lambda found: re.sub(r"[{}\\]", "", found[1]), " · ".join(filter(None, titles)))

@@ -73,7 +73,11 @@ def _roles(task: Protocol, domain: str, classes: Sequence[str]) -> dict[str, flo
 
 @styled
 def mixture_figure(
-    pictures: Sequence[Image.Image], names: Sequence[str], shares: Mapping[str, float], *, title: str = ""
+    pictures: Sequence[Image.Image],
+    names: Sequence[str],
+    shares: Mapping[str, float],
+    *,
+    title: str = "Two images, their mixture, and its label",
 ) -> Figure:
     """Two images and their mixture with names below, and the mixture's soft label {class: share} as bars."""
     widths = [1] * len(pictures) + [1.5]
@@ -90,13 +94,22 @@ def mixture_figure(
 
 @styled
 def neighbourhoods(tables: Mapping[str, pd.DataFrame], *, title: str = "") -> Figure:
-    """Distances of classes (rows) to class vectors (columns) as colours, one panel per table, all on one scale."""
+    """Distances of classes (rows) to class vectors (columns) as colours, one panel per table, all on one scale.
+
+    With many classes only every second or third is named.
+    """
     fig, axes = plt.subplots(1, len(tables), figsize=(WIDTH, 3.5), sharey=True, squeeze=False)
     top = max(float(np.nanmax(table.to_numpy())) for table in tables.values())
     for ax, (name, table) in zip(axes[0], tables.items()):
         image = ax.imshow(table.to_numpy(), cmap=SEQUENTIAL, vmin=0, vmax=top, aspect="equal")
-        ax.set_xticks(range(table.shape[1]), [shorten(c, 11) for c in table.columns], rotation=90, fontsize=SMALL)
-        ax.set_yticks(range(len(table)), [shorten(c, 11) for c in table.index], fontsize=SMALL)
+        every = -(-len(table) // 14)  # more names would run into each other
+        ax.set_xticks(
+            range(0, table.shape[1], every),
+            [shorten(c, 11) for c in table.columns[::every]],
+            rotation=90,
+            fontsize=SMALL,
+        )
+        ax.set_yticks(range(0, len(table), every), [shorten(c, 11) for c in table.index[::every]], fontsize=SMALL)
         ax.set_title(name, fontsize=10)
         ax.tick_params(length=0)
     fig.colorbar(image, ax=axes, shrink=0.7, label="distance")

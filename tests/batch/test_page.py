@@ -1,3 +1,5 @@
+import ast
+
 import nbformat
 import pytest
 from typer.testing import CliRunner
@@ -8,13 +10,32 @@ from cdir_nb.cli import app
 from cdir_nb.paths import NOTEBOOKS
 
 
-def test_the_page_is_the_notebook_with_its_parameters(fresh_cache):
-    made = page.write_page({"folder": "/somewhere", "encoder": "real-clip"})
+@pytest.mark.parametrize("without", [(), (page.ASIDE,), (page.ASIDE, page.JUDGED)])
+def test_the_page_is_the_notebook_with_its_parameters(fresh_cache, without):
+    made = page.write_page({"folder": "/somewhere", "encoder": "real-clip"}, without)
     cells = [cell.source for cell in nbformat.read(made, 4).cells]
-    ours = [cell.source for cell in nbformat.read(NOTEBOOKS / page.NOTEBOOK, 4).cells]
+    book = nbformat.read(NOTEBOOKS / page.NOTEBOOK, 4)
+    ours = [cell.source for cell in book.cells if not any(tag in cell.metadata.get("tags", []) for tag in without)]
+    assert not without or len(ours) < len(book.cells)
     (injected,) = [source for source in cells if source not in ours]
     assert 'folder = "/somewhere"' in injected and len(cells) == len(ours) + 1
     assert made != page.write_page({"encoder": "real-clip"})
+
+
+def names(cells, context):
+    """Names that code cells set (ast.Store) or read (ast.Load)."""
+    code = ast.parse("\n".join(cell.source for cell in cells if cell.cell_type == "code"))
+    named = {node.id for node in ast.walk(code) if isinstance(node, ast.Name) and isinstance(node.ctx, context)}
+    return named | {node.arg for node in ast.walk(code) if isinstance(node, ast.arg) and context is ast.Store}
+
+
+@pytest.mark.parametrize("without", [{page.ASIDE}, {page.ASIDE, page.JUDGED}])
+def test_a_page_needs_nothing_from_the_cells_that_it_leaves_out(without):
+    cells = nbformat.read(NOTEBOOKS / page.NOTEBOOK, 4).cells
+    aside = [bool(without & set(cell.metadata.get("tags", []))) for cell in cells]
+    kept, left_out = ([cell for cell, out in zip(cells, aside) if out == which] for which in (False, True))
+    only_there = names(left_out, ast.Store) - names(kept, ast.Store)
+    assert only_there and not only_there & names(kept, ast.Load)
 
 
 def test_kernels_that_nobody_uses_are_ended_and_compute_in_one_thread():
@@ -40,6 +61,7 @@ def test_explore_lists_what_it_left_out_and_opens_the_page(served, tmp_path):
     assert said.exit_code == 0, said.output
     assert "3 images" in said.output and "no labels" in said.output and "broken.jpg" in said.output
     ((made, options),) = served
+    assert "What does a class name find?" not in made.read_text(), "nothing that needs labels"
     assert options == {"port": 1, "browser": False, "lab": False}
     assert str(tmp_path) in made.read_text()
 

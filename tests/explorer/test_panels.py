@@ -47,6 +47,21 @@ def test_temperature_changes_what_is_said_and_not_the_order(panel):
     assert keys(panel.results) == before and panel.says.value != said
 
 
+def test_a_second_method_answers_the_same_question_below_the_first(panel):
+    assert panel.others.items == [] and panel.other_says.value == ""
+    panel.other.value = "CLIP + Q"
+    alone = RetrievalPanel(panel.explorer)
+    alone.method.value = "CLIP + Q"
+    assert keys(panel.others) == keys(alone.results) and "CLIP + Q" in panel.other_says.value
+    panel.k.value = 3
+    assert len(panel.others.items) == len(panel.results.items) == 3 and "vanilla CLIP" in panel.says.value
+    clicked = keys(panel.others)[1]
+    panel.others.clicked = {"key": clicked, "times": 1}
+    assert panel.question.query == clicked and panel.question.method == "vanilla CLIP"
+    panel.other.value = "nothing"
+    assert panel.others.items == [] and panel.other_says.value == ""
+
+
 def test_a_result_that_is_clicked_becomes_the_query_and_back_returns(panel):
     before = panel.question
     clicked = panel.results.items[2]["key"]

@@ -1,6 +1,7 @@
-"""Solutions of exercises run after the notebook's own code; `make exercises` runs those of all notebooks."""
+"""Solutions of exercises run after the notebook's own code; `make test` checks copies of all notebooks with them."""
 
 import importlib.util
+import subprocess
 import sys
 
 import nbformat
@@ -43,8 +44,19 @@ def test_a_solution_that_fails_is_an_error(book, exercises, written, tmp_path):
         exercises.run(written(book), tmp_path / "copies")
 
 
-@pytest.mark.parametrize("name", ["00_tour"])
-def test_solutions_of_a_quick_notebook_run(name, exercises, tmp_path):
-    path = NOTEBOOKS / f"{name}.ipynb"
-    exercises.run(path, tmp_path)
-    assert len(exercises.solutions(nbformat.read(path, as_version=4))) >= 2
+def test_copies_for_checking_hold_every_solution_of_every_notebook(exercises, tmp_path):
+    assert exercises.main(["--into", str(tmp_path / "copies")]) == 0
+    originals = sorted(NOTEBOOKS.glob("*.ipynb"))
+    assert [path.name for path in sorted((tmp_path / "copies").iterdir())] == [path.name for path in originals]
+    for path in originals:
+        book, copy = (nbformat.read(where, as_version=4) for where in (path, tmp_path / "copies" / path.name))
+        assert copy.cells[: len(book.cells)] == book.cells
+        assert len(copy.cells) >= len(book.cells) + 2, f"{path.name} has at least two solutions"
+
+
+def test_a_wrong_solution_fails_where_notebooks_are_checked(book, exercises, written, tmp_path):
+    book.cells[5].source, book.cells[6].source = "pass", book.cells[6].source.replace("3 / 2", "3 / 0")
+    copy = exercises.copied(written(book), tmp_path / "copies")
+    options = ["--nbval-lax", "--nbval-current-env", "-q", "-p", "no:cacheprovider", "-p", "no:xdist"]
+    checked = subprocess.run([sys.executable, "-m", "pytest", *options, copy], capture_output=True, text=True)
+    assert checked.returncode == 1 and "ZeroDivisionError" in checked.stdout and "1 failed" in checked.stdout

@@ -56,6 +56,14 @@ def test_pictures_get_smaller_and_look_the_same(tool, mode, side, kind):
     assert np.abs(decoded(after) - np.asarray(picture.convert("RGB"), int)).mean() < 5
 
 
+def test_the_rare_colours_of_a_colour_bar_survive(tool):
+    blues = np.random.default_rng(0).integers(0, 200, (300, 400, 1)) * [1, 1, 0] + [0, 0, 255]
+    blues[:, 380:] = np.linspace([255, 200, 200], [120, 0, 0], 300)[:, None]  # a bar from pale to dark red
+    before = Image.fromarray(blues.astype(np.uint8))
+    small = Image.open(io.BytesIO(tool.with_palette(before, 64))).convert("RGB")
+    assert np.abs(np.asarray(small, int)[:, 380:] - blues[:, 380:]).max() < 25
+
+
 def test_a_small_picture_stays_as_it_is(tool, png):
     assert base64.b64decode(tool.smaller(png)[1]) == base64.b64decode(png)
     palette = encoded(Image.radial_gradient("L").convert("P"))

@@ -83,3 +83,15 @@ def test_strips_show_every_value_and_the_mean():
         "misread\nmean 10.0, n = 1",
     ]
     assert ax.get_xlabel() == "AP (%)" and ax.yaxis_inverted()
+
+
+def test_a_method_without_a_number_is_said_to_be_not_measured():
+    table = pd.DataFrame({"a → b": [10.0, np.nan]}, ["CLIP", "SAKE"])
+    texts = [text.get_text() for text in bar_charts.method_bars(table, "SAKE", "CLIP", value="P@1").axes[0].texts]
+    assert texts == ["10.0", "not measured"]
+
+
+def test_counts_have_whole_numbers_on_their_axis():
+    fig = bar_charts.bars({"a": 3, "b": 2}, label="images", digits=0)
+    fig.canvas.draw()
+    assert all(tick == round(tick) for tick in fig.axes[0].get_xticks())

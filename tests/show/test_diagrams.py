@@ -3,10 +3,10 @@
 import pytest
 from matplotlib.patches import FancyBboxPatch
 
-from cdir_nb.show import clair_diagram, clip_diagram, tki_diagram
+from cdir_nb.show import clair_diagram, clip_diagram, snmpnet_diagram, tki_diagram, ucdir_diagram
 
 
-@pytest.mark.parametrize("draw", [clip_diagram, clair_diagram, tki_diagram])
+@pytest.mark.parametrize("draw", [clip_diagram, clair_diagram, tki_diagram, ucdir_diagram, snmpnet_diagram])
 def test_texts_fit_their_boxes_and_the_figure(draw):
     fig = draw()
     fig.canvas.draw()

@@ -35,3 +35,11 @@ def test_legends_stand_outside_the_maps():
     fig.canvas.draw()
     for ax in fig.axes:
         assert ax.get_legend().get_window_extent().y1 <= ax.get_window_extent().y0
+
+
+def test_looks_that_are_given_replace_the_usual_ones():
+    points = np.random.default_rng(0).normal(size=(20, 2))
+    fig = maps.map_figure(points, ["cat"] * 20, ["word 1", "word 2"] * 10, domain_looks={"word 1": ("black", "$1$")})
+    first, second = [c for c in fig.axes[1].collections if len(c.get_offsets())]
+    assert first.get_facecolor()[0, :3].tolist() == [0, 0, 0] != second.get_facecolor()[0, :3].tolist()
+    assert first.get_sizes()[0] > second.get_sizes()[0]

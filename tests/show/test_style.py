@@ -26,6 +26,13 @@ def test_a_saved_figure_carries_its_titles(tmp_path):
     assert Image.open(path).text["Description"] == "P@50, hits_over_k → all directions · sketch"
 
 
+def test_formulas_in_titles_become_plain_text_in_captions():
+    fig, axes = plt.subplots(1, 2)
+    axes[0].set_title("$L_{IW}$, weight up to 1", loc="left")
+    axes[1].set_title("it costs 5 $", loc="left")
+    assert style.caption(fig) == "L_IW, weight up to 1 · it costs 5 $"
+
+
 def test_save_figure_keeps_nothing_without_a_folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert style.save_figure(plt.figure(), "", "curve") is None
@@ -147,3 +154,9 @@ def test_a_formula_stays_one():
 
     (ax,) = draw().axes
     assert ax.yaxis.label.get_parse_math()
+
+
+def test_a_name_beside_known_domains_shares_no_mark_with_them():
+    look = style.looks(["clipart", "sketch", "together", "alone"])
+    assert len({marker for _, marker in look.values()}) == 4
+    assert look["clipart"] == style.DOMAIN_LOOKS["clipart"]
