@@ -160,10 +160,12 @@ def _verdicts(decided: pd.DataFrame) -> str:
 
 
 def _means(frame: pd.DataFrame, paper: str) -> str:
-    """Mean ± standard deviation over seeds by method, over the directions that the paper's method was run in."""
+    """Mean ± standard deviation over seeds by method, over the directions that all trained methods were run in; a
+    method with more of the directions of the paper's own has another row for all of its."""
     places = list(frame[["metric", "query_domain", "gallery_domain"]].itertuples(index=False, name=None))
     own = {place for place, name in zip(places, frame["method"]) if is_own(name, paper)}
-    frame = frame[[place in own for place in places]] if own else frame
+    frame = frame.assign(place=places)[[place in own or not own for place in places]]
+    frame = _in_shared_directions(frame)
     values = frame.groupby(CELL, dropna=False)["value"].transform("nunique")
     seedless = values.groupby(frame["method"]).transform("max") == 1  # the same value for every seed
     frame = frame[~(seedless & frame.duplicated(CELL))]
@@ -184,13 +186,32 @@ def _means(frame: pd.DataFrame, paper: str) -> str:
     return "\n".join(lines) + "\n"
 
 
+def _in_shared_directions(frame: pd.DataFrame) -> pd.DataFrame:
+    """The rows of the directions that all trained methods share, then once more all rows of a method that has others."""
+    trained = frame[frame["selection_rule"] != NOTHING_SELECTED]
+    shared = {
+        metric: set.intersection(*rows.groupby("method")["place"].agg(set))
+        for metric, rows in trained.groupby("metric")
+    }
+    inside = np.array([place in shared.get(place[0], {place}) for place in frame["place"]], bool)
+    wider = [
+        (name, rows) for name, rows in frame.groupby("method", sort=False) if not inside[frame["method"] == name].all()
+    ]
+    named = [rows.assign(method=f"{name}, all {rows['place'].nunique()} directions") for name, rows in wider]
+    return pd.concat([frame[inside], *named])
+
+
 def _training(rows: pd.DataFrame) -> str:
     """Steps up to the reported states, fewest to most, and the most that any group of parameters moved."""
     steps, moved = rows["steps"].dropna(), {}
     for group, percent in re.findall(r"([\w ]+) ([\d.e+-]+) %", ", ".join(set(rows["moved"]))):
         moved[group.strip()] = max(moved.get(group.strip(), 0.0), float(percent))
     counts = "" if steps.empty else " to ".join(f"{n:,}" for n in sorted({steps.min(), steps.max()}))
-    by = ", ".join(f"{group} {percent:.2g} %" for group, percent in moved.items() if percent)
+    by = ", ".join(
+        f"{group} {percent:.2g} %" if percent < 10 else f"{group} {percent:.0f} %"
+        for group, percent in moved.items()
+        if percent
+    )
     return f"{counts}; moved: at most {by}" if by else counts
 
 

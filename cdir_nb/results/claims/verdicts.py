@@ -122,13 +122,15 @@ def claimed_directions(claim: Claim, protocol: str) -> set[tuple[str, str]]:
     """The directions needed for a verdict on a claim about each direction.
 
     These are the protocol's directions that are printed in the claim's tables (or, without tables, anywhere in the
-    paper), also on the drawn world, which has the domain names of DomainNet; if there are none, all directions of the
-    protocol. Empty for a protocol without a card: then the directions that were run decide.
+    paper), also on the drawn world, which has the domain names of DomainNet; if the tables lack a domain of the
+    protocol, all its directions. Empty for a protocol without a card: then the directions that were run decide.
     """
     directions = {direction for direction in protocol_directions(protocol) if claim.query in ("", direction[0])}
     cells = published(claim.paper)
     cells = cells[cells["table"].isin(claim.tables)] if claim.tables else cells
-    return directions & set(zip(cells["query_domain"], cells["gallery_domain"])) or directions
+    printed = set(zip(cells["query_domain"], cells["gallery_domain"]))
+    same_domains = {d for pair in directions for d in pair} <= {d for pair in printed for d in pair}
+    return directions & printed if same_domains else directions
 
 
 @functools.lru_cache
@@ -193,8 +195,9 @@ def _compared(claim: Claim, chosen: Sequence[dict[str, Any]], claimed: set[tuple
     config = ", ".join(dict.fromkeys(setting["config"] for setting in chosen if setting["config"]))
     shown = tuple(seed for seed in seeds if seed is not None)
     row = {"seeds": shown, **verdict(claim, gaps), "selection_rule": (trained or rules)[0], "config": config}
-    if any(claimed - set(gap.index) for pairs in gaps for gap in pairs):
-        row |= {"verdict": IN_PART, "claimed": len(claimed)}
+    run = set.intersection(*(set(gap.index) for pairs in gaps for gap in pairs))
+    if claimed - run:
+        row |= {"verdict": IN_PART, "directions": len(claimed & run), "claimed": len(claimed)}
     return row
 
 
