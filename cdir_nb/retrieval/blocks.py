@@ -14,6 +14,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager
 from typing import TypeVar
 
 import numpy as np
@@ -78,10 +79,15 @@ def map_scores(
     return _in_threads(work, range(0, len(query), rows), workers)
 
 
+def one_blas_thread() -> AbstractContextManager:
+    """From now on, or within a `with` block: with more threads, BLAS cuts products into pieces of other shapes."""
+    return _blas.limit(limits=1, user_api="blas")
+
+
 def _in_threads(work: Callable[[int], Result], items: Iterable[int], workers: int) -> Iterator[Result]:
     """Results in order; only a few are kept waiting, so that memory stays bounded even if the caller is slow."""
     waiting: deque = deque()
-    with _blas.limit(limits=1, user_api="blas"), ThreadPoolExecutor(workers) as pool:
+    with one_blas_thread(), ThreadPoolExecutor(workers) as pool:
         for item in items:
             waiting.append(pool.submit(work, item))
             if len(waiting) > workers:

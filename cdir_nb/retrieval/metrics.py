@@ -127,9 +127,7 @@ def evaluate_embeddings(
 
     The values are those of `evaluate(rank(...))` to the last digit. On a CPU, mAP@all does not sort the gallery.
     """
-    for cutoff in (*ks, *ap_ks):
-        cutoff is None or checked_cutoff(cutoff)
-    deepest = None if None in ap_ks or not (*ks, *ap_ks) else max((*ks, *ap_ks))
+    deepest = deepest_of(ks, ap_ks)
     query, gallery, k = checked_pair(query_emb, gallery_emb, deepest, similarity)
     classes = Classes(query_labels, gallery_labels, len(query), len(gallery))
 
@@ -145,6 +143,13 @@ def evaluate_embeddings(
     else:
         sums = list(each_block(query, gallery, k, similarity, of_ranking))
     return results_of(sums, classes.n_relevant, len(gallery), ks, ap_ks)
+
+
+def deepest_of(ks: Sequence[int], ap_ks: Sequence[int | None]) -> int | None:
+    """How many ranks these cut-offs need; None: all."""
+    for cutoff in (*ks, *ap_ks):
+        cutoff is None or checked_cutoff(cutoff)
+    return None if None in ap_ks or not (*ks, *ap_ks) else max((*ks, *ap_ks))
 
 
 def per_class(result: PerQuery, query_labels: Labels) -> dict[object, float]:
