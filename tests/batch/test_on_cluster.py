@@ -7,6 +7,7 @@ import threading
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -203,7 +204,7 @@ def test_the_example_of_the_documentation_runs(client, fresh_cache, tmp_path, mo
 
 def test_a_task_that_kills_its_workers_is_one_line(client, gallery, monkeypatch):
     def lost(_):
-        raise distributed.scheduler.KilledWorker("task", None, 3)
+        raise distributed.scheduler.KilledWorker("task", SimpleNamespace(address="tcp://a"), 3)
 
     monkeypatch.setattr(distributed.Future, "result", lost)
     with pytest.raises(CdirError, match="KilledWorker: ") as error:
@@ -214,7 +215,13 @@ def test_a_task_that_kills_its_workers_is_one_line(client, gallery, monkeypatch)
 # --- workers that are killed: last, since the cluster starts them again, which takes its time
 
 
-def test_the_images_of_a_killed_worker_are_embedded_elsewhere(client, encoder, small_tasks, held):
+@pytest.fixture
+def unchecked(monkeypatch):
+    """The check of all workers' code would wait for those that are being started again."""
+    monkeypatch.setattr("cdir_nb.batch.on_cluster.refuse_other_code", lambda client: None)
+
+
+def test_the_images_of_a_killed_worker_are_embedded_elsewhere(client, encoder, small_tasks, held, unchecked):
     images = noise_images(48, Loader(held, "real/cat/20"))
     killer = held.kill_the_first()
     found = embed_on(client, encoder, images, batch_size=16)
@@ -234,7 +241,7 @@ class SlowGallery(ShardedGallery):
         return super().rows(wanted)
 
 
-def test_the_shards_of_a_killed_worker_are_ranked_elsewhere(client, gallery, held):
+def test_the_shards_of_a_killed_worker_are_ranked_elsewhere(client, gallery, held, unchecked):
     killer = held.kill_the_first()
     ranking = rank_on(client, QUERY, SlowGallery(gallery.folder, gallery.shards, held), k=50)
     killer.join()
