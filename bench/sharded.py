@@ -4,13 +4,14 @@
 
 Random galleries of 100 classes are written to a folder in shards of `--shard-rows`, and ranked (top 200) and evaluated
 (mAP@all) by clusters of processes on this machine, one thread each. For each size the table has the wall-clock
-seconds, the seconds of the straight line through the two smallest sizes (the cost should grow as the rows), the
-speed-up over the first number of workers (ideal: their ratio), and the largest memory of a worker. That memory includes
+seconds; those of the straight line fitted to all sizes, since the cost should be a fixed one and one per row; the
+speed-up over the first number of workers (ideal: their ratio); and the largest memory of a worker. That memory includes
 pages of mapped files, which the system can take back at any time.
 With `--check`, the smallest gallery is also ranked in a single pass, which must give the same bits.
 """
 
 import argparse
+import logging
 import shutil
 import tempfile
 import time
@@ -26,7 +27,13 @@ from cdir_nb.retrieval import ShardedGallery, evaluate_embeddings, rank, write_g
 
 K, N_CLASSES = 200, 100
 WAYS = ("top 200", "mAP@all")
-QUIET = {"processes": True, "threads_per_worker": 1, "dashboard_address": "127.0.0.1:0", "memory_limit": 0}
+QUIET = {
+    "processes": True,
+    "threads_per_worker": 1,
+    "dashboard_address": "127.0.0.1:0",
+    "memory_limit": 0,
+    "silence_logs": logging.CRITICAL,
+}
 MANY = 64  # workers of the cluster that 1e8 rows are computed for
 
 
@@ -92,11 +99,9 @@ def measure(args: argparse.Namespace, galleries: dict[int, ShardedGallery]) -> d
     return found
 
 
-def line_through(found: dict, way: str, workers: int, sizes: list[int]) -> tuple[float, float]:
-    """Fixed cost in seconds, and seconds per row, of the two smallest sizes."""
-    small, large = sizes[:2]
-    per_row = (found[way, workers, large][0] - found[way, workers, small][0]) / (large - small)
-    return found[way, workers, small][0] - per_row * small, per_row
+def line(found: dict, way: str, workers: int, sizes: list[int]) -> tuple[float, float]:
+    """Seconds per row, and fixed seconds, of the straight line that fits best (least squares)."""
+    return tuple(np.polyfit(sizes, [found[way, workers, n][0] for n in sizes], 1).tolist())
 
 
 def show(args: argparse.Namespace, found: dict) -> None:
@@ -106,7 +111,7 @@ def show(args: argparse.Namespace, found: dict) -> None:
     print("|---|---:|---:|---:|---:|---:|---:|---:|")
     for way in WAYS:
         for workers in args.workers:
-            fixed, per_row = line_through(found, way, workers, args.rows)
+            per_row, fixed = line(found, way, workers, args.rows)
             for n in args.rows:
                 seconds, mib = found[way, workers, n]
                 print(
@@ -116,14 +121,12 @@ def show(args: argparse.Namespace, found: dict) -> None:
 
 
 def arithmetic(args: argparse.Namespace, found: dict) -> None:
-    """What the largest measured gallery means for 1e8 rows: cost is linear in rows, and divided among workers."""
-    n, workers, rows_wanted = args.rows[-1], args.workers[-1], 10**8
-    print(f"\n1e8 rows x {args.dim}, {args.queries:,} queries, from {n:,} rows on {workers} workers:")
+    """What the straight line means for 1e8 rows, if the cost is divided among workers."""
+    workers, rows_wanted = args.workers[-1], 10**8
+    print(f"\n1e8 rows x {args.dim}, {args.queries:,} queries, from the straight line of {workers} workers:")
     for way in WAYS:
-        worker_seconds = found[way, workers, n][0] * workers / n * rows_wanted
-        print(
-            f"- {way}: {worker_seconds / 3600:.1f} worker hours, {MANY} workers {worker_seconds / MANY / 60:.1f} minutes"
-        )
+        hours = line(found, way, workers, args.rows)[0] * workers * rows_wanted / 3600
+        print(f"- {way}: {hours:.2f} hours of one worker, {60 * hours / MANY:.1f} minutes of {MANY}")
     relevant = args.queries * rows_wanted // N_CLASSES
     traffic = relevant * 12 * MANY / 1e9
     print(f"- gallery on disk: {rows_wanted * args.dim * 4 / 1e9:.1f} GB, in {MANY} shards, one for each worker")

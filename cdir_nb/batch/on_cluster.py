@@ -4,8 +4,9 @@ The cache of embeddings and the gallery's folder must have the same paths on all
 a lost worker run again on another one.
 """
 
+import threading
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +15,6 @@ import torch
 from cdir_nb.batch.cluster import refuse_other_code
 from cdir_nb.errors import CdirError
 from cdir_nb.retrieval import PerQuery, Ranking, ShardedGallery, evaluate_shards, rank_shards
-from cdir_nb.retrieval.blocks import one_blas_thread
 from cdir_nb.retrieval.metrics import Labels
 from cdir_nb.retrieval.ranking import Embeddings
 
@@ -26,6 +26,7 @@ if TYPE_CHECKING:  # workers that only rank need not import the encoders
     from cdir_nb.encoders.image import ImageEncoder
 
 IMAGES_PER_TASK = 1024  # as many rows as a shard of the cache
+_one_task = threading.Lock()
 
 
 def embed_on(client: "Client", encoder: "ImageEncoder", images: "ImageSet", *, batch_size: int = 64) -> torch.Tensor:
@@ -49,17 +50,10 @@ def embed_on(client: "Client", encoder: "ImageEncoder", images: "ImageSet", *, b
     return encoder.embed_images(images, batch_size=batch_size)
 
 
-def rank_on(
-    client: "Client",
-    query_emb: Embeddings,
-    gallery: ShardedGallery,
-    *,
-    k: int | None = None,
-    similarity: str = "cosine",
-) -> Ranking:
-    """`rank_shards` by the workers: the result of `rank`, to the last bit. A task per shard."""
+def rank_on(client: "Client", query_emb: Embeddings, gallery: ShardedGallery, **options: Any) -> Ranking:
+    """`rank_shards(query_emb, gallery, **options)` by the workers, a task per shard: the result of `rank`."""
     refuse_other_code(client)
-    return rank_shards(query_emb, gallery, k=k, similarity=similarity, each=partial(_each, client))
+    return rank_shards(query_emb, gallery, each=partial(_each, client), **options)
 
 
 def evaluate_on(
@@ -68,15 +62,12 @@ def evaluate_on(
     gallery: ShardedGallery,
     query_labels: Labels,
     gallery_labels: Labels,
-    *,
-    similarity: str = "cosine",
-    ks: Sequence[int] = (1, 50, 100, 200),
-    ap_ks: Sequence[int | None] = (200, None),
+    **options: Any,
 ) -> list[PerQuery]:
-    """`evaluate_shards` by the workers: the values of `evaluate_embeddings`, to the last digit."""
+    """`evaluate_shards(..., **options)` by the workers: the values of `evaluate_embeddings`."""
     refuse_other_code(client)
-    options = {"similarity": similarity, "ks": ks, "ap_ks": ap_ks, "each": partial(_each, client)}
-    return evaluate_shards(query_emb, gallery, query_labels, gallery_labels, **options)
+    each = partial(_each, client)
+    return evaluate_shards(query_emb, gallery, query_labels, gallery_labels, each=each, **options)
 
 
 def _each(client: "Client", function: Callable, tasks: list[tuple], shared: tuple) -> Iterator[Any]:
@@ -99,8 +90,9 @@ def _each(client: "Client", function: Callable, tasks: list[tuple], shared: tupl
 
 
 def _on_worker(function: Callable, shared: tuple, task: tuple) -> Any:
-    one_blas_thread()
-    return function(*shared, *task)
+    """One task at a time in a process: the limit of BLAS threads is the process's."""
+    with _one_task:
+        return function(*shared, *task)
 
 
 def _embed_rows(

@@ -80,7 +80,7 @@ def map_scores(
 
 
 def one_blas_thread() -> AbstractContextManager:
-    """From now on, or within a `with` block: with more threads, BLAS cuts products into pieces of other shapes."""
+    """A `with` block in which BLAS has one thread: with more, it cuts products into pieces of other shapes."""
     return _blas.limit(limits=1, user_api="blas")
 
 

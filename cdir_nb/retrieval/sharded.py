@@ -51,9 +51,8 @@ Each = Callable[[Callable, list[tuple], tuple], Iterable[Any]]  # function(*shar
 
 def in_turn(function: Callable, tasks: list[tuple], shared: tuple) -> Iterator[Any]:
     """Here, one task after the other."""
-    with one_blas_thread():
-        for task in tasks:
-            yield function(*shared, *task)
+    for task in tasks:
+        yield function(*shared, *task)
 
 
 def rank_shards(
@@ -66,7 +65,8 @@ def rank_shards(
 ) -> Ranking:
     """The result of `rank(query_emb, rows of the gallery)`, ties included; parameters and errors as there.
 
-    Takes 16 Q k bytes here, and 8 Q k bytes and a few blocks where a part is computed, however large the gallery.
+    Memory here: about 24 Q k bytes, and 81 per gallery row while copies are looked for. Memory where a part is
+    computed: 8 Q k bytes, four times the shard, and a few blocks.
     """
     query = _checked(query_emb, gallery, similarity)
     k = len(gallery) if k is None else min(checked_cutoff(k), len(gallery))
@@ -176,9 +176,10 @@ class _Grid:
 
     def pieces(self, part: _Part, width: int) -> Iterator[tuple[int, int, np.ndarray]]:
         """(start, stop, rows as `gallery_rows` makes them) for each `width` distinct rows of the part."""
-        for start in range(part.start, part.stop, width):
-            stop = min(start + width, part.stop)
-            yield start, stop, gallery_rows(self.gallery.rows(part.firsts(start, stop)), self.centre).numpy()
+        with one_blas_thread():
+            for start in range(part.start, part.stop, width):
+                stop = min(start + width, part.stop)
+                yield start, stop, gallery_rows(self.gallery.rows(part.firsts(start, stop)), self.centre).numpy()
 
     def scores(self, part: _Part, query: np.ndarray) -> Iterator[tuple[int, slice, np.ndarray]]:
         """(number of the query, which members, their scores) for each piece of the part and each query."""
@@ -238,11 +239,11 @@ def _ranks_of_relevant(
     grid: _Grid, parts: list[tuple[_Part, np.ndarray]], query: np.ndarray, codes: np.ndarray, each: Each
 ) -> np.ndarray:
     """(n, most hits) float64 ranks of each query's relevant items, as `counting.ranks_of_hits`; codes (n,): classes."""
-    found = [split for keys in each(_relevant_of_part, parts, (grid, query, codes)) for split in [_split(*keys)]]
+    found = [_split(*keys) for keys in each(_relevant_of_part, parts, (grid, query, codes))]
     relevant = [np.sort(np.concatenate(of_one)) for of_one in zip(*found)]
     flat, sizes = np.concatenate(relevant), np.array([len(keys) for keys in relevant])
     before = np.zeros(len(flat), np.int64)
-    for counts in each(_counts_of_part, parts, (grid, query, flat, sizes)):
+    for counts in each(_counts_of_part, [(part,) for part, _ in parts], (grid, query, flat, sizes)):
         before += counts
     ranks = np.full((len(query), sizes.max()), np.inf)
     for row, of_one in zip(ranks, _split(before, sizes)):
@@ -267,9 +268,7 @@ def _relevant_of_part(
     return np.concatenate(keys), np.array([len(of_one) for of_one in keys])
 
 
-def _counts_of_part(
-    grid: _Grid, query: np.ndarray, relevant: np.ndarray, sizes: np.ndarray, part: _Part, _: np.ndarray
-) -> np.ndarray:
+def _counts_of_part(grid: _Grid, query: np.ndarray, relevant: np.ndarray, sizes: np.ndarray, part: _Part) -> np.ndarray:
     """(r,) int32: how many items of the part rank before each relevant one.
 
     relevant (r,): keys of all queries' relevant items in the whole gallery, each query's sorted; sizes (n,): how many.

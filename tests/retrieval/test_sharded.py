@@ -16,7 +16,7 @@ def signs(n, dim, seed):
 
 
 def normal(n, dim, seed):
-    return np.random.default_rng(seed).standard_normal((n, dim)).astype(np.float32) + 0.3
+    return np.random.default_rng(seed).standard_normal((n, dim)).astype(np.float32) + 3.7  # Euclidean: centred on 4
 
 
 def with_copies(n, dim, seed):
