@@ -5,8 +5,8 @@
 Random galleries of 100 classes are written to a folder in shards of `--shard-rows`, and ranked (top 200) and evaluated
 (mAP@all) by clusters of processes on this machine, one thread each. For each size the table has the wall-clock
 seconds; those of the straight line fitted to all sizes, since the cost should be a fixed one and one per row; the
-speed-up over the first number of workers (ideal: their ratio); and the largest memory of a worker. That memory includes
-pages of mapped files, which the system can take back at any time.
+speed-up over the first number of workers (ideal: their ratio); and how much the memory of a worker grew at most, pages
+of mapped files included, which the system can take back at any time.
 With `--check`, the smallest gallery is also ranked in a single pass, which must give the same bits.
 """
 
@@ -19,7 +19,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-import psutil
 from distributed import Client, LocalCluster
 
 from cdir_nb.batch.on_cluster import evaluate_on, rank_on
@@ -53,28 +52,20 @@ def gallery_of(folder: Path, n: int, dim: int, shard_rows: int) -> ShardedGaller
 
 
 def timed(client: Client, work: Callable[[], object]) -> tuple[float, float]:
-    """Seconds, and the largest memory of a worker in MiB while it worked."""
-    client.run(forget_peak)
+    """Seconds, and the most MiB that a worker needed for it."""
+    before = client.run(memory, forget=True)
     start = time.perf_counter()
     work()
     seconds = time.perf_counter() - start
-    return seconds, max(client.run(peak).values()) / 2**20
+    after = client.run(memory)
+    return seconds, max(after[worker] - before[worker] for worker in before) / 1024
 
 
-def forget_peak() -> None:
-    """Linux keeps a process's largest memory, and forgets it on this command."""
-    try:
+def memory(forget: bool = False) -> int:
+    """The largest memory of this process in KiB; forget: since now. Linux only."""
+    if forget:
         Path("/proc/self/clear_refs").write_text("5")
-    except OSError:
-        pass
-
-
-def peak() -> int:
-    try:
-        status = Path("/proc/self/status").read_text()
-        return 1024 * int(status.split("VmHWM:")[1].split()[0])
-    except OSError:
-        return psutil.Process().memory_info().rss
+    return int(Path("/proc/self/status").read_text().split("VmHWM:")[1].split()[0])
 
 
 def measure(args: argparse.Namespace, galleries: dict[int, ShardedGallery]) -> dict[tuple[str, int, int], tuple]:
