@@ -107,16 +107,6 @@ def test_equal_rows_alone(tmp_path):
     assert_same_values(np.ones((2, 4)), np.ones((504, 4)), gallery, ([0, 1], np.arange(504) % 2))
 
 
-def test_the_last_bit_needs_the_tiles_of_the_single_pass():
-    """Why parts follow the grid and not the shards: products of other shapes have other bits."""
-    query, rows = normal(64, 64, 1), normal(4000, 64, 2)
-    apart = np.concatenate([query @ part.T for part in np.split(rows, [1, 1003, 2500])], axis=1)
-    assert np.abs(apart - query @ rows.T).max() < 1e-4
-    one, other = (sorted(p.tolist()) for p in (apart[0], (query @ rows.T)[0]))
-    if one == other:
-        pytest.skip("this BLAS gives the same bits for these shapes")
-
-
 @pytest.mark.parametrize(
     "query, options, message",
     [
