@@ -43,8 +43,7 @@ def place_to_run(scheduler: str | None, local_cluster: int | None) -> Iterator[S
         yield None
         return
     with _client(scheduler, local_cluster) as client:
-        digest = source_digest()
-        _refuse_other_code(client, digest)
+        digest = refuse_other_code(client)
         yield lambda folder, _share: _send(client, folder, digest)
 
 
@@ -71,11 +70,13 @@ def _client(scheduler: str | None, local_cluster: int | None) -> "Iterator[Clien
         yield client
 
 
-def _refuse_other_code(client: "Client", digest: str) -> None:
-    """Workers that join later are checked when they get their first notebook."""
+def refuse_other_code(client: "Client") -> str:
+    """Our `source_digest`. Workers that join later are checked when they get their first notebook."""
+    digest = source_digest()
     for worker, found in client.run(_own_digest).items():
         if found != digest:
             raise CdirError(f"worker {worker} has another version of the workbook or its libraries: install ours there")
+    return digest
 
 
 @functools.cache

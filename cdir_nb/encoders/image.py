@@ -64,19 +64,26 @@ class ImageEncoder:
         Raises CdirError naming an image that cannot be read; what was computed before it is kept.
         """
         if not keep:
-            return self._compute(images, list(range(len(images))), None, batch_size, progress)
-        first_row: dict[str, int] = {}  # each picture once, however often it stands in the set
-        for row, digest in enumerate(images.digests):
-            first_row.setdefault(digest, row)
-        digests = list(first_row)
-        store = EmbeddingStore(self._cache_key(), self.dim)
-        table, found = store.read(digests)
+            return self.compute(images, list(range(len(images))), None, batch_size, progress)
+        first_row = _first_rows(images)
+        store = self.store()
+        table, found = store.read(list(first_row))
+        rows = list(first_row.values())
         missing = (~found).nonzero()[:, 0].tolist()
         if missing:
-            rows = [first_row[digests[i]] for i in missing]
-            table[missing] = self._compute(images, rows, store, batch_size, progress)
-        place = {digest: i for i, digest in enumerate(digests)}
+            table[missing] = self.compute(images, [rows[i] for i in missing], store, batch_size, progress)
+        place = {digest: i for i, digest in enumerate(first_row)}
         return table[[place[digest] for digest in images.digests]]
+
+    def store(self) -> EmbeddingStore:
+        """Where this encoder's embeddings are kept."""
+        return EmbeddingStore(self._cache_key(), self.dim)
+
+    def missing(self, images: ImageSet) -> list[int]:
+        """The rows that `embed_images` would compute: of each picture that is not in the cache, the first."""
+        first_row = _first_rows(images)
+        _, found = self.store().read(list(first_row))
+        return [row for row, known in zip(first_row.values(), found.tolist()) if not known]
 
     def embed_texts(self, texts: list[str]) -> torch.Tensor:
         """CdirError: this encoder reads images only."""
@@ -87,7 +94,7 @@ class ImageEncoder:
         """CdirError: only a CLIP model compares images with texts."""
         raise CdirError(_no_texts(self))
 
-    def _compute(
+    def compute(
         self, images: ImageSet, rows: list[int], store: EmbeddingStore | None, batch_size: int, progress: bool
     ) -> torch.Tensor:
         """(n, D): embeddings of these rows, kept in `store` (if any) shard by shard, also when it is interrupted."""
@@ -179,6 +186,14 @@ class ImageEncoder:
         if stamp != self._weights[0]:
             self._weights = (stamp, _digest_of(state))
         return self._weights[1]
+
+
+def _first_rows(images: ImageSet) -> dict[str, int]:
+    """{digest: first row}: each picture once, however often it is in the set."""
+    first_row: dict[str, int] = {}
+    for row, digest in enumerate(images.digests):
+        first_row.setdefault(digest, row)
+    return first_row
 
 
 def _no_texts(encoder: ImageEncoder) -> str:

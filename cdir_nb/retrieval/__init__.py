@@ -14,6 +14,8 @@ from cdir_nb.retrieval.metrics import (
     precision_recall,
 )
 from cdir_nb.retrieval.ranking import SIMILARITIES, Ranking, rank, rank_blocks
+from cdir_nb.retrieval.sharded import evaluate_shards, rank_shards
+from cdir_nb.retrieval.shards import ShardedGallery, write_gallery
 from cdir_nb.retrieval.similarity import for_dot_product
 
 __all__ = [
@@ -22,11 +24,13 @@ __all__ = [
     "SIMILARITIES",
     "PerQuery",
     "Ranking",
+    "ShardedGallery",
     "as_reported",
     "average_precision",
     "bootstrap_interval",
     "evaluate",
     "evaluate_embeddings",
+    "evaluate_shards",
     "families",
     "family_table",
     "for_dot_product",
@@ -37,5 +41,7 @@ __all__ = [
     "random_share",
     "rank",
     "rank_blocks",
+    "rank_shards",
     "uneven",
+    "write_gallery",
 ]

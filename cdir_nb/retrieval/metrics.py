@@ -104,13 +104,13 @@ def evaluate(
     ap_ks: Sequence[int | None] = (200,),
 ) -> list[PerQuery]:
     """Every convention at every cut-off, in one pass over the ranking. Errors as in `precision_at_k`."""
-    classes = _Classes(query_labels, gallery_labels, len(ranking), ranking.n_gallery)
+    classes = Classes(query_labels, gallery_labels, len(ranking), ranking.n_gallery)
     _cutoffs_within(ranking, ks, ap_ks)
     step = max(1, BLOCK_CELLS // ranking.k)
     parts = [slice(start, start + step) for start in range(0, len(ranking), step)]
     hits = ((rows, ranks_of_hits(classes.relevant(rows, ranking.indices[rows]))) for rows in parts)
     sums = [Sums(ranks, classes.n_relevant[rows], ks, ap_ks) for rows, ranks in hits]
-    return _results(sums, classes.n_relevant, ranking.n_gallery, ks, ap_ks)
+    return results_of(sums, classes.n_relevant, ranking.n_gallery, ks, ap_ks)
 
 
 def evaluate_embeddings(
@@ -127,11 +127,9 @@ def evaluate_embeddings(
 
     The values are those of `evaluate(rank(...))` to the last digit. On a CPU, mAP@all does not sort the gallery.
     """
-    for cutoff in (*ks, *ap_ks):
-        cutoff is None or checked_cutoff(cutoff)
-    deepest = None if None in ap_ks or not (*ks, *ap_ks) else max((*ks, *ap_ks))
+    deepest = deepest_of(ks, ap_ks)
     query, gallery, k = checked_pair(query_emb, gallery_emb, deepest, similarity)
-    classes = _Classes(query_labels, gallery_labels, len(query), len(gallery))
+    classes = Classes(query_labels, gallery_labels, len(query), len(gallery))
 
     def of_ranking(rows: slice, block: Ranking) -> Sums:
         return Sums(ranks_of_hits(classes.relevant(rows, block.indices)), classes.n_relevant[rows], ks, ap_ks)
@@ -144,7 +142,14 @@ def evaluate_embeddings(
         sums = list(each_score(query, gallery, similarity, of_scores))
     else:
         sums = list(each_block(query, gallery, k, similarity, of_ranking))
-    return _results(sums, classes.n_relevant, len(gallery), ks, ap_ks)
+    return results_of(sums, classes.n_relevant, len(gallery), ks, ap_ks)
+
+
+def deepest_of(ks: Sequence[int], ap_ks: Sequence[int | None]) -> int | None:
+    """How many ranks these cut-offs need; None: all."""
+    for cutoff in (*ks, *ap_ks):
+        cutoff is None or checked_cutoff(cutoff)
+    return None if None in ap_ks or not (*ks, *ap_ks) else max((*ks, *ap_ks))
 
 
 def per_class(result: PerQuery, query_labels: Labels) -> dict[object, float]:
@@ -162,7 +167,7 @@ def precision_recall(
     default 0, 0.01, ..., 1, and curves (Q, R), NaN for queries without relevant items;
     `np.nanmean(curves, axis=0)` is the mean curve.
     """
-    classes = _Classes(query_labels, gallery_labels, len(ranking), ranking.n_gallery)
+    classes = Classes(query_labels, gallery_labels, len(ranking), ranking.n_gallery)
     _cutoffs_within(ranking, (), (None,))
     recalls = np.linspace(0, 1, 101) if recalls is None else np.asarray(recalls, float)
     curves = np.full((len(ranking), len(recalls)), np.nan)
@@ -179,7 +184,7 @@ def precision_recall(
     return recalls, curves
 
 
-class _Classes:
+class Classes:
     """Labels of both sides as integer codes, and the number of relevant gallery items for each query."""
 
     def __init__(self, query_labels: Labels, gallery_labels: Labels, n_query: int, n_gallery: int) -> None:
@@ -221,7 +226,7 @@ def _cutoffs_within(ranking: Ranking, ks: Sequence[int], ap_ks: Sequence[int | N
             raise CdirError(f"{wanted} needs more than the {ranking.k} ranks kept: call rank with k={k}")
 
 
-def _results(
+def results_of(
     sums: list[Sums], n_relevant: np.ndarray, n_gallery: int, ks: Sequence[int], ap_ks: Sequence[int | None]
 ) -> list[PerQuery]:
     """One result per cut-off and convention: `ks` x PRECISION, then `ap_ks` x AVERAGE_PRECISION."""

@@ -54,12 +54,7 @@ def rank(
     similarity, and, with cosine, a row of zeros.
     """
     query, gallery, k = checked_pair(query_emb, gallery_emb, k, similarity)
-    size = 8 * len(query) * k
-    if size > MOST_RESULT_BYTES:
-        raise CdirError(
-            f"a ranking of {len(query)} queries x {k} ranks would take {size / 2**30:.0f} GiB: "
-            "give a smaller k, or use evaluate_embeddings or rank_blocks, which hold one block at a time"
-        )
+    refuse_large(len(query), k)
     indices = np.empty((len(query), k), np.int32)
     scores = np.empty((len(query), k), np.float32)
     for rows, block in each_block(query, gallery, k, similarity):
@@ -78,10 +73,8 @@ def rank_blocks(
 def checked_pair(
     query_emb: Embeddings, gallery_emb: Embeddings, k: int | None, similarity: str
 ) -> tuple[torch.Tensor, torch.Tensor, int]:
-    if similarity not in SIMILARITIES:
-        raise CdirError(f"unknown similarity {similarity!r}: use one of {', '.join(SIMILARITIES)}")
-    query = _embeddings("query_emb", query_emb, similarity)
-    gallery = _embeddings("gallery_emb", gallery_emb, similarity)
+    query = checked_rows("query_emb", query_emb, similarity)
+    gallery = checked_rows("gallery_emb", gallery_emb, similarity)
     if query.shape[1] != gallery.shape[1]:
         raise CdirError(
             f"query_emb has {query.shape[1]} columns and gallery_emb has {gallery.shape[1]}: "
@@ -92,6 +85,16 @@ def checked_pair(
     return query, gallery, len(gallery) if k is None else min(checked_cutoff(k), len(gallery))
 
 
+def refuse_large(n_query: int, k: int) -> None:
+    """Raises CdirError for a ranking that is too large to hold."""
+    size = 8 * n_query * k
+    if size > MOST_RESULT_BYTES:
+        raise CdirError(
+            f"a ranking of {n_query} queries x {k} ranks would take {size / 2**30:.0f} GiB: "
+            "give a smaller k, or use evaluate_embeddings or rank_blocks, which hold one block at a time"
+        )
+
+
 def checked_cutoff(k: int) -> int:
     """k as an int; raises CdirError unless it is a whole number of at least 1."""
     if isinstance(k, bool) or not isinstance(k, Integral) or k < 1:
@@ -99,8 +102,10 @@ def checked_cutoff(k: int) -> int:
     return int(k)
 
 
-def _embeddings(name: str, emb: Embeddings, similarity: str) -> torch.Tensor:
-    """(N, D) float32, contiguous, finite."""
+def checked_rows(name: str, emb: Embeddings, similarity: str) -> torch.Tensor:
+    """(N, D) float32, contiguous, finite; with cosine, no row of zeros. `name` is what an error calls them."""
+    if similarity not in SIMILARITIES:
+        raise CdirError(f"unknown similarity {similarity!r}: use one of {', '.join(SIMILARITIES)}")
     try:
         emb = torch.as_tensor(emb).detach()
     except (TypeError, ValueError, RuntimeError):
@@ -131,20 +136,50 @@ def _refuse(name: str, bad: torch.Tensor, what: str, remedy: str) -> None:
 def _as_inner_products(
     query: torch.Tensor, gallery: torch.Tensor, similarity: str
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Rows whose inner products rank the gallery in the same order as the similarity.
+    """Rows whose inner products rank the gallery in the same order as the similarity."""
+    centre = centre_of(gallery.mean(0, dtype=torch.float64)) if similarity == "euclidean" else None
+    return query_rows(query, centre), gallery_rows(gallery, centre)
 
-    cosine: unit rows. euclidean: [q, 1] . [g, -|g|^2 / 2] = (|q|^2 - |q - g|^2) / 2. A large common offset would cost
-    precision and does not change distances, so it is subtracted first, rounded so that integers stay exact.
+
+def centre_of(mean: torch.Tensor) -> torch.Tensor:
+    """(D,) float32: what is subtracted from all rows, since a large common offset would cost precision.
+
+    It changes no distance. It is rounded so that integers stay exact, and so that it has the same bits however the
+    mean (D,) float64 was summed up.
     """
-    if similarity == "cosine":
-        return tuple(
-            emb / torch.linalg.vector_norm(emb, dim=1, keepdim=True, dtype=torch.float64).float()
-            for emb in (query, gallery)
-        )
-    centre = gallery.mean(0).round()
-    query, gallery = query - centre, gallery - centre
-    half_squares = gallery.square().sum(1, keepdim=True) / 2
-    return torch.cat([query, torch.ones_like(query[:, :1])], 1), torch.cat([gallery, -half_squares], 1)
+    return mean.round().float()
+
+
+def query_rows(query: torch.Tensor, centre: torch.Tensor | None) -> torch.Tensor:
+    """cosine (centre is None): unit rows. euclidean: [q, 1], and [q, 1] . [g, -|g|^2 / 2] = (|q|^2 - |q - g|^2) / 2.
+
+    Each row of the result depends only on its row, as in `gallery_rows`.
+    """
+    if centre is None:
+        return query / torch.linalg.vector_norm(query, dim=1, keepdim=True, dtype=torch.float64).float()
+    query = query - centre
+    return torch.cat([query, torch.ones_like(query[:, :1])], 1)
+
+
+def gallery_rows(gallery: torch.Tensor, centre: torch.Tensor | None) -> torch.Tensor:
+    """cosine: unit rows. euclidean: [g, -|g|^2 / 2]."""
+    if centre is None:
+        return query_rows(gallery, None)
+    gallery = gallery - centre
+    return torch.cat([gallery, -gallery.square().sum(1, keepdim=True) / 2], 1)
+
+
+def squares_of(query: torch.Tensor, similarity: str) -> np.ndarray | None:
+    """(Q, 1) squared lengths of queries as `query_rows` made them; cosine needs none."""
+    return None if similarity == "cosine" else query[:, :-1].square().sum(1, keepdim=True).cpu().numpy()
+
+
+def decoded(keys: np.ndarray, squares: np.ndarray | None, n_gallery: int) -> Ranking:
+    """The Ranking of keys (n, k), with the `squares_of` their queries (n, 1)."""
+    scores = scores_of(keys)
+    if squares is not None:  # so far, score = (|q|^2 - |q - g|^2) / 2
+        scores = -np.sqrt(np.maximum(squares - 2 * scores, 0))
+    return Ranking(indices_of(keys), scores, n_gallery)
 
 
 def each_block(
@@ -156,13 +191,10 @@ def each_block(
 ) -> Iterator[Any]:
     """Yield use(rows, Ranking of these query rows) for each block of queries; `use` runs in worker threads."""
     query, gallery = _as_inner_products(query, gallery, similarity)
-    squares = query[:, :-1].square().sum(1, keepdim=True).cpu().numpy() if similarity == "euclidean" else None
+    squares = squares_of(query, similarity)
 
     def decode(rows: slice, keys: np.ndarray) -> Any:
-        scores = scores_of(keys)
-        if squares is not None:  # score = (|q|^2 - |q - g|^2) / 2
-            scores = -np.sqrt(np.maximum(squares[rows] - 2 * scores, 0))
-        return use(rows, Ranking(indices_of(keys), scores, len(gallery)))
+        return use(rows, decoded(keys, squares if squares is None else squares[rows], len(gallery)))
 
     return map_blocks(query, gallery, k, decode)
 

@@ -7,7 +7,7 @@ intervals with a relevant score does the exact order (by score, then by gallery 
 
 import numpy as np
 
-from cdir_nb.retrieval.blocks import INDEX_MASK, keys_of
+from cdir_nb.retrieval.blocks import keys_of, scores_of
 
 INTERVALS = 1 << 14  # between a query's best and worst relevant score; their counts fit in the CPU's second-level cache
 
@@ -39,27 +39,34 @@ class Members:
         members = self.of(code)
         if not len(members):
             return _NONE
-        interval = _intervals(scores, scores.take(members))
-        shared = np.zeros(INTERVALS + 3, bool)
-        shared[interval.take(members)] = True
-        counts = np.bincount(interval, minlength=len(shared))
-        counts[shared] = 0
-        near = np.flatnonzero(
-            shared.take(interval)
-        )  # the relevant items, and the few others that share their intervals
-        keys = np.sort(keys_of(scores.take(near), near)) & INDEX_MASK
-        places = np.flatnonzero(self.codes.take(keys) == code)
-        return 1 + places + counts.cumsum()[interval[keys[places]]]
+        relevant = np.sort(keys_of(scores.take(members), members))
+        return 1 + counts_before(scores, relevant)
 
 
 _NONE = np.empty(0, np.int64)
 
 
-def _intervals(scores: np.ndarray, relevant: np.ndarray) -> np.ndarray:
+def counts_before(scores: np.ndarray, relevant: np.ndarray, rows: np.ndarray | None = None) -> np.ndarray:
+    """(r,) how many items rank before each of the r > 0 relevant ones.
+
+    scores (w,): of the items; relevant (r,): sorted keys, of items among these or elsewhere; rows (w,): the items'
+    gallery rows (None: 0, 1, ..., w - 1). So the counts from parts of a gallery add up to those of the whole.
+    """
+    marks = scores_of(relevant)
+    interval, at_marks = (_intervals(values, marks[0], marks[-1]) for values in (scores, marks))
+    shared = np.zeros(INTERVALS + 3, bool)
+    shared[at_marks] = True
+    counts = np.bincount(interval, minlength=len(shared))
+    counts[shared] = 0
+    near = np.flatnonzero(shared.take(interval))  # the few items that share an interval with a relevant one
+    keys = np.sort(keys_of(scores.take(near), near if rows is None else rows.take(near)))
+    return counts.cumsum()[at_marks] + np.searchsorted(keys, relevant)
+
+
+def _intervals(scores: np.ndarray, best: np.float32, worst: np.float32) -> np.ndarray:
     """(G,) from 0 (above all relevant scores) to INTERVALS + 2 (below all), as scores fall; equal scores never part."""
-    best, worst = float(relevant.max()), float(relevant.min())
-    width = max((best - worst) / INTERVALS, 1e-30)
+    width = max((float(best) - float(worst)) / INTERVALS, 1e-30)
     with np.errstate(over="ignore"):  # infinity is below all relevant scores, as it should be
-        place = (np.float32(best) - scores) * np.float32(1 / width)
+        place = (best - scores) * np.float32(1 / width)
     place.clip(-1, INTERVALS + 1, out=place)
     return (place + np.float32(1)).astype(np.intp)

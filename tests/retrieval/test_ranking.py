@@ -159,7 +159,7 @@ def test_torch_path_gives_the_same_keys():
     """The GPU's code, run on the CPU, where its inner products are the same for +-1 rows."""
     query, gallery = signs(20, 16, 0), signs(150, 16, 1)
     for k in (1, 7, 60, 150):
-        ours = blocks._best_keys(query, gallery, k, 150)
+        ours = blocks.best_keys(query, gallery, k, 150)
         theirs = blocks._best_keys_torch(torch.from_numpy(query), torch.from_numpy(gallery), k, 64)
         assert np.array_equal(ours, theirs)
 
@@ -175,19 +175,19 @@ def test_gpu_agrees_with_cpu():
 def test_memory_is_flat_in_the_gallery():
     """A block's scores and keys stay within the budget, whatever the gallery; a full order needs whole rows."""
     for n_gallery in (10, 5_000, 50_000, 1_000_000, 20_000_000):
-        rows, columns = blocks._block_shape(100_000, n_gallery, min(200, n_gallery), 2)
+        rows, columns = blocks.block_shape(100_000, n_gallery, min(200, n_gallery), 2)
         assert rows * (4 * columns + 8 * min(200, n_gallery)) <= blocks.BLOCK_BYTES
         assert rows >= 128 and columns >= min(n_gallery, blocks.GALLERY_ROWS)
     for n_gallery in (5_000, 175_327, 1_000_000):
-        rows, columns = blocks._block_shape(100_000, n_gallery, n_gallery, 2)
-        assert columns == n_gallery and (rows == 1 or rows * 12 * n_gallery <= blocks.BLOCK_BYTES)
+        rows, columns = blocks.block_shape(100_000, n_gallery, n_gallery, 2)
+        assert columns == n_gallery and (rows <= blocks.LEAST_ROWS or rows * 12 * n_gallery <= blocks.BLOCK_BYTES)
 
 
 def test_no_score_matrix_wider_than_a_block_is_made(monkeypatch):
     shapes = []
-    merge = blocks._merge
+    merge = blocks.merge_scores
     monkeypatch.setattr(
-        blocks, "_merge", lambda best, scores, *rest: shapes.append(scores.shape) or merge(best, scores, *rest)
+        blocks, "merge_scores", lambda best, scores, *rest: shapes.append(scores.shape) or merge(best, scores, *rest)
     )
     draw = np.random.default_rng(0)
     rank(draw.standard_normal((600, 4)), draw.standard_normal((40_000, 4)), k=5)
@@ -249,7 +249,7 @@ def test_zero_vectors_are_welcome_under_euclidean():
 def test_two_devices_are_refused(monkeypatch):
     from cdir_nb.retrieval import ranking
 
-    monkeypatch.setattr(ranking, "_embeddings", lambda name, emb, _: torch.ones(3, 2, device=emb))
+    monkeypatch.setattr(ranking, "checked_rows", lambda name, emb, _: torch.ones(3, 2, device=emb))
     with pytest.raises(CdirError, match=r"query_emb is on cpu and gallery_emb on meta: move one with \.to\(\)"):
         rank("cpu", "meta")
 

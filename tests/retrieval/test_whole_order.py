@@ -78,7 +78,7 @@ def test_every_metric_is_that_of_the_sorted_gallery_to_the_last_digit(make, simi
 
 
 def test_no_gallery_is_sorted_on_a_cpu(monkeypatch):
-    monkeypatch.setattr(blocks, "_merge", None)
+    monkeypatch.setattr(blocks, "merge_scores", None)
     assert evaluate_embeddings(signs(5, 0), signs(9, 1), [0] * 5, [0] * 9, ks=(1,), ap_ks=(None,))
 
 
