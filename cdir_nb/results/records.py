@@ -3,6 +3,7 @@
 import csv
 import datetime
 import functools
+import gzip
 import hashlib
 import json
 import re
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 REPRODUCED = Path(__file__).with_name("reproduced")
 RANDOM_WEIGHTS = "random weights"
 ONE_RUN = ("value", "steps", "moved", "commit", "date")  # fields that may differ between two runs of the same setting
+TABLES = (".csv", ".csv.gz")  # large ones are compressed
 SAME = 1e-6  # closer values count as equal: sums in another order, or a csv file with six decimals
 
 
@@ -182,8 +184,8 @@ def load_records(sources: Iterable[str | Path] | str | Path) -> list[Record]:
 
 
 def reproduced_records() -> list[Record]:
-    """The committed results: all csv files in cdir_nb/results/reproduced, each from a finished run."""
-    return load_records(sorted(REPRODUCED.glob("*.csv")))
+    """The committed results: all csv and csv.gz files in cdir_nb/results/reproduced, each from a finished run."""
+    return load_records(path for path in sorted(REPRODUCED.iterdir()) if path.name.endswith(TABLES))
 
 
 def setting_of(record: Record) -> tuple:
@@ -202,7 +204,7 @@ def _conflict(*both: tuple[Record, Path]) -> str:
 
 def record_files(folder: Path) -> list[Path]:
     """The `*.jsonl` files in a run folder, or in any other folder; for a csv file, the file itself."""
-    if folder.suffix == ".csv" and folder.is_file():
+    if folder.name.endswith(TABLES) and folder.is_file():
         return [folder]
     if not folder.is_dir():
         raise CdirError(
@@ -226,14 +228,15 @@ def _is_finished(path: Path, folder: Path) -> bool:
 
 def _read(path: Path) -> Iterator[Record]:
     """The records in a file. For old records without a date, the date is "unknown", not today."""
-    parse, remedy = (_csv_row, "export it again") if path.suffix == ".csv" else (json.loads, "run its notebook again")
+    table = path.name.endswith(TABLES)
+    parse, remedy = (_csv_row, "export it again") if table else (json.loads, "run its notebook again")
     number = 0
     try:
-        with path.open(encoding="utf-8", newline="") as handle:
-            rows = csv.DictReader(handle) if path.suffix == ".csv" else handle
-            for number, row in enumerate(rows, start=2 if path.suffix == ".csv" else 1):  # noqa: B007
+        with (gzip.open if path.suffix == ".gz" else open)(path, "rt", encoding="utf-8", newline="") as handle:
+            rows = csv.DictReader(handle) if table else handle
+            for number, row in enumerate(rows, start=2 if table else 1):  # noqa: B007
                 yield Record(**{"date": "unknown", **parse(row)})
-    except (ValueError, TypeError, RecursionError, csv.Error, CdirError) as error:
+    except (ValueError, TypeError, RecursionError, EOFError, gzip.BadGzipFile, csv.Error, CdirError) as error:
         raise CdirError(f"{path}, line {number}: not a record ({error}); {remedy}") from None
 
 

@@ -120,6 +120,11 @@ def test_a_csv_file_gives_equal_records_back(tmp_path):
     records = [Record(**GOOD), Record(**{**GOOD, **odd})]
     to_frame(records).to_csv(tmp_path / "n.csv", index=False)
     assert load_records(tmp_path / "n.csv") == records
+    to_frame(records).to_csv(tmp_path / "n.csv.gz", index=False)
+    assert load_records(tmp_path / "n.csv.gz") == records
+    (tmp_path / "cut.csv.gz").write_bytes((tmp_path / "n.csv.gz").read_bytes()[:-20])
+    with pytest.raises(CdirError, match="cut.csv.gz, line .*: not a record .*; export it again"):
+        load_records(tmp_path / "cut.csv.gz")
     save_records(records[1:], tmp_path / "run", "one")
     assert load_records([tmp_path / "run", tmp_path / "n.csv"]) == records[::-1]
 
@@ -132,7 +137,7 @@ def test_a_csv_file_without_a_column_is_refused(tmp_path):
 
 def test_committed_records_agree_with_each_other_and_stay_small():
     assert not [record for record in reproduced_records() if record.pipeline_test]
-    assert all(path.stat().st_size < 700_000 for path in records.REPRODUCED.glob("*.csv"))
+    assert all(path.stat().st_size < 700_000 for path in records.REPRODUCED.iterdir())
 
 
 def test_no_out_dir_keeps_nothing(tmp_path, monkeypatch):

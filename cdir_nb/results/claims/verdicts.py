@@ -53,11 +53,11 @@ def verdicts(records: Iterable[Record], claims: Sequence[Claim] | None = None) -
     counts = (frame["pipeline_test"] == "") & (frame["seen_in_pretraining"] == 0)
     frame = with_counterparts(frame[counts & (frame["query_domain"] != frame["gallery_domain"])])
     contexts = list(frame[CONTEXT].drop_duplicates().itertuples(index=False, name=None)) or [("", "", "")]
-    rows = []
+    parts = dict(list(frame.groupby(["metric", "convention", *CONTEXT], sort=False)))
+    rows, none = [], frame.iloc[:0]
     for claim in load_claims() if claims is None else claims:
-        fitting = frame[(frame["metric"] == claim.metric) & (frame["convention"] == claim.convention)]
         for context in contexts:
-            here = fitting[(fitting[CONTEXT] == list(context)).all(axis=1) & (claim.protocol in context[1])]
+            here = parts.get((claim.metric, claim.convention, *context), none) if claim.protocol in context[1] else none
             found = list(_decided(claim, here)) or [{"verdict": NOT_RUN}]
             rows += [{**_about(claim), **dict(zip(CONTEXT, context)), **row} for row in found]
     return _table(rows, CONTEXT)
@@ -107,7 +107,9 @@ def _decided(claim: Claim, rows: "pd.DataFrame") -> Iterator[dict[str, Any]]:
     """Rows for one claim in one context, at the first cut-off that gives any; no rows if it was not run."""
     rows = rows[rows["query_domain"] == claim.query] if claim.query else rows
     claim, rows = within_method(claim, rows)
-    protocol = rows["protocol"].iloc[0] if len(rows) else ""
+    if not set(claim.methods) <= set(rows["method"]):
+        return
+    protocol = rows["protocol"].iloc[0]
     claimed = claimed_directions(claim, protocol) if claim.over == "each direction" else set()
     for k in ordered_cutoffs(claim.k, claim.metric, protocol):
         at_k = rows[rows["k"].isna() if k is None else rows["k"] == k]
@@ -126,11 +128,17 @@ def claimed_directions(claim: Claim, protocol: str) -> set[tuple[str, str]]:
     protocol, all its directions. Empty for a protocol without a card: then the directions that were run decide.
     """
     directions = {direction for direction in protocol_directions(protocol) if claim.query in ("", direction[0])}
-    cells = published(claim.paper)
-    cells = cells[cells["table"].isin(claim.tables)] if claim.tables else cells
-    printed = set(zip(cells["query_domain"], cells["gallery_domain"]))
+    printed = _printed_directions(claim.paper, tuple(claim.tables))
     same_domains = {d for pair in directions for d in pair} <= {d for pair in printed for d in pair}
     return directions & printed if same_domains else directions
+
+
+@functools.lru_cache
+def _printed_directions(paper: str, tables: tuple[str, ...]) -> set[tuple[str, str]]:
+    """The directions that stand in some tables of a paper, or in any of its tables."""
+    cells = published(paper)
+    cells = cells[cells["table"].isin(tables)] if tables else cells
+    return set(zip(cells["query_domain"], cells["gallery_domain"]))
 
 
 @functools.lru_cache
