@@ -91,13 +91,14 @@ training images by frozen CLIP's pseudo-labels, so that no label is read; and, a
 labels of the training classes. The paper names no rule, and here it decides: pseudo-labels favour the start.
 
 On the drawn world settings are `CLAIR-A, tiny-clip` in `cdir_nb/methods/clair/settings.py`, which says how we chose
-them, and the state is the best by pseudo-labels. With that score we also tried, on clipart-sketch,
-quickdraw-real and infograph-real: learning rates 0.005 to 0.5, temperatures 0.05 and 0.07, 0 to 10 prompts of three sizes, leaving out each loss, and L_II at
-full weight (which lowers the score); and on all 720 images of clipart and sketch, six epochs (the score rises in the
-first epoch and then falls; P@10 is 62.3 and 51.5 %, below CLIP + Q's 62.7 and 52.6). The runs on the world use 240
-images per domain, a third of them for validation, and three epochs. Before fixing the settings we looked at P@10 of the
-unseen classes twice, on clipart-sketch: with untrained prompts (0, 4, 10), and after one first training at a learning
-rate of 0.05; both agreed with the score. The effect of each setting (one seed, clipart-sketch) is in
+them, and the state is the best by pseudo-labels. With that score we also tried, on clipart-sketch, quickdraw-real and
+infograph-real: learning rates 0.005 to 0.5, temperatures 0.05 and 0.07, 0 to 10 prompts of three sizes, leaving out
+each loss, and L_II at full weight (which lowers the score); and on all 720 images of clipart and sketch, six epochs
+(the score rises in the first epoch and then falls; P@10 is 62.3 and 51.5 %, below CLIP + Q's 62.7 and 52.6). The runs
+on the world use 240 images per domain, a third of them for validation, and three epochs. Before fixing the settings
+we looked at P@10 of the unseen classes twice, on clipart-sketch: with untrained prompts (0, 4, 10), and after one
+first training at a learning rate of 0.05; both agreed with the score. The effect of each setting (one seed, clipart-
+sketch) is in
 `docs/results/clair-sensitivity.csv`.""",
 }
 

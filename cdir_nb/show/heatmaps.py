@@ -167,9 +167,13 @@ def _frame(ax: Axes, panel: Panel) -> None:
     ax.set_title("\n".join(textwrap.wrap(panel.source, 96)), fontsize=9, weight="bold", loc="left")
 
 
+MOST_COLUMNS = 7  # of a scoreboard; more cannot be read
+
+
 @styled
 def scoreboard(published: pd.DataFrame, ours: Mapping[str, pd.DataFrame], *, title: str = "") -> Figure:
-    """Claims as rows; columns: what its own numbers say, then, after a gap, ours by task and encoder.
+    """Claims as rows; columns: what its own numbers say, then, after a gap, ours by task and encoder; where there are
+    more tasks than fit, by dataset, with the number of tasks of each verdict.
 
     published  from `published_verdicts`
     ours       {source of the records: `verdicts` on the same claims}; each source has its own columns
@@ -178,6 +182,10 @@ def scoreboard(published: pd.DataFrame, ours: Mapping[str, pd.DataFrame], *, tit
     columns = {OWN_NUMBERS: published}
     for name, decided in ours.items():
         columns |= {_task(name, key, rows): rows for key, rows in _tasks(decided)}
+    if len(columns) > MOST_COLUMNS:
+        columns = {OWN_NUMBERS: published}
+        for name, decided in ours.items():
+            columns |= {_task(name, key, rows): rows for key, rows in _tasks(decided.assign(protocol=""))}
     fig, ax = plt.subplots(figsize=(WIDTH, 0.66 * len(claims) + 1.4))
     for j, rows in enumerate(columns.values()):
         at = j + 0.15 * (j > 0)  # a gap after the paper's column
@@ -211,11 +219,16 @@ def _task(name: str, key: tuple[str, str], rows: pd.DataFrame) -> str:
 
 def _cell(ax: Axes, at: float, row: int, decided: pd.DataFrame) -> None:
     """A coloured box with the verdict and, in words, what was found."""
+    run = decided[decided["verdict"] != "not run"]
+    decided = run if len(run) else decided[:1]
     kind = joint_verdict(decided)
     box = plt.Rectangle((at - 0.47, row - 0.44), 0.94, 0.88, facecolor=to_rgba(COLOURS[kind]), lw=0)
     ax.add_patch(box)
     colour = "#777777" if kind.startswith("not") else "black"
     text = f"{marked(kind)}\n{found(decided)}".strip()
+    if (tasks := len(decided)) > 1 and decided["over"].iloc[0] == "each direction":
+        kinds = decided["verdict"].value_counts()
+        text = "\n".join([*(f"{marked(kind)}: {count}" for kind, count in kinds.items()), f"of {tasks} comparisons"])
     ax.text(at, row, text, ha="center", va="center", fontsize=SMALL, color=colour)
 
 
