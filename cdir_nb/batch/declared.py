@@ -109,7 +109,7 @@ DECLARED: dict[str, dict[str, Any]] = {
         "mixed_precision": bool,
         "k": COUNT_OR_ZERO,
     },
-    "05_retrieval_grids": {**CLAIR, "k": COUNT},
+    "05_retrieval_grids": {**CLAIR, "k": COUNT, "method": str},
     "06_data_free_tki": {
         "label_strategy": Literal[1, 2],
         "variants": Literal["some", "all"],

@@ -1,6 +1,7 @@
 """The runner, with real notebooks in real processes: killed, resumed, failing, locked, parallel."""
 
 import dataclasses
+import functools
 import json
 import os
 import shutil
@@ -343,7 +344,9 @@ open({str(tmp_path / "ran")!r}, "a").write("b")
 open({str(tmp_path / "pid")!r}, "w").write(f"{{os.getpid()}} {{os.getppid()}}")
 while not os.path.exists({str(tmp_path / "key")!r}): time.sleep(.05)""",
     )
-    process = subprocess.Popen(reproduce(tmp_path), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    hears_ctrl_c = functools.partial(signal.signal, signal.SIGINT, signal.SIG_DFL)  # tests in the background do not
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    process = subprocess.Popen(reproduce(tmp_path), preexec_fn=hears_ctrl_c, **pipes)
     try:
         wait_for(lambda: (tmp_path / "pid").is_file() and len((tmp_path / "pid").read_text().split()) == 2)
         yield process

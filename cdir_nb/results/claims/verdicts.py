@@ -55,11 +55,10 @@ def verdicts(records: Iterable[Record], claims: Sequence[Claim] | None = None) -
     contexts = list(frame[CONTEXT].drop_duplicates().itertuples(index=False, name=None)) or [("", "", "")]
     parts = dict(list(frame.groupby(["metric", "convention", *CONTEXT], sort=False)))
     rows, none = [], frame.iloc[:0]
-    for claim in load_claims() if claims is None else claims:
-        for context in contexts:
-            here = parts.get((claim.metric, claim.convention, *context), none) if claim.protocol in context[1] else none
-            found = list(_decided(claim, here)) or [{"verdict": NOT_RUN}]
-            rows += [{**_about(claim), **dict(zip(CONTEXT, context)), **row} for row in found]
+    for claim, context in product(load_claims() if claims is None else claims, contexts):
+        here = parts.get((claim.metric, claim.convention, *context), none) if claim.protocol in context[1] else none
+        found = list(_decided(claim, here)) or [{"verdict": NOT_RUN}]
+        rows += [{**_about(claim), **dict(zip(CONTEXT, context)), **row} for row in found]
     return _table(rows, CONTEXT)
 
 
@@ -123,9 +122,9 @@ def _decided(claim: Claim, rows: "pd.DataFrame") -> Iterator[dict[str, Any]]:
 def claimed_directions(claim: Claim, protocol: str) -> set[tuple[str, str]]:
     """The directions needed for a verdict on a claim about each direction.
 
-    These are the protocol's directions that are printed in the claim's tables (or, without tables, anywhere in the
-    paper), also on the drawn world, which has the domain names of DomainNet; if the tables lack a domain of the
-    protocol, all its directions. Empty for a protocol without a card: then the directions that were run decide.
+    These are the protocol's directions that the claim's tables print (or, without tables, the paper), also on the drawn
+    world, which has DomainNet's domain names; if the tables lack a domain of the protocol, all its directions. Empty
+    for a protocol without a card: then the directions that were run decide.
     """
     directions = {direction for direction in protocol_directions(protocol) if claim.query in ("", direction[0])}
     printed = _printed_directions(claim.paper, tuple(claim.tables))
