@@ -73,7 +73,7 @@ def measure(args: argparse.Namespace, galleries: dict[int, ShardedGallery]) -> d
     found, query_labels = {}, labels(args.queries)
     query = rows(query_labels, args.dim, 10**6)
     for workers in args.workers:
-        with LocalCluster(workers, **QUIET) as cluster, Client(cluster) as client:
+        with LocalCluster(n_workers=workers, **QUIET) as cluster, Client(cluster) as client:
             client.wait_for_workers(workers)
             rank_on(client, query[:10], galleries[args.rows[0]], k=K)  # imports and the check of code are not timed
             for n, gallery in galleries.items():
@@ -133,7 +133,7 @@ def check(args: argparse.Namespace, gallery: ShardedGallery) -> None:
     n, query_labels = len(gallery), labels(args.queries)
     query, whole = rows(query_labels, args.dim, 10**6), gallery.rows(np.arange(n))
     pair = query_labels, labels(n)
-    with LocalCluster(2, **QUIET) as cluster, Client(cluster) as client:
+    with LocalCluster(n_workers=2, **QUIET) as cluster, Client(cluster) as client:
         ours, single = rank_on(client, query, gallery, k=K), rank(query, whole, k=K)
         values = zip(evaluate_on(client, query, gallery, *pair), evaluate_embeddings(query, whole, *pair))
         assert np.array_equal(ours.indices, single.indices) and np.array_equal(ours.scores, single.scores)

@@ -64,7 +64,7 @@ def _client(scheduler: str | None, local_cluster: int | None) -> "Iterator[Clien
         return
     quiet = {"dashboard_address": "127.0.0.1:0", "silence_logs": logging.CRITICAL}
     with (
-        LocalCluster(local_cluster, threads_per_worker=1, processes=True, **quiet) as cluster,
+        LocalCluster(n_workers=local_cluster, threads_per_worker=1, processes=True, **quiet) as cluster,
         Client(cluster) as client,
     ):
         yield client

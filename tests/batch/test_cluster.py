@@ -26,9 +26,14 @@ distributed = pytest.importorskip("distributed", reason="dask.distributed is not
 def scheduler():
     """The address of a cluster with two worker processes, as `dask worker` would start them."""
     with distributed.LocalCluster(
-        2, threads_per_worker=1, processes=True, dashboard_address="127.0.0.1:0", silence_logs=50
+        n_workers=2, threads_per_worker=1, processes=True, dashboard_address="127.0.0.1:0", silence_logs=50
     ) as made:
         yield made.scheduler_address
+
+
+def test_a_local_cluster_has_as_many_workers_as_asked_for():
+    with cluster._client(None, 1) as client:
+        assert len(client.scheduler_info()["workers"]) == 1
 
 
 def run_on(address, folder, name="run", **options):

@@ -30,7 +30,7 @@ distributed = pytest.importorskip("distributed", reason="dask.distributed is not
 def client():
     """Two worker processes; a lost one is started again."""
     options = {"threads_per_worker": 1, "processes": True, "dashboard_address": "127.0.0.1:0", "silence_logs": 50}
-    with distributed.LocalCluster(2, **options) as made, distributed.Client(made) as client:
+    with distributed.LocalCluster(n_workers=2, **options) as made, distributed.Client(made) as client:
         yield client
 
 
