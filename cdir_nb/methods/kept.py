@@ -85,7 +85,7 @@ def kept(images: ImageSet) -> list[KeptEmbedder]:
     A damaged file is left out with a warning.
     """
     known = set(images.digests)
-    fitting = [one for one in (_opened(path, about) for path, about in _described()) if known.intersection(one.place)]
+    fitting = [_opened(path, about, digests) for path, about, digests in _described() if known.intersection(digests)]
     return sorted(fitting, key=lambda one: (one.name, one.step))
 
 
@@ -103,19 +103,20 @@ def _folder() -> Path:
     return paths.cache_dir() / "explorer"
 
 
-def _described() -> Iterator[tuple[Path, dict[str, Any]]]:
-    """Each file, oldest first, with what it says about itself."""
+def _described() -> Iterator[tuple[Path, dict[str, Any], list[str]]]:
+    """Each file, oldest first, with what it says about itself and the digests of its images; no vector is read."""
     for path in sorted(_folder().glob("[!.]*.safetensors"), key=lambda file: file.stat().st_mtime):
         try:
             with safe_open(path, "pt") as file:
-                yield path, json.loads(file.metadata()["about"])
+                metadata = file.metadata()
+            yield path, json.loads(metadata["about"]), metadata["digests"].split("\n")
         except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
             warnings.warn(f"kept method {path} cannot be read ({error}): delete it and train again", stacklevel=2)
 
 
-def _opened(path: Path, about: dict[str, Any]) -> KeptEmbedder:
+def _opened(path: Path, about: dict[str, Any], digests: list[str]) -> KeptEmbedder:
     with safe_open(path, "pt") as file:
-        digests, vectors = file.metadata()["digests"].split("\n"), file.get_tensor("vectors")
+        vectors = file.get_tensor("vectors")
     pairs = about["directions"]
     directions = None if pairs is None else tuple((a, b) for a, b in pairs)
     rest = {name: about[name] for name in ("name", "step", "similarity", "train_set", "selection")}
