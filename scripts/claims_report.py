@@ -104,12 +104,14 @@ sketch) is in
 
 
 def report(paper: str, records: Sequence[Record]) -> str:
-    """Markdown: for each task, the verdicts on a paper's claims and the means of all methods named in the claims."""
+    """Markdown: for each task, the verdicts on a paper's claims, and the means of untrained methods and of all named
+    in the claims."""
     claims = [claim for claim in load_claims() if claim.paper == paper]
     decided = verdicts(records, claims)
     decided = decided[decided["verdict"] != "not run"]
     frame = to_frame(records)
-    frame = frame[frame["method"].isin({name for claim in claims for name in claim.methods})]
+    named = frame["method"].isin({name for claim in claims for name in claim.methods})
+    frame = frame[named | (frame["selection_rule"] == NOTHING_SELECTED)]
     measures = ["metric", "convention", "k"]
     own = frame[frame["method"].map(lambda name: is_own(name, paper))]
     measured = set(own[measures].itertuples(index=False, name=None))

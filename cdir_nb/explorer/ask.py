@@ -198,7 +198,7 @@ class Explorer:
         method = self.methods[question.method]
         if not method.serves(question.direction):
             pairs = ", ".join(f"{a} → {b}" for a, b in method.directions)
-            raise CdirError(f"{method.name} was trained for {pairs}: choose these domains, or another method")
+            raise CdirError(f"{method.name} serves {pairs} only: choose these domains, or another method")
         return method
 
     def _at(self, question: Question) -> str:

@@ -25,7 +25,7 @@ from cdir_nb.batch.progress import clock
 from cdir_nb.data.manifest import is_drawn
 from cdir_nb.errors import CdirError
 from cdir_nb.paths import is_abandoned, process_mark
-from cdir_nb.report.papers import as_texts, beside, claims
+from cdir_nb.report.papers import as_texts, beside, claims, on_real_images
 from cdir_nb.report.run_folder import DONE, FAILED, Part, Run, read_run
 from cdir_nb.results import Record, direction_tables, headline, load_records, to_frame
 
@@ -80,6 +80,7 @@ def _page(sections: list[dict[str, Any]], records: list[Record]) -> str:
         pipeline_test=pipeline_test_of(frame),
         claims=claims(records),
         beside=beside(frame),
+        committed=on_real_images() if all(run["drawn"] for run in sections) else [],
         count=len(frame),
         drawn=DRAWN,
         numbers=NUMBERS,

@@ -1,4 +1,4 @@
-"""Runs compared with the papers: claims with their verdicts, and published tables with ours below."""
+"""Runs compared with the papers and with committed records: claims and verdicts, published tables with ours below."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -6,10 +6,11 @@ from typing import Any
 import pandas as pd
 
 from cdir_nb.data.manifest import is_drawn
-from cdir_nb.results import Record, load_claims, published_verdicts, verdicts
+from cdir_nb.results import Record, load_claims, published_verdicts, reproduced_records, to_frame, verdicts
 from cdir_nb.results.claims.verdicts import CONTEXT
 from cdir_nb.results.claims.wording import how, joint_verdict, marked, span
 from cdir_nb.results.compare import PAPERS, Panel, our_panels, printed_panel, views
+from cdir_nb.results.summary import summarise
 
 
 def claims(records: Sequence[Record]) -> list[dict[str, Any]]:
@@ -41,10 +42,10 @@ def _scoreboard(paper: str, theirs: pd.DataFrame, ours: pd.DataFrame) -> dict[st
 
 
 def _said(task: pd.DataFrame, count: int) -> str:
-    """Counts of verdicts, such as `11 of 20 run: holds 8, does not hold 3`; one of them is "settings differ"."""
+    """Counts of verdicts, such as `11 of 20 claims decided: holds 8, does not hold 3`; one of them is "settings differ"."""
     kinds = [joint_verdict(rows) for _, rows in task.groupby("id", sort=False)]
     counts = ", ".join(f"{kind} {kinds.count(kind)}" for kind in dict.fromkeys(kinds))
-    return f"{len(kinds)} of {count} run: {counts}"
+    return f"{len(kinds)} of {count} claims decided: {counts}"
 
 
 def _verdict(rows: pd.DataFrame) -> dict[str, str]:
@@ -73,6 +74,19 @@ def beside(frame: pd.DataFrame) -> list[dict[str, Any]]:
                 again.append(title)
         found.append({"title": str(view), "tables": tables, "again": again})
     return found
+
+
+def on_real_images() -> list[tuple[str, pd.DataFrame]]:
+    """The committed records of real images: for each task a caption, and a table with one line per method."""
+    frame = to_frame(reproduced_records())
+    tables = []
+    for block in summarise(frame[~frame["dataset"].map(is_drawn)]):
+        where = f"{block.dataset}, {block.protocol}, {block.encoder.split()[0]}"
+        rows = [(line.name, *line.texts[1:], line.selection_rule) for line in block.lines]
+        table = pd.DataFrame(rows, columns=["method", "percent", "seeds", "vs vanilla", "better in", "selection rule"])
+        caption = f"{where}: P@{block.k} ({block.convention}), mean over directions"
+        tables.append((caption, table.loc[:, (table != "").any()]))
+    return tables
 
 
 def _panel(panel: Panel, dataset: str) -> tuple[str, pd.DataFrame]:

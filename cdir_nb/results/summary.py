@@ -43,10 +43,15 @@ class Line:
     selection_rule: str
 
     @property
+    def name(self) -> str:
+        """The method without its selection rule."""
+        return self.method.removesuffix(f": {self.selection_rule}")
+
+    @property
     def texts(self) -> tuple[str, ...]:
         """Name, precision, seeds, gain, directions: the columns of a printed block."""
         spread = "" if self.spread is None else f" ± {self.spread:.2f}"
-        gain, directions = "", f"({self.directions} directions)"
+        gain, directions = "", f"({self.directions} direction{'s' * (self.directions > 1)})"
         if self.gain is not None:
             gain, directions = f"{self.gain:+.2f}", "{} of {} directions".format(*self.better_in)
         name = textwrap.shorten(self.method, NAME, placeholder=" ...")

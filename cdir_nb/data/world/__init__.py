@@ -20,6 +20,7 @@ from cdir_nb.errors import CdirError
 from cdir_nb.paths import cache_dir, keep_in_cache
 
 PRETRAINING_SEED = 1_000_003  # the tiny CLIP was trained on drawings of this seed; no dataset may use it
+SOURCES = ("__init__.py", "classes.yaml", "domains.py", "drawing.py", "paint.py")
 
 
 def draw(label: str, domain: str, seed: int, number: int = 0) -> Image.Image:
@@ -79,7 +80,5 @@ def _drawn(rows: list[tuple[str, str, int]], seed: int, images_per_class: int) -
 def source_digest() -> str:
     """What a drawing depends on: this package's sources, and the libraries that draw."""
     folder = Path(__file__).parent
-    sources = b"".join(
-        (folder / name).read_bytes() for name in ("__init__.py", "classes.yaml", "domains.py", "drawing.py", "paint.py")
-    )
+    sources = b"".join((folder / name).read_bytes() for name in SOURCES)
     return hashlib.sha256(sources + f"{np.__version__} {PIL.__version__}".encode()).hexdigest()[:10]

@@ -10,7 +10,7 @@ from dataclasses import replace
 import numpy as np
 from PIL import Image, ImageChops, ImageDraw, ImageFilter
 
-from cdir_nb.data.world.drawing import CANVAS, Part, outline, pose
+from cdir_nb.data.world.drawing import CANVAS, CORNERED, Part, outline, pose
 from cdir_nb.data.world.paint import (
     SIZE,
     Colour,
@@ -19,6 +19,7 @@ from cdir_nb.data.world.paint import (
     colour_parts,
     finish,
     hsv,
+    lit_parts,
     mix,
     random_palette,
     small,
@@ -26,7 +27,7 @@ from cdir_nb.data.world.paint import (
     xy,
 )
 
-# -- real: light, shadow, texture, a place behind ------------------------------------------------------------
+# -- real: light, shadow, texture, a place behind ----------------------------------------------------------------------
 
 
 def _scene(rng: Rng) -> Image.Image:
@@ -49,21 +50,6 @@ def _scene(rng: Rng) -> Image.Image:
     return image.filter(ImageFilter.BoxBlur(rng.uniform(4, 10)))
 
 
-def _lit_parts(draw: ImageDraw.ImageDraw, parts: list[Part], palette: dict[str, Colour], light: np.ndarray) -> None:
-    """Each filled part twice: its shaded side, then its lit side, shrunk towards the light."""
-    for part in parts:
-        points, colour = outline(part), palette[part.role]
-        if not part.filled:
-            stroke(draw, points, colour, part.width)
-            continue
-        extent = np.ptp(points, axis=0)
-        draw.polygon(xy(points), fill=mix(colour, (0, 0, 0), 0.42))
-        lit = points.mean(axis=0) + (points - points.mean(axis=0)) * 0.88 + light * extent.min() * 0.06
-        draw.polygon(xy(lit), fill=colour)
-        spot = points.mean(axis=0) + (points - points.mean(axis=0)) * 0.5 + light * extent.min() * 0.16
-        draw.polygon(xy(spot), fill=mix(colour, (255, 255, 255), 0.16))
-
-
 def real(label: str, rng: Rng) -> Image.Image:
     """A photo: shaded volumes, a cast shadow, uneven light, grain; a third of them on white or a plain wall."""
     parts, image = pose(label, rng), _scene(rng)
@@ -73,27 +59,28 @@ def real(label: str, rng: Rng) -> Image.Image:
     left, bottom, right = everything[:, 0].min(), everything[:, 1].max(), everything[:, 0].max()
     shade = mix(image.getpixel((CANVAS // 2, CANVAS - 1)), (0, 0, 0), 0.45)
     draw.ellipse([left - 6 * light[0], bottom - 7, right - 6 * light[0], bottom + 7], fill=shade)
-    _lit_parts(draw, parts, random_palette(rng, (0.1, 0.8), (0.3, 0.95)), light)
+    lit_parts(image, parts, random_palette(rng, (0.1, 0.8), (0.3, 0.95)), light)
     pixels = np.asarray(small(image).filter(ImageFilter.BoxBlur(rng.uniform(0, 0.5))), dtype=np.float32)
     field = cloud(rng, 3, 0.75, 1.2) * cloud(rng, 24, 0.93, 1.07)
     return finish(pixels * field[..., None] + rng.normal(0, rng.uniform(2, 8), (SIZE, SIZE, 1)))
 
 
-# -- painting: strokes of a brush that follow the picture's own colours --------------------------------------
+# -- painting: strokes of a brush that follow the picture's own colours ------------------------------------------------
 
 
 def painting(label: str, rng: Rng) -> Image.Image:
     """A painting: muted palette, brush strokes over object and ground, canvas grain; some are loose, some exact."""
-    parts = pose(label, rng)
-    ground = hsv(rng.random(), rng.uniform(0.1, 0.5), rng.uniform(0.35, 0.95))
+    parts, colours = pose(label, rng), random_palette(rng, (0.2, 0.7), (0.25, 0.9))
+    grounds = [hsv(rng.random(), rng.uniform(0.1, 0.5), rng.uniform(0.35, 0.95)) for _ in range(3)]
+    ground = max(grounds, key=lambda g: np.abs(np.subtract(g, colours["A"])).sum())  # sets the object off
     image = Image.new("RGB", (CANVAS, CANVAS), ground)
     draw = ImageDraw.Draw(image)
-    draw.rectangle(
-        [0, CANVAS * rng.uniform(0.5, 0.9), CANVAS, CANVAS], fill=mix(ground, (60, 40, 20), rng.uniform(0.1, 0.6))
-    )
-    _lit_parts(draw, parts, random_palette(rng, (0.2, 0.7), (0.25, 0.9)), np.array([rng.uniform(-1, 1), -1.0]))
-    _brush(image, rng, strokes=int(rng.integers(150, 420)), length=rng.uniform(5, 13))
-    image = small(_spread(image, rng, reach=int(rng.integers(1, 5))))
+    low = CANVAS * rng.uniform(0.5, 0.9)
+    draw.rectangle([0, low, CANVAS, CANVAS], fill=mix(ground, (60, 40, 20), rng.uniform(0.1, 0.6)))
+    bold = [p if p.filled else replace(p, width=1.4 * p.width) for p in parts]
+    lit_parts(image, bold, colours, np.array([rng.uniform(-1, 1), -1.0]))
+    _brush(image, rng, strokes=int(rng.integers(200, 500)), length=rng.uniform(5, 13), loose=rng.uniform(0, 0.5))
+    image = small(_spread(image, rng, reach=int(rng.integers(1, 4))))
     grain = cloud(rng, 32, 0.88, 1.12)[..., None] * np.array([1.0, 0.98, rng.uniform(0.8, 1.0)])
     return finish(np.asarray(image, dtype=np.float32) * grain)
 
@@ -105,22 +92,27 @@ def _spread(image: Image.Image, rng: Rng, reach: int) -> Image.Image:
     return Image.fromarray(np.asarray(image)[rows, columns])
 
 
-def _brush(image: Image.Image, rng: Rng, strokes: int, length: float) -> None:
-    """Short strokes in the colours they cover, running along one slow field of directions."""
-    pixels, draw = np.asarray(image).copy(), ImageDraw.Draw(image)
+def _brush(image: Image.Image, rng: Rng, strokes: int, length: float, loose: float) -> None:
+    """Short strokes in the colours they cover, along one slow field of directions; but for a `loose` share of them,
+    strokes end where the colour does, so that thin things stay."""
+    pixels, draw = np.asarray(image).astype(int), ImageDraw.Draw(image)
     spots = rng.integers(2, CANVAS - 2, (strokes, 2))
     angles = rng.uniform(0, np.pi) + np.sin(spots[:, 0] / 40 + rng.uniform(0, 6)) + rng.normal(0, 0.3, strokes)
     steps = np.stack([np.cos(angles), np.sin(angles)], axis=1) * length * rng.uniform(0.5, 1.3, (strokes, 1))
-    colours = np.clip(pixels[spots[:, 1], spots[:, 0]] + rng.normal(0, 16, (strokes, 1)), 0, 255).astype(int)
-    for (x, y), (dx, dy), colour in zip(spots.tolist(), steps.tolist(), colours.tolist()):
-        draw.line([x - dx, y - dy, x + dx, y + dy], fill=tuple(colour), width=int(length * 0.6))
+    under = pixels[spots[:, 1], spots[:, 0]]
+    along = spots + np.linspace(-1, 1, 7)[:, None, None] * steps  # (7, strokes, 2)
+    columns, rows = np.clip(along, 0, CANVAS - 1).astype(int).transpose(2, 0, 1)
+    even = (np.abs(pixels[rows, columns] - under).sum(-1) < 90).all(axis=0) | (rng.random(strokes) < loose)
+    colours = np.clip(under + rng.normal(0, 16, (strokes, 1)), 0, 255).astype(int)
+    for (x, y), (dx, dy), colour in zip(spots[even].tolist(), steps[even].tolist(), colours[even].tolist()):
+        draw.line([x - dx, y - dy, x + dx, y + dy], fill=tuple(colour), width=int(length * 0.5))
 
 
-# -- clipart: flat colours, bold outlines; some line art -----------------------------------------------------
+# -- clipart: flat colours, bold outlines; some line art ---------------------------------------------------------------
 
 
 def clipart(label: str, rng: Rng) -> Image.Image:
-    """Clip art: flat bright fills, an even outline or none, on white or one plain colour; a fifth is line art."""
+    """Clip art: flat bright fills, evenly outlined or not, on white or one plain colour; a fifth is line art."""
     parts, palette = pose(label, rng), random_palette(rng, (0.55, 1), (0.6, 1))
     style = rng.choice(["outlined", "flat", "line art"], p=[0.55, 0.25, 0.2])
     paper = (255, 255, 255) if style == "line art" or rng.random() < 0.75 else hsv(rng.random(), 0.3, 0.95)
@@ -129,19 +121,21 @@ def clipart(label: str, rng: Rng) -> Image.Image:
     if style == "line art":
         palette = dict.fromkeys("ABCL", paper) | {"D": ink}
     for part in parts:
-        points = outline(part)
+        points, inked = outline(part), style != "flat"
         if part.filled:
             draw.polygon(xy(points), fill=palette[part.role])
-        elif style != "flat":
-            stroke(draw, points, ink, part.width + 2 * width * part.closed)
-        if not part.filled and (part.role != "D" or style == "flat"):
+            if inked:
+                stroke(draw, points, ink, width)
+            continue
+        hollow = part.closed and part.role != "D"  # rims get an outline on both sides, other lines are ink or colour
+        if inked:
+            stroke(draw, points, ink, part.width + 2 * width * hollow)
+        if not inked or hollow or (style == "outlined" and part.role != "D"):
             stroke(draw, points, palette[part.role], part.width)
-        elif style != "flat":
-            stroke(draw, points, ink, width)
     return small(image)
 
 
-# -- infograph: an icon among titles, bars and arrows --------------------------------------------------------
+# -- infograph: an icon among titles, bars and arrows ------------------------------------------------------------------
 
 
 def infograph(label: str, rng: Rng) -> Image.Image:
@@ -151,7 +145,8 @@ def infograph(label: str, rng: Rng) -> Image.Image:
     image = Image.new("RGB", (CANVAS, CANVAS), paper)
     draw = ImageDraw.Draw(image)
     if rng.random() < 0.3:
-        palette = dict.fromkeys("ABC", palette["A"]) | {"D": mix(palette["A"], (0, 0, 0), 0.5), "L": paper}
+        main = palette["A"]
+        palette = dict.fromkeys("ABC", main) | {"D": mix(main, (0, 0, 0), 0.5), "L": mix(paper, main, 0.25)}
     top = rng.uniform(0, 40)
     for _ in range(rng.integers(3, 6)):
         _furniture(draw, rng, palette[rng.choice(list("ABCD"))])
@@ -194,11 +189,11 @@ def _furniture(draw: ImageDraw.ImageDraw, rng: Rng, colour: Colour) -> None:
         draw.rectangle([3, 3, CANVAS - 4, CANVAS - 4], outline=colour, width=6)
 
 
-# -- sketch: pencil on paper ---------------------------------------------------------------------------------
+# -- sketch: pencil on paper -------------------------------------------------------------------------------------------
 
 
 def sketch(label: str, rng: Rng) -> Image.Image:
-    """A pencil sketch: lines drawn twice or thrice, some parts hatched; a third is shaded with the pencil's side."""
+    """A pencil sketch: searching lines drawn once to thrice, hatching in some parts; a third is shaded."""
     parts = pose(label, rng)
     paper = int(rng.uniform(225, 255))
     image = Image.new("L", (CANVAS, CANVAS), paper)
@@ -237,25 +232,32 @@ def _hatch(image: Image.Image, points: np.ndarray, rng: Rng, pencil: int) -> Non
     image.paste(ImageChops.darker(image, lines), (0, 0), inside)
 
 
-# -- quickdraw: a few seconds with a mouse -------------------------------------------------------------------
+# -- quickdraw: a few seconds with a mouse -----------------------------------------------------------------------------
 
 
 def quickdraw(label: str, rng: Rng) -> Image.Image:
-    """A quick drawing: thin black wobbly strokes on white, details left out, outlines that do not close."""
+    """A quick drawing: black strokes on white, few and wobbly points, no details, small parts forgotten, gaps."""
     parts = [p for p in pose(label, rng, fill=(0.85, 0.97)) if not p.detail]
-    largest = max(parts, key=lambda p: np.ptp(p.points, axis=0).prod())
-    kept = [p for p in parts if p is largest or rng.random() > 0.12]
+    lengths = [np.ptp(p.points, axis=0).max() for p in parts]
+    kept = [p for p, length in zip(parts, lengths) if length > max(lengths) / 3 or rng.random() > 0.15]
     image = Image.new("RGB", (CANVAS, CANVAS), (255, 255, 255))
     draw, width = ImageDraw.Draw(image), rng.uniform(3.5, 5.5)
     for part in kept:
         points = outline(part)
         if part.closed and rng.random() < 0.4:
-            points = points[: -1 - int(rng.integers(0, max(1, len(points) // 8)))]
-        every = 1 if len(points) < 8 else int(rng.integers(2, 4))
+            points = _left_open(points, rng)
+        every = 1 if part.kind in CORNERED else int(rng.integers(2, 4))
         points = np.concatenate([points[:-1:every], points[-1:]])
         wobble = rng.normal(0, 3.5, 2) + rng.normal(0, rng.uniform(1.0, 3.2), points.shape)
         stroke(draw, points + wobble, (0, 0, 0), width)
     return small(image)
+
+
+def _left_open(points: np.ndarray, rng: Rng) -> np.ndarray:
+    """A closed outline that stops short of its beginning, by an eighth of its points and half an edge at most."""
+    points = points[: len(points) - int(rng.integers(0, max(1, len(points) // 8)))].copy()
+    points[-1] += rng.uniform(0, 0.5) * (points[-2] - points[-1])
+    return points
 
 
 DOMAINS: dict[str, Callable[[str, Rng], Image.Image]] = {

@@ -1,4 +1,4 @@
-"""Vector drawings of the 40 classes: read from classes.yaml, posed and varied by a seed; colours come later."""
+"""Vector drawings of the 40 classes: read from classes.yaml, posed and varied by a seed. Colours come later."""
 
 from dataclasses import dataclass, replace
 from functools import cache
@@ -8,7 +8,8 @@ import numpy as np
 import yaml
 
 CANVAS = 192  # drawn at three times the final size, then averaged down: Pillow's own lines have no antialiasing
-FILLED, STROKED = {"poly", "blob", "oval"}, {"line", "arc", "ring", "loop"}
+FILLED = {"poly", "blob", "oval"}
+CORNERED = {"poly", "line", "loop"}  # straight from point to point; the other kinds are smoothed
 
 
 @dataclass(frozen=True)
@@ -121,5 +122,5 @@ def pose(label: str, rng: np.random.Generator, *, fill: tuple[float, float] = (0
 
 def outline(part: Part) -> np.ndarray:
     """(m, 2) points along the part as it is drawn: smooth kinds are smoothed, closed ones closed."""
-    points = part.points if part.kind in {"poly", "line", "loop"} else smooth(part.points, part.closed)
+    points = part.points if part.kind in CORNERED else smooth(part.points, part.closed)
     return np.concatenate([points, points[:1]]) if part.closed else points

@@ -1,9 +1,9 @@
-"""What the renderers of the drawn world share: colours by chance, lines, flat parts, slow noise."""
+"""What the renderers of the drawn world share: colours by chance, lines, flat and lit parts, slow noise."""
 
 import colorsys
 
 import numpy as np
-from PIL import Image, ImageDraw
+from PIL import Image, ImageChops, ImageDraw
 
 from cdir_nb.data.world.drawing import CANVAS, Part, outline
 
@@ -29,8 +29,9 @@ def mix(first: Colour, second: Colour, share: float) -> Colour:
     return tuple(int(a * (1 - share) + b * share) for a, b in zip(first, second))
 
 
-def xy(points: np.ndarray) -> list[tuple[float, float]]:
-    return [tuple(p) for p in points.tolist()]
+def xy(points: np.ndarray) -> list[float]:
+    """(n, 2) -> x, y, x, y, ... as Pillow takes it."""
+    return points.ravel().tolist()
 
 
 def small(image: Image.Image) -> Image.Image:
@@ -57,3 +58,30 @@ def colour_parts(draw: ImageDraw.ImageDraw, parts: list[Part], palette: dict[str
             draw.polygon(xy(outline(part)), fill=palette[part.role])
         else:
             stroke(draw, outline(part), palette[part.role], part.width)
+
+
+def lit_parts(image: Image.Image, parts: list[Part], palette: dict[str, Colour], light: np.ndarray) -> None:
+    """Each filled part thrice: its shaded side, its lit side, shrunk towards the light, and a bright spot."""
+    draw = ImageDraw.Draw(image)
+    for part in parts:
+        points, colour = outline(part), palette[part.role]
+        if not part.filled:
+            stroke(draw, points, colour, part.width)
+            continue
+        middle, extent = points.mean(axis=0), np.ptp(points, axis=0).min()
+        draw.polygon(xy(points), fill=mix(colour, (0, 0, 0), 0.42))
+        lit = middle + (points - middle) * 0.88 + light * extent * 0.06
+        spot = middle + (points - middle) * 0.5 + light * extent * 0.16
+        _fill_within(image, points, {colour: lit, mix(colour, (255, 255, 255), 0.16): spot})
+
+
+def _fill_within(image: Image.Image, points: np.ndarray, fills: dict[Colour, np.ndarray]) -> None:
+    """Polygons in colours, cut off at a closed outline: what is shrunk lies partly outside of a crescent."""
+    corner = np.floor(points.min(axis=0)).astype(int)
+    size = tuple((np.ceil(points.max(axis=0)).astype(int) - corner + 1).tolist())
+    inside = Image.new("1", size)
+    ImageDraw.Draw(inside).polygon(xy(points - corner), fill=1)
+    for colour, polygon in fills.items():
+        mask = Image.new("1", size)
+        ImageDraw.Draw(mask).polygon(xy(polygon - corner), fill=1)
+        image.paste(colour, tuple(corner.tolist()), ImageChops.logical_and(mask, inside))

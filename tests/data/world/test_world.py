@@ -2,13 +2,18 @@
 
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image, ImageDraw
 
+from cdir_nb.data import world as package
 from cdir_nb.data.manifest import load_card
-from cdir_nb.data.world import DOMAINS, PRETRAINING_SEED, draw, drawings, load_world
+from cdir_nb.data.world import DOMAINS, PRETRAINING_SEED, SOURCES, draw, drawings, load_world
+from cdir_nb.data.world.domains import _left_open
 from cdir_nb.data.world.drawing import CANVAS, outline, pose
+from cdir_nb.data.world.paint import lit_parts
 from cdir_nb.errors import CdirError
 
 
@@ -24,10 +29,7 @@ def test_same_seed_gives_the_same_picture_and_another_seed_another():
 
 
 def test_picture_does_not_depend_on_the_process():
-    code = (
-        "import hashlib; from cdir_nb.data.world import draw; "
-        "print(hashlib.sha256(draw('cat','sketch',0).tobytes()).hexdigest())"
-    )
+    code = "from cdir_nb.data.world import draw; import zlib; print(zlib.crc32(draw('cat', 'sketch', 0).tobytes()))"
     runs = {
         subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
         for _ in range(2)
@@ -49,6 +51,11 @@ def test_cache_returns_the_same_and_a_damaged_file_is_drawn_again(world, fresh_c
     assert load_world(images_per_class=2).fingerprint == world.fingerprint
 
 
+def test_cache_depends_on_every_source_of_the_package():
+    folder = Path(package.__file__).parent
+    assert set(SOURCES) == {path.name for path in folder.iterdir() if path.suffix in (".py", ".yaml")}
+
+
 @pytest.mark.parametrize("domain", DOMAINS)
 @pytest.mark.parametrize("label", sorted(drawings()))
 def test_every_class_leaves_a_mark_in_every_domain(label, domain):
@@ -67,6 +74,26 @@ def test_drawings_stay_on_the_canvas(label):
 def test_closed_shapes_close():
     parts = pose("apple", np.random.default_rng(1))
     assert all(np.allclose(outline(p)[0], outline(p)[-1]) for p in parts if p.closed)
+
+
+def test_light_stays_on_a_crescent():
+    rng = np.random.default_rng(0)
+    for _ in range(10):
+        (body,) = [part for part in pose("banana", rng) if part.name in ("body", "front")]
+        image, inside = Image.new("RGB", (CANVAS, CANVAS), "white"), Image.new("1", (CANVAS, CANVAS))
+        lit_parts(image, [body], {body.role: (200, 40, 40)}, np.array([rng.uniform(-1, 1), -1.0]))
+        ImageDraw.Draw(inside).polygon([tuple(p) for p in outline(body)], fill=1)
+        changed = (np.asarray(image) != 255).any(axis=-1)
+        assert len(np.unique(np.asarray(image)[changed], axis=0)) >= 2, "shade and light"
+        assert (changed & ~np.asarray(inside)).sum() < 0.02 * changed.sum(), "but for the rounding of edges"
+
+
+def test_an_outline_left_open_stops_within_its_last_edge():
+    square = np.array([[0, 0], [8, 0], [8, 8], [0, 8], [0, 0]], dtype=float)
+    for seed in range(20):
+        opened = _left_open(square, np.random.default_rng(seed))
+        assert np.array_equal(opened[:4], square[:4]) and opened[4, 0] == 0 and 0 <= opened[4, 1] <= 4
+    assert np.array_equal(square[4], square[0]), "the outline itself is left alone"
 
 
 def test_mean_colour_says_almost_nothing_about_the_class():
