@@ -31,7 +31,7 @@ from cdir_nb.results import current_commit, measure
 from cdir_nb.results.records import today
 
 DOMAINS, TRAIN_IMAGES = ("clipart", "sketch"), 360  # CLAIR only
-BASE = {"clair": named_config("CLAIR-A, tiny-clip").changed(mixed_precision=True), "tki": TkiConfig()}
+BASE = {"clair": named_config("CLAIR-A, tiny-clip"), "tki": TkiConfig()}
 MEASURE = {"clair": ("precision", "hits_over_k", 10), "tki": ("average_precision", "over_min_k_relevant", 200)}
 CHANGES = {
     "clair": {

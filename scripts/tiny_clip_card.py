@@ -132,8 +132,9 @@ def main(
     text = CARD.format(
         parameters=sum(p.numel() for p in encoder.model.parameters()) / 1e6,
         size=(TINY_CLIP / "model.safetensors").stat().st_size / 1e6,
-        images=facts["images"], samples=facts["samples"], schedule=facts["schedule"], batch=facts["batch"], lr=facts["lr"], seed=facts["seed"],
-        wrong=facts["wrong captions"], minutes=facts["minutes of training"], trials=TRIALS,
+        images=facts["images"], samples=facts["samples"], schedule=facts["schedule"], batch=facts["batch"],
+        lr=facts["lr"], seed=facts["seed"], wrong=facts["wrong captions"],
+        minutes=facts["minutes of training"], trials=TRIALS,
         shares=", ".join(f"{d} {share:.1%}" for d, share in facts["domain shares"].items()),
         accuracy=accuracy_rows(encoder, world), precision=table,
         mean=sum(values) / len(values), low=min(values), high=max(values),

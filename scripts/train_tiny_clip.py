@@ -193,7 +193,7 @@ def main(
             model.logit_scale.clamp_(0, np.log(100))
         if step % 200 == 199:
             print(f"step {step + 1}: loss {loss.item():.3f}, scale {model.logit_scale.exp().item():.1f}", flush=True)
-        if step % (steps // 12) == steps // 12 - 1:
+        if (step + 1) % max(1, steps // 12) == 0:
             log.append(
                 {"samples": (step + 1) * batch, "loss": round(loss.item(), 3)}
                 | evaluate(model, tokenizer, named, 5, 99)
@@ -205,8 +205,9 @@ def main(
     save(model, out)
     accuracy = evaluate(model, tokenizer, named, 30, 0)
     facts = {
-        "images": images, "samples": (step + 1) * batch, "schedule": steps * batch, "batch": batch, "lr": lr, "seed": seed, "domain shares": SHARES,
-        "wrong captions": WRONG, "minutes of training": round((time.time() - began) / 60), "torch": torch.__version__,
+        "images": images, "samples": (step + 1) * batch, "schedule": steps * batch, "batch": batch, "lr": lr,
+        "seed": seed, "domain shares": SHARES, "wrong captions": WRONG,
+        "minutes of training": round((time.time() - began) / 60), "torch": torch.__version__,
         "open_clip": open_clip.__version__, "machine": f"{torch.get_num_threads()} threads, {platform.machine()}",
         "final loss": round(loss.item(), 3), "zero-shot accuracy": accuracy, "log": log,
     }  # fmt: skip
