@@ -1,5 +1,6 @@
 """Runs compared with the papers and with committed records: claims and verdicts, published tables with ours below."""
 
+import functools
 from collections.abc import Sequence
 from typing import Any
 
@@ -76,6 +77,7 @@ def beside(frame: pd.DataFrame) -> list[dict[str, Any]]:
     return found
 
 
+@functools.cache
 def on_real_images() -> list[tuple[str, pd.DataFrame]]:
     """The committed records of real images: for each task a caption, and a table with one line per method."""
     frame = to_frame(reproduced_records())

@@ -110,6 +110,19 @@ def test_the_report_says_what_the_data_are(report):
     assert "Dataset: pacs" in page and "drawn world" not in page
 
 
+def test_results_on_real_images_stand_beside_the_drawn_world_only(report):
+    """Committed numbers, each with its task, encoder and selection rule, apart from those of the run."""
+    committed = re.compile(r'<section id="committed">.*?</section>', re.S)
+    shown = committed.search(report(record(), dataset="world")).group()
+    assert "sketchy_mini, sketchy_mini-21, real-clip: P@10 (hits_over_k), mean over directions" in shown
+    assert re.search(r"<th[^>]*>CLAIR</th>.*?<span>24\.79 ± 0\.54</span>.*?last epoch", shown, re.S)
+    assert "world-unseen" not in shown and "12.50" not in shown
+
+
+def test_a_run_on_real_images_is_not_mixed_with_committed_ones(report):
+    assert 'id="committed"' not in report(record(dataset="pacs", protocol="pacs-all"), dataset="pacs")
+
+
 def test_random_weights_are_said_loudly(report):
     assert 'class="loud"' not in report(record())
     page = report(record(encoder="ViT-B-32:random (RANDOM WEIGHTS)"))
