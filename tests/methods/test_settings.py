@@ -28,8 +28,8 @@ class Whole(Settings):
     ("config", "digest"),
     [
         (CONFIGS["CLAIR-A"], "068c40921b"),
-        (CONFIGS["CLAIR-A, tiny-clip"], "8c8879e855"),
-        (CONFIGS["CLAIR-B, tiny-clip"], "907279edca"),
+        (CONFIGS["CLAIR-A, tiny-clip"], "03d140205d"),
+        (CONFIGS["CLAIR-B, tiny-clip"], "6a5e4b831b"),
         (TkiConfig(), "c8f6cf16b7"),
     ],
 )
