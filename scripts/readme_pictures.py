@@ -19,7 +19,7 @@ from cdir_nb.paths import ROOT, atomic_write
 from cdir_nb.show.style import PALETTE, QUIET, styled
 
 PICTURES = {  # picture: (notebook, figure it saves, width in pixels)
-    "ranked_grid": ("05_retrieval_grids", "grid_easiest", 900),
+    "ranked_grid": ("00_tour", "worked_example", 560),
     "00_tour": ("00_tour", "domains_by_classes", 320),
     "01_clip_zero_shot": ("01_clip_zero_shot", "directions", 320),
     "02_pseudo_labels": ("02_pseudo_labels", "by_step", 320),
