@@ -39,8 +39,8 @@ half of the patches dropped; stopped at {samples:,} of the schedule's {schedule:
 The mixture is uneven on purpose, like the web data of CLIP. World and model were calibrated by how vanilla CLIP's
 accuracy and precision vary over DomainNet's domains (CLAIR, Table 2, first row), never by the gain of a method. So was
 the point at which training stops: twelve models of the schedule were kept, and the one whose mean P@10 over the 30
-directions is nearest to vanilla CLIP's 42 was taken, before any method was run on it (the later ones: 35.9, 39.0, **43.9**, 49.9 and,
-at the schedule's end with whole images in its last fifth, 53.7).
+directions is nearest to vanilla CLIP's 42 was taken, before any method was run on it (the later ones: 35.9, 39.0,
+**43.9**, 49.9 and, at the schedule's end with whole images in its last fifth, 53.7).
 {trials}
 
 ## Zero-shot accuracy on the drawn world (images of seed 0, not trained on)
