@@ -1,6 +1,7 @@
 """Train the bundled tiny CLIP on drawn image-caption pairs and write it, with its model card, into the package.
 
     python scripts/train_tiny_clip.py                 the whole training (about 30 minutes on two cores)
+    python scripts/train_tiny_clip.py --stop 420000 --stages DIR     the whole schedule, and the model at every twelfth
     python scripts/train_tiny_clip.py --samples 2000 --images 2000 --out /tmp/tiny     a quick trial
 
 The mixture of domains is uneven on purpose, like the web data of CLIP: few infographs and even fewer quick drawings, so
@@ -151,6 +152,7 @@ def main(
     batch: int = 256,
     lr: float = 1e-3,
     seed: int = 0,
+    unmasked: Annotated[float, typer.Option(help="share of the schedule, at its end, with all patches")] = 0.2,
     stop: Annotated[int, typer.Option(help="number of pairs seen when training stops")] = 313_344,
     work: Annotated[Path, typer.Option(help="folder for the drawn images (12 KB each)")] = Path("/tmp"),
     out: Annotated[Path, typer.Option(help="folder for the model")] = TINY_CLIP,
@@ -176,6 +178,8 @@ def main(
     order = np.concatenate([rng.permutation(images) for _ in range(samples // images + 2)])
     began = time.time()
     for step in tqdm(range(min(steps, stop // batch)), "training", mininterval=30):
+        if step == int(steps * (1 - unmasked)):
+            model.visual.patch_dropout = torch.nn.Identity()
         pick = np.sort(order[step * batch : (step + 1) * batch])
         image = to_tensor(pixels[pick])
         text = tokenizer([caption(*rows[i], rng) for i in pick])

@@ -80,9 +80,10 @@ def beside(frame: pd.DataFrame) -> list[dict[str, Any]]:
 @functools.cache
 def on_real_images() -> list[tuple[str, pd.DataFrame]]:
     """The committed records of real images: for each task a caption, and a table with one line per method."""
-    frame = to_frame(reproduced_records())
+    records = reproduced_records()
+    real = {name for name in {record.dataset for record in records} if not is_drawn(name)}
     tables = []
-    for block in summarise(frame[~frame["dataset"].map(is_drawn)]):
+    for block in summarise(to_frame([record for record in records if record.dataset in real])):
         where = f"{block.dataset}, {block.protocol}, {block.encoder.split()[0]}"
         rows = [(line.name, *line.texts[1:], line.selection_rule) for line in block.lines]
         table = pd.DataFrame(rows, columns=["method", "percent", "seeds", "vs vanilla", "better in", "selection rule"])

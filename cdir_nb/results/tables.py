@@ -100,7 +100,7 @@ def _kind(query_domain: str, gallery_domain: str) -> str:
 
 def _mean(group: "pd.DataFrame") -> dict[str, str]:
     """Mean over domains for each seed, then mean and standard deviation over the seeds, in percent."""
-    values = group.pivot_table(index=["query_domain", "gallery_domain"], columns="seed", values="value")
+    values = group.groupby(["query_domain", "gallery_domain", "seed"])["value"].mean().unstack()
     by_seed = 100 * values.dropna().mean()  # a direction that one seed lacks would shift the others' means
     spread = f" ± {by_seed.std():.2f}" if len(by_seed) > 1 else ""
     places = len(values)
@@ -138,9 +138,8 @@ def direction_tables(frame: "pd.DataFrame") -> Iterator[tuple[str, dict[str, str
 
 def _pivot(group: "pd.DataFrame") -> "pd.DataFrame":
     """Percent by query and gallery domain, in the order of the records; repeated measurements averaged."""
-    galleries = group["gallery_domain"].replace("", "value")
-    group = group.assign(percent=100 * group["value"], gallery_domain=galleries)
-    table = group.pivot_table(index="query_domain", columns="gallery_domain", values="percent", sort=False)
+    table = 100 * group.groupby(["query_domain", "gallery_domain"])["value"].mean().unstack()
     rows, columns = group["query_domain"].unique(), group["gallery_domain"].unique()
     columns = [c for c in rows if c in columns] + [c for c in columns if c not in rows]
-    return table.reindex(index=rows, columns=columns).rename_axis(index="query", columns=None)
+    table = table.reindex(index=rows, columns=columns).rename_axis(index="query", columns=None)
+    return table.rename(columns={"": "value"})

@@ -6,6 +6,7 @@
 import functools
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import product
+from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
 from cdir_nb.conventions import NOTHING_SELECTED
@@ -25,6 +26,8 @@ HOLDS, MIXED, FAILS, NOT_RUN, NOT_PRINTED = "holds", "mixed", "does not hold", "
 IN_PART = "directions missing"  # a claim about each direction, but only some directions were run
 SIGNS = {HOLDS: "✓", MIXED: "~", FAILS: "✗"}  # shown with the verdict's colour, so that colour is never the only cue
 CONTEXT = ["dataset", "protocol", "encoder"]
+AVERAGE = ("average", "")  # stands for a direction if a paper prints only averages
+Points = dict[tuple[str, str], float]  # percent, or a difference in points, by (query domain, gallery domain)
 MEASURED = [
     "k", "seeds", "differences", "difference", "above", "directions", "claimed", "tightest", "selection_rule",
     "config", "verdict",
@@ -57,7 +60,7 @@ def verdicts(records: Iterable[Record], claims: Sequence[Claim] | None = None) -
     rows, none = [], frame.iloc[:0]
     for claim, context in product(load_claims() if claims is None else claims, contexts):
         here = parts.get((claim.metric, claim.convention, *context), none) if claim.protocol in context[1] else none
-        found = list(_decided(claim, here)) or [{"verdict": NOT_RUN}]
+        found = (list(_decided(claim, here)) if len(here) else []) or [{"verdict": NOT_RUN}]
         rows += [{**_about(claim), **dict(zip(CONTEXT, context)), **row} for row in found]
     return _table(rows, CONTEXT)
 
@@ -164,11 +167,12 @@ def _told_apart_by(rows: "pd.DataFrame") -> list[str]:
     return [*setting, "train_set"] if twice else setting
 
 
-def _by_direction(rows: "pd.DataFrame") -> "pd.Series":
-    """Percent by (query domain, gallery domain), for one method, setting and seed."""
-    values = 100 * rows.set_index(["query_domain", "gallery_domain"])["value"].sort_index()
-    if not values.index.is_unique:
-        place = values.index[values.index.duplicated()][0]
+def _by_direction(rows: "pd.DataFrame") -> Points:
+    """Percent by direction, for one method, setting and seed."""
+    places = list(zip(rows["query_domain"], rows["gallery_domain"]))
+    values = dict(zip(places, (100 * rows["value"]).tolist()))
+    if len(values) < len(places):
+        place = next(place for i, place in enumerate(places) if place in places[:i])
         raise CdirError(
             f"{rows['method'].iloc[0]}, seed {rows['seed'].iloc[0]}: several values for {' -> '.join(place)}: "
             "put the setting in which they differ into the config digest or the training set"
@@ -180,14 +184,14 @@ def _without_seed(setting: dict[str, Any]) -> dict[str, Any]:
     """If a setting has no training and its seeds agree, merge them: the seed becomes None, directions are joined."""
     first, *others = setting["by_seed"].values()
     if setting["rule"] == NOTHING_SELECTED and all(_same(first, other) for other in others):
-        return {**setting, "by_seed": {None: functools.reduce(lambda x, y: x.combine_first(y), others, first)}}
+        return {**setting, "by_seed": {None: functools.reduce(lambda x, y: {**y, **x}, others, first)}}
     return setting
 
 
-def _same(one: "pd.Series", other: "pd.Series") -> bool:
+def _same(one: Points, other: Points) -> bool:
     """True if both have directions in common, and equal numbers in all of these."""
-    differences = (one - other).dropna().abs()
-    return len(differences) > 0 and float(differences.max()) <= 100 * SAME
+    differences = _difference(one, other).values()
+    return bool(differences) and max(map(abs, differences)) <= 100 * SAME
 
 
 def _compared(claim: Claim, chosen: Sequence[dict[str, Any]], claimed: set[tuple[str, str]]) -> dict[str, Any] | None:
@@ -197,12 +201,13 @@ def _compared(claim: Claim, chosen: Sequence[dict[str, Any]], claimed: set[tuple
     seeds = _common_seeds([setting["by_seed"] for setting in chosen])
     by_name = {name: setting["by_seed"] for name, setting in zip(claim.methods, chosen, strict=True)}
     gaps = [[_gap(by_name[high], by_name[low], seed) for high, low in claim.pairs] for seed in seeds]
-    if len(trained) > 1 or not seeds or any(gap.empty for pairs in gaps for gap in pairs):
+    if len(trained) > 1 or not seeds or not all(gap for pairs in gaps for gap in pairs):
         return None
     config = ", ".join(dict.fromkeys(setting["config"] for setting in chosen if setting["config"]))
     shown = tuple(seed for seed in seeds if seed is not None)
-    row = {"seeds": shown, **verdict(claim, gaps), "selection_rule": (trained or rules)[0], "config": config}
-    run = set.intersection(*(set(gap.index) for pairs in gaps for gap in pairs))
+    points = [[list(gap.values()) for gap in pairs] for pairs in gaps]
+    row = {"seeds": shown, **verdict(claim, points), "selection_rule": (trained or rules)[0], "config": config}
+    run = set.intersection(*(set(gap) for pairs in gaps for gap in pairs))
     if claimed - run:
         row |= {"verdict": IN_PART, "directions": len(claimed & run), "claimed": len(claimed)}
     return row
@@ -214,41 +219,45 @@ def _common_seeds(settings: Sequence[dict]) -> list[int | None]:
     return sorted(set.intersection(*seeded)) if seeded else [None]
 
 
-def _gap(better: dict, worse: dict, seed: int | None) -> "pd.Series":
-    """Better minus worse in points, over the directions that both have."""
-    one, other = (by_seed.get(None, by_seed.get(seed)) for by_seed in (better, worse))
-    return (one - other).dropna()
+def _gap(better: dict[int | None, Points], worse: dict[int | None, Points], seed: int | None) -> Points:
+    """Better minus worse for one seed, over the directions that both have."""
+    return _difference(*(by_seed.get(None, by_seed.get(seed)) for by_seed in (better, worse)))
 
 
-def verdict(claim: Claim, gaps: list[list["pd.Series"]]) -> dict[str, Any]:
-    """The verdict from the differences by seed and pair, with the numbers of each seed's smallest-margin pair."""
+def _difference(one: Points, other: Points) -> Points:
+    return {place: percent - other[place] for place, percent in one.items() if place in other}
+
+
+def verdict(claim: Claim, gaps: Sequence[Sequence[Sequence[float]]]) -> dict[str, Any]:
+    """The verdict from the differences in points, by seed, pair of methods and direction; with the numbers of each
+    seed's smallest-margin pair."""
     holds, tight = [], []
     for pairs in gaps:
         holds.append(all(_holds(claim, gap) for gap in pairs))
-        tight.append(min(range(len(pairs)), key=lambda i: pairs[i].mean()))
+        tight.append(min(range(len(pairs)), key=lambda i: fmean(pairs[i])))
     found = [pairs[i] for pairs, i in zip(gaps, tight)]
-    means = tuple(float(gap.mean()) for gap in found)
+    means = tuple(fmean(gap) for gap in found)
     names = dict.fromkeys(" above ".join(claim.pairs[i]) for i in tight)
     return {
         "verdict": HOLDS if all(holds) else MIXED if any(holds) else FAILS,
         "differences": means,
         "difference": sum(means) / len(means),
-        "above": tuple(int(keeps(claim, gap).sum()) for gap in found),
+        "above": tuple(sum(keeps(claim, points) for points in gap) for gap in found),
         "directions": max(len(gap) for gap in found),
         "tightest": "; ".join(names) if len(claim.pairs) > 1 else "",
     }
 
 
-def _holds(claim: Claim, gap: "pd.Series") -> bool:
+def _holds(claim: Claim, gap: Sequence[float]) -> bool:
     """True if the claim holds for one pair and one seed."""
     if claim.over == "each direction":
-        return bool(keeps(claim, gap).all())
-    return bool(keeps(claim, gap.mean()))
+        return all(keeps(claim, points) for points in gap)
+    return keeps(claim, fmean(gap))
 
 
-def keeps(claim: Claim, gap):
-    """True where a difference is positive, or within the claim's tolerance if it has one."""
-    return gap >= -claim.tolerance if claim.tolerance else gap > 0
+def keeps(claim: Claim, points: float) -> bool:
+    """True if a difference is positive, or within the claim's tolerance if it has one."""
+    return bool(points >= -claim.tolerance if claim.tolerance else points > 0)
 
 
 def _printed(claim: Claim, cells: "pd.DataFrame") -> Iterator[dict[str, Any]]:
@@ -278,23 +287,26 @@ def _printed_row(claim: Claim, cells: "pd.DataFrame") -> dict[str, Any] | None:
     """The verdict on the printed numbers in one context; None if a method is missing."""
     values = {name: _printed_values(claim, cells[cells["name"] == name]) for name in claim.methods}
     gaps = [_printed_gap(values[high], values[low]) for high, low in claim.pairs]
-    averages = any(gap.index.tolist() == ["average"] for gap in gaps)
-    if any(gap.empty for gap in gaps) or (averages and claim.over == "each direction"):
+    averages = any(list(gap) == [AVERAGE] for gap in gaps)
+    if not all(gaps) or (averages and claim.over == "each direction"):
         return None
-    row = verdict(claim, [gaps])
+    row = verdict(claim, [[list(gap.values()) for gap in gaps]])
     return {**row, "directions": 0, "above": ()} if averages else row
 
 
-def _printed_values(claim: Claim, cells: "pd.DataFrame") -> tuple["pd.Series", "pd.Series"]:
+def _printed_values(claim: Claim, cells: "pd.DataFrame") -> tuple[Points, Points]:
     """Percent by direction, and the overall average, of one method in the first of the claim's tables with it."""
     first = next((table for table in claim.tables if (cells["table"] == table).any()), None)
-    cells = cells[cells["table"] == first].assign(percent=100 * cells["value"])
-    overall = cells[cells["average"] & (cells["query_domain"] == "") & (cells["gallery_domain"] == "")]
-    single = cells[~cells["average"]].groupby(["query_domain", "gallery_domain"], sort=False)["percent"].first()
-    return single, overall["percent"].head(1).set_axis(["average"][: len(overall)])
+    single, overall = {}, {}
+    for cell in cells[cells["table"] == first].itertuples():
+        place = cell.query_domain, cell.gallery_domain
+        if not cell.average:
+            single.setdefault(place, 100 * cell.value)
+        elif place == ("", ""):
+            overall.setdefault(AVERAGE, 100 * cell.value)
+    return single, overall
 
 
-def _printed_gap(better: tuple["pd.Series", "pd.Series"], worse: tuple["pd.Series", "pd.Series"]) -> "pd.Series":
+def _printed_gap(better: tuple[Points, Points], worse: tuple[Points, Points]) -> Points:
     """Better minus worse in points: by direction, or between averages if one side has only these."""
-    by_direction = (better[0] - worse[0]).dropna()
-    return by_direction if len(by_direction) else (better[1] - worse[1]).dropna()
+    return _difference(better[0], worse[0]) or _difference(better[1], worse[1])
