@@ -44,6 +44,9 @@ TRIALS = {
         {"weight_kl": 0.0},
         {"refinement.scale": 1.0},
         {"freeze": False, "learning_rate_tower": 0.005},
+        {"learning_rate_mapping": 0.001},
+        {"learning_rate_norms": 0.1},
+        {"temperature": 0.07},
     ],
 }
 FILE = ROOT / "docs" / "results" / "clair-grid.csv"

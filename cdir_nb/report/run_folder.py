@@ -70,8 +70,8 @@ class Run:
 
     @property
     def notebooks(self) -> dict[str, list[Part]]:
-        """{notebook: its jobs}; a sweep has several."""
-        names = dict.fromkeys(part.name for part in self.parts)
+        """{notebook: its jobs}, by number, whatever ran first; a sweep has several jobs."""
+        names = sorted({part.name for part in self.parts})
         return {name: [part for part in self.parts if part.name == name] for name in names}
 
 

@@ -483,8 +483,8 @@ def test_every_bundled_profile_that_needs_no_folder_makes_a_plan():
 @pytest.mark.parametrize(
     ("setting", "message"),
     [
-        ("seed=-1", "00_tour: seed should be greater than or equal to 0, not -1"),
-        ("seed=99999999999", "00_tour: seed should be less than or equal to 2147483647, not 99999999999"),
+        ("seed=-1", "04_prompt_learning: seed should be greater than or equal to 0, not -1"),
+        ("seed=99999999999", "04_prompt_learning: seed should be less than or equal to 2147483647, not 99999999999"),
         ("sheet_classes=0", "00_tour: sheet_classes should be greater than or equal to 1, not 0"),
         ("00.k=0", "00_tour: k should be greater than or equal to 1, not 0"),
         ("05.k=-3", "05_retrieval_grids: k should be greater than or equal to 1, not -3"),
@@ -493,14 +493,14 @@ def test_every_bundled_profile_that_needs_no_folder_makes_a_plan():
         ("radius=0", "06_data_free_tki: radius should be greater than 0, not 0"),
         ("radius=1e999", "06_data_free_tki: radius must be a finite number, not inf"),
         ("radius=" + "-" * 5000 + "1", "06_data_free_tki: radius must be float (default 1.0), not str"),
-        ("protocol=moon", "00_tour: protocol should be one of domainnet-zs, "),
+        ("protocol=moon", "04_prompt_learning: protocol should be one of domainnet-zs, "),
         ("settings=CLAIR-Z", "04_prompt_learning: settings should be one of CLAIR-A, CLAIR-A, tiny-clip, "),
         ("table=Table 99", "10_tables: table should be one of "),
         ("template=A photo", "01_clip_zero_shot: template: "),
         ("template=A {class}\n<script>", "template must be one line of printable text"),
         (
             "protocol=pacs-all",
-            "00_tour: protocol pacs-all needs art_painting, cartoon, photo, which world does not have",
+            "04_prompt_learning: protocol pacs-all needs art_painting, cartoon, photo, which world does not have",
         ),
         (
             "04.query_domain=nowhere",
