@@ -38,15 +38,22 @@ TRIALS = {
     ],
     "tiny-clip": [
         {},
-        *({"learning_rate": rate} for rate in (0.005, 0.1)),
-        {"scale_kl": 1.0},
-        {"prompts": 0},
-        {"weight_kl": 0.0},
-        {"refinement.scale": 1.0},
-        {"freeze": False, "learning_rate_tower": 0.005},
-        {"learning_rate_mapping": 0.001},
-        {"learning_rate_norms": 0.1},
-        {"temperature": 0.07},
+        *(
+            {"refinement.scale": 14.1, **change}  # that of the short training
+            for change in (
+                {},
+                *({"learning_rate": rate} for rate in (0.005, 0.1)),
+                {"scale_kl": 1.0},
+                {"prompts": 0},
+                {"weight_kl": 0.0},
+                {"freeze": False, "learning_rate_tower": 0.005},
+                {"learning_rate_mapping": 0.001},
+                {"learning_rate_norms": 0.1},
+                {"temperature": 0.07},
+            )
+        ),
+        {"freeze": False},
+        {"weight_ii": 0.1},
     ],
 }
 FILE = ROOT / "docs" / "results" / "clair-grid.csv"
