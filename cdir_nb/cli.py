@@ -145,7 +145,7 @@ def _list_profiles() -> None:
     for profile in map(load_profile, profile_names()):
         typer.echo(
             f"{profile.name}\n    {profile.about}\n    notebooks: "
-            f"{', '.join(map(_times, profile.notebooks))}\n    needs: "
+            f"{', '.join(sorted(map(_times, profile.notebooks)))}\n    needs: "
             f"{profile.needs or 'nothing, everything is in the package'}"
             f"{profile.cost and f'{chr(10)}    costs: {profile.cost}'}"
         )

@@ -112,11 +112,12 @@ DECLARED: dict[str, dict[str, Any]] = {
     "05_retrieval_grids": {**CLAIR, "k": COUNT, "method": str},
     "06_data_free_tki": {
         "label_strategy": Literal[1, 2],
-        "variants": Literal["some", "all"],
+        "variants": Literal["some", "all", "readings"],
         "words": at_least(2),
         "radius": POSITIVE,
         "expansion_steps": COUNT,
         "aggregation_steps": COUNT,
+        "all_classes": bool,
     },
     "07_unsupervised_ucdir": {
         "settings": one_of(_ucdir_settings),

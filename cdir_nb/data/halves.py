@@ -13,7 +13,7 @@ from cdir_nb.data.images import ImageSet
 from cdir_nb.errors import CdirError
 
 SEEN, HELD_OUT = "real_clip_seen.txt.gz", "real_clip_held_out.txt.gz"
-SHARED_NAME = re.compile(r"n\d{8}_\d+(-\d+)?")  # ImageNet's photos and Sketchy's drawings of them
+SHARED_NAME = re.compile(r"n\d{8}_\d+(-\d+)?|\d{16}")  # ImageNet's photos, Sketchy's drawings of them, QuickDraw's
 
 
 def listed_keys(dataset: str, file: str) -> frozenset[str]:
@@ -37,7 +37,8 @@ def without_extension(key: str) -> str:
 
 
 def file_id(key: str) -> str:
-    """What names the same picture in all datasets: PACS and Sketchy have files in common, under other folders.
+    """What names the same picture in all datasets: PACS and Sketchy have files in common, under other folders, and so
+    have all copies of QuickDraw.
 
     photo/dog/n02103406_3255.jpg -> n02103406_3255; other names mean nothing without their folders, which stay.
     """

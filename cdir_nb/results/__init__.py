@@ -1,7 +1,8 @@
 """Numbers with their context: records, tables of records, and verdicts on the papers' claims."""
 
 from cdir_nb.results.claims.claim import Claim, load_claims
-from cdir_nb.results.claims.verdicts import published_verdicts, verdicts
+from cdir_nb.results.claims.printed import published_verdicts
+from cdir_nb.results.claims.verdicts import verdicts
 from cdir_nb.results.measure import context_of, measure, percent_by_direction
 from cdir_nb.results.records import (
     Record,

@@ -3,6 +3,7 @@
 import json
 import re
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -76,6 +77,14 @@ def test_it_says_what_its_pretraining_saw(clip, tiny):
     assert seen_in_pretraining(clip, mixed.take([4, 5, 8])) == 0
     assert seen_in_pretraining(load_encoder("tiny-clip", device="cpu"), mixed) == 0
     assert seen_in_pretraining(load_encoder("mobilenet-v2", device="cpu"), mixed) == 0
+
+
+def test_it_knows_the_bundled_doodles_that_it_saw(clip):
+    images = open_dataset("world_doodle")
+    seen = {key.rpartition("/")[2] for key in listed_keys("quickdraw25", SEEN)}
+    doodles = [row for row, key in enumerate(images.keys) if Path(key).stem in seen]
+    assert len(doodles) > 300 and set(images.domains[doodles]) == {"doodle"}
+    assert seen_in_pretraining(clip, images) == len(doodles)
 
 
 def test_another_training_of_it_stands_in_a_folder(clip, tmp_path):

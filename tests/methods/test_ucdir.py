@@ -18,7 +18,7 @@ from cdir_nb.methods import ucdir
 from cdir_nb.methods.checkpoints import save_checkpoint
 from cdir_nb.methods.ucdir import method as code
 from cdir_nb.methods.ucdir.losses import cluster_wise, distance_of_distance, instance_wise, self_entropy
-from cdir_nb.methods.ucdir.moco import HEAD_SHAPES, PREFIX, moco_v2_encoder
+from cdir_nb.methods.ucdir.moco import HEAD_SHAPES, PREFIX, moco_v2_encoder, start_of
 from cdir_nb.methods.ucdir.network import keys
 from cdir_nb.methods.ucdir.settings import CONFIGS, UcdirConfig
 from cdir_nb.methods.ucdir.views import CachedViews, PixelViews, moco_v2, side_of, viewed
@@ -423,6 +423,9 @@ def moco_state() -> dict[str, torch.Tensor]:
 def test_a_moco_checkpoint_gives_trunk_and_head(moco_state, tmp_path):
     torch.save({"state_dict": moco_state, "epoch": 200}, tmp_path / "moco_v2.pth.tar")
     encoder, head = moco_v2_encoder(tmp_path / "moco_v2.pth.tar", "cpu")
+    start, named = start_of(f"moco-v2:{tmp_path / 'moco_v2.pth.tar'}", 64)
+    assert side_of(start) == 64 and all(torch.equal(head[name], x) for name, x in named.items())
+    assert start_of("mobilenet-v2")[1] is None
     assert torch.equal(encoder.model.conv1.weight, moco_state[f"{PREFIX}conv1.weight"])
     assert encoder.identity.startswith("moco-v2:moco_v2.pth.tar") and "random" not in encoder.identity
     network = code.Network(torch.nn.Identity(), 2048, UcdirConfig(), 0)

@@ -2,7 +2,7 @@
 
 from cdir_nb.methods.ucdir.embedder import FrozenStart, UcdirEmbedder, frozen_start
 from cdir_nb.methods.ucdir.method import UcdirTraining, fit, kept_at
-from cdir_nb.methods.ucdir.moco import moco_v2_encoder
+from cdir_nb.methods.ucdir.moco import moco_v2_encoder, start_of
 from cdir_nb.methods.ucdir.pair import TwoDomains, training_pair
 from cdir_nb.methods.ucdir.settings import UcdirConfig, named_config
 from cdir_nb.methods.ucdir.variants import ABLATIONS, BASELINES, FULL, VARIANTS, recorded_name, variant
@@ -25,6 +25,7 @@ __all__ = [
     "moco_v2_encoder",
     "named_config",
     "recorded_name",
+    "start_of",
     "training_pair",
     "variant",
 ]

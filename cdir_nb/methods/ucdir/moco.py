@@ -5,14 +5,29 @@ from pathlib import Path
 
 import torch
 
-from cdir_nb.encoders import ImageEncoder
+from cdir_nb.encoders import ImageEncoder, load_encoder
 from cdir_nb.encoders.backbones import build_backbone
 from cdir_nb.encoders.weights import first_line
 from cdir_nb.errors import CdirError
+from cdir_nb.methods.ucdir.views import at_side
 
 PREFIX = "module.encoder_q."  # the query encoder in MoCo's released checkpoints
 HEAD = {"fc.0.weight": "0.weight", "fc.0.bias": "0.bias", "fc.2.weight": "2.weight", "fc.2.bias": "2.bias"}
 HEAD_SHAPES = dict(zip(HEAD, ((2048, 2048), (2048,), (128, 2048), (128,))))
+MOCO = "moco-v2:"
+
+
+def start_of(encoder: str, side: int = 0) -> tuple[ImageEncoder, dict[str, torch.Tensor] | None]:
+    """What a training starts from, and its head: None, to be drawn at random, except for MoCo v2.
+
+    encoder  a name as `load_encoder` takes it, or moco-v2:FILE for a checkpoint of MoCo v2, the paper's start
+    side     pixels of the pictures that it reads; 0: its own size
+    """
+    if encoder.startswith(MOCO):
+        start, head = moco_v2_encoder(encoder.removeprefix(MOCO))
+    else:
+        start, head = load_encoder(encoder), None
+    return at_side(start, side), head
 
 
 def moco_v2_encoder(

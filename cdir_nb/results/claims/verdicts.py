@@ -1,6 +1,6 @@
-"""Verdicts on the papers' claims, computed from numbers. No verdict is written by hand.
+"""Verdicts on the papers' claims, computed from our records. No verdict is written by hand.
 
-`verdicts` uses our records, `published_verdicts` the numbers printed in the papers; both apply the same rule.
+`printed.published_verdicts` applies the same rule, `verdict`, to the numbers printed in the papers.
 """
 
 import functools
@@ -22,11 +22,10 @@ from cdir_nb.results.tables import metric_name
 if TYPE_CHECKING:
     import pandas as pd
 
-HOLDS, MIXED, FAILS, NOT_RUN, NOT_PRINTED = "holds", "mixed", "does not hold", "not run", "not printed"
+HOLDS, MIXED, FAILS, NOT_RUN = "holds", "mixed", "does not hold", "not run"
 IN_PART = "directions missing"  # a claim about each direction, but only some directions were run
 SIGNS = {HOLDS: "✓", MIXED: "~", FAILS: "✗"}  # shown with the verdict's colour, so that colour is never the only cue
 CONTEXT = ["dataset", "protocol", "encoder"]
-AVERAGE = ("average", "")  # stands for a direction if a paper prints only averages
 Points = dict[tuple[str, str], float]  # percent, or a difference in points, by (query domain, gallery domain)
 MEASURED = [
     "k", "seeds", "differences", "difference", "above", "directions", "claimed", "tightest", "selection_rule",
@@ -61,39 +60,26 @@ def verdicts(records: Iterable[Record], claims: Sequence[Claim] | None = None) -
     for claim, context in product(load_claims() if claims is None else claims, contexts):
         here = parts.get((claim.metric, claim.convention, *context), none) if claim.protocol in context[1] else none
         found = (list(_decided(claim, here)) if len(here) else []) or [{"verdict": NOT_RUN}]
-        rows += [{**_about(claim), **dict(zip(CONTEXT, context)), **row} for row in found]
-    return _table(rows, CONTEXT)
+        rows += [{**about(claim), **dict(zip(CONTEXT, context)), **row} for row in found]
+    return table(rows, CONTEXT)
 
 
-def published_verdicts(claims: Sequence[Claim] | None = None) -> "pd.DataFrame":
-    """Verdicts on the same claims from the papers' printed numbers: one row for each claim, dataset and backbone.
-
-    If a paper prints only averages, they decide claims about the mean (with `directions` 0), and a claim about each
-    direction is "not printed", as are claims without printed numbers. Numbers are compared in the paper's own metric,
-    convention and cut-off. Columns are those of `verdicts`, with `backbone` instead of `encoder`.
-    """
-    cells = published()
-    rows = []
-    for claim in load_claims() if claims is None else claims:
-        found = list(_printed(claim, cells[cells["paper"] == claim.paper])) or [{"verdict": NOT_PRINTED}]
-        rows += [{**_about(claim), **row} for row in found]
-    return _table(rows, ["dataset", "protocol", "backbone"])
-
-
-def _about(claim: Claim) -> dict[str, Any]:
+def about(claim: Claim) -> dict[str, Any]:
     """The columns that describe the claim."""
     fields = ("id", "paper", "where", "says", "over", "tolerance")
     sides = claim.chain[1:], claim.chain[:-1]
     better, worse = sides if claim.chain else (claim.better or (claim.falling,), claim.worse)
-    texts = {"better": ", ".join(better), "worse": ", ".join(worse), "measure": _measure(claim, claim.k[0])}
+    texts = {"better": ", ".join(better), "worse": ", ".join(worse), "measure": measure_name(claim, claim.k[0])}
     return {**{name: getattr(claim, name) for name in fields}, **texts}
 
 
-def _measure(claim: Claim, k: int | None) -> str:
+def measure_name(claim: Claim, k: int | None) -> str:
+    """Such as `precision@10 (hits_over_k)`."""
     return f"{metric_name(claim.metric, k)} ({claim.convention})"
 
 
-def _table(rows: list[dict[str, Any]], context: list[str]) -> "pd.DataFrame":
+def table(rows: list[dict[str, Any]], context: list[str]) -> "pd.DataFrame":
+    """Rows of a claim's columns, of its context and of its verdict, with one type in each column."""
     import pandas as pd
 
     about = ["id", "paper", "where", "says", "better", "worse", "over", "tolerance"]
@@ -118,7 +104,7 @@ def _decided(claim: Claim, rows: "pd.DataFrame") -> Iterator[dict[str, Any]]:
         settings = [_settings(at_k[at_k["method"] == name]) for name in claim.methods]
         found = [row for chosen in product(*settings) if (row := _compared(claim, chosen, claimed))]
         if found:
-            yield from ({**row, "k": k, "measure": _measure(claim, k)} for row in found)
+            yield from ({**row, "k": k, "measure": measure_name(claim, k)} for row in found)
             return
 
 
@@ -190,7 +176,7 @@ def _without_seed(setting: dict[str, Any]) -> dict[str, Any]:
 
 def _same(one: Points, other: Points) -> bool:
     """True if both have directions in common, and equal numbers in all of these."""
-    differences = _difference(one, other).values()
+    differences = difference(one, other).values()
     return bool(differences) and max(map(abs, differences)) <= 100 * SAME
 
 
@@ -221,10 +207,11 @@ def _common_seeds(settings: Sequence[dict]) -> list[int | None]:
 
 def _gap(better: dict[int | None, Points], worse: dict[int | None, Points], seed: int | None) -> Points:
     """Better minus worse for one seed, over the directions that both have."""
-    return _difference(*(by_seed.get(None, by_seed.get(seed)) for by_seed in (better, worse)))
+    return difference(*(by_seed.get(None, by_seed.get(seed)) for by_seed in (better, worse)))
 
 
-def _difference(one: Points, other: Points) -> Points:
+def difference(one: Points, other: Points) -> Points:
+    """One minus the other, over the directions that both have."""
     return {place: percent - other[place] for place, percent in one.items() if place in other}
 
 
@@ -258,55 +245,3 @@ def _holds(claim: Claim, gap: Sequence[float]) -> bool:
 def keeps(claim: Claim, points: float) -> bool:
     """True if a difference is positive, or within the claim's tolerance if it has one."""
     return bool(points >= -claim.tolerance if claim.tolerance else points > 0)
-
-
-def _printed(claim: Claim, cells: "pd.DataFrame") -> Iterator[dict[str, Any]]:
-    """Rows for one claim: one for each dataset, cut-off and backbone for which its tables have all its methods."""
-    cells = cells[(cells["metric"] == claim.metric) & cells["table"].isin(claim.tables)].dropna(subset="value")
-    cells = cells[cells["query_domain"] == claim.query] if claim.query else cells
-    cells = cells.assign(name=cells["our_method"].where(cells["our_method"] != "", cells["method"]))
-    claim, cells = within_method(claim, cells, "name")
-    cells = _with_one_backbone(cells[cells["name"].isin(claim.methods)])
-    context = ["dataset", "protocol", "backbone", "k", "convention"]
-    for key, group in cells.groupby(context, sort=False, dropna=False):
-        row = _printed_row(claim, group)
-        if row:
-            where = dict(zip(context, key))
-            measure = f"{metric_name(claim.metric, where['k'])} ({where.pop('convention')})"
-            yield {**where, "measure": measure, **row}
-
-
-def _with_one_backbone(cells: "pd.DataFrame") -> "pd.DataFrame":
-    """Keep backbones apart if a method is printed with several; else compare all methods, as the paper does."""
-    if (cells.groupby(["name", "dataset"])["backbone"].nunique() > 1).any():
-        return cells
-    return cells.assign(backbone=", ".join(name for name in dict.fromkeys(cells["backbone"]) if name))
-
-
-def _printed_row(claim: Claim, cells: "pd.DataFrame") -> dict[str, Any] | None:
-    """The verdict on the printed numbers in one context; None if a method is missing."""
-    values = {name: _printed_values(claim, cells[cells["name"] == name]) for name in claim.methods}
-    gaps = [_printed_gap(values[high], values[low]) for high, low in claim.pairs]
-    averages = any(list(gap) == [AVERAGE] for gap in gaps)
-    if not all(gaps) or (averages and claim.over == "each direction"):
-        return None
-    row = verdict(claim, [[list(gap.values()) for gap in gaps]])
-    return {**row, "directions": 0, "above": ()} if averages else row
-
-
-def _printed_values(claim: Claim, cells: "pd.DataFrame") -> tuple[Points, Points]:
-    """Percent by direction, and the overall average, of one method in the first of the claim's tables with it."""
-    first = next((table for table in claim.tables if (cells["table"] == table).any()), None)
-    single, overall = {}, {}
-    for cell in cells[cells["table"] == first].itertuples():
-        place = cell.query_domain, cell.gallery_domain
-        if not cell.average:
-            single.setdefault(place, 100 * cell.value)
-        elif place == ("", ""):
-            overall.setdefault(AVERAGE, 100 * cell.value)
-    return single, overall
-
-
-def _printed_gap(better: tuple[Points, Points], worse: tuple[Points, Points]) -> Points:
-    """Better minus worse in points: by direction, or between averages if one side has only these."""
-    return _difference(better[0], worse[0]) or _difference(better[1], worse[1])
