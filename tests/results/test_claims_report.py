@@ -78,3 +78,27 @@ def test_two_reports_of_one_training_are_never_averaged(script, tmp_path, monkey
     assert "### Selection rule: last epoch" in last and "| TKI | 40.00 |" in last and "+10.00 (+10.00)" in last
     assert "| TKI | 46.00 |" in chosen and "+16.00 (+16.00)" in chosen and "+10.00" not in chosen
     assert page.count("| vanilla CLIP | 30.00 |") == 2
+
+
+def test_ucdirs_gain_is_shown_where_the_gap_is(script, tmp_path, monkeypatch):
+    """Hardest direction first; the best of two baselines counts, and an empty cell where none was run."""
+    values = {
+        ("quickdraw", "real"): {"frozen start": 0.1, "UCDIR": 0.3, "ID": 0.15, "PCS": 0.25},
+        ("clipart", "sketch"): {"frozen start": 0.4, "UCDIR": 0.45},
+    }
+    found = [
+        record(name, "ucdir_micro").model_copy(
+            update={
+                "dataset": "world", "protocol": "world-closed", "metric": "precision", "k": 10, "value": value,
+                "query_domain": query, "gallery_domain": gallery,
+                "selection_rule": "nothing selected" if name == "frozen start" else "last epoch",
+            }
+        )
+        for (query, gallery), row in values.items()
+        for name, value in row.items()
+    ]  # fmt: skip
+    monkeypatch.setattr(script, "reproduced_records", lambda: found)
+    script.main("ucdir")
+    page = (tmp_path / "docs/results/ucdir.md").read_text()
+    hard, easy = "| quickdraw → real | 10.0 | 30.0 | +20.0 | +5.0 |", "| clipart → sketch | 40.0 | 45.0 | +5.0 |  |"
+    assert hard in page and page.index(hard) < page.index(easy)
