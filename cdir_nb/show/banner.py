@@ -5,7 +5,6 @@ import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-import nbformat
 from IPython.display import Markdown
 
 from cdir_nb.data import Card, ImageSet
@@ -59,6 +58,8 @@ def plain_list(names: Sequence[str]) -> str:
 
 def notebook_map(folder: Path = NOTEBOOKS) -> Markdown:
     """A table of the notebooks in `folder`: link, title, and the question in bold below the title."""
+    import nbformat  # two seconds, which only the tour should pay
+
     rows = ["| notebook | title | question |", "|---|---|---|"]
     for path in sorted(folder.glob("*.ipynb")):
         lines = nbformat.read(path, as_version=4).cells[0].source.splitlines()

@@ -118,7 +118,9 @@ _SMALL = {
     "score_at": 10,
     "record_every": 4,
 }
-# The whole network, for small encoders on a CPU (CLIP-UCDIR from the tiny CLIP); the learning rate is a round guess.
+# The whole network, for small encoders on a CPU (CLIP-UCDIR from the tiny CLIP). Of the learning rates 0.001, 0.01 and
+# 0.03 it has the one with the best score by labels of seen classes after two epochs (P@10 of training images, quickdraw
+# and real, seed 0): 31.3, 34.6, 33.9 %, and 29.0 % before training.
 _SHORT = {
     **_SMALL,
     "trains": "all",
