@@ -16,6 +16,7 @@ from open_clip.pretrained import get_pretrained_cfg
 
 from cdir_nb.encoders.backbones import MOBILENET, BuiltBackbone, BuiltModel, build_backbone
 from cdir_nb.encoders.bundled import build_bundled, is_bundled
+from cdir_nb.encoders.moco import MOCO, build_moco
 from cdir_nb.encoders.weights import (
     CHECKPOINT_KINDS,
     RANDOM_SEED,
@@ -40,6 +41,8 @@ def build_model(spec: str) -> BuiltModel | BuiltBackbone:
         return build_backbone(spec)
     if is_bundled(spec):
         return build_bundled(spec)
+    if spec.startswith(MOCO):
+        return build_moco(spec)
     name, weights = _read_spec(spec)
     if weights == "random":
         return _build_random(name)
@@ -57,6 +60,9 @@ def fetch_weights(spec: str) -> None:
         return
     if _is_backbone(spec):
         build_backbone(spec)  # timm downloads as it builds
+        return
+    if spec.startswith(MOCO):
+        build_moco(spec)  # a file of the user's own, checked as it is read
         return
     name, weights = _read_spec(spec)
     if weights == "random":

@@ -34,6 +34,7 @@ def load_encoder(spec: str, *, device: str | torch.device | None = None, precisi
                "mobilenet-v2"               the bundled ImageNet backbone
                "timm:resnet50"              timm's model and weights, downloaded once ("timm:resnet50.a1_in1k": by tag)
                "timm:resnet50:/path/file.pth", "timm:resnet50:random"   as with CLIP models
+               "moco-v2:/path/file.pth.tar" MoCo v2's ResNet-50, trained on ImageNet without labels
     device     "cpu", "cuda", ...; None: a GPU if there is one
     precision  "fp32", or "bf16" (matrix products in bfloat16, weights and results in float32)
 

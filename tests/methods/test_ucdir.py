@@ -13,15 +13,15 @@ from small_clip import make_encoder
 from cdir_nb.conventions import BEST_ON_TEST, LAST_EPOCH
 from cdir_nb.data.images import ImageSet
 from cdir_nb.encoders import load_encoder
+from cdir_nb.encoders.moco import HEAD_SHAPES, PREFIX
 from cdir_nb.errors import CdirError
 from cdir_nb.methods import ucdir
 from cdir_nb.methods.checkpoints import save_checkpoint
 from cdir_nb.methods.ucdir import method as code
 from cdir_nb.methods.ucdir.losses import cluster_wise, distance_of_distance, instance_wise, self_entropy
-from cdir_nb.methods.ucdir.moco import HEAD_SHAPES, PREFIX, moco_v2_encoder, start_of
 from cdir_nb.methods.ucdir.network import keys
 from cdir_nb.methods.ucdir.settings import CONFIGS, UcdirConfig
-from cdir_nb.methods.ucdir.views import CachedViews, PixelViews, moco_v2, side_of, viewed
+from cdir_nb.methods.ucdir.views import CachedViews, PixelViews, moco_v2, side_of, start_of, viewed
 
 QUICK = UcdirConfig(
     trains="head",
@@ -422,10 +422,8 @@ def moco_state() -> dict[str, torch.Tensor]:
 
 def test_a_moco_checkpoint_gives_trunk_and_head(moco_state, tmp_path):
     torch.save({"state_dict": moco_state, "epoch": 200}, tmp_path / "moco_v2.pth.tar")
-    encoder, head = moco_v2_encoder(tmp_path / "moco_v2.pth.tar", "cpu")
-    start, named = start_of(f"moco-v2:{tmp_path / 'moco_v2.pth.tar'}", 64)
-    assert side_of(start) == 64 and all(torch.equal(head[name], x) for name, x in named.items())
-    assert start_of("mobilenet-v2")[1] is None
+    encoder, head = start_of(f"moco-v2:{tmp_path / 'moco_v2.pth.tar'}", 64)
+    assert side_of(encoder) == 64 and start_of("mobilenet-v2")[1] is None
     assert torch.equal(encoder.model.conv1.weight, moco_state[f"{PREFIX}conv1.weight"])
     assert encoder.identity.startswith("moco-v2:moco_v2.pth.tar") and "random" not in encoder.identity
     network = code.Network(torch.nn.Identity(), 2048, UcdirConfig(), 0)
@@ -449,12 +447,12 @@ def test_a_checkpoint_with_other_shapes_is_refused(moco_state, tmp_path, change,
     change(state)
     torch.save({"state_dict": state}, tmp_path / "moco.pth")
     with pytest.raises(CdirError, match=f"is not MoCo v2's ResNet-50: {said}"):
-        moco_v2_encoder(tmp_path / "moco.pth")
+        load_encoder(f"moco-v2:{tmp_path / 'moco.pth'}")
 
 
 def test_a_damaged_or_missing_checkpoint_is_refused(tmp_path):
     (tmp_path / "moco.pth").write_bytes(b"nothing")
     with pytest.raises(CdirError, match="is damaged or not MoCo's"):
-        moco_v2_encoder(tmp_path / "moco.pth")
+        load_encoder(f"moco-v2:{tmp_path / 'moco.pth'}")
     with pytest.raises(CdirError, match="does not exist"):
-        moco_v2_encoder(tmp_path / "no.pth")
+        load_encoder(f"moco-v2:{tmp_path / 'no.pth'}")

@@ -2,11 +2,10 @@
 
 from cdir_nb.methods.ucdir.embedder import FrozenStart, UcdirEmbedder, frozen_start
 from cdir_nb.methods.ucdir.method import UcdirTraining, fit, kept_at
-from cdir_nb.methods.ucdir.moco import moco_v2_encoder, start_of
 from cdir_nb.methods.ucdir.pair import TwoDomains, training_pair
 from cdir_nb.methods.ucdir.settings import UcdirConfig, named_config
 from cdir_nb.methods.ucdir.variants import ABLATIONS, BASELINES, FULL, VARIANTS, recorded_name, variant
-from cdir_nb.methods.ucdir.views import at_side
+from cdir_nb.methods.ucdir.views import at_side, start_of
 
 __all__ = [
     "ABLATIONS",
@@ -22,7 +21,6 @@ __all__ = [
     "fit",
     "frozen_start",
     "kept_at",
-    "moco_v2_encoder",
     "named_config",
     "recorded_name",
     "start_of",

@@ -49,7 +49,7 @@ def fit(
     by labels ("best on test", as the released code reports).
 
     name        name of the variant, for records
-    head        MoCo v2's head (`moco_v2_encoder`); None: a head drawn at random
+    head        MoCo v2's head (`start_of`); None: a head drawn at random
     checkpoint  a file for the state after each epoch; if it exists, training resumes from it. `kept_at` gives one in
                 the cache.
     Raises CdirError for more clusters than images, or a checkpoint of another training.

@@ -16,7 +16,8 @@ from PIL import Image, ImageFilter
 from torchvision.transforms import Compose, v2
 
 from cdir_nb.data.images import ImageSet, combine
-from cdir_nb.encoders import ClipEncoder, ImageEncoder, image_batches
+from cdir_nb.encoders import ClipEncoder, ImageEncoder, image_batches, load_encoder
+from cdir_nb.encoders.moco import MOCO, moco_head
 from cdir_nb.encoders.variants import with_preprocessing
 from cdir_nb.methods.ucdir.pair import TwoDomains
 
@@ -87,6 +88,13 @@ def with_views(images: ImageSet, count: int, side: int) -> ImageSet:
 def side_of(encoder: ImageEncoder) -> int:
     """The side, in pixels, of the square pictures that an encoder reads."""
     return encoder.preprocess(Image.new("RGB", (8, 8))).shape[-1]
+
+
+def start_of(encoder: str, side: int = 0) -> tuple[ImageEncoder, dict[str, torch.Tensor] | None]:
+    """What a training starts from, reading pictures of `side` pixels (0: its own size), and its head: that of a MoCo v2
+    checkpoint (moco-v2:FILE), the paper's start; else None, to be drawn at random."""
+    head = moco_head(encoder) if encoder.startswith(MOCO) else None
+    return at_side(load_encoder(encoder), side), head
 
 
 def at_side(encoder: ImageEncoder, side: int) -> ImageEncoder:

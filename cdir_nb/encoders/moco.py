@@ -1,15 +1,14 @@
-"""MoCo v2's checkpoints, which the paper starts from: ResNet-50 with its head, trained on ImageNet without labels."""
+"""MoCo v2's checkpoints: ResNet-50 with its head, trained on ImageNet without labels (UCDIR starts from one)."""
 
 from dataclasses import replace
 from pathlib import Path
 
 import torch
 
-from cdir_nb.encoders import ImageEncoder, load_encoder
-from cdir_nb.encoders.backbones import build_backbone
+from cdir_nb.encoders.backbones import BuiltBackbone, build_backbone
 from cdir_nb.encoders.weights import first_line
 from cdir_nb.errors import CdirError
-from cdir_nb.methods.ucdir.views import at_side
+from cdir_nb.paths import expanded
 
 PREFIX = "module.encoder_q."  # the query encoder in MoCo's released checkpoints
 HEAD = {"fc.0.weight": "0.weight", "fc.0.bias": "0.bias", "fc.2.weight": "2.weight", "fc.2.bias": "2.bias"}
@@ -17,34 +16,27 @@ HEAD_SHAPES = dict(zip(HEAD, ((2048, 2048), (2048,), (128, 2048), (128,))))
 MOCO = "moco-v2:"
 
 
-def start_of(encoder: str, side: int = 0) -> tuple[ImageEncoder, dict[str, torch.Tensor] | None]:
-    """What a training starts from, and its head: None, to be drawn at random, except for MoCo v2.
-
-    encoder  a name as `load_encoder` takes it, or moco-v2:FILE for a checkpoint of MoCo v2, the paper's start
-    side     pixels of the pictures that it reads; 0: its own size
-    """
-    if encoder.startswith(MOCO):
-        start, head = moco_v2_encoder(encoder.removeprefix(MOCO))
-    else:
-        start, head = load_encoder(encoder), None
-    return at_side(start, side), head
-
-
-def moco_v2_encoder(
-    file: Path | str, device: torch.device | str | None = None
-) -> tuple[ImageEncoder, dict[str, torch.Tensor]]:
-    """ResNet-50 and its head's tensors from a checkpoint of facebookresearch/moco (moco_v2_800ep_pretrain.pth.tar).
+def build_moco(spec: str) -> BuiltBackbone:
+    """ResNet-50 of moco-v2:FILE, a checkpoint of facebookresearch/moco (moco_v2_800ep_pretrain.pth.tar).
 
     Every tensor is checked by name and shape. Raises CdirError for a missing, damaged or foreign file.
     """
-    state = _query_encoder(Path(file).expanduser())
-    built = build_backbone("timm:resnet50:random")
+    file, state, built = *_read(spec), build_backbone("timm:resnet50:random")
     _check(file, state, {name: tuple(x.shape) for name, x in built.model.state_dict().items()} | HEAD_SHAPES)
     built.model.load_state_dict({name: x for name, x in state.items() if name not in HEAD})
-    origin = "MoCo v2 checkpoint, trained on ImageNet without labels"
-    built = replace(built, name=f"moco-v2:{Path(file).name}", origin=origin)
-    place = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
-    return ImageEncoder(built, place, "fp32"), {new: state[old] for old, new in HEAD.items()}
+    return replace(built, name=f"{MOCO}{file.name}", origin="MoCo v2 checkpoint, trained on ImageNet without labels")
+
+
+def moco_head(spec: str) -> dict[str, torch.Tensor]:
+    """The tensors of its head, two linear layers to 128 dimensions, named as in a Sequential; errors as above."""
+    file, state = _read(spec)
+    _check(file, {name: x for name, x in state.items() if name in HEAD}, HEAD_SHAPES)
+    return {new: state[old].float() for old, new in HEAD.items()}
+
+
+def _read(spec: str) -> tuple[Path, dict[str, torch.Tensor]]:
+    file = expanded(spec.removeprefix(MOCO))
+    return file, _query_encoder(file)
 
 
 def _query_encoder(file: Path) -> dict[str, torch.Tensor]:
