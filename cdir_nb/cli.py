@@ -72,8 +72,8 @@ def reproduce(
         typer.Option(
             metavar="SPEC",
             help=(
-                "tiny-clip, real-clip, mobilenet-v2, MODEL:PRETRAINED (ViT-B-32:openai), MODEL:FILE, timm:MODEL, or "
-                "MODEL:random (a pipeline test)."
+                "tiny-clip, real-clip, mobilenet-v2, MODEL:PRETRAINED (ViT-B-32:openai), MODEL:FILE, timm:MODEL, "
+                "moco-v2:FILE, or MODEL:random (a pipeline test)."
             ),
         ),
     ] = None,

@@ -1,7 +1,7 @@
 """Train the bundled tiny CLIP on drawn image-caption pairs and write it, with its model card, into the package.
 
     python scripts/train_tiny_clip.py                 the whole training (about 30 minutes on two cores)
-    python scripts/train_tiny_clip.py --stop 420000 --stages DIR     the whole schedule, and the model at every twelfth
+    python scripts/train_tiny_clip.py --stop 420000 --stages DIR --out DIR     to the end of the schedule, elsewhere
     python scripts/train_tiny_clip.py --samples 2000 --images 2000 --out /tmp/tiny     a quick trial
 
 The mixture of domains is uneven on purpose, like the web data of CLIP: few infographs and even fewer quick drawings, so

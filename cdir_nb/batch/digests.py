@@ -67,7 +67,7 @@ def split_spec(encoder: str) -> tuple[str, str]:
 def checkpoint(encoder: str) -> Path | None:
     """The file in an encoder spec `MODEL:FILE`, or None if there is none. CdirError if the file is missing."""
     model, weights = split_spec(encoder)
-    if not (weights.endswith(WEIGHTS) or os.sep in weights or weights.startswith("~")):
+    if model != "moco-v2" and not (weights.endswith(WEIGHTS) or os.sep in weights or weights.startswith("~")):
         return None
     path = expanded(weights).resolve()
     if not path.is_file():

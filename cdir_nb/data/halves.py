@@ -13,7 +13,8 @@ from cdir_nb.data.images import ImageSet
 from cdir_nb.errors import CdirError
 
 SEEN, HELD_OUT = "real_clip_seen.txt.gz", "real_clip_held_out.txt.gz"
-SHARED_NAME = re.compile(r"n\d{8}_\d+(-\d+)?|\d{16}")  # ImageNet's photos, Sketchy's drawings of them, QuickDraw's
+SHARED_NAME = re.compile(r"n\d{8}_\d+(-\d+)?")  # ImageNet's photos and Sketchy's drawings of them
+DOODLE = re.compile(r"\d{16}")  # QuickDraw's
 
 
 def listed_keys(dataset: str, file: str) -> frozenset[str]:
@@ -44,13 +45,14 @@ def file_id(key: str) -> str:
     """
     name = without_extension(key)
     stem = name.rpartition("/")[2]
-    return stem if SHARED_NAME.fullmatch(stem) else name
+    return stem if SHARED_NAME.fullmatch(stem) or DOODLE.fullmatch(stem) else name
 
 
 def photo_id(key: str) -> str:
-    """The file id of the photo that a sketch of Sketchy was drawn from; of any other picture its own."""
+    """The file id of the photo that a sketch of Sketchy was drawn from; of any other picture the key itself, since the
+    halves were drawn by a hash of this name."""
     name = file_id(key)
-    return name.partition("-")[0] if SHARED_NAME.fullmatch(name) else name
+    return name.partition("-")[0] if SHARED_NAME.fullmatch(name) else without_extension(key)
 
 
 def in_list(images: ImageSet, dataset: str, file: str) -> ImageSet:

@@ -11,7 +11,7 @@ def seen_in_pretraining(encoder: ImageEncoder, images: ImageSet) -> int:
     """How many of these images the encoder's pretraining saw: 0 means that they are left for evaluation.
 
     Known for real-clip, whose pretraining is listed image by image (data_manifest/*/real_clip_seen.txt.gz), and told
-    by file id, so in any copy of PACS or Sketchy; 0 for other encoders, of which nobody lists it.
+    by file id, so in any copy of PACS, Sketchy or QuickDraw; 0 for other encoders, of which nobody lists it.
     """
     seen = _seen_ids(getattr(getattr(encoder, "built", None), "pretraining", ()))
     return sum(file_id(key) in seen for key in images.keys) if seen else 0

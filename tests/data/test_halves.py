@@ -19,6 +19,7 @@ def test_names_that_datasets_share():
     assert file_id("photo/dog/056_0001.jpg") == photo_id("photo/dog/056_0001") == "photo/dog/056_0001"
     assert file_id("cartoon/dog/pic_001.jpg") != file_id("cartoon/horse/pic_001.jpg")
     assert file_id("quickdraw/t-shirt/5201136883597312") == file_id("doodle/T-shirt/5201136883597312.png")
+    assert photo_id("quickdraw/t-shirt/5201136883597312") == "quickdraw/t-shirt/5201136883597312"
 
 
 @pytest.mark.parametrize("dataset", DATASETS)

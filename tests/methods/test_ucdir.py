@@ -434,6 +434,15 @@ def test_a_moco_checkpoint_gives_trunk_and_head(moco_state, tmp_path):
         narrow.load_head(head)
 
 
+def test_a_given_head_belongs_to_the_whole_network_only(encoder, pair):
+    shapes = {"0.weight": (32, encoder.dim), "0.bias": (32,), "2.weight": (8, 32), "2.bias": (8,)}
+    head = {name: torch.full(shape, 0.5) for name, shape in shapes.items()}
+    for trains in ("all", "head"):
+        config = QUICK.changed(trains=trains, hidden=32, dim=8)
+        network = code.UcdirTraining(encoder, pair, config, 1, head=head, progress=False).model
+        assert torch.equal(network.head[2].weight, head["2.weight"]) == (trains == "all")
+
+
 @pytest.mark.parametrize(
     "change, said",
     [

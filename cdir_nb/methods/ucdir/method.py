@@ -49,7 +49,8 @@ def fit(
     by labels ("best on test", as the released code reports).
 
     name        name of the variant, for records
-    head        MoCo v2's head (`start_of`); None: a head drawn at random
+    head        MoCo v2's head (`start_of`); None: a head drawn at random, as for a frozen trunk (`trains = "head"`),
+                whose features are standardised and need another
     checkpoint  a file for the state after each epoch; if it exists, training resumes from it. `kept_at` gives one in
                 the cache.
     Raises CdirError for more clusters than images, or a checkpoint of another training.
@@ -254,7 +255,7 @@ class UcdirTraining(Training):
     def _network(self, seed: int, head: Head | None) -> Network:
         trunk = Standardise(self.encoder.dim) if self.config.trains == "head" else image_tower(self.encoder)
         network = Network(trunk, self.encoder.dim, self.config, seed).to(self.encoder.device)
-        if head:
+        if head and self.config.trains == "all":
             network.load_head(head)
         return network
 
