@@ -50,7 +50,8 @@ TASKS = {
     ("clair", "world-unseen"): "drawn world, 30 classes to train on and 10 unseen ones to retrieve, 30 relevant "
     "images in galleries of 300; CLAIR is trained on all images of two domains until validation stops it, with "
     "settings `CLAIR-A, tiny-clip, long`, chosen on quickdraw and real; its other pairs and its ablations were left "
-    "out for time. CLIP-UCDIR trains the whole image tower, 280 steps",
+    "out for time. CLIP-UCDIR trains the whole image tower, 280 "
+    "steps, on quickdraw and real",
     ("ucdir", "world-closed"): "drawn world, 10 classes, 300 images of each domain, which are training images, "
     "queries and gallery; the start is a MobileNetV2 trained on ImageNet **with labels**, frozen, at 64 pixels, and "
     "only a head is trained on it: **not the paper's start, and not its training**",
