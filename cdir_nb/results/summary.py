@@ -20,7 +20,7 @@ TASK = ["dataset", "protocol", "test_set", "encoder"]
 DIRECTION = ["query_domain", "gallery_domain"]
 SETTING = ["config_digest", "selection_rule", "train_set", "pipeline_test"]
 WIDTH = 100  # characters per line of a printed block
-NAME = 44  # longer method names are shortened
+NAME = 42  # longer method names are shortened
 
 
 @dataclass(frozen=True)
