@@ -14,7 +14,7 @@ from cdir_nb.paths import MANIFEST, PACKAGE, expanded
 
 LIBRARIES = ("torch", "open_clip_torch", "numpy", "scipy", "scikit-learn", "umap-learn", "pillow", "matplotlib")
 NO_NUMBER = ("batch", "fetch", "report", "cli.py", "data_manifest", "notebooks")  # the last two: digested separately
-WEIGHTS = (".pt", ".pth", ".bin", ".safetensors", ".ckpt", ".tar")
+WEIGHTS = (".pt", ".pth", ".bin", ".safetensors", ".ckpt")
 
 
 def notebook_digest(path: Path) -> str:

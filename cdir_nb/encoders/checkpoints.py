@@ -58,11 +58,8 @@ def fetch_weights(spec: str) -> None:
     """
     if is_bundled(spec):
         return
-    if _is_backbone(spec):
-        build_backbone(spec)  # timm downloads as it builds
-        return
-    if spec.startswith(MOCO):
-        build_moco(spec)  # a file of the user's own, checked as it is read
+    if _is_backbone(spec) or spec.startswith(MOCO):
+        build_model(spec)  # timm downloads as it builds; MoCo's file is checked as it is read
         return
     name, weights = _read_spec(spec)
     if weights == "random":

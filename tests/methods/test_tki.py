@@ -203,6 +203,7 @@ def test_variants_change_one_thing_and_share_their_texts(encoder, fitted):
     for method in READINGS:
         config, strategy = variant(method, QUICK)
         assert config != QUICK and strategy == (2 if "strategy 2" in method else 1)
+        assert config.other_names is None or strategy == 2
     config, _ = variant("TKI, Euclidean", QUICK)
     shared = fit(encoder, NAMES, config, seed=1, expansion=fitted.expansion)
     raw = features(6, 12).float()

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 from cdir_nb.published import published
 from cdir_nb.results.claims.claim import Claim, load_claims
 from cdir_nb.results.claims.cutoffs import within_method
-from cdir_nb.results.claims.verdicts import Points, about, difference, table, verdict
+from cdir_nb.results.claims.verdicts import Points, described, difference, verdict, verdict_table
 from cdir_nb.results.tables import metric_name
 
 if TYPE_CHECKING:
@@ -27,8 +27,8 @@ def published_verdicts(claims: Sequence[Claim] | None = None) -> "pd.DataFrame":
     rows = []
     for claim in load_claims() if claims is None else claims:
         found = list(_printed(claim, cells[cells["paper"] == claim.paper])) or [{"verdict": NOT_PRINTED}]
-        rows += [{**about(claim), **row} for row in found]
-    return table(rows, ["dataset", "protocol", "backbone"])
+        rows += [{**described(claim), **row} for row in found]
+    return verdict_table(rows, ["dataset", "protocol", "backbone"])
 
 
 def _printed(claim: Claim, cells: "pd.DataFrame") -> Iterator[dict[str, Any]]:

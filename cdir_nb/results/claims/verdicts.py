@@ -59,12 +59,12 @@ def verdicts(records: Iterable[Record], claims: Sequence[Claim] | None = None) -
     rows, none = [], frame.iloc[:0]
     for claim, context in product(load_claims() if claims is None else claims, contexts):
         here = parts.get((claim.metric, claim.convention, *context), none) if claim.protocol in context[1] else none
-        found = (list(_decided(claim, here)) if len(here) else []) or [{"verdict": NOT_RUN}]
-        rows += [{**about(claim), **dict(zip(CONTEXT, context)), **row} for row in found]
-    return table(rows, CONTEXT)
+        found = list(_decided(claim, here)) or [{"verdict": NOT_RUN}]
+        rows += [{**described(claim), **dict(zip(CONTEXT, context)), **row} for row in found]
+    return verdict_table(rows, CONTEXT)
 
 
-def about(claim: Claim) -> dict[str, Any]:
+def described(claim: Claim) -> dict[str, Any]:
     """The columns that describe the claim."""
     fields = ("id", "paper", "where", "says", "over", "tolerance")
     sides = claim.chain[1:], claim.chain[:-1]
@@ -78,7 +78,7 @@ def measure_name(claim: Claim, k: int | None) -> str:
     return f"{metric_name(claim.metric, k)} ({claim.convention})"
 
 
-def table(rows: list[dict[str, Any]], context: list[str]) -> "pd.DataFrame":
+def verdict_table(rows: list[dict[str, Any]], context: list[str]) -> "pd.DataFrame":
     """Rows of a claim's columns, of its context and of its verdict, with one type in each column."""
     import pandas as pd
 
@@ -93,6 +93,8 @@ def table(rows: list[dict[str, Any]], context: list[str]) -> "pd.DataFrame":
 
 def _decided(claim: Claim, rows: "pd.DataFrame") -> Iterator[dict[str, Any]]:
     """Rows for one claim in one context, at the first cut-off that gives any; no rows if it was not run."""
+    if rows.empty:
+        return
     rows = rows[rows["query_domain"] == claim.query] if claim.query else rows
     claim, rows = within_method(claim, rows)
     if not set(claim.methods) <= set(rows["method"]):
