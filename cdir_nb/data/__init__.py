@@ -3,6 +3,7 @@
 from cdir_nb.data.card import Card, DomainInfo, MetricSpec
 from cdir_nb.data.check import VerifyReport, verify
 from cdir_nb.data.folder import open_folder
+from cdir_nb.data.held_out import held_out
 from cdir_nb.data.images import ImageSet, altered, combine, cut_to_strip, inverted, rename
 from cdir_nb.data.manifest import card_names, load_card, open_dataset
 from cdir_nb.data.objects import object_names
@@ -20,6 +21,7 @@ __all__ = [
     "combine",
     "cut_to_strip",
     "default_protocol",
+    "held_out",
     "inverted",
     "load_card",
     "load_protocol",

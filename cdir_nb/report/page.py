@@ -93,7 +93,7 @@ def _page(sections: list[dict[str, Any]], records: list[Record]) -> str:
 
 def numbers_of(run: Run) -> pd.DataFrame:
     """All records of a run, with a column for the notebook that each comes from."""
-    return pd.concat([part.records().assign(notebook=part.name) for part in run.parts], ignore_index=True)
+    return pd.concat([part.records.assign(notebook=part.name) for part in run.parts], ignore_index=True)
 
 
 def pipeline_test_of(frame: pd.DataFrame) -> str:
@@ -118,7 +118,7 @@ def _section(run: Run, folder: Path) -> dict[str, Any]:
 
 def _notebook(name: str, parts: list[Part], folder: Path) -> dict[str, Any]:
     """One notebook: its headline numbers over all jobs of a sweep, and each of the jobs."""
-    frame = pd.concat([part.records() for part in parts], ignore_index=True)
+    frame = pd.concat([part.records for part in parts], ignore_index=True)
     return {
         "id": f"{folder.name}-{name}",
         "name": name,
@@ -135,7 +135,7 @@ def _numbers_early(table: pd.DataFrame, context: dict[str, str]) -> tuple[pd.Dat
 
 
 def _part(part: Part, folder: Path) -> dict[str, Any]:
-    frame = part.records()
+    frame = part.records
     place = folder / part.folder.name
     return {
         "label": part.label,

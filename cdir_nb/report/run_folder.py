@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -53,6 +54,7 @@ class Part:
         """Figures that the notebook saved, in the order of saving."""
         return sorted(self.folder.glob("*.png"), key=lambda path: (path.stat().st_mtime_ns, path.name))
 
+    @cached_property
     def records(self) -> "pd.DataFrame":
         """The records of a finished job; none of a failed one, whose numbers may be incomplete."""
         return to_frame(load_records(self.folder) if self.status == DONE else [])

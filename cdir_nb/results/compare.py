@@ -98,6 +98,7 @@ def _whole(k: object) -> int | None:
     return None if k is pd.NA else int(k)
 
 
+@lru_cache
 def printed_panel(view: View) -> Panel:
     """The published numbers, with our name for methods that we run. If only averages are printed, these."""
     cells = _cells(view)

@@ -1,0 +1,29 @@
+"""The same task on images that nothing was trained on, for tasks whose training images are also queries and gallery."""
+
+from dataclasses import replace
+
+import numpy as np
+
+from cdir_nb.data.images import ImageSet
+from cdir_nb.data.protocols import Protocol, load_protocol, protocol_spec
+from cdir_nb.data.world import load_world
+
+
+def held_out(task: Protocol, trained: ImageSet) -> Protocol | None:
+    """A closed-set task on other images of its classes; None if there are none.
+
+    On the drawn world, drawings of another seed (the protocol `<task>-redrawn`). On other datasets, the images of the
+    task that are not among `trained` (`<task>-rest`, where training used a sample of them).
+    Source: our default; UCDIR's released code tests on its training images.
+    """
+    redrawn = f"{task.name}-redrawn"
+    if protocol_spec(redrawn):
+        return load_protocol(redrawn, load_world(seed=1, classes=task.classes)).between(*task.domains)
+    known, used = set(trained.keys), [*task.queries.values(), *task.galleries.values()]
+    if all(known.isdisjoint(side.keys) for side in used):  # nothing was trained on anyway
+        return None
+    left = [row for row, key in enumerate(task.images.keys) if key not in known]
+    rest = replace(task, name=f"{task.name}-rest", images=task.images.take(np.array(left, dtype=int)))
+    needed = {place for side in used for place in zip(side.domains.tolist(), side.labels.tolist())}
+    there = set(zip(rest.images.domains.tolist(), rest.images.labels.tolist()))
+    return rest if needed <= there else None

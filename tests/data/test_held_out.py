@@ -1,0 +1,64 @@
+"""Images that nothing was trained on: other drawings of the world, or what a sample of training images left over."""
+
+import numpy as np
+import pytest
+
+from cdir_nb.data import held_out, load_protocol
+from cdir_nb.data.world import load_world
+from cdir_nb.errors import CdirError
+from cdir_nb.methods import ucdir
+from tests.data.test_protocols import pictures_of
+
+PAIR = ("photo", "sketch")
+
+
+@pytest.fixture(scope="module")
+def closed():
+    return load_protocol("pacs-closed", pictures_of("pacs", per_class=5)).between(*PAIR)
+
+
+def keys_of(task) -> set[str]:
+    return {key for side in (*task.queries.values(), *task.galleries.values()) for key in side.keys}
+
+
+def test_a_sample_of_training_images_leaves_the_others(closed):
+    trained = ucdir.training_pair(closed, PAIR).sample(10, seed=0).images
+    rest = held_out(closed, trained)
+    assert rest.name == "pacs-closed-rest" and rest.directions == closed.directions
+    assert keys_of(rest).isdisjoint(trained.keys)
+    assert keys_of(rest) | set(trained.keys) == keys_of(closed)
+
+
+def test_there_are_none_where_all_images_are_trained_on(closed):
+    assert held_out(closed, ucdir.training_pair(closed, PAIR).images) is None
+
+
+def test_there_are_none_where_a_class_has_no_image_left(closed):
+    dogs = [key for key in keys_of(closed) if key.startswith("photo/dog/")]
+    assert held_out(closed, closed.images.take([closed.images.keys.index(key) for key in dogs])) is None
+
+
+def test_there_are_none_where_test_classes_are_not_trained_on_anyway():
+    task = load_protocol("pacs-unseen", pictures_of("pacs", per_class=3)).between(*PAIR)
+    assert held_out(task, ucdir.training_pair(task, PAIR).sample(4, seed=0).images) is None
+
+
+def test_the_drawn_world_has_drawings_of_another_seed():
+    task = load_protocol("world-closed", load_world()).between("clipart", "sketch")
+    other = held_out(task, ucdir.training_pair(task, ("clipart", "sketch")).images)
+    assert other.name == "world-closed-redrawn" and other.directions == task.directions
+    digests = [{d for side in t.queries.values() for d in side.digests} for t in (task, other)]
+    assert len(digests[1]) == len(digests[0]) and digests[0].isdisjoint(digests[1])
+
+
+def test_a_part_of_the_world_has_the_pictures_of_the_whole():
+    whole, part = load_world(1), load_world(1, classes=("dog", "apple"))
+    rows = np.flatnonzero(np.isin(whole.labels, ["dog", "apple"]))
+    assert part.keys == tuple(whole.keys[row] for row in rows)
+    assert part.digests == tuple(whole.digests[row] for row in rows)
+    assert load_world(1).digests == whole.digests  # the part has not taken the whole's place in the cache
+
+
+def test_an_unknown_class_of_the_world_is_refused():
+    with pytest.raises(CdirError, match="no class 'unicorn'"):
+        load_world(1, classes=("unicorn",))
