@@ -60,6 +60,8 @@ TASKS = {
     ("ucdir", "pacs-closed"): "**real PACS images**, 7 classes, all images of two domains are queries and gallery, 600 "
     "of each are training images; start and training as on the drawn world, at 96 pixels: **not the paper's start, and "
     "not its training**",
+    ("ucdir", "pacs-closed-rest"): "the same trainings, tested on the other images of both domains, which nothing was "
+    "trained on; they differ from seed to seed, and with them the frozen start's numbers",
     (
         "clair",
         "sketchy_mini-21",
