@@ -20,7 +20,7 @@ $(READY): requirements.lock pyproject.toml
 
 setup: $(READY)  ## install the locked packages into .venv (the other targets do this if needed)
 
-reproduce: $(READY)  ## run all notebooks on the bundled world; ends with one line per method and the path of the report
+reproduce: $(READY)  ## run notebooks 00 to 10 on the bundled world; ends with one line per method and the path of the report
 	@$(BIN)/cdir reproduce --jobs 2
 
 test: $(READY)  ## check the style, run all tests, then check every notebook and the solutions of its exercises

@@ -95,8 +95,11 @@ def main(run: Annotated[Path | None, typer.Argument(help="A run folder; without 
 
 
 def shrink(run: Path) -> None:
-    """Write the figures of a run at the README's widths."""
+    """Write the figures of a run at the README's widths; pictures of notebooks that it does not have stay."""
     for picture, (notebook, figure, width) in PICTURES.items():
+        if not any(run.glob(f"{notebook}-*")):
+            typer.echo(f"{picture}.png stays: {notebook} is not in this run")
+            continue
         image = Image.open(find_figure(run, notebook, figure)).convert("RGB")
         image = image.resize((width, round(image.height * width / image.width)), Image.Resampling.LANCZOS)
         with atomic_write(ROOT / "docs" / "pictures" / f"{picture}.png") as path:

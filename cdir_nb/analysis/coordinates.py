@@ -7,7 +7,6 @@ those off a map, measure them.
 from collections.abc import Sequence
 
 import numpy as np
-from sklearn.manifold import TSNE
 
 from cdir_nb.analysis.distances import unit_rows
 from cdir_nb.errors import CdirError
@@ -48,6 +47,8 @@ def project(emb: np.ndarray, method: str = "tsne", seed: int = 0) -> np.ndarray:
         raise CdirError(f"a map needs at least {SMALLEST} points, got {len(emb)}: raise map_points")
     unit = unit_rows(emb)
     if method == "tsne":
+        from sklearn.manifold import TSNE  # imported when needed, as it takes seconds
+
         perplexity = min(30, (len(emb) - 1) / 3)
         return TSNE(2, perplexity=perplexity, init="pca", metric="euclidean", random_state=seed).fit_transform(unit)
     if method == "umap":

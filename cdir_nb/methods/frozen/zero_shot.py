@@ -7,7 +7,6 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 import torch.nn.functional as F
-from sklearn.metrics import confusion_matrix
 
 from cdir_nb.encoders import ClipEncoder
 from cdir_nb.errors import CdirError
@@ -74,6 +73,8 @@ def accuracy_by(predicted: Sequence[str], labels: Sequence[str], groups: Sequenc
 
 def confusion(predicted: Sequence[str], labels: Sequence[str], classes: Sequence[str]) -> np.ndarray:
     """(K, K) counts: row = true class, column = predicted class, both in the order of `classes`."""
+    from sklearn.metrics import confusion_matrix  # imported when needed, as it takes seconds
+
     return confusion_matrix(np.asarray(labels), np.asarray(predicted), labels=list(classes))
 
 
