@@ -58,6 +58,12 @@ def test_a_verdict_is_over_seeds_and_differences_are_means_over_directions(value
     assert row["selection_rule"] == LAST
 
 
+def test_seeds_with_fewer_directions_than_others_are_left_out():
+    row = only(records("A", {0: [25, 30], 1: [25], 2: [21, 43]}) + B)
+    assert row["seeds"] == (0, 2) and row["directions"] == 2
+    assert row["differences"] == pytest.approx((-2.5, 2)) and row["verdict"] == "mixed"
+
+
 def test_a_mean_may_hold_where_not_each_direction_does():
     found = records("A", {0: [19, 50], 1: [21, 50]}) + B
     assert only(found)["verdict"] == "holds"
