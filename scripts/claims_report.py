@@ -188,17 +188,15 @@ def _means(frame: pd.DataFrame, paper: str) -> str:
     frame = frame.assign(
         name=[f"{n} ({c})" for n, c in zip(metric_names(frame), frame["convention"])], percent=100 * frame["value"]
     )
-    by_seed = frame.groupby(["method", "name", "seed"], sort=False)["percent"].mean()
     measures = list(dict.fromkeys(frame["name"]))
     lines = [
         "Mean over directions, ± standard deviation over seeds, in percent:\n",
         f"| method | {' | '.join(measures)} | steps |",
         "|---|" + "---|" * (len(measures) + 1),
     ]
-    for row in dict.fromkeys(frame["method"]):
-        cells = [by_seed[row].get(name) for name in measures]
-        texts = ["" if c is None else f"{c.mean():.2f}" + (f" ± {c.std():.2f}" if len(c) > 1 else "") for c in cells]
-        lines.append(f"| {row} | {' | '.join(texts)} | {_training(frame[frame['method'] == row])} |")
+    for method, rows in frame.groupby("method", sort=False):
+        texts = [_mean(rows[rows["name"] == name]) for name in measures]
+        lines.append(f"| {method} | {' | '.join(texts)} | {_training(rows)} |")
     return "\n".join(lines) + "\n"
 
 
@@ -222,6 +220,15 @@ def _where_gains_are(rows: pd.DataFrame) -> str:
             f"| {row['UCDIR'] - row['frozen start']:+.1f} | {'' if np.isnan(over) else f'{over:+.1f}'} |"
         )
     return "\n".join(lines) + "\n"
+
+
+def _mean(rows: pd.DataFrame) -> str:
+    """Mean over directions of the mean over seeds; the spread is over the directions that all seeds have."""
+    if rows.empty:
+        return ""
+    table = rows.pivot_table(index="place", columns="seed", values="percent")
+    by_seed = table.dropna().mean()
+    return f"{table.mean(axis=1).mean():.2f}" + (f" ± {by_seed.std():.2f}" if len(by_seed.dropna()) > 1 else "")
 
 
 def _in_shared_directions(frame: pd.DataFrame) -> pd.DataFrame:
