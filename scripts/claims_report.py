@@ -70,6 +70,8 @@ TASKS = {
     ): "**real images**, a small copy of Sketchy, 104 classes to train on and 21 unseen ones, "
     "with **real-clip**, which saw none of the test images and no Sketchy image of the 21 classes in its pretraining; "
     "settings `CLAIR-A, real-clip`, chosen on the training classes alone (`docs/results/clair-grid.csv`); 112 steps",
+    ("clair", "sketchy_mini-20"): "the same trainings and images without giraffe, the one of the 21 classes that "
+    "real-clip knows, from PACS",
 }
 DEFAULTS = {
     "ucdir": """Settings are `as_released, head` in `cdir_nb/methods/ucdir/settings.py`: the released code's losses,
