@@ -16,7 +16,7 @@ def gains_against_knowledge(table: pd.DataFrame, *, title: str = "") -> Figure:
     """
     tasks = list(dict.fromkeys(table["task"]))
     methods = list(dict.fromkeys(table["method"]))
-    fig, axes = plt.subplots(1, len(tasks), figsize=(WIDTH, 3.8), squeeze=False)
+    fig, axes = plt.subplots(1, len(tasks), figsize=(WIDTH, 3.8), squeeze=False, sharex=True, sharey=True)
     for ax, task in zip(axes[0], tasks):
         means = table[table["task"] == task].groupby(["encoder", "method"], sort=False).mean(numeric_only=True)
         for i, method in enumerate(methods):
@@ -24,10 +24,16 @@ def gains_against_knowledge(table: pd.DataFrame, *, title: str = "") -> Figure:
                 points = means.xs(method, level="method").sort_values("zero-shot accuracy")
                 gain = points["P@10"] - points["vanilla"]
                 ax.plot(points["zero-shot accuracy"], gain, MARKERS[i], ls=":", lw=1, color=PALETTE[i], label=method)
+        ax.set_xlabel("zero-shot accuracy of the encoder (%)")
         ax.axhline(0, color=QUIET, ls="--", lw=1)
-        ax.set_title(task)
-        ax.set_xlabel("what the encoder knows: zero-shot accuracy (%)")
+        ax.set_title(f"{task}\n{_encoders(table[table['task'] == task])}")
     axes[0, 0].set_ylabel("gain over vanilla CLIP (points of P@10)")
-    handles, labels = axes[0, -1].get_legend_handles_labels()
-    fig.legend(handles, labels, loc="outside lower center", ncols=len(labels))
+    marks = {label: mark for ax in axes[0] for mark, label in zip(*ax.get_legend_handles_labels())}
+    fig.legend(marks.values(), marks, loc="outside lower center", ncols=len(marks))
     return titled(fig, title)
+
+
+def _encoders(table: pd.DataFrame) -> str:
+    """Such as `tiny-clip, 8 stages`: encoders without their folders, and how many there are of each."""
+    counts = table.drop_duplicates("encoder")["encoder"].str.partition(":")[0].value_counts()
+    return ", ".join(f"{name}, {count} stages" if count > 1 else name for name, count in counts.items())
