@@ -16,7 +16,7 @@ from cdir_nb.fetch.command import fetch
 TOP = """The cross-domain image retrieval workbook, in batch.
 
 \b
-All notebooks on the bundled drawn world:
+Notebooks 00 to 10 on the bundled drawn world:
     cdir reproduce
 The same on real PACS images:
     cdir reproduce --profile pacs --data pacs=PATH

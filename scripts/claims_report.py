@@ -51,7 +51,7 @@ TASKS = {
     "images in galleries of 300; CLAIR is trained on all images of two domains until validation stops it, with "
     "settings `CLAIR-A, tiny-clip, long`, chosen on quickdraw and real: all fifteen pairs with seed 0, two of them "
     "(quickdraw and real, infograph and sketch) with three seeds, ablations on these two with seed 0. Verdicts on "
-    "CLAIR come from seed 0, the only one with all pairs. CLIP-UCDIR trains the whole image tower, 280 steps, on "
+    "CLAIR alone come from seed 0, the only one with all pairs. CLIP-UCDIR trains the whole image tower, 280 steps, on "
     "quickdraw and real with three seeds, on infograph and sketch with one, with a learning rate chosen after two of "
     "its 20 epochs",
     ("ucdir", "world-closed"): "drawn world, 10 classes, 300 images of each domain, which are training images, "
@@ -148,9 +148,10 @@ seeds {seeds}. The records, one number per direction, are in `cdir_nb/results/re
 of the images are the paper's: these numbers say how the method behaves here, and replace none of its own. Vanilla CLIP
 and other untrained methods have one seed.
 
-A claim *holds* if it holds for every seed, is *mixed* if it holds for some, and *does not hold* if it holds for none.
-All seeds share images and encoder, so the spread over seeds says nothing about other data, and a difference of a few
-hundredths of a point is meaningless. Differences are in percentage points, averaged over the directions.
+A claim *holds* if it holds for every seed that has all directions run, is *mixed* if it holds for some, and *does not
+hold* if it holds for none. Unless a task says otherwise, all seeds share images and encoder, so the spread over seeds
+says nothing about other data, and a difference of a few hundredths of a point is meaningless. Differences are in
+percentage points, averaged over the directions.
 
 {DEFAULTS.get(paper, "")}
 """
@@ -227,12 +228,12 @@ def _where_gains_are(rows: pd.DataFrame) -> str:
 
 
 def _mean(rows: pd.DataFrame) -> str:
-    """Mean over directions of the mean over seeds; the spread is over the directions that all seeds have."""
+    """Mean over directions of the mean over seeds; with the spread over seeds, if every seed has every direction."""
     if rows.empty:
         return ""
     table = rows.pivot_table(index="place", columns="seed", values="percent")
-    by_seed = table.dropna().mean()
-    return f"{table.mean(axis=1).mean():.2f}" + (f" ± {by_seed.std():.2f}" if len(by_seed.dropna()) > 1 else "")
+    complete = table.shape[1] > 1 and table.notna().all(axis=None)
+    return f"{table.mean(axis=1).mean():.2f}" + (f" ± {table.mean().std():.2f}" if complete else "")
 
 
 def _in_shared_directions(frame: pd.DataFrame) -> pd.DataFrame:

@@ -13,16 +13,16 @@ def held_out(task: Protocol, trained: ImageSet) -> Protocol | None:
     """A closed-set task on other images of its classes; None if there are none.
 
     On the drawn world, drawings of another seed (the protocol `<task>-redrawn`). On other datasets, the images of the
-    task that are not among `trained` (`<task>-rest`, where training used a sample of them).
+    task whose pictures are not among `trained` (`<task>-rest`, where training used a sample of them).
     Source: our default; UCDIR's released code tests on its training images.
     """
     redrawn = f"{task.name}-redrawn"
     if protocol_spec(redrawn):
-        return load_protocol(redrawn, load_world(seed=1, classes=task.classes)).between(*task.domains)
-    known, used = set(trained.keys), [*task.queries.values(), *task.galleries.values()]
-    if all(known.isdisjoint(side.keys) for side in used):  # nothing was trained on anyway
+        return replace(load_protocol(redrawn, load_world(seed=1, classes=task.classes)), directions=task.directions)
+    known, used = set(trained.digests), [*task.queries.values(), *task.galleries.values()]
+    if all(known.isdisjoint(side.digests) for side in used):  # nothing was trained on anyway
         return None
-    left = [row for row, key in enumerate(task.images.keys) if key not in known]
+    left = [row for row, digest in enumerate(task.images.digests) if digest not in known]
     rest = replace(task, name=f"{task.name}-rest", images=task.images.take(np.array(left, dtype=int)))
     needed = {place for side in used for place in zip(side.domains.tolist(), side.labels.tolist())}
     there = set(zip(rest.images.domains.tolist(), rest.images.labels.tolist()))

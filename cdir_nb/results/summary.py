@@ -28,7 +28,7 @@ class Line:
     """One method on one task.
 
     percent    mean over directions of the mean over seeds
-    spread     standard deviation over seeds of the mean over directions; None for one seed
+    spread     standard deviation over seeds of the mean over directions; None for one seed, or if one lacks a direction
     gain       points above vanilla CLIP, over the directions that both have; None if there are none
     better_in  (directions in which it is above vanilla CLIP, directions that both have)
     """
@@ -167,7 +167,7 @@ def _by_direction(rows: "pd.DataFrame") -> "pd.Series":
 
 
 def _spread(rows: "pd.DataFrame") -> tuple[float | None, int]:
-    """Standard deviation over seeds, in percent, of the mean over directions that all seeds have; number of seeds."""
+    """Standard deviation over seeds of the mean over directions, in percent, if every seed has all; number of seeds."""
     table = rows.pivot_table(index=DIRECTION, columns="seed", values="value")
-    means = 100 * table.dropna().mean()
-    return (None if means.isna().any() or len(means) < 2 else float(means.std())), len(means)
+    seeds, complete = table.shape[1], table.notna().all(axis=None)
+    return (100 * float(table.mean().std()) if complete and seeds > 1 else None), seeds

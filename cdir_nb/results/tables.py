@@ -97,22 +97,21 @@ def _kind(query_domain: str, gallery_domain: str) -> str:
 
 
 def _means(frame: "pd.DataFrame", over: list[str]) -> "pd.DataFrame":
-    """For each quantity the mean over its domains for each seed, then mean and standard deviation over the seeds, in
-    percent. (All quantities at once: a table of a run has thousands, and pandas takes milliseconds for each call.)"""
+    """For each quantity the mean over its domains of the mean over seeds, and the standard deviation over the seeds of
+    the mean over domains, if every seed has every domain; in percent. (All quantities at once: a table of a run has
+    thousands, and pandas takes milliseconds for each call.)"""
     import pandas as pd
 
     keys = ["quantity", "query_domain", "gallery_domain", "seed"]
     values = frame.groupby(keys)["value"].mean().unstack()  # one row per quantity and direction
-    has_seed = values.notna().groupby(level=0).any()
-    lacking = (values.isna() & has_seed.reindex(values.index, level=0)).any(axis=1)
-    by_seed = (
-        100 * values[~lacking].groupby(level=0).mean()
-    )  # a direction that one seed lacks would shift the others' means
-    spread, overall = by_seed.std(axis=1), 100 * values.mean(axis=1).groupby(level=0).mean()
+    counts, sizes = values.groupby(level=0).count(), values.groupby(level=0).size()  # directions: of a seed, of all
+    spread = 100 * values.groupby(level=0).mean().std(axis=1)
+    overall = 100 * values.mean(axis=1).groupby(level=0).mean()
     rows = []
-    for quantity, places in values.groupby(level=0).size().items():
-        seeds = has_seed.columns[has_seed.loc[quantity]]
-        more = f" ± {spread.get(quantity, float('nan')):.2f}" if len(seeds) > 1 else ""
+    for quantity, places in sizes.items():
+        seeds = counts.columns[counts.loc[quantity] > 0]
+        complete = (counts.loc[quantity, seeds] == places).all()
+        more = f" ± {spread[quantity]:.2f}" if len(seeds) > 1 and complete else ""
         rows.append(
             {
                 "seeds": ", ".join(map(str, seeds)),

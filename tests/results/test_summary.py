@@ -50,11 +50,12 @@ def test_a_method_of_one_direction_is_compared_over_that_direction_alone():
     assert found["CLAIR"].gain == pytest.approx(-2) and found["CLAIR"].better_in == (0, 1)
 
 
-def test_seeds_are_averaged_and_spread_over_the_directions_that_all_have():
+def test_seeds_are_averaged_and_have_a_spread_where_each_has_all_directions():
     records = [number("Q", AWAY, value, seed=seed) for seed, value in enumerate([0.42, 0.44, 0.46])]
+    assert lines(*VANILLA, *records)["Q"].spread == pytest.approx(2)
     found = lines(*VANILLA, *records, number("Q", BACK, 0.90))["Q"]
     assert found.percent == pytest.approx((44 + 90) / 2) and found.seeds == 3 and found.directions == 2
-    assert found.spread == pytest.approx(2)  # of 42, 44, 46: the 90 stands at one seed only
+    assert found.spread is None  # the 90 stands at one seed only
     assert found.gain == pytest.approx((4 + 30) / 2) and found.better_in == (2, 2)
 
 

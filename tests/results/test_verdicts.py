@@ -62,6 +62,9 @@ def test_seeds_with_fewer_directions_than_others_are_left_out():
     row = only(records("A", {0: [25, 30], 1: [25], 2: [21, 43]}) + B)
     assert row["seeds"] == (0, 2) and row["directions"] == 2
     assert row["differences"] == pytest.approx((-2.5, 2)) and row["verdict"] == "mixed"
+    elsewhere = [record for record in records("A", {1: [25, 50, 50]}) if record.query_domain != "real"]
+    row = only(records("A", {0: [25, 30]}) + elsewhere + records("B", {0: [20, 40, 40]}, NONE))
+    assert row["seeds"] == (0,) and row["directions"] == 2  # seed 1 has two directions as well, but others
 
 
 def test_a_mean_may_hold_where_not_each_direction_does():

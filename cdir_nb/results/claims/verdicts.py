@@ -44,8 +44,8 @@ def verdicts(records: Iterable[Record], claims: Sequence[Claim] | None = None) -
     claims   None: all of claims.yaml
     Only numbers with the same metric, convention, k, dataset, protocol and encoder are compared, direction by
     direction and seed by seed. A method without training ("nothing selected") has no seed and is compared with every
-    seed; seeds with fewer directions than others are left out. If a method has several settings or selection rules,
-    each combination gets its own row; trained methods are compared only under the same selection rule.
+    seed; seeds without all the directions of the seed with most are left out. If a method has several settings or
+    selection rules, each combination gets its own row; trained methods are compared only under the same selection rule.
 
     Columns: the claim's id, paper, where, says, better, worse, over, tolerance; dataset, protocol, encoder; measure,
     k, seeds (tuple, empty without training); differences (points, one per seed) and their mean `difference`, above
@@ -196,10 +196,11 @@ def _compared(claim: Claim, chosen: Sequence[dict[str, Any]], claimed: set[tuple
     seeds = _common_seeds([setting["by_seed"] for setting in chosen])
     by_name = {name: setting["by_seed"] for name, setting in zip(claim.methods, chosen, strict=True)}
     by_seed = {seed: [_gap(by_name[high], by_name[low], seed) for high, low in claim.pairs] for seed in seeds}
-    counts = {seed: min(map(len, pairs)) for seed, pairs in by_seed.items()}
-    if len(trained) > 1 or not any(counts.values()):
+    places = {seed: set.intersection(*map(set, pairs)) for seed, pairs in by_seed.items()}
+    most = max(places.values(), key=len, default=set())
+    if len(trained) > 1 or not most:
         return None
-    seeds = [seed for seed in seeds if counts[seed] == max(counts.values())]  # fewer directions give another mean
+    seeds = [seed for seed in seeds if places[seed] == most]  # a mean over other directions is another number
     gaps = [by_seed[seed] for seed in seeds]
     config = ", ".join(dict.fromkeys(setting["config"] for setting in chosen if setting["config"]))
     shown = tuple(seed for seed in seeds if seed is not None)
