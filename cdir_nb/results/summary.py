@@ -54,7 +54,9 @@ class Line:
         gain, directions = "", f"({self.directions} direction{'s' * (self.directions > 1)})"
         if self.gain is not None:
             gain, directions = f"{self.gain:+.2f}", "{} of {} directions".format(*self.better_in)
-        name = textwrap.shorten(self.method, NAME, placeholder=" ...")
+        rule = self.method.removeprefix(self.name).replace("validation by", "by")
+        rule = rule.replace("labels of seen classes", "seen labels")
+        name = textwrap.shorten(self.name, NAME - len(rule), placeholder=" ...") + rule
         return name, f"{self.percent:.2f}{spread}", str(self.seeds), gain, directions
 
 
