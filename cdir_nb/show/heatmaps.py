@@ -11,6 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import to_rgba
 from matplotlib.figure import Figure
 
+from cdir_nb.results.claims.verdicts import IN_PART, SIGNS
 from cdir_nb.results.claims.wording import expected, found, joint_verdict, marked
 from cdir_nb.results.compare import MEAN, Panel
 from cdir_nb.show.style import EMPTY, SEQUENTIAL, SMALL, WIDTH, shorten, styled, titled
@@ -213,7 +214,7 @@ def _task(name: str, key: tuple[str, str], rows: pd.DataFrame) -> str:
     """A column header: source of the records, task, encoder, seeds."""
     task, encoder = key
     seeds = sorted({seed for row in rows["seeds"] for seed in row})
-    trained = f"seeds {', '.join(map(str, seeds))}" if seeds else "nothing trained"
+    trained = f"seed{'s' * (len(seeds) > 1)} {', '.join(map(str, seeds))}" if seeds else "nothing trained"
     return f"{name}\n{task}\n{encoder.split()[0]}\n{trained}"
 
 
@@ -225,10 +226,13 @@ def _cell(ax: Axes, at: float, row: int, decided: pd.DataFrame) -> None:
     box = plt.Rectangle((at - 0.47, row - 0.44), 0.94, 0.88, facecolor=to_rgba(COLOURS[kind]), lw=0)
     ax.add_patch(box)
     colour = "#777777" if kind.startswith("not") else "black"
-    text = f"{marked(kind)}\n{found(decided)}".strip()
+    what = found(decided)
     if (tasks := len(decided)) > 1 and decided["over"].iloc[0] == "each direction":
         kinds = decided["verdict"].value_counts()
-        text = "\n".join([*(f"{marked(kind)}: {count}" for kind, count in kinds.items()), f"of {tasks} comparisons"])
+        what = f"in all {tasks}"
+        if len(kinds) > 1:
+            what = ", ".join(f"{SIGNS.get(kind, kind)} {count}" for kind, count in kinds.items())
+    text = f"{marked(kind)}\n{what}".replace(IN_PART, IN_PART.replace(" ", "\n")).strip()
     ax.text(at, row, text, ha="center", va="center", fontsize=SMALL, color=colour)
 
 
