@@ -184,7 +184,7 @@ def load_records(sources: Iterable[str | Path] | str | Path) -> list[Record]:
 
 
 def reproduced_records() -> list[Record]:
-    """The committed results: all csv and csv.gz files in cdir_nb/results/reproduced, each from a finished run."""
+    """The committed results: all csv and csv.gz files in cdir_nb/results/reproduced, from finished runs."""
     return load_records(path for path in sorted(REPRODUCED.iterdir()) if path.name.endswith(TABLES))
 
 
