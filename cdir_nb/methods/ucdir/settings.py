@@ -155,6 +155,7 @@ SOURCES = {
     ("align_from", "4"): "paper, equation 11: no later start than L_CW's",
     ("key_norm", "plain"): "paper: not mentioned",
     ("score_at", "50"): "released code, scripts/domainnet.sh",
+    ("learning_rate", "0.001"): "our default: the best score by labels of seen classes after a whole training",
     ("learning_rate", str(0.3 / 128)): f"{_HEAD}; a sum over 2 x 64 images has 128 times the mean's gradient",
 }
 
