@@ -21,6 +21,7 @@ from cdir_nb.paths import ROOT, atomic_write
 from cdir_nb.results import Record, load_claims, reproduced_records, to_frame, verdicts
 from cdir_nb.results.claims.wording import each_seed, held
 from cdir_nb.results.compare import PAPERS, is_own
+from cdir_nb.results.summary import spread_over_seeds
 from cdir_nb.results.tables import metric_names
 
 CELL = ["method", "query_domain", "gallery_domain", "metric", "convention", "k", "train_set"]
@@ -97,7 +98,8 @@ and stopping. The baselines' training was never released; the files in `cdir_nb/
 chose. "Mixed gallery" and "unseen domain" are SnMpNet itself on the harder one of two tasks.""",
     "clair": """One training has a state for each selection rule: the last epoch; the best on a validation part of the
 training images by frozen CLIP's pseudo-labels, so that no label is read; and, as a diagnostic, the best by the true
-labels of the training classes. The paper names no rule, and here it decides: pseudo-labels favour the start.
+labels of the training classes. The paper names no rule, and here it matters: on Sketchy pseudo-labels favour the start,
+on the drawn world their choice is above the last epoch.
 
 Every trial of a setting that the paper leaves open, on training classes alone, is in `docs/results/clair-grid.csv`.
 L_II is left out here, since its second view doubles the time: the claim that it helps is not judged.""",
@@ -233,9 +235,8 @@ def _mean(rows: pd.DataFrame) -> str:
     """Mean over directions of the mean over seeds; with the spread over seeds, if every seed has every direction."""
     if rows.empty:
         return ""
-    table = rows.pivot_table(index="place", columns="seed", values="percent")
-    complete = table.shape[1] > 1 and table.notna().all(axis=None)
-    return f"{table.mean(axis=1).mean():.2f}" + (f" ± {table.mean().std():.2f}" if complete else "")
+    percent, (spread, _) = rows.groupby("place")["percent"].mean().mean(), spread_over_seeds(rows)
+    return f"{percent:.2f}" + ("" if spread is None else f" ± {spread:.2f}")
 
 
 def _other_settings(frame: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:

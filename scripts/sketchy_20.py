@@ -33,7 +33,7 @@ def main(root: Path, out: Path) -> None:
             clair.FULL, trained_for.between(*DOMAINS), DOMAINS, config, train_images=TRAIN_IMAGES, seed=seed
         )
         kept = clair.kept_at(clip, pair, changed, seed)
-        if not Path(kept).is_file():
+        if not kept.is_file():
             raise SystemExit(f"seed {seed} is not in the cache: run `cdir reproduce --profile sketchy_mini` first")
         fitted = clair.fit(clip, pair, changed, name=clair.FULL, seed=seed, checkpoint=kept)
         records += [record for rule in fitted.states for record in measure(fitted.selected(rule), task, seed)]

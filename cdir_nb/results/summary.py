@@ -153,7 +153,7 @@ def _settings(rows: "pd.DataFrame") -> Iterator[tuple[str, "pd.DataFrame"]]:
 
 def _line(name: str, rows: "pd.DataFrame", vanilla: "pd.DataFrame | None") -> Line:
     ours = _by_direction(rows)
-    spread, seeds = _spread(rows)
+    spread, seeds = spread_over_seeds(rows)
     gain, better_in = None, (0, 0)
     if vanilla is not None and name != BASELINE:
         gains = (ours - _by_direction(vanilla)).dropna()
@@ -168,7 +168,7 @@ def _by_direction(rows: "pd.DataFrame") -> "pd.Series":
     return rows.groupby(DIRECTION)["value"].mean()
 
 
-def _spread(rows: "pd.DataFrame") -> tuple[float | None, int]:
+def spread_over_seeds(rows: "pd.DataFrame") -> tuple[float | None, int]:
     """Standard deviation over seeds of the mean over directions, in percent, if every seed has all; number of seeds."""
     table = rows.pivot_table(index=DIRECTION, columns="seed", values="value")
     seeds, complete = table.shape[1], table.notna().all(axis=None)

@@ -18,7 +18,8 @@ def gains_against_knowledge(table: pd.DataFrame, *, title: str = "") -> Figure:
     methods = list(dict.fromkeys(table["method"]))
     fig, axes = plt.subplots(1, len(tasks), figsize=(WIDTH, 3.8), squeeze=False, sharex=True, sharey=True)
     for ax, task in zip(axes[0], tasks):
-        means = table[table["task"] == task].groupby(["encoder", "method"], sort=False).mean(numeric_only=True)
+        rows = table[table["task"] == task]
+        means = rows.groupby(["encoder", "method"], sort=False).mean(numeric_only=True)
         for i, method in enumerate(methods):
             if method in means.index.get_level_values("method"):
                 points = means.xs(method, level="method").sort_values("zero-shot accuracy")
@@ -26,7 +27,7 @@ def gains_against_knowledge(table: pd.DataFrame, *, title: str = "") -> Figure:
                 ax.plot(points["zero-shot accuracy"], gain, MARKERS[i], ls=":", lw=1, color=PALETTE[i], label=method)
         ax.set_xlabel("zero-shot accuracy of the encoder (%)")
         ax.axhline(0, color=QUIET, ls="--", lw=1)
-        ax.set_title(f"{task}\n{_encoders(table[table['task'] == task])}")
+        ax.set_title(f"{task}\n{_encoders(rows)}")
     axes[0, 0].set_ylabel("gain over vanilla CLIP (points of P@10)")
     marks = {label: mark for ax in axes[0] for mark, label in zip(*ax.get_legend_handles_labels())}
     fig.legend(marks.values(), marks, loc="outside lower center", ncols=len(marks))

@@ -260,9 +260,10 @@ def test_one_training_has_a_state_for_each_selection_rule(monkeypatch):
     assert chosen == {fitted.selection: 1, "last epoch": 3, "validation by labels of seen classes": 2}
     assert [row["validation P@5, true labels"] for row in fitted.history] == by_labels[1:]
     whole = run(QUICK.changed(epochs=3, validation_per_class=0))
-    assert len({id(fitted.selected(rule).model) for rule in chosen} | {id(fitted.model)}) == 4
+    states = {rule: fitted.selected(rule) for rule in chosen}
+    assert len({id(state.model) for state in (fitted, *states.values())}) == 4  # each state is a model of its own
     for rule, epoch in chosen.items():
-        state = fitted.selected(rule)
+        state = states[rule]
         assert (state.selection, state.steps) == (rule, epoch * fitted.steps_per_epoch)
         assert same(weights(state), weights(fitted)) == (epoch == 1)
     with pytest.raises(CdirError, match='no state for "validation by pseudo-labels"; it has: last epoch'):
