@@ -1,25 +1,25 @@
 """Tasks that differ in one thing, for claims that compare a method with itself: a larger gallery, an unseen domain."""
 
-from typing import TYPE_CHECKING
+import re
+from collections.abc import Sequence
 
-if TYPE_CHECKING:
-    import pandas as pd
+from cdir_nb.results.records import Record
 
 HARDER = {"mixed gallery": (r"-mixed$", ""), "unseen domain": (r"-ucdr-", "-uccdr-")}
 
 
-def with_counterparts(frame: "pd.DataFrame") -> "pd.DataFrame":
+def with_counterparts(records: Sequence[Record]) -> list[Record]:
     """Records and, for each protocol, copies of those of its harder counterparts, with other method names.
 
     A record of `x-ucdr-sketch-mixed` also stands under `x-ucdr-sketch` as "SnMpNet, mixed gallery", one of
     `x-ucdr-sketch` under `x-uccdr-sketch` as "SnMpNet, unseen domain". Copies are for verdicts only; none is kept.
     """
-    import pandas as pd
-
-    parts = [frame]
+    protocols, found = {record.protocol for record in records}, list(records)
     for name, (ending, easier) in HARDER.items():
-        harder = frame[frame["protocol"].str.contains(ending)]
-        easy = harder["protocol"].str.replace(ending, easier, regex=True)
-        harder = harder.assign(protocol=easy, method=harder["method"] + f", {name}")
-        parts.append(harder[easy.isin(set(frame["protocol"]))])
-    return pd.concat(parts, ignore_index=True) if any(map(len, parts[1:])) else frame
+        easy = {protocol: re.sub(ending, easier, protocol) for protocol in protocols if re.search(ending, protocol)}
+        found += [
+            record.model_copy(update={"protocol": easy[record.protocol], "method": f"{record.method}, {name}"})
+            for record in records
+            if easy.get(record.protocol) in protocols
+        ]
+    return found

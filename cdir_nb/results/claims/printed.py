@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from cdir_nb.published import published
 from cdir_nb.results.claims.claim import Claim, load_claims
-from cdir_nb.results.claims.cutoffs import within_method
+from cdir_nb.results.claims.cutoffs import as_chain, cutoffs_of, named_at
 from cdir_nb.results.claims.verdicts import Points, described, difference, verdict, verdict_table
 from cdir_nb.results.tables import metric_name
 
@@ -37,7 +37,8 @@ def _printed(claim: Claim, cells: "pd.DataFrame") -> Iterator[dict[str, Any]]:
     cells = cells[(cells["metric"] == claim.metric) & cells["table"].isin(claim.tables)].dropna(subset="value")
     cells = cells[cells["query_domain"] == claim.query] if claim.query else cells
     cells = cells.assign(name=cells["our_method"].where(cells["our_method"] != "", cells["method"]))
-    claim, cells = within_method(claim, cells, "name")
+    if claim.falling:
+        claim, cells = _within_method(claim, cells[cells["name"] == claim.falling])
     cells = _with_one_backbone(cells[cells["name"].isin(claim.methods)])
     context = ["dataset", "protocol", "backbone", "k", "convention"]
     for key, group in cells.groupby(context, sort=False, dropna=False):
@@ -46,6 +47,16 @@ def _printed(claim: Claim, cells: "pd.DataFrame") -> Iterator[dict[str, Any]]:
             where = dict(zip(context, key))
             measure = f"{metric_name(claim.metric, where['k'])} ({where.pop('convention')})"
             yield {**where, "measure": measure, **row}
+
+
+def _within_method(claim: Claim, cells: "pd.DataFrame") -> tuple[Claim, "pd.DataFrame"]:
+    """A claim within one method as a chain of cut-offs, and the cells of each cut-off named like a method."""
+    cutoffs = cutoffs_of(claim, set(cells["k"]))
+    if not cutoffs:
+        return claim, cells.iloc[:0]
+    cells = cells[cells["k"].isin(cutoffs)]
+    names = [named_at(claim.falling, k) for k in cells["k"]]
+    return as_chain(claim, cutoffs), cells.assign(name=names, k=cutoffs[-1])
 
 
 def _with_one_backbone(cells: "pd.DataFrame") -> "pd.DataFrame":

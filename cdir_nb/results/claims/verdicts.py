@@ -15,8 +15,8 @@ from cdir_nb.errors import CdirError
 from cdir_nb.published import published
 from cdir_nb.results.claims.claim import Claim, load_claims
 from cdir_nb.results.claims.counterparts import with_counterparts
-from cdir_nb.results.claims.cutoffs import within_method
-from cdir_nb.results.records import SAME, Record, to_frame
+from cdir_nb.results.claims.cutoffs import as_chain, cutoffs_of, named_at
+from cdir_nb.results.records import SAME, Record
 from cdir_nb.results.tables import metric_name
 
 if TYPE_CHECKING:
@@ -26,10 +26,8 @@ HOLDS, MIXED, FAILS, NOT_RUN = "holds", "mixed", "does not hold", "not run"
 IN_PART = "directions missing"  # a claim about each direction, but only some directions were run
 SIGNS = {HOLDS: "✓", MIXED: "~", FAILS: "✗"}  # shown with the verdict's colour, so that colour is never the only cue
 CONTEXT = ["dataset", "protocol", "encoder"]
-TEXTS = [*CONTEXT, "method", "metric", "convention", "query_domain", "gallery_domain", "selection_rule",
-         "config_digest", "train_set"]  # fmt: skip
-USED = [*TEXTS, "k", "seed", "value"]
 Points = dict[tuple[str, str], float]  # percent, or a difference in points, by (query domain, gallery domain)
+Table = dict[tuple[str, int | None], list[Record]]  # records by (method, cut-off)
 MEASURED = [
     "k", "seeds", "differences", "difference", "above", "directions", "claimed", "tightest", "selection_rule",
     "config", "verdict",
@@ -54,18 +52,29 @@ def verdicts(records: Iterable[Record], claims: Sequence[Claim] | None = None) -
     some), "does not hold" (for none), "not run", or "directions missing" if a claim about each direction was run in
     only some of its `claimed` directions.
     """
-    frame = to_frame(list(records))
-    counts = (frame["pipeline_test"] == "") & (frame["seen_in_pretraining"] == 0)
-    frame = with_counterparts(frame[counts & (frame["query_domain"] != frame["gallery_domain"])])
-    frame = frame[USED].astype(dict.fromkeys(TEXTS, object))  # pandas compares and takes these twice as fast
-    contexts = list(frame[CONTEXT].drop_duplicates().itertuples(index=False, name=None)) or [("", "", "")]
-    parts = dict(list(frame.groupby(["metric", "convention", *CONTEXT], sort=False)))
-    rows, none = [], frame.iloc[:0]
+    tables = _tables(with_counterparts([record for record in records if _counts(record)]))
+    contexts = list(dict.fromkeys(context for _, _, context in tables)) or [("", "", "")]
+    rows = []
     for claim, context in product(load_claims() if claims is None else claims, contexts):
-        here = parts.get((claim.metric, claim.convention, *context), none) if claim.protocol in context[1] else none
-        found = list(_decided(claim, here)) or [{"verdict": NOT_RUN}]
+        here = tables.get((claim.metric, claim.convention, context), {}) if claim.protocol in context[1] else {}
+        found = list(_decided(claim, here, context[1])) or [{"verdict": NOT_RUN}]
         rows += [{**described(claim), **dict(zip(CONTEXT, context)), **row} for row in found]
     return verdict_table(rows, CONTEXT)
+
+
+def _counts(record: Record) -> bool:
+    within_domain = record.query_domain == record.gallery_domain
+    return not (record.pipeline_test or record.seen_in_pretraining or within_domain)
+
+
+def _tables(records: Iterable[Record]) -> dict[tuple, Table]:
+    """Records by metric, convention and context, and among these by method and cut-off."""
+    tables: dict[tuple, Table] = {}
+    for record in records:
+        context = record.dataset, record.protocol, record.encoder
+        table = tables.setdefault((record.metric, record.convention, context), {})
+        table.setdefault((record.method, record.k), []).append(record)
+    return tables
 
 
 def described(claim: Claim) -> dict[str, Any]:
@@ -95,23 +104,29 @@ def verdict_table(rows: list[dict[str, Any]], context: list[str]) -> "pd.DataFra
     return table.astype({"k": "Int64", "directions": "Int64", "claimed": "Int64", "difference": float})
 
 
-def _decided(claim: Claim, rows: "pd.DataFrame") -> Iterator[dict[str, Any]]:
+def _decided(claim: Claim, table: Table, protocol: str) -> Iterator[dict[str, Any]]:
     """Rows for one claim in one context, at the first cut-off that gives any; no rows if it was not run."""
-    if rows.empty:
+    if claim.falling:
+        claim, table = _within_method(claim, table)
+    if not set(claim.methods) <= {method for method, _ in table}:
         return
-    rows = rows[rows["query_domain"] == claim.query] if claim.query else rows
-    claim, rows = within_method(claim, rows)
-    if not set(claim.methods) <= set(rows["method"]):
-        return
-    protocol = rows["protocol"].iloc[0]
     claimed = claimed_directions(claim, protocol) if claim.over == "each direction" else set()
     for k in ordered_cutoffs(claim.k, claim.metric, protocol):
-        at_k = rows[rows["k"].isna() if k is None else rows["k"] == k]
-        settings = [_settings(at_k[at_k["method"] == name]) for name in claim.methods]
+        asked = [[r for r in table.get((m, k), ()) if claim.query in ("", r.query_domain)] for m in claim.methods]
+        settings = [_settings(records) for records in asked]
         found = [row for chosen in product(*settings) if (row := _compared(claim, chosen, claimed))]
         if found:
             yield from ({**row, "k": k, "measure": measure_name(claim, k)} for row in found)
             return
+
+
+def _within_method(claim: Claim, table: Table) -> tuple[Claim, Table]:
+    """A claim within one method as a chain of cut-offs, and the records of each cut-off under the name of a method."""
+    cutoffs = cutoffs_of(claim, {k for method, k in table if method == claim.falling})
+    if not cutoffs:
+        return claim, {}
+    renamed = {(named_at(claim.falling, k), cutoffs[-1]): table[claim.falling, k] for k in cutoffs}
+    return as_chain(claim, cutoffs), renamed
 
 
 def claimed_directions(claim: Claim, protocol: str) -> set[tuple[str, str]]:
@@ -146,33 +161,25 @@ def ordered_cutoffs(ks: tuple[int | None, ...], metric: str, protocol: str) -> l
     return sorted(ks, key=lambda k: k not in listed[:1])
 
 
-def _settings(rows: "pd.DataFrame") -> list[dict[str, Any]]:
-    """The settings of a method: config, rule, and {seed: percent by direction}; seed None if it has none."""
-    found = []
-    for (config, rule, *_), group in rows.groupby(_told_apart_by(rows), sort=False):
-        by_seed = {seed: _by_direction(part) for seed, part in group.groupby("seed")}
-        found.append(_without_seed({"config": config, "rule": rule, "by_seed": by_seed}))
-    return found
+def _settings(records: Sequence[Record]) -> list[dict[str, Any]]:
+    """The settings of a method: config, rule, and {seed: percent by direction}; seed None if it has none.
 
-
-def _told_apart_by(rows: "pd.DataFrame") -> list[str]:
-    """Digest and rule; also the training set if runs on several training sets have directions in common."""
-    setting = ["config_digest", "selection_rule"]
-    twice = rows.duplicated([*setting, "seed", "query_domain", "gallery_domain"]).any()
-    return [*setting, "train_set"] if twice else setting
-
-
-def _by_direction(rows: "pd.DataFrame") -> Points:
-    """Percent by direction, for one method, setting and seed."""
-    places = list(zip(rows["query_domain"], rows["gallery_domain"]))
-    values = dict(zip(places, (100 * rows["value"]).tolist()))
-    if len(values) < len(places):
-        place = next(place for i, place in enumerate(places) if place in places[:i])
-        raise CdirError(
-            f"{rows['method'].iloc[0]}, seed {rows['seed'].iloc[0]}: several values for {' -> '.join(place)}: "
-            "put the setting in which they differ into the config digest or the training set"
-        )
-    return values
+    Runs on several training sets are settings of their own if they have directions in common.
+    """
+    cells = [(r.config_digest, r.selection_rule, r.seed, r.query_domain, r.gallery_domain) for r in records]
+    twice = len(set(cells)) < len(cells)
+    found: dict[tuple, dict[int | None, Points]] = {}
+    for r in sorted(records, key=lambda r: r.seed):
+        by_seed = found.setdefault((r.config_digest, r.selection_rule, r.train_set if twice else ""), {})
+        points, place = by_seed.setdefault(r.seed, {}), (r.query_domain, r.gallery_domain)
+        if place in points:
+            raise CdirError(
+                f"{r.method}, seed {r.seed}: several values for {' -> '.join(place)}: "
+                "put the setting in which they differ into the config digest or the training set"
+            )
+        points[place] = 100 * r.value
+    settings = ({"config": config, "rule": rule, "by_seed": runs} for (config, rule, _), runs in found.items())
+    return [_without_seed(setting) for setting in settings]
 
 
 def _without_seed(setting: dict[str, Any]) -> dict[str, Any]:
