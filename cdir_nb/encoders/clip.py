@@ -1,5 +1,6 @@
 """CLIP models of open_clip as encoders: images and texts to vectors; and the way to any encoder by its name."""
 
+import hashlib
 from textwrap import shorten
 from types import ModuleType
 from typing import Any
@@ -13,6 +14,7 @@ from open_clip.transform import PreprocessCfg, image_transform_v2
 from torchvision.transforms import Compose
 
 from cdir_nb.encoders.backbones import BuiltModel
+from cdir_nb.encoders.cache import EmbeddingStore
 from cdir_nb.encoders.checkpoints import build_model
 from cdir_nb.encoders.image import ImageEncoder
 from cdir_nb.encoders.weights import first_line
@@ -73,9 +75,24 @@ class ClipEncoder(ImageEncoder):
         return self.model.context_length
 
     def embed_texts(self, texts: list[str]) -> torch.Tensor:
-        """(K, D) float32 on the CPU: raw embeddings, not normalised. Raises CdirError for a text too long."""
+        """(K, D) float32 on the CPU: raw embeddings, not normalised; those of a long list are kept in the cache.
+
+        Raises CdirError for a text too long.
+        """
         if isinstance(texts, str):
             raise CdirError(f'embed_texts takes a list of texts, not one text: write ["{texts}"]')
+        if len(texts) < TEXT_BATCH:  # faster than looking them up
+            return self._compute_texts(texts)
+        rows = {hashlib.sha256(text.encode()).hexdigest(): text for text in texts}
+        store = EmbeddingStore({**self._cache_key(), "of": "texts"}, self.dim)
+        table, found = store.read(list(rows))
+        missing = [digest for digest, known in zip(rows, found.tolist()) if not known]
+        table[~found] = self._compute_texts([rows[digest] for digest in missing])
+        store.add(missing, table[~found])
+        place = {text: i for i, text in enumerate(rows.values())}
+        return table[[place[text] for text in texts]]
+
+    def _compute_texts(self, texts: list[str]) -> torch.Tensor:
         for text in texts:
             self._check_length(text)
         parts = [torch.empty(0, self.dim)]

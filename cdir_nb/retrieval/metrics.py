@@ -31,6 +31,7 @@ from cdir_nb.retrieval.ranking import Embeddings, Ranking, checked_cutoff, check
 from cdir_nb.retrieval.whole_order import Members
 
 BLOCK_CELLS = 1 << 22  # ranks processed at a time
+SORTED = 2_000  # up to this many gallery items, sorting them is faster than counting what ranks before the hits
 
 Labels = Sequence | np.ndarray | torch.Tensor
 
@@ -125,7 +126,7 @@ def evaluate_embeddings(
 ) -> list[PerQuery]:
     """`rank` and `evaluate`, one block of queries at a time: mAP@all for a gallery of any size in bounded memory.
 
-    The values are those of `evaluate(rank(...))` to the last digit. On a CPU, mAP@all does not sort the gallery.
+    The values are those of `evaluate(rank(...))` to the last digit. On a CPU, mAP@all does not sort a large gallery.
     """
     deepest = deepest_of(ks, ap_ks)
     query, gallery, k = checked_pair(query_emb, gallery_emb, deepest, similarity)
@@ -137,7 +138,7 @@ def evaluate_embeddings(
     def of_scores(rows: slice, scores: np.ndarray) -> Sums:
         return Sums(members.ranks(scores, classes.query[rows]), classes.n_relevant[rows], ks, ap_ks)
 
-    if deepest is None and query.device.type == "cpu":
+    if deepest is None and len(gallery) > SORTED and query.device.type == "cpu":
         members = Members(classes.gallery)
         sums = list(each_score(query, gallery, similarity, of_scores))
     else:

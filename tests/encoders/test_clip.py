@@ -165,6 +165,27 @@ def test_texts(encoder):
         encoder.embed_texts("a dog")
 
 
+def test_a_long_list_of_texts_is_computed_once(encoder, monkeypatch):
+    def counting(asked) -> list[int]:
+        sizes, encode = [], asked.model.encode_text
+        monkeypatch.setattr(asked.model, "encode_text", lambda tokens: sizes.append(len(tokens)) or encode(tokens))
+        return sizes
+
+    texts = [f"a {word} {i}" for word in ("dog", "cat") for i in range(150)]
+    short = torch.cat([encoder.embed_texts(texts[:150]), encoder.embed_texts(texts[150:])])  # not kept
+    sizes = counting(encoder)
+    first = encoder.embed_texts(texts + texts[:5])
+    assert sizes == [256, 44] and torch.allclose(first, torch.cat([short, short[:5]]), atol=1e-6)
+    again = load_encoder("tiny-clip", device="cpu")
+    sizes = counting(again)
+    assert torch.equal(again.embed_texts(texts[::-1] + ["a bird"])[:300], first[:300].flip(0)) and sizes == [1]
+    with torch.no_grad():
+        again.model.text_projection *= 2
+    assert torch.allclose(again.embed_texts(texts), 2 * first[:300], atol=1e-6) and sizes == [1, 256, 44]
+    with pytest.raises(CdirError, match="17 tokens"):
+        again.embed_texts([*texts, "dog " * 15])
+
+
 def test_properties(encoder):
     assert (encoder.dim, encoder.context_length, encoder.built.model_cfg) == (16, 16, TINY)
     assert encoder.logit_scale == pytest.approx(1 / 0.07, rel=1e-2)

@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
-from cdir_nb.retrieval import blocks, evaluate, evaluate_embeddings, rank, whole_order
+from cdir_nb.retrieval import blocks, evaluate, evaluate_embeddings, metrics, rank, whole_order
 from cdir_nb.retrieval.counting import Sums
+from cdir_nb.retrieval.ranking import each_block
 from cdir_nb.retrieval.whole_order import Members
 
 CUTOFFS = {"ks": (1, 7, 50, 1000), "ap_ks": (7, 50, None)}
@@ -67,7 +68,8 @@ def with_copies(n, seed):
 
 @pytest.mark.parametrize("make", [signs, normal, with_copies])
 @pytest.mark.parametrize("similarity", ["cosine", "euclidean"])
-def test_every_metric_is_that_of_the_sorted_gallery_to_the_last_digit(make, similarity):
+def test_every_metric_is_that_of_the_sorted_gallery_to_the_last_digit(make, similarity, monkeypatch):
+    monkeypatch.setattr(metrics, "SORTED", 0)
     draw = np.random.default_rng(1)
     emb, labels = (make(150, 2), make(900, 3)), (draw.integers(0, 8, 150), draw.integers(0, 6, 900))
     counted = evaluate_embeddings(*emb, *labels, similarity=similarity, **CUTOFFS)
@@ -77,9 +79,14 @@ def test_every_metric_is_that_of_the_sorted_gallery_to_the_last_digit(make, simi
         assert np.array_equal(a.numerator, b.numerator) and np.array_equal(a.denominator, b.denominator), a.name
 
 
-def test_no_gallery_is_sorted_on_a_cpu(monkeypatch):
+def test_a_large_gallery_is_not_sorted_on_a_cpu(monkeypatch):
+    monkeypatch.setattr(metrics, "SORTED", 9)
+    small, large = ((signs(5, 0), signs(n, 1), [0] * 5, [0] * n) for n in (9, 10))
+    used = []
+    monkeypatch.setattr(metrics, "each_block", lambda *args: used.append("sorted") or each_block(*args))
+    assert evaluate_embeddings(*small, ks=(1,), ap_ks=(None,)) and used == ["sorted"]
     monkeypatch.setattr(blocks, "merge_scores", None)
-    assert evaluate_embeddings(signs(5, 0), signs(9, 1), [0] * 5, [0] * 9, ks=(1,), ap_ks=(None,))
+    assert evaluate_embeddings(*large, ks=(1,), ap_ks=(None,)) and used == ["sorted"]
 
 
 def test_sums_do_not_depend_on_the_other_queries():
