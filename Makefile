@@ -12,7 +12,7 @@ help:  ## list the targets
 
 $(READY): requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(0 if (3, 11) <= sys.version_info[:2] < (3, 13) else "error: Python 3.11 or 3.12 is needed, this is %d.%d; choose one: make PYTHON=python3.11 ..." % sys.version_info[:2])'
-	@echo "setting up .venv (about 2 minutes and 7 GB, once)"
+	@echo "setting up .venv (two to four minutes and 7 GB, once)"
 	@$(PYTHON) -m venv .venv
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.lock
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -e .

@@ -90,7 +90,7 @@ def main(
     """Run the trials that are not in the file yet."""
     clip, base, domains = load_encoder(encoder), named_config(CONFIGS[encoder]), PAIRS[encoder]
     _, _, task = open_task(TASKS[encoder], data or "", "")
-    known = pd.read_csv(FILE).to_dict("records") if FILE.exists() else []
+    known = pd.read_csv(FILE, dtype={"settings": str}).to_dict("records") if FILE.exists() else []
     for change in TRIALS[encoder]:
         shown = ", ".join(f"{name} = {value}" for name, value in change.items()) or "as chosen"
         key = {"encoder": encoder, "pair": "-".join(domains), "settings": config_digest(base.plain()), "changed": shown}

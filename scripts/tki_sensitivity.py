@@ -61,7 +61,7 @@ def percent(config: TkiConfig | None, seed: int = 0) -> float:
 def main(seeds: Annotated[int, typer.Option(help="number of seeds, starting at 0")] = 3) -> None:
     """Measure all settings that are not in the file yet."""
     base = TkiConfig()
-    rows = pd.read_csv(FILE).to_dict("records") if FILE.exists() else []
+    rows = pd.read_csv(FILE, dtype={"commit": str}).to_dict("records") if FILE.exists() else []
     done = {(row["setting"], str(row["value"]), row["seed"]) for row in rows}
     runs = [(name, value) for name, others in CHANGES.items() for value in (getattr(base, name), *others)]
     for seed in range(seeds):

@@ -71,7 +71,7 @@ def main(
     train: Annotated[bool, typer.Option("--train", help="CLAIR too, on one pair of domains")] = False,
 ) -> None:
     """Measure what is not in the file yet."""
-    rows = pd.read_csv(FILE).to_dict("records") if FILE.exists() else []
+    rows = pd.read_csv(FILE, dtype={"commit": str}).to_dict("records") if FILE.exists() else []
     done = {(row["encoder"], row["task"], row["method"], row["seed"]) for row in rows}
     for clip in map(load_encoder, encoders):
         name = clip.identity.split()[0]

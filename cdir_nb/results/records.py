@@ -72,7 +72,8 @@ class Record(BaseModel):
     seen_in_pretraining  number of query and gallery images that the encoder saw in its pretraining; 0 if unknown
     pipeline_test   if not empty, the number only tests the pipeline, for the reason given ("random weights");
                     set automatically if the encoder's name contains "random"
-    commit, date    commit of the code and UTC date of the measurement
+    commit, date    commit of the code and UTC date of the measurement; "inf" and the like are refused, which a
+                    spreadsheet makes of a hash such as 912e518
     Raises CdirError with one line that names every field that is wrong.
     """
 
@@ -97,7 +98,7 @@ class Record(BaseModel):
     test_set: str = ""
     seen_in_pretraining: Annotated[int, Field(ge=0), BeforeValidator(_plain)] = 0
     pipeline_test: str = ""
-    commit: str = Field(default_factory=current_commit)
+    commit: str = Field(default_factory=current_commit, pattern=r"^([0-9a-f]+(-dirty)?|unknown)$")
     date: str = Field(default_factory=today, pattern=r"^(\d{4}-\d\d-\d\d|unknown)$")
 
     def __init__(self, **values: Any) -> None:
@@ -133,6 +134,8 @@ def _friendly(item: dict[str, Any], field: str) -> str:
         return "must be a finite fraction in [0, 1] (percent is only for printed tables)"
     if item["type"] == "extra_forbidden":
         return "unknown name"
+    if field == "commit":
+        return 'must be a git hash or "unknown" (a spreadsheet may have taken it for a number)'
     return (
         item["msg"].removeprefix("Value error, ").replace("Input should", "should").replace("String should", "should")
     )

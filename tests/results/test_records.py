@@ -54,6 +54,12 @@ def test_a_value_that_is_no_fraction_is_refused(value):
     assert "value: must be a finite fraction in [0, 1] (percent is only" in refusal(value=value)
 
 
+@pytest.mark.parametrize("commit", ["inf", "7.42e+98", "912000000.0", ""])
+def test_a_commit_that_a_spreadsheet_took_for_a_number_is_refused(commit):
+    assert "commit: " in refusal(commit=commit)
+    assert Record(**{**GOOD, "commit": "912e518-dirty"}).commit == "912e518-dirty"
+
+
 def test_an_unknown_field_is_refused():
     assert "notes: unknown name" in refusal(notes="x")
 
