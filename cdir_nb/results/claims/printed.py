@@ -23,52 +23,61 @@ def published_verdicts(claims: Sequence[Claim] | None = None) -> "pd.DataFrame":
     direction is "not printed", as are claims without printed numbers. Numbers are compared in the paper's own metric,
     convention and cut-off. Columns are those of `verdicts`, with `backbone` instead of `encoder`.
     """
-    cells = published()
-    cells = cells.astype({name: object for name in cells.columns if name not in ("k", "value")})  # faster to compare
-    rows = []
+    cells, rows = _cells(), []
     for claim in load_claims() if claims is None else claims:
-        found = list(_printed(claim, cells[cells["paper"] == claim.paper])) or [{"verdict": NOT_PRINTED}]
-        rows += [{**described(claim), **row} for row in found]
+        found = list(_printed(claim, [cell for cell in cells if cell.paper == claim.paper]))
+        rows += [{**described(claim), **row} for row in found or [{"verdict": NOT_PRINTED}]]
     return verdict_table(rows, ["dataset", "protocol", "backbone"])
 
 
-def _printed(claim: Claim, cells: "pd.DataFrame") -> Iterator[dict[str, Any]]:
+def _cells() -> list[Any]:
+    """The cells with a number, as named tuples; `method` is the name in our records, if we have it; k may be None."""
+    table = published().dropna(subset="value")
+    names = table["our_method"].where(table["our_method"] != "", table["method"])
+    cutoffs = table["k"].astype(object).where(table["k"].notna(), None)
+    return list(table.assign(method=names, k=cutoffs).itertuples(index=False, name="Cell"))
+
+
+def _printed(claim: Claim, cells: list[Any]) -> Iterator[dict[str, Any]]:
     """Rows for one claim: one for each dataset, cut-off and backbone for which its tables have all its methods."""
-    cells = cells[(cells["metric"] == claim.metric) & cells["table"].isin(claim.tables)].dropna(subset="value")
-    cells = cells[cells["query_domain"] == claim.query] if claim.query else cells
-    cells = cells.assign(name=cells["our_method"].where(cells["our_method"] != "", cells["method"]))
+    cells = [cell for cell in cells if cell.metric == claim.metric and cell.table in claim.tables]
+    cells = [cell for cell in cells if claim.query in ("", cell.query_domain)]
     if claim.falling:
-        claim, cells = _within_method(claim, cells[cells["name"] == claim.falling])
-    cells = _with_one_backbone(cells[cells["name"].isin(claim.methods)])
-    context = ["dataset", "protocol", "backbone", "k", "convention"]
-    for key, group in cells.groupby(context, sort=False, dropna=False):
-        row = _printed_row(claim, group)
-        if row:
-            where = dict(zip(context, key))
-            measure = f"{metric_name(claim.metric, where['k'])} ({where.pop('convention')})"
-            yield {**where, "measure": measure, **row}
+        claim, cells = _within_method(claim, [cell for cell in cells if cell.method == claim.falling])
+    groups: dict[tuple, list[Any]] = {}
+    for cell in _with_one_backbone([cell for cell in cells if cell.method in claim.methods]):
+        context = cell.dataset, cell.protocol, cell.backbone, cell.k, cell.convention
+        groups.setdefault(context, []).append(cell)
+    for (dataset, protocol, backbone, k, convention), group in groups.items():
+        if row := _printed_row(claim, group):
+            where = {"dataset": dataset, "protocol": protocol, "backbone": backbone, "k": k}
+            yield {**where, "measure": f"{metric_name(claim.metric, k)} ({convention})", **row}
 
 
-def _within_method(claim: Claim, cells: "pd.DataFrame") -> tuple[Claim, "pd.DataFrame"]:
+def _within_method(claim: Claim, cells: list[Any]) -> tuple[Claim, list[Any]]:
     """A claim within one method as a chain of cut-offs, and the cells of each cut-off named like a method."""
-    cutoffs = cutoffs_of(claim, set(cells["k"]))
+    cutoffs = cutoffs_of(claim, {cell.k for cell in cells})
     if not cutoffs:
-        return claim, cells.iloc[:0]
-    cells = cells[cells["k"].isin(cutoffs)]
-    names = [named_at(claim.falling, k) for k in cells["k"]]
-    return as_chain(claim, cutoffs), cells.assign(name=names, k=cutoffs[-1])
+        return claim, []
+    found = [cell for cell in cells if cell.k in cutoffs]
+    named = [cell._replace(method=named_at(claim.falling, cell.k), k=cutoffs[-1]) for cell in found]
+    return as_chain(claim, cutoffs), named
 
 
-def _with_one_backbone(cells: "pd.DataFrame") -> "pd.DataFrame":
+def _with_one_backbone(cells: list[Any]) -> list[Any]:
     """Keep backbones apart if a method is printed with several; else compare all methods, as the paper does."""
-    if (cells.groupby(["name", "dataset"])["backbone"].nunique() > 1).any():
+    backbones: dict[tuple[str, str], set[str]] = {}
+    for cell in cells:
+        backbones.setdefault((cell.method, cell.dataset), set()).add(cell.backbone)
+    if any(len(several) > 1 for several in backbones.values()):
         return cells
-    return cells.assign(backbone=", ".join(name for name in dict.fromkeys(cells["backbone"]) if name))
+    together = ", ".join(filter(None, dict.fromkeys(cell.backbone for cell in cells)))
+    return [cell._replace(backbone=together) for cell in cells]
 
 
-def _printed_row(claim: Claim, cells: "pd.DataFrame") -> dict[str, Any] | None:
+def _printed_row(claim: Claim, cells: list[Any]) -> dict[str, Any] | None:
     """The verdict on the printed numbers in one context; None if a method is missing."""
-    values = {name: _printed_values(claim, cells[cells["name"] == name]) for name in claim.methods}
+    values = {name: _printed_values(claim, [cell for cell in cells if cell.method == name]) for name in claim.methods}
     gaps = [_printed_gap(values[high], values[low]) for high, low in claim.pairs]
     averages = any(list(gap) == [AVERAGE] for gap in gaps)
     if not all(gaps) or (averages and claim.over == "each direction"):
@@ -77,15 +86,16 @@ def _printed_row(claim: Claim, cells: "pd.DataFrame") -> dict[str, Any] | None:
     return {**row, "directions": 0, "above": ()} if averages else row
 
 
-def _printed_values(claim: Claim, cells: "pd.DataFrame") -> tuple[Points, Points]:
+def _printed_values(claim: Claim, cells: list[Any]) -> tuple[Points, Points]:
     """Percent by direction, and the overall average, of one method in the first of the claim's tables with it."""
-    first = next((table for table in claim.tables if (cells["table"] == table).any()), None)
+    tables = {cell.table for cell in cells}
+    first = next((table for table in claim.tables if table in tables), None)
     single, overall = {}, {}
-    for cell in cells[cells["table"] == first].itertuples():
+    for cell in cells:
         place = cell.query_domain, cell.gallery_domain
-        if not cell.average:
+        if cell.table == first and not cell.average:
             single.setdefault(place, 100 * cell.value)
-        elif place == ("", ""):
+        elif cell.table == first and place == ("", ""):
             overall.setdefault(AVERAGE, 100 * cell.value)
     return single, overall
 
