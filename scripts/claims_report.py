@@ -183,8 +183,9 @@ def _verdicts(decided: pd.DataFrame) -> str:
     lines = [f"| {' | '.join(head)} |", "|---" * len(head) + "|"]
     for row in decided.itertuples():
         measure = ", ".join([row.measure, *(OTHER_SETTINGS[c] for c in row.config.split(", ") if c in OTHER_SETTINGS)])
+        allowed = f" Here at most {row.tolerance:g} points below." if row.tolerance else ""
         lines.append(
-            f"| {row.says} ({row.where}) | {row.verdict} | {row.difference:+.2f} ({each_seed(row)}) "
+            f"| {row.says}{allowed} ({row.where}) | {row.verdict} | {row.difference:+.2f} ({each_seed(row)}) "
             f"| {held(row)} | {measure} |"
         )
     return "\n".join(lines) + "\n"

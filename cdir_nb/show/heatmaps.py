@@ -26,6 +26,7 @@ COLOURS = {
     "not printed": "#F1F1F1",
 }
 OWN_NUMBERS = "the paper's\nown numbers"
+CLAIM = 42  # characters per line of a claim, which has two
 
 
 @styled
@@ -237,5 +238,5 @@ def _cell(ax: Axes, at: float, row: int, decided: pd.DataFrame) -> None:
 
 
 def _said(row) -> str:
-    """A claim in at most two lines, and below it what was expected."""
-    return f"{textwrap.fill(row.says, 42, max_lines=2, placeholder=' …')}\nexpected: {expected(row)}"
+    """A claim in at most two lines (longer ones are cut), and below it what was expected."""
+    return f"{textwrap.fill(row.says, CLAIM, max_lines=2, placeholder=' …')}\nexpected: {expected(row)}"
