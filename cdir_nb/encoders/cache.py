@@ -9,6 +9,7 @@ had, and a damaged shard is found out. Rows are found by image digest: any subse
 import hashlib
 import json
 import warnings
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -44,6 +45,29 @@ class EmbeddingStore:
             if len(rows):
                 table[rows], found[rows] = values.float(), True
         return table, found
+
+    def complete(self, digests: Sequence[str], compute: Callable[[list[int]], torch.Tensor]) -> torch.Tensor:
+        """(N, D) float32: the row of each of N digests, equal ones once; what is not at hand is computed.
+
+        compute  from places in `digests`, as `missing` gives them, to their rows
+        """
+        rows, (table, found), todo = self._look_up(digests)
+        if todo:
+            table[~found] = compute(todo)
+        return table[[rows[digest] for digest in digests]]
+
+    def missing(self, digests: Sequence[str]) -> list[int]:
+        """The first place of each digest that has no row."""
+        return self._look_up(digests)[2]
+
+    def _look_up(self, digests: Sequence[str]) -> tuple[dict[str, int], tuple[torch.Tensor, torch.Tensor], list[int]]:
+        """{digest: number among the distinct ones}, what `read` gives for these, and what `missing` gives."""
+        first: dict[str, int] = {}
+        for place, digest in enumerate(digests):
+            first.setdefault(digest, place)
+        table, found = self.read(list(first))
+        todo = [place for place, known in zip(first.values(), found.tolist()) if not known]
+        return {digest: i for i, digest in enumerate(first)}, (table, found), todo
 
     def add(self, digests: list[str], rows: torch.Tensor) -> None:
         """Keep `rows` (n, D) float32 as one shard. A full or read-only disk costs the cache, not the run."""

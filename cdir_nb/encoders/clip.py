@@ -83,14 +83,15 @@ class ClipEncoder(ImageEncoder):
             raise CdirError(f'embed_texts takes a list of texts, not one text: write ["{texts}"]')
         if len(texts) < TEXT_BATCH:  # faster than looking them up
             return self._compute_texts(texts)
-        rows = {hashlib.sha256(text.encode()).hexdigest(): text for text in texts}
         store = EmbeddingStore({**self._cache_key(), "of": "texts"}, self.dim)
-        table, found = store.read(list(rows))
-        missing = [digest for digest, known in zip(rows, found.tolist()) if not known]
-        table[~found] = self._compute_texts([rows[digest] for digest in missing])
-        store.add(missing, table[~found])
-        place = {text: i for i, text in enumerate(rows.values())}
-        return table[[place[text] for text in texts]]
+        digests = [hashlib.sha256(text.encode()).hexdigest() for text in texts]
+
+        def compute(places: list[int]) -> torch.Tensor:
+            rows = self._compute_texts([texts[i] for i in places])
+            store.add([digests[i] for i in places], rows)
+            return rows
+
+        return store.complete(digests, compute)
 
     def _compute_texts(self, texts: list[str]) -> torch.Tensor:
         for text in texts:

@@ -65,15 +65,8 @@ class ImageEncoder:
         """
         if not keep:
             return self.compute(images, list(range(len(images))), None, batch_size, progress)
-        first_row = _first_rows(images)
         store = self.store()
-        table, found = store.read(list(first_row))
-        rows = list(first_row.values())
-        missing = (~found).nonzero()[:, 0].tolist()
-        if missing:
-            table[missing] = self.compute(images, [rows[i] for i in missing], store, batch_size, progress)
-        place = {digest: i for i, digest in enumerate(first_row)}
-        return table[[place[digest] for digest in images.digests]]
+        return store.complete(images.digests, lambda rows: self.compute(images, rows, store, batch_size, progress))
 
     def store(self) -> EmbeddingStore:
         """Where this encoder's embeddings are kept."""
@@ -81,9 +74,7 @@ class ImageEncoder:
 
     def missing(self, images: ImageSet) -> list[int]:
         """The rows that `embed_images` would compute: of each picture that is not in the cache, the first."""
-        first_row = _first_rows(images)
-        _, found = self.store().read(list(first_row))
-        return [row for row, known in zip(first_row.values(), found.tolist()) if not known]
+        return self.store().missing(images.digests)
 
     def embed_texts(self, texts: list[str]) -> torch.Tensor:
         """CdirError: this encoder reads images only."""
@@ -186,14 +177,6 @@ class ImageEncoder:
         if stamp != self._weights[0]:
             self._weights = (stamp, _digest_of(state))
         return self._weights[1]
-
-
-def _first_rows(images: ImageSet) -> dict[str, int]:
-    """{digest: first row}: each picture once, however often it is in the set."""
-    first_row: dict[str, int] = {}
-    for row, digest in enumerate(images.digests):
-        first_row.setdefault(digest, row)
-    return first_row
 
 
 def _no_texts(encoder: ImageEncoder) -> str:

@@ -1,22 +1,22 @@
 """Claims within one method: its precision falls as the cut-off grows. Each cut-off is compared like a method."""
 
-from collections.abc import Collection
+from collections.abc import Mapping
+from typing import TypeVar
 
 from cdir_nb.results.claims.claim import Claim
 
-
-def named_at(method: str, k: int) -> str:
-    """A method's numbers at one cut-off, as the name of a method: "UCDIR at 15"."""
-    return f"{method} at {k}"
+Rows = TypeVar("Rows")
 
 
-def cutoffs_of(claim: Claim, found: Collection[int | None]) -> list[int]:
-    """The cut-offs of a claim within one method that were `found`, largest first; none if fewer than two were."""
+def within_method(claim: Claim, found: Mapping[int | None, Rows]) -> tuple[Claim, dict[tuple[str, int], Rows]]:
+    """The claim as a chain of cut-offs, and what was `found` at these by (name, smallest cut-off of all).
+
+    The names are "UCDIR at 15", "UCDIR at 5", "UCDIR at 1". Nothing is left, and the claim stays as it is, if fewer
+    than two of its cut-offs were found.
+    """
     cutoffs = sorted((k for k in claim.k if k in found), reverse=True)
-    return cutoffs if len(cutoffs) > 1 else []
-
-
-def as_chain(claim: Claim, cutoffs: list[int]) -> Claim:
-    """The claim as a chain of at least two cut-offs, largest first; all numbers stand under the smallest of them."""
-    names = tuple(named_at(claim.falling, k) for k in cutoffs)
-    return claim.model_copy(update={"falling": "", "chain": names, "k": (cutoffs[-1],)})
+    if len(cutoffs) < 2:
+        return claim, {}
+    names, k = tuple(f"{claim.falling} at {cutoff}" for cutoff in cutoffs), cutoffs[-1]
+    chain = claim.model_copy(update={"falling": "", "chain": names, "k": (k,)})
+    return chain, {(name, k): found[cutoff] for name, cutoff in zip(names, cutoffs)}

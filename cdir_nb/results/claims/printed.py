@@ -1,11 +1,11 @@
 """Verdicts on the papers' claims from the numbers that the papers print, by the rule of `verdicts.verdict`."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from cdir_nb.published import published
 from cdir_nb.results.claims.claim import Claim, load_claims
-from cdir_nb.results.claims.cutoffs import as_chain, cutoffs_of, named_at
+from cdir_nb.results.claims.cutoffs import within_method
 from cdir_nb.results.claims.verdicts import Points, described, difference, verdict, verdict_table
 from cdir_nb.results.tables import metric_name
 
@@ -43,33 +43,29 @@ def _printed(claim: Claim, cells: list[Any]) -> Iterator[dict[str, Any]]:
     cells = [cell for cell in cells if cell.metric == claim.metric and cell.table in claim.tables]
     cells = [cell for cell in cells if claim.query in ("", cell.query_domain)]
     if claim.falling:
-        claim, cells = _within_method(claim, [cell for cell in cells if cell.method == claim.falling])
-    groups: dict[tuple, list[Any]] = {}
-    for cell in _with_one_backbone([cell for cell in cells if cell.method in claim.methods]):
-        context = cell.dataset, cell.protocol, cell.backbone, cell.k, cell.convention
-        groups.setdefault(context, []).append(cell)
+        own = [cell for cell in cells if cell.method == claim.falling]
+        claim, found = within_method(claim, _grouped(own, lambda cell: cell.k))
+        cells = [cell._replace(method=name, k=k) for (name, k), group in found.items() for cell in group]
+    cells = _with_one_backbone([cell for cell in cells if cell.method in claim.methods])
+    groups = _grouped(cells, lambda cell: (cell.dataset, cell.protocol, cell.backbone, cell.k, cell.convention))
     for (dataset, protocol, backbone, k, convention), group in groups.items():
         if row := _printed_row(claim, group):
             where = {"dataset": dataset, "protocol": protocol, "backbone": backbone, "k": k}
             yield {**where, "measure": f"{metric_name(claim.metric, k)} ({convention})", **row}
 
 
-def _within_method(claim: Claim, cells: list[Any]) -> tuple[Claim, list[Any]]:
-    """A claim within one method as a chain of cut-offs, and the cells of each cut-off named like a method."""
-    cutoffs = cutoffs_of(claim, {cell.k for cell in cells})
-    if not cutoffs:
-        return claim, []
-    found = [cell for cell in cells if cell.k in cutoffs]
-    named = [cell._replace(method=named_at(claim.falling, cell.k), k=cutoffs[-1]) for cell in found]
-    return as_chain(claim, cutoffs), named
+def _grouped(cells: list[Any], key: Callable[[Any], Any]) -> dict[Any, list[Any]]:
+    """The cells by a key, in the order in which they come."""
+    groups: dict[Any, list[Any]] = {}
+    for cell in cells:
+        groups.setdefault(key(cell), []).append(cell)
+    return groups
 
 
 def _with_one_backbone(cells: list[Any]) -> list[Any]:
     """Keep backbones apart if a method is printed with several; else compare all methods, as the paper does."""
-    backbones: dict[tuple[str, str], set[str]] = {}
-    for cell in cells:
-        backbones.setdefault((cell.method, cell.dataset), set()).add(cell.backbone)
-    if any(len(several) > 1 for several in backbones.values()):
+    methods = _grouped(cells, lambda cell: (cell.method, cell.dataset)).values()
+    if any(len({cell.backbone for cell in group}) > 1 for group in methods):
         return cells
     together = ", ".join(filter(None, dict.fromkeys(cell.backbone for cell in cells)))
     return [cell._replace(backbone=together) for cell in cells]

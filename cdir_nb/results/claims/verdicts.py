@@ -15,7 +15,7 @@ from cdir_nb.errors import CdirError
 from cdir_nb.published import published
 from cdir_nb.results.claims.claim import Claim, load_claims
 from cdir_nb.results.claims.counterparts import with_counterparts
-from cdir_nb.results.claims.cutoffs import as_chain, cutoffs_of, named_at
+from cdir_nb.results.claims.cutoffs import within_method
 from cdir_nb.results.records import SAME, Record
 from cdir_nb.results.tables import metric_name
 
@@ -107,7 +107,7 @@ def verdict_table(rows: list[dict[str, Any]], context: list[str]) -> "pd.DataFra
 def _decided(claim: Claim, table: Table, protocol: str) -> Iterator[dict[str, Any]]:
     """Rows for one claim in one context, at the first cut-off that gives any; no rows if it was not run."""
     if claim.falling:
-        claim, table = _within_method(claim, table)
+        claim, table = within_method(claim, {k: rows for (method, k), rows in table.items() if method == claim.falling})
     if not set(claim.methods) <= {method for method, _ in table}:
         return
     claimed = claimed_directions(claim, protocol) if claim.over == "each direction" else set()
@@ -118,15 +118,6 @@ def _decided(claim: Claim, table: Table, protocol: str) -> Iterator[dict[str, An
         if found:
             yield from ({**row, "k": k, "measure": measure_name(claim, k)} for row in found)
             return
-
-
-def _within_method(claim: Claim, table: Table) -> tuple[Claim, Table]:
-    """A claim within one method as a chain of cut-offs, and the records of each cut-off under the name of a method."""
-    cutoffs = cutoffs_of(claim, {k for method, k in table if method == claim.falling})
-    if not cutoffs:
-        return claim, {}
-    renamed = {(named_at(claim.falling, k), cutoffs[-1]): table[claim.falling, k] for k in cutoffs}
-    return as_chain(claim, cutoffs), renamed
 
 
 def claimed_directions(claim: Claim, protocol: str) -> set[tuple[str, str]]:
