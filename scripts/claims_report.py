@@ -76,7 +76,8 @@ TASKS = {
     ): "**real images**, a small copy of Sketchy, 104 classes to train on and 21 unseen ones, "
     "with **real-clip**, which saw none of the test images and no Sketchy image of the 21 classes in its pretraining; "
     "settings `CLAIR-A, real-clip`, chosen on the training classes alone (`docs/results/clair-grid.csv`); 112 "
-    "steps, 84 for mismatched categories; ablations with three seeds, too",
+    "steps, 84 for mismatched categories; ablations with three seeds, too. Without freezing, the tower's learning rate "
+    "is the paper's, 0.0002; no other was tried",
     ("clair", "sketchy_mini-20"): "the same trainings and images without giraffe, the one of the 21 classes that "
     "real-clip knows, from PACS",
 }
@@ -155,7 +156,7 @@ def _head(paper: str, frame: pd.DataFrame) -> str:
 Written by `scripts/claims_report.py` from records of {dates} (commit {commits}), encoder {encoders},
 seeds {seeds}. The records, one number per direction, are in `cdir_nb/results/reproduced`. Neither the encoders nor most
 of the images are the paper's: these numbers say how the method behaves here, and replace none of its own. Untrained
-methods do not depend on the seed; they have a spread only where the test images differ from seed to seed.
+methods do not depend on the seed; they have a spread only where their images differ from seed to seed.
 
 A claim *holds* if it holds for every seed that has all directions run, is *mixed* if it holds for some, and *does not
 hold* if it holds for none. Unless a task says otherwise, all seeds share images and encoder, so the spread over seeds

@@ -1,9 +1,9 @@
 """Embeddings on disk, row by row, under a key of what made them.
 
 One folder per key, `<cache>/embeddings/<key>/`: `key.json` says in words what made the rows; each shard
-`<digest>.safetensors` holds about SHARD_ROWS rows and the digests of their images. A shard is written
+`<digest>.safetensors` holds about SHARD_ROWS rows and the digests of their images or texts. A shard is written
 atomically and named by its content: so several processes may write at once, an interrupted run keeps what it
-had, and a damaged shard is found out. Rows are found by image digest: any subset of a dataset reuses any row.
+had, and a damaged shard is found out. Rows are found by digest: any subset of a dataset reuses any row.
 """
 
 import hashlib
