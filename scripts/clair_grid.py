@@ -35,6 +35,7 @@ TRIALS = {
         {"learning_rate_mapping": 0.1},
         {"weight_ii": 0.1},
         {"freeze": False},
+        {"freeze": False, "learning_rate_tower": 0.002},
     ],
     "tiny-clip": [
         {},

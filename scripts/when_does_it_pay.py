@@ -73,6 +73,7 @@ def main(
     """Measure what is not in the file yet."""
     rows = pd.read_csv(FILE, dtype={"commit": str}).to_dict("records") if FILE.exists() else []
     done = {(row["encoder"], row["task"], row["method"], row["seed"]) for row in rows}
+    commit = current_commit()  # before the file, which is part of it, is changed
     for clip in map(load_encoder, encoders):
         name = clip.identity.split()[0]
         for dataset, protocol in TASKS[name.partition(":")[0]].items():
@@ -86,7 +87,7 @@ def main(
                 row = {"encoder": name, "task": protocol, "zero-shot accuracy": round(100 * accurate, 2)}
                 row |= {"method": method, "seed": seed, "P@10": round(percent.mean(), 3)}
                 row |= {"vanilla": round(vanilla.loc[percent.index].to_numpy().mean(), 3), "directions": len(percent)}
-                rows.append({**row, "steps": records[0].steps, "date": today(), "commit": current_commit()})
+                rows.append({**row, "steps": records[0].steps, "date": today(), "commit": commit})
                 print(row, flush=True)
                 with atomic_write(FILE) as path:
                     pd.DataFrame(rows).to_csv(path, index=False)
