@@ -84,7 +84,7 @@ def on_real_images() -> list[tuple[str, pd.DataFrame]]:
     tables = []
     for block in summarise(to_frame([record for record in records if record.dataset in real])):
         where = f"{block.dataset}, {block.protocol}, {block.encoder.split()[0]}"
-        rows = [(line.name, *line.texts[1:], line.selection_rule) for line in block.lines]
+        rows = [(line.method, *line.texts[1:], line.selection_rule) for line in block.lines]
         table = pd.DataFrame(rows, columns=["method", "percent", "seeds", "vs vanilla", "better in", "selection rule"])
         caption = f"{where}: P@{block.k} ({block.convention}), mean over directions"
         tables.append((caption, table.loc[:, (table != "").any()]))

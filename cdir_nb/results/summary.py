@@ -5,7 +5,7 @@ with it, the next one in the card. Without a card (your own images) it is the fi
 """
 
 import textwrap
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -43,20 +43,13 @@ class Line:
     selection_rule: str
 
     @property
-    def name(self) -> str:
-        """The method without its selection rule."""
-        return self.method.removesuffix(f": {self.selection_rule}")
-
-    @property
     def texts(self) -> tuple[str, ...]:
         """Name, precision, seeds, gain, directions: the columns of a printed block."""
         spread = "" if self.spread is None else f" ± {self.spread:.2f}"
         gain, directions = "", f"({self.directions} direction{'s' * (self.directions > 1)})"
         if self.gain is not None:
             gain, directions = f"{self.gain:+.2f}", "{} of {} directions".format(*self.better_in)
-        rule = self.method.removeprefix(self.name).replace("validation by", "by")
-        rule = rule.replace("labels of seen classes", "seen labels")
-        name = textwrap.shorten(self.name, NAME - len(rule), placeholder=" ...") + rule
+        name = textwrap.shorten(self.method, NAME, placeholder=" ...")
         return name, f"{self.percent:.2f}{spread}", str(self.seeds), gain, directions
 
 
@@ -64,7 +57,7 @@ class Line:
 class Block:
     """One task, with the line of vanilla CLIP first. `without`: methods without a number in the headline metric.
 
-    `str` gives the printed table, at most `WIDTH` characters wide.
+    `str` gives the printed table, at most `WIDTH` characters wide: methods by selection rule.
     """
 
     dataset: str
@@ -79,14 +72,16 @@ class Block:
     def __str__(self) -> str:
         measure = f"P@{self.k}"
         protocol = "" if self.protocol in self.test_set else self.protocol
-        rows = [("method", measure, "seeds", "vs vanilla", "better in"), *(line.texts for line in self.lines)]
+        rows = [("method, by selection rule", measure, "seeds", "vs vanilla", "better in")]
+        for rule in dict.fromkeys(line.selection_rule for line in self.lines):
+            rows.append((rule, "", "", "", ""))
+            rows += [(f"  {name}", *rest) for name, *rest in (x.texts for x in self.lines if x.selection_rule == rule)]
         widths = [max(map(len, column)) for column in zip(*rows)]
         return "\n".join(
             [
                 _fill(", ".join(filter(None, (self.dataset, protocol, self.test_set, self.encoder)))),
                 f"{measure} ({self.convention}) in percent, mean over directions; differences over common directions",
                 *("  " + "  ".join(map(str.ljust, row, widths)).rstrip() for row in rows),
-                _fill(f"  selection rule: {_selection_rules(self.lines)}"),
                 *([_fill(f"  without {measure}: {'; '.join(self.without)}")] if self.without else []),
             ]
         )
@@ -94,16 +89,6 @@ class Block:
 
 def _fill(text: str) -> str:
     return textwrap.fill(text, WIDTH, subsequent_indent="    ")
-
-
-def _selection_rules(lines: Sequence[Line]) -> str:
-    """Such as `nothing selected (vanilla CLIP), last epoch (all others)`; the most common rule comes last."""
-    methods: dict[str, list[str]] = {}
-    for line in lines:
-        methods.setdefault(line.selection_rule, []).append(line.method)
-    *few, most = sorted(methods, key=lambda rule: len(methods[rule]))
-    named = [f"{rule} ({'; '.join(methods[rule])})" for rule in few]
-    return ", ".join([*named, f"{most} (all others)" if few else most])
 
 
 def summarise(frame: "pd.DataFrame") -> list[Block]:
@@ -140,7 +125,8 @@ def _listed(protocol: str) -> list[tuple[int, str]]:
 
 
 def _settings(rows: "pd.DataFrame") -> Iterator[tuple[str, "pd.DataFrame"]]:
-    """A method's name and rows; settings with different numbers are separate, named by the fields that differ."""
+    """A method's name and rows; settings with different numbers are separate, named by the fields that differ, except
+    for the selection rule."""
     method = rows["method"].iloc[0]
     values = rows.groupby(["seed", *DIRECTION])["value"]
     if (values.max() - values.min()).max() <= SAME:
@@ -148,7 +134,8 @@ def _settings(rows: "pd.DataFrame") -> Iterator[tuple[str, "pd.DataFrame"]]:
         return
     differing = [column for column in SETTING if rows[column].nunique() > 1]
     for key, part in rows.groupby(differing, sort=False):
-        yield f"{method}: {', '.join(map(str, key))}", part
+        more = [str(value) for column, value in zip(differing, key) if column != "selection_rule"]
+        yield ": ".join([method, ", ".join(more)] if more else [method]), part
 
 
 def _line(name: str, rows: "pd.DataFrame", vanilla: "pd.DataFrame | None") -> Line:

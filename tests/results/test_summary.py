@@ -68,6 +68,15 @@ def test_equal_numbers_of_two_settings_are_one_line_and_different_ones_are_two()
     assert found["Q: aaa"].gain == pytest.approx(10) and found["Q: ccc"].gain == pytest.approx(20)
 
 
+def test_several_states_of_a_training_stand_under_their_selection_rules():
+    rules = {"last epoch": 0.5, "best on test": 0.7}
+    states = [number("CLAIR", AWAY, value, selection_rule=rule) for rule, value in rules.items()]
+    (block,) = blocks(*VANILLA, *states, number("TKI", AWAY, 0.6, selection_rule="last epoch"))
+    assert [line.method for line in block.lines] == ["vanilla CLIP", "CLAIR", "CLAIR", "TKI"]
+    names = [line.split("  ")[1 + line.startswith("    ")].strip() for line in str(block).splitlines()[3:]]
+    assert names == ["nothing selected", "vanilla CLIP", "last epoch", "CLAIR", "TKI", "best on test", "CLAIR"]
+
+
 def test_two_different_vanilla_clips_are_no_baseline():
     again = number("vanilla CLIP", AWAY, 0.1, config_digest="other")
     assert lines(*VANILLA, again, number("Q", AWAY, 0.5))["Q"].gain is None
@@ -127,11 +136,12 @@ def test_the_printed_block():
     assert str(block).splitlines() == [
         "world, queries and gallery of world-unseen, tiny-clip [1a2b]",
         "P@10 (hits_over_k) in percent, mean over directions; differences over common directions",
-        "  method        P@10          seeds  vs vanilla  better in",
-        "  vanilla CLIP  50.00         1                  (2 directions)",
-        "  CLIP + Q      38.00         1      -2.00       0 of 1 directions",
-        "  CLAIR         51.00 ± 1.41  2      +11.00      1 of 1 directions",
-        "  selection rule: last epoch (CLAIR), nothing selected (all others)",
+        "  method, by selection rule  P@10          seeds  vs vanilla  better in",
+        "  nothing selected",
+        "    vanilla CLIP             50.00         1                  (2 directions)",
+        "    CLIP + Q                 38.00         1      -2.00       0 of 1 directions",
+        "  last epoch",
+        "    CLAIR                    51.00 ± 1.41  2      +11.00      1 of 1 directions",
     ]
 
 
