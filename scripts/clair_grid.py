@@ -29,13 +29,15 @@ CONFIGS = {"real-clip": "CLAIR-A, real-clip", "tiny-clip": "CLAIR-A, tiny-clip, 
 TRIALS = {
     "real-clip": [
         {},
-        *({"learning_rate_norms": rate} for rate in (0.01, 0.1)),
+        *({"learning_rate_norms": rate} for rate in (0.001, 0.01, 0.1)),
         {"learning_rate_norms": 0.01, "scale_kl": 20.4},
         {"temperature": 0.07},
         {"learning_rate_mapping": 0.1},
         {"weight_ii": 0.1},
         {"freeze": False},
         {"freeze": False, "learning_rate_tower": 0.002},
+        {"refinement.scale": 1.0},
+        {"epochs": 12},
     ],
     "tiny-clip": [
         {},
@@ -55,6 +57,8 @@ TRIALS = {
         ),
         {"freeze": False},
         {"weight_ii": 0.1},
+        {"learning_rate_prompts": 0.1},
+        {"prompt_std": 0.1},
     ],
 }
 FILE = ROOT / "docs" / "results" / "clair-grid.csv"

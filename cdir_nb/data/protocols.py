@@ -30,12 +30,10 @@ class Protocol:
     gallery_classes    gallery classes, in the card's order
     validation         classes for early stopping, never trained on; empty if there are none
     train_domains      training domains
-    unseen_domain      whether the query domains are held out of training
+    unseen_domain      whether query domains are held out of training by definition
     directions         (query domain, gallery domain), in order
     metrics            as the paper reports them
     images             the image set that all of these select from
-    validation         classes for early stopping, never trained on; empty if there are none
-    unseen_domain      whether query domains are held out of training by definition
     query_shares, gallery_shares   {class: share of its images} of classes that are sampled (see `sample`)
     """
 

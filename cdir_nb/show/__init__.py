@@ -22,7 +22,6 @@ from cdir_nb.show.style import save_figure
 from cdir_nb.show.training import (
     clair_curves,
     sensitivity,
-    step_curves,
     training_curves,
     training_runs,
     value_curves,
@@ -77,7 +76,6 @@ __all__ = [
     "show_source",
     "snmpnet_diagram",
     "softmax_figure",
-    "step_curves",
     "strips",
     "table_panels",
     "tki_diagram",

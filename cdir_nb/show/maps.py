@@ -21,43 +21,33 @@ def map_figure(
     title: str = "",
     label_order: Sequence[str] | None = None,
     domain_order: Sequence[str] | None = None,
-    domain_looks: Mapping[str, tuple[str, str]] | None = None,
+    domain_word: str = "domain",
 ) -> Figure:
     """The same points twice: coloured by class (left) and by domain (right), with legends below.
 
     points (N, 2), labels (N,), domains (N,); the orders (default: sorted) fix the colours and the legends. Groups that
-    are not in their order are drawn small and grey. domain_looks  {domain: (colour, marker)} instead of the usual ones.
+    are not in their order are drawn small and grey. domain_word  what the title calls the domains.
     """
     fig, axes = plt.subplots(1, 2, figsize=(WIDTH, 5.6))
     _scatter(axes[0], points, np.asarray(labels), label_order, "coloured by class")
-    _scatter(axes[1], points, np.asarray(domains), domain_order, "coloured by domain", domain_looks)
+    _scatter(axes[1], points, np.asarray(domains), domain_order, f"coloured by {domain_word}")
     return titled(fig, title)
 
 
-def _scatter(
-    ax: Axes,
-    points: np.ndarray,
-    groups: np.ndarray,
-    order: Sequence[str] | None,
-    title: str,
-    given: Mapping[str, tuple[str, str]] | None = None,
-) -> None:
+def _scatter(ax: Axes, points: np.ndarray, groups: np.ndarray, order: Sequence[str] | None, title: str) -> None:
     names = [x for x in (order if order is not None else sorted(set(groups))) if x in set(groups)]
     ax.scatter(*points[~np.isin(groups, names)].T, s=9, c="#BBBBBB", linewidths=0)
-    for name, usual in looks(names).items():
-        colour, marker = (given or {}).get(name, usual)
-        here = points[groups == name]
-        size = max(18, min(40, 18000 / len(points)))  # fewer points have room for larger marks
-        size *= 1.8 if marker.startswith("$") else 1  # a character fills less of its square than a mark
+    size = max(18, min(40, 18000 / len(points)))  # fewer points have room for larger marks
+    for name, (colour, marker) in looks(names).items():
         look = {"s": size, "c": colour, "marker": marker, "ec": "white", "lw": 0.3}
-        ax.scatter(*here.T, **look, label=shorten(name, 16))
+        ax.scatter(*points[groups == name].T, **look, label=shorten(name, 16))
     ax.set_title(title)
     bare(ax)
     ax.legend(
         loc="upper left",
         bbox_to_anchor=(0, -0.01),
         ncols=3,
-        markerscale=1.0 if given else 1.5,
+        markerscale=1.5,
         handletextpad=0.1,
         columnspacing=0.8,
         borderaxespad=0,

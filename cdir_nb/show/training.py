@@ -14,44 +14,21 @@ from cdir_nb.show.style import EMPTY, PALETTE, QUIET, SMALL, WIDTH, keys_of, loo
 
 
 @styled
-def step_curves(
-    panels: Mapping[str, Mapping[str, Sequence[float]]], *, across: str, value: str, every: int = 1, title: str = ""
-) -> Figure:
-    """Values at step 0, `every`, ...: {panel: {curve: values}}, panels side by side with one scale and one legend."""
+def value_curves(panels: Mapping[str, pd.DataFrame], *, value: str, title: str = "") -> Figure:
+    """Numbers over epochs, steps or a setting: a panel for each table, a curve for each of its columns over its index,
+    whose name is written below; one scale and one legend."""
     fig, axes = plt.subplots(1, len(panels), figsize=(WIDTH, 3.5), sharey=True, squeeze=False)
-    look = looks(list(dict.fromkeys(name for curves in panels.values() for name in curves)))
-    for ax, (panel, curves) in zip(axes[0], panels.items()):
-        for name, values in curves.items():
-            ax.plot(
-                every * np.arange(len(values)),
-                values,
-                color=look[name][0],
-                marker=look[name][1],
-                ms=4,
-                markevery=0.2,
-                label=pretty(name),
-            )
-        ax.set(title=pretty(panel), xlabel=across)
+    look = looks(list(dict.fromkeys(name for table in panels.values() for name in table)))
+    for ax, (panel, table) in zip(axes[0], panels.items()):
+        for name, (colour, marker) in look.items():
+            if name in table:
+                marks = {"marker": marker, "ms": 5, "markevery": max(1, len(table) // 6)}
+                ax.plot(table[name], color=colour, label=pretty(name), **marks)
+        ax.set(title=pretty(panel), xlabel=table.index.name)
         ax.grid(True)
     axes[0, 0].set_ylabel(value)
     keys = keys_of(axes[0])
     fig.legend(keys.values(), keys, loc="outside lower left", ncols=6)
-    return titled(fig, title)
-
-
-@styled
-def value_curves(panels: Mapping[tuple[str, str], Mapping[str, pd.Series]], *, value: str, title: str = "") -> Figure:
-    """Numbers over the values of a setting: {(panel, name of its setting): {curve: Series by value}}, one scale."""
-    fig, axes = plt.subplots(1, len(panels), figsize=(WIDTH, 3.5), sharey=True, squeeze=False)
-    look = looks(list(dict.fromkeys(name for curves in panels.values() for name in curves)))
-    for ax, ((panel, setting), curves) in zip(axes[0], panels.items()):
-        for name, series in curves.items():
-            ax.plot(series, color=look[name][0], marker=look[name][1], ms=5, label=pretty(name))
-        ax.set(title=panel, xlabel=setting)
-        ax.grid(True)
-    axes[0, 0].set_ylabel(value)
-    keys = keys_of(axes[0])
-    fig.legend(keys.values(), keys, loc="outside lower left", ncols=4)
     return titled(fig, title)
 
 

@@ -8,6 +8,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch, Rectangle
+from matplotlib.text import Text
 from PIL import Image
 
 from cdir_nb.data.protocols import Protocol
@@ -152,7 +153,23 @@ def universal_map(
         look = {"marker": "x", "s": 22, "linewidths": 1.4} if strange else {"marker": "o", "s": 16, "linewidths": 0}
         ax.scatter(*points[here].T, color=PALETTE[i % len(PALETTE)], alpha=0.8, **look)
         x, y = np.median(points[here], axis=0)
-        ax.text(*(x, y, pretty(label)), fontsize=9, ha="center", weight="bold" if strange else None, bbox=BOX, zorder=5)
+        look = {"fontsize": 9, "ha": "center", "va": "bottom", "weight": "bold" if strange else None}
+        ax.text(x, y, pretty(label), bbox=BOX, zorder=5, **look)
     bare(ax)
     ax.set_title("dots: seen classes; crosses and bold names: unseen classes of the unseen domain", fontsize=9)
-    return titled(fig, title)
+    fig = titled(fig, title)
+    _raise_covered(ax.texts)
+    return fig
+
+
+def _raise_covered(names: Sequence[Text]) -> None:
+    """Move names up until none covers another; they are aligned at their bottom."""
+    names[0].figure.draw_without_rendering()
+    to_data, placed = names[0].axes.transData.inverted(), []
+    for name in sorted(names, key=lambda name: name.get_position()[1]):
+        box = name.get_window_extent()
+        for other in sorted(placed, key=lambda box: box.y0):
+            if box.overlaps(other):
+                box = box.translated(0, other.y1 - box.y0 + 1)
+        placed.append(box)
+        name.set_y(to_data.transform(box.p0)[1])

@@ -37,9 +37,11 @@ def test_legends_stand_outside_the_maps():
         assert ax.get_legend().get_window_extent().y1 <= ax.get_window_extent().y0
 
 
-def test_looks_that_are_given_replace_the_usual_ones():
+def test_domains_have_the_word_that_is_given_and_those_left_out_are_grey():
     points = np.random.default_rng(0).normal(size=(20, 2))
-    fig = maps.map_figure(points, ["cat"] * 20, ["word 1", "word 2"] * 10, domain_looks={"word 1": ("black", "$1$")})
-    first, second = [c for c in fig.axes[1].collections if len(c.get_offsets())]
-    assert first.get_facecolor()[0, :3].tolist() == [0, 0, 0] != second.get_facecolor()[0, :3].tolist()
-    assert first.get_sizes()[0] > second.get_sizes()[0]
+    options = {"domain_order": ["word 1"], "domain_word": "word"}
+    ax = maps.map_figure(points, ["cat"] * 20, ["word 1", "word 2"] * 10, **options).axes[1]
+    grey, coloured = (c.get_facecolor()[0, :3] for c in ax.collections)
+    assert panel_title(ax) == "coloured by word"
+    assert grey[0] == grey[1] == grey[2] and len(set(coloured)) > 1
+    assert [len(c.get_offsets()) for c in ax.collections] == [10, 10]

@@ -44,18 +44,19 @@ def test_training_runs_mark_where_each_rule_stops():
     assert len(fig.legends[0].get_texts()) == 4
 
 
-def test_step_curves_begin_at_step_0_and_share_a_legend():
-    fig = training.step_curves(
-        {"with psi": {"real": [1, 2, 3]}, "without": {"real": [1, 4], "sketch": [0, 0]}},
-        across="step",
-        value="accuracy (%)",
-        every=2,
-    )
-    first, second = fig.axes
-    assert first.lines[0].get_xydata().tolist() == [[0, 1], [2, 2], [4, 3]]
-    assert first.lines[0].get_color() == second.lines[0].get_color() != second.lines[1].get_color()
+def test_value_curves_go_over_each_table_s_index_and_share_a_legend():
+    steps = pd.Index([0, 2, 5], name="step")
+    first = pd.DataFrame({"real": [1, 2, 3]}, steps)
+    second = pd.DataFrame({"sketch": [0, 0], "real": [1, 4]}, pd.Index([1, 2], name="epoch"))
+    fig = training.value_curves({"with psi": first, "without": second}, value="accuracy (%)")
+    left, right = fig.axes
+    assert left.lines[0].get_xydata().tolist() == [[0, 1], [2, 2], [5, 3]]
+    lines = {line.get_label(): line for line in right.lines}
+    assert lines["real"].get_xydata().tolist() == [[1, 1], [2, 4]]
+    assert left.lines[0].get_color() == lines["real"].get_color() != lines["sketch"].get_color()
     assert [text.get_text() for text in fig.legends[0].get_texts()] == ["real", "sketch"]
-    assert (first.get_title("left"), first.get_ylabel(), second.get_xlabel()) == ("with psi", "accuracy (%)", "step")
+    assert panel_title(left) == "with psi" and left.get_ylabel() == "accuracy (%)"
+    assert (left.get_xlabel(), right.get_xlabel()) == ("step", "epoch")
 
 
 def test_training_curves_show_every_loss_and_the_range_of_cosines():

@@ -1,5 +1,7 @@
 """Figures of notebook 08: what they draw is what they were given."""
 
+import itertools
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -61,3 +63,12 @@ def test_unseen_classes_are_crosses_with_bold_names():
     ax = universal.universal_map(points, labels, labels == "dog", ["cat", "dog"]).axes[0]
     weights = {text.get_text(): text.get_weight() for text in ax.texts}
     assert weights["dog"] == "bold" and weights["cat"] != "bold" and len(ax.collections) == 2
+
+
+def test_names_of_classes_at_one_place_do_not_cover_each_other():
+    points, labels = np.array([[0.0, 0.0]] * 4 + [[9.0, 9.0]]), np.array(["cat", "dog", "elephant", "fox", "far"])
+    fig = universal.universal_map(points, labels, labels == "dog", labels.tolist(), title="t-SNE")
+    fig.canvas.draw()
+    boxes = [text.get_window_extent() for text in fig.axes[0].texts]
+    assert len(boxes) == 5 and not any(a.overlaps(b) for a, b in itertools.combinations(boxes, 2))
+    assert fig.axes[0].texts[0].get_position() == pytest.approx((0, 0), abs=1e-6)
