@@ -2,6 +2,7 @@
 
 import shlex
 import sys
+import textwrap
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -143,19 +144,8 @@ def _list_profiles() -> None:
     from cdir_nb.batch.profile import COST_BASIS, load_profile, profile_names
 
     for profile in map(load_profile, profile_names()):
-        typer.echo(
-            f"{profile.name}\n    {profile.about}\n    notebooks: "
-            f"{', '.join(sorted(map(_times, profile.notebooks)))}\n    needs: "
-            f"{profile.needs or 'nothing, everything is in the package'}"
-            f"{profile.cost and f'{chr(10)}    costs: {profile.cost}'}"
-        )
-    typer.echo(COST_BASIS)
-
-
-def _times(entry) -> str:
-    """A notebook's name, and how many times a sweep runs it."""
-    count = sum(1 for _ in entry.combinations({}))
-    return f"{entry.name} (x {count})" if count > 1 else entry.name
+        typer.echo(str(profile))
+    typer.echo(textwrap.fill(COST_BASIS, 100))
 
 
 def _print_summary(frame) -> None:
@@ -168,10 +158,10 @@ def _print_summary(frame) -> None:
 
 def _print_notes(frame) -> None:
     """Warnings that a reader of these numbers needs."""
-    from cdir_nb.data.manifest import is_drawn
+    from cdir_nb.data.manifest import drawn_title
 
-    if any(map(is_drawn, frame["dataset"].unique())):
-        typer.echo("(a drawn world: not the papers' data)")
+    for title in filter(None, map(drawn_title, frame["dataset"].unique())):
+        typer.echo(f"({title}: not the papers' data)")
     if labels := sorted({label for label in frame["pipeline_test"] if label}):
         typer.echo(f"*** PIPELINE TEST ({', '.join(labels)}): these numbers are not results ***")
 

@@ -21,7 +21,7 @@ from cdir_nb.paths import ROOT, atomic_write
 from cdir_nb.results import Record, load_claims, reproduced_records, to_frame, verdicts
 from cdir_nb.results.claims.wording import each_seed, held
 from cdir_nb.results.compare import PAPERS, is_own
-from cdir_nb.results.summary import spread_over_seeds
+from cdir_nb.results.summary import spread_over_seeds, steps_taken
 from cdir_nb.results.tables import metric_names
 
 OTHER_SETTINGS = {"bdb3da0eb5": "learning rate 0.001"}  # what records of a method's second setting differ in, by digest
@@ -278,15 +278,12 @@ def _in_shared_directions(frame: pd.DataFrame) -> pd.DataFrame:
 
 def _training(rows: pd.DataFrame) -> str:
     """Steps up to the reported states, fewest to most, and the most that any group of parameters moved."""
-    steps, moved = rows["steps"].dropna(), {}
+    counts, moved = steps_taken(rows), {}
     for group, percent in re.findall(r"([\w ]+) ([\d.e+-]+) %", ", ".join(set(rows["moved"]))):
         moved[group.strip()] = max(moved.get(group.strip(), 0.0), float(percent))
-    if steps.empty:
-        return ""
-    counts = " to ".join(f"{n:,}" for n in sorted({steps.min(), steps.max()}))
     texts = {group: f"{percent:.0f}" if percent >= 10 else f"{percent:.2g}" for group, percent in moved.items()}
     by = ", ".join(f"{group} {text} %" for group, text in texts.items() if moved[group])
-    return f"{counts}; moved: at most {by}" if by else counts
+    return f"{counts}; moved: at most {by}" if counts and by else counts
 
 
 def papers_run(records: Sequence[Record]) -> list[str]:

@@ -56,6 +56,9 @@ def test_help_loads_nothing_heavy():
 def test_list_says_what_each_profile_needs():
     text = cdir("reproduce", "--list").stdout
     assert "needs: --data pacs=PATH" in text and "needs: nothing" in text and "01_clip_zero_shot" in text
+    sketchy = text.split("\nsketchy-21\n")[1].split("\nsketchy_mini\n")[0]
+    assert "encoder: ViT-B-32:openai; settings CLAIR-A\n" in sketchy and "needs: --data sketchy_extended" in sketchy
+    assert max(map(len, text.splitlines())) <= 100
 
 
 @pytest.mark.parametrize(

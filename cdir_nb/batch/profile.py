@@ -2,6 +2,7 @@
 
 import itertools
 import math
+import textwrap
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any
@@ -56,6 +57,11 @@ class Entry(BaseModel):
             if len(set(map(repr, values))) < len(values):
                 raise ValueError(f"{self.name}: a value of {name} appears twice in sweep: remove one")
         return self
+
+    def __str__(self) -> str:
+        """Its name, and how many times a sweep runs it."""
+        count = sum(1 for _ in self.combinations({}))
+        return f"{self.name} (x {count})" if count > 1 else self.name
 
     def combinations(self, fixed: dict[str, Any]) -> Iterator[dict[str, Any]]:
         """Every combination of the swept values; parameters in `fixed` keep their fixed value."""
@@ -126,6 +132,30 @@ class Profile(BaseModel):
     def needs(self) -> str:
         """The option that the user must give: a folder of images, or nothing."""
         return f"--data {self.dataset}=PATH" if needs_folder(self.dataset) else ""
+
+    def __str__(self) -> str:
+        """What it runs and needs, as `cdir reproduce --list` shows it."""
+        lines = {
+            "": self.about,
+            "notebooks: ": ", ".join(sorted(map(str, self.notebooks))),
+            "encoder: ": self.models,
+            "needs: ": self.needs or "nothing, everything is in the package",
+            "costs: ": self.cost,
+        }
+        texts = [head + text for head, text in lines.items() if text]
+        filled = [textwrap.fill(text, 100, initial_indent="  ", subsequent_indent="    ") for text in texts]
+        return "\n".join([self.name, *filled])
+
+    @property
+    def models(self) -> str:
+        """The encoders and the named settings of its notebooks, such as `ViT-B-32:openai; settings CLAIR-A`."""
+        given = [self.parameters]
+        for entry in self.notebooks:
+            given += [entry.parameters, *entry.combinations({})]
+        encoders, settings = (
+            list(dict.fromkeys(values[name] for values in given if name in values)) for name in ("encoder", "settings")
+        )
+        return "; ".join([", ".join(encoders), *(f"settings {name}" for name in settings)])
 
     def path(self, entry: Entry) -> Path:
         """The path of an entry's notebook."""

@@ -151,6 +151,14 @@ def is_drawn(name: str) -> bool:
     return card is not None and (card.kind == "drawn" or any(map(is_drawn, card.parts)))
 
 
+def drawn_title(name: str) -> str:
+    """`a drawn world`, or the title of a dataset of which a part is drawn; empty if nothing in it is."""
+    if not is_drawn(name):
+        return ""
+    card = load_card(name)
+    return "a drawn world" if card.kind == "drawn" else card.title[0].lower() + card.title[1:]
+
+
 def dataset_root(card: Card, root: Path | str | None) -> Path:
     """The dataset's folder as a path. Raises CdirError if one is needed and none is given, or it does not exist."""
     if is_bundled(card):

@@ -22,7 +22,7 @@ from PIL import Image
 
 from cdir_nb.batch.passive import passive
 from cdir_nb.batch.progress import clock
-from cdir_nb.data.manifest import is_drawn
+from cdir_nb.data.manifest import drawn_title
 from cdir_nb.errors import CdirError
 from cdir_nb.paths import is_abandoned, process_mark
 from cdir_nb.report.papers import as_texts, beside, claims, on_real_images
@@ -30,7 +30,6 @@ from cdir_nb.report.run_folder import DONE, FAILED, Part, Run, read_run
 from cdir_nb.results import Record, direction_tables, headline, load_records, to_frame
 
 GENERATOR = '<meta name="generator" content="cdir report">'  # marks a folder as one of our reports
-DRAWN = "drawn world, not the papers' data"
 NUMBERS = ("percent",)  # right-aligned columns in tables of text
 
 
@@ -82,7 +81,6 @@ def _page(sections: list[dict[str, Any]], records: list[Record]) -> str:
         beside=beside(frame),
         committed=on_real_images() if all(run["drawn"] for run in sections) else [],
         count=len(frame),
-        drawn=DRAWN,
         numbers=NUMBERS,
         made=time.strftime("%Y-%m-%d %H:%M"),
     )
@@ -109,7 +107,7 @@ def _section(run: Run, folder: Path) -> dict[str, Any]:
         "folder": run.folder.name,
         "about": run.about,
         "dataset": run.dataset,
-        "drawn": is_drawn(run.dataset),
+        "drawn": drawn_title(run.dataset),
         "commits": ", ".join(dict.fromkeys(part.commit for part in run.parts if part.commit)),
         "pipeline_test": pipeline_test_of(numbers_of(run)),
         "notebooks": [_notebook(name, parts, folder) for name, parts in run.notebooks.items()],

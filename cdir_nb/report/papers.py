@@ -6,7 +6,7 @@ from typing import Any
 
 import pandas as pd
 
-from cdir_nb.data.manifest import is_drawn
+from cdir_nb.data.manifest import drawn_title, is_drawn
 from cdir_nb.results import Record, load_claims, published_verdicts, reproduced_records, to_frame, verdicts
 from cdir_nb.results.claims.verdicts import CONTEXT
 from cdir_nb.results.claims.wording import how, joint_verdict, marked, span
@@ -37,7 +37,7 @@ def _scoreboard(paper: str, theirs: pd.DataFrame, ours: pd.DataFrame) -> dict[st
         }
         for claim in theirs.drop_duplicates("id").itertuples()
     ]
-    heads = [(protocol or dataset, encoder, is_drawn(dataset)) for dataset, protocol, encoder in keys]
+    heads = [(protocol or dataset, encoder, drawn_title(dataset)) for dataset, protocol, encoder in keys]
     return {"paper": PAPERS[paper], "tasks": heads, "rows": rows, "said": [_said(task, len(rows)) for task in tasks]}
 
 
@@ -85,7 +85,8 @@ def on_real_images() -> list[tuple[str, pd.DataFrame]]:
     for block in summarise(to_frame([record for record in records if record.dataset in real])):
         where = f"{block.dataset}, {block.protocol}, {block.encoder.split()[0]}"
         rows = [(line.method, *line.texts[1:], line.selection_rule) for line in block.lines]
-        table = pd.DataFrame(rows, columns=["method", "percent", "seeds", "vs vanilla", "better in", "selection rule"])
+        columns = ["method", "percent", "seeds", "steps", "vs vanilla", "better in", "selection rule"]
+        table = pd.DataFrame(rows, columns=columns)
         caption = f"{where}: P@{block.k} ({block.convention}), mean over directions"
         tables.append((caption, table.loc[:, (table != "").any()]))
     return tables
@@ -93,7 +94,8 @@ def on_real_images() -> list[tuple[str, pd.DataFrame]]:
 
 def _panel(panel: Panel, dataset: str) -> tuple[str, pd.DataFrame]:
     """The caption and the table of a panel."""
-    return f"{panel.source}{' (drawn world)' if is_drawn(dataset) else ''}", as_texts(panel.percent, "method")
+    title = drawn_title(dataset)
+    return f"{panel.source}{title and f' ({title})'}", as_texts(panel.percent, "method")
 
 
 def as_texts(table: pd.DataFrame, index: str) -> pd.DataFrame:

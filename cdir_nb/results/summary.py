@@ -20,7 +20,7 @@ TASK = ["dataset", "protocol", "test_set", "encoder"]
 DIRECTION = ["query_domain", "gallery_domain"]
 SETTING = ["config_digest", "selection_rule", "train_set", "pipeline_test"]
 WIDTH = 100  # characters per line of a printed block
-NAME = 42  # longer method names are shortened
+NAME = 40  # longer method names are shortened
 
 
 @dataclass(frozen=True)
@@ -29,6 +29,7 @@ class Line:
 
     percent    mean over directions of the mean over seeds
     spread     standard deviation over seeds of the mean over directions; None for one seed, or if one lacks a direction
+    steps      training steps of the reported states, such as `92 to 184`; empty if not known
     gain       points above vanilla CLIP, over the directions that both have; None if there are none
     better_in  (directions in which it is above vanilla CLIP, directions that both have)
     """
@@ -38,19 +39,20 @@ class Line:
     spread: float | None
     seeds: int
     directions: int
+    steps: str
     gain: float | None
     better_in: tuple[int, int]
     selection_rule: str
 
     @property
     def texts(self) -> tuple[str, ...]:
-        """Name, precision, seeds, gain, directions: the columns of a printed block."""
+        """Name, precision, seeds, steps, gain, directions: the columns of a printed block."""
         spread = "" if self.spread is None else f" ± {self.spread:.2f}"
-        gain, directions = "", f"({self.directions} direction{'s' * (self.directions > 1)})"
+        gain, directions = "", f"(of {self.directions})"
         if self.gain is not None:
-            gain, directions = f"{self.gain:+.2f}", "{} of {} directions".format(*self.better_in)
+            gain, directions = f"{self.gain:+.2f}", "{} of {}".format(*self.better_in)
         name = textwrap.shorten(self.method, NAME, placeholder=" ...")
-        return name, f"{self.percent:.2f}{spread}", str(self.seeds), gain, directions
+        return name, f"{self.percent:.2f}{spread}", str(self.seeds), self.steps, gain, directions
 
 
 @dataclass(frozen=True)
@@ -72,15 +74,15 @@ class Block:
     def __str__(self) -> str:
         measure = f"P@{self.k}"
         protocol = "" if self.protocol in self.test_set else self.protocol
-        rows = [("method, by selection rule", measure, "seeds", "vs vanilla", "better in")]
+        rows = [("method, by selection rule", measure, "seeds", "steps", "vs vanilla", "better in")]
         for rule in dict.fromkeys(line.selection_rule for line in self.lines):
-            rows.append((rule, "", "", "", ""))
+            rows.append((rule, *[""] * 5))
             rows += [(f"  {name}", *rest) for name, *rest in (x.texts for x in self.lines if x.selection_rule == rule)]
         widths = [max(map(len, column)) for column in zip(*rows)]
         return "\n".join(
             [
                 _fill(", ".join(filter(None, (self.dataset, protocol, self.test_set, self.encoder)))),
-                f"{measure} ({self.convention}) in percent, mean over directions; differences over common directions",
+                f"{measure} ({self.convention}) in percent, mean over directions; last two columns: common directions",
                 *("  " + "  ".join(map(str.ljust, row, widths)).rstrip() for row in rows),
                 *([_fill(f"  without {measure}: {'; '.join(self.without)}")] if self.without else []),
             ]
@@ -147,7 +149,13 @@ def _line(name: str, rows: "pd.DataFrame", vanilla: "pd.DataFrame | None") -> Li
         gain = 100 * float(gains.mean()) if len(gains) else None
         better_in = (int((gains > SAME).sum()), len(gains))
     rules = ", ".join(rows["selection_rule"].unique())
-    return Line(name, 100 * float(ours.mean()), spread, seeds, len(ours), gain, better_in, rules)
+    return Line(name, 100 * float(ours.mean()), spread, seeds, len(ours), steps_taken(rows), gain, better_in, rules)
+
+
+def steps_taken(rows: "pd.DataFrame") -> str:
+    """The fewest and the most training steps, such as `92 to 184`; empty if they are not known."""
+    steps = rows["steps"].dropna()
+    return " to ".join(f"{count:,}" for count in sorted({steps.min(), steps.max()})) if len(steps) else ""
 
 
 def _by_direction(rows: "pd.DataFrame") -> "pd.Series":

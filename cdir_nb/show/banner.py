@@ -9,13 +9,14 @@ from pathlib import Path
 from IPython.display import Markdown
 
 from cdir_nb.data import Card, ImageSet
+from cdir_nb.data.manifest import drawn_title
 from cdir_nb.encoders import ClipEncoder
 from cdir_nb.errors import printable
 from cdir_nb.methods.settings import Settings
 from cdir_nb.paths import NOTEBOOKS
 
 DRAWN = (
-    "**A drawn world, not the papers' data.** The numbers below say how the methods behave here; they are shown "
+    "**{}, not the papers' data.** The numbers below say how the methods behave here; they are shown "
     "beside the papers' numbers and do not replace them."
 )
 RANDOM = (
@@ -31,7 +32,8 @@ def banner(card: Card, images: ImageSet, encoder: ClipEncoder) -> Markdown:
         f"**Source:** {card.source}. **Licence:** {card.licence}.",
         f"**Encoder:** `{_plain_code(encoder.identity)}`. {_plain(encoder.description)}.",
     ]
-    lines += [DRAWN] if card.kind == "drawn" else []
+    if title := drawn_title(card.name):
+        lines.append(DRAWN.format(title[0].upper() + title[1:]))
     quoted = "\n>\n".join(f"> {line}" for line in lines)
     return Markdown(f"{RANDOM}\n\n{quoted}" if has_random_weights(encoder) else quoted)
 

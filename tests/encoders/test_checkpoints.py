@@ -189,6 +189,7 @@ def test_a_missing_download_fails_at_once_with_the_remedy(monkeypatch, tmp_path)
     assert (
         "get open_clip_model.safetensors and open_clip_config.json of timm/vit_base_patch32_clip_224.openai" in message
     )
+    assert "--encoder real-clip needs no download" in message
 
 
 def test_a_downloaded_file_is_used_without_a_network(small_model, monkeypatch, tmp_path):

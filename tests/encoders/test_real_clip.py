@@ -27,6 +27,11 @@ def clip() -> ClipEncoder:
     return load_encoder("real-clip", device="cpu")
 
 
+def test_it_is_the_model_of_the_committed_records(clip):
+    """Frozen: another training of it would need another name and new records."""
+    assert clip.identity.endswith("[4637b70948c0]")
+
+
 def test_it_is_a_small_clip_on_the_bundled_tower(clip, pictures, fresh_cache):
     assert clip.identity.startswith("real-clip GELU fp32 [") and "images of 112 pixels" in clip.description
     assert clip.dim == 256 and not clip.model.training

@@ -16,6 +16,11 @@ CARD = (TINY_CLIP / "MODEL_CARD.md").read_text(encoding="utf-8")
 ROWS = {m[1]: float(m[2]) / 100 for m in re.finditer(r"^\| (\w+) \| [\d.]+% \| ([\d.]+)% \|$", CARD, flags=re.M)}
 
 
+def test_it_is_the_model_of_the_committed_records():
+    """Frozen: another training of it would need another name and new records."""
+    assert load_encoder("tiny-clip", device="cpu").identity.endswith("[6a9ffd909991]")
+
+
 @pytest.fixture(scope="module")
 def unseen_accuracy() -> dict[str, float]:
     """Among the 10 unseen classes, on drawings of a seed that neither training nor card used."""

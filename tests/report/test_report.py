@@ -105,7 +105,7 @@ def test_the_records_of_the_report_are_those_of_the_runs(report, tmp_path):
 
 
 def test_the_report_says_what_the_data_are(report):
-    assert "bundled drawn world, not the papers' data" in report(record())
+    assert "a drawn world, which comes with the workbook, not the papers' data" in report(record())
     page = report(record(dataset="pacs"), dataset="pacs")
     assert "Dataset: pacs" in page and "drawn world" not in page
 
@@ -195,7 +195,7 @@ def test_claims_are_decided_beside_the_papers_own_numbers(report):
     assert "✓ holds" in theirs and "directions missing" in ours and "directions: 2 of 30 run" in ours
     assert "✓ holds" in cells_of(page, "TKI, trained on texts alone, is above CLIP on average.")[1]
     assert "+6.25 points" in cells_of(page, "TKI, trained on texts alone, is above CLIP on average.")[1]
-    assert "(drawn world)" in page[page.index('id="claims"') :].split("</thead>")[0]
+    assert "(a drawn world)" in page[page.index('id="claims"') :].split("</thead>")[0]
 
 
 def test_a_pipeline_test_decides_no_claim_and_stands_beside_no_paper(report):

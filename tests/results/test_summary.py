@@ -131,17 +131,18 @@ def test_only_precision_from_one_domain_to_another_counts():
 
 
 def test_the_printed_block():
-    trained = [number("CLAIR", AWAY, value, seed=s, selection_rule="last epoch") for s, value in enumerate([0.5, 0.52])]
+    runs = [{"value": 0.5, "seed": 0, "steps": 120}, {"value": 0.52, "seed": 1, "steps": 70}]
+    trained = [number("CLAIR", AWAY, selection_rule="last epoch", **run) for run in runs]
     (block,) = blocks(*VANILLA, number("CLIP + Q", AWAY, 0.38), *trained)
     assert str(block).splitlines() == [
         "world, queries and gallery of world-unseen, tiny-clip [1a2b]",
-        "P@10 (hits_over_k) in percent, mean over directions; differences over common directions",
-        "  method, by selection rule  P@10          seeds  vs vanilla  better in",
+        "P@10 (hits_over_k) in percent, mean over directions; last two columns: common directions",
+        "  method, by selection rule  P@10          seeds  steps      vs vanilla  better in",
         "  nothing selected",
-        "    vanilla CLIP             50.00         1                  (2 directions)",
-        "    CLIP + Q                 38.00         1      -2.00       0 of 1 directions",
+        "    vanilla CLIP             50.00         1                             (of 2)",
+        "    CLIP + Q                 38.00         1                 -2.00       0 of 1",
         "  last epoch",
-        "    CLAIR                    51.00 ± 1.41  2      +11.00      1 of 1 directions",
+        "    CLAIR                    51.00 ± 1.41  2      70 to 120  +11.00      1 of 1",
     ]
 
 

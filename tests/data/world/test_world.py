@@ -1,5 +1,6 @@
 """The drawn world: deterministic, complete, cached, and colour does not give the class away."""
 
+import hashlib
 import subprocess
 import sys
 from pathlib import Path
@@ -26,6 +27,14 @@ def test_same_seed_gives_the_same_picture_and_another_seed_another():
     first, again, other = draw("dog", "real", 3, 1), draw("dog", "real", 3, 1), draw("dog", "real", 4, 1)
     assert first.tobytes() == again.tobytes() != other.tobytes()
     assert first.size == (64, 64) and first.mode == "RGB"
+
+
+def test_the_world_is_the_one_of_the_committed_records():
+    """Frozen: a change of one drawing would make all records of the world those of another world."""
+    pictures = b"".join(draw(label, domain, 0).tobytes() for domain in DOMAINS for label in sorted(drawings()))
+    assert hashlib.sha256(pictures).hexdigest()[:12] == "8f081c101140", (
+        "a changed drawing, or another version of Pillow"
+    )
 
 
 def test_picture_does_not_depend_on_the_process():
