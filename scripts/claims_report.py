@@ -55,10 +55,10 @@ TASKS = {
     ): "drawn world, 30 classes to train on and 10 unseen ones to retrieve, 30 relevant images in galleries of 300; "
     "CLAIR is trained on all images of two domains until validation stops it, for 8 epochs (184 steps) at most, "
     "with settings `CLAIR-A, tiny-clip, long`, chosen on quickdraw and real: all fifteen pairs with three "
-    "seeds, ablations on two of them (quickdraw and real, infograph and sketch) with seed 0. CLIP-UCDIR trains the whole image "
-    "tower, 280 steps, on quickdraw and real with three seeds, on infograph and sketch with one, at a learning "
-    "rate of 0.01, chosen after two of its 20 epochs, which proved too high; on quickdraw and real also at 0.001 "
-    "(one seed), where it forgets least",
+    "seeds, ablations on two of them (quickdraw and real, infograph and sketch) with seed 0. CLIP-UCDIR trains the "
+    "whole image tower, 280 steps, on quickdraw and real with three seeds, on infograph and sketch with one, at a "
+    "learning rate of 0.01, chosen after two of its 20 epochs, which proved too high; on quickdraw and real also at "
+    "0.001 (one seed), where it forgets least",
     ("ucdir", "world-closed"): "drawn world, 10 classes, 300 images of each domain, which are training images, "
     "queries and gallery; the start is a MobileNetV2 trained on ImageNet **with labels**, frozen, at 64 pixels, and "
     "only a head is trained on it: **not the paper's start, and not its training**",
@@ -80,6 +80,10 @@ TASKS = {
     ("clair", "sketchy_mini-20"): "the same trainings and images without giraffe, the one of the 21 classes that "
     "real-clip knows, from PACS",
 }
+CENTRED = """
+
+`CLIP, centred` is no paper's method but a baseline of one line, whose code is in the README: CLIP's vectors minus the
+mean over all test images of their domain. So it needs a whole set of queries, not one."""
 DEFAULTS = {
     "ucdir": """Settings are `as_released, head` in `cdir_nb/methods/ucdir/settings.py`: the released code's losses,
 weights and schedule (in proportion, in fewer epochs), with a frozen trunk and a head trained on features of views drawn
@@ -123,7 +127,7 @@ def report(paper: str, records: Sequence[Record]) -> str:
     own = frame["method"].map(lambda name: is_own(name, paper))
     frame = frame[named | own | (frame["selection_rule"] == NOTHING_SELECTED)]
     measures = ["metric", "convention", "k"]
-    measured = set(frame[own][measures].itertuples(index=False, name=None))
+    measured = set(frame[own[frame.index]][measures].itertuples(index=False, name=None))
     named = {(claim.metric, claim.convention) for claim in claims}
     kept = [row in measured and row[:2] in named for row in frame[measures].itertuples(index=False, name=None)]
     frame = frame[np.array(kept) & frame["protocol"].isin(set(decided["protocol"]))]
@@ -150,6 +154,7 @@ def _from_card(task: str) -> str:
 def _head(paper: str, frame: pd.DataFrame) -> str:
     dates, commits, encoders = (", ".join(sorted(set(frame[name]))) for name in ("date", "commit", "encoder"))
     seeds = ", ".join(map(str, sorted(set(frame["seed"]))))
+    centred = CENTRED if "CLIP, centred" in set(frame["method"]) else ""
     return f"""# {PAPERS[paper]}'s claims, checked
 
 Written by `scripts/claims_report.py` from records of {dates} (commit {commits}), encoder {encoders},
@@ -160,7 +165,7 @@ methods do not depend on the seed; they have a spread only where their images di
 A claim *holds* if it holds for every seed that has all directions run, is *mixed* if it holds for some, and *does not
 hold* if it holds for none. Unless a task says otherwise, all seeds share images and encoder, so the spread over seeds
 says nothing about other data, and a difference of a few hundredths of a point is meaningless. Differences are in
-percentage points, averaged over the directions.
+percentage points, averaged over the directions.{centred}
 
 {DEFAULTS.get(paper, "")}
 """
