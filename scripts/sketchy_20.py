@@ -3,13 +3,16 @@
     python scripts/sketchy_20.py FOLDER_OF_SKETCHY_MINI OUT
 
 Run `cdir reproduce --profile sketchy_mini` first: this reads its trainings from the cache and trains nothing. Records
-of vanilla CLIP, CLIP + Q and CLAIR under each selection rule, three seeds, are written to OUT/sketchy_20.jsonl.
+of vanilla CLIP, CLIP + Q, CLAIR under each selection rule, and its ablations in the last epoch, three seeds, are
+written to OUT/sketchy_20.jsonl.
 """
 
+import itertools
 from pathlib import Path
 
 import typer
 
+from cdir_nb.conventions import LAST_EPOCH
 from cdir_nb.data import load_protocol, object_names, open_task
 from cdir_nb.encoders import load_encoder
 from cdir_nb.methods import VanillaClip, clair
@@ -28,15 +31,17 @@ def main(root: Path, out: Path) -> None:
     words = {domain: card.domain_word(domain) for domain in DOMAINS}
     records = measure(VanillaClip(clip), task, 0)
     records += measure(clair.mapped_clips(clip, names, words, list(task.directions)), task, 0)
-    for seed in SEEDS:
+    methods = [method for method in clair.VARIANTS if clair.changes(method, config)]
+    for method, seed in itertools.product(methods, SEEDS):
         pair, changed = clair.variant(
-            clair.FULL, trained_for.between(*DOMAINS), DOMAINS, config, train_images=TRAIN_IMAGES, seed=seed
+            method, trained_for.between(*DOMAINS), DOMAINS, config, train_images=TRAIN_IMAGES, seed=seed
         )
         kept = clair.kept_at(clip, pair, changed, seed)
         if not kept.is_file():
-            raise SystemExit(f"seed {seed} is not in the cache: run `cdir reproduce --profile sketchy_mini` first")
-        fitted = clair.fit(clip, pair, changed, name=clair.FULL, seed=seed, checkpoint=kept)
-        records += [record for rule in fitted.states for record in measure(fitted.selected(rule), task, seed)]
+            raise SystemExit(f"{method}, seed {seed}: run `cdir reproduce --profile sketchy_mini` first")
+        fitted = clair.fit(clip, pair, changed, name=method, seed=seed, checkpoint=kept)
+        rules = fitted.states if method == clair.FULL else [LAST_EPOCH]
+        records += [record for rule in rules for record in measure(fitted.selected(rule), task, seed)]
     print(save_records(records, out, "sketchy_20"), "records")
 
 
