@@ -35,6 +35,9 @@ def gains_against_knowledge(table: pd.DataFrame, *, title: str = "") -> Figure:
 
 
 def _encoders(table: pd.DataFrame) -> str:
-    """Such as `tiny-clip, 8 stages`: encoders without their folders, and how many there are of each."""
-    counts = table.drop_duplicates("encoder")["encoder"].str.partition(":")[0].value_counts()
-    return ", ".join(f"{name}, {count} stages" if count > 1 else name for name, count in counts.items())
+    """Such as `tiny-clip, 8 stages` or `real-clip and real-clip without pacs`: encoders by their folders."""
+    folders: dict[str, list[str]] = {}
+    for encoder in dict.fromkeys(table["encoder"]):
+        name, _, folder = encoder.partition(":")
+        folders.setdefault(name, []).append(f"{name} {folder.replace('-', ' ')}".strip())
+    return ", ".join(f"{n}, {len(some)} stages" if len(some) > 2 else " and ".join(some) for n, some in folders.items())
