@@ -25,6 +25,11 @@ def test_banner_says_that_the_world_is_drawn(squares):
     assert "**A drawn world, not the papers' data.**" in text
 
 
+def test_banner_does_not_call_people_s_doodles_drawn_by_the_package(squares):
+    text = banner(load_card("world_doodle"), squares, encoder("tiny-clip")).data
+    assert "**The drawn world and people's doodles, not the papers' data.**" in text
+
+
 def test_banner_is_loud_where_weights_are_random(squares):
     text = banner(load_card("pacs"), squares, encoder("ViT-B-32:random GELU")).data
     assert text.startswith("## ⚠ RANDOM WEIGHTS")
