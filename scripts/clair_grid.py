@@ -36,9 +36,7 @@ TRIALS = {
         {"learning_rate_mapping": 0.1, "learning_rate_norms": 0.001},
         {"weight_ii": 0.1},
         {"freeze": False},
-        {"freeze": False, "learning_rate_tower": 0.002},
-        {"refinement.scale": 1.0},
-        {"epochs": 12},
+        {"learning_rate_mapping": 0.1, "learning_rate_norms": 0.001, "epochs": 12},
     ],
     "tiny-clip": [
         {},
