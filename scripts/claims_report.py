@@ -72,8 +72,8 @@ TASKS = {
     (
         "clair",
         "sketchy_mini-21",
-    ): "**real images**, a small copy of Sketchy, 104 classes to train on and 21 unseen ones, with **real-clip**, which "
-    "saw none of the test images and no Sketchy image of the 21 classes in its pretraining; settings `CLAIR-A, "
+    ): "**real images**, a small copy of Sketchy, 104 classes to train on and 21 unseen ones, with **real-clip**, "
+    "which saw none of the test images and no Sketchy image of the 21 classes in its pretraining; settings `CLAIR-A, "
     "real-clip`, chosen on the training classes alone; 112 steps, a fixed budget (84 for mismatched categories); "
     "ablations with three seeds, too. Without freezing, the tower's learning rate is the paper's, 0.0002; no other was "
     "tried",
