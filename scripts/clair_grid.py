@@ -106,7 +106,7 @@ def main(
         known += [{**key, **row} for row in rows]
         print(pd.DataFrame(rows).to_string(index=False), shown, flush=True)
         with atomic_write(FILE) as path:
-            pd.DataFrame(known).to_csv(path, index=False)
+            pd.DataFrame(known).sort_values("encoder", kind="stable").to_csv(path, index=False)
 
 
 if __name__ == "__main__":
