@@ -88,7 +88,7 @@ def percent_of(clip: ClipEncoder, task: Protocol) -> Callable[[TkiConfig | None,
 
 def main(
     data: Annotated[Path | None, typer.Argument(help="folder of pacs")] = None,
-    seeds: Annotated[int, typer.Option(help="number of seeds, starting at 0")] = 1,
+    seeds: Annotated[int, typer.Option(help="number of seeds, starting at 0")] = 3,
 ) -> None:
     """Measure all settings that are not in the file yet."""
     rows = pd.read_csv(FILE, dtype={"commit": str, "value": str}).to_dict("records") if FILE.exists() else []

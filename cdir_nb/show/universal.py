@@ -153,8 +153,8 @@ def universal_map(
         look = {"marker": "x", "s": 22, "linewidths": 1.4} if strange else {"marker": "o", "s": 16, "linewidths": 0}
         ax.scatter(*points[here].T, color=PALETTE[i % len(PALETTE)], alpha=0.8, **look)
         x, y = np.median(points[here], axis=0)
-        look = {"fontsize": 9, "ha": "center", "va": "bottom", "weight": "bold" if strange else None}
-        ax.text(x, y, pretty(label), bbox=BOX, zorder=5, **look)
+        font = {"fontsize": 9, "ha": "center", "va": "bottom", "weight": "bold" if strange else None}
+        ax.text(x, y, pretty(label), bbox=BOX, zorder=5, **font)
     bare(ax)
     ax.set_title("dots: seen classes; crosses and bold names: unseen classes of the unseen domain", fontsize=9)
     fig = titled(fig, title)
