@@ -19,6 +19,7 @@ from cdir_nb.data.protocols import protocol_spec
 from cdir_nb.methods.ucdir.variants import BASELINES
 from cdir_nb.paths import ROOT, atomic_write
 from cdir_nb.results import Record, load_claims, reproduced_records, to_frame, verdicts
+from cdir_nb.results.claims.verdicts import as_in_card
 from cdir_nb.results.claims.wording import each_seed, held
 from cdir_nb.results.compare import PAPERS, is_own
 from cdir_nb.results.summary import spread_over_seeds, steps_taken
@@ -143,9 +144,15 @@ def report(paper: str, records: Sequence[Record]) -> str:
     frame = frame[named | own | (frame["selection_rule"] == NOTHING_SELECTED)]
     measures = ["metric", "convention", "k"]
     measured = set(frame[own[frame.index]][measures].itertuples(index=False, name=None))
-    named = {(claim.metric, claim.convention) for claim in claims}
-    kept = [row in measured and row[:2] in named for row in frame[measures].itertuples(index=False, name=None)]
-    frame = frame[np.array(kept) & frame["protocol"].isin(set(decided["protocol"]))]
+    tasks = set(decided["protocol"])
+    named = {
+        (task, c.metric, as_in_card(c.convention, "convention", c.metric, task)[0]) for task in tasks for c in claims
+    }
+    kept = [
+        row[1:] in measured and row[:3] in named
+        for row in frame[["protocol", *measures]].itertuples(index=False, name=None)
+    ]
+    frame = frame[kept]
     parts = [_head(paper, frame)]
     for task, rows in frame.groupby("protocol", sort=False):
         title = TASKS.get((paper, task)) or _from_card(task)

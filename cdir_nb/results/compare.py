@@ -10,7 +10,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from cdir_nb.published import papers, published
-from cdir_nb.results.claims.verdicts import CONTEXT, ordered_cutoffs
+from cdir_nb.results.claims.verdicts import CONTEXT, as_in_card
 from cdir_nb.results.tables import metric_name
 
 if TYPE_CHECKING:
@@ -224,7 +224,7 @@ def _measured_alike(view: View, protocol: str, rows: "pd.DataFrame", conventions
     found = [c for c in conventions if c in set(rows["convention"])] or list(dict.fromkeys(rows["convention"]))
     rows = rows[rows["convention"] == found[0]]
     methods = {_whole(k): len(set(part["method"])) for k, part in rows.groupby("k", dropna=False)}
-    wanted = ordered_cutoffs((view.k, SMALL_K), view.metric, protocol)
+    wanted = as_in_card((view.k, SMALL_K), "k", view.metric, protocol)
     first = max([*wanted, *methods], key=lambda k: methods.get(k, 0))  # the first of equals
     return rows[rows["k"].isna() if first is None else rows["k"] == first]
 

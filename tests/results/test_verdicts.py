@@ -151,6 +151,26 @@ def test_cut_offs_of_the_protocol_go_before_others():
     assert table["verdict"].to_dict() == {"world-unseen": "holds", "domainnet-zs": "does not hold"}
 
 
+def test_the_convention_of_the_protocol_goes_before_others_and_two_are_never_compared():
+    both = ["hits_over_k", "ucdir_micro"]
+    found = [
+        r
+        for convention, gain in (("hits_over_k", -5), ("ucdir_micro", 5))
+        for p in ("world-unseen", "domainnet-zs", "nobody's")
+        for m, value in (("A", 20 + gain), ("B", 20))
+        for r in records(m, {0: [value]}, k=50, protocol=p, convention=convention)
+    ]
+    table = decide(found, convention=both).set_index("protocol")
+    assert table["verdict"].to_dict() == {
+        "world-unseen": "does not hold", "domainnet-zs": "holds", "nobody's": "does not hold"
+    }  # fmt: skip
+    assert table.loc["domainnet-zs", "measure"] == "precision@50 (ucdir_micro)"
+    a, b = ([r for r in found if (r.method, r.convention) == which] for which in (("A", both[0]), ("B", both[1])))
+    assert set(decide(a + b, convention=both)["verdict"]) == {"not run"}
+    only_micro = [r for r in found if r.convention == "ucdir_micro"]
+    assert set(decide(only_micro, convention=both)["verdict"]) == {"holds"}
+
+
 def test_contexts_have_rows_of_their_own():
     more = records("A", {0: [1, 1]}, dataset="pacs") + records("B", {0: [2, 2]}, NONE, dataset="pacs")
     table = decide(records("A", {0: [25, 45]}) + B + more).set_index("dataset")

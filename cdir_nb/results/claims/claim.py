@@ -27,6 +27,7 @@ class Claim(BaseModel):
     better, worse  method names in our records; with several, each of `better` is above each of `worse`
     chain          instead of both: methods from worst to best, each above the one before it
     falling        instead of these: one method, whose values fall from each of the cut-offs `k` to the next larger one
+    convention     of the metric; with several, in order of preference, as k
     k              cut-offs in order of preference, but the one listed first in the protocol's card goes first; the
                    first cut-off that all methods were measured at is used
     over           the mean over directions, or each direction
@@ -47,7 +48,7 @@ class Claim(BaseModel):
     chain: Names = ()
     falling: str = ""
     metric: Text
-    convention: Text
+    convention: Annotated[Names, Field(min_length=1)]
     k: tuple[Annotated[int, Field(ge=1)] | None, ...] = (None,)
     over: Literal["mean", "each direction"] = "mean"
     tolerance: Annotated[float, Field(ge=0)] = 0.0

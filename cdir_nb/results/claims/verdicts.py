@@ -7,7 +7,7 @@ import functools
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import product
 from statistics import fmean
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from cdir_nb.conventions import NOTHING_SELECTED
 from cdir_nb.data.protocols import protocol_directions, protocol_spec
@@ -56,8 +56,9 @@ def verdicts(records: Iterable[Record], claims: Sequence[Claim] | None = None) -
     contexts = list(dict.fromkeys(context for _, _, context in tables)) or [("", "", "")]
     rows = []
     for claim, context in product(load_claims() if claims is None else claims, contexts):
-        here = tables.get((claim.metric, claim.convention, context), {}) if claim.protocol in context[1] else {}
-        found = list(_decided(claim, here, context[1])) or [{"verdict": NOT_RUN}]
+        conventions = as_in_card(claim.convention, "convention", claim.metric, context[1])
+        tried = (_decided(claim, c, tables.get((claim.metric, c, context), {}), context[1]) for c in conventions)
+        found = next(filter(None, map(list, tried)), [{"verdict": NOT_RUN}])
         rows += [{**described(claim), **dict(zip(CONTEXT, context)), **row} for row in found]
     return verdict_table(rows, CONTEXT)
 
@@ -82,13 +83,9 @@ def described(claim: Claim) -> dict[str, Any]:
     fields = ("id", "paper", "where", "says", "over", "tolerance")
     sides = claim.chain[1:], claim.chain[:-1]
     better, worse = sides if claim.chain else (claim.better or (claim.falling,), claim.worse)
-    texts = {"better": ", ".join(better), "worse": ", ".join(worse), "measure": measure_name(claim, claim.k[0])}
+    measure = f"{metric_name(claim.metric, claim.k[0])} ({claim.convention[0]})"  # such as precision@10 (hits_over_k)
+    texts = {"better": ", ".join(better), "worse": ", ".join(worse), "measure": measure}
     return {**{name: getattr(claim, name) for name in fields}, **texts}
-
-
-def measure_name(claim: Claim, k: int | None) -> str:
-    """Such as `precision@10 (hits_over_k)`."""
-    return f"{metric_name(claim.metric, k)} ({claim.convention})"
 
 
 def verdict_table(rows: list[dict[str, Any]], context: list[str]) -> "pd.DataFrame":
@@ -104,19 +101,22 @@ def verdict_table(rows: list[dict[str, Any]], context: list[str]) -> "pd.DataFra
     return table.astype({"k": "Int64", "directions": "Int64", "claimed": "Int64", "difference": float})
 
 
-def _decided(claim: Claim, table: Table, protocol: str) -> Iterator[dict[str, Any]]:
-    """Rows for one claim in one context, at the first cut-off that gives any; no rows if it was not run."""
+def _decided(claim: Claim, convention: str, table: Table, protocol: str) -> Iterator[dict[str, Any]]:
+    """Rows for one claim, convention and context, at the first cut-off that gives any; no rows if it was not run."""
+    if claim.protocol not in protocol:
+        return
     if claim.falling:
         claim, table = within_method(claim, {k: rows for (method, k), rows in table.items() if method == claim.falling})
     if not set(claim.methods) <= {method for method, _ in table}:
         return
     claimed = claimed_directions(claim, protocol) if claim.over == "each direction" else set()
-    for k in ordered_cutoffs(claim.k, claim.metric, protocol):
+    for k in as_in_card(claim.k, "k", claim.metric, protocol):
         asked = [[r for r in table.get((m, k), ()) if claim.query in ("", r.query_domain)] for m in claim.methods]
         settings = [_settings(records) for records in asked]
         found = [row for chosen in product(*settings) if (row := _compared(claim, chosen, claimed))]
         if found:
-            yield from ({**row, "k": k, "measure": measure_name(claim, k)} for row in found)
+            measure = f"{metric_name(claim.metric, k)} ({convention})"
+            yield from ({**row, "k": k, "measure": measure} for row in found)
             return
 
 
@@ -145,11 +145,11 @@ def _printed_directions(paper: str, tables: tuple[str, ...]) -> set[tuple[str, s
 
 
 @functools.lru_cache
-def ordered_cutoffs(ks: tuple[int | None, ...], metric: str, protocol: str) -> list[int | None]:
-    """Cut-offs in the order given, except that the metric's first one in the protocol's card goes first."""
+def as_in_card(values: tuple, name: Literal["k", "convention"], metric: str, protocol: str) -> list:
+    """Cut-offs or conventions in the order given, except that of the metric's first entry in the protocol's card."""
     spec = protocol_spec(protocol)
-    listed = [entry.k for entry in spec.metrics if entry.kind == metric] if spec else []
-    return sorted(ks, key=lambda k: k not in listed[:1])
+    listed = [getattr(entry, name) for entry in spec.metrics if entry.kind == metric] if spec else []
+    return sorted(values, key=lambda value: value not in listed[:1])
 
 
 def _settings(records: Sequence[Record]) -> list[dict[str, Any]]:
