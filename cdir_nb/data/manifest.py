@@ -145,15 +145,15 @@ def needs_folder(name: str) -> bool:
     return name not in card_names() or not is_bundled(load_card(name))
 
 
-def is_drawn(name: str) -> bool:
+def _is_drawn(name: str) -> bool:
     """Whether a dataset, or a part of it, is drawn by the package: its numbers are never those of a paper's data."""
     card = load_card(name) if name in card_names() else None
-    return card is not None and (card.kind == "drawn" or any(map(is_drawn, card.parts)))
+    return card is not None and (card.kind == "drawn" or any(map(_is_drawn, card.parts)))
 
 
 def drawn_title(name: str) -> str:
     """`a drawn world`, or the title of a dataset of which a part is drawn; empty if nothing in it is."""
-    if not is_drawn(name):
+    if not _is_drawn(name):
         return ""
     card = load_card(name)
     return "a drawn world" if card.kind == "drawn" else card.title[0].lower() + card.title[1:]

@@ -6,7 +6,7 @@ from typing import Any
 
 import pandas as pd
 
-from cdir_nb.data.manifest import drawn_title, is_drawn
+from cdir_nb.data.manifest import drawn_title
 from cdir_nb.results import Record, load_claims, published_verdicts, reproduced_records, to_frame, verdicts
 from cdir_nb.results.claims.verdicts import CONTEXT
 from cdir_nb.results.claims.wording import how, joint_verdict, marked, span
@@ -80,7 +80,7 @@ def beside(frame: pd.DataFrame) -> list[dict[str, Any]]:
 def on_real_images() -> list[tuple[str, pd.DataFrame]]:
     """The committed records of real images: for each task a caption, and a table with one line per method."""
     records = reproduced_records()
-    real = {name for name in {record.dataset for record in records} if not is_drawn(name)}
+    real = {name for name in {record.dataset for record in records} if not drawn_title(name)}
     tables = []
     for block in summarise(to_frame([record for record in records if record.dataset in real])):
         where = f"{block.dataset}, {block.protocol}, {block.encoder.split()[0]}"

@@ -105,7 +105,7 @@ def test_the_records_of_the_report_are_those_of_the_runs(report, tmp_path):
 
 
 def test_the_report_says_what_the_data_are(report):
-    assert "a drawn world, which comes with the workbook, not the papers' data" in report(record())
+    assert "a drawn world, bundled with the workbook: not the papers' data" in report(record())
     page = report(record(dataset="pacs"), dataset="pacs")
     assert "Dataset: pacs" in page and "drawn world" not in page
 
