@@ -14,7 +14,8 @@ from typing import Annotated
 import pandas as pd
 import typer
 
-from cdir_nb.data import open_task
+from cdir_nb.data import Protocol, load_protocol, open_task
+from cdir_nb.data.world import load_world
 from cdir_nb.encoders import load_encoder
 from cdir_nb.methods.clair import method as clair
 from cdir_nb.methods.clair.settings import ClairConfig, named_config
@@ -25,7 +26,14 @@ from cdir_nb.results.records import config_digest
 SEED = 7
 TASKS = {"real-clip": "sketchy_mini", "tiny-clip": "world"}
 PAIRS = {"real-clip": ("sketch", "photo"), "tiny-clip": ("quickdraw", "real")}
-CONFIGS = {"real-clip": "CLAIR-A, real-clip", "tiny-clip": "CLAIR-A, tiny-clip, long"}
+BASES = {  # what a trial changes, and its name
+    "real-clip": (
+        named_config("CLAIR-A, real-clip").changed(learning_rate_mapping=None, learning_rate_norms=0.003),
+        "first rates",
+    ),
+    "tiny-clip": (named_config("CLAIR-A, tiny-clip, long"), "as chosen"),
+}
+PER_CLASS = "images per class"  # of the drawn world, which has 30; no setting of CLAIR's
 TRIALS = {
     "real-clip": [
         {},
@@ -37,6 +45,10 @@ TRIALS = {
         {"weight_ii": 0.1},
         {"freeze": False},
         {"learning_rate_mapping": 0.1, "learning_rate_norms": 0.001, "epochs": 12},
+        *(
+            {"learning_rate_mapping": 0.1, "freeze": False, "learning_rate_tower": rate}
+            for rate in (0.00005, 0.0002, 0.001)
+        ),
     ],
     "tiny-clip": [
         {},
@@ -58,6 +70,10 @@ TRIALS = {
         {"weight_ii": 0.1},
         {"learning_rate_prompts": 0.1},
         {"prompt_std": 0.1},
+        *({"freeze": False, "learning_rate_tower": rate} for rate in (0.00005, 0.001)),
+        {"weight_ic": 0.3},
+        {"weight_id": 0.3},
+        {PER_CLASS: 60},
     ],
 }
 FILE = ROOT / "docs" / "results" / "clair-grid.csv"
@@ -86,21 +102,29 @@ def rows_of(training: clair.ClairTraining) -> list[dict]:
         training.next_epoch()
 
 
+def task_of(encoder: str, data: Path | None, per_class: int) -> Protocol:
+    """The task whose training classes are used; of the drawn world, with more images than usual if asked."""
+    if per_class:
+        return load_protocol("world-unseen", load_world(per_class))
+    return open_task(TASKS[encoder], data or "")[2]
+
+
 def main(
     encoder: str,
     data: Annotated[Path | None, typer.Option(help="folder of sketchy_mini")] = None,
     images: Annotated[int, typer.Option(help="training images per domain; 0: all")] = 0,
 ) -> None:
     """Run the trials that are not in the file yet."""
-    clip, base, domains = load_encoder(encoder), named_config(CONFIGS[encoder]), PAIRS[encoder]
-    _, _, task = open_task(TASKS[encoder], data or "", "")
+    clip, domains, (base, unchanged) = load_encoder(encoder), PAIRS[encoder], BASES[encoder]
     known = pd.read_csv(FILE, dtype={"settings": str}).to_dict("records") if FILE.exists() else []
     for change in TRIALS[encoder]:
-        shown = ", ".join(f"{name} = {value}" for name, value in change.items()) or "as chosen"
+        shown = ", ".join(f"{name} = {value}" for name, value in change.items()) or unchanged
         key = {"encoder": encoder, "pair": "-".join(domains), "settings": config_digest(base.plain()), "changed": shown}
         if any(all(row[name] == value for name, value in key.items()) for row in known):
             continue
-        config: ClairConfig = base.changed(**change, patience=base.epochs + 1)
+        task = task_of(encoder, data, change.get(PER_CLASS, 0))
+        changed = {name: value for name, value in change.items() if name != PER_CLASS}
+        config: ClairConfig = base.changed(**changed, patience=base.epochs + 1)
         pair, config = variant(FULL, task, domains, config, train_images=images, seed=SEED)
         rows = rows_of(clair.ClairTraining(clip, pair, config, SEED))
         known += [{**key, **row} for row in rows]
