@@ -28,7 +28,9 @@ TASKS = {"real-clip": "sketchy_mini", "tiny-clip": "world"}
 PAIRS = {"real-clip": ("sketch", "photo"), "tiny-clip": ("quickdraw", "real")}
 BASES = {  # what a trial changes, and its name
     "real-clip": (
-        named_config("CLAIR-A, real-clip").changed(learning_rate_mapping=None, learning_rate_norms=0.003),
+        named_config("CLAIR-A, real-clip").changed(
+            learning_rate_mapping=None, learning_rate_norms=0.003, epochs=4, patience=4
+        ),
         "first rates",
     ),
     "tiny-clip": (named_config("CLAIR-A, tiny-clip, long"), "as chosen"),
@@ -48,6 +50,10 @@ TRIALS = {
         *(
             {"learning_rate_mapping": 0.1, "freeze": False, "learning_rate_tower": rate}
             for rate in (0.00005, 0.0002, 0.001)
+        ),
+        *(
+            {"learning_rate_mapping": 0.1, "learning_rate_norms": 0.001, **change}
+            for change in ({"refinement.scale": 1.0}, {"weight_kl": 0.0}, {"weight_ic": 0.3}, {"weight_id": 0.3})
         ),
     ],
     "tiny-clip": [

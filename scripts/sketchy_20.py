@@ -3,8 +3,8 @@
     python scripts/sketchy_20.py FOLDER_OF_SKETCHY_MINI OUT
 
 Run `cdir reproduce --profile sketchy_mini` first: this reads its trainings from the cache and trains nothing. Records
-of vanilla CLIP, CLIP + Q, CLAIR under each selection rule, and its ablations in the last epoch, three seeds, are
-written to OUT/sketchy_20.jsonl.
+of vanilla CLIP, CLIP + Q, CLAIR and its ablations under each selection rule, three seeds, are written to
+OUT/sketchy_20.jsonl.
 """
 
 import itertools
@@ -12,7 +12,6 @@ from pathlib import Path
 
 import typer
 
-from cdir_nb.conventions import LAST_EPOCH
 from cdir_nb.data import load_protocol, object_names, open_task
 from cdir_nb.encoders import load_encoder
 from cdir_nb.methods import VanillaClip, clair
@@ -40,8 +39,7 @@ def main(root: Path, out: Path) -> None:
         if not kept.is_file():
             raise SystemExit(f"{method}, seed {seed}: run `cdir reproduce --profile sketchy_mini` first")
         fitted = clair.fit(clip, pair, changed, name=method, seed=seed, checkpoint=kept)
-        rules = fitted.states if method == clair.FULL else [LAST_EPOCH]
-        records += [record for rule in rules for record in measure(fitted.selected(rule), task, seed)]
+        records += [record for rule in fitted.states for record in measure(fitted.selected(rule), task, seed)]
     print(save_records(records, out, "sketchy_20"), "records")
 
 
