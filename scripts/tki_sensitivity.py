@@ -47,6 +47,12 @@ CHANGES = {
     "geometry": ("euclidean", "no bias"),
     "hyperbolic_layers": ("first", "both"),
 }  # `output` makes no difference where h has unit norm
+FREE = {"unit_norm": False}
+COMBINED = {  # of several settings: {what is changed: {value: settings}}
+    "output (h not normalised)": {"tangent space": FREE, "ball": {**FREE, "output": "ball"}},
+    "radius (h not normalised, in the ball)": {r: {**FREE, "output": "ball", "radius": r} for r in (0.1, 1.0, 10.0)},
+    "hidden 512, first layer hyperbolic": {"both": {"hidden": 512, "hyperbolic_layers": "first"}},
+}
 FILE = ROOT / "docs" / "results" / "tki-sensitivity.csv"
 
 
@@ -68,6 +74,8 @@ def runs(clip: ClipEncoder) -> Iterator[tuple[str, object, TkiConfig, bool]]:
         default = getattr(base, name)
         yield name, clip.dim if default is None else default, base, True  # hidden = None: the width of the features
         yield from ((name, value, base.changed(**{name: value}), False) for value in others)
+    for named, changes in COMBINED.items():
+        yield from ((named, value, base.changed(**change), False) for value, change in changes.items())
 
 
 def percent_of(clip: ClipEncoder, task: Protocol) -> Callable[[TkiConfig | None, int], float]:

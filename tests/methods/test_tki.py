@@ -1,6 +1,7 @@
 """TKI: its equations written out with loops, its two stages on a small random CLIP, and bad input."""
 
 import math
+import re
 
 import numpy as np
 import PIL.Image
@@ -8,6 +9,7 @@ import pytest
 import torch
 from small_clip import make_encoder
 
+from cdir_nb.data import load_card, object_names
 from cdir_nb.data.images import ImageSet
 from cdir_nb.encoders import ClipEncoder
 from cdir_nb.encoders.words import WordTower
@@ -362,6 +364,13 @@ def test_an_encoder_without_a_text_tower_is_refused():
 def test_an_unknown_label_strategy_is_refused():
     with pytest.raises(CdirError, match="unknown label strategy 3; known: 1 .*, 2 "):
         training_names(NAMES, 3)
+
+
+def test_domainnet_s_other_names_are_from_our_list_of_objects():
+    own = load_card("domainnet_original").classes
+    found = training_names(own, 2, seed=0)
+    assert len(found) == 345 and set(found) <= set(object_names())
+    assert not {word for name in own for word in re.findall(r"\w+", name.lower())} & set(" ".join(found).split())
 
 
 def test_a_pool_too_small_is_refused():

@@ -8,6 +8,7 @@ import numpy as np
 
 from cdir_nb.data.card import display
 from cdir_nb.data.manifest import load_card
+from cdir_nb.data.objects import object_names
 from cdir_nb.errors import CdirError
 from cdir_nb.methods.settings import Settings, setting
 
@@ -81,8 +82,9 @@ def training_names(
 
     strategy 1  the dataset's own names
     strategy 2  `count` other names (None: as many as the dataset has; 0: all), drawn with `seed` from `pool` (None:
-                DomainNet's 345 classes); none shares a word with one of the dataset's names, which is our reading of
-                "don't overlap". Which names the paper drew, and how many, is unknown.
+                DomainNet's 345 classes or, for DomainNet itself, our list of object names); none shares a word with
+                one of the dataset's names, which is our reading of "don't overlap". Which names the paper drew, and
+                how many, is unknown.
     Raises CdirError for an unknown strategy, or a pool with too few names.
     """
     own = [display(name) for name in names]
@@ -92,15 +94,16 @@ def training_names(
     if strategy == 1:
         return own
     taken = {word for name in own for word in _stems(name)}
-    others = [display(name) for name in (load_card("domainnet_cleaned").classes if pool is None else pool)]
-    free = sorted({name for name in others if not taken & _stems(name)})
-    count = {None: len(own), 0: max(2, len(free))}.get(count, count)
-    if len(free) < count:
-        raise CdirError(
-            f"label strategy 2 needs {count} names that share no word with the dataset's own, "
-            f"but the pool has {len(free)}: give a larger pool"
-        )
-    return np.random.default_rng(seed).choice(free, count, replace=False).tolist()
+    pools = [load_card("domainnet_cleaned").classes, object_names()] if pool is None else [pool]
+    for others in pools:
+        free = sorted({name for name in map(display, others) if not taken & _stems(name)})
+        wanted = {None: len(own), 0: max(2, len(free))}.get(count, count)
+        if len(free) >= wanted:
+            return np.random.default_rng(seed).choice(free, wanted, replace=False).tolist()
+    raise CdirError(
+        f"label strategy 2 needs {wanted} names that share no word with the dataset's own, "
+        f"but the pool has {len(free)}: give a larger pool"
+    )
 
 
 def check_names(names: Sequence[str]) -> None:

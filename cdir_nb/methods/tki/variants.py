@@ -23,6 +23,7 @@ READINGS = {
     "TKI, strategy 2, 20 names": {"other_names": 20},
     "TKI, strategy 2, all names": {"other_names": 0},
     "TKI, strategy 2, residual": {"residual": True},
+    "TKI, strategy 2, all names, residual, 10 steps": {"other_names": 0, "residual": True, "aggregation_steps": 10},
     "TKI, residual": {"residual": True},
     "TKI, 300 steps": {"aggregation_steps": 300},
     "TKI, h not normalised": {"unit_norm": False},
@@ -31,6 +32,7 @@ READINGS = {
     "TKI, in the ball": {"output": "ball"},
     "TKI, first layer hyperbolic": {"hyperbolic_layers": "first"},
     "TKI, both layers hyperbolic": {"hyperbolic_layers": "both"},
+    "TKI, wide h, first layer hyperbolic": {"hidden": 512, "hyperbolic_layers": "first"},  # best where we chose
 }
 
 
