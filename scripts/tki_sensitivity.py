@@ -47,10 +47,10 @@ CHANGES = {
     "geometry": ("euclidean", "no bias"),
     "hyperbolic_layers": ("first", "both"),
 }  # `output` makes no difference where h has unit norm
-FREE = {"unit_norm": False}
+FREE, RADII = {"unit_norm": False}, (0.03, 0.1, 0.3, 1.0, 10.0)
 COMBINED = {  # of several settings: {what is changed: {value: settings}}
     "output (h not normalised)": {"tangent space": FREE, "ball": {**FREE, "output": "ball"}},
-    "radius (h not normalised, in the ball)": {r: {**FREE, "output": "ball", "radius": r} for r in (0.1, 1.0, 10.0)},
+    "radius (h not normalised, in the ball)": {r: {**FREE, "output": "ball", "radius": r} for r in RADII},
     "hidden 512, first layer hyperbolic": {"both": {"hidden": 512, "hyperbolic_layers": "first"}},
 }
 FILE = ROOT / "docs" / "results" / "tki-sensitivity.csv"

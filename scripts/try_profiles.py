@@ -4,7 +4,7 @@
     python scripts/try_profiles.py                             every profile that needs images (about an hour)
 
 It shows that names, folders and notebooks fit together; the numbers mean nothing. Only the first of swept seeds and
-pairs is run, with the tiny CLIP.
+pairs is run, with the tiny CLIP, and TKI's words for three steps.
 """
 
 import subprocess
@@ -40,9 +40,11 @@ def try_profile(profile: Profile, work: Path, per_class: int) -> int:
     """Exit code of `cdir reproduce` on random images."""
     write_folder(profile.dataset, work / "images", per_class)
     swept = {name: value for entry in profile.notebooks for name, value in next(entry.combinations({})).items()}
-    chosen = {**swept, "train_images": 60, "settings": "CLAIR-A, tiny-clip", "variants": "some"}
+    chosen = {**swept, "train_images": 60, "settings": "CLAIR-A, tiny-clip"}
     known = {name for entry in profile.notebooks for name in (*entry.parameters, *entry.swept)}
     options = [f"--set={name}={value}" for name, value in chosen.items() if name in known]
+    if any(entry.notebook.startswith("06") for entry in profile.notebooks):
+        options += ["--set=06.expansion_steps=3", "--set=06.aggregation_steps=3"]
     command = [sys.executable, "-m", "cdir_nb.cli", "reproduce", "--profile", profile.name, "--encoder", "tiny-clip"]
     data = f"--data={profile.dataset}={work / 'images'}"
     return subprocess.run([*command, data, *options, "--out", str(work)]).returncode

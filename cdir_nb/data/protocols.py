@@ -107,6 +107,11 @@ class Protocol:
         return next(metric.k for metric in self.metrics if metric.kind == "precision")
 
     @property
+    def first_convention(self) -> str:
+        """The convention of that precision."""
+        return next(metric.convention for metric in self.metrics if metric.kind == "precision")
+
+    @property
     def domains(self) -> tuple[str, ...]:
         """Domains of queries and galleries, in order of first use."""
         return tuple(dict.fromkeys(domain for pair in self.directions for domain in pair))

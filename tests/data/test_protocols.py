@@ -323,3 +323,13 @@ def test_numbers_of_sketchy_and_tuberlin():
 
     assert test_images("sketchy-uccdr-21") == (12694, 12553) and test_images("sketchy-uccdr-25") == (15229, 17101)
     assert test_images("tuberlin-uccdr-30") == (2400, 27989)
+
+
+@pytest.mark.parametrize(
+    ("name", "first"),
+    [("domainnet-zs", (50, "ucdir_micro")), ("world-unseen", (10, "hits_over_k")), ("pacs-all", (200, "hits_over_k"))],
+)
+def test_figures_show_the_first_precision_of_the_card(name, first):
+    dataset = {"domainnet-zs": "domainnet_cleaned", "world-unseen": "world", "pacs-all": "pacs"}[name]
+    task = load_protocol(name, pictures_for(dataset, name))
+    assert (task.first_cutoff, task.first_convention) == first
