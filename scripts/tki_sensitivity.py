@@ -38,7 +38,7 @@ CHANGES = {
     "trade_off": (0.1, 10.0),
     "word_std": (0.005, 0.1),
     "expansion_steps": (30, 300),
-    "temperature": (0.03, 0.3),
+    "temperature": (0.03, 0.3, 1.0),
     "radius": (0.03, 0.1, 0.3, 3.0, 10.0),
     "hidden": (32, 512),
     "residual": (True,),
@@ -51,6 +51,7 @@ FREE, RADII = {"unit_norm": False}, (0.03, 0.1, 0.3, 1.0, 10.0)
 COMBINED = {  # of several settings: {what is changed: {value: settings}}
     "output (h not normalised)": {"tangent space": FREE, "ball": {**FREE, "output": "ball"}},
     "radius (h not normalised, in the ball)": {r: {**FREE, "output": "ball", "radius": r} for r in RADII},
+    "temperature (Euclidean)": {t: {"geometry": "euclidean", "temperature": t} for t in (0.1, 0.3, 1.0)},
     "hidden 512, first layer hyperbolic": {"both": {"hidden": 512, "hyperbolic_layers": "first"}},
 }
 FILE = ROOT / "docs" / "results" / "tki-sensitivity.csv"

@@ -32,6 +32,7 @@ READINGS = {
     "TKI, in the ball": {"output": "ball"},
     "TKI, first layer hyperbolic": {"hyperbolic_layers": "first"},
     "TKI, both layers hyperbolic": {"hyperbolic_layers": "both"},
+    "TKI, Euclidean, temperature 0.3": {"geometry": "euclidean", "temperature": 0.3},
     "TKI, chosen on seen classes": {"unit_norm": False, "output": "ball", "radius": 0.3},  # what the paper leaves open
 }
 
