@@ -47,14 +47,7 @@ TRIALS = {
         {"weight_ii": 0.1},
         {"freeze": False},
         {"learning_rate_mapping": 0.1, "learning_rate_norms": 0.001, "epochs": 12},
-        *(
-            {"learning_rate_mapping": 0.1, "freeze": False, "learning_rate_tower": rate}
-            for rate in (0.00005, 0.0002, 0.001)
-        ),
-        *(
-            {"learning_rate_mapping": 0.1, "learning_rate_norms": 0.001, **change}
-            for change in ({"refinement.scale": 1.0}, {"weight_kl": 0.0}, {"weight_ic": 0.3}, {"weight_id": 0.3})
-        ),
+        *({"learning_rate_mapping": 0.1, "freeze": False, "learning_rate_tower": rate} for rate in (0.00005, 0.001)),
     ],
     "tiny-clip": [
         {},
@@ -76,9 +69,6 @@ TRIALS = {
         {"weight_ii": 0.1},
         {"learning_rate_prompts": 0.1},
         {"prompt_std": 0.1},
-        *({"freeze": False, "learning_rate_tower": rate} for rate in (0.00005, 0.001)),
-        {"weight_ic": 0.3},
-        {"weight_id": 0.3},
         {PER_CLASS: 60},
     ],
 }
