@@ -47,7 +47,6 @@ TRIALS = {
         {"weight_ii": 0.1},
         {"freeze": False},
         {"learning_rate_mapping": 0.1, "learning_rate_norms": 0.001, "epochs": 12},
-        *({"learning_rate_mapping": 0.1, "freeze": False, "learning_rate_tower": rate} for rate in (0.00005, 0.001)),
     ],
     "tiny-clip": [
         {},

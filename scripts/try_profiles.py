@@ -43,8 +43,10 @@ def try_profile(profile: Profile, work: Path, per_class: int) -> int:
     chosen = {**swept, "train_images": 60, "settings": "CLAIR-A, tiny-clip"}
     known = {name for entry in profile.notebooks for name in (*entry.parameters, *entry.swept)}
     options = [f"--set={name}={value}" for name, value in chosen.items() if name in known]
-    if any(entry.notebook.startswith("06") for entry in profile.notebooks):
+    if any("06" in entry.notebook for entry in profile.notebooks):
         options += ["--set=06.expansion_steps=3", "--set=06.aggregation_steps=3"]
+    if any("04" in entry.notebook and "variants" in entry.parameters for entry in profile.notebooks):
+        options += ["--set=04.variants=some"]
     command = [sys.executable, "-m", "cdir_nb.cli", "reproduce", "--profile", profile.name, "--encoder", "tiny-clip"]
     data = f"--data={profile.dataset}={work / 'images'}"
     return subprocess.run([*command, data, *options, "--out", str(work)]).returncode

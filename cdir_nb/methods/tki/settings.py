@@ -82,9 +82,9 @@ def training_names(
 
     strategy 1  the dataset's own names
     strategy 2  `count` other names (None: as many as the dataset has; 0: all), drawn with `seed` from `pool` (None:
-                DomainNet's 345 classes or, for DomainNet itself, our list of object names); none shares a word with
-                one of the dataset's names, which is our reading of "don't overlap". Which names the paper drew, and
-                how many, is unknown.
+                DomainNet's 345 classes or, where too few of these are left, our list of object names); none shares a
+                word with one of the dataset's names, which is our reading of "don't overlap". Which names the paper
+                drew, and how many, is unknown.
     Raises CdirError for an unknown strategy, or a pool with too few names.
     """
     own = [display(name) for name in names]
