@@ -506,11 +506,11 @@ def test_every_bundled_profile_that_needs_no_folder_makes_a_plan():
             "04.query_domain=nowhere",
             "query_domain should be one of real, painting, clipart, infograph, sketch, quickdraw",
         ),
-        ("04.query_domain=sketch", "04_prompt_learning: 'sketch' to 'sketch' is no direction of world-"),
+        ("04.query_domain=real", "04_prompt_learning: 'real' to 'real' is no direction of world-"),
         ("04.gallery_domain=", "04_prompt_learning: 'infograph' to '' is no direction of world-"),
         ("05.query_domain=sketch", "05_retrieval_grids: 'sketch' to '' is no direction of world-"),
         ("09.gallery_domain=sketch", "09_why_does_my_number_differ: '' to 'sketch' is no direction of world-"),
-        ("first_domain=sketch", "05_retrieval_grids: first_domain and second_domain should be two of real, "),
+        ("first_domain=real", "05_retrieval_grids: first_domain and second_domain should be two of real, "),
         ("first_domain=moon", "05_retrieval_grids: first_domain and second_domain should be two of real, "),
     ],
 )
@@ -521,5 +521,5 @@ def test_values_that_a_notebook_cannot_take_are_refused_when_the_plan_is_made(se
 
 
 def test_values_that_a_notebook_can_take_are_taken():
-    made = bundled(settings=["09.query_domain=sketch", "09.runs=1", "01.k=0", "first_domain=real", "radius=2"])
+    made = bundled(settings=["09.query_domain=sketch", "09.runs=1", "01.k=0", "first_domain=sketch", "radius=2"])
     assert parameters(made)["09_why_does_my_number_differ"]["runs"] == 1
