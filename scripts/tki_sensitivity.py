@@ -50,9 +50,8 @@ CHANGES = {
 }  # `output` makes no difference where h has unit norm
 IN_BALL = {"unit_norm": False, "output": "ball"}
 COMBINED = {  # of several settings: {what is changed: {value: settings}}
-    "radius (h not normalised, in the ball)": {r: {**IN_BALL, "radius": r} for r in (0.03, 0.1, 0.3, 1.0, 10.0)},
+    "radius, small ball": {r: {**IN_BALL, "radius": r} for r in (0.03, 0.1, 0.3, 1.0, 10.0)},
     "temperature (Euclidean)": {t: {"geometry": "euclidean", "temperature": t} for t in (0.3, 1.0)},
-    "hidden 512, first layer hyperbolic": {"both": {"hidden": 512, "hyperbolic_layers": "first"}},
 }
 FILE = ROOT / "docs" / "results" / "tki-sensitivity.csv"
 
