@@ -47,6 +47,10 @@ TRIALS = {
         {"weight_ii": 0.1},
         {"freeze": False},
         {"learning_rate_mapping": 0.1, "learning_rate_norms": 0.001, "epochs": 12},
+        *(  # the paper's rate of the tower, 0.0002, among others
+            {"learning_rate_mapping": 0.1, "learning_rate_norms": 0.001, "freeze": False, "learning_rate_tower": rate}
+            for rate in (0.00005, 0.0002, 0.001, 0.005)
+        ),
     ],
     "tiny-clip": [
         {},

@@ -1,4 +1,4 @@
-"""CLAIR's ablations by name (Table 3, right): each is CLAIR with one thing changed."""
+"""CLAIR's ablations by name (Table 3, right), and further trials of ours: each is CLAIR with one thing changed."""
 
 import dataclasses
 
@@ -20,11 +20,20 @@ LEAVE_ONE_OUT = {
 }
 CLASS_LISTS = {"CLAIR, expanded class list": True, "CLAIR, expanded list without training names": False}
 MISMATCHED = "CLAIR, mismatched categories"
-VARIANTS = (FULL, *LEAVE_ONE_OUT, *CLASS_LISTS, MISMATCHED)
+# Ours: what some named settings leave out, or set otherwise than the best trial in docs/results/clair-grid.csv.
+TRIALS = {  # name: (setting, the value that is replaced, the value tried)
+    "CLAIR with L_II": ("weight_ii", 0.0, 0.1),
+    "CLAIR, wider prompts": ("prompt_std", 0.02, 0.1),
+}
+VARIANTS = (FULL, *LEAVE_ONE_OUT, *CLASS_LISTS, MISMATCHED, *TRIALS)
 
 
 def changes(method: str, config: ClairConfig) -> bool:
-    """Whether a method of `VARIANTS` differs from CLAIR with this config: a part that is off cannot be left out."""
+    """Whether a method of `VARIANTS` can be run with this config: a part that is off cannot be left out, and a trial
+    is one only where its setting has the value that it replaces."""
+    if method in TRIALS:
+        setting, replaced, _ = TRIALS[method]
+        return getattr(config, setting) == replaced
     return method not in LEAVE_ONE_OUT or config.changed(**LEAVE_ONE_OUT[method]) != config
 
 
@@ -42,4 +51,5 @@ def variant(
     pair = training_pair(task, domains, names=names).sample(train_images, seed)
     if method == MISMATCHED:
         pair = dataclasses.replace(pair, images=mismatched(pair.images, domains, task.seen, seed))
-    return pair, config.changed(**LEAVE_ONE_OUT.get(method, {}))
+    change = {TRIALS[method][0]: TRIALS[method][2]} if method in TRIALS else LEAVE_ONE_OUT.get(method, {})
+    return pair, config.changed(**change)
