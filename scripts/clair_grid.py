@@ -26,6 +26,7 @@ from cdir_nb.results.records import config_digest
 SEED = 7
 TASKS = {"real-clip": "sketchy_mini", "tiny-clip": "world"}
 PAIRS = {"real-clip": ("sketch", "photo"), "tiny-clip": ("quickdraw", "real")}
+TRAIN_IMAGES = {"real-clip": 1300, "tiny-clip": 0}  # of each domain, as in the profiles; 0: all
 BASES = {  # what a trial changes, and its name
     "real-clip": (
         named_config("CLAIR-A, real-clip").changed(
@@ -35,6 +36,7 @@ BASES = {  # what a trial changes, and its name
     ),
     "tiny-clip": (named_config("CLAIR-A, tiny-clip, long"), "as chosen"),
 }
+FOUND = {"learning_rate_mapping": 0.1, "learning_rate_norms": 0.001}  # the best rates for real-clip, as in its settings
 PER_CLASS = "images per class"  # of the drawn world, which has 30; no setting of CLAIR's
 TRIALS = {
     "real-clip": [
@@ -43,14 +45,13 @@ TRIALS = {
         {"learning_rate_norms": 0.01, "scale_kl": 20.4},
         {"temperature": 0.07},
         *({"learning_rate_mapping": rate} for rate in (0.1, 0.3, 1.0)),
-        {"learning_rate_mapping": 0.1, "learning_rate_norms": 0.001},
+        FOUND,
         {"weight_ii": 0.1},
         {"freeze": False},
-        {"learning_rate_mapping": 0.1, "learning_rate_norms": 0.001, "epochs": 12},
-        *(  # the paper's rate of the tower, 0.0002, among others
-            {"learning_rate_mapping": 0.1, "learning_rate_norms": 0.001, "freeze": False, "learning_rate_tower": rate}
-            for rate in (0.00005, 0.0002, 0.001, 0.005)
-        ),
+        {**FOUND, "epochs": 12},
+        *({**FOUND, "freeze": False, "learning_rate_tower": rate} for rate in (0.00005, 0.0002, 0.001, 0.005)),
+        *({**FOUND, **weights} for weights in ({"weight_ic": 0.3}, {"weight_id": 3.0}, {"weight_kl": 10.0})),
+        {**FOUND, "refinement.scale": 1.0},
     ],
     "tiny-clip": [
         {},
@@ -72,6 +73,8 @@ TRIALS = {
         {"weight_ii": 0.1},
         {"learning_rate_prompts": 0.1},
         {"prompt_std": 0.1},
+        *({weight: 0.3} for weight in ("weight_ic", "weight_id")),
+        {"weight_kl": 10.0},
         {PER_CLASS: 60},
     ],
 }
@@ -108,11 +111,7 @@ def task_of(encoder: str, data: Path | None, per_class: int) -> Protocol:
     return open_task(TASKS[encoder], data or "")[2]
 
 
-def main(
-    encoder: str,
-    data: Annotated[Path | None, typer.Option(help="folder of sketchy_mini")] = None,
-    images: Annotated[int, typer.Option(help="training images per domain; 0: all")] = 0,
-) -> None:
+def main(encoder: str, data: Annotated[Path | None, typer.Option(help="folder of sketchy_mini")] = None) -> None:
     """Run the trials that are not in the file yet."""
     clip, domains, (base, unchanged) = load_encoder(encoder), PAIRS[encoder], BASES[encoder]
     known = pd.read_csv(FILE, dtype={"settings": str}).to_dict("records") if FILE.exists() else []
@@ -124,7 +123,7 @@ def main(
         task = task_of(encoder, data, change.get(PER_CLASS, 0))
         changed = {name: value for name, value in change.items() if name != PER_CLASS}
         config: ClairConfig = base.changed(**changed, patience=base.epochs + 1)
-        pair, config = variant(FULL, task, domains, config, train_images=images, seed=SEED)
+        pair, config = variant(FULL, task, domains, config, train_images=TRAIN_IMAGES[encoder], seed=SEED)
         rows = rows_of(clair.ClairTraining(clip, pair, config, SEED))
         known += [{**key, **row} for row in rows]
         print(pd.DataFrame(rows).to_string(index=False), shown, flush=True)

@@ -102,14 +102,9 @@ class Protocol:
         return sorted(ks), sorted(ap_ks, key=lambda k: (k is None, k))
 
     @property
-    def first_cutoff(self) -> int:
-        """The k of the first precision in the card, which the notebooks' figures show."""
-        return next(metric.k for metric in self.metrics if metric.kind == "precision")
-
-    @property
-    def first_convention(self) -> str:
-        """The convention of that precision."""
-        return next(metric.convention for metric in self.metrics if metric.kind == "precision")
+    def first_precision(self) -> MetricSpec:
+        """The first precision in the card: its cut-off and convention are those of the notebooks' figures."""
+        return next(metric for metric in self.metrics if metric.kind == "precision")
 
     @property
     def domains(self) -> tuple[str, ...]:

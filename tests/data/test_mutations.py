@@ -89,7 +89,7 @@ def use(card: Card) -> None:
     is_bundled(card)
     for name in card.protocols:
         protocol = load_protocol(name, images_of(card))
-        protocol.queries, protocol.galleries, protocol.first_cutoff  # noqa: B018
+        protocol.queries, protocol.galleries, protocol.first_precision  # noqa: B018
     assert all(isinstance(card.display(label), str) for label in card.classes)
 
 

@@ -332,4 +332,4 @@ def test_numbers_of_sketchy_and_tuberlin():
 def test_figures_show_the_first_precision_of_the_card(name, first):
     dataset = {"domainnet-zs": "domainnet_cleaned", "world-unseen": "world", "pacs-all": "pacs"}[name]
     task = load_protocol(name, pictures_for(dataset, name))
-    assert (task.first_cutoff, task.first_convention) == first
+    assert (task.first_precision.k, task.first_precision.convention) == first
