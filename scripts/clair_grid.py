@@ -52,6 +52,7 @@ TRIALS = {
         *({**FOUND, "freeze": False, "learning_rate_tower": rate} for rate in (0.00005, 0.0002, 0.001, 0.005)),
         *({**FOUND, **weights} for weights in ({"weight_ic": 0.3}, {"weight_id": 3.0}, {"weight_kl": 10.0})),
         {**FOUND, "refinement.scale": 1.0},
+        *({"mapping": False, "learning_rate_norms": rate} for rate in (0.001, 0.003, 0.01)),
     ],
     "tiny-clip": [
         {},
@@ -72,7 +73,9 @@ TRIALS = {
         {"freeze": False},
         {"weight_ii": 0.1},
         {"learning_rate_prompts": 0.1},
-        {"prompt_std": 0.1},
+        *({"prompt_std": std} for std in (0.1, 1.0)),
+        *({"learning_rate": rate} for rate in (0.005, 0.1)),
+        {"learning_rate_norms": 0.1},
         *({weight: 0.3} for weight in ("weight_ic", "weight_id")),
         {"weight_kl": 10.0},
         {PER_CLASS: 60},

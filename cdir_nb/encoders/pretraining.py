@@ -20,3 +20,8 @@ def seen_in_pretraining(encoder: ImageEncoder, images: ImageSet) -> int:
 @cache
 def _seen_ids(datasets: tuple[str, ...]) -> frozenset[str]:
     return frozenset(file_id(key) for dataset in datasets for key in listed_keys(dataset, SEEN))
+
+
+def seen_note(encoder: ImageEncoder, images: ImageSet) -> str:
+    """For `train_set` of records: that the encoder's pretraining saw some of these training images; else empty."""
+    return "; some seen in the encoder's pretraining" if seen_in_pretraining(encoder, images) else ""

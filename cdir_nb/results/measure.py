@@ -52,11 +52,17 @@ def evaluate_task(embedder: "Embedder", task: "Protocol") -> "dict[Direction, li
     }
 
 
-def context_of(embedder: "Embedder", task: "Protocol", seed: int) -> dict[str, object]:
-    """The fields that all records of an embedder on a task have in common."""
+def context_of(
+    embedder: "Embedder", task: "Protocol", seed: int, training_images: "ImageSet | None" = None
+) -> dict[str, object]:
+    """The fields that all records of an embedder on a task have in common.
+
+    training_images  for a number measured on these; None: it was measured on the task's queries and galleries
+    """
     from cdir_nb.encoders.pretraining import seen_in_pretraining
 
-    tested = {images.keys: images for images in (*task.queries.values(), *task.galleries.values())}
+    tested = [training_images] if training_images is not None else [*task.queries.values(), *task.galleries.values()]
+    each_once = {images.keys: images for images in tested}.values()
     return {
         "method": embedder.name,
         "dataset": task.dataset,
@@ -68,8 +74,8 @@ def context_of(embedder: "Embedder", task: "Protocol", seed: int) -> dict[str, o
         "selection_rule": embedder.selection,
         "steps": embedder.steps,
         "moved": ", ".join(f"{group} {100 * by:.2g} %" for group, by in embedder.moved.items()),
-        "test_set": f"queries and gallery of {task.name}",
-        "seen_in_pretraining": sum(seen_in_pretraining(embedder.encoder, images) for images in tested.values()),
+        "test_set": f"{'queries and gallery' if training_images is None else 'training images'} of {task.name}",
+        "seen_in_pretraining": sum(seen_in_pretraining(embedder.encoder, images) for images in each_once),
     }
 
 

@@ -69,7 +69,7 @@ class Record(BaseModel):
     steps           optimiser steps up to the reported state; None if unknown
     moved           how far trained parameters are from their start by then, in words: relative L2 distance by group
     config_digest   digest of the method's settings without the seed, so that seeds of one setting are averaged
-    seen_in_pretraining  number of query and gallery images that the encoder saw in its pretraining; 0 if unknown
+    seen_in_pretraining  number of images of `test_set` that the encoder saw in its pretraining; 0 if unknown
     pipeline_test   if not empty, the number only tests the pipeline, for the reason given ("random weights");
                     set automatically if the encoder's name contains "random"
     commit, date    commit of the code and UTC date of the measurement; "inf" and the like are refused, which a

@@ -21,7 +21,7 @@ from cdir_nb.methods.clair.pair import Pair, mismatched, training_pair
 from cdir_nb.methods.clair.pseudo_labels import kl
 from cdir_nb.methods.clair.settings import ClairConfig, RefinementConfig, named_config
 from cdir_nb.methods.clair.state import kept_at
-from cdir_nb.methods.clair.variants import LEAVE_ONE_OUT, VARIANTS, variant
+from cdir_nb.methods.clair.variants import LEAVE_ONE_OUT, TRIALS, VARIANTS, changes, variant
 
 NAMES = ("dog", "cat", "house")
 QUICK = ClairConfig(prompts=2, epochs=2, batch_size=8, learning_rate=0.05, validation_per_class=4, patience=9)
@@ -217,6 +217,11 @@ def test_the_result_says_what_its_numbers_need(last):
         "CLAIR w/o luck", "validation by pseudo-labels", 0, {})  # fmt: skip
 
 
+def test_the_result_says_that_the_pretraining_saw_training_images(last, monkeypatch):
+    monkeypatch.setattr("cdir_nb.encoders.pretraining.seen_in_pretraining", lambda *_: 7)
+    assert "two domains; some seen in the encoder's pretraining; 3 class names" in last.train_set
+
+
 def test_steps_and_movement_are_those_of_the_chosen_state(last):
     assert last.chosen == 2 and last.steps == 2 * 3  # 20 sketches in batches of 8
     start, end = started(QUICK.changed(validation_per_class=0)).model.state_dict(), weights(last)
@@ -396,6 +401,17 @@ def test_views_are_crops_of_the_image_mirrored_or_not():
     assert steps.abs().min() >= 0.5 - 0.05 and steps.abs().max() <= 1 and view.min() >= 0 and view.max() <= 1
     whole = random_view(ramp, torch.Generator().manual_seed(0), 1.0)
     assert all(torch.allclose(w, r, atol=1e-5) or torch.allclose(w, r.flip(-1), atol=1e-5) for w, r in zip(whole, ramp))
+
+
+def test_a_trial_is_one_only_where_settings_have_the_value_that_it_replaces():
+    long = named_config("CLAIR-A, tiny-clip, long")
+    trials = [m for m in TRIALS if changes(m, long)]
+    assert trials == ["CLAIR with L_II", "CLAIR, wider prompts"] and not changes("CLAIR w/o L_II", long)
+    assert not any(changes(m, ClairConfig()) for m in TRIALS), "L_II is on, and prompts are wider than that"
+    assert [m for m in TRIALS if changes(m, named_config("CLAIR-A, real-clip"))] == ["CLAIR with L_II"]
+    task = load_protocol("world-unseen", open_dataset("world"))
+    configs = [variant(m, task, ("clipart", "sketch"), long)[1] for m in trials]
+    assert configs == [long.changed(weight_ii=0.1), long.changed(prompt_std=0.1)]
 
 
 def test_split_sets_half_of_the_validation_part_aside_in_each_domain():

@@ -12,7 +12,7 @@ from cdir_nb.errors import CdirError
 from cdir_nb.methods import Embedder
 from cdir_nb.methods.clair.mapped_clip import mapped_clips
 from cdir_nb.methods.frozen.clip import VanillaClip
-from cdir_nb.results import by_direction, measure, percent_by_direction
+from cdir_nb.results import by_direction, context_of, measure, percent_by_direction
 from cdir_nb.results.measure import embedded
 
 PER_CLASS = 3
@@ -123,3 +123,13 @@ def test_records_say_how_many_test_images_the_pretraining_saw(task, monkeypatch)
         "cdir_nb.encoders.pretraining.seen_in_pretraining", lambda _, images: len(seen & set(images.keys))
     )
     assert {r.seen_in_pretraining for r in measure(VanillaClip(Encoder()), task)} == {5}, "a set of images counts once"
+
+
+def test_a_number_on_training_images_counts_the_seen_ones_among_these(task, monkeypatch):
+    train = task.images.select(["real"], ["cat"])
+    seen = {*train.keys[:2], *task.query("sketch").keys}
+    monkeypatch.setattr(
+        "cdir_nb.encoders.pretraining.seen_in_pretraining", lambda _, images: len(seen & set(images.keys))
+    )
+    same = context_of(VanillaClip(Encoder()), task, 0, train)
+    assert (same["seen_in_pretraining"], same["test_set"]) == (2, f"training images of {task.name}")

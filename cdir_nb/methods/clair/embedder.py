@@ -12,6 +12,7 @@ from torch import nn
 from cdir_nb.conventions import BY_PSEUDO_LABELS
 from cdir_nb.data.images import ImageSet
 from cdir_nb.encoders import ClipEncoder
+from cdir_nb.encoders.pretraining import seen_note
 from cdir_nb.errors import CdirError
 from cdir_nb.methods.clair.pair import Pair
 from cdir_nb.methods.clair.settings import ClairConfig
@@ -80,7 +81,8 @@ class ClairEmbedder(Embedder):
     @property
     def train_set(self) -> str:
         """What it was trained on, in words."""
-        return f"{how_many(self.pair.limit)}; {len(self.pair.names)} class names"
+        seen = seen_note(self.encoder, self.pair.images)
+        return f"{how_many(self.pair.limit)}{seen}; {len(self.pair.names)} class names"
 
     @property
     def chosen(self) -> int:

@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from cdir_nb.conventions import LAST_EPOCH
 from cdir_nb.data.images import ImageSet
 from cdir_nb.encoders import ClipEncoder, ImageEncoder
+from cdir_nb.encoders.pretraining import seen_note
 from cdir_nb.errors import CdirError
 from cdir_nb.methods.embedder import Embedder
 from cdir_nb.methods.frozen.clip import VanillaClip
@@ -71,7 +72,7 @@ class UcdirEmbedder(Embedder):
     def train_set(self) -> str:
         """What it was trained on, in words."""
         part = "head only, frozen trunk" if self.config.trains == "head" else "whole network"
-        return f"{how_many(self.pair.limit)}; {part}"
+        return f"{how_many(self.pair.limit)}{seen_note(self.encoder, self.pair.images)}; {part}"
 
     @property
     def settings(self) -> dict[str, Any]:
