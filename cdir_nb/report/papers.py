@@ -42,7 +42,7 @@ def _scoreboard(paper: str, theirs: pd.DataFrame, ours: pd.DataFrame) -> dict[st
 
 
 def _said(task: pd.DataFrame, count: int) -> str:
-    """Such as `11 of 20 claims decided: holds 8, does not hold 3`; one of the verdicts is "settings differ"."""
+    """Such as `11 of 20 claims decided: holds 8, does not hold 3`; one of the verdicts is "verdicts differ"."""
     kinds = [joint_verdict(rows) for _, rows in task.groupby("id", sort=False)]
     counts = ", ".join(f"{kind} {kinds.count(kind)}" for kind in dict.fromkeys(kinds))
     return f"{len(kinds)} of {count} claims decided: {counts}"

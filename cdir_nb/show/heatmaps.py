@@ -20,7 +20,7 @@ COLOURS = {
     "holds": "#A9D0EA",
     "mixed": "#F3E6A8",
     "does not hold": "#F4BC98",
-    "settings differ": "#F3E6A8",
+    "verdicts differ": "#F3E6A8",
     "directions missing": "#E4E4E4",
     "not run": "#F1F1F1",
     "not printed": "#F1F1F1",

@@ -28,19 +28,19 @@ FOUND = records("vanilla CLIP", [30], "nothing selected") + records("TKI", [33, 
 
 @pytest.mark.parametrize(
     "kinds,expected",
-    [(["holds"], "holds"), (["holds", "holds"], "holds"), (["holds", "mixed"], "settings differ"), ([], "not run")],
+    [(["holds"], "holds"), (["holds", "holds"], "holds"), (["holds", "mixed"], "verdicts differ"), ([], "not run")],
 )
 def test_the_rows_of_a_claim_have_one_verdict(kinds, expected):
     assert joint_verdict(pd.DataFrame({"verdict": kinds})) == expected
 
 
 def test_a_sign_stands_before_what_was_decided():
-    assert [marked(kind) for kind in ("holds", "mixed", "does not hold", "not run", "settings differ")] == [
+    assert [marked(kind) for kind in ("holds", "mixed", "does not hold", "not run", "verdicts differ")] == [
         "✓ holds",
         "~ mixed",
         "✗ does not hold",
         "not run",
-        "settings differ",
+        "verdicts differ",
     ]
 
 

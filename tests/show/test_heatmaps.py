@@ -97,7 +97,7 @@ def test_a_row_says_what_was_expected_and_a_cell_what_came():
 def test_verdicts_that_differ_by_setting_say_so():
     found = FOUND + [r.model_copy(update={"config_digest": "z", "value": 0.1}) for r in FOUND if r.method == "TKI"]
     fig = scoreboard(published_verdicts(CLAIMS), {"kept": verdicts(found, CLAIMS)})
-    assert "settings differ\n-20.0 to +3.5" in texts(fig)
+    assert "verdicts differ\n-20.0 to +3.5" in texts(fig)
 
 
 def test_a_scoreboard_of_no_runs_has_the_paper_alone():
@@ -147,10 +147,10 @@ def test_a_panel_without_a_reference_is_drawn_by_value():
 def test_every_verdict_has_a_colour():
     from cdir_nb.results.claims.printed import NOT_PRINTED
     from cdir_nb.results.claims.verdicts import FAILS, HOLDS, IN_PART, MIXED, NOT_RUN
-    from cdir_nb.results.claims.wording import SETTINGS_DIFFER
+    from cdir_nb.results.claims.wording import VERDICTS_DIFFER
     from cdir_nb.show.heatmaps import COLOURS
 
-    assert set(COLOURS) >= {HOLDS, MIXED, FAILS, NOT_RUN, NOT_PRINTED, IN_PART, SETTINGS_DIFFER}
+    assert set(COLOURS) >= {HOLDS, MIXED, FAILS, NOT_RUN, NOT_PRINTED, IN_PART, VERDICTS_DIFFER}
 
 
 def test_matrices_share_one_scale_and_name_each_group_once():

@@ -11,13 +11,13 @@ from cdir_nb.results.claims.verdicts import IN_PART, NOT_RUN, SIGNS
 if TYPE_CHECKING:
     import pandas as pd
 
-SETTINGS_DIFFER = "settings differ"
+VERDICTS_DIFFER = "verdicts differ"
 
 
 def joint_verdict(rows: "pd.DataFrame") -> str:
-    """The common verdict of all rows of a claim; "settings differ" if they disagree, "not run" if there are no rows."""
+    """The common verdict of all rows of a claim; "verdicts differ" if they disagree, "not run" if there are no rows."""
     kinds = list(dict.fromkeys(rows["verdict"])) or [NOT_RUN]
-    return kinds[0] if len(kinds) == 1 else SETTINGS_DIFFER
+    return kinds[0] if len(kinds) == 1 else VERDICTS_DIFFER
 
 
 def marked(kind: str) -> str:
