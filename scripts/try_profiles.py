@@ -4,21 +4,29 @@
     python scripts/try_profiles.py                             every profile that needs images (about an hour)
 
 It shows that names, folders and notebooks fit together; the numbers mean nothing. Only the first of swept seeds and
-pairs is run, with the tiny CLIP, and TKI's words for three steps.
+pairs is run, with the tiny CLIP, and TKI's words for three steps. docs/results/profiles-tried.csv keeps the last try of
+each profile.
 """
 
 import subprocess
 import sys
 import tempfile
+import time
 from pathlib import Path
 from typing import Annotated
 
 import numpy as np
+import pandas as pd
 import typer
 from PIL import Image
 
 from cdir_nb.batch.profile import Profile, load_profile, profile_names
 from cdir_nb.data import load_card
+from cdir_nb.paths import ROOT, atomic_write
+from cdir_nb.results import current_commit
+from cdir_nb.results.records import today
+
+FILE = ROOT / "docs" / "results" / "profiles-tried.csv"
 
 
 def write_folder(dataset: str, root: Path, per_class: int) -> None:
@@ -58,11 +66,19 @@ def main(
 ) -> None:
     """Try profiles one after the other; fails if one of them did."""
     profiles = [load_profile(name) for name in names or profile_names()]
-    failed = []
+    rows = pd.read_csv(FILE).set_index("profile").to_dict("index") if FILE.exists() else {}
+    failed, commit = [], current_commit()  # before the file, which is part of it, is changed
     for profile in [profile for profile in profiles if profile.needs]:
+        start = time.monotonic()
         with tempfile.TemporaryDirectory() as work:
-            if try_profile(profile, Path(work), per_class):
-                failed.append(profile.name)
+            code = try_profile(profile, Path(work), per_class)
+        if code:
+            failed.append(profile.name)
+        row = {"ended": "with an error" if code else "with its table", "images per class and domain": per_class}
+        row |= {"minutes": round((time.monotonic() - start) / 60, 1), "date": today(), "commit": commit}
+        rows[profile.name] = row
+        with atomic_write(FILE) as path:
+            pd.DataFrame.from_dict(rows, orient="index").sort_index().to_csv(path, index_label="profile")
     print("failed:" if failed else "all tried profiles ran", ", ".join(failed))
     raise typer.Exit(bool(failed))
 
