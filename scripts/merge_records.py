@@ -3,7 +3,8 @@
     python scripts/merge_records.py cdir_nb/results/reproduced/clair-world.csv.gz runs/world-full-1a2b3c
 
 A record replaces the one of the same setting, if there is one; the others are added. A table keeps its choice of
-metrics, conventions and cut-offs: records of others are left out. Then run `scripts/claims_report.py`.
+metrics, conventions and cut-offs: records of others are left out. A number in two tables must be replaced in
+both, since reading two values of one setting is an error. Then run `scripts/claims_report.py`.
 """
 
 import gzip

@@ -53,7 +53,7 @@ def try_profile(profile: Profile, work: Path, per_class: int) -> int:
     options = [f"--set={name}={value}" for name, value in chosen.items() if name in known]
     if any("06" in entry.notebook for entry in profile.notebooks):
         options += ["--set=06.expansion_steps=3", "--set=06.aggregation_steps=3"]
-    if any("04" in entry.notebook and "variants" in entry.parameters for entry in profile.notebooks):
+    if any("04" in entry.notebook and "variants" in {*entry.parameters, *entry.swept} for entry in profile.notebooks):
         options += ["--set=04.variants=some"]
     command = [sys.executable, "-m", "cdir_nb.cli", "reproduce", "--profile", profile.name, "--encoder", "tiny-clip"]
     data = f"--data={profile.dataset}={work / 'images'}"
@@ -66,7 +66,7 @@ def main(
 ) -> None:
     """Try profiles one after the other; fails if one of them did."""
     profiles = [load_profile(name) for name in names or profile_names()]
-    rows = pd.read_csv(FILE).set_index("profile").to_dict("index") if FILE.exists() else {}
+    rows = pd.read_csv(FILE, dtype={"commit": str}).set_index("profile").to_dict("index") if FILE.exists() else {}
     failed, commit = [], current_commit()  # before the file, which is part of it, is changed
     for profile in [profile for profile in profiles if profile.needs]:
         start = time.monotonic()

@@ -17,11 +17,11 @@ def seen_in_pretraining(encoder: ImageEncoder, images: ImageSet) -> int:
     return sum(file_id(key) in seen for key in images.keys) if seen else 0
 
 
-@cache
-def _seen_ids(datasets: tuple[str, ...]) -> frozenset[str]:
-    return frozenset(file_id(key) for dataset in datasets for key in listed_keys(dataset, SEEN))
-
-
 def seen_note(encoder: ImageEncoder, images: ImageSet) -> str:
     """For `train_set` of records: that the encoder's pretraining saw some of these training images; else empty."""
     return "; some seen in the encoder's pretraining" if seen_in_pretraining(encoder, images) else ""
+
+
+@cache
+def _seen_ids(datasets: tuple[str, ...]) -> frozenset[str]:
+    return frozenset(file_id(key) for dataset in datasets for key in listed_keys(dataset, SEEN))

@@ -33,7 +33,7 @@ WORDS = {
     "train_set": "trained on",
     "test_set": "tested on",
     "config_digest": "config",
-    "seen_in_pretraining": "TEST IMAGES SEEN IN PRETRAINING",
+    "seen_in_pretraining": "IMAGES SEEN IN PRETRAINING",
     "pipeline_test": "PIPELINE TEST, NOT A RESULT",
 }
 

@@ -286,6 +286,15 @@ def test_the_whole_network_trains_and_the_encoder_given_stays_as_it_was(backbone
     assert "whole network" in last.train_set
 
 
+def test_the_result_says_that_the_pretraining_saw_training_images(backbone, pair, monkeypatch):
+    last, _ = ucdir.fit(
+        backbone, pair, QUICK.changed(trains="all", epochs=1, full_from=1, align_from=1), progress=False
+    )
+    assert "pretraining" not in last.train_set
+    monkeypatch.setattr("cdir_nb.encoders.pretraining.seen_in_pretraining", lambda *_: 7)
+    assert "two domains; some seen in the encoder's pretraining; whole network" in last.train_set
+
+
 def test_clip_starts_from_the_image_tower_alone(encoder, pair):
     made = training(encoder, pair, QUICK.changed(trains="all"))
     names = [name for name, p in made.model.named_parameters() if p.requires_grad]

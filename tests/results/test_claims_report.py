@@ -4,6 +4,7 @@ import importlib.util
 
 import pytest
 
+from cdir_nb.data.protocols import protocol_spec
 from cdir_nb.paths import ROOT
 from cdir_nb.results import Record
 from cdir_nb.results.compare import is_own
@@ -30,6 +31,11 @@ def record(method: str, convention: str = "over_min_k_relevant") -> Record:
         metric="average_precision", convention=convention, k=200, value=0.3 if frozen else 0.4, seed=0,
         encoder="tiny-clip [ab]", selection_rule="nothing selected" if frozen else "last epoch",
     )  # fmt: skip
+
+
+def test_every_task_that_the_texts_name_is_a_protocol(script):
+    tasks = [task for texts in script.TEXTS.values() for task in texts["tasks"]]
+    assert len(tasks) > 10 and all(map(protocol_spec, tasks))
 
 
 @pytest.mark.parametrize(

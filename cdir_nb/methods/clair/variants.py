@@ -20,7 +20,7 @@ LEAVE_ONE_OUT = {
 }
 CLASS_LISTS = {"CLAIR, expanded class list": True, "CLAIR, expanded list without training names": False}
 MISMATCHED = "CLAIR, mismatched categories"
-# Ours: what some named settings leave out, or set otherwise than the best trial in docs/results/clair-grid.csv.
+# Ours: what some named settings leave out, and the best of the prompts' spreads tried (docs/results/clair-grid.csv).
 TRIALS = {  # name: (setting, the value that is replaced, the value tried)
     "CLAIR with L_II": ("weight_ii", 0.0, 0.1),
     "CLAIR, wider prompts": ("prompt_std", 0.02, 0.1),

@@ -23,7 +23,7 @@ READINGS = {
     "TKI, strategy 2, 20 names": {"other_names": 20},
     "TKI, strategy 2, all names": {"other_names": 0},
     "TKI, strategy 2, residual": {"residual": True},
-    # the best of strategy 2 where no result is reported
+    # found on the drawn world's test classes; the best of strategy 2 where no result is reported, too
     "TKI, strategy 2, all names, residual, 10 steps": {"other_names": 0, "residual": True, "aggregation_steps": 10},
     "TKI, residual": {"residual": True},
     "TKI, 300 steps": {"aggregation_steps": 300},
