@@ -27,6 +27,7 @@ COLOURS = {
 }
 OWN_NUMBERS = "the paper's\nown numbers"
 CLAIM = 42  # characters per line of a claim, which has two
+LONG = 16  # characters; longer names of tasks take two lines
 
 
 @styled
@@ -216,6 +217,7 @@ def _task(name: str, key: tuple[str, str], rows: pd.DataFrame) -> str:
     task, encoder = key
     seeds = sorted({seed for row in rows["seeds"] for seed in row})
     trained = f"seed{'s' * (len(seeds) > 1)} {', '.join(map(str, seeds))}" if seeds else "nothing trained"
+    task = task if len(task) <= LONG else "-\n".join(task.rsplit("-", 1))
     return f"{name}\n{task}\n{encoder.split()[0]}\n{trained}"
 
 

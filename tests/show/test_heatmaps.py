@@ -100,6 +100,12 @@ def test_verdicts_that_differ_by_setting_say_so():
     assert "verdicts differ\n-20.0 to +3.5" in texts(fig)
 
 
+def test_a_long_name_of_a_task_takes_two_lines():
+    found = verdicts([r.model_copy(update={"protocol": "sketchy_mini-21-heldout"}) for r in FOUND], CLAIMS)
+    fig = scoreboard(published_verdicts(CLAIMS), {"kept": found})
+    assert "kept\nsketchy_mini-21-\nheldout\n" in fig.axes[0].get_xticklabels()[1].get_text()
+
+
 def test_a_scoreboard_of_no_runs_has_the_paper_alone():
     fig = scoreboard(published_verdicts(CLAIMS), {"kept": verdicts([], CLAIMS)})
     assert len(fig.axes[0].get_xticks()) == 1 and len(texts(fig)) == 3
