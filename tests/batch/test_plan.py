@@ -528,10 +528,6 @@ def test_values_that_a_notebook_can_take_are_taken():
 
 def test_every_profile_of_the_papers_was_tried_and_ended_with_its_table():
     tried = pd.read_csv(ROOT / "docs" / "results" / "profiles-tried.csv").set_index("profile")["ended"]
-    real = {
-        "pacs-heldout",
-        "sketchy_mini",
-        "snmpnet-sketchy",
-    }  # not with random images: they take listed ones, or strokes
+    real = {"pacs-heldout", "sketchy_mini", "snmpnet-sketchy"}  # they take listed images, or strokes
     assert set(tried.index) == {name for name in profile_names() if load_profile(name).needs} - real
     assert set(tried) == {"with its table"}
