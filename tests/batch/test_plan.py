@@ -7,6 +7,7 @@ import time
 
 import pandas as pd
 import pytest
+from scripts_by_path import load_script
 from tiny_notebooks import PARAMETERS, write_notebook, write_pacs, write_profile
 
 from cdir_nb.batch import declared, digests, plan
@@ -528,6 +529,6 @@ def test_values_that_a_notebook_can_take_are_taken():
 
 def test_every_profile_of_the_papers_was_tried_and_ended_with_its_table():
     tried = pd.read_csv(ROOT / "docs" / "results" / "profiles-tried.csv").set_index("profile")["ended"]
-    real = {"pacs-heldout", "sketchy_mini", "snmpnet-sketchy"}  # they take listed images, or strokes
-    assert set(tried.index) == {name for name in profile_names() if load_profile(name).needs} - real
+    needed = {name for name in profile_names() if load_profile(name).needs}
+    assert set(tried.index) == needed - load_script("try_profiles").NOT_TRIED
     assert set(tried) == {"with its table"}

@@ -1,12 +1,12 @@
-"""The notebook tool (scripts/ is no package: loaded by its path) and a small notebook that breaks no rule."""
+"""The notebook tool, and a small notebook that breaks no rule."""
 
 import base64
-import importlib.util
 import io
 import sys
 
 import nbformat
 import pytest
+from scripts_by_path import load_script
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 from PIL import Image
 
@@ -35,11 +35,7 @@ print(half)</code></pre></li>
 @pytest.fixture(scope="session")
 def tool():
     """scripts/notebooks.py as a module."""
-    spec = importlib.util.spec_from_file_location("notebooks", ROOT / "scripts" / "notebooks.py")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["notebooks"] = module
-    spec.loader.exec_module(module)
-    return module
+    return load_script("notebooks")
 
 
 @pytest.fixture(scope="session")

@@ -1,11 +1,11 @@
 """Solutions of exercises run after the notebook's own code; `make test` checks copies of all notebooks with them."""
 
-import importlib.util
 import subprocess
 import sys
 
 import nbformat
 import pytest
+from scripts_by_path import load_script
 
 from cdir_nb.paths import NOTEBOOKS, ROOT
 
@@ -13,11 +13,7 @@ from cdir_nb.paths import NOTEBOOKS, ROOT
 @pytest.fixture
 def exercises(lint):
     """scripts/exercises.py as a module."""
-    spec = importlib.util.spec_from_file_location("exercises", ROOT / "scripts" / "exercises.py")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["exercises"] = module
-    spec.loader.exec_module(module)
-    return module
+    return load_script("exercises")
 
 
 def test_solutions_follow_the_notebook_as_cells_of_their_own(book, exercises):

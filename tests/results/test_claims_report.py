@@ -1,11 +1,9 @@
 """The script behind docs/results: one page for every paper of whose claims one can be decided."""
 
-import importlib.util
-
 import pytest
+from scripts_by_path import load_script
 
 from cdir_nb.data.protocols import protocol_spec
-from cdir_nb.paths import ROOT
 from cdir_nb.results import Record
 from cdir_nb.results.compare import is_own
 
@@ -13,9 +11,7 @@ from cdir_nb.results.compare import is_own
 @pytest.fixture
 def script(tmp_path, monkeypatch):
     """The script, writing below `tmp_path`; claims of TKI and SnMpNet can be decided, none of UCDIR."""
-    spec = importlib.util.spec_from_file_location("claims_report_script", ROOT / "scripts" / "claims_report.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    module = load_script("claims_report")
     found = [record(name) for name in ("vanilla CLIP", "TKI", "TKI, Euclidean", "CLIP-UCDIR")]
     found += [record(name, "over_found") for name in ("SnMpNet", "EISNet-retrieval", "CuMix-retrieval")]
     monkeypatch.setattr(module, "reproduced_records", lambda: found)

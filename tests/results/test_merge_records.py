@@ -1,19 +1,14 @@
 """The script that puts records of runs into a committed table."""
 
-import importlib.util
-
 import pytest
+from scripts_by_path import load_script
 
-from cdir_nb.paths import ROOT
 from cdir_nb.results import Record, load_records, save_records, to_frame
 
 
 @pytest.fixture
 def merge():
-    spec = importlib.util.spec_from_file_location("merge_records_script", ROOT / "scripts" / "merge_records.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module.main
+    return load_script("merge_records").main
 
 
 def record(value: float, method: str = "TKI", k: int = 10) -> Record:

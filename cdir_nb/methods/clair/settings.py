@@ -74,9 +74,9 @@ _TINY = ClairConfig(
     refinement=RefinementConfig(scale=14.10, steps=10),
 )
 # For a fair trial: all training images, smaller batches, and epochs until validation stops it; without L_II, whose
-# second view doubles the time (`CLAIR with L_II` gained 0.5 points here, and 1.7 with real-clip's settings). The
-# refinement's scale had the best score of the first trials on quickdraw-real's training classes
-# (docs/results/clair-grid.csv, seed 7); the short training has 14.1.
+# second view doubles the time (`CLAIR with L_II` gained 0.5 points of P@10 here, on two pairs, and 1.7 with
+# real-clip's settings: docs/results/clair.md). The refinement's scale had the best score of the first trials on
+# quickdraw-real's training classes (docs/results/clair-grid.csv, seed 7); the short training has 14.1.
 _TINY_LONG = _TINY.changed(
     learning_rate_tower=0.0002, batch_size=32, epochs=8, patience=3, weight_ii=0.0, **{"refinement.scale": 1.0}
 )

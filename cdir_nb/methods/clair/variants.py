@@ -21,10 +21,11 @@ LEAVE_ONE_OUT = {
 CLASS_LISTS = {"CLAIR, expanded class list": True, "CLAIR, expanded list without training names": False}
 MISMATCHED = "CLAIR, mismatched categories"
 # Ours: what some named settings leave out, and the best of the prompts' spreads tried (docs/results/clair-grid.csv).
-TRIALS = {  # name: (setting, the value that is replaced, the value tried)
-    "CLAIR with L_II": ("weight_ii", 0.0, 0.1),
-    "CLAIR, wider prompts": ("prompt_std", 0.02, 0.1),
+TRIALS = {  # name: (what is replaced, what is tried)
+    "CLAIR with L_II": ({"weight_ii": 0.0}, {"weight_ii": 0.1}),
+    "CLAIR, wider prompts": ({"prompt_std": 0.02}, {"prompt_std": 0.1}),
 }
+CHANGED = LEAVE_ONE_OUT | {name: tried for name, (_, tried) in TRIALS.items()}
 VARIANTS = (FULL, *LEAVE_ONE_OUT, *CLASS_LISTS, MISMATCHED, *TRIALS)
 
 
@@ -32,8 +33,8 @@ def changes(method: str, config: ClairConfig) -> bool:
     """Whether a method of `VARIANTS` can be run with this config: a part that is off cannot be left out, and a trial
     is one only where its setting has the value that it replaces."""
     if method in TRIALS:
-        setting, replaced, _ = TRIALS[method]
-        return getattr(config, setting) == replaced
+        replaced, _ = TRIALS[method]
+        return config.changed(**replaced) == config
     return method not in LEAVE_ONE_OUT or config.changed(**LEAVE_ONE_OUT[method]) != config
 
 
@@ -51,5 +52,4 @@ def variant(
     pair = training_pair(task, domains, names=names).sample(train_images, seed)
     if method == MISMATCHED:
         pair = dataclasses.replace(pair, images=mismatched(pair.images, domains, task.seen, seed))
-    change = {TRIALS[method][0]: TRIALS[method][2]} if method in TRIALS else LEAVE_ONE_OUT.get(method, {})
-    return pair, config.changed(**change)
+    return pair, config.changed(**CHANGED.get(method, {}))
