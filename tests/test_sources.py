@@ -82,8 +82,9 @@ def test_a_relative_import_of_a_package_above(write):
     assert names(folder, "p.sub.deep.own") == ["sub.deep.own"]
 
 
-def test_a_name_of_a_package_wins_over_a_submodule_of_that_name(write):
-    folder = write(INIT="", sub__INIT="from p.sub.one import f as two", sub__one="def f(): pass", sub__two="")
+@pytest.mark.parametrize("code", ["from p.sub.one import f as two", "import p.sub.one\ntwo = p.sub.one.f"])
+def test_a_name_of_a_package_wins_over_a_submodule_of_that_name(write, code):
+    folder = write(INIT="", sub__INIT=code, sub__one="def f(): pass", sub__two="")
     write(start="from p.sub import two")
     assert names(folder, "p.start") == ["start", "sub", "sub.one"]
 
