@@ -15,10 +15,10 @@ import numpy as np
 import pandas as pd
 import typer
 import yaml
+from cdir_nb.methods.ucdir.variants import BASELINES
 
 from cdir_nb.conventions import NOTHING_SELECTED, SELECTION_RULES
 from cdir_nb.data.protocols import protocol_spec
-from cdir_nb.methods.ucdir.variants import BASELINES
 from cdir_nb.paths import ROOT, atomic_write
 from cdir_nb.results import Record, load_claims, reproduced_records, to_frame, verdicts
 from cdir_nb.results.claims.verdicts import as_in_card

@@ -37,6 +37,7 @@ class BuiltBackbone:
     model_cfg: dict[str, Any]  # with embed_dim: D
     preprocess_cfg: dict[str, Any]
     origin: str  # where the weights come from, for people
+    head: dict[str, torch.Tensor] | None = None  # the projection head that comes with the weights, as in MoCo v2
 
 
 @dataclass(frozen=True)

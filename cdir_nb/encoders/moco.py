@@ -24,14 +24,9 @@ def build_moco(spec: str) -> BuiltBackbone:
     file, state, built = *_read(spec), build_backbone("timm:resnet50:random")
     _check(file, state, {name: tuple(x.shape) for name, x in built.model.state_dict().items()} | HEAD_SHAPES)
     built.model.load_state_dict({name: x for name, x in state.items() if name not in HEAD})
-    return replace(built, name=f"{MOCO}{file.name}", origin="MoCo v2 checkpoint, trained on ImageNet without labels")
-
-
-def moco_head(spec: str) -> dict[str, torch.Tensor]:
-    """The tensors of its head, two linear layers to 128 dimensions, named as in a Sequential; errors as above."""
-    file, state = _read(spec)
-    _check(file, {name: x for name, x in state.items() if name in HEAD}, HEAD_SHAPES)
-    return {new: state[old].float() for old, new in HEAD.items()}
+    head = {new: state[old].float() for old, new in HEAD.items()}  # two linear layers to 128 dimensions
+    origin = "MoCo v2 checkpoint, trained on ImageNet without labels"
+    return replace(built, name=f"{MOCO}{file.name}", origin=origin, head=head)
 
 
 def _read(spec: str) -> tuple[Path, dict[str, torch.Tensor]]:

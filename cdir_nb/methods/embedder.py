@@ -21,6 +21,10 @@ class Embedder:
     similarity  "cosine" or "euclidean": how its embeddings are compared
     settings    plain data (numbers, strings, lists, dicts); runs with equal settings are averaged over seeds
     train_set   what it was trained on, in words
+    training_images  the images that it was trained on; None: no image
+    training_commit  commit of the code that trained it; empty: nothing was trained, or unknown
+    data_at_test_time  what it uses besides the query itself when it embeds or ranks: "gallery", "training images",
+                "all queries"
     selection   how its final state was chosen, one of `conventions.SELECTION_RULES`
     steps       optimiser steps from the encoder to this state
     moved       {group of parameters: how far it moved by then, |theta - theta_0| / |theta_0|}
@@ -32,6 +36,9 @@ class Embedder:
     similarity: str = "cosine"
     settings: Mapping[str, Any] = {}
     train_set: str = FROZEN
+    training_images: ImageSet | None = None
+    training_commit: str = ""
+    data_at_test_time: frozenset[str] = frozenset()
     selection: str = NOTHING_SELECTED
     steps: int = 0
     moved: Mapping[str, float] = {}

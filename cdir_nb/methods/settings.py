@@ -7,13 +7,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from cdir_nb.errors import CdirError
 
 
-def setting(default: Any, source: str, *, added_later: bool = False, **limits: Any) -> Any:
-    """A field of `Settings`: its default, the source of that default, and pydantic's limits (ge, gt, le, lt).
-
-    added_later  True for a setting that is newer than some records: `plain` leaves it out while it has its default, so
-                 that the digests in those records stay valid
-    """
-    return Field(default, description=source, json_schema_extra={"added_later": added_later}, **limits)
+def setting(default: Any, source: str, **limits: Any) -> Any:
+    """A field of `Settings`: its default, the source of that default, and pydantic's limits (ge, gt, le, lt)."""
+    return Field(default, description=source, **limits)
 
 
 class Settings(BaseModel):
@@ -44,28 +40,21 @@ class Settings(BaseModel):
 
     def changed(self, **values: Any) -> Self:
         """A copy with some values changed; nested settings are named as in `table`: {"refinement.steps": 10}."""
-        mine = dict(self)
+        current = dict(self)
         for name, value in values.items():
             part, _, inner = name.partition(".")
-            nested = inner and isinstance(mine.get(part), Settings)
-            mine[part if nested else name] = mine[part].changed(**{inner: value}) if nested else value
-        return type(self)(**mine)
+            nested = inner and isinstance(current.get(part), Settings)
+            current[part if nested else name] = current[part].changed(**{inner: value}) if nested else value
+        return type(self)(**current)
 
     def plain(self) -> dict[str, Any]:
-        """The settings as plain data, for the digest in records (see `setting` for what is left out)."""
-        values = self.model_dump(mode="json")
-        for name, field in type(self).model_fields.items():
-            value = getattr(self, name)
-            if isinstance(value, Settings):
-                values[name] = value.plain()
-            elif field.json_schema_extra["added_later"] and value == field.default:
-                del values[name]
-        return values
+        """The settings as plain data (numbers, strings, lists, dicts), for records and cache keys."""
+        return self.model_dump(mode="json")
 
     def table(self) -> list[dict[str, str]]:
         """Rows of setting, value, source; the source says so where a value is not the default.
 
-        Nested settings get rows of their own, with names such as `refinement.steps`.
+        Nested settings get rows with names such as `refinement.steps`.
         """
         rows = []
         for name, field in type(self).model_fields.items():

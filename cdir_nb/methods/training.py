@@ -1,10 +1,18 @@
-"""The training loop of all methods: history, early stopping, checkpoints, momentum encoder, mixed precision."""
+"""The one training loop: steps, sums of losses, momentum encoder, selection of states, snapshots, checkpoints, cache.
 
+A method subclasses `Training` and implements what differs: `build`, `batches`, `losses` and `embed`, and where needed
+`start`, `end_epoch`, `validate`, `weights`, the optimiser and its schedule. Only this file calls `backward`.
+"""
+
+import copy
+import inspect
 import math
 import sys
+import textwrap
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -14,168 +22,425 @@ from torch import nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from tqdm import tqdm
 
-from cdir_nb.methods.checkpoints import load_checkpoint, save_checkpoint
+from cdir_nb import paths
+from cdir_nb.commit import current_commit
+from cdir_nb.conventions import LAST_EPOCH
+from cdir_nb.data.images import ImageSet
+from cdir_nb.data.protocols import Protocol
+from cdir_nb.encoders.image import ImageEncoder
+from cdir_nb.errors import CdirError
+from cdir_nb.methods.checkpoints import digest_of, load_checkpoint, save_checkpoint
+from cdir_nb.methods.embedder import Direction, Embedder
+from cdir_nb.methods.settings import Settings
+from cdir_nb.sources import code_digest, library_versions
 
 Numbers = dict[str, float]
-KEPT = ("epoch", "history", "initial", "best", "best_epoch", "best_score")
+State = dict[str, torch.Tensor]
+CHECKPOINT_SECONDS = 5.0  # least time between two checkpoints; the last epoch is always saved
+ENGINE_STATE = ("epoch", "history", "initial", "best", "snapshots", "training_commit")
 
 
 class Training:
-    """All state that changes from epoch to epoch, and the loop over epochs (`run`).
+    """One training of a method: its network, what a step computes, and all state that changes from epoch to epoch.
 
-    A method subclasses it and implements `start` and `run_epoch`, and where needed `validate`, `kept` (names of
-    attributes that a checkpoint holds besides the networks) and `group_of` (see `moved`).
+    A subclass implements, in this order of use:
 
-    model     the network to train; momentum: its momentum copy, or None
-    epochs    the maximum; patience: stop after this many epochs without a better score, None: never stop early
-    history   one dict per epoch: the method's numbers, `score_name`, seconds without validation, peak memory
-    best      the state with the best score, from `best_epoch` (0: the start); without validation, the last epoch
+    build        returns the network; sets `steps_per_epoch`, and `momentum` if there is a momentum encoder
+    inputs       the data that determine the result, as digests for the cache key (default: `images`)
+    start        prepares the first epoch, such as memory banks; not called where a finished training is loaded
+    batches      yields what `losses` takes, one item per step
+    losses       returns the value of each loss, by name; `weights` gives their weights in the total
+    end_epoch    runs after the last step of an epoch; returns further numbers for the history
+    validate     returns the score of each selection rule, larger is better
+    embed        images -> vectors, for a network in any of its states
+
+    Attributes:
+
+    name         the method's or variant's name in records
+    encoder      the frozen encoder; task, domains: the protocol and the domains that are fitted (empty: all)
+    settings     the method's settings; seed
+    images       the training images, or None
+    model        the network; momentum: its momentum copy, or None; evaluated: the one that embeds
+    generator    for the random draws of the current epoch, seeded by seed and epoch
+    history      one dict per epoch: mean losses, further numbers, the scores, how far parameters moved, seconds
+    best         {selection rule: {"score", "epoch", "state"}}; epoch 0 is the start
+    snapshots    {epoch: state of the evaluated network}, for the epochs that `stores_snapshot` accepts
     """
 
-    score_name = "validation"
-    kept: tuple[str, ...] = ()
+    similarity = "cosine"
+    steps_per_epoch: int
+    patience: int | None = None  # stop after this many epochs without a better score by the first selection rule
+    schedule_each_step = False
+    checkpointed: tuple[str, ...] = ()  # names of further attributes that a checkpoint stores
+    momentum: nn.Module | None = None
+    images: ImageSet | None = None
+    train_set = ""
+    data_at_test_time: frozenset[str] = frozenset()
 
     def __init__(
         self,
-        model: nn.Module,
-        optimizer: torch.optim.Optimizer,
-        schedule: torch.optim.lr_scheduler.LRScheduler,
+        encoder: ImageEncoder,
+        task: Protocol,
+        domains: Sequence[str],
+        settings: Settings,
         *,
-        momentum: nn.Module | None = None,
-        epochs: int,
-        steps_per_epoch: int,
-        patience: int | None = None,
-        seed: int,
-        device: torch.device,
+        name: str,
+        seed: int = 0,
+        progress: bool = True,
     ) -> None:
-        self.model, self.momentum, self.optimizer, self.schedule = model, momentum, optimizer, schedule
-        self.epochs, self.steps_per_epoch, self.patience = epochs, steps_per_epoch, patience
-        self.seed, self.device = seed, device
-        self.epoch, self.history = 0, []
-        if device.type == "cuda":
-            torch.cuda.reset_peak_memory_stats(device)
+        self.encoder, self.task, self.domains, self.settings = encoder, task, tuple(domains), settings
+        self.name, self.seed, self.progress = name, seed, progress
+        self.epoch, self.history, self.snapshots = 0, [], {}
+        self.best: dict[str, dict[str, Any]] = {}
+        self.training_commit = ""
+        self.model = self.build()
+        self.device = next((x.device for x in self.model.parameters()), encoder.device)
+        self.optimizer = self.make_optimizer()
+        self.schedule = self.make_schedule()
 
     # ---- what a method implements ----
 
+    def build(self) -> nn.Module:
+        """Return the network to train, on the encoder's device, and set `steps_per_epoch`."""
+        raise NotImplementedError(f"{type(self).__name__} has no build()")
+
+    def make_optimizer(self) -> torch.optim.Optimizer:
+        """The optimiser of `model`; Adam at `settings.learning_rate` unless overridden."""
+        return torch.optim.Adam(trainable_parameters(self.model).values(), lr=self.settings.learning_rate)
+
+    def make_schedule(self) -> torch.optim.lr_scheduler.LRScheduler | None:
+        """The learning rate's schedule, advanced after each epoch (`schedule_each_step`: each step); None: constant."""
+        return None
+
+    def inputs(self) -> dict[str, str]:
+        """Digests of the data that determine the result, by name."""
+        return {"images": self.images.fingerprint} if self.images is not None else {}
+
     def start(self) -> None:
-        """Set up what the first epoch needs, such as initial pseudo-labels and memory banks."""
+        """Prepare the first epoch, such as initial pseudo-labels and memory banks."""
 
-    def run_epoch(self, generator: torch.Generator, tick: Callable[[], Any]) -> Numbers:
-        """Train for one epoch, calling `tick()` after each step; returns numbers for the history."""
-        raise NotImplementedError
+    def batches(self) -> Iterator[Any]:
+        """Yield the batches of epoch `self.epoch`; random draws use `self.generator`."""
+        raise NotImplementedError(f"{type(self).__name__} has no batches()")
 
-    def validate(self) -> float:
-        """Score of the current model, larger is better; nan: no validation, so the last epoch is used."""
-        return math.nan
+    def losses(self, batch: Any) -> dict[str, torch.Tensor]:
+        """{name: scalar} of one batch; gradients flow through them to `model`."""
+        raise NotImplementedError(f"{type(self).__name__} has no losses(batch)")
+
+    def weights(self) -> Mapping[str, float]:
+        """The weight of each loss in epoch `self.epoch`; 1 for a loss that is not listed."""
+        return {}
+
+    def after_step(self) -> None:
+        """Called after each optimiser step."""
+
+    def end_epoch(self) -> Numbers:
+        """Update what changes once per epoch; returns numbers for the history. `self.epoch` is still the old one."""
+        return {}
+
+    def validate(self) -> Numbers:
+        """{selection rule: score} of the current state, larger is better; without a rule, the last epoch is used."""
+        return {}
 
     def group_of(self, name: str) -> str:
         """The group that a trained parameter belongs to, for `moved`."""
         return "parameters"
 
+    def stores_snapshot(self, epoch: int) -> bool:
+        """Whether the state after `epoch` is stored for `Fitted.at_epoch`; only for small networks."""
+        return False
+
+    def embed(self, model: nn.Module, images: ImageSet, progress: bool) -> torch.Tensor:
+        """(N, D) float32 on the CPU; `model` is the evaluated network in one of its states, in evaluation mode."""
+        raise NotImplementedError(f"{type(self).__name__} has no embed(model, images, progress)")
+
+    @property
+    def epochs(self) -> int:
+        """The largest number of epochs."""
+        return self.settings.epochs
+
+    @property
+    def evaluated(self) -> nn.Module:
+        """The network whose states are selected and embed: `model`, or the momentum encoder where a method says so."""
+        return self.model
+
+    @property
+    def directions(self) -> tuple[Direction, ...] | None:
+        """The (query domain, gallery domain) pairs that it is fitted for: both of a pair of domains; None: any."""
+        if len(self.domains) != 2:
+            return None
+        first, second = self.domains
+        return (first, second), (second, first)
+
+    @property
+    def recorded_settings(self) -> dict[str, Any]:
+        """The settings as plain data, for records."""
+        return self.settings.plain()
+
     # ---- the loop ----
 
-    def begin(self) -> "Training":
-        """Prepare for the first epoch: call `start`, and score the initial state."""
-        self.start()
-        self.initial = copied(changing(self.model))
-        self.best, self.best_score, self.best_epoch = self.initial, self.validate(), 0
-        return self
-
-    def run(
-        self, made_of: Mapping[str, str], checkpoint: Path | str | None, *, label: str, progress: bool = True
-    ) -> None:
-        """Run the remaining epochs: those after the last one in `checkpoint`, or all of them."""
-        state = load_checkpoint(checkpoint, made_of, self.device) if checkpoint else None
+    def run(self) -> None:
+        """Run the remaining epochs: those after the last one in the cache, or all of them."""
+        key = cache_key(self)
+        file = checkpoint_file(self.name, key) if key else None
+        state = load_checkpoint(file, key, self.device) if file else None
         self.restore(state) if state else self.begin()
+        saved = time.monotonic()
+        label = f"{self.name} {'-'.join(self.domains)}".strip()
         done, total = (n * self.steps_per_epoch for n in (self.epoch, self.epochs))
-        bar = tqdm(total=total, initial=done, desc=label, unit=" steps", delay=2, leave=False, disable=not progress)
-        with bar:
+        with tqdm(
+            total=total, initial=done, desc=label, unit=" steps", delay=2, leave=False, disable=not self.progress
+        ) as bar:
             while not self.finished:
-                self.next_epoch(bar.update)
-                if checkpoint:
-                    save_checkpoint(checkpoint, made_of, self.state())
+                self.run_epoch(bar)
+                if file and (self.finished or time.monotonic() - saved >= CHECKPOINT_SECONDS):
+                    save_checkpoint(file, key, self.state(), about(self))
+                    saved = time.monotonic()
+            if file and not state and not self.history:  # no epoch was asked for
+                save_checkpoint(file, key, self.state(), about(self))
+
+    def begin(self) -> None:
+        """Prepare the first epoch, and score the initial state."""
+        self.start()
+        self.training_commit = current_commit()
+        self.initial = snapshot(trainable_parameters(self.model))
+        self._select(self.validate())
+        self._store_snapshot()
 
     @property
     def finished(self) -> bool:
-        """True after the last epoch, or after `patience` epochs without a better validation score."""
-        stale = self.patience is not None and self.epoch - self.best_epoch >= self.patience
+        """True after the last epoch, or after `patience` epochs without a better score by the first rule."""
+        first = next(iter(self.best.values()), None)
+        stale = self.patience is not None and first is not None and self.epoch - first["epoch"] >= self.patience
         return self.epoch >= self.epochs or stale
 
-    def next_epoch(self, tick: Callable[[], Any] = lambda: None) -> None:
-        """Run one epoch and add it to the history; keep its state if it has the best validation score so far."""
+    def run_epoch(self, bar: Any = None) -> None:
+        """Run one epoch and add its row to the history."""
         started = time.perf_counter()
-        numbers = self.run_epoch(torch.Generator().manual_seed(1000 * self.seed + self.epoch), tick)
+        self.generator = torch.Generator().manual_seed(1000 * self.seed + self.epoch)
+        weights, sums, steps = self.weights(), {}, 0
+        self._noted: dict[str, float] = {}
+        self.model.train()
+        for batch in self.batches():
+            self._step(batch, weights, sums)
+            steps += 1
+            if bar is not None:
+                bar.update()
+        if self.schedule and not self.schedule_each_step:
+            self.schedule.step()
+        row = {name: float(total) / max(steps, 1) for name, total in (sums | self._noted).items()}
+        row |= {f"weight {name}": weights[name] for name in sums if name in weights} | self.end_epoch()
         self.epoch += 1
-        seconds, score, before = time.perf_counter() - started, self.validate(), self.best_score
-        if not score <= self.best_score:  # nan (no validation) passes: the last epoch is kept
-            self.best_score, self.best_epoch, self.best = score, self.epoch, copied(changing(self.model))
-        moved = {f"moved, {group}": by for group, by in self.moved().items()}
+        seconds = time.perf_counter() - started
+        scores = self.validate()
+        self._select(scores)
+        self._store_snapshot()
+        moved = {f"moved, {group}": distance for group, distance in self.moved().items()}
         costs = {"seconds": seconds, "peak GB": peak_memory(self.device)}
-        row = {"epoch": self.epoch, **numbers, self.score_name: score, "best before": before, **moved, **costs}
-        self.history.append(row)
+        self.history.append({"epoch": self.epoch, **row, **scores, **moved, **costs})
+
+    def _step(self, batch: Any, weights: Mapping[str, float], sums: dict[str, torch.Tensor]) -> None:
+        """One optimiser step on the weighted sum of the losses, whose values are added to `sums`."""
+        losses = self.losses(batch)
+        total = sum(weights.get(name, 1.0) * loss for name, loss in losses.items() if weights.get(name, 1.0))
+        self.optimizer.zero_grad(set_to_none=True)
+        if isinstance(total, torch.Tensor) and total.requires_grad:  # in an epoch, all weights may be zero
+            if not torch.isfinite(total):
+                rate = f"learning_rate, now {self.optimizer.param_groups[0]['lr']:g}"
+                raise CdirError(f"{self.name}: the loss is not finite in epoch {self.epoch + 1}: lower {rate}")
+            total.backward()
+            self.optimizer.step()
+            if self.schedule and self.schedule_each_step:
+                self.schedule.step()
+        for name, loss in (losses | {"L_total": total} if losses else {}).items():
+            sums[name] = sums.get(name, 0.0) + (loss.detach() if isinstance(loss, torch.Tensor) else loss)
+        self.after_step()
+
+    def note(self, **numbers: float) -> None:
+        """Add numbers of a step to the history, as the mean over the steps of an epoch."""
+        for name, value in numbers.items():
+            self._noted[name] = self._noted.get(name, 0.0) + value
+
+    def _select(self, scores: Numbers) -> None:
+        """Store the current state for each rule by which it is the best so far; the first of equals."""
+        for rule, score in scores.items():
+            if math.isnan(score):
+                raise CdirError(f"{self.name}: the score for {rule!r} is not a number in epoch {self.epoch}")
+            if rule not in self.best or score > self.best[rule]["score"]:
+                self.best[rule] = {"score": score, "epoch": self.epoch, "state": self.current_state()}
+
+    def _store_snapshot(self) -> None:
+        if self.stores_snapshot(self.epoch):
+            self.snapshots[self.epoch] = self.current_state()
+
+    def current_state(self) -> State:
+        """A snapshot of what training changes in the evaluated network."""
+        tensors = self.evaluated.state_dict()
+        return snapshot({name: tensors[name] for name in mutable_state(self.model) if name in tensors})
 
     def moved(self) -> Numbers:
         """Distance of the trained parameters from their initial values, by group: |theta - theta_0| / |theta_0|."""
         groups: dict[str, list[tuple[torch.Tensor, torch.Tensor]]] = {}
-        for name, now in trained(self.model).items():
+        for name, now in trainable_parameters(self.model).items():
             groups.setdefault(self.group_of(name), []).append((now.detach(), self.initial[name]))
         return {group: _relative_change(pairs) for group, pairs in groups.items()}
 
+    @torch.no_grad()
+    def update_momentum(self, m: float) -> None:
+        """theta_k <- m theta_k + (1 - m) theta_q for all trained parameters; frozen ones are the same in both."""
+        slow = dict(self.momentum.named_parameters())
+        for name, fast in trainable_parameters(self.model).items():
+            slow[name].mul_(m).add_(fast, alpha=1 - m)
+
+    # ---- state ----
+
     def state(self) -> dict[str, Any]:
         """Everything needed to resume training; of the networks, only the tensors that training changes."""
-        own = changing(self.model)
-        slow = self.momentum.state_dict() if self.momentum else {}
+        changed = mutable_state(self.model)
+        slow = self.momentum.state_dict() if self.momentum is not None else {}
         return {
-            "model": copied(own),
-            "momentum": {name: slow[name] for name in own if name in slow},
+            "model": snapshot(changed),
+            "momentum": {name: slow[name] for name in changed if name in slow},
             "optimizer": self.optimizer.state_dict(),
-            "schedule": self.schedule.state_dict(),
-            **{name: getattr(self, name) for name in (*KEPT, *self.kept)},
+            "schedule": self.schedule.state_dict() if self.schedule else None,
+            **{name: getattr(self, name) for name in (*ENGINE_STATE, *self.checkpointed)},
         }
 
     def restore(self, state: Mapping[str, Any]) -> None:
-        """Resume from a `state`."""
-        for network in (self.model, self.momentum):
-            if network is not None:
-                network.load_state_dict(state["model" if network is self.model else "momentum"], strict=False)
-        for name in ("optimizer", "schedule"):
-            getattr(self, name).load_state_dict(state[name])
-        for name in (*KEPT, *self.kept):
+        """Continue from a `state`."""
+        self.model.load_state_dict(state["model"], strict=False)
+        if self.momentum is not None:
+            self.momentum.load_state_dict(state["momentum"], strict=False)
+        self.optimizer.load_state_dict(state["optimizer"])
+        if self.schedule:
+            self.schedule.load_state_dict(state["schedule"])
+        for name in (*ENGINE_STATE, *self.checkpointed):
             setattr(self, name, state[name])
 
-    def load_best(self) -> nn.Module:
-        """The model in its best state, frozen and in evaluation mode."""
-        self.model.load_state_dict(self.best, strict=False)
-        return self.model.eval().requires_grad_(False)
+    def states(self) -> dict[str, tuple[int, State]]:
+        """{selection rule: (epoch, state)}: the last epoch, and the best state by each rule."""
+        selected = {rule: (found["epoch"], found["state"]) for rule, found in self.best.items()}
+        return {**selected, LAST_EPOCH: (self.epoch, self.current_state())}
+
+    def moved_until(self, epoch: int) -> Numbers:
+        """How far each group of parameters had moved after an epoch; 0 at the start."""
+        groups = {key for row in self.history for key in row if key.startswith("moved, ")}
+        row = self.history[epoch - 1] if epoch else {}
+        return {key.removeprefix("moved, "): row.get(key, 0.0) for key in sorted(groups)}
 
 
-def moved_until(epoch: int, history: Sequence[Mapping[str, float]]) -> Numbers:
-    """How far each group of parameters had moved after an epoch of a history; 0 at the start."""
-    groups = {key: value for row in history for key, value in row.items() if key.startswith("moved, ")}
-    row = history[epoch - 1] if epoch else {}
-    return {key.removeprefix("moved, "): row.get(key, 0.0) for key in groups}
+class TrainedEmbedder(Embedder):
+    """A finished training in one of its states.
+
+    training   the training; its `history`, `settings` and `images` are those of this embedder
+    epoch      the epoch of the state; 0 is the start
+    model      the network in this state, frozen and in evaluation mode
+    """
+
+    def __init__(self, training: Training, selection: str, epoch: int, state: State) -> None:
+        self.training, self.selection, self.epoch, self._state = training, selection, epoch, state
+        self.name, self.encoder, self.seed = training.name, training.encoder, training.seed
+        self.similarity, self.directions = training.similarity, training.directions
+        self.settings, self.train_set = training.recorded_settings, training.train_set
+        self.training_images, self.training_commit = training.images, training.training_commit
+        self.data_at_test_time = training.data_at_test_time
+        self.steps, self.moved = epoch * training.steps_per_epoch, training.moved_until(epoch)
+
+    @cached_property
+    def model(self) -> nn.Module:
+        model = copy.deepcopy(self.training.evaluated)
+        model.load_state_dict(self._state, strict=False)
+        return model.eval().requires_grad_(False)
+
+    @torch.no_grad()
+    def embed(self, images: ImageSet, *, progress: bool = True) -> torch.Tensor:
+        """(N, D) float32 on the CPU. Raises CdirError for images of a domain that it was not fitted for."""
+        if self.directions is not None:
+            require_trained(self.name, images, self.training.domains)
+        return self.training.embed(self.model, images, progress)
 
 
-@torch.no_grad()
-def update_momentum(momentum: nn.Module, model: nn.Module, m: float) -> None:
-    """theta_k <- m theta_k + (1 - m) theta_q for all trained parameters; frozen ones are the same in both networks."""
-    slow = dict(momentum.named_parameters())
-    for name, fast in trained(model).items():
-        slow[name].mul_(m).add_(fast, alpha=1 - m)
+def require_trained(method: str, images: ImageSet, domains: Sequence[str]) -> None:
+    """Raise CdirError for images of a domain that the method was not trained for."""
+    other = sorted(set(images.domains) - set(domains))
+    if other:
+        raise CdirError(
+            f"this {method} was trained for {' and '.join(domains)}, but there are images of {', '.join(other)}: "
+            "train it on that pair of domains"
+        )
 
 
-def trained(model: nn.Module) -> dict[str, nn.Parameter]:
+# ---- the cache of trainings ----
+
+
+def cache_key(training: Training) -> dict[str, str] | None:
+    """Everything that determines a training, by name; None for a class whose source cannot be read.
+
+    The code is that of the modules which the training imports, followed from its class's module.
+    """
+    code = _code_of(type(training))
+    return code and {
+        "training": f"{type(training).__module__}.{type(training).__qualname__}",
+        "code": code,
+        "libraries": digest_of(library_versions()),
+        "encoder": training.encoder.identity,
+        "settings": digest_of(training.recorded_settings),
+        "seed": str(training.seed),
+        "domains": ", ".join(training.domains),
+        **training.inputs(),
+    }
+
+
+def _code_of(kind: type) -> str | None:
+    """Digest of the modules that a class's module imports; of the script or class, where there is no such module."""
+    module = sys.modules.get(kind.__module__)
+    file = getattr(module, "__file__", None)
+    if file and kind.__module__ != "__main__":
+        return code_digest(kind.__module__)
+    try:
+        source = Path(file).read_text(encoding="utf-8") if file else textwrap.dedent(inspect.getsource(kind))
+    except (OSError, TypeError):
+        return None
+    bases = [f"from {base.__module__} import {base.__name__}" for base in kind.__mro__[1:-1]]
+    return code_digest(text="\n".join([source, *(line for line in bases if "__main__" not in line)]))
+
+
+def checkpoint_file(name: str, key: Mapping[str, str]) -> Path:
+    """The file of the training that `key` describes, in a folder of the method's name."""
+    folder = "".join(c if c.isalnum() else "_" for c in name)
+    return paths.cache_dir() / "trainings" / folder / f"{digest_of(dict(key))}.pt"
+
+
+def about(training: Training) -> dict[str, Any]:
+    """What `cdir cache` reads beside a checkpoint: the method, its code and the libraries' versions."""
+    kind = type(training)
+    return {
+        "method": training.name,
+        "modules": [kind.__module__],
+        "code": _code_of(kind),
+        "libraries": library_versions(),
+        "domains": list(training.domains),
+        "encoder": training.encoder.identity,
+        "settings": training.recorded_settings,
+        "seed": training.seed,
+    }
+
+
+# ---- networks ----
+
+
+def trainable_parameters(model: nn.Module) -> dict[str, nn.Parameter]:
     """The parameters that are trained, by name."""
     return {name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad}
 
 
-def changing(model: nn.Module) -> dict[str, torch.Tensor]:
+def mutable_state(model: nn.Module) -> State:
     """The tensors that training may change, by name: trained parameters, and buffers such as running statistics."""
     state = model.state_dict(keep_vars=True)
     return {name: x for name, x in state.items() if x.requires_grad or not isinstance(x, nn.Parameter)}
 
 
-def copied(tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+def snapshot(tensors: Mapping[str, torch.Tensor]) -> State:
     """Detached copies, which further training does not change."""
     return {name: tensor.detach().clone() for name, tensor in tensors.items()}
 

@@ -7,6 +7,8 @@ import torch
 
 from cdir_nb.data.images import ImageSet
 from cdir_nb.data.protocols import Protocol
+from cdir_nb.encoders import ImageEncoder
+from cdir_nb.encoders.pretraining import seen_note
 from cdir_nb.errors import CdirError
 
 
@@ -18,13 +20,15 @@ def training_images(task: Protocol, domains: Sequence[str]) -> ImageSet:
             f"{task.name} does not train on {', '.join(absent)}: its training domains are "
             f"{', '.join(task.train_domains) or 'none'}"
         )
-    return task.train.select(list(domains))
+    images = task.train.select(list(domains))
+    require_two_domains(task.name, images, domains)
+    return images
 
 
-def require_two_domains(method: str, images: ImageSet, domains: Sequence[str]) -> None:
-    """CdirError unless there are two domains, each with images."""
+def require_two_domains(name: str, images: ImageSet, domains: Sequence[str]) -> None:
+    """Raise CdirError unless there are two domains, each with images."""
     if len(set(domains)) != 2 or len(domains) != 2:
-        raise CdirError(f"{method} learns from two domains, got {', '.join(domains) or 'none'}: give exactly two")
+        raise CdirError(f"{name}: two domains are needed, got {', '.join(domains) or 'none'}: give exactly two")
     for domain in domains:
         if not (images.domains == domain).any():
             raise CdirError(f"domain {domain} has no training images: choose another domain")
@@ -38,25 +42,10 @@ def drawn_rows(images: ImageSet, domains: Sequence[str], count: int, seed: int) 
     return [np.sort(rng.permutation(np.flatnonzero(images.domains == domain))[: count or None]) for domain in domains]
 
 
-def require_trained(method: str, images: ImageSet, domains: Sequence[str]) -> None:
-    """CdirError for images of a domain that the method was not trained for."""
-    other = sorted(set(images.domains) - set(domains))
-    if other:
-        raise CdirError(
-            f"this {method} was trained for {' and '.join(domains)}, but there are images of {', '.join(other)}: "
-            "train it on that pair of domains"
-        )
-
-
-def both_directions(domains: Sequence[str]) -> tuple[tuple[str, str], tuple[str, str]]:
-    """The (query domain, gallery domain) pairs that a method fitted for two domains serves."""
-    first, second = domains
-    return (first, second), (second, first)
-
-
-def how_many(limit: int) -> str:
-    """How many training images there are, in words, for records."""
-    return f"{f'at most {limit}' if limit else 'all'} unlabelled images of each of two domains"
+def in_words(encoder: ImageEncoder, images: ImageSet, limit: int) -> str:
+    """The training images, in words, for records; `limit` of each domain, 0: all."""
+    count = f"at most {limit}" if limit else "all"
+    return f"{count} unlabelled images of each of two domains{seen_note(encoder, images)}"
 
 
 def class_numbers(labels: Sequence[np.ndarray]) -> list[torch.Tensor]:
@@ -70,9 +59,9 @@ def precision_at(k: int, scores: torch.Tensor, labels: Sequence[torch.Tensor]) -
     labels of both. Fewer results count where a gallery is smaller.
     """
     first, second = labels
-    return 0.5 * (_share_right(k, scores, first, second) + _share_right(k, scores.T, second, first))
+    return 0.5 * (_fraction_relevant(k, scores, first, second) + _fraction_relevant(k, scores.T, second, first))
 
 
-def _share_right(k: int, scores: torch.Tensor, query_labels: torch.Tensor, gallery_labels: torch.Tensor) -> float:
+def _fraction_relevant(k: int, scores: torch.Tensor, query_labels: torch.Tensor, gallery_labels: torch.Tensor) -> float:
     top = scores.topk(min(k, scores.shape[1]), dim=1).indices
     return float((gallery_labels[top] == query_labels[:, None]).double().mean())

@@ -2,21 +2,20 @@
 
 import csv
 import datetime
-import functools
 import gzip
 import hashlib
 import json
 import re
-import subprocess
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
+from cdir_nb.commit import current_commit
 from cdir_nb.conventions import SELECTION_RULES
 from cdir_nb.errors import CdirError
-from cdir_nb.paths import ROOT, atomic_write
+from cdir_nb.paths import atomic_write
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -36,27 +35,9 @@ def _plain(value: Any) -> Any:
 Text = Annotated[str, Field(min_length=1)]
 
 
-@functools.cache
-def current_commit() -> str:
-    """Short git hash of the workbook, with `-dirty` if tracked files were changed; `unknown` outside git."""
-    top = _git("rev-parse", "--show-toplevel")
-    if not top or Path(top).resolve() != ROOT:  # no git, or an installed copy inside somebody else's repository
-        return "unknown"
-    return _git("describe", "--always", "--dirty", "--exclude=*") or "unknown"
-
-
 def today() -> str:
     """Today's date in UTC, such as 2026-01-31."""
     return datetime.datetime.now(datetime.UTC).date().isoformat()
-
-
-def _git(*words: str) -> str:
-    """Output of a git command on the workbook; empty if it fails or git is missing."""
-    try:
-        done = subprocess.run(["git", "-C", str(ROOT), *words], capture_output=True, text=True, check=True)
-    except (OSError, subprocess.CalledProcessError):
-        return ""
-    return done.stdout.strip()
 
 
 class Record(BaseModel):

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from cdir_nb.methods.ucdir.settings import CONFIGS, UcdirConfig
 from PIL import Image, ImageDraw
 from small_clip import make_encoder
 
@@ -20,7 +21,6 @@ from cdir_nb.methods.checkpoints import save_checkpoint
 from cdir_nb.methods.ucdir import method as code
 from cdir_nb.methods.ucdir.losses import cluster_wise, distance_of_distance, instance_wise, self_entropy
 from cdir_nb.methods.ucdir.network import keys
-from cdir_nb.methods.ucdir.settings import CONFIGS, UcdirConfig
 from cdir_nb.methods.ucdir.views import CachedViews, PixelViews, moco_v2, side_of, start_of, viewed
 
 QUICK = UcdirConfig(

@@ -1,29 +1,26 @@
 """UCDIR: unsupervised retrieval between two domains (Hu and Lee, ECCV 2022), its ablations and its baselines."""
 
-from cdir_nb.methods.ucdir.embedder import FrozenStart, UcdirEmbedder, frozen_start
-from cdir_nb.methods.ucdir.method import UcdirTraining, fit, kept_at
-from cdir_nb.methods.ucdir.pair import TwoDomains, training_pair
-from cdir_nb.methods.ucdir.settings import UcdirConfig, named_config
-from cdir_nb.methods.ucdir.variants import ABLATIONS, BASELINES, FULL, VARIANTS, recorded_name, variant
-from cdir_nb.methods.ucdir.views import at_side, start_of
+from cdir_nb.methods.method import PAIR, Method
+from cdir_nb.methods.ucdir.baselines import CDS, ID, PCS, PROTO_NCE
+from cdir_nb.methods.ucdir.harness import BY_ENCODER
+from cdir_nb.methods.ucdir.method import UcdirSettings, UcdirTraining, ucdir_settings
 
-__all__ = [
-    "ABLATIONS",
-    "BASELINES",
-    "FULL",
-    "VARIANTS",
-    "FrozenStart",
-    "TwoDomains",
-    "UcdirConfig",
-    "UcdirEmbedder",
-    "UcdirTraining",
-    "at_side",
-    "fit",
-    "frozen_start",
-    "kept_at",
-    "named_config",
-    "recorded_name",
-    "start_of",
-    "training_pair",
-    "variant",
-]
+UCDIR = Method(
+    name="UCDIR",
+    paper="Hu and Lee, ECCV 2022",
+    build=UcdirTraining,
+    settings=UcdirSettings,
+    learns_from=("images",),
+    fitted_for=PAIR,
+    variants={
+        "L_IW (v1)": {"losses": ("IW",)},  # Table 3
+        "L_IW + L_CW (v2)": {"losses": ("IW", "CW")},
+        "L_IW + L_CW + L_SE (v3)": {"losses": ("IW", "CW", "SE")},
+        "L_IW + L_CW + L_DD": {"losses": ("IW", "CW", "DD")},  # ours: is L_SE needed for L_DD?
+        "CLIP-UCDIR": {"trains": "all"},  # CLAIR, Table 1: from CLIP's image tower
+    },
+    named=ucdir_settings(),
+    for_encoder=BY_ENCODER,
+)
+
+__all__ = ["CDS", "ID", "PCS", "PROTO_NCE", "UCDIR", "UcdirSettings", "UcdirTraining"]

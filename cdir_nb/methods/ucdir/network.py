@@ -12,7 +12,7 @@ from torch import nn
 
 from cdir_nb.encoders import ClipEncoder, ImageEncoder
 from cdir_nb.errors import CdirError
-from cdir_nb.methods.ucdir.settings import UcdirConfig
+from cdir_nb.methods.settings import Settings
 
 SMALLEST_SPREAD = 1e-6
 
@@ -37,16 +37,17 @@ class Standardise(nn.Module):
 class Network(nn.Module):
     """Inputs of the trunk -> unit features (B, dim). The head is MoCo v2's: linear, ReLU, linear.
 
-    trunk  reads pixels; or `Standardise`, where only the head is trained, on features of a frozen trunk
+    trunk     reads pixels; or `Standardise`, where only the head is trained, on features of a frozen trunk
+    settings  with `hidden` and `dim`
     """
 
-    def __init__(self, trunk: nn.Module, width: int, config: UcdirConfig, seed: int) -> None:
+    def __init__(self, trunk: nn.Module, width: int, settings: Settings, seed: int) -> None:
         super().__init__()
-        hidden = config.hidden or width
+        hidden = settings.hidden or width
         self.trunk = trunk
         with torch.random.fork_rng(devices=[]):  # PyTorch's default initialisation, but from our seed
             torch.manual_seed(seed)
-            self.head = nn.Sequential(nn.Linear(width, hidden), nn.ReLU(), nn.Linear(hidden, config.dim))
+            self.head = nn.Sequential(nn.Linear(width, hidden), nn.ReLU(), nn.Linear(hidden, settings.dim))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return F.normalize(self.head(self.trunk(x).float()), dim=1)

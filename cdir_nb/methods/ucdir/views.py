@@ -16,10 +16,8 @@ from PIL import Image, ImageFilter
 from torchvision.transforms import Compose, v2
 
 from cdir_nb.data.images import ImageSet, combine
-from cdir_nb.encoders import ClipEncoder, ImageEncoder, image_batches, load_encoder
-from cdir_nb.encoders.moco import MOCO, moco_head
+from cdir_nb.encoders import ClipEncoder, ImageEncoder, image_batches
 from cdir_nb.encoders.variants import with_preprocessing
-from cdir_nb.methods.ucdir.pair import TwoDomains
 
 Inputs = tuple[torch.Tensor, torch.Tensor, torch.Tensor]  # (B,) ids, and what the two encoders read
 FULL_SIDE = 224  # pixels of the pictures that MoCo v2's blur was chosen for
@@ -85,23 +83,16 @@ def with_views(images: ImageSet, count: int, side: int) -> ImageSet:
     return combine(*shown)
 
 
-def side_of(encoder: ImageEncoder) -> int:
-    """The side, in pixels, of the square pictures that an encoder reads."""
+def image_size(encoder: ImageEncoder) -> int:
+    """The width and height, in pixels, of the square images that an encoder reads."""
     return encoder.preprocess(Image.new("RGB", (8, 8))).shape[-1]
 
 
-def start_of(encoder: str, side: int = 0) -> tuple[ImageEncoder, dict[str, torch.Tensor] | None]:
-    """What a training starts from, reading pictures of `side` pixels (0: its own size), and its head: that of a MoCo v2
-    checkpoint (moco-v2:FILE), the paper's start; else None, to be drawn at random."""
-    head = moco_head(encoder) if encoder.startswith(MOCO) else None
-    return at_side(load_encoder(encoder), side), head
-
-
-def at_side(encoder: ImageEncoder, side: int) -> ImageEncoder:
-    """The encoder for whole pictures of `side` pixels; as it is for 0, and for a CLIP, which reads one size only."""
-    if not side or isinstance(encoder, ClipEncoder):
+def at_size(encoder: ImageEncoder, size: int) -> ImageEncoder:
+    """The encoder for whole images of `size` pixels; unchanged for 0, and for a CLIP, which reads one size only."""
+    if not size or isinstance(encoder, ClipEncoder):
         return encoder
-    return with_preprocessing(encoder, input_size=(3, side, side), crop_pct=1.0)
+    return with_preprocessing(encoder, input_size=(3, size, size), crop_pct=1.0)
 
 
 def uncropped(encoder: ImageEncoder) -> ImageEncoder:
@@ -115,12 +106,12 @@ class CachedViews:
     views   per domain (N, V, W), centres  per domain (N, W): the features of the whole pictures
     """
 
-    def __init__(self, encoder: ImageEncoder, pair: TwoDomains, count: int, *, progress: bool = True) -> None:
-        side, plain, both = side_of(encoder), uncropped(encoder), [pair.side(0), pair.side(1)]
+    def __init__(self, encoder: ImageEncoder, both: Sequence[ImageSet], count: int, *, progress: bool = True) -> None:
+        size, plain = image_size(encoder), uncropped(encoder)
         self.centres = [encoder.embed_images(images, progress=progress).to(encoder.device) for images in both]
         self.views = [
             torch.stack(
-                [plain.embed_images(viewed(images, n, side), progress=progress) for n in range(count)], dim=1
+                [plain.embed_images(viewed(images, n, size), progress=progress) for n in range(count)], dim=1
             ).to(encoder.device)
             for images in both
         ]
@@ -130,25 +121,25 @@ class CachedViews:
     ) -> Iterator[list[Inputs]]:
         """One batch per domain and step: ids, and the features (B, W) of two different views of each."""
         for parts in zip(*(order.split(batch_size) for order in orders)):
-            yield [self._two(side, ids, generator) for side, ids in enumerate(parts)]
+            yield [self._two(domain, ids, generator) for domain, ids in enumerate(parts)]
 
-    def _two(self, side: int, ids: torch.Tensor, generator: torch.Generator) -> Inputs:
-        views = self.views[side]
+    def _two(self, domain: int, ids: torch.Tensor, generator: torch.Generator) -> Inputs:
+        views = self.views[domain]
         first = torch.randint(views.shape[1], (len(ids),), generator=generator)
         other = (first + torch.randint(1, views.shape[1], (len(ids),), generator=generator)) % views.shape[1]
         ids, first, other = (x.to(views.device) for x in (ids, first, other))
         return ids, views[ids, first], views[ids, other]
 
-    def whole(self, side: int) -> Iterator[torch.Tensor]:
-        """Batches of the features of whole pictures, in the order of the images."""
-        yield from self.centres[side].split(EVAL_BATCH)
+    def whole(self, domain: int) -> Iterator[torch.Tensor]:
+        """Batches of the features of whole images, in their order."""
+        yield from self.centres[domain].split(EVAL_BATCH)
 
 
 class PixelViews:
     """New views for each step, as pixels, decoded and augmented in threads while the network works."""
 
-    def __init__(self, encoder: ImageEncoder, pair: TwoDomains) -> None:
-        self.encoder, self.images = encoder, [pair.side(0), pair.side(1)]
+    def __init__(self, encoder: ImageEncoder, both: Sequence[ImageSet]) -> None:
+        self.encoder, self.images = encoder, list(both)
         self.to_pixels = Compose(encoder.preprocess.transforms[-2:])  # to numbers, scaled; a view has its size already
 
     def epoch(
@@ -167,12 +158,12 @@ class PixelViews:
             yield [(first, first_q, first_k), (second, second_q, second_k)]
 
     def _stream(self, images: ImageSet, order: torch.Tensor, number: int, batch_size: int) -> Iterator[torch.Tensor]:
-        views, device = viewed(images, number, side_of(self.encoder)), self.encoder.device
+        views, device = viewed(images, number, image_size(self.encoder)), self.encoder.device
         for _, pixels in image_batches(views, order.tolist(), self.to_pixels, batch_size, device):
             yield pixels
 
-    def whole(self, side: int) -> Iterator[torch.Tensor]:
-        """Batches of whole pictures, preprocessed for evaluation, in the order of the images."""
-        images, encoder = self.images[side], self.encoder
+    def whole(self, domain: int) -> Iterator[torch.Tensor]:
+        """Batches of whole images, preprocessed for evaluation, in their order."""
+        images, encoder = self.images[domain], self.encoder
         for _, pixels in image_batches(images, range(len(images)), encoder.preprocess, EVAL_BATCH, encoder.device):
             yield pixels

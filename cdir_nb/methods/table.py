@@ -1,0 +1,56 @@
+"""The table of methods, and `fit`, which fits any of them."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from cdir_nb.data.protocols import Protocol
+from cdir_nb.encoders import ImageEncoder
+from cdir_nb.errors import CdirError
+from cdir_nb.methods import ucdir
+from cdir_nb.methods.embedder import Direction
+from cdir_nb.methods.method import Fitted, Method, fitted
+from cdir_nb.methods.settings import Settings
+
+_ROWS = (ucdir.UCDIR, ucdir.ID, ucdir.PROTO_NCE, ucdir.CDS, ucdir.PCS)
+METHODS: dict[str, Method] = {row.name: row for row in _ROWS}
+
+
+def fit(
+    method: str | Method,
+    encoder: ImageEncoder,
+    task: Protocol,
+    *,
+    variant: str | None = None,
+    settings: Settings | Mapping[str, Any] | str | None = None,
+    directions: Sequence[Direction] | None = None,
+    seed: int = 0,
+    progress: bool = True,
+) -> Fitted:
+    """Fit a method on a protocol's training data; a finished or interrupted training continues from the cache.
+
+    method      a name in `METHODS`, or a `Method`
+    variant     a name in `Method.variants`; it is the name in records
+    settings    None: those named for this encoder, else the paper's; a mapping overrides single fields; see
+                `Method.configured` for names and complete settings
+    directions  the (query domain, gallery domain) pairs to fit for, None: all of the task. For a method that is fitted
+                for a pair of domains, one direction gives both
+    Raises CdirError for an unknown method, variant, setting or direction, an encoder that the method cannot use, and a
+    protocol without the training data that it needs.
+    """
+    return fitted(
+        method_named(method) if isinstance(method, str) else method,
+        encoder,
+        task,
+        variant=variant,
+        settings=settings,
+        directions=directions,
+        seed=seed,
+        progress=progress,
+    )
+
+
+def method_named(name: str) -> Method:
+    """The row of this name. Raises CdirError for an unknown one."""
+    if name not in METHODS:
+        raise CdirError(f"unknown method {name!r}; known: {'; '.join(METHODS)}")
+    return METHODS[name]
