@@ -1,6 +1,21 @@
-"""Methods: fitting one gives an `Embedder`, which turns images into vectors."""
+"""Methods: `fit` fits any row of `METHODS`, and gives embedders, which turn images into vectors."""
 
 from cdir_nb.methods.embedder import Embedder
 from cdir_nb.methods.frozen.clip import VanillaClip
+from cdir_nb.methods.method import Fitted, Method
+from cdir_nb.methods.settings import Settings, setting
+from cdir_nb.methods.table import METHODS, fit
+from cdir_nb.methods.training import TrainedEmbedder, Training
 
-__all__ = ["Embedder", "VanillaClip"]
+__all__ = [
+    "METHODS",
+    "Embedder",
+    "Fitted",
+    "Method",
+    "Settings",
+    "TrainedEmbedder",
+    "Training",
+    "VanillaClip",
+    "fit",
+    "setting",
+]

@@ -181,17 +181,18 @@ def fitted(
     """`fit` for a row of the table; see there."""
     method.require_encoder(encoder)
     configured, name = method.configured(encoder, variant=variant, settings=settings), variant or method.name
-    parts = [
-        method.build(encoder, task, domains, configured, name=name, seed=seed, progress=progress)
-        for domains in method.parts(task, directions)
-    ]
-    if not isinstance(parts[0], Training):
-        return Fitted(method, name, configured, seed, {NOTHING_SELECTED: tuple(parts)})
-    for training in parts:
-        training.run()
+    results = []
+    for domains in method.parts(task, directions):
+        part = method.build(encoder, task, domains, configured, name=name, seed=seed, progress=progress)
+        if isinstance(part, Training):
+            part.run()
+        results.append(part)
+    if not isinstance(results[0], Training):
+        return Fitted(method, name, configured, seed, {NOTHING_SELECTED: tuple(results)})
     chosen = [
         {rule: TrainedEmbedder(training, rule, *found) for rule, found in training.states().items()}
-        for training in parts
+        for training in results
     ]
-    states = {rule: tuple(found[rule] for found in chosen) for rule in chosen[0]}
-    return Fitted(method, name, configured, seed, states, tuple(parts))
+    rules = [rule for rule in chosen[0] if all(rule in found for found in chosen)]
+    states = {rule: tuple(found[rule] for found in chosen) for rule in rules}
+    return Fitted(method, name, configured, seed, states, tuple(results))

@@ -6,57 +6,33 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-import torch.nn.functional as F
-from cdir_nb.methods.ucdir.settings import CONFIGS, UcdirConfig
-from PIL import Image, ImageDraw
 from small_clip import make_encoder
+from toy_task import shapes, toy_task
 
-from cdir_nb.conventions import BEST_ON_TEST, LAST_EPOCH
-from cdir_nb.data.images import ImageSet
+from cdir_nb.conventions import BEST_ON_TEST, BY_SEEN_LABELS, LAST_EPOCH
 from cdir_nb.encoders import load_encoder
 from cdir_nb.encoders.moco import HEAD_SHAPES, PREFIX
 from cdir_nb.errors import CdirError
-from cdir_nb.methods import ucdir
-from cdir_nb.methods.checkpoints import save_checkpoint
-from cdir_nb.methods.ucdir import method as code
+from cdir_nb.methods import METHODS, fit
+from cdir_nb.methods.ucdir import UcdirSettings, UcdirTraining, harness
 from cdir_nb.methods.ucdir.losses import cluster_wise, distance_of_distance, instance_wise, self_entropy
-from cdir_nb.methods.ucdir.network import keys
-from cdir_nb.methods.ucdir.views import CachedViews, PixelViews, moco_v2, side_of, start_of, viewed
+from cdir_nb.methods.ucdir.network import Network, image_tower, keys
+from cdir_nb.methods.ucdir.views import CachedViews, PixelViews, at_size, image_size, moco_v2, viewed
 
-QUICK = UcdirConfig(
-    trains="head",
-    hidden=16,
-    epochs=4,
-    cluster_from=1,
-    full_from=3,
-    align_from=2,
-    batch_size=8,
-    learning_rate=0.05,
-    encoder_momentum=0.9,
-    views=3,
-    score_at=2,
-    record_every=2,
-)
-
-
-def shapes(per_domain=(20, 13), classes: int = 3) -> ImageSet:
-    """Discs, squares and crosses of any colour, filled in domain `ink` and as outlines in domain `line`."""
-    rng, pixels = np.random.default_rng(0), {}
-    for domain, count in zip(("ink", "line"), per_domain):
-        for n in range(count):
-            picture = Image.new("RGB", (32, 32), "white")
-            draw, kind = ImageDraw.Draw(picture), n % classes
-            box, colour = (6, 6, 26, 26), tuple(rng.integers(0, 160, 3).tolist())
-            how = {"fill": colour} if domain == "ink" else {"outline": colour, "width": 2}
-            if kind == 2:
-                draw.line([box[0], box[1], box[2], box[3]], fill=colour, width=5 if domain == "ink" else 2)
-            else:
-                (draw.ellipse, draw.rectangle)[kind](box, **how)
-            pixels[f"{domain}/{('disc', 'square', 'cross')[kind]}/{n}.png"] = np.asarray(picture)
-    names = [key.split("/") for key in pixels]
-    columns = (np.array([name[i] for name in names]) for i in (0, 1))
-    return ImageSet(tuple(pixels), *columns, lambda key: Image.fromarray(pixels[key]), tuple(map(repr, pixels)))
-
+QUICK = {
+    "trains": "head",
+    "hidden": 16,
+    "epochs": 4,
+    "batch_size": 8,
+    "learning_rate": 0.05,
+    "encoder_momentum": 0.9,
+    "views": 3,
+    "score_at": 2,
+    "snapshot_every": 2,
+}
+SCHEDULE = {"cluster_from": 1, "full_from": 3, "align_from": 2}
+FAMILY = ["UCDIR", "ID", "ProtoNCE", "CDS", "PCS"]
+RUNS = [("UCDIR", name) for name in METHODS["UCDIR"].variants] + [(name, None) for name in FAMILY]
 
 pytestmark = pytest.mark.usefixtures("own_cache")
 
@@ -67,61 +43,71 @@ def encoder():
 
 
 @pytest.fixture(scope="module")
-def pair() -> ucdir.TwoDomains:
-    return ucdir.TwoDomains(shapes(), ("ink", "line"), 3)
+def task():
+    return toy_task()
+
+
+def quick(method="UCDIR", **changes) -> dict:
+    """Settings that train in a moment, from the released ones."""
+    schedule = SCHEDULE if method == "UCDIR" else {"cluster_from": 1} if method == "ProtoNCE" else {}
+    return {"named": "as_released", **QUICK, **schedule, **changes}
+
+
+def train(encoder, task, method="UCDIR", *, variant=None, seed=1, **changes):
+    settings = quick(method, **changes)
+    return fit(method, encoder, task, variant=variant, settings=settings, seed=seed, progress=False)
 
 
 @pytest.fixture(scope="module")
-def fitted(encoder, pair):
-    return ucdir.fit(encoder, pair, QUICK, seed=1, progress=False)
+def fitted(encoder, task):
+    return train(encoder, task)
 
 
-def training(encoder, pair, config=QUICK) -> code.UcdirTraining:
-    return code.UcdirTraining(encoder, pair, config, 1, progress=False)
+def training(encoder, task, **changes) -> UcdirTraining:
+    settings = METHODS["UCDIR"].configured(encoder, settings=quick(**changes))
+    made = UcdirTraining(encoder, task, ("ink", "line"), settings, name="UCDIR", seed=1, progress=False)
+    made.generator = torch.Generator().manual_seed(0)
+    return made
 
 
-def first_step(made: code.UcdirTraining, clusters=()):
-    """Begin, and see the first batch; returns the step and the state of the networks after it."""
-    made.begin()
-    generator = torch.Generator().manual_seed(0)
-    inputs = next(iter(made.views.epoch([torch.arange(8), torch.arange(8)], 8, generator)))
-    return made.see(inputs, list(clusters), generator), inputs
+def first_inputs(made: UcdirTraining):
+    return next(iter(made.views.epoch([torch.arange(8), torch.arange(8)], 8, made.generator)))
 
 
 # ---- a step ----------------------------------------------------------------------------------------------------
 
 
-def test_the_memory_holds_the_keys_before_the_loss_and_only_of_the_batch(encoder, pair):
-    made = training(encoder, pair)
+def test_the_memory_holds_the_keys_before_the_loss_and_only_of_the_batch(encoder, task):
+    made = training(encoder, task)
     made.begin()
-    before = [bank.clone() for bank in made.banks]
-    step, _ = first_step(made)
+    made.clusters, before = [], [bank.clone() for bank in made.banks]
+    step = made.see(first_inputs(made))
     for bank, old, ids, k in zip(step.banks, before, step.ids, step.k):
         assert torch.equal(bank[ids], k) and torch.equal(bank[8:], old[8:])
 
 
-def test_the_momentum_encoder_moves_at_every_step_and_before_the_keys(encoder, pair):
-    made = training(encoder, pair).begin()
+def test_the_momentum_encoder_moves_at_every_step_and_before_the_keys(encoder, task):
+    made = training(encoder, task)
+    made.begin()
     with torch.no_grad():
         made.model.head[0].weight.add_(1.0)
-    slow = made.momentum.head[0].weight.clone()
-    inputs = next(iter(made.views.epoch([torch.arange(8), torch.arange(8)], 8, torch.Generator().manual_seed(0))))
-    step = made.see(inputs, [], torch.Generator())
+    slow, inputs, made.clusters = made.momentum.head[0].weight.clone(), first_inputs(made), []
+    step = made.see(inputs)
     torch.testing.assert_close(made.momentum.head[0].weight, 0.9 * slow + 0.1 * made.model.head[0].weight)
     torch.testing.assert_close(step.k[0], made.momentum(inputs[0][2]))
 
 
 @pytest.mark.parametrize("reduction", ["mean", "sum"])
-def test_the_total_is_equation_11_by_its_parts(encoder, pair, reduction):
+def test_the_total_is_equation_11_by_its_parts(encoder, task, reduction):
     """As released: means over both domains, L_SE over four pairs. As written: sums over the images and both domains."""
-    config = QUICK.changed(reduction=reduction, alpha=0.7, beta=0.3, gamma=0.6)
-    made = training(encoder, pair, config).begin()
+    made = training(encoder, task, reduction=reduction, alpha=0.7, beta=0.3, gamma=0.6, encoder_momentum=0.0)
+    made.begin()
     made.epoch = 2
-    clusters, _ = made.cluster()
-    step, inputs = first_step(made, clusters)
-    (a,), (b,) = clusters
+    made.clusters = made.cluster()
+    c, inputs = made.settings, first_inputs(made)
+    step = made.see(inputs)
+    (a,), (b,) = made.clusters
     both = (a.centroids, b.centroids)
-    c = config
     parts = {
         "L_IW": [instance_wise(*(x[d] for x in (step.q, step.k, step.banks, step.ids)), c.tau) for d in (0, 1)],
         "L_CW": [
@@ -133,132 +119,146 @@ def test_the_total_is_equation_11_by_its_parts(encoder, pair, reduction):
         "L_SE": [self_entropy(x, of, c.phi_entropy) for x in step.q for of in both],
         "L_DD": [distance_of_distance(x, *both, c.phi_distance) for x in step.q],
     }
+    found = made.losses(inputs)
     for name, values in parts.items():
         mean = sum(float(value.detach()) for value in values) / len(values)
         expected = mean if reduction == "mean" else mean * 8 * len(values)
-        found = made.reduced(made.objective.terms(step, config)[name])
-        assert float(found.detach()) == pytest.approx(expected, rel=1e-5)
-    assert made.objective.weights(config, 2) == {"L_IW": 1, "L_CW": pytest.approx(0.35), "L_SE": 0.6, "L_DD": 0.3}
+        assert float(found[name].detach()) == pytest.approx(expected, rel=1e-5)
+    assert made.weights() == {"L_IW": 1, "L_CW": pytest.approx(0.35), "L_SE": 0.6, "L_DD": 0.3}
 
 
 def test_equation_4_ramps_linearly():
-    config = UcdirConfig(alpha=0.5, cluster_from=20, full_from=100)
-    assert [config.weight_of_clusters(e) for e in (0, 20, 60, 100, 199)] == [0, 0, 0.25, 0.5, 0.5]
+    settings = UcdirSettings(alpha=0.5, cluster_from=20, full_from=100)
+    assert [settings.weight_of_clusters(e) for e in (0, 20, 60, 100, 199)] == [0, 0, 0.25, 0.5, 0.5]
 
 
 def test_losses_count_from_their_epoch_on(fitted):
-    history = fitted[0].history
+    history = fitted.history
     assert [row.get("weight L_SE") for row in history] == [None, 0, 0.5, 0.5]
     assert [row.get("weight L_CW") for row in history] == [None, 0.0, 0.5, 1.0]
     assert all("L_DD" in row for row in history[1:]) and "L_CW" not in history[0]
 
 
-def test_v1_needs_no_clusters_and_as_released_filter_is_off_as_written(encoder, pair):
-    last, _ = ucdir.fit(encoder, pair, ucdir.variant("L_IW (v1)", QUICK), progress=False)
-    assert all(row["k-means seconds"] == 0 for row in last.history)
-    written, released = CONFIGS["as_written"], CONFIGS["as_released"]
+def test_v1_needs_no_clusters_and_as_released_filter_is_off_as_written(encoder, task):
+    found = train(encoder, task, variant="L_IW (v1)")
+    assert not any(training.clusters for training in found.trainings)
+    written, released = (METHODS["UCDIR"].named[name] for name in ("as_written", "as_released"))
     assert (written.least_confidence, released.least_confidence) == (None, 0.2)
     assert (written.align_from, released.align_from) == (20, 100)
 
 
-def test_every_value_of_a_named_configuration_has_a_source_of_its_own():
-    sources = {name: {row["setting"]: row["source"] for row in config.table()} for name, config in CONFIGS.items()}
-    assert not [name for name, rows in sources.items() if any(text.startswith("set here") for text in rows.values())]
+def test_every_value_of_a_named_setting_has_a_source_of_its_own():
+    for method in FAMILY:
+        for name, settings in METHODS[method].named.items():
+            changed = [row for row in settings.table() if row["source"].startswith("set here")]
+            assert not changed, (method, name)
+    sources = {
+        name: {row["setting"]: row["source"] for row in settings.table()}
+        for name, settings in METHODS["UCDIR"].named.items()
+    }
     assert sources["as_released"]["trains"].startswith("paper") and "domainnet.sh" in sources["as_released"]["alpha"]
     assert "office-home.sh" in sources["as_written, Office-Home"]["alpha"]
     assert sources["as_written"]["reduction"] == "paper, equations 1, 2, 8 and 9"
-    assert "NOT the paper's training" in sources["as_released, head"]["trains"]
-    changed = {row["setting"]: row["source"] for row in UcdirConfig(tau=0.5).table()}
+    changed = {row["setting"]: row["source"] for row in UcdirSettings(tau=0.5).table()}
     assert changed["tau"].startswith("set here; default 0.2")
 
 
-def test_baselines_have_their_own_rate_for_a_head_and_take_means():
-    head, whole = CONFIGS["as_released, head"], CONFIGS["as_released"]
-    rates = [ucdir.variant(m, head).learning_rate for m in ("L_IW (v1)", "ID", "ProtoNCE", "CDS", "PCS")]
+def test_each_method_has_its_own_rate_for_a_head_and_the_papers_for_the_whole_network():
+    rates = [METHODS[name].named["as_released, head"].learning_rate for name in FAMILY]
     assert rates == pytest.approx([0.3, 0.1, 0.3, 0.01, 0.1])
-    assert ucdir.variant("CDS", whole).learning_rate == whole.learning_rate
-    written = ucdir.variant("PCS", CONFIGS["as_written, head"])
-    assert written.reduction == "mean" and written.learning_rate == pytest.approx(0.1)
+    assert {METHODS[name].named["as_released"].learning_rate for name in FAMILY} == {2e-4}
+
+
+def test_a_shorter_schedule_keeps_its_proportions():
+    short = METHODS["UCDIR"].named["as_released, head"].shortened(20)
+    assert (short.epochs, short.cluster_from, short.full_from, short.align_from, short.snapshot_every) == (
+        20,
+        2,
+        10,
+        10,
+        2,
+    )
+    assert METHODS["ID"].named["as_released, head"].shortened(10).snapshot_every == 1
 
 
 # ---- the loop and its states -----------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("method", ucdir.VARIANTS)
-def test_every_method_trains_and_embeds(encoder, pair, method):
-    last, best = ucdir.fit(encoder, pair, ucdir.variant(method, QUICK.changed(epochs=2, full_from=1)), progress=False)
-    emb = last.embed(pair.images)
-    assert emb.shape == (33, 128) and torch.isfinite(emb).all()
+@pytest.mark.parametrize("method, variant", RUNS)
+def test_every_method_trains_and_embeds(encoder, task, method, variant):
+    changes = {"epochs": 2, **({"full_from": 1} if method == "UCDIR" else {})}
+    found = fit(method, encoder, task, variant=variant, settings=quick(method, **changes), progress=False)
+    (last,), (best,) = found.states[LAST_EPOCH], found.states[BEST_ON_TEST]
+    emb = last.embed(task.images)
+    assert emb.shape == (33, 128) and torch.isfinite(emb).all() and last.name == (variant or method)
     torch.testing.assert_close(emb.norm(dim=1), torch.ones(33))
     assert last.steps == 2 * (20 // 8) and best.epoch <= last.epoch == 2
-    assert all(math.isfinite(value) for row in last.history for value in row.values())
+    assert all(math.isfinite(value) for row in found.history for value in row.values() if not isinstance(value, str))
 
 
-def test_training_brings_views_of_an_image_together(encoder, pair):
-    last, _ = ucdir.fit(encoder, pair, ucdir.variant("L_IW (v1)", QUICK.changed(epochs=12)), progress=False)
-    assert last.history[-1]["L_IW"] < last.history[0]["L_IW"] - 0.1
-    assert last.history[-1]["moved, parameters"] > 0.01
+def test_training_brings_views_of_an_image_together(encoder, task):
+    history = train(encoder, task, variant="L_IW (v1)", epochs=12).history
+    assert history[-1]["L_IW"] < history[0]["L_IW"] - 0.1
+    assert history[-1]["moved, parameters"] > 0.01
 
 
 def test_both_selection_rules_come_from_one_training(fitted):
-    last, best = fitted
-    scores = [row["P@k by labels"] for row in last.history]
+    (last,), (best,) = fitted.states[LAST_EPOCH], fitted.states[BEST_ON_TEST]
+    scores = [row[BEST_ON_TEST] for row in fitted.history]
     assert (last.selection, best.selection) == (LAST_EPOCH, BEST_ON_TEST)
     assert best.epoch == 0 or scores[best.epoch - 1] == max(scores)
     assert best.steps == best.epoch * 2 and last.epoch == 4
 
 
-def test_the_score_is_that_of_the_states_own_embeddings(fitted, pair):
-    last, _ = fitted
-    a, b = (last.embed(pair.side(d)) for d in (0, 1))
-    labels = [pair.side(d).labels for d in (0, 1)]
+def test_where_test_classes_are_unseen_the_score_is_one_of_seen_classes(encoder, task):
+    assert set(train(encoder, replace(task, zero_shot=True), epochs=1).states) == {BY_SEEN_LABELS, LAST_EPOCH}
+
+
+def test_the_score_is_that_of_the_states_own_embeddings(fitted, task):
+    (last,) = fitted.states[LAST_EPOCH]
+    parts = [task.images.select(domain) for domain in ("ink", "line")]
+    (a, b), labels = [last.embed(part) for part in parts], [part.labels for part in parts]
     by_hand = []
     for x, y, own, other in ((a, b, *labels), (b, a, *labels[::-1])):
         top = (x @ y.T).argsort(dim=1, descending=True)[:, :2]
         by_hand.append(np.mean([other[j] == own[i] for i in range(len(x)) for j in top[i].tolist()]))
-    assert last.history[-1]["P@k by labels"] == pytest.approx(np.mean(by_hand))
+    assert fitted.history[-1][BEST_ON_TEST] == pytest.approx(np.mean(by_hand))
 
 
-def test_the_best_state_is_the_momentum_encoder_of_its_epoch(encoder, pair, monkeypatch):
-    scores = iter([0.1, 0.2, 0.6, 0.3, 0.4])
-    monkeypatch.setattr(code.UcdirTraining, "validate", lambda self: next(scores))
-    _, best = ucdir.fit(encoder, pair, QUICK, seed=1, progress=False)
+def test_the_best_state_is_the_momentum_encoder_of_its_epoch(encoder, task, monkeypatch):
+    scores = [0.1, 0.2, 0.6, 0.3, 0.4]
+    monkeypatch.setattr(UcdirTraining, "validate", lambda self: {BEST_ON_TEST: scores[self.epoch]})
+    found = train(encoder, task, seed=7)
+    (best,), (then,) = found.states[BEST_ON_TEST], found.at_epoch(2)
     assert best.epoch == 2
-    found = F.normalize(best.recorded[2]["line"], dim=1)
-    torch.testing.assert_close(found, best.embed(pair.side(1)), atol=2e-3, rtol=0)
+    torch.testing.assert_close(then.embed(task.images), best.embed(task.images))
 
 
-def test_embeddings_of_recorded_epochs_are_those_of_the_embedder(fitted, pair):
-    last, _ = fitted
-    assert sorted(last.recorded) == [0, 2, 4]
-    found = F.normalize(last.at_epoch(4).embed(pair.images), dim=1)
-    torch.testing.assert_close(found, last.embed(pair.images), atol=2e-3, rtol=0)
-    assert not torch.allclose(last.at_epoch(0).embed(pair.images), found, atol=2e-3)
-    with pytest.raises(CdirError, match="epoch 3 were not recorded; recorded: 0, 2, 4"):
-        last.at_epoch(3)
+def test_a_stored_epoch_is_another_state_of_the_same_training(fitted, task):
+    assert fitted.stored_epochs == (0, 2, 4)
+    (last,), (end,), (start,) = fitted.states[LAST_EPOCH], fitted.at_epoch(4), fitted.at_epoch(0)
+    torch.testing.assert_close(end.embed(task.images), last.embed(task.images))
+    assert not torch.allclose(start.embed(task.images), last.embed(task.images), atol=2e-3)
 
 
-def test_an_interrupted_training_goes_on_to_the_same_end(encoder, pair, fitted, tmp_path):
-    first = training(encoder, pair)
-    first.begin()
-    first.next_epoch(), first.next_epoch()
-    made_of = code.made_of(encoder, pair, QUICK, 1)
-    save_checkpoint(tmp_path / "half.pt", made_of, first.state())
-    last, best = ucdir.fit(encoder, pair, QUICK, seed=1, checkpoint=tmp_path / "half.pt", progress=False)
-    torch.testing.assert_close(last.embed(pair.images), fitted[0].embed(pair.images))
-    torch.testing.assert_close(best.embed(pair.images), fitted[1].embed(pair.images))
-    assert sorted(last.recorded) == [0, 2, 4]
+def test_an_interrupted_training_goes_on_to_the_same_end(encoder, task, fitted):
+    first, resumed = training(encoder, task), training(encoder, task)
+    first.begin(), first.run_epoch(), first.run_epoch()
+    resumed.restore(first.state())
+    while not resumed.finished:
+        resumed.run_epoch()
+    for rule, (epoch, state) in resumed.states().items():
+        (whole,) = fitted.states[rule]
+        assert whole.epoch == epoch
+        torch.testing.assert_close(state, {name: whole.model.state_dict()[name] for name in state})
 
 
-def test_a_finished_training_is_read_from_the_cache(encoder, pair, fitted, monkeypatch):
-    kept = ucdir.kept_at(encoder, pair, QUICK, 1)
-    ucdir.fit(encoder, pair, QUICK, seed=1, checkpoint=kept, progress=False)
-    monkeypatch.setattr(code.UcdirTraining, "next_epoch", lambda *_: pytest.fail("trained again"))
-    monkeypatch.setattr(code, "CachedViews", lambda *_, **__: pytest.fail("embedded the images again"))
-    again, _ = ucdir.fit(encoder, pair, QUICK, seed=1, checkpoint=kept, progress=False)
-    torch.testing.assert_close(again.embed(pair.images), fitted[0].embed(pair.images))
-    with pytest.raises(CdirError, match="belongs to another training .different settings."):
-        ucdir.fit(encoder, pair, QUICK.changed(tau=0.1), seed=1, checkpoint=kept, progress=False)
+def test_a_finished_training_is_read_from_the_cache(encoder, task, fitted, monkeypatch):
+    monkeypatch.setattr(UcdirTraining, "run_epoch", lambda *_: pytest.fail("trained again"))
+    monkeypatch.setattr(harness, "CachedViews", lambda *_, **__: pytest.fail("embedded the images again"))
+    again = train(encoder, task)
+    emb = [found.states[LAST_EPOCH][0].embed(task.images) for found in (again, fitted)]
+    torch.testing.assert_close(*emb)
 
 
 # ---- the whole network -----------------------------------------------------------------------------------------
@@ -267,57 +267,53 @@ def test_a_finished_training_is_read_from_the_cache(encoder, pair, fitted, monke
 @pytest.fixture(scope="module")
 def backbone():
     """A small convolutional network with batch norm."""
-    return ucdir.at_side(load_encoder("timm:test_efficientnet:random"), 32)
+    return at_size(load_encoder("timm:test_efficientnet:random"), 32)
 
 
-def test_a_backbone_reads_pictures_of_another_size_and_a_clip_does_not(backbone, encoder):
-    assert (side_of(backbone), side_of(ucdir.at_side(encoder, 64))) == (32, 32)
-    assert ucdir.at_side(backbone, 0) is backbone
+WHOLE = {"trains": "all", "epochs": 2, "full_from": 1, "align_from": 1}
 
 
-def test_the_whole_network_trains_and_the_encoder_given_stays_as_it_was(backbone, pair):
+def test_a_backbone_reads_images_of_another_size_and_a_clip_does_not(backbone, encoder, task):
+    assert (image_size(backbone), image_size(at_size(encoder, 64))) == (32, 32)
+    assert at_size(backbone, 0) is backbone
+    made = training(load_encoder("timm:test_efficientnet:random"), task, image_size=48)
+    assert image_size(made.encoder) == 48
+
+
+def test_the_whole_network_trains_and_the_encoder_given_stays_as_it_was(backbone, task):
     before = {name: x.clone() for name, x in backbone.model.state_dict().items()}
-    config = QUICK.changed(trains="all", epochs=2, full_from=1, align_from=1)
-    last, best = ucdir.fit(backbone, pair, config, progress=False)
+    found = train(backbone, task, **WHOLE)
+    (last,) = found.states[LAST_EPOCH]
     assert all(torch.equal(x, before[name]) for name, x in backbone.model.state_dict().items())
-    assert last.history[-1]["moved, parameters"] > 0
-    found = F.normalize(last.recorded[2]["ink"], dim=1)
-    torch.testing.assert_close(found, last.embed(pair.side(0)), atol=5e-3, rtol=0)
-    assert "whole network" in last.train_set
+    assert found.history[-1]["moved, parameters"] > 0 and "whole network" in last.train_set
+    torch.testing.assert_close(found.trainings[0].features[0], last.embed(task.images.select("ink")))
+    assert found.stored_epochs == ()  # a whole network is too large to be stored at every epoch
 
 
-def test_the_result_says_that_the_pretraining_saw_training_images(backbone, pair, monkeypatch):
-    last, _ = ucdir.fit(
-        backbone, pair, QUICK.changed(trains="all", epochs=1, full_from=1, align_from=1), progress=False
-    )
-    assert "pretraining" not in last.train_set
+def test_the_result_says_that_the_pretraining_saw_training_images(backbone, task, monkeypatch):
+    (before,) = train(backbone, task, **WHOLE).states[LAST_EPOCH]
     monkeypatch.setattr("cdir_nb.encoders.pretraining.seen_in_pretraining", lambda *_: 7)
-    assert "two domains; some seen in the encoder's pretraining; whole network" in last.train_set
+    (after,) = train(backbone, task, **WHOLE).states[LAST_EPOCH]
+    assert "pretraining" not in before.train_set
+    assert "two domains; some seen in the encoder's pretraining; whole network" in after.train_set
 
 
-def test_clip_starts_from_the_image_tower_alone(encoder, pair):
-    made = training(encoder, pair, QUICK.changed(trains="all"))
+def test_clip_starts_from_the_image_tower_alone(encoder, task):
+    made = training(encoder, task, trains="all")
     names = [name for name, p in made.model.named_parameters() if p.requires_grad]
     assert all("visual" in name or name.startswith("head") for name in names) and len(names) > 4
-    assert ucdir.recorded_name("UCDIR", encoder) == "CLIP-UCDIR"
+    assert METHODS["UCDIR"].configured(encoder, variant="CLIP-UCDIR", settings="as_released, head").trains == "all"
 
 
-def test_the_start_of_a_clip_is_vanilla_clip(encoder, backbone, pair):
-    assert [ucdir.frozen_start(start).name for start in (encoder, backbone)] == ["vanilla CLIP", "frozen start"]
-    emb = ucdir.frozen_start(backbone).embed(pair.side(1), progress=False)
-    torch.testing.assert_close(emb, F.normalize(backbone.embed_images(pair.side(1)), dim=1))
-
-
-def test_clips_whole_image_tower_trains_and_its_texts_stay(encoder, pair):
-    config = QUICK.changed(trains="all", epochs=2, full_from=1, align_from=1)
-    last, _ = ucdir.fit(encoder, pair, config, progress=False)
-    tuned, own = last.network.trunk.model.state_dict(), encoder.model.state_dict()
-    changed = {name.split(".")[0] for name, x in tuned.items() if not torch.equal(x, own[name])}
-    assert changed == {"visual"} and last.embed(pair.images).shape == (33, 128)
+def test_clips_whole_image_tower_trains_and_its_texts_stay(encoder, task):
+    (last,) = train(encoder, task, **WHOLE).states[LAST_EPOCH]
+    tuned, before = last.model.trunk.model.state_dict(), encoder.model.state_dict()
+    changed = {name.split(".")[0] for name, x in tuned.items() if not torch.equal(x, before[name])}
+    assert changed == {"visual"} and last.embed(task.images).shape == (33, 128)
 
 
 def test_split_norm_sees_each_half_by_itself_and_keeps_the_order(backbone):
-    network = code.Network(code.image_tower(backbone), backbone.dim, QUICK, 0).train()
+    network = Network(image_tower(backbone), backbone.dim, UcdirSettings(), 0).train()
     x = torch.randn(8, 3, 32, 32)
     order = torch.randperm(8, generator=torch.Generator().manual_seed(5))
     expected = torch.empty(8, 128)
@@ -331,14 +327,14 @@ def test_split_norm_sees_each_half_by_itself_and_keeps_the_order(backbone):
 # ---- views -----------------------------------------------------------------------------------------------------
 
 
-def test_a_view_is_the_same_each_time_and_differs_from_others(pair, encoder):
-    images = pair.side(0)
+def test_a_view_is_the_same_each_time_and_differs_from_others(task, encoder):
+    images = task.images.select("ink")
     one, again, other = (np.asarray(viewed(images, n, 32).image(0)) for n in (4, 4, 5))
     assert one.shape == (32, 32, 3) and np.array_equal(one, again) and not np.array_equal(one, other)
     before = torch.get_rng_state()
     viewed(images, 1, 32).image(0)
     assert torch.equal(before, torch.get_rng_state())
-    assert side_of(encoder) == 32 and len({*viewed(images, 1, 32).digests, *images.digests}) == 40
+    assert image_size(encoder) == 32 and len({*viewed(images, 1, 32).digests, *images.digests}) == 40
 
 
 def test_the_augmentation_is_moco_v2s():
@@ -351,8 +347,9 @@ def test_the_augmentation_is_moco_v2s():
     ]  # fmt: skip
 
 
-def test_cached_views_give_two_different_views_of_each_image(encoder, pair):
-    views = CachedViews(encoder, pair, 3, progress=False)
+def test_cached_views_give_two_different_views_of_each_image(encoder, task):
+    both = [task.images.select(domain) for domain in ("ink", "line")]
+    views = CachedViews(encoder, both, 3, progress=False)
     for (ids, first, second), table in zip(
         next(iter(views.epoch([torch.arange(13)] * 2, 13, torch.Generator()))), views.views
     ):
@@ -361,8 +358,9 @@ def test_cached_views_give_two_different_views_of_each_image(encoder, pair):
             assert places[0] != places[1]
 
 
-def test_pixel_views_change_from_epoch_to_epoch(encoder, pair):
-    views, generator = PixelViews(encoder, pair), torch.Generator().manual_seed(0)
+def test_pixel_views_change_from_epoch_to_epoch(encoder, task):
+    both = [task.images.select(domain) for domain in ("ink", "line")]
+    views, generator = PixelViews(encoder, both), torch.Generator().manual_seed(0)
     orders = [torch.arange(8), torch.arange(8)]
     epochs = [list(views.epoch(orders, 4, generator)) for _ in range(2)]
     assert [len(steps) for steps in epochs] == [2, 2] and epochs[0][0][0][1].shape == (4, 3, 32, 32)
@@ -374,48 +372,62 @@ def test_pixel_views_change_from_epoch_to_epoch(encoder, pair):
 
 
 def test_a_domain_smaller_than_a_batch_is_repeated(encoder):
-    small = ucdir.TwoDomains(shapes((20, 5)), ("ink", "line"), 3)
-    last, _ = ucdir.fit(encoder, small, QUICK.changed(epochs=2, full_from=1), progress=False)
-    assert last.steps == 4 and math.isfinite(last.history[-1]["L_IW"])
+    found = train(encoder, toy_task(shapes((20, 5))), epochs=2, full_from=1)
+    assert found.states[LAST_EPOCH][0].steps == 4 and math.isfinite(found.history[-1]["L_IW"])
 
 
 def test_both_domains_smaller_than_a_batch_make_one_smaller_step(encoder):
-    small = ucdir.TwoDomains(shapes((6, 5)), ("ink", "line"), 3)
-    last, _ = ucdir.fit(encoder, small, QUICK.changed(epochs=2, full_from=1), progress=False)
-    assert last.steps == 2
+    found = train(encoder, toy_task(shapes((6, 5))), epochs=2, full_from=1)
+    assert found.states[LAST_EPOCH][0].steps == 2
+
+
+def test_training_images_are_drawn_from_each_domain(encoder, task):
+    (made,) = train(encoder, task, train_images=9, epochs=1, cluster_from=0, full_from=1).trainings
+    assert [len(images) for images in made.by_domain] == [9, 9] and "at most 9" in made.train_set
+    assert set(made.images.keys) < set(task.images.keys)
 
 
 def test_more_clusters_than_images_are_refused_before_anything_is_computed(encoder):
-    small = ucdir.TwoDomains(shapes((20, 5)), ("ink", "line"), 9)
-    with pytest.raises(CdirError, match="UCDIR: 9 clusters, but 5 training images of line: lower `clusters`"):
-        ucdir.fit(encoder, small, QUICK, progress=False)
+    small = toy_task(shapes((20, 5)))
+    with pytest.raises(CdirError, match="UCDIR: 9 clusters, but 5 training images of line"):
+        train(encoder, small, clusters=9)
     with pytest.raises(CdirError, match="ProtoNCE: 40 clusters, but 25 training images in both domains"):
-        ucdir.fit(encoder, small, ucdir.variant("ProtoNCE", QUICK.changed(clusters=20)), progress=False)
+        train(encoder, small, "ProtoNCE", clusters=20)
 
 
 @pytest.mark.parametrize(
-    "wrong, said",
+    "changes, said",
     [
-        (lambda images: ucdir.TwoDomains(images, ("ink",), 3), "two domains, got ink"),
-        (lambda images: ucdir.TwoDomains(images, ("ink", "sketch"), 3), "domain sketch has no training images"),
-        (lambda images: ucdir.TwoDomains(images, ("ink", "line"), 1), "at least two classes"),
-        (lambda images: ucdir.TwoDomains(images, ("ink", "line"), 3).sample(-1, 0), "cannot draw -1"),
-        (lambda images: UcdirConfig(full_from=10), "full_from .10. is before cluster_from .20."),
-        (lambda images: UcdirConfig(trains="trunk"), "trains should be 'all' or 'head', not 'trunk'"),
-        (lambda images: ucdir.named_config("as read"), 'unknown settings "as read"; known: as_released'),
-        (lambda images: ucdir.variant("SimCLR", QUICK), "unknown variant of UCDIR 'SimCLR'; known: UCDIR"),
+        ({"train_images": -1}, "-1"),
+        ({"full_from": 0, "cluster_from": 10}, "full_from .0. is before cluster_from .10."),
+        ({"trains": "trunk"}, "'trunk'"),
+        ({"named": "as read"}, "as read"),
     ],
 )
-def test_bad_input_is_refused_in_one_line(wrong, said):
+def test_bad_settings_are_refused_in_one_line(encoder, task, changes, said):
     with pytest.raises(CdirError, match=said) as error:
-        wrong(shapes())
+        train(encoder, task, **changes)
     assert "\n" not in str(error.value)
 
 
-def test_images_of_other_domains_are_refused(fitted, pair):
-    other = replace(pair.images, domains=np.array(["photo"] * len(pair.images)))
+@pytest.mark.parametrize(
+    "changes, said",
+    [
+        ({"train_domains": ("ink",)}, "does not train on line"),
+        ({"seen": ("disc",)}, "at least two classes"),
+        ({"images": shapes((20, 0))}, "line has no training images"),
+    ],
+)
+def test_a_protocol_without_the_training_data_is_refused_in_one_line(encoder, task, changes, said):
+    with pytest.raises(CdirError, match=said) as error:
+        train(encoder, replace(task, **changes))
+    assert "\n" not in str(error.value)
+
+
+def test_images_of_other_domains_are_refused(fitted, task):
+    other = replace(task.images, domains=np.array(["photo"] * len(task.images)))
     with pytest.raises(CdirError, match="trained for ink and line, but there are images of photo"):
-        fitted[0].embed(other)
+        fitted.states[LAST_EPOCH][0].embed(other)
 
 
 # ---- MoCo v2's checkpoint --------------------------------------------------------------------------------------
@@ -431,24 +443,28 @@ def moco_state() -> dict[str, torch.Tensor]:
 
 def test_a_moco_checkpoint_gives_trunk_and_head(moco_state, tmp_path):
     torch.save({"state_dict": moco_state, "epoch": 200}, tmp_path / "moco_v2.pth.tar")
-    encoder, head = start_of(f"moco-v2:{tmp_path / 'moco_v2.pth.tar'}", 64)
-    assert side_of(encoder) == 64 and start_of("mobilenet-v2")[1] is None
+    encoder = load_encoder(f"moco-v2:{tmp_path / 'moco_v2.pth.tar'}")
+    head = encoder.built.head
+    assert load_encoder("mobilenet-v2").built.head is None
     assert torch.equal(encoder.model.conv1.weight, moco_state[f"{PREFIX}conv1.weight"])
     assert encoder.identity.startswith("moco-v2:moco_v2.pth.tar") and "random" not in encoder.identity
-    network = code.Network(torch.nn.Identity(), 2048, UcdirConfig(), 0)
+    network = Network(torch.nn.Identity(), 2048, UcdirSettings(), 0)
     network.load_head(head)
     assert torch.equal(network.head[2].weight, moco_state[f"{PREFIX}fc.2.weight"])
-    narrow = code.Network(torch.nn.Identity(), 2048, UcdirConfig(hidden=16), 0)
+    narrow = Network(torch.nn.Identity(), 2048, UcdirSettings(hidden=16), 0)
     with pytest.raises(CdirError, match="head has shapes .* the settings ask for .*: change hidden or dim"):
         narrow.load_head(head)
 
 
-def test_a_given_head_belongs_to_the_whole_network_only(encoder, pair):
+def test_a_checkpoints_head_belongs_to_the_whole_network_only(encoder, task):
     shapes = {"0.weight": (32, encoder.dim), "0.bias": (32,), "2.weight": (8, 32), "2.bias": (8,)}
     head = {name: torch.full(shape, 0.5) for name, shape in shapes.items()}
+    with_head = replace(load_encoder("timm:test_efficientnet:random").built, head=head)
     for trains in ("all", "head"):
-        config = QUICK.changed(trains=trains, hidden=32, dim=8)
-        network = code.UcdirTraining(encoder, pair, config, 1, head=head, progress=False).model
+        made = training(encoder, task, trains=trains, hidden=32, dim=8)
+        made.encoder.built, before = with_head, made.encoder.built
+        network = made.make_network()
+        made.encoder.built = before
         assert torch.equal(network.head[2].weight, head["2.weight"]) == (trains == "all")
 
 

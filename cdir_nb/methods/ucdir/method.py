@@ -25,9 +25,7 @@ class UcdirSettings(TwoDomainSettings):
 
     sources = HARNESS_SOURCES | {
         **{(name, str(value)): OFFICE for name, value in OFFICE_HOME.items()},
-        ("cluster_from", "4"): "our default for training the head only",
         ("full_from", "20"): "our default for training the head only",
-        ("cluster_from", "2"): "our default for a short training of a small network",
         ("full_from", "10"): "our default for a short training of a small network",
         ("align_from", "10"): "our default for a short training of a small network",
         ("reduction", "sum"): "paper, equations 1, 2, 8 and 9",
