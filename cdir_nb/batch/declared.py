@@ -58,6 +58,12 @@ def _snmpnet_methods(text: str) -> str:
     return text
 
 
+def _methods() -> Collection[str]:
+    from cdir_nb.methods.table import METHODS
+
+    return METHODS
+
+
 def _domains() -> list[str]:
     return list(dict.fromkeys(domain for name in card_names() for domain in load_card(name).domains))
 
@@ -139,6 +145,14 @@ DECLARED: dict[str, dict[str, Any]] = {
     },
     "09_why_does_my_number_differ": {"k": COUNT, "runs": COUNT, "variant_images": at_least(2)},
     "10_tables": {"table": one_of(_tables)},
+    "experiment": {
+        "method": one_of(_methods),
+        "variant": str,
+        "task": one_of(protocol_names),
+        "settings": dict[str, Any],
+        "directions": list[tuple[str, str]],
+        "test": bool,
+    },
     "11_explorer": {"folder": str, "map_points": at_least(50)},
 }
 HALF_A_PAIR = ("09_why_does_my_number_differ",)  # choose the gallery's domain themselves, if only the query's is given

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
+from cdir_nb.batch.experiments import Experiment
 from cdir_nb.data.manifest import needs_folder
 from cdir_nb.data.strict_yaml import read_yaml
 from cdir_nb.errors import CdirError
@@ -29,6 +30,7 @@ class Entry(BaseModel):
            together share one line: `query_domain, gallery_domain: [[clipart, sketch], [real, sketch]]`
     after  names of entries above (`all`: every one): the notebook starts once those have ended, and its parameter
            `run_folders` lists those of those that succeeded, separated by commas
+    title  the entry's name, if another entry runs the same notebook; else the notebook's name
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -36,6 +38,7 @@ class Entry(BaseModel):
     parameters: dict[str, Any] = {}
     sweep: dict[str, Annotated[list[Any], Field(min_length=1)]] = {}
     after: list[str] = []
+    title: str = ""
 
     @field_validator("after", mode="before")
     @classmethod
@@ -81,6 +84,11 @@ class Entry(BaseModel):
 
     @property
     def name(self) -> str:
+        return self.title or self.stem
+
+    @property
+    def stem(self) -> str:
+        """The notebook's name, without its folder."""
         return Path(self.notebook).name.removesuffix(".ipynb")
 
 
@@ -94,7 +102,8 @@ def _together(names: str, value: Any) -> dict[str, Any]:
 class Profile(BaseModel):
     """A profile. `parameters` apply to every notebook that has them, an entry's own `parameters` only to that entry.
 
-    cost  disk and time that the images of a paper need, estimated (`COST_BASIS`)
+    cost         disk and time that the images of a paper need, estimated (`COST_BASIS`)
+    experiments  methods on tasks; each becomes an entry of the notebook `experiment`, before those in `notebooks`
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -105,6 +114,13 @@ class Profile(BaseModel):
     parameters: dict[str, Any] = {}
     notebooks: list[Entry] = Field(min_length=1)
     folder: Path = Field(PROFILES, exclude=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _with_experiments(cls, values: dict[str, Any]) -> dict[str, Any]:
+        experiments = [Experiment.model_validate(one).entry() for one in values.get("experiments", [])]
+        rest = {name: value for name, value in values.items() if name != "experiments"}
+        return {**rest, "notebooks": [*experiments, *values.get("notebooks", [])]} if experiments else values
 
     @field_validator("notebooks")
     @classmethod

@@ -7,7 +7,15 @@ from cdir_nb.data.held_out import held_out
 from cdir_nb.data.images import ImageSet, altered, combine, cut_to_strip, inverted, rename
 from cdir_nb.data.manifest import card_names, load_card, open_dataset
 from cdir_nb.data.objects import object_names
-from cdir_nb.data.protocols import Protocol, default_protocol, load_protocol, open_task, protocol_counts, protocol_names
+from cdir_nb.data.protocols import (
+    Protocol,
+    dataset_of,
+    default_protocol,
+    load_protocol,
+    open_task,
+    protocol_counts,
+    protocol_names,
+)
 
 __all__ = [
     "Card",
@@ -20,6 +28,7 @@ __all__ = [
     "card_names",
     "combine",
     "cut_to_strip",
+    "dataset_of",
     "default_protocol",
     "held_out",
     "inverted",

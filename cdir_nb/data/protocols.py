@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from cdir_nb.conventions import Metric
 from cdir_nb.data.card import Card, MetricSpec, ProtocolSpec
 from cdir_nb.data.halves import in_list, without_extension
 from cdir_nb.data.images import ImageSet
@@ -107,6 +108,12 @@ class Protocol:
         return next(metric for metric in self.metrics if metric.kind == "precision")
 
     @property
+    def headline(self) -> str:
+        """The name of `first_precision`, such as "P@10:hits_over_k"."""
+        first = self.first_precision
+        return str(Metric(first.kind, first.k, first.convention))
+
+    @property
     def domains(self) -> tuple[str, ...]:
         """Domains of queries and galleries, in order of first use."""
         return tuple(dict.fromkeys(domain for pair in self.directions for domain in pair))
@@ -123,6 +130,11 @@ def protocol_names(dataset: str | None = None) -> list[str]:
     """Names of all protocols, or of those that one dataset's card defines (its default first)."""
     names = [dataset] if dataset else card_names()
     return [protocol for name in names for protocol in load_card(name).protocols]
+
+
+def dataset_of(protocol: str) -> str:
+    """The dataset whose card defines a protocol. Raises CdirError for an unknown one."""
+    return _card_of(protocol).name
 
 
 def default_protocol(dataset: str) -> str:

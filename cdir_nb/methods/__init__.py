@@ -4,7 +4,7 @@ from cdir_nb.methods.embedder import Embedder
 from cdir_nb.methods.frozen.clip import VanillaClip
 from cdir_nb.methods.method import Fitted, Method
 from cdir_nb.methods.settings import Settings, setting
-from cdir_nb.methods.table import METHODS, fit
+from cdir_nb.methods.table import METHODS, fit, fit_reference
 from cdir_nb.methods.training import TrainedEmbedder, Training
 
 __all__ = [
@@ -17,5 +17,6 @@ __all__ = [
     "Training",
     "VanillaClip",
     "fit",
+    "fit_reference",
     "setting",
 ]

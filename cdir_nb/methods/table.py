@@ -4,11 +4,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from cdir_nb.data.protocols import Protocol
-from cdir_nb.encoders import ImageEncoder
+from cdir_nb.encoders import ClipEncoder, ImageEncoder
 from cdir_nb.errors import CdirError
 from cdir_nb.methods import ucdir
 from cdir_nb.methods.embedder import Direction
-from cdir_nb.methods.method import Fitted, Method, fitted
+from cdir_nb.methods.method import BACKBONE, Fitted, Method, fitted
 from cdir_nb.methods.settings import Settings
 
 _ROWS = (ucdir.UCDIR, ucdir.ID, ucdir.PROTO_NCE, ucdir.CDS, ucdir.PCS)
@@ -54,3 +54,13 @@ def method_named(name: str) -> Method:
     if name not in METHODS:
         raise CdirError(f"unknown method {name!r}; known: {'; '.join(METHODS)}")
     return METHODS[name]
+
+
+def fit_reference(method: Method, encoder: ImageEncoder, task: Protocol, settings: Settings) -> Fitted:
+    """What a method started from, without training: the encoder's own vectors, with the settings that both have."""
+    if isinstance(encoder, ClipEncoder):
+        name = "vanilla CLIP"
+    else:
+        name = "frozen backbone" if method.encoders == BACKBONE else "frozen start"
+    shared = {key: value for key, value in settings if key in METHODS[name].settings.model_fields}
+    return fit(name, encoder, task, settings=shared)
