@@ -73,8 +73,9 @@ def reproduce(
         typer.Option(
             metavar="SPEC",
             help=(
-                "tiny-clip, real-clip, mobilenet-v2, MODEL:PRETRAINED (ViT-B-32:openai), MODEL:FILE, timm:MODEL, "
-                "moco-v2:FILE, or MODEL:random (a pipeline test)."
+                "tiny-clip, real-clip, real-clip:FOLDER, mobilenet-v2, MODEL:PRETRAINED (ViT-B-32:openai), MODEL:FILE, "
+                "timm:MODEL, moco-v2:FILE, or MODEL:random (a pipeline test). Options follow after commas: "
+                "ViT-B-32:openai,precision=bf16,pad=true; timm:MODEL,pool=avg."
             ),
         ),
     ] = None,
@@ -104,7 +105,7 @@ def reproduce(
     if show:
         return _list_profiles()
     from cdir_nb.batch.cluster import place_to_run
-    from cdir_nb.batch.plan import make_plan
+    from cdir_nb.batch.plan import encoders_of, make_plan
     from cdir_nb.batch.profile import load_profile
     from cdir_nb.batch.runner import run_plan
     from cdir_nb.paths import runs_dir
@@ -113,7 +114,7 @@ def reproduce(
 
     skip = [name for name, chosen in (("bad", skip_bad), ("unknown", skip_unknown)) if chosen]
     plan = make_plan(load_profile(profile), data=data or (), encoder=encoder, settings=settings or (), skip=skip)
-    _have_weights({job.parameters.get("encoder", "tiny-clip") for job in plan.jobs})
+    _have_weights({str(spec) for job in plan.jobs for spec in encoders_of(job.parameters).values()})
     run_dir = (out.resolve() if out else runs_dir()) / plan.folder
     typer.echo(f"profile {plan.profile.name}: {plan.profile.about}\nrun folder {run_dir}")
     with place_to_run(scheduler, local_cluster) as start:
@@ -132,11 +133,10 @@ def reproduce(
 
 def _have_weights(encoders: set[str]) -> None:
     """Download weights, or report that they are missing, once and before any notebook starts."""
-    if encoders - {"tiny-clip", "real-clip"}:
-        from cdir_nb.encoders.checkpoints import fetch_weights
+    from cdir_nb.encoders.checkpoints import fetch_weights
 
-        for encoder in sorted(encoders):
-            fetch_weights(encoder)
+    for encoder in sorted(encoders):
+        fetch_weights(encoder)
 
 
 def _list_profiles() -> None:

@@ -76,6 +76,12 @@ def followed(*modules: str, text: str = "", folders: Sequence[Path] = ()) -> dic
     return _follow([(module, "") for module in modules] + _text_source(text).targets(), finder)
 
 
+def file_digest(path: Path) -> str:
+    """SHA-256 of a file's content."""
+    with open(path, "rb") as handle:
+        return hashlib.file_digest(handle, "sha256").hexdigest()
+
+
 def _follow(todo: list[tuple[str, str]], finder: "_Finder") -> dict[str, Path]:
     """{module: file} from targets (module, name in it); a name of "" stands for all of the module."""
     files: dict[str, Path] = {}

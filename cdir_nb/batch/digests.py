@@ -1,7 +1,6 @@
 """Digests of everything that determines a notebook's result: its code, our package, weights and data."""
 
 import hashlib
-import os
 import platform
 from collections.abc import Iterable
 from importlib import metadata
@@ -9,12 +8,11 @@ from pathlib import Path
 
 from cdir_nb.batch.parameters import read_notebook
 from cdir_nb.data.images import ImageSet
-from cdir_nb.errors import CdirError
-from cdir_nb.paths import MANIFEST, PACKAGE, expanded
+from cdir_nb.paths import MANIFEST, PACKAGE
+from cdir_nb.sources import file_digest
 
 LIBRARIES = ("torch", "open_clip_torch", "numpy", "scipy", "scikit-learn", "umap-learn", "pillow", "matplotlib")
 NO_NUMBER = ("batch", "fetch", "report", "cli.py", "data_manifest", "notebooks")  # the last two: digested separately
-WEIGHTS = (".pt", ".pth", ".bin", ".safetensors", ".ckpt")
 
 
 def notebook_digest(path: Path) -> str:
@@ -55,36 +53,6 @@ def _versions() -> Iterable[str]:
 def images_digest(images: ImageSet) -> str:
     """Digest of a dataset's images: their names, domains, classes and content, wherever the files lie."""
     return _hash("\n".join([images.fingerprint, *images.keys]).encode())
-
-
-def split_spec(encoder: str) -> tuple[str, str]:
-    """Model and weights of an encoder spec: `MODEL:WEIGHTS`, or `timm:MODEL:WEIGHTS`."""
-    prefix = "timm:" if encoder.startswith("timm:") else ""
-    model, _, weights = encoder.removeprefix(prefix).partition(":")
-    return prefix + model, weights
-
-
-def checkpoint(encoder: str) -> Path | None:
-    """The file in an encoder spec `MODEL:FILE`, or None if there is none. CdirError if the file is missing."""
-    model, weights = split_spec(encoder)
-    if model != "moco-v2" and not (weights.endswith(WEIGHTS) or os.sep in weights or weights.startswith("~")):
-        return None
-    path = expanded(weights).resolve()
-    if not path.is_file():
-        raise CdirError(f"checkpoint {path} not found: give --encoder {model}:FILE with an existing file")
-    return path
-
-
-def encoder_digest(encoder: str) -> str:
-    """Identifies an encoder: a checkpoint by file name and content (not by folder), any other by its spec."""
-    path = checkpoint(encoder)
-    return f"{split_spec(encoder)[0]}:{path.name}:{file_digest(path)}" if path else encoder
-
-
-def file_digest(path: Path) -> str:
-    """SHA-256 of a file's content."""
-    with open(path, "rb") as handle:
-        return hashlib.file_digest(handle, "sha256").hexdigest()
 
 
 def _hash(data: bytes) -> str:

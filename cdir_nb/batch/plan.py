@@ -10,13 +10,16 @@ from pathlib import Path
 from typing import Any
 
 from cdir_nb.batch.declared import check_domains
-from cdir_nb.batch.digests import checkpoint, encoder_digest, images_digest, notebook_digest, source_digest, split_spec
+from cdir_nb.batch.digests import images_digest, notebook_digest, source_digest
 from cdir_nb.batch.parameters import RESERVED, check, parse_value, read_parameters
 from cdir_nb.batch.profile import Entry, Profile
 from cdir_nb.data.manifest import needs_folder, open_dataset
 from cdir_nb.data.protocols import default_protocol, load_protocol
+from cdir_nb.encoders.spec import EncoderSpec
 from cdir_nb.errors import CdirError
 from cdir_nb.paths import expanded
+
+ENCODERS = ("encoder", "backbone")  # parameters that are encoder specifications
 
 
 @dataclass(frozen=True)
@@ -205,25 +208,28 @@ def _job(
     """A job, with a digest of its code, parameters, encoder, data and the jobs that it comes after. The location of the
     data is not part of the digest."""
     parameters = dict(given)
-    spec = str(parameters.get("encoder", ""))
-    file = checkpoint(spec)
-    if file:  # absolute, since notebooks run in another folder than the user's
-        parameters["encoder"] = f"{split_spec(spec)[0]}:{file}"
+    encoders = encoders_of(parameters)
+    parameters |= {name: str(spec.absolute()) for name, spec in encoders.items()}  # notebooks run in another folder
     if root and "data_root" in defaults:
         parameters["data_root"] = str(root)
     for name in ("out_dir", "run_folders"):  # the runner sets them
         parameters.pop(name, None)
-    plain = {k: v for k, v in parameters.items() if k not in ("data_root", "encoder")}
+    plain = {k: v for k, v in parameters.items() if k != "data_root" and k not in encoders}
     made_of = {
         "notebook": notebook_digest(path),
         "code": code,
         "data": images,
-        "encoder": encoder_digest(spec),
+        "encoder": "; ".join(f"{name} {spec.digest()}" for name, spec in encoders.items()),
         "parameters": json.dumps(plain, sort_keys=True),
     }
     if before:
         made_of["after"] = " ".join(job.digest for job in before)
     return Job(path.stem, label, path, parameters, tuple(job.folder for job in before), _short(made_of), made_of)
+
+
+def encoders_of(parameters: dict[str, Any]) -> dict[str, EncoderSpec]:
+    """{parameter: specification} of the encoders among a notebook's parameters. CdirError for one of another form."""
+    return {name: EncoderSpec.parse(parameters[name]) for name in ENCODERS if isinstance(parameters.get(name), str)}
 
 
 def _short(content: Any) -> str:

@@ -19,7 +19,6 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from cdir_nb.batch.digests import file_digest
 from cdir_nb.batch.places import Running, Start, start_here
 from cdir_nb.batch.plan import Job, Plan
 from cdir_nb.batch.processes import locked, sigterm_as_interrupt
@@ -28,6 +27,7 @@ from cdir_nb.batch.worker import KERNEL, LOG
 from cdir_nb.errors import CdirError, os_problem
 from cdir_nb.paths import atomic_write, cache_dir, is_abandoned, remove_leftovers
 from cdir_nb.results.records import current_commit
+from cdir_nb.sources import file_digest
 
 
 @dataclass

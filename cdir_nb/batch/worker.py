@@ -122,7 +122,7 @@ def _publish(name: str, folder: Path) -> None:
 
 def _mark_done(job: dict, folder: Path, seconds: float) -> None:
     """Write the file `done`, last of all: a folder without it, or whose files are not those it lists, is ignored."""
-    from cdir_nb.batch.digests import file_digest
+    from cdir_nb.sources import file_digest
 
     content = {
         "digest": job["digest"],

@@ -12,6 +12,7 @@ from timm.data import resolve_model_data_config
 from timm.models import load_state_dict
 
 from cdir_nb import paths
+from cdir_nb.encoders.spec import MOBILENET, RANDOM, EncoderSpec
 from cdir_nb.encoders.weights import (
     RANDOM_SEED,
     RANDOM_WARNING,
@@ -25,7 +26,6 @@ from cdir_nb.encoders.weights import (
 from cdir_nb.errors import CdirError
 
 TIMM_FILES = ("model.safetensors", "pytorch_model.bin")  # names of weights on timm's pages
-MOBILENET = "mobilenet-v2"
 
 
 @dataclass(frozen=True)
@@ -54,19 +54,18 @@ class BuiltModel:
     pretraining: tuple[str, ...] = ()  # datasets whose listed half its pretraining saw
 
 
-def build_backbone(spec: str) -> BuiltBackbone:
-    """The backbone that "mobilenet-v2" or "timm:NAME[:WEIGHTS]" names; see `cdir_nb.encoders.load_encoder`.
+def build_backbone(spec: EncoderSpec) -> BuiltBackbone:
+    """The backbone of a specification of the kind mobilenet-v2 or timm, without its options.
 
     Features are what timm pools before the classifier. Preprocessing is the model's own data config.
     Raises CdirError: unknown model, no network, a missing, corrupt or foreign checkpoint.
     """
-    if spec == MOBILENET:
+    if spec.kind == MOBILENET:
         return _build_mobilenet(paths.MOBILENET_V2)
-    _, name, weights = (*spec.split(":", 2), "")[:3]
-    _check_name(name, spec)
-    if weights == "random":
-        return _build_random(name)
-    return _build_local(name, paths.expanded(weights)) if weights else _build_pretrained(name)
+    _check_name(spec)
+    if spec.weights == RANDOM:
+        return _build_random(spec.model)
+    return _build_local(spec.model, spec.path) if spec.path else _build_pretrained(spec.model)
 
 
 def mobilenet_v2(folder: Path | None = None, *, classifier: bool = False) -> torch.nn.Module:
@@ -163,7 +162,8 @@ def _built(label: str, name: str, model: torch.nn.Module, origin: str) -> BuiltB
     return BuiltBackbone(label, model, model_cfg, resolve_model_data_config(model), origin)
 
 
-def _check_name(name: str, spec: str) -> None:
+def _check_name(spec: EncoderSpec) -> None:
+    name = spec.model
     tagged = "." in name
     known = timm.list_pretrained() if tagged else timm.list_models()
     if not timm.is_model(name) or (tagged and name not in known):

@@ -12,35 +12,35 @@ from safetensors.torch import load_file
 
 from cdir_nb import paths
 from cdir_nb.encoders.backbones import BuiltModel, mobilenet_v2
+from cdir_nb.encoders.spec import BUNDLED_FILES, EncoderSpec
 from cdir_nb.encoders.weights import first_line, load_problem, load_weights, refuse_no_numbers, refuse_whole_numbers
 from cdir_nb.errors import CdirError
 
 KNOWN_TOKENS = "text.token_ids"  # in real-clip's file: the tokens that its pretraining read, one row of embeddings each
 
 
-def is_bundled(spec: str) -> bool:
-    """Whether a spec names a bundled CLIP: tiny-clip or real-clip, or another training of one (real-clip:FOLDER)."""
-    return spec.partition(":")[0] in ("tiny-clip", "real-clip")
+def build_bundled(spec: EncoderSpec) -> BuiltModel:
+    """The bundled CLIP that `spec` names, or another training of it (real-clip:FOLDER), without its options.
+
+    Raises CdirError where its files are missing or damaged.
+    """
+    kinds = {"tiny-clip": (_build_tiny, paths.TINY_CLIP), "real-clip": (_build_real, paths.REAL_CLIP)}
+    build, bundled = kinds[spec.kind]
+    name = f"{spec.kind}:{spec.path.name}" if spec.path else spec.kind
+    return build(spec.path or bundled, name)
 
 
-def build_bundled(spec: str) -> BuiltModel:
-    """The bundled model that `spec` names. Raises CdirError where its files are missing or damaged."""
-    kind, _, folder = spec.partition(":")
-    build, bundled = {"tiny-clip": (_build_tiny, paths.TINY_CLIP), "real-clip": (_build_real, paths.REAL_CLIP)}[kind]
-    return build(paths.expanded(folder) if folder else bundled, spec)
+def _build_tiny(folder: Path, name: str) -> BuiltModel:
+    parts = _read_config(folder, name)
+    model = _create(CLIP, folder, parts, name)
+    load_weights(model, folder / "model.safetensors", name)
+    return _built(name, model, parts, "bundled model, trained on drawn images only")
 
 
-def _build_tiny(folder: Path, spec: str) -> BuiltModel:
-    parts = _read_config(folder, spec)
-    model = _create(CLIP, folder, parts, spec)
-    load_weights(model, folder / "model.safetensors", spec)
-    return _built(_name(folder, spec), model, parts, "bundled model, trained on drawn images only")
-
-
-def _build_real(folder: Path, spec: str) -> BuiltModel:
+def _build_real(folder: Path, name: str) -> BuiltModel:
     """CustomTextCLIP on the bundled MobileNetV2, whose weights are stored there and not here a second time."""
-    parts = _read_config(folder, spec)
-    model = _create(CustomTextCLIP, folder, parts, spec)
+    parts = _read_config(folder, name)
+    model = _create(CustomTextCLIP, folder, parts, name)
     model.visual.trunk = mobilenet_v2()
     file = folder / "model.safetensors"
     try:
@@ -51,15 +51,10 @@ def _build_real(folder: Path, spec: str) -> BuiltModel:
     except CdirError:
         raise
     except Exception as error:  # safetensors and torch each raise kinds of their own
-        raise CdirError(load_problem(error, file, spec)) from error
+        raise CdirError(load_problem(error, file, name)) from error
     refuse_no_numbers(model, file)
     origin = f"bundled tower of mobilenet-v2, texts aligned on real images of {', '.join(parts['pretraining'])}"
-    return _built(_name(folder, spec), model, parts, origin, tuple(parts["pretraining"]))
-
-
-def _name(folder: Path, spec: str) -> str:
-    kind, _, other = spec.partition(":")
-    return f"{kind}:{folder.name}" if other else kind
+    return _built(name, model, parts, origin, tuple(parts["pretraining"]))
 
 
 def with_whole_vocabulary(state: dict[str, torch.Tensor], size: int) -> dict[str, torch.Tensor]:
@@ -75,8 +70,8 @@ def with_whole_vocabulary(state: dict[str, torch.Tensor], size: int) -> dict[str
 
 
 def _read_config(folder: Path, name: str) -> dict[str, Any]:
-    config, weights = folder / "config.json", folder / "model.safetensors"
-    for file in (config, weights):
+    config = folder / "config.json"
+    for file in [folder / name for name in BUNDLED_FILES]:
         if not file.is_file():
             raise CdirError(f"{name} is not complete: {file} is missing; install the package again")
     try:

@@ -4,7 +4,6 @@ backbone of timm.
 
 import difflib
 import logging
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,11 +13,12 @@ import open_clip
 import torch
 from open_clip.pretrained import get_pretrained_cfg
 
-from cdir_nb.encoders.backbones import MOBILENET, BuiltBackbone, BuiltModel, build_backbone
-from cdir_nb.encoders.bundled import build_bundled, is_bundled
-from cdir_nb.encoders.moco import MOCO, build_moco
+from cdir_nb.encoders.backbones import BuiltBackbone, BuiltModel, build_backbone
+from cdir_nb.encoders.bundled import build_bundled
+from cdir_nb.encoders.moco import build_moco
+from cdir_nb.encoders.options import with_options
+from cdir_nb.encoders.spec import BUNDLED_CLIPS, MOBILENET, MOCO, RANDOM, EncoderSpec
 from cdir_nb.encoders.weights import (
-    CHECKPOINT_KINDS,
     RANDOM_SEED,
     RANDOM_WARNING,
     check_file,
@@ -29,61 +29,53 @@ from cdir_nb.encoders.weights import (
     refuse_other_grid,
 )
 from cdir_nb.errors import CdirError
-from cdir_nb.paths import expanded
 
 
-def build_model(spec: str) -> BuiltModel | BuiltBackbone:
-    """The model that `spec` names, a BuiltModel where it reads texts; see `cdir_nb.encoders.load_encoder`.
+def build_model(text: str) -> BuiltModel | BuiltBackbone:
+    """The model of an encoder specification, a BuiltModel where it reads texts; see `cdir_nb.encoders.load_encoder`.
 
-    Raises CdirError: unknown model or tag, no network, a missing, corrupt or foreign checkpoint.
+    Raises CdirError: unknown model, tag or option, no network, a missing, corrupt or foreign checkpoint.
     """
-    if _is_backbone(spec):
-        return build_backbone(spec)
-    if is_bundled(spec):
+    spec = EncoderSpec.parse(text)
+    return with_options(_build(spec), spec)
+
+
+def _build(spec: EncoderSpec) -> BuiltModel | BuiltBackbone:
+    if spec.kind in BUNDLED_CLIPS:
         return build_bundled(spec)
-    if spec.startswith(MOCO):
+    if spec.kind in (MOBILENET, "timm"):
+        return build_backbone(spec)
+    if spec.kind == MOCO:
         return build_moco(spec)
-    name, weights = _read_spec(spec)
-    if weights == "random":
-        return _build_random(name)
-    if get_pretrained_cfg(name, weights):
-        return _build_tagged(name, weights)
-    return _build_local(name, expanded(weights))
+    cfg = _check_model(spec)
+    if spec.weights == RANDOM:
+        return _build_random(spec.model)
+    return _build_tagged(cfg, spec.model, spec.weights) if cfg else _build_local(spec.model, spec.path)
 
 
-def fetch_weights(spec: str) -> None:
-    """Have the weights of `spec` on this machine, downloading them if they are not; nothing is built.
+def fetch_weights(text: str) -> None:
+    """Have the weights of an encoder on this machine, downloading them if they are not; a CLIP model is not built.
 
     Raises CdirError as `build_model` does for an unknown model or tag, no network, or a file that does not exist.
     """
-    if is_bundled(spec):
+    spec = EncoderSpec.parse(text)
+    if spec.kind in BUNDLED_CLIPS:
         return
-    if _is_backbone(spec) or spec.startswith(MOCO):
-        build_model(spec)  # timm downloads as it builds; MoCo's file is checked as it is read
-        return
-    name, weights = _read_spec(spec)
-    if weights == "random":
-        return
-    if cfg := get_pretrained_cfg(name, weights):
-        fetch(cfg, name, weights)
-    else:
-        check_file(expanded(weights))
+    if spec.kind != "open_clip":
+        build_model(text)  # timm downloads as it builds; MoCo's file is checked as it is read
+    elif cfg := _check_model(spec):
+        fetch(cfg, spec.model, spec.weights)
+    elif spec.path:
+        check_file(spec.path)
 
 
-def _is_backbone(spec: str) -> bool:
-    return spec == MOBILENET or spec.startswith("timm:")
-
-
-def _read_spec(spec: str) -> tuple[str, str]:
-    """MODEL:WEIGHTS as a known model's name, and "random", one of its tags, or a path."""
-    name, _, weights = spec.partition(":")
-    name = name.replace("/", "-")  # people write ViT-B/32
-    _check_model_name(name, spec)
-    if not weights:
-        raise CdirError(f'encoder "{spec}" does not say which weights: write for example "{_example(name)}"')
-    if weights == "random" or get_pretrained_cfg(name, weights) or _looks_like_path(weights):
-        return name, weights
-    raise CdirError(_unknown_tag(name, weights))
+def _check_model(spec: EncoderSpec) -> dict[str, Any]:
+    """open_clip's configuration of a tag, empty for a file and random weights. CdirError if open_clip lacks either."""
+    _check_model_name(spec)
+    cfg = get_pretrained_cfg(spec.model, spec.weights)
+    if not cfg and spec.weights != RANDOM and spec.path is None:
+        raise CdirError(_unknown_tag(spec.model, spec.weights))
+    return cfg
 
 
 def _build_random(name: str) -> BuiltModel:
@@ -93,9 +85,8 @@ def _build_random(name: str) -> BuiltModel:
         return _create(name, {}, origin=f"weights from seed {RANDOM_SEED}", label=f"random ({RANDOM_WARNING})")
 
 
-def _build_tagged(name: str, tag: str) -> BuiltModel:
+def _build_tagged(cfg: dict[str, Any], name: str, tag: str) -> BuiltModel:
     """A published model by its open_clip tag, from the Hugging Face cache or over the network."""
-    cfg = get_pretrained_cfg(name, tag)
     file = fetch(cfg, name, tag)
     built = _create(name, cfg, origin=f"open_clip weights {tag}", label=tag)
     load_weights(built.model, file, built.name)
@@ -133,7 +124,8 @@ def _create(name: str, cfg: dict[str, Any], origin: str, label: str) -> BuiltMod
     return BuiltModel(f"{name}:{label}", model.eval(), tokenizer, model_cfg, preprocess_cfg, quick_gelu, origin)
 
 
-def _check_model_name(name: str, spec: str) -> None:
+def _check_model_name(spec: EncoderSpec) -> None:
+    name = spec.model
     if name not in open_clip.list_models():
         near = difflib.get_close_matches(name, [*open_clip.list_models(), "tiny-clip"], n=3, cutoff=0.4)
         hint = f"nearest: {', '.join(near)}" if near else "tiny-clip and ViT-B-32:openai are two that exist"
@@ -147,15 +139,6 @@ def _unknown_tag(name: str, tag: str) -> str:
         f'encoder "{name}:{tag}": {name} has no weights "{tag}", and there is no such file; '
         f"nearest: {', '.join(near) or 'none, give a checkpoint file'}"
     )
-
-
-def _looks_like_path(text: str) -> bool:
-    return "/" in text or os.sep in text or text.endswith(CHECKPOINT_KINDS) or Path(text).exists()
-
-
-def _example(name: str) -> str:
-    tags = open_clip.list_pretrained_tags_by_model(name)
-    return f"{name}:{tags[0]}" if tags else f"{name}:/path/to/checkpoint.safetensors"
 
 
 @contextmanager

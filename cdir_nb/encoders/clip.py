@@ -17,14 +17,14 @@ from cdir_nb.encoders.backbones import BuiltModel
 from cdir_nb.encoders.cache import EmbeddingStore
 from cdir_nb.encoders.checkpoints import build_model
 from cdir_nb.encoders.image import ImageEncoder
+from cdir_nb.encoders.spec import EncoderSpec, option_value
 from cdir_nb.encoders.weights import first_line
 from cdir_nb.errors import CdirError
 
-PRECISIONS = ("fp32", "bf16")
 TEXT_BATCH = 256
 
 
-def load_encoder(spec: str, *, device: str | torch.device | None = None, precision: str = "fp32") -> ImageEncoder:
+def load_encoder(spec: str, *, device: str | torch.device | None = None, precision: str | None = None) -> ImageEncoder:
     """An encoder by its name: a ClipEncoder, or for a backbone an ImageEncoder, which reads no texts.
 
     spec       "tiny-clip"                  the bundled model that has seen drawings only
@@ -37,16 +37,16 @@ def load_encoder(spec: str, *, device: str | torch.device | None = None, precisi
                "timm:resnet50"              timm's model and weights, downloaded once ("timm:resnet50.a1_in1k": by tag)
                "timm:resnet50:/path/file.pth", "timm:resnet50:random"   as with CLIP models
                "moco-v2:/path/file.pth.tar" MoCo v2's ResNet-50, trained on ImageNet without labels
+               Options follow after commas, as in "timm:resnet50,pool=max,pad=true" (`cdir_nb.encoders.spec`).
     device     "cpu", "cuda", ...; None: a GPU if there is one
-    precision  "fp32", or "bf16" (matrix products in bfloat16, weights and results in float32)
+    precision  "fp32", or "bf16" (matrix products in bfloat16, weights and results in float32); None: as `spec` says
 
     Tags and OpenAI's own files get the activation (QuickGELU or GELU) that they were trained with. Any other
     checkpoint gets that of the model named; for a QuickGELU one write "ViT-B-32-quickgelu:/path".
-    Raises CdirError: unknown name, no network, a missing, damaged or foreign checkpoint, a device or
+    Raises CdirError: unknown name or option, no network, a missing, damaged or foreign checkpoint, a device or
     precision that cannot be used.
     """
-    if precision not in PRECISIONS:
-        raise CdirError(f'precision "{precision}" is not known: give one of {", ".join(PRECISIONS)}')
+    precision = option_value("precision", precision) if precision else EncoderSpec.parse(spec).precision
     place, built = _usable_device(device), build_model(spec)
     kind = ClipEncoder if isinstance(built, BuiltModel) else ImageEncoder
     return kind(built, place, precision)

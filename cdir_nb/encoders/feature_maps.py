@@ -27,6 +27,10 @@ class MapEncoder(ImageEncoder):
         self.channels, self.places = shape[1], shape[2] * shape[3]
         self.dim = self.channels * self.places
 
+    @property
+    def pooling(self) -> str:
+        return "none"
+
     def _features(self, batch: torch.Tensor) -> torch.Tensor:
         return self.model.forward_features(batch).flatten(1).half()  # rounded, as the cache keeps it
 

@@ -15,6 +15,7 @@ from torchvision.transforms import Compose
 from tqdm import tqdm
 
 from cdir_nb.data.images import ImageSet
+from cdir_nb.encoders import options
 from cdir_nb.encoders.backbones import BuiltBackbone, BuiltModel
 from cdir_nb.encoders.batches import image_batches
 from cdir_nb.encoders.cache import SHARD_ROWS, EmbeddingStore
@@ -54,6 +55,16 @@ class ImageEncoder:
         """A line for people: model, origin of the weights, activation, image size, dimension."""
         traits = [*self._traits, f"images of {self._side} pixels", f"{self.dim} dimensions"]
         return f"{self.built.name}: {self.built.origin}; {', '.join(traits)}, {self.precision} on {self.device.type}"
+
+    @property
+    def preprocessing(self) -> str:
+        """What happens to an image before the model reads it, in words, for records."""
+        return options.preprocessing(self.built.preprocess_cfg)
+
+    @property
+    def pooling(self) -> str:
+        """How the model makes one vector of an image, in words, for records: "class token", "average", ..."""
+        return options.pooling(self.built)
 
     def embed_images(
         self, images: ImageSet, *, batch_size: int = 64, progress: bool = True, keep: bool = True

@@ -6,32 +6,27 @@ from pathlib import Path
 import torch
 
 from cdir_nb.encoders.backbones import BuiltBackbone, build_backbone
+from cdir_nb.encoders.spec import MOCO, RANDOM, EncoderSpec
 from cdir_nb.encoders.weights import first_line
 from cdir_nb.errors import CdirError
-from cdir_nb.paths import expanded
 
 PREFIX = "module.encoder_q."  # the query encoder in MoCo's released checkpoints
 HEAD = {"fc.0.weight": "0.weight", "fc.0.bias": "0.bias", "fc.2.weight": "2.weight", "fc.2.bias": "2.bias"}
 HEAD_SHAPES = dict(zip(HEAD, ((2048, 2048), (2048,), (128, 2048), (128,))))
-MOCO = "moco-v2:"
 
 
-def build_moco(spec: str) -> BuiltBackbone:
-    """ResNet-50 of moco-v2:FILE, a checkpoint of facebookresearch/moco (moco_v2_800ep_pretrain.pth.tar).
+def build_moco(spec: EncoderSpec) -> BuiltBackbone:
+    """ResNet-50 of moco-v2:FILE, without its options: facebookresearch/moco's moco_v2_800ep_pretrain.pth.tar.
 
     Every tensor is checked by name and shape. Raises CdirError for a missing, damaged or foreign file.
     """
-    file, state, built = *_read(spec), build_backbone("timm:resnet50:random")
-    _check(file, state, {name: tuple(x.shape) for name, x in built.model.state_dict().items()} | HEAD_SHAPES)
+    built = build_backbone(EncoderSpec("timm", "resnet50", RANDOM))
+    state = _query_encoder(spec.path)
+    _check(spec.path, state, {name: tuple(x.shape) for name, x in built.model.state_dict().items()} | HEAD_SHAPES)
     built.model.load_state_dict({name: x for name, x in state.items() if name not in HEAD})
     head = {new: state[old].float() for old, new in HEAD.items()}  # two linear layers to 128 dimensions
     origin = "MoCo v2 checkpoint, trained on ImageNet without labels"
-    return replace(built, name=f"{MOCO}{file.name}", origin=origin, head=head)
-
-
-def _read(spec: str) -> tuple[Path, dict[str, torch.Tensor]]:
-    file = expanded(spec.removeprefix(MOCO))
-    return file, _query_encoder(file)
+    return replace(built, name=f"{MOCO}:{spec.path.name}", origin=origin, head=head)
 
 
 def _query_encoder(file: Path) -> dict[str, torch.Tensor]:

@@ -18,12 +18,12 @@ from open_clip.factory import load_checkpoint, load_state_dict
 from open_clip.pretrained import download_pretrained, get_pretrained_cfg
 from safetensors import safe_open
 
+from cdir_nb.encoders.spec import CHECKPOINT_KINDS
 from cdir_nb.encoders.torchscript import is_torchscript, read_torchscript
 from cdir_nb.errors import CdirError
 
 RANDOM_WARNING = "RANDOM WEIGHTS, a pipeline test: numbers mean nothing"
 RANDOM_SEED = 0
-CHECKPOINT_KINDS = (".pt", ".pth", ".bin", ".safetensors")
 OPENAI_MARK = "input_resolution"  # a tensor that only OpenAI's archives carry
 NO_WEIGHTS = (OPENAI_MARK, "context_length", "vocab_size", "attn_mask")  # tensors in archives, not in models
 HUB_TIMEOUT = 5.0  # seconds; without it open_clip retries for most of a minute before it gives up

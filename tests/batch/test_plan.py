@@ -186,6 +186,26 @@ def test_the_digest_follows_code_cells_not_text(folder):
     assert digest(folder) != before
 
 
+def test_another_training_of_real_clip_by_its_folder(folder, monkeypatch):
+    mine = folder / "models" / "mine"
+    mine.mkdir(parents=True)
+    for name in ("config.json", "model.safetensors"):
+        (mine / name).write_text(name)
+    monkeypatch.chdir(folder)
+    relative, absolute = (planned(folder, encoder=f"real-clip:{path}") for path in ("models/mine", mine))
+    assert parameters(relative)["02_second"]["encoder"] == f"real-clip:{mine}"
+    assert relative.jobs == absolute.jobs
+    (mine / "model.safetensors").write_text("other weights")
+    assert planned(folder, encoder="real-clip:models/mine").jobs[1].digest != relative.jobs[1].digest
+    (mine / "config.json").unlink()
+    assert str(mine / "config.json") in refusal(folder, encoder="real-clip:models/mine")
+
+
+@pytest.mark.parametrize("encoder", ["tinyclip", "tiny-clip,pool=mean", "timm:"])
+def test_a_bad_encoder_is_refused_before_anything_runs(folder, encoder):
+    assert encoder.rpartition("=")[2] in refusal(folder, encoder=encoder)
+
+
 def test_the_digest_follows_checkpoint_content_wherever_it_lies(folder):
     (folder / "other").mkdir()
     for name, content in [("a.pt", b"1"), ("other/a.pt", b"1")]:

@@ -1,0 +1,118 @@
+"""The options of an encoder specification, applied to a model that was built; pooling and preprocessing in words."""
+
+from dataclasses import replace
+from typing import Any
+
+import torch
+from open_clip.timm_model import TimmModel
+from open_clip.transformer import VisionTransformer
+
+from cdir_nb.encoders.backbones import BuiltBackbone, BuiltModel
+from cdir_nb.encoders.spec import POOLS, EncoderSpec
+from cdir_nb.errors import CdirError
+
+POOL_WORDS = {
+    "token": "class token",
+    "avg": "average",
+    "max": "maximum",
+    "avgmax": "average and maximum",
+    "map": "attention",
+    "": "none",
+}
+SHAPE_WORDS = {"squash": "squashed", "border": "padded to a square", "longest": "padded to a square"}
+OPEN_CLIP_POOLS = {"tok": "token", "avg": "avg", "none": ""}
+
+
+def with_options(built: BuiltModel | BuiltBackbone, spec: EncoderSpec) -> BuiltModel | BuiltBackbone:
+    """The model with the pooling and padding of `spec`; unchanged where these are what the model has anyway.
+
+    Pooling is changed in the model itself. Padding fills with the mean colour of the model's configuration.
+    Raises CdirError where the model cannot pool as `spec` says.
+    """
+    if spec.pool and spec.pool != _pool(built):
+        _set_pool(built, spec)
+        built = replace(built, model_cfg={**built.model_cfg, "pool": spec.pool})
+    return replace(built, preprocess_cfg=_padded(built)) if spec.pad else built
+
+
+def pooling(built: BuiltModel | BuiltBackbone) -> str:
+    """How the vision model makes one vector of its positions: "class token", "average", "attention", ..."""
+    name = _pool(built)
+    return POOL_WORDS.get(name, name)
+
+
+def preprocessing(cfg: dict[str, Any]) -> str:
+    """A preprocessing configuration in words: "224 px, bicubic, centre crop 0.875, mean 0.5, std 0.5"."""
+    if "input_size" in cfg:
+        size, mode, fraction = cfg["input_size"][1:], cfg.get("crop_mode") or "center", cfg.get("crop_pct") or 0.875
+    else:
+        size, mode, fraction = cfg["size"], cfg.get("resize_mode") or "shortest", 1.0
+    size = [size] if isinstance(size, int) else list(dict.fromkeys(size))
+    shape = [SHAPE_WORDS[mode]] if mode in SHAPE_WORDS else []
+    if not shape or fraction != 1:
+        shape.append(f"centre crop {fraction:g}")
+    colours = [f"{name} {_numbers(cfg[name])}" for name in ("mean", "std")]
+    return ", ".join([f"{' x '.join(map(str, size))} px", cfg["interpolation"], *shape, *colours])
+
+
+def _numbers(values: Any) -> str:
+    """(0.5, 0.5, 0.5) as "0.5"."""
+    distinct = values if len(set(values)) > 1 else values[:1]
+    return " ".join(f"{value:.3g}" for value in distinct)
+
+
+def _pool(built: BuiltModel | BuiltBackbone) -> str:
+    """One of POOLS, another name of timm, or empty for no pooling."""
+    if isinstance(built, BuiltBackbone):
+        return _pool_of_timm(built.model)
+    visual = built.model.visual
+    if isinstance(visual, VisionTransformer) and visual.attn_pool is None:
+        return OPEN_CLIP_POOLS[visual.pool_type]
+    if isinstance(visual, TimmModel):
+        return _pool_of_timm(visual.trunk) or ("map" if hasattr(visual.head, "pool") else "")
+    return "map"  # ModifiedResNet and CoCa pool by attention
+
+
+def _pool_of_timm(model: torch.nn.Module) -> str:
+    """timm keeps it as a name or as a layer, in the model or in its head."""
+    for holder in (model, getattr(model, "head", None)):
+        found = getattr(holder, "global_pool", None)
+        name = getattr(found, "pool_type", found)
+        if isinstance(name, str):
+            return "avg" if name == "fast" else name.removeprefix("fast")
+    return "avg"
+
+
+def _set_pool(built: BuiltModel | BuiltBackbone, spec: EncoderSpec) -> None:
+    if isinstance(built, BuiltBackbone):
+        _set_pool_of_timm(built.model, spec)
+        return
+    names = {pool: name for name, pool in OPEN_CLIP_POOLS.items() if pool}
+    visual = built.model.visual
+    if not isinstance(visual, VisionTransformer) or visual.attn_pool is not None:
+        raise CdirError(f"encoder {spec}: its projection was trained with one pooling only: leave out pool={spec.pool}")
+    if spec.pool not in names:
+        raise CdirError(f"encoder {spec}: pool={spec.pool} does not exist for it: give one of {', '.join(names)}")
+    visual.pool_type = names[spec.pool]
+
+
+def _set_pool_of_timm(model: torch.nn.Module, spec: EncoderSpec) -> None:
+    before = _pool_of_timm(model)
+    try:
+        model.reset_classifier(0, global_pool=spec.pool)
+        changed = _pool_of_timm(model) == spec.pool
+    except Exception:  # models refuse by assertions and by errors of several kinds
+        changed = False
+    if not changed:
+        others = ", ".join(pool for pool in POOLS if pool != spec.pool)
+        raise CdirError(
+            f"encoder {spec}: this model cannot pool by {spec.pool} (it has {before}): try one of {others}"
+        ) from None
+    model.eval()
+
+
+def _padded(built: BuiltModel | BuiltBackbone) -> dict[str, Any]:
+    if isinstance(built, BuiltBackbone):
+        return {**built.preprocess_cfg, "crop_mode": "border", "crop_pct": 1.0}
+    mean = built.preprocess_cfg["mean"]
+    return {**built.preprocess_cfg, "resize_mode": "longest", "fill_color": round(255 * sum(mean) / len(mean))}
