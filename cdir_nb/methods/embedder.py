@@ -25,6 +25,9 @@ class Embedder:
     steps       optimiser steps from the encoder to this state
     moved       {group of parameters: how far it moved by then, |theta - theta_0| / |theta_0|}
     directions  the (query domain, gallery domain) pairs that it was fitted for; None: any
+    training_images    the images that it was trained on; None: none
+    training_commit    commit of the code that trained it; empty if nothing was trained
+    data_at_test_time  which of "gallery", "training images", "all queries" an embedding depends on, beside the image
     """
 
     name: str
@@ -36,6 +39,9 @@ class Embedder:
     steps: int = 0
     moved: Mapping[str, float] = {}
     directions: tuple[Direction, ...] | None = None
+    training_images: ImageSet | None = None
+    training_commit: str = ""
+    data_at_test_time: frozenset[str] = frozenset()
 
     def embed(self, images: ImageSet, *, progress: bool = True) -> torch.Tensor:
         """(N, D) float32 on the CPU, one row per image, in order."""
