@@ -52,11 +52,10 @@ def report(paper: str, records: Sequence[Record]) -> str:
         for task, metric in frame[["protocol", "metric"]].itertuples(index=False, name=None)
     ]
     frame = frame[kept]
-    others = _other_settings(frame)
     parts = [_head(paper, frame)]
     for task, rows in frame.groupby("protocol", sort=False):
         title = TEXTS.get(paper, {}).get("tasks", {}).get(task) or _from_card(task)
-        here = decided[decided["protocol"] == task]
+        here, others = decided[decided["protocol"] == task], _other_settings(rows)
         parts.append(f"## {task}\n{title}.\n")
         for rule, some, numbers in _by_rule(here, rows):
             parts += [f"### Selection rule: {rule}\n"] * bool(rule)
@@ -71,7 +70,7 @@ def _in_convention(metric: Metric) -> tuple[str, str]:
 
 
 def _other_settings(frame: pd.DataFrame) -> dict[str, str]:
-    """{digest: what is not as in the method's first setting} for the further settings of trained methods."""
+    """{digest: what is not as in the method's first setting} for the further settings of a task's trained methods."""
     found = {}
     for _, rows in frame[frame["selection_rule"] != NOTHING_SELECTED].groupby("method", sort=False):
         settings = dict(zip(rows["settings_digest"], rows["settings"]))

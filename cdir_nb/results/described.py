@@ -6,7 +6,9 @@ if TYPE_CHECKING:  # torch would make every command of `cdir` start slowly
     from cdir_nb.encoders import ImageEncoder
 
 CLIP_POOLING = {"tok": "class token", "avg": "average", "none": "none"}  # open_clip's pool_type
-CLIP_RESIZING = {"shortest": "centre crop 1.0", "longest": "whole picture, padded", "squash": "whole picture, squashed"}
+SQUASHED = "whole picture, squashed"
+CLIP_RESIZING = {"shortest": "centre crop 1.0", "longest": "whole picture, padded", "squash": SQUASHED}
+TIMM_POOLING = {"avg": "average", "token": "class token", "max": "maximum", "map": "attention"}  # timm's global_pool
 
 
 def preprocessing_of(encoder: "ImageEncoder") -> str:
@@ -29,7 +31,8 @@ def _crop(cfg: dict[str, Any]) -> str:
     """The crop after resizing: a mode of open_clip, or a mode and a fraction of timm."""
     if "resize_mode" in cfg:
         return CLIP_RESIZING.get(cfg["resize_mode"], cfg["resize_mode"])
-    return f"{cfg.get('crop_mode', 'center').replace('center', 'centre')} crop {cfg.get('crop_pct', 1.0):g}"
+    mode, fraction = cfg.get("crop_mode", "center"), float(cfg.get("crop_pct", 1.0))
+    return SQUASHED if (mode, fraction) == ("squash", 1.0) else f"{mode.replace('center', 'centre')} crop {fraction}"
 
 
 def pooling_of(encoder: "ImageEncoder") -> str:
@@ -43,7 +46,7 @@ def pooling_of(encoder: "ImageEncoder") -> str:
     if tower is None:  # a backbone of timm, which pools by its own default
         return _timm_pooling(encoder.model)
     if "timm_model_name" in tower:
-        return tower.get("timm_pool") or _timm_pooling(encoder.model.visual.trunk)
+        return TIMM_POOLING.get(tower.get("timm_pool"), "") or _timm_pooling(encoder.model.visual.trunk)
     if isinstance(tower.get("layers"), (list, tuple)):
         return "attention"  # CLIP's ResNets
     return CLIP_POOLING.get(tower.get("pool_type", "tok"), str(tower.get("pool_type")))
@@ -53,4 +56,4 @@ def _timm_pooling(model: Any) -> str:
     """timm's name of a model's pooling."""
     pool = getattr(model, "global_pool", "")
     kind = str(pool if isinstance(pool, str) else getattr(pool, "pool_type", ""))
-    return {"avg": "average", "token": "class token", "max": "maximum", "map": "attention"}.get(kind, kind)
+    return TIMM_POOLING.get(kind, kind)

@@ -47,9 +47,9 @@ def verdicts(records: Iterable[Record], claims: Sequence[Claim] | None = None) -
     Columns: the claim's id, paper, where, says, better, worse, over, tolerance; dataset, protocol, encoder; measure
     (the metric), seeds (tuple, empty without training); differences (points, one per seed) and their mean `difference`,
     above (number of directions that hold, one per seed), directions (number compared), all for the pair with the
-    smallest margin if there are several; selection_rule, settings (digests); verdict: "holds" (for every seed), "mixed" (for
-    some), "does not hold" (for none), "not run", or "directions missing" if a claim about each direction was run in
-    only some of its `claimed` directions.
+    smallest margin if there are several; selection_rule, settings (digests); verdict: "holds" (for every seed),
+    "mixed" (for some), "does not hold" (for none), "not run", or "directions missing" if a claim about each direction
+    was run in only some of its `claimed` directions.
     """
     tables = _tables(with_counterparts([record for record in records if _counts(record)]))
     rows = []
