@@ -3,7 +3,7 @@
 import shlex
 import sys
 import textwrap
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
@@ -185,7 +185,12 @@ def results(
         list[Path],
         typer.Argument(metavar="RUN...", help="One or more run folders, or csv files written by this command."),
     ],
-    csv: Annotated[Path | None, typer.Option(metavar="FILE", help="Also write every record to FILE.")] = None,
+    csv: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="Also write every record to FILE, and their settings to settings.json beside it."
+        ),
+    ] = None,
     parquet: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Also write every record to a Parquet file.")
     ] = None,
@@ -202,7 +207,8 @@ def results(
     """
     from cdir_nb.results import headline, load_records, to_frame
 
-    frame = to_frame(load_records(runs))
+    records = load_records(runs)
+    frame = to_frame(records)
     if frame.empty:
         raise CdirError(f"no numbers in {', '.join(map(str, runs))}: run `cdir reproduce` first")
     if full:
@@ -211,25 +217,17 @@ def results(
         _print_summary(frame)
         typer.echo("all numbers: the same command with --all")
     _print_notes(frame)
-    _write_table(csv, len(frame), lambda path: frame.to_csv(path, index=False))
-    _write_table(parquet, len(frame), lambda path: _parquet(frame, path))
+    _write_table(csv, records)
+    _write_table(parquet, records, parquet=True)
 
 
-def _parquet(frame, path: Path) -> None:
-    """Uses fastparquet directly, since pandas is dropping its support for it."""
-    import fastparquet
-
-    fastparquet.write(str(path), frame, write_index=False)
-
-
-def _write_table(file: Path | None, count: int, write: Callable[[Path], None]) -> None:
-    """Write `count` records to a file, atomically, and say so; do nothing if no file is given."""
-    from cdir_nb.paths import atomic_write
+def _write_table(file: Path | None, records: list, parquet: bool = False) -> None:
+    """Write records to a file, with their settings beside it, and say so; do nothing if no file is given."""
+    from cdir_nb.results import save_table
 
     if file:
-        with atomic_write(file) as temporary:
-            write(temporary)
-        typer.echo(f"{count} records written to {file}")
+        save_table(records, file, parquet=parquet)
+        typer.echo(f"{len(records)} records written to {file}")
 
 
 @app.command(short_help="Make an HTML report of runs.")

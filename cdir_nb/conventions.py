@@ -1,11 +1,23 @@
-"""The closed lists of names that go with every number: metric conventions and selection rules.
+"""The names that go with every number: metrics with their conventions, and selection rules.
 
-The docstring of `retrieval/metrics.py` says what each convention divides by.
+The docstring of `retrieval/metrics.py` defines what each convention divides by.
 """
+
+import re
+from dataclasses import dataclass
+from functools import lru_cache
+
+from cdir_nb.errors import CdirError
 
 PRECISION = ("hits_over_k", "hits_over_min_k_relevant", "ucdir_micro")
 AVERAGE_PRECISION = ("over_found", "over_min_k_relevant", "over_relevant", "voc_interpolated")
 CONVENTIONS = {"precision": PRECISION, "average_precision": AVERAGE_PRECISION}
+SHORT = {"precision": "P", "average_precision": "mAP", "accuracy": "accuracy"}
+KINDS = {short: kind for kind, short in SHORT.items()}
+FORMS = (
+    f"P@K:CONVENTION ({', '.join(PRECISION)}), mAP@K:CONVENTION or mAP@all:CONVENTION "
+    f"({', '.join(AVERAGE_PRECISION)}), accuracy:top-1"
+)
 
 NOTHING_SELECTED = "nothing selected"  # nothing was trained
 LAST_EPOCH = "last epoch"
@@ -14,3 +26,49 @@ BY_SEEN_LABELS = "validation by labels of seen classes"
 BY_VALIDATION_CLASSES = "validation by validation classes"
 BEST_ON_TEST = "best on test"  # an upper bound; several published numbers are selected this way
 SELECTION_RULES = (NOTHING_SELECTED, LAST_EPOCH, BY_PSEUDO_LABELS, BY_SEEN_LABELS, BY_VALIDATION_CLASSES, BEST_ON_TEST)
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A metric with its parameters. `str(metric)` is its name everywhere, and `Metric.parse` reads it back.
+
+    kind        "precision", "average_precision" or "accuracy"
+    k           the cut-off; None for average precision over the whole ranking (`@all`) and for an accuracy
+    convention  one of `CONVENTIONS[kind]`; for an accuracy a text, such as "top-1" or "zero-shot, among 21 classes"
+
+    Names: `P@10:hits_over_k`, `mAP@200:over_found`, `mAP@all:over_relevant`, `accuracy:top-1`.
+    Raises CdirError for parameters that have no such name.
+    """
+
+    kind: str
+    k: int | None
+    convention: str
+
+    def __post_init__(self) -> None:
+        cutoff = {"precision": self.k is not None, "average_precision": True, "accuracy": self.k is None}
+        known = self.convention in CONVENTIONS[self.kind] if self.kind in CONVENTIONS else bool(self.convention.strip())
+        if not cutoff.get(self.kind) or not known or (self.k is not None and self.k < 1):
+            raise CdirError(f"{self.kind!r}, k={self.k}, {self.convention!r} is not a metric: use {FORMS}")
+
+    def __str__(self) -> str:
+        return f"{self.short}:{self.convention}"
+
+    @property
+    def short(self) -> str:
+        """The name without the convention, such as `P@10`."""
+        if self.kind == "accuracy":
+            return SHORT[self.kind]
+        return f"{SHORT[self.kind]}@{'all' if self.k is None else self.k}"
+
+    @classmethod
+    @lru_cache(maxsize=1024)
+    def parse(cls, text: str) -> "Metric":
+        """The metric of this name. Raises CdirError, with the valid forms, for any other text."""
+        parts = re.fullmatch(r"(\w+)(?:@([1-9]\d*|all))?:(.+)", text) if isinstance(text, str) else None
+        if parts is None or parts[1] not in KINDS or (parts[2] is None) != (parts[1] == "accuracy"):
+            raise CdirError(f"{text!r} is not a metric: use {FORMS}")
+        k = None if parts[2] in (None, "all") else int(parts[2])
+        try:
+            return cls(KINDS[parts[1]], k, parts[3])
+        except CdirError:
+            raise CdirError(f"{text!r} is not a metric: use {FORMS}") from None

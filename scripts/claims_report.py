@@ -6,7 +6,6 @@
 Every verdict is computed from the records; what is said of runs and tasks stands in claims_report.yaml.
 """
 
-import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Annotated
@@ -17,18 +16,17 @@ import typer
 import yaml
 from cdir_nb.methods.ucdir.variants import BASELINES
 
-from cdir_nb.conventions import NOTHING_SELECTED, SELECTION_RULES
+from cdir_nb.conventions import NOTHING_SELECTED, SELECTION_RULES, Metric
 from cdir_nb.data.protocols import protocol_spec
 from cdir_nb.paths import ROOT, atomic_write
 from cdir_nb.results import Record, load_claims, reproduced_records, to_frame, verdicts
 from cdir_nb.results.claims.verdicts import as_in_card
 from cdir_nb.results.claims.wording import each_seed, held
 from cdir_nb.results.compare import PAPERS, is_own
+from cdir_nb.results.differing import differing
 from cdir_nb.results.summary import spread_over_seeds, steps_taken
-from cdir_nb.results.tables import metric_names
 
-OTHER_SETTINGS = {"bdb3da0eb5": "learning rate 0.001"}  # what records of a method's second setting differ in, by digest
-CELL = ["method", "query_domain", "gallery_domain", "metric", "convention", "k", "train_set"]
+CELL = ["method", "query_domain", "gallery_domain", "metric", "train_set"]
 CENTRED = """
 
 `CLIP, centred` is no paper's method but a baseline of one line, whose code is in the README: CLIP's vectors minus the
@@ -46,27 +44,39 @@ def report(paper: str, records: Sequence[Record]) -> str:
     named = frame["method"].isin({name for claim in claims for name in claim.methods})
     own = frame["method"].map(lambda name: is_own(name, paper))
     frame = frame[named | own | (frame["selection_rule"] == NOTHING_SELECTED)]
-    measures = ["metric", "convention", "k"]
-    measured = set(frame[own[frame.index]][measures].itertuples(index=False, name=None))
+    measured = set(frame[own[frame.index]]["metric"])
     tasks = set(decided["protocol"])
-    named = {
-        (task, c.metric, as_in_card(c.convention, "convention", c.metric, task)[0]) for task in tasks for c in claims
-    }
+    named = {(task, *_in_convention(as_in_card(claim.metrics, task)[0])) for task in tasks for claim in claims}
     kept = [
-        row[1:] in measured and row[:3] in named
-        for row in frame[["protocol", *measures]].itertuples(index=False, name=None)
+        metric in measured and (task, *_in_convention(Metric.parse(metric))) in named
+        for task, metric in frame[["protocol", "metric"]].itertuples(index=False, name=None)
     ]
     frame = frame[kept]
     parts = [_head(paper, frame)]
     for task, rows in frame.groupby("protocol", sort=False):
         title = TEXTS.get(paper, {}).get("tasks", {}).get(task) or _from_card(task)
-        here = decided[decided["protocol"] == task]
+        here, others = decided[decided["protocol"] == task], _other_settings(rows)
         parts.append(f"## {task}\n{title}.\n")
         for rule, some, numbers in _by_rule(here, rows):
-            parts += [f"### Selection rule: {rule}\n"] * bool(rule) + [_verdicts(some), _means(numbers, paper)]
+            parts += [f"### Selection rule: {rule}\n"] * bool(rule)
+            parts += [_verdicts(some, others), _means(numbers, paper, others)]
             if {"UCDIR", "frozen start"} <= set(numbers["method"]):
                 parts.append(_where_gains_are(numbers))
     return "\n".join(parts)
+
+
+def _in_convention(metric: Metric) -> tuple[str, str]:
+    return metric.kind, metric.convention
+
+
+def _other_settings(frame: pd.DataFrame) -> dict[str, str]:
+    """{digest: what is not as in the method's first setting} for the further settings of a task's trained methods."""
+    found = {}
+    for _, rows in frame[frame["selection_rule"] != NOTHING_SELECTED].groupby("method", sort=False):
+        settings = dict(zip(rows["settings_digest"], rows["settings"]))
+        words = differing(settings) if len(settings) > 1 else {}
+        found |= {digest: words[digest] for digest in list(settings)[1:]}
+    return found
 
 
 def _from_card(task: str) -> str:
@@ -78,7 +88,7 @@ def _from_card(task: str) -> str:
 
 
 def _head(paper: str, frame: pd.DataFrame) -> str:
-    dates, commits, encoders = (", ".join(sorted(set(frame[name]))) for name in ("date", "commit", "encoder"))
+    dates, commits, encoders = (", ".join(sorted(set(frame[n]))) for n in ("date", "measuring_commit", "encoder"))
     seeds = ", ".join(map(str, sorted(set(frame["seed"]))))
     centred = CENTRED if "CLIP, centred" in set(frame["method"]) else ""
     return f"""# {PAPERS[paper]}'s claims, checked
@@ -109,11 +119,11 @@ def _by_rule(decided: pd.DataFrame, rows: pd.DataFrame) -> Iterator[tuple[str, p
         yield rule, some, numbers
 
 
-def _verdicts(decided: pd.DataFrame) -> str:
+def _verdicts(decided: pd.DataFrame, others: dict[str, str]) -> str:
     head = ("claim", "verdict", "difference, mean (each seed)", "directions that hold", "measure")
     lines = [f"| {' | '.join(head)} |", "|---" * len(head) + "|"]
     for row in decided.itertuples():
-        measure = ", ".join([row.measure, *(OTHER_SETTINGS[c] for c in row.config.split(", ") if c in OTHER_SETTINGS)])
+        measure = ", ".join([row.measure, *(others[d] for d in row.settings.split(", ") if d in others)])
         allowed = f" Here at most {row.tolerance:g} points below." if row.tolerance else ""
         lines.append(
             f"| {row.says}{allowed} ({row.where}) | {row.verdict} | {row.difference:+.2f} ({each_seed(row)}) "
@@ -122,41 +132,40 @@ def _verdicts(decided: pd.DataFrame) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _means(frame: pd.DataFrame, paper: str) -> str:
+def _means(frame: pd.DataFrame, paper: str, others: dict[str, str]) -> str:
     """Mean ± standard deviation over seeds by method, over the directions that all trained methods were run in; a
     method with more of the directions of the paper's own has another row for all of its."""
-    places = list(frame[["metric", "query_domain", "gallery_domain"]].itertuples(index=False, name=None))
+    kinds = [Metric.parse(metric).kind for metric in frame["metric"]]
+    places = list(zip(kinds, frame["query_domain"], frame["gallery_domain"]))
     own = {place for place, name in zip(places, frame["method"]) if is_own(name, paper)}
-    frame = frame.assign(place=places)[[place in own or not own for place in places]]
-    main, others = _other_settings(frame)
-    frame = pd.concat([_in_shared_directions(main), others])
+    frame = frame.assign(kind=kinds, place=places)[[place in own or not own for place in places]]
+    main, further = _by_setting(frame, others)
+    frame = pd.concat([_in_shared_directions(main), further])
     values = frame.groupby(CELL, dropna=False)["value"].transform("nunique")
     seedless = values.groupby(frame["method"]).transform("max") == 1  # the same value for every seed
     frame = frame[~(seedless & frame.duplicated(CELL))]
-    frame = frame.assign(
-        name=[f"{n} ({c})" for n, c in zip(metric_names(frame), frame["convention"])], percent=100 * frame["value"]
-    )
-    measures = list(dict.fromkeys(frame["name"]))
+    frame = frame.assign(percent=100 * frame["value"])
+    measures = list(dict.fromkeys(frame["metric"]))
     lines = [
         "Mean over directions, ± standard deviation over seeds, in percent:\n",
         f"| method | {' | '.join(measures)} | steps |",
         "|---|" + "---|" * (len(measures) + 1),
     ]
     for method, rows in frame.groupby("method", sort=False):
-        texts = [_mean(rows[rows["name"] == name]) for name in measures]
+        texts = [_mean(rows[rows["metric"] == metric]) for metric in measures]
         lines.append(f"| {method} | {' | '.join(texts)} | {_training(rows)} |")
     return "\n".join(lines) + "\n"
 
 
 def _where_gains_are(rows: pd.DataFrame) -> str:
     """UCDIR by direction, hardest first, over the frozen start and over the best baseline (section 4.2 ii 4)."""
-    rows = rows[(rows["metric"] == "precision") & (rows["convention"] == "ucdir_micro")]
-    k = min(k for k in rows["k"].unique() if k >= 10)
-    rows = rows[rows["k"] == k].assign(percent=100 * rows["value"])
+    pooled = [m for m in map(Metric.parse, rows["metric"].unique()) if m.convention == "ucdir_micro" and m.k >= 10]
+    metric = min(pooled, key=lambda metric: metric.k)
+    rows = rows[rows["metric"] == str(metric)].assign(percent=100 * rows["value"])
     table = rows.pivot_table(index=["query_domain", "gallery_domain"], columns="method", values="percent")
     table["best baseline"] = table.reindex(columns=list(BASELINES)).max(axis=1)
     lines = [
-        f"Where the gain is, P@{k} (ucdir_micro), mean over seeds; hardest for the frozen start first. The paper: the "
+        f"Where the gain is, {metric}, mean over seeds; hardest for the frozen start first. The paper: the "
         "gain over the best baseline is largest in painting → quickdraw, the largest gap (section 4.2 ii 4).\n",
         "| direction | frozen start | UCDIR | over the start | over the best baseline |",
         "|---|---|---|---|---|",
@@ -178,15 +187,15 @@ def _mean(rows: pd.DataFrame) -> str:
     return f"{percent:.2f}" + ("" if spread is None else f" ± {spread:.2f}")
 
 
-def _other_settings(frame: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+def _by_setting(frame: pd.DataFrame, others: dict[str, str]) -> tuple[pd.DataFrame, pd.DataFrame]:
     """The rows of each method's first setting, and those of further settings of the same training, under names of their
     own: numbers of two settings are never averaged."""
-    cell = ["method", "metric", "convention", "k", "query_domain", "gallery_domain", "seed"]
+    cell = ["method", "metric", "query_domain", "gallery_domain", "seed"]
     several = set(frame[frame.duplicated(cell, keep=False) & (frame["selection_rule"] != NOTHING_SELECTED)]["method"])
-    first = frame.drop_duplicates("method").set_index("method")["config_digest"]
-    other = frame["method"].isin(several) & (frame["config_digest"] != frame["method"].map(first))
+    first = frame.drop_duplicates("method").set_index("method")["settings_digest"]
+    other = frame["method"].isin(several) & (frame["settings_digest"] != frame["method"].map(first))
     rows = frame[other]
-    named = rows["method"] + ", " + rows["config_digest"].map(lambda c: OTHER_SETTINGS.get(c, f"settings {c}"))
+    named = rows["method"] + ", " + rows["settings_digest"].map(others)
     count = rows.groupby(named)["place"].transform(lambda places: len({place[1:] for place in places}))
     return frame[~other], rows.assign(method=[f"{name}, {n} directions" for name, n in zip(named, count)])
 
@@ -195,8 +204,7 @@ def _in_shared_directions(frame: pd.DataFrame) -> pd.DataFrame:
     """The rows of directions that all trained methods share, then once more all rows of a method that has others."""
     trained = frame[frame["selection_rule"] != NOTHING_SELECTED]
     shared = {
-        metric: set.intersection(*rows.groupby("method")["place"].agg(set))
-        for metric, rows in trained.groupby("metric")
+        kind: set.intersection(*rows.groupby("method")["place"].agg(set)) for kind, rows in trained.groupby("kind")
     }
     inside = np.array([place in shared.get(place[0], {place}) for place in frame["place"]], bool)
     wider = [
@@ -209,8 +217,9 @@ def _in_shared_directions(frame: pd.DataFrame) -> pd.DataFrame:
 def _training(rows: pd.DataFrame) -> str:
     """Steps up to the reported states, fewest to most, and the most that any group of parameters moved."""
     counts, moved = steps_taken(rows), {}
-    for group, percent in re.findall(r"([\w ]+) ([\d.e+-]+) %", ", ".join(set(rows["moved"]))):
-        moved[group.strip()] = max(moved.get(group.strip(), 0.0), float(percent))
+    for record in rows["moved"]:
+        for group, fraction in record.items():
+            moved[group] = max(moved.get(group, 0.0), 100 * fraction)
     texts = {group: f"{percent:.0f}" if percent >= 10 else f"{percent:.2g}" for group, percent in moved.items()}
     by = ", ".join(f"{group} {text} %" for group, text in texts.items() if moved[group])
     return f"{counts}; moved: at most {by}" if counts and by else counts

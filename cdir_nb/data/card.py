@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from cdir_nb.conventions import CONVENTIONS
+from cdir_nb.conventions import CONVENTIONS, Metric
 from cdir_nb.errors import CdirError
 
 STRICT = ConfigDict(extra="forbid", strict=True, frozen=True)
@@ -39,6 +39,11 @@ class MetricSpec(BaseModel):
         if self.kind == "precision" and self.k is None:
             raise ValueError("precision needs a cut-off: give k")
         return self
+
+    @property
+    def metric(self) -> Metric:
+        """The metric with its name, such as `P@10:hits_over_k`."""
+        return Metric(self.kind, self.k, self.convention)
 
 
 Share = Annotated[float, Field(gt=0, le=1)]

@@ -22,8 +22,10 @@ NUMBER = re.compile(r"\d+(\.\d+)?|\.\d+")
 DASH, LOST = "-", "lost"
 FIELDS = [
     "paper", "table", "method", "setting", "backbone", "dataset", "protocol", "query_domain", "gallery_domain",
-    "metric", "k", "convention", "certainty", "printed", "value", "average", "column", "our_method", "why",
+    "metric", "certainty", "printed", "value", "average", "column", "our_method", "why",
 ]  # fmt: skip
+
+COMMON = {"dataset", "protocol", "certainty", "why"}  # fields of a cell's context, as they are
 
 Key = tuple[str, str, str, str]  # method, setting, backbone, column
 
@@ -49,9 +51,9 @@ def published(paper: str | None = None, table: str | None = None) -> "pd.DataFra
     """Published cells in long form: one row per cell, columns always FIELDS.
 
     paper, table  one paper and one table of it ("2", "3_left"); None for all
-    `printed` is the text in the paper; `value` is the same as a fraction, NaN for a dash or a lost cell; `average`
-    marks averages, which have empty domains where they average over domains; `our_method` is the method's name in our
-    records, empty if the workbook does not run it.
+    `metric` is a name such as `mAP@200:over_found`; `printed` is the text in the paper; `value` is the same as a
+    fraction, NaN for a dash or a lost cell; `average` marks averages, which have empty domains where they average over
+    domains; `our_method` is the method's name in our records, empty if the workbook does not run it.
     Raises CdirError for an unknown name or a damaged file.
     """
     import pandas as pd
@@ -61,7 +63,7 @@ def published(paper: str | None = None, table: str | None = None) -> "pd.DataFra
     if not rows:
         known = dict.fromkeys(key for name in chosen for key in tables(name))
         raise CdirError(f"{', '.join(chosen)}: no table {table!r}; known: {', '.join(known)}")
-    return pd.DataFrame(rows, columns=FIELDS).astype({"k": "Int64", "value": float})
+    return pd.DataFrame(rows, columns=FIELDS).astype({"value": float})
 
 
 def wide(paper: str, table: str) -> "pd.DataFrame":
@@ -145,11 +147,12 @@ def _long(paper: str, table: str) -> list[dict[str, object]]:
     for (method, setting, backbone, column), text in _cells(texts[table], header).items():
         if method in header.differences:
             continue
-        context = header.context(setting, column, method).model_dump()
-        domains = {"query_domain": context.pop("query"), "gallery_domain": context.pop("gallery")}
+        context = header.context(setting, column, method)
+        domains = {"query_domain": context.query, "gallery_domain": context.gallery, "metric": context.name}
         rows.append(
             {"paper": paper, "table": table, "method": method, "setting": setting, "backbone": backbone}
-            | {**context, **domains, "printed": text, "value": _number(text) / UNITS[header.unit]}
+            | {**context.model_dump(include=COMMON), **domains}
+            | {"printed": text, "value": _number(text) / UNITS[header.unit]}
             | {"average": header.is_average(setting, column), "column": column}
             | {"our_method": names.get(method, "")}
         )

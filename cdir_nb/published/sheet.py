@@ -9,11 +9,11 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from cdir_nb.conventions import CONVENTIONS
+from cdir_nb.conventions import CONVENTIONS, Metric
 
 STRICT = ConfigDict(extra="forbid", strict=True, frozen=True)
 KEYS = ["method", "setting", "backbone"]
-Metric = Literal["precision", "average_precision", "accuracy"]
+Kind = Literal["precision", "average_precision", "accuracy"]
 Certainty = Literal["stated", "code", "inferred", "unknown"]
 Text = Annotated[str, Field(min_length=1)]
 Cutoff = Annotated[int, Field(gt=0)]
@@ -23,6 +23,7 @@ class Context(BaseModel):
     """What a row or a column adds to the context of its cells; missing fields come from a more general source.
 
     query, gallery  domains, by our names
+    metric, k, convention  the parts of the metric's name, since a table states them in different places
     certainty       how we know the convention: stated in the paper, from released code, inferred, or unknown
     why             the reason for `certainty`, in one line
     average_of      for an average: the columns (or settings) that it averages; [] if they are not printed.
@@ -34,7 +35,7 @@ class Context(BaseModel):
     protocol: str = ""
     query: str = ""
     gallery: str = ""
-    metric: Metric | None = None
+    metric: Kind | None = None
     k: Cutoff | None = None
     convention: str = ""
     certainty: Certainty | None = None
@@ -50,7 +51,7 @@ class CellContext(BaseModel):
     protocol: str = ""
     query: str = ""
     gallery: str = ""
-    metric: Metric
+    metric: Kind
     k: Cutoff | None = None
     convention: Text
     certainty: Certainty
@@ -61,7 +62,14 @@ class CellContext(BaseModel):
         known = {**CONVENTIONS, "accuracy": ("top-1",)}[self.metric]
         if self.convention not in known:
             raise ValueError(f"{self.metric} has no convention {self.convention!r}; known: {', '.join(known)}")
+        if (self.metric == "precision" and self.k is None) or (self.metric == "accuracy" and self.k is not None):
+            raise ValueError(f"{self.metric} with k={self.k}: precision needs a cut-off k, accuracy has none")
         return self
+
+    @property
+    def name(self) -> str:
+        """The metric's name, such as `P@10:hits_over_k`."""
+        return str(Metric(self.metric, self.k, self.convention))
 
 
 class Sheet(BaseModel):

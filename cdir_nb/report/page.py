@@ -3,7 +3,7 @@
 It needs no network, no scripts and no files outside the folder: it can be moved, zipped, or put on any web server.
 
     index.html
-    records.csv                                all numbers with their context, as `cdir results --csv` writes them
+    records.csv, settings.json                 all numbers with their context, as `cdir results --csv` writes them
     <number>-<run>/<notebook>-<digest>/        the executed notebook as HTML, and its figures
 """
 
@@ -27,7 +27,7 @@ from cdir_nb.errors import CdirError
 from cdir_nb.paths import is_abandoned, process_mark
 from cdir_nb.report.papers import as_texts, beside, claims, on_real_images
 from cdir_nb.report.run_folder import DONE, FAILED, Part, Run, read_run
-from cdir_nb.results import Record, direction_tables, headline, load_records, to_frame
+from cdir_nb.results import Record, direction_tables, headline, load_records, save_table, to_frame
 
 GENERATOR = '<meta name="generator" content="cdir report">'  # marks a folder as one of our reports
 NUMBERS = ("percent",)  # right-aligned columns in tables of text
@@ -43,7 +43,7 @@ def write_report(folders: Sequence[Path], out: Path) -> Path:
     records = load_records([run.folder for run in runs])
     with _new_folder(out) as building:
         sections = [_section(run, building / f"{i}-{run.folder.name}") for i, run in enumerate(runs, start=1)]
-        to_frame(records).to_csv(building / "records.csv", index=False)
+        save_table(records, building / "records.csv")
         (building / "index.html").write_text(_page(sections, records), encoding="utf-8")
     return out / "index.html"
 
@@ -128,7 +128,7 @@ def _notebook(name: str, parts: list[Part], folder: Path) -> dict[str, Any]:
 
 def _numbers_early(table: pd.DataFrame, context: dict[str, str]) -> tuple[pd.DataFrame, dict[str, str]]:
     """The numbers right after method and metric: a wide table must not hide them at its end."""
-    first = [name for name in ("method", "metric", "convention", *NUMBERS) if name in table]
+    first = [name for name in ("method", "metric", *NUMBERS) if name in table]
     return table[[*first, *table.columns.difference(first, sort=False)]], context
 
 

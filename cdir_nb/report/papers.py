@@ -87,7 +87,7 @@ def on_real_images() -> list[tuple[str, pd.DataFrame]]:
         rows = [(line.method, *line.texts[1:], line.selection_rule) for line in block.lines]
         columns = ["method", "percent", "seeds", "steps", "vs vanilla", "better in", "selection rule"]
         table = pd.DataFrame(rows, columns=columns)
-        caption = f"{where}: P@{block.k} ({block.convention}), mean over directions"
+        caption = f"{where}: {block.metric}, mean over directions"
         tables.append((caption, table.loc[:, (table != "").any()]))
     return tables
 

@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
+from cdir_nb.conventions import SHORT, Metric
 from cdir_nb.published import papers, published
 from cdir_nb.results.claims.verdicts import CONTEXT, as_in_card
-from cdir_nb.results.tables import metric_name
+from cdir_nb.results.differing import differing
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -32,15 +33,21 @@ def is_own(method: str, paper: str) -> bool:
 
 @dataclass(frozen=True)
 class View:
-    """One metric at one cut-off, in one published table."""
+    """One metric at one cut-off, in one published table; a table may have it in several conventions."""
 
     paper: str
     table: str
-    metric: str
+    kind: str
     k: int | None
 
     def __str__(self) -> str:
-        return f"{PAPERS[self.paper]}, Table {self.table.replace('_', ' ')}: {metric_name(self.metric, self.k)}"
+        cutoff = "all" if self.k is None else self.k
+        return f"{PAPERS[self.paper]}, Table {self.table.replace('_', ' ')}: {SHORT[self.kind]}@{cutoff}"
+
+    def shows(self, metric: str) -> bool:
+        """True if a metric's name has this view's kind and cut-off."""
+        parts = Metric.parse(metric)
+        return (parts.kind, parts.k) == (self.kind, self.k)
 
 
 @dataclass(frozen=True)
@@ -87,15 +94,10 @@ def views() -> list[View]:
     """Every metric and cut-off of every published table, in the order of `PAPERS`."""
     found = []
     for paper in [name for name in PAPERS if name in papers()]:
-        cells = published(paper)[["table", "metric", "k"]].drop_duplicates()
-        found += [View(paper, row.table, row.metric, _whole(row.k)) for row in cells.itertuples()]
+        cells = published(paper)[["table", "metric"]].drop_duplicates()
+        measures = [(table, Metric.parse(metric)) for table, metric in cells.itertuples(index=False)]
+        found += dict.fromkeys(View(paper, table, metric.kind, metric.k) for table, metric in measures)
     return found
-
-
-def _whole(k: object) -> int | None:
-    import pandas as pd
-
-    return None if k is pd.NA else int(k)
 
 
 @lru_cache
@@ -106,7 +108,7 @@ def printed_panel(view: View) -> Panel:
     overall = _averages(cells)
     percent = _by_place(single, _places(single)) if len(single) else overall
     percent[MEAN] = percent[MEAN].fillna(overall[MEAN])  # where a cell is lost but the average is not
-    conventions = ", ".join(dict.fromkeys(cells["convention"]))
+    conventions = ", ".join(_conventions(cells))
     data = ", ".join(dict.fromkeys(cells["dataset"]))
     return Panel(f"published: {view} ({conventions}), {data}", percent)
 
@@ -116,11 +118,16 @@ def _cells(view: View) -> "pd.DataFrame":
     """The view's published cells in percent; `row` is the method, with its backbone if the table has several."""
     cells = published(view.paper, view.table)
     cells = cells[cells["printed"] != "-"]
-    cells = cells[(cells["metric"] == view.metric) & (cells["k"].isna() if view.k is None else cells["k"] == view.k)]
+    cells = cells[cells["metric"].map(view.shows).astype(bool)]
     rows = cells["our_method"].where(cells["our_method"] != "", cells["method"])
     if cells["backbone"].replace("", None).nunique() > 1:
         rows += (" (" + cells["backbone"] + ")").where(cells["backbone"] != "", "")
     return cells.assign(row=rows, percent=100 * cells["value"])
+
+
+def _conventions(rows: "pd.DataFrame") -> list[str]:
+    """The conventions of the rows' metrics, each once, in order."""
+    return list(dict.fromkeys(Metric.parse(metric).convention for metric in rows["metric"].unique()))
 
 
 def _places(cells: "pd.DataFrame") -> list[str]:
@@ -166,7 +173,8 @@ def our_panels(view: View, frame: "pd.DataFrame", kept: str = "") -> list[Panel]
     cells = _cells(view)
     methods = [name for name in dict.fromkeys(cells["row"]) if name in set(cells["our_method"])]
     frame = frame[frame["seen_in_pretraining"] == 0]
-    frame = frame[(frame["pipeline_test"] == "") & (frame["metric"] == view.metric) & frame["method"].isin(methods)]
+    same_kind = frame["metric"].map(lambda metric: Metric.parse(metric).kind == view.kind).astype(bool)
+    frame = frame[(frame["pipeline_test"] == "") & same_kind & frame["method"].isin(methods)]
     frame = frame[frame["query_domain"] != frame["gallery_domain"]]
     groups = frame.groupby(CONTEXT, sort=False)
     contexts = [({**dict(zip(CONTEXT, key)), "kept": kept}, rows) for key, rows in groups]
@@ -175,7 +183,7 @@ def our_panels(view: View, frame: "pd.DataFrame", kept: str = "") -> list[Panel]
 
 def _our_panel(view: View, where: Mapping[str, str], rows: "pd.DataFrame", methods: list[str]) -> Panel | None:
     cells = _cells(view)
-    rows = _measured_alike(view, where["protocol"], rows, list(dict.fromkeys(cells["convention"])))
+    rows = _measured_alike(view, where["protocol"], rows, _conventions(cells))
     if rows["method"].nunique() < min(2, len(methods)):
         return None
     rows = rows.assign(row=_row_names(rows), percent=100 * rows["value"])
@@ -213,36 +221,40 @@ def _likeness(cells: "pd.DataFrame", where: Mapping[str, str]) -> str:
 
 def _other_measure(view: View, rows: "pd.DataFrame") -> str:
     """How the measure of our rows differs from the table's (numbers in two measures are not comparable), or ""."""
-    first, theirs = rows.iloc[0], set(_cells(view)["convention"])
-    same = {"convention": first["convention"] in theirs, "cut-off": _whole(first["k"]) == view.k}
+    first = Metric.parse(rows["metric"].iloc[0])
+    same = {"convention": first.convention in _conventions(_cells(view)), "cut-off": first.k == view.k}
     different = " and ".join(name for name, is_same in same.items() if not is_same)
     return f", another {different} than the table's" if different else ""
 
 
 def _measured_alike(view: View, protocol: str, rows: "pd.DataFrame", conventions: list[str]) -> "pd.DataFrame":
-    """Rows of one convention and cut-off."""
-    found = [c for c in conventions if c in set(rows["convention"])] or list(dict.fromkeys(rows["convention"]))
-    rows = rows[rows["convention"] == found[0]]
-    methods = {_whole(k): len(set(part["method"])) for k, part in rows.groupby("k", dropna=False)}
-    wanted = as_in_card((view.k, SMALL_K), "k", view.metric, protocol)
-    first = max([*wanted, *methods], key=lambda k: methods.get(k, 0))  # the first of equals
-    return rows[rows["k"].isna() if first is None else rows["k"] == first]
+    """Rows of one metric, in the first of the table's conventions that we have, at the cut-off with most methods."""
+    ours = _conventions(rows)
+    convention = next(name for name in [*conventions, *ours] if name in ours)
+    methods = rows.groupby("metric")["method"].nunique()
+    table = as_in_card(tuple(Metric(view.kind, k, convention) for k in (view.k, SMALL_K)), protocol)
+    recorded = [metric for metric in map(Metric.parse, methods.index) if metric.convention == convention]
+    wanted = [*table, *sorted(recorded, key=lambda metric: (metric.k is None, metric.k))]
+    first = max(wanted, key=lambda metric: methods.get(str(metric), 0))  # the first of equals
+    return rows[rows["metric"] == str(first)]
 
 
 def _row_names(rows: "pd.DataFrame") -> list[str]:
-    """Names of methods, with selection rule or config digest where a method has several."""
-    ways = rows.groupby("method")[["selection_rule", "config_digest"]].nunique()
-    names = []
-    for method, rule, digest in rows[["method", "selection_rule", "config_digest"]].itertuples(index=False):
-        more = [text for text, count in zip((rule, digest), ways.loc[method]) if count > 1 and method != BASELINE]
-        names.append(f"{method} ({', '.join(more)})" if more else method)
-    return names
+    """Names of methods, with selection rule or settings where a method has several."""
+    names = rows["method"].copy()
+    for method, part in rows[rows["method"] != BASELINE].groupby("method"):
+        words = differing(dict(zip(part["settings_digest"], part["settings"])))
+        settings = part["settings_digest"].map(words) if len(words) > 1 else None
+        more = [part["selection_rule"]] * (part["selection_rule"].nunique() > 1) + [settings] * (len(words) > 1)
+        if more:
+            names[part.index] = [f"{method} ({', '.join(texts)})" for texts in zip(*more)]
+    return names.tolist()
 
 
 def _source(where: Mapping[str, str], rows: "pd.DataFrame", other: str, directions: str) -> str:
     """Where our numbers come from, in one line."""
     seeds, dates = (", ".join(map(str, sorted(set(rows[name])))) for name in ("seed", "date"))
-    measure = f"{metric_name(rows['metric'].iloc[0], _whole(rows['k'].iloc[0]))} ({rows['convention'].iloc[0]}){other}"
+    measure = f"{rows['metric'].iloc[0]}{other}"
     task = where["protocol"] or where["dataset"]
     encoder = where["encoder"].partition(" [")[0]
     parts = [task, encoder, measure, f"{directions} directions", f"seeds {seeds}", dates, where["kept"]]

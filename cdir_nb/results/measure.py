@@ -3,8 +3,10 @@
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
+from cdir_nb.conventions import Metric
 from cdir_nb.errors import CdirError
-from cdir_nb.results.records import Record, config_digest
+from cdir_nb.results.described import pooling_of, preprocessing_of
+from cdir_nb.results.records import Record, current_commit
 
 if TYPE_CHECKING:  # torch and pandas would make every command of `cdir` start slowly
     import pandas as pd
@@ -33,11 +35,21 @@ def measure(embedder: "Embedder | Iterable[Embedder]", task: "Protocol", seed: i
 
 def _records(embedder: "Embedder", task: "Protocol", seed: int) -> list[Record]:
     same = context_of(embedder, task, seed)
+    queries = {domain: about_images(query=images) for domain, images in task.queries.items()}
+    galleries = {domain: about_images(gallery=images) for domain, images in task.galleries.items()}
     return [
-        Record(query_domain=a, gallery_domain=b, **result.row(), **same)
+        Record(query_domain=a, gallery_domain=b, **result.row(), **queries[a], **galleries[b], **same)
         for (a, b), results in evaluate_task(embedder, task).items()
         for result in results
     ]
+
+
+def about_images(**parts: "ImageSet | None") -> dict[str, object]:
+    """Number and fingerprint of sets of images, as fields of a record: `about_images(query=images)` gives
+    `query_images` and `query_fingerprint`; None and "" for a set that is None."""
+    numbers = {f"{part}_images": None if images is None else len(images) for part, images in parts.items()}
+    digests = {f"{part}_fingerprint": "" if images is None else images.fingerprint for part, images in parts.items()}
+    return {**numbers, **digests}
 
 
 def evaluate_task(embedder: "Embedder", task: "Protocol") -> "dict[Direction, list[PerQuery]]":
@@ -59,6 +71,8 @@ def context_of(
 
     training_images  for a number measured on these; None: it was measured on the task's queries and galleries
     """
+    import torch
+
     from cdir_nb.encoders.pretraining import seen_in_pretraining
 
     tested = [training_images] if training_images is not None else [*task.queries.values(), *task.galleries.values()]
@@ -69,13 +83,20 @@ def context_of(
         "protocol": task.name,
         "seed": seed,
         "encoder": embedder.encoder.identity,
-        "config_digest": config_digest({**embedder.settings, "similarity": embedder.similarity}),
-        "train_set": embedder.train_set,
+        "preprocessing": preprocessing_of(embedder.encoder),
+        "pooling": pooling_of(embedder.encoder),
+        "settings": {**embedder.settings, "similarity": embedder.similarity},
         "selection_rule": embedder.selection,
         "steps": embedder.steps,
-        "moved": ", ".join(f"{group} {100 * by:.2g} %" for group, by in embedder.moved.items()),
+        "moved": embedder.moved,
+        "train_set": embedder.train_set,
         "test_set": f"{'queries and gallery' if training_images is None else 'training images'} of {task.name}",
+        **about_images(train=embedder.training_images),
         "seen_in_pretraining": sum(seen_in_pretraining(embedder.encoder, images) for images in each_once),
+        "data_at_test_time": embedder.data_at_test_time,
+        "threads": torch.get_num_threads(),
+        "training_commit": embedder.training_commit,
+        "measuring_commit": current_commit(),
     }
 
 
@@ -100,21 +121,24 @@ def embedded(embedder: "Embedder", task: "Protocol") -> "PairOf":
     return lambda a, b: (embed(task.query(a)), embed(task.gallery(b)))
 
 
-def percent_by_direction(
-    pair_of: "PairOf", task: "Protocol", metric: str, convention: str, k: int | None = None
-) -> "pd.Series":
+def percent_by_direction(pair_of: "PairOf", task: "Protocol", metric: str | Metric) -> "pd.Series":
     """One metric in percent by direction, for any function from (query domain, gallery domain) to embeddings.
 
+    metric  such as "P@10:hits_over_k"
     For exploration: embeddings are compared by cosine, no other metric is computed, and nothing is recorded.
+    Raises CdirError if `metric` is not a metric of a ranking.
     """
     import pandas as pd
 
     from cdir_nb.retrieval import evaluate_embeddings
 
-    cutoffs = {"ks": (k,), "ap_ks": ()} if metric == "precision" else {"ks": (), "ap_ks": (k,)}
+    metric = Metric.parse(str(metric))
+    if metric.kind == "accuracy":
+        raise CdirError(f"{metric} is not computed from a ranking: give a precision or an average precision")
+    cutoffs = {"ks": (metric.k,), "ap_ks": ()} if metric.kind == "precision" else {"ks": (), "ap_ks": (metric.k,)}
 
     def percent(a: str, b: str) -> float:
         results = evaluate_embeddings(*pair_of(a, b), task.query(a).labels, task.gallery(b).labels, **cutoffs)
-        return 100 * next(result.mean for result in results if result.convention == convention)
+        return 100 * next(result.mean for result in results if result.metric == metric)
 
     return pd.Series({(a, b): percent(a, b) for a, b in task.directions})

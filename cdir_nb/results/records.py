@@ -1,30 +1,29 @@
-"""Records: one number with everything needed to interpret it, stored as a line of JSON or a row of a CSV file."""
+"""Records: one number with everything needed to interpret it. `results.files` stores them."""
 
-import csv
 import datetime
-import gzip
 import hashlib
 import json
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SkipValidation, ValidationError, model_validator
 
 from cdir_nb.commit import current_commit
-from cdir_nb.conventions import SELECTION_RULES
+from cdir_nb.conventions import SELECTION_RULES, Metric
 from cdir_nb.errors import CdirError
-from cdir_nb.paths import atomic_write
 
 if TYPE_CHECKING:
     import pandas as pd
 
-REPRODUCED = Path(__file__).with_name("reproduced")
 RANDOM_WEIGHTS = "random weights"
-ONE_RUN = ("value", "steps", "moved", "commit", "date")  # fields that may differ between two runs of the same setting
-TABLES = (".csv", ".csv.gz")  # large ones are compressed
 SAME = 1e-6  # closer values count as equal: sums in another order, or a csv file with six decimals
+TEST_TIME_DATA = ("gallery", "training images", "all queries")
+# What may differ between two runs of one setting. The images are compared separately, because old records lack them.
+ONE_RUN = ("value", "steps", "moved", "threads", "training_commit", "measuring_commit", "date")
+IMAGES = tuple(f"{part}_{what}" for part in ("query", "gallery", "train") for what in ("images", "fingerprint"))
+DERIVED = ("settings", "preprocessing", "pooling")  # determined by the settings' digest and the encoder's identity
 
 
 def _plain(value: Any) -> Any:
@@ -32,7 +31,30 @@ def _plain(value: Any) -> Any:
     return value.item() if hasattr(value, "item") and not isinstance(value, BaseModel) else value
 
 
+def _metric(name: Any) -> str:
+    """The name of a metric, checked."""
+    try:
+        return str(name if isinstance(name, Metric) else Metric.parse(name))
+    except CdirError as error:
+        raise ValueError(str(error)) from None
+
+
+def _known_data(names: Iterable[str]) -> tuple[str, ...]:
+    """Names of TEST_TIME_DATA, sorted, each once."""
+    names = tuple(sorted({names} if isinstance(names, str) else set(names)))
+    if unknown := [name for name in names if name not in TEST_TIME_DATA]:
+        raise ValueError(f"{', '.join(unknown)} is unknown: use {', '.join(TEST_TIME_DATA)}")
+    return names
+
+
+def _fractions(moved: Mapping[str, Any]) -> dict[str, float]:
+    return {group: float(fraction) for group, fraction in moved.items()}
+
+
 Text = Annotated[str, Field(min_length=1)]
+MetricName = Annotated[str, BeforeValidator(_metric)]
+Count = Annotated[int, Field(ge=0), BeforeValidator(_plain)]
+Commit = r"([0-9a-f]+(-dirty)?|unknown)"
 
 
 def today() -> str:
@@ -41,19 +63,28 @@ def today() -> str:
 
 
 class Record(BaseModel):
-    """One number with its context. A number without convention, seed or selection rule is refused.
+    """One number with its context. A number without metric, seed or selection rule is refused.
 
+    metric          name of a `conventions.Metric`, such as `P@10:hits_over_k`
     value           a fraction in [0, 1]; tables print percent
-    k               cut-off of the metric; None if it has none
     gallery_domain  empty for a metric of one domain, such as zero-shot accuracy
+    encoder         its identity; `preprocessing` and `pooling` describe it in words ("" if unknown)
+    settings        the method's settings as plain data, without the seed; None: unknown
+    settings_digest derived from the settings, so that seeds of one setting are averaged; given only with settings that
+                    are unknown or read from `settings.json`
     selection_rule  how the reported training state was chosen, one of `conventions.SELECTION_RULES`
     steps           optimiser steps up to the reported state; None if unknown
-    moved           how far trained parameters are from their start by then, in words: relative L2 distance by group
-    config_digest   digest of the method's settings without the seed, so that seeds of one setting are averaged
+    moved           {group of parameters: relative L2 distance from its start by then, a fraction}
+    train_set, test_set  what the method was trained on and measured on, in words
+    query_images, gallery_images, train_images  numbers of images; None if unknown or if there are none
+    query_fingerprint, gallery_fingerprint, train_fingerprint  `ImageSet.fingerprint`; empty if unknown or if none
     seen_in_pretraining  number of images of `test_set` that the encoder saw in its pretraining; 0 if unknown
+    data_at_test_time  which of TEST_TIME_DATA an embedding depends on, beside the image itself; sorted
+    threads         number of CPU threads of torch; None if unknown
     pipeline_test   if not empty, the number only tests the pipeline, for the reason given ("random weights");
                     set automatically if the encoder's name contains "random"
-    commit, date    commit of the code and UTC date of the measurement; "inf" and the like are refused, which a
+    training_commit commit of the code that trained the method; empty if nothing was trained
+    measuring_commit, date  commit of the code and UTC date of the measurement; "inf" and the like are refused, which a
                     spreadsheet makes of a hash such as 912e518
     Raises CdirError with one line that names every field that is wrong.
     """
@@ -65,22 +96,32 @@ class Record(BaseModel):
     protocol: str = ""
     query_domain: str = ""
     gallery_domain: str = ""
-    metric: Text
-    convention: Text
-    k: Annotated[int, Field(ge=1), BeforeValidator(_plain)] | None = None
+    metric: MetricName
     value: Annotated[float, Field(ge=0, le=1, allow_inf_nan=False), BeforeValidator(_plain)]
     seed: Annotated[int, BeforeValidator(_plain)]
     encoder: Text
-    config_digest: str = ""
+    preprocessing: str = ""
+    pooling: str = ""
+    settings: SkipValidation[Mapping[str, Any] | None] = None
+    settings_digest: str = ""
     selection_rule: Literal[SELECTION_RULES]
-    steps: Annotated[int, Field(ge=0), BeforeValidator(_plain)] | None = None
-    moved: str = ""
+    steps: Count | None = None
+    moved: Annotated[Mapping[str, float], BeforeValidator(_fractions)] = {}
     train_set: str = ""
     test_set: str = ""
-    seen_in_pretraining: Annotated[int, Field(ge=0), BeforeValidator(_plain)] = 0
+    query_images: Count | None = None
+    gallery_images: Count | None = None
+    train_images: Count | None = None
+    query_fingerprint: str = ""
+    gallery_fingerprint: str = ""
+    train_fingerprint: str = ""
+    seen_in_pretraining: Count = 0
+    data_at_test_time: Annotated[tuple[str, ...], BeforeValidator(_known_data)] = ()
+    threads: Annotated[int, Field(ge=1), BeforeValidator(_plain)] | None = None
     pipeline_test: str = ""
-    commit: str = Field(default_factory=current_commit, pattern=r"^([0-9a-f]+(-dirty)?|unknown)$")
-    date: str = Field(default_factory=today, pattern=r"^(\d{4}-\d\d-\d\d|unknown)$")
+    training_commit: Annotated[str, Field(pattern=f"^({Commit})?$")] = ""
+    measuring_commit: Annotated[str, Field(default_factory=current_commit, pattern=f"^{Commit}$")]
+    date: Annotated[str, Field(default_factory=today, pattern=r"^(\d{4}-\d\d-\d\d|unknown)$")]
 
     def __init__(self, **values: Any) -> None:
         try:
@@ -91,10 +132,30 @@ class Record(BaseModel):
 
     @model_validator(mode="before")
     @classmethod
-    def _label_random_weights(cls, values: dict[str, Any]) -> dict[str, Any]:
+    def _complete(cls, values: dict[str, Any]) -> dict[str, Any]:
+        """Derive the settings' digest, and the label of random weights."""
+        more = {}
         if re.search(r"\brandom\b", str(values.get("encoder", "")), re.I) and not values.get("pipeline_test"):
-            return {**values, "pipeline_test": RANDOM_WEIGHTS}
-        return values
+            more["pipeline_test"] = RANDOM_WEIGHTS
+        if not values.get("settings_digest"):
+            text = _json(values.get("settings") or {})
+            more |= {"settings": json.loads(text), "settings_digest": _digest(text)}
+        return {**values, **more}
+
+    @property
+    def kind(self) -> str:
+        """The metric's kind: precision, average_precision or accuracy."""
+        return Metric.parse(self.metric).kind
+
+    @property
+    def k(self) -> int | None:
+        """The metric's cut-off; None if it has none."""
+        return Metric.parse(self.metric).k
+
+    @property
+    def convention(self) -> str:
+        """The metric's convention."""
+        return Metric.parse(self.metric).convention
 
 
 def problems(error: ValidationError) -> str:
@@ -115,125 +176,63 @@ def _friendly(item: dict[str, Any], field: str) -> str:
         return "must be a finite fraction in [0, 1] (percent is only for printed tables)"
     if item["type"] == "extra_forbidden":
         return "unknown name"
-    if field == "commit":
+    if field in ("training_commit", "measuring_commit"):
         return 'must be a git hash or "unknown" (a spreadsheet may have taken it for a number)'
     return (
         item["msg"].removeprefix("Value error, ").replace("Input should", "should").replace("String should", "should")
     )
 
 
-def config_digest(config: dict[str, Any]) -> str:
-    """Ten hex digits that identify a configuration; the order of its keys does not matter."""
-    text = json.dumps(config, sort_keys=True, default=_only_paths)
+def settings_digest(settings: Mapping[str, Any]) -> str:
+    """Ten hex digits that identify settings; the order of their keys does not matter.
+
+    Raises CdirError for settings that are not plain data, whose text may contain a memory address.
+    """
+    return _digest(_json(settings))
+
+
+def _digest(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:10]
 
 
+def _json(settings: Mapping[str, Any]) -> str:
+    return json.dumps(dict(settings), sort_keys=True, default=_only_paths)
+
+
 def _only_paths(value: Any) -> Any:
-    """Convert numpy scalars and paths; refuse other objects, whose text may contain a memory address."""
+    """Convert numpy scalars and paths; refuse other objects."""
     if isinstance(value, Path):
         return str(value)
     if hasattr(value, "item"):
         return value.item()
-    raise TypeError(f"config_digest: {value!r} is not plain data (numbers, strings, lists, dicts)")
-
-
-def save_records(records: Iterable[Record], out_dir: str | Path, name: str = "records") -> int:
-    """Write records to `out_dir/name.jsonl`, one JSON object per line, atomically; returns the number of records.
-
-    With an empty `out_dir` (a notebook run by hand) nothing is written. An existing file of this name is replaced.
-    """
-    lines = [record.model_dump_json() for record in records]
-    if str(out_dir):
-        with atomic_write(Path(out_dir) / f"{name}.jsonl") as temporary:
-            temporary.write_text("".join(line + "\n" for line in lines), encoding="utf-8")
-    return len(lines)
-
-
-def load_records(sources: Iterable[str | Path] | str | Path) -> list[Record]:
-    """All records of one or several run folders and csv files (from `cdir results --csv`), each number once, in order.
-
-    From a run folder of `cdir reproduce`, only the current results are read: none of superseded, failed or unfinished
-    jobs. If two records have the same setting (every field but those in `ONE_RUN`), equal values count once, with the
-    fields of the first source; different values raise CdirError with both sources, since a table must not choose
-    between them. Also raises CdirError for a missing folder or a damaged line.
-    """
-    sources = [sources] if isinstance(sources, (str, Path)) else sources
-    kept: dict[tuple, tuple[Record, Path]] = {}
-    for path in (file for source in sources for file in record_files(Path(source))):
-        for record in _read(path):
-            first = kept.setdefault(setting_of(record), (record, path))
-            if abs(first[0].value - record.value) > SAME:
-                raise CdirError(_conflict(first, (record, path)))
-    return [record for record, _ in kept.values()]
-
-
-def reproduced_records() -> list[Record]:
-    """The committed results: all csv and csv.gz files in cdir_nb/results/reproduced, from finished runs."""
-    return load_records(path for path in sorted(REPRODUCED.iterdir()) if path.name.endswith(TABLES))
+    raise CdirError(f"settings: {value!r} is not plain data: use numbers, strings, lists and dicts")
 
 
 def setting_of(record: Record) -> tuple:
-    """The setting that a number belongs to: every field but those in `ONE_RUN`."""
-    return tuple(value for name, value in record if name not in ONE_RUN)
+    """The setting that a number belongs to: every field that two runs of it must have in common."""
+    return tuple(value for name, value in record if name not in (*ONE_RUN, *IMAGES, *DERIVED))
 
 
-def _conflict(*both: tuple[Record, Path]) -> str:
-    """Error message, in one line, for two different values of one setting."""
-    record = both[0][0]
-    place = " -> ".join(filter(None, (record.query_domain, record.gallery_domain)))
-    what = [record.method, record.dataset, record.protocol, place, record.metric, f"seed {record.seed}"]
-    values = " and ".join(f"{r.value:.6f} in {path} (commit {r.commit}, {r.date})" for r, path in both)
-    return f"two values of one setting ({', '.join(filter(None, what))}): {values}; load one of them at a time"
+def same_images(one: Record, other: Record) -> bool:
+    """True unless two records of one setting are known to have been measured on different images."""
+    names = ("query_fingerprint", "gallery_fingerprint")
+    pairs = ((getattr(one, name), getattr(other, name)) for name in names)
+    return all(a == b for a, b in pairs if a and b)
 
 
-def record_files(folder: Path) -> list[Path]:
-    """The `*.jsonl` files in a run folder, or in any other folder; for a csv file, the file itself."""
-    if folder.name.endswith(TABLES) and folder.is_file():
-        return [folder]
-    if not folder.is_dir():
-        raise CdirError(
-            f"no run folder {folder}: give a folder made by `cdir reproduce`, or a csv file made by `cdir results`"
-        )
-    listing = folder / "run.json"
-    if not listing.is_file():
-        return [path for path in sorted(folder.rglob("*.jsonl")) if _is_finished(path, folder)]
-    try:
-        current = [folder / name for name in json.loads(listing.read_text(encoding="utf-8"))["folders"]]
-    except (ValueError, LookupError, TypeError, RecursionError):
-        raise CdirError(f"{listing} is damaged: run `cdir reproduce` again") from None
-    return [path for part in current if (part / "done").is_file() for path in sorted(part.glob("*.jsonl"))]
-
-
-def _is_finished(path: Path, folder: Path) -> bool:
-    """Whether it is a file outside of working folders (`.name.partial`) and failed ones (`name.failed`)."""
-    parts = path.relative_to(folder).parts
-    return path.is_file() and not any(part.startswith(".") or part.endswith(".failed") for part in parts)
-
-
-def _read(path: Path) -> Iterator[Record]:
-    """The records in a file. For old records without a date, the date is "unknown", not today."""
-    table = path.name.endswith(TABLES)
-    parse, remedy = (_csv_row, "export it again") if table else (json.loads, "run its notebook again")
-    number = 0
-    try:
-        with (gzip.open if path.suffix == ".gz" else open)(path, "rt", encoding="utf-8", newline="") as handle:
-            rows = csv.DictReader(handle) if table else handle
-            for number, row in enumerate(rows, start=2 if table else 1):  # noqa: B007
-                yield Record(**{"date": "unknown", **parse(row)})
-    except (ValueError, TypeError, RecursionError, EOFError, gzip.BadGzipFile, csv.Error, CdirError) as error:
-        raise CdirError(f"{path}, line {number}: not a record ({error}); {remedy}") from None
-
-
-def _csv_row(row: dict[str, str]) -> dict[str, Any]:
-    """A csv row as arguments of `Record`; empty k and steps become None. ValueError for a missing column."""
-    if missing := [name for name in Record.model_fields if row.get(name) is None]:
-        raise ValueError(f"missing columns: {', '.join(missing)}")
-    return {**row, "k": row["k"] or None, "steps": row["steps"] or None}
+def moved_in_words(moved: Mapping[str, float]) -> str:
+    """How far groups of parameters moved, for tables: `norms 0.1 %, Q 33 %`."""
+    return ", ".join(f"{group} {100 * fraction:.2g} %" for group, fraction in moved.items())
 
 
 def to_frame(records: Sequence[Record]) -> "pd.DataFrame":
-    """One row per record and one column per field; the columns are always the same, `k` may be missing (Int64)."""
+    """One row per record and one column per field, always the same columns; unknown whole numbers are missing (Int64).
+
+    `settings` and `moved` are mappings; `data_at_test_time` is text, such as "all queries, gallery".
+    """
     import pandas as pd
 
-    frame = pd.DataFrame([record.model_dump() for record in records], columns=list(Record.model_fields))
-    return frame.astype({"k": "Int64", "steps": "Int64", "value": float, "seed": int})
+    frame = pd.DataFrame([dict(record) for record in records], columns=list(Record.model_fields))
+    frame["data_at_test_time"] = frame["data_at_test_time"].map(", ".join).astype(object)
+    whole = dict.fromkeys(("steps", "threads", "query_images", "gallery_images", "train_images"), "Int64")
+    return frame.astype({**whole, "value": float, "seed": int})

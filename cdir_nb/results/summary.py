@@ -9,8 +9,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from cdir_nb.conventions import Metric
 from cdir_nb.data.protocols import protocol_spec
 from cdir_nb.results.compare import BASELINE
+from cdir_nb.results.differing import differing
 from cdir_nb.results.records import SAME
 
 if TYPE_CHECKING:
@@ -18,7 +20,7 @@ if TYPE_CHECKING:
 
 TASK = ["dataset", "protocol", "test_set", "encoder"]
 DIRECTION = ["query_domain", "gallery_domain"]
-SETTING = ["config_digest", "selection_rule", "train_set", "pipeline_test"]
+SETTING = ["settings_digest", "selection_rule", "train_set", "pipeline_test"]
 WIDTH = 100  # characters per line of a printed block
 NAME = 40  # longer method names are shortened
 
@@ -66,13 +68,12 @@ class Block:
     protocol: str
     test_set: str
     encoder: str
-    k: int
-    convention: str
+    metric: Metric
     lines: tuple[Line, ...]
     without: tuple[str, ...]
 
     def __str__(self) -> str:
-        measure = f"P@{self.k}"
+        measure = self.metric.short
         protocol = "" if self.protocol in self.test_set else self.protocol
         rows = [("method, by selection rule", measure, "seeds", "steps", "vs vanilla", "better in")]
         for rule in dict.fromkeys(line.selection_rule for line in self.lines):
@@ -82,7 +83,7 @@ class Block:
         return "\n".join(
             [
                 _fill(", ".join(filter(None, (self.dataset, protocol, self.test_set, self.encoder)))),
-                f"{measure} ({self.convention}) in percent, mean over directions; last two columns: common directions",
+                f"{self.metric} in percent, mean over directions; last two columns: common directions",
                 *("  " + "  ".join(map(str.ljust, row, widths)).rstrip() for row in rows),
                 *([_fill(f"  without {measure}: {'; '.join(self.without)}")] if self.without else []),
             ]
@@ -99,31 +100,35 @@ def summarise(frame: "pd.DataFrame") -> list[Block]:
     frame  from `to_frame`
     """
     across = (frame["gallery_domain"] != "") & (frame["query_domain"] != frame["gallery_domain"])
-    rows = frame[across & (frame["metric"] == "precision") & frame["k"].notna()]
+    rows = frame[across & frame["metric"].map(_is_precision).astype(bool)]
     return [_block(task, task_rows) for task, task_rows in rows.groupby(TASK, sort=False)]
 
 
+def _is_precision(metric: str) -> bool:
+    return Metric.parse(metric).kind == "precision"
+
+
 def _block(task: tuple[str, str, str, str], rows: "pd.DataFrame") -> Block:
-    k, convention = _headline(task[1], rows)
-    chosen = rows[(rows["k"] == k) & (rows["convention"] == convention)]
+    metric = _headline(task[1], rows)
+    chosen = rows[rows["metric"] == str(metric)]
     names = sorted(chosen["method"].unique(), key=lambda name: name != BASELINE)  # stable: others as recorded
     without = [name for name in rows["method"].unique() if name not in names]
     settings = [part for name in names for part in _settings(chosen[chosen["method"] == name])]
     vanilla = [part for name, part in settings if name == BASELINE]
     lines = [_line(name, part, vanilla[0] if vanilla else None) for name, part in settings]
-    return Block(*task, k, convention, tuple(lines), tuple(without))
+    return Block(*task, metric, tuple(lines), tuple(without))
 
 
-def _headline(protocol: str, rows: "pd.DataFrame") -> tuple[int, str]:
-    """(k, convention) of the headline precision; see the module docstring."""
-    recorded = list(dict.fromkeys(zip(rows["k"].astype(int), rows["convention"], strict=True)))
-    return next(measure for measure in [*_listed(protocol), *recorded] if measure in recorded)
+def _headline(protocol: str, rows: "pd.DataFrame") -> Metric:
+    """The headline precision; see the module docstring."""
+    recorded = list(map(Metric.parse, rows["metric"].unique()))
+    return next(metric for metric in [*_listed(protocol), *recorded] if metric in recorded)
 
 
-def _listed(protocol: str) -> list[tuple[int, str]]:
+def _listed(protocol: str) -> list[Metric]:
     """The precisions of a protocol, in its card's order; empty if there is no card."""
     spec = protocol_spec(protocol)
-    return [(metric.k, metric.convention) for metric in spec.metrics if metric.kind == "precision"] if spec else []
+    return [entry.metric for entry in spec.metrics if entry.kind == "precision"] if spec else []
 
 
 def _settings(rows: "pd.DataFrame") -> Iterator[tuple[str, "pd.DataFrame"]]:
@@ -134,9 +139,11 @@ def _settings(rows: "pd.DataFrame") -> Iterator[tuple[str, "pd.DataFrame"]]:
     if (values.max() - values.min()).max() <= SAME:
         yield method, rows
         return
-    differing = [column for column in SETTING if rows[column].nunique() > 1]
-    for key, part in rows.groupby(differing, sort=False):
-        more = [str(value) for column, value in zip(differing, key) if column != "selection_rule"]
+    words = differing(dict(zip(rows["settings_digest"], rows["settings"])))
+    columns = [column for column in SETTING if rows[column].nunique() > 1]
+    for key, part in rows.groupby(columns, sort=False):
+        fields = {column: value for column, value in zip(columns, key) if column != "selection_rule"}
+        more = [words[value] if column == "settings_digest" else str(value) for column, value in fields.items()]
         yield ": ".join([method, ", ".join(more)] if more else [method]), part
 
 

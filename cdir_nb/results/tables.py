@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator
 from statistics import fmean
 from typing import TYPE_CHECKING
 
+from cdir_nb.conventions import Metric
 from cdir_nb.results.records import Record, to_frame
 
 if TYPE_CHECKING:
@@ -19,12 +20,14 @@ CONTEXT = [
     "dataset",
     "protocol",
     "metric",
-    "convention",
     "encoder",
+    "preprocessing",
+    "pooling",
     "selection_rule",
     "train_set",
     "test_set",
-    "config_digest",
+    "settings_digest",
+    "data_at_test_time",
     "seen_in_pretraining",
     "pipeline_test",
 ]
@@ -32,10 +35,13 @@ WORDS = {
     "selection_rule": "selection rule",
     "train_set": "trained on",
     "test_set": "tested on",
-    "config_digest": "config",
+    "settings_digest": "settings",
+    "data_at_test_time": "data used at test time",
     "seen_in_pretraining": "IMAGES SEEN IN PRETRAINING",
     "pipeline_test": "PIPELINE TEST, NOT A RESULT",
 }
+
+UNKNOWN = "settings unknown"
 
 KINDS = {
     "across": ("direction", "directions"),
@@ -45,25 +51,13 @@ KINDS = {
 }
 
 
-def metric_name(metric: str, k: int | None) -> str:
-    """Such as `precision@200`; a retrieval metric without a cut-off gets `@all`, an accuracy gets nothing."""
-    if k is None:
-        return metric + ("@all" if metric in ("precision", "average_precision") else "")
-    return f"{metric}@{k}"
+def by_direction(records: Iterable[Record], metric: str | Metric) -> "pd.DataFrame":
+    """One metric in percent: one row per (query domain, gallery domain), one column per method, seeds averaged.
 
-
-def metric_names(frame: "pd.DataFrame") -> list[str]:
-    """`metric_name` of each row of a frame from `to_frame`."""
-    import pandas as pd
-
-    return [metric_name(m, None if k is pd.NA else int(k)) for m, k in zip(frame["metric"], frame["k"], strict=True)]
-
-
-def by_direction(records: Iterable[Record], metric: str, convention: str, k: int | None = None) -> "pd.DataFrame":
-    """One metric in percent: one row per (query domain, gallery domain), one column per method, seeds averaged."""
+    metric  such as "P@10:hits_over_k". Raises CdirError for anything else.
+    """
     frame = to_frame(list(records))
-    frame = frame[(frame["metric"] == metric) & (frame["convention"] == convention)]
-    frame = frame[frame["k"].isna() if k is None else frame["k"] == k]
+    frame = frame[frame["metric"] == str(Metric.parse(str(metric)))]
     table = frame.pivot_table(index=["query_domain", "gallery_domain"], columns="method", values="value")
     directions = dict.fromkeys(zip(frame["query_domain"], frame["gallery_domain"]))
     table = 100 * table.reindex(index=list(directions), columns=list(dict.fromkeys(frame["method"])))
@@ -77,17 +71,19 @@ def headline(frame: "pd.DataFrame", by: tuple[str, ...] = ()) -> tuple["pd.DataF
     Returns a table of strings, one row per measured quantity, and the fields that all rows have in common.
     """
     frame = _prepared(frame)
-    context = [*by, *CONTEXT, "k", "over"]
+    context = [*by, *CONTEXT, "over"]
     quantity = frame.groupby(context, dropna=False, sort=False).ngroup()
     first = frame.loc[~quantity.duplicated(), context].reset_index(drop=True)
     table = first.join(_means(frame.assign(quantity=quantity), first["over"].tolist()))
-    return _split_common(table, keep=(*by, "method", "metric", "convention", "over what", "percent"))
+    return _split_common(table, keep=(*by, "method", "metric", "over what", "percent"))
 
 
 def _prepared(frame: "pd.DataFrame") -> "pd.DataFrame":
-    """Join metric and cut-off into one name; add the kind of domain pair of each row."""
+    """Show the settings by digest, unless they are unknown; add the kind of domain pair of each row."""
     kinds = [_kind(q, g) for q, g in zip(frame["query_domain"], frame["gallery_domain"], strict=True)]
-    return frame.assign(metric=metric_names(frame), k=0, over=kinds)
+    known = frame["settings"].notna()
+    digests = frame["settings_digest"].where(known, UNKNOWN + " (" + frame["settings_digest"] + ")")
+    return frame.assign(settings_digest=digests, over=kinds)
 
 
 def _kind(query_domain: str, gallery_domain: str) -> str:
@@ -125,7 +121,7 @@ def _means(frame: "pd.DataFrame", over: list[str]) -> "pd.DataFrame":
 def _split_common(table: "pd.DataFrame", keep: tuple[str, ...]) -> tuple["pd.DataFrame", dict[str, str]]:
     """Move columns with one value in all rows from the table to its caption; drop empty ones."""
     common, columns = {}, []
-    for column in table.columns.drop(["k", "over"]):
+    for column in table.columns.drop("over"):
         values = table[column].unique()
         if column in keep or len(values) > 1:
             columns.append(column)
@@ -139,10 +135,10 @@ def direction_tables(frame: "pd.DataFrame") -> Iterator[tuple[str, dict[str, str
 
     Rows are query domains, columns gallery domains (one column, `value`, where the metric has no gallery).
     """
-    frame = _prepared(frame).drop(columns=["k", "over"])
+    frame = _prepared(frame)
     for key, group in frame.groupby([*CONTEXT, "seed"], dropna=False, sort=False):
         context = dict(zip([*CONTEXT, "seed"], map(str, key), strict=True))
-        name = f"{context.pop('method')}: {context.pop('metric')} ({context['convention']})"
+        name = f"{context.pop('method')}: {context.pop('metric')}"
         yield name, {WORDS.get(k, k): v for k, v in context.items() if v}, _pivot(group)
 
 

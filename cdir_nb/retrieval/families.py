@@ -99,4 +99,4 @@ def as_reported(
         ap_ks=(None if family.whole_order else k,),
     )
     wanted = {"precision": family.precision, "average_precision": family.average_precision}
-    return {r.metric: r.mean for r in found if r.convention == wanted[r.metric]}
+    return {r.metric.kind: r.mean for r in found if r.convention == wanted[r.metric.kind]}

@@ -24,7 +24,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from cdir_nb.conventions import AVERAGE_PRECISION, PRECISION
+from cdir_nb.conventions import AVERAGE_PRECISION, PRECISION, Metric
 from cdir_nb.errors import CdirError
 from cdir_nb.retrieval.counting import Sums, highest_from_here_on, precisions_at_hits, ranks_of_hits
 from cdir_nb.retrieval.ranking import Embeddings, Ranking, checked_cutoff, checked_pair, each_block, each_score
@@ -40,9 +40,7 @@ Labels = Sequence | np.ndarray | torch.Tensor
 class PerQuery:
     """One metric for every query, as numerator (Q,) and denominator (Q,)."""
 
-    metric: str  # "precision" or "average_precision"
-    convention: str
-    k: int | None  # None: the whole ranking
+    metric: Metric
     numerator: np.ndarray
     denominator: np.ndarray
 
@@ -58,23 +56,27 @@ class PerQuery:
         defined = self.denominator > 0
         if not defined.any():
             return float("nan")
-        if self.convention == "ucdir_micro":
+        if self.metric.convention == "ucdir_micro":
             return float(self.numerator.sum() / self.denominator.sum())
         return float((self.numerator[defined] / self.denominator[defined]).mean())
 
     @property
-    def name(self) -> str:
-        """Short name with the convention, such as "mAP@200 (over_found)"."""
-        short = "P" if self.metric == "precision" else "mAP"
-        return f"{short}@{'all' if self.k is None else self.k} ({self.convention})"
+    def convention(self) -> str:
+        """The convention of the metric."""
+        return self.metric.convention
+
+    @property
+    def k(self) -> int | None:
+        """The cut-off of the metric; None: the whole ranking."""
+        return self.metric.k
 
     def row(self) -> dict[str, object]:
         """One table row, for `pd.DataFrame(result.row() for result in results)`."""
-        return {"metric": self.metric, "convention": self.convention, "k": self.k, "value": self.mean}
+        return {"metric": str(self.metric), "value": self.mean}
 
     def select(self, rows: np.ndarray) -> "PerQuery":
         """Only the queries selected by index or mask."""
-        return PerQuery(self.metric, self.convention, self.k, self.numerator[rows], self.denominator[rows])
+        return PerQuery(self.metric, self.numerator[rows], self.denominator[rows])
 
 
 def precision_at_k(
@@ -238,7 +240,7 @@ def results_of(
         )
         capped = np.minimum(k, n_relevant)
         fractions = ((hits, np.full(len(hits), min(k, n_gallery))), (early, capped), (early, capped))
-        results += [PerQuery("precision", name, k, *fraction) for name, fraction in zip(PRECISION, fractions)]
+        results += [PerQuery(Metric("precision", k, name), *fraction) for name, fraction in zip(PRECISION, fractions)]
     for k in ap_ks:
         found, plain, interpolated = (
             np.concatenate([getattr(part, name)[k] for part in sums]) for name in ("found", "plain", "interpolated")
@@ -246,7 +248,7 @@ def results_of(
         capped = n_relevant if k is None else np.minimum(k, n_relevant)
         bases = (np.maximum(found, 1), capped, n_relevant, capped)
         results += [
-            PerQuery("average_precision", name, k, total, base)
+            PerQuery(Metric("average_precision", k, name), total, base)
             for name, total, base in zip(AVERAGE_PRECISION, (plain, plain, plain, interpolated), bases)
         ]
     return results

@@ -9,6 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from cdir_nb.analysis import accuracy_at_coverage, calibration_error, reliability_bins
+from cdir_nb.conventions import Metric
 from cdir_nb.show.style import QUIET, SMALL, WIDTH, keys_of, looks, pretty, styled, titled
 
 PANELS = {"precision": "P@k", "average_precision": "mAP@k"}
@@ -66,14 +67,16 @@ def _shared_legend(fig: Figure, axes: np.ndarray, order: list[str]) -> None:
 def convention_curves(galleries: Mapping[str, pd.DataFrame], k: int, *, title: str = "") -> Figure:
     """Every convention over the cut-off k: precision (left) and average precision (right), one row per gallery.
 
-    galleries  tables with columns metric, convention, k, value (a fraction), as made by `PerQuery.row`
+    galleries  tables with columns metric and value (a fraction), as made by `PerQuery.row`
     k          the cut-off whose values are shown in the legends (or the nearest one that was measured)
     """
     fig, axes = plt.subplots(len(galleries), 2, figsize=(WIDTH, 2.7 * len(galleries) + 0.5), sharex=True, squeeze=False)
     for row, (name, table) in zip(axes, galleries.items()):
+        parts = pd.DataFrame([vars(Metric.parse(metric)) for metric in table["metric"]], index=table.index)
+        table = table.join(parts)
         k = int(min(table["k"].unique(), key=lambda known: abs(known - k)))
-        for ax, (metric, label) in zip(row, PANELS.items()):
-            _curves(ax, table[table["metric"] == metric], k)
+        for ax, (kind, label) in zip(row, PANELS.items()):
+            _curves(ax, table[table["kind"] == kind], k)
             ax.set(title=f"{label}, {name}", ylim=(0, 102), ylabel="percent" if ax is row[0] else "")
     plt.setp(axes[-1], xlabel="cut-off k")
     return titled(fig, title)

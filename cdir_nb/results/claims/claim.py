@@ -11,11 +11,18 @@ from typing import Annotated, Literal
 import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
+from cdir_nb.conventions import Metric
 from cdir_nb.errors import CdirError
-from cdir_nb.results.records import Text, problems
+from cdir_nb.results.records import MetricName, Text, problems
 
 FILE = Path(__file__).with_name("claims.yaml")
-Names = Annotated[tuple[Text, ...], BeforeValidator(lambda names: (names,) if isinstance(names, str) else names)]
+
+
+def _several(names: object) -> object:
+    return (names,) if isinstance(names, str) else names
+
+
+Names = Annotated[tuple[Text, ...], BeforeValidator(_several)]
 
 
 class Claim(BaseModel):
@@ -26,10 +33,9 @@ class Claim(BaseModel):
     says           the claim in our own words
     better, worse  method names in our records; with several, each of `better` is above each of `worse`
     chain          instead of both: methods from worst to best, each above the one before it
-    falling        instead of these: one method, whose values fall from each of the cut-offs `k` to the next larger one
-    convention     of the metric; with several, in order of preference, as k
-    k              cut-offs in order of preference, but the one listed first in the protocol's card goes first; the
-                   first cut-off that all methods were measured at is used
+    falling        instead of these: one method, whose values fall from each cut-off of `metric` to the next larger one
+    metric         names of metrics of one kind in order of preference, but convention and cut-off that are listed first
+                   in the protocol's card go first; the first metric that all methods were measured with is used
     over           the mean over directions, or each direction
     tolerance      points by which `better` may be BELOW `worse`, for claims that something costs little
     query          only directions with this query domain; empty for all
@@ -47,9 +53,7 @@ class Claim(BaseModel):
     worse: Names = ()
     chain: Names = ()
     falling: str = ""
-    metric: Text
-    convention: Annotated[Names, Field(min_length=1)]
-    k: tuple[Annotated[int, Field(ge=1)] | None, ...] = (None,)
+    metric: Annotated[tuple[MetricName, ...], BeforeValidator(_several), Field(min_length=1)]
     over: Literal["mean", "each direction"] = "mean"
     tolerance: Annotated[float, Field(ge=0)] = 0.0
     query: str = ""
@@ -57,13 +61,21 @@ class Claim(BaseModel):
 
     @model_validator(mode="after")
     def _check(self) -> "Claim":
+        if len({metric.kind for metric in self.metrics}) > 1:
+            raise ValueError("metric has names of several kinds: give those of one kind")
         if self.falling:
-            if self.better or self.worse or self.chain or len(self.k) < 2:
-                raise ValueError("falling takes at least two cut-offs k, and no better, worse or chain")
+            conventions, cutoffs = ({getattr(m, name) for m in self.metrics} for name in ("convention", "k"))
+            if self.better or self.worse or self.chain or len(conventions) > 1 or len(cutoffs - {None}) < 2:
+                raise ValueError("falling takes two or more cut-offs of one metric, and no better, worse or chain")
             return self
         if bool(self.chain) == bool(self.better or self.worse) or not self.pairs:
             raise ValueError("give better and worse, or a chain of at least two methods")
         return self
+
+    @property
+    def metrics(self) -> tuple[Metric, ...]:
+        """The metrics, in order of preference."""
+        return tuple(map(Metric.parse, self.metric))
 
     @property
     def pairs(self) -> list[tuple[str, str]]:

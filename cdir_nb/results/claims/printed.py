@@ -3,11 +3,11 @@
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
+from cdir_nb.conventions import Metric
 from cdir_nb.published import published
 from cdir_nb.results.claims.claim import Claim, load_claims
 from cdir_nb.results.claims.cutoffs import within_method
 from cdir_nb.results.claims.verdicts import Points, described, difference, verdict, verdict_table
-from cdir_nb.results.tables import metric_name
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -31,27 +31,26 @@ def published_verdicts(claims: Sequence[Claim] | None = None) -> "pd.DataFrame":
 
 
 def _cells() -> list[Any]:
-    """The cells with a number, as named tuples; `method` is the name in our records, if we have it; k may be None."""
+    """The cells with a number, as named tuples; `method` is the name in our records, if we have it."""
     table = published().dropna(subset="value")
     names = table["our_method"].where(table["our_method"] != "", table["method"])
-    cutoffs = table["k"].astype(object).where(table["k"].notna(), None)
-    return list(table.assign(method=names, k=cutoffs).itertuples(index=False, name="Cell"))
+    return list(table.assign(method=names).itertuples(index=False, name="Cell"))
 
 
 def _printed(claim: Claim, cells: list[Any]) -> Iterator[dict[str, Any]]:
-    """Rows for one claim: one for each dataset, cut-off and backbone for which its tables have all its methods."""
-    cells = [cell for cell in cells if cell.metric == claim.metric and cell.table in claim.tables]
+    """Rows for one claim: one for each dataset, metric and backbone for which its tables have all its methods."""
+    kind = claim.metrics[0].kind
+    cells = [cell for cell in cells if Metric.parse(cell.metric).kind == kind and cell.table in claim.tables]
     cells = [cell for cell in cells if claim.query in ("", cell.query_domain)]
     if claim.falling:
         own = [cell for cell in cells if cell.method == claim.falling]
-        claim, found = within_method(claim, _grouped(own, lambda cell: cell.k))
-        cells = [cell._replace(method=name, k=k) for (name, k), group in found.items() for cell in group]
+        claim, found = within_method(claim, _grouped(own, lambda cell: cell.metric))
+        cells = [cell._replace(method=name, metric=metric) for (name, metric), group in found.items() for cell in group]
     cells = _with_one_backbone([cell for cell in cells if cell.method in claim.methods])
-    groups = _grouped(cells, lambda cell: (cell.dataset, cell.protocol, cell.backbone, cell.k, cell.convention))
-    for (dataset, protocol, backbone, k, convention), group in groups.items():
+    groups = _grouped(cells, lambda cell: (cell.dataset, cell.protocol, cell.backbone, cell.metric))
+    for (dataset, protocol, backbone, metric), group in groups.items():
         if row := _printed_row(claim, group):
-            where = {"dataset": dataset, "protocol": protocol, "backbone": backbone, "k": k}
-            yield {**where, "measure": f"{metric_name(claim.metric, k)} ({convention})", **row}
+            yield {"dataset": dataset, "protocol": protocol, "backbone": backbone, "measure": metric, **row}
 
 
 def _grouped(cells: list[Any], key: Callable[[Any], Any]) -> dict[Any, list[Any]]:

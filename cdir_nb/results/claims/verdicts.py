@@ -7,9 +7,9 @@ import functools
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import product
 from statistics import fmean
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
-from cdir_nb.conventions import NOTHING_SELECTED
+from cdir_nb.conventions import NOTHING_SELECTED, Metric
 from cdir_nb.data.protocols import protocol_directions, protocol_spec
 from cdir_nb.errors import CdirError
 from cdir_nb.published import published
@@ -17,7 +17,6 @@ from cdir_nb.results.claims.claim import Claim, load_claims
 from cdir_nb.results.claims.counterparts import with_counterparts
 from cdir_nb.results.claims.cutoffs import within_method
 from cdir_nb.results.records import SAME, Record
-from cdir_nb.results.tables import metric_name
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -27,10 +26,10 @@ IN_PART = "directions missing"  # a claim about each direction, but only some di
 SIGNS = {HOLDS: "✓", MIXED: "~", FAILS: "✗"}  # shown with the verdict's colour, so that colour is never the only cue
 CONTEXT = ["dataset", "protocol", "encoder"]
 Points = dict[tuple[str, str], float]  # percent, or a difference in points, by (query domain, gallery domain)
-Table = dict[tuple[str, int | None], list[Record]]  # records by (method, cut-off)
+Table = dict[tuple[str, str], list[Record]]  # records by (method, metric)
 MEASURED = [
-    "k", "seeds", "differences", "difference", "above", "directions", "claimed", "tightest", "selection_rule",
-    "config", "verdict",
+    "seeds", "differences", "difference", "above", "directions", "claimed", "tightest", "selection_rule", "settings",
+    "verdict",
 ]  # fmt: skip
 
 
@@ -40,25 +39,22 @@ def verdicts(records: Iterable[Record], claims: Sequence[Claim] | None = None) -
     records  any; runs with random weights (pipeline tests), records on images that the encoder saw in its pretraining,
              and retrieval within one domain are ignored
     claims   None: all of claims.yaml
-    Only numbers with the same metric, convention, k, dataset, protocol and encoder are compared, direction by
-    direction and seed by seed. A method without training ("nothing selected") has no seed and is compared with every
+    Only numbers with the same metric, dataset, protocol and encoder are compared, direction by direction and seed by
+    seed. A method without training ("nothing selected") has no seed and is compared with every
     seed; seeds without all the directions of the seed with most are left out. If a method has several settings or
     selection rules, each combination gets its own row; trained methods are compared only under the same selection rule.
 
-    Columns: the claim's id, paper, where, says, better, worse, over, tolerance; dataset, protocol, encoder; measure,
-    k, seeds (tuple, empty without training); differences (points, one per seed) and their mean `difference`, above
-    (number of directions that hold, one per seed), directions (number compared), all for the pair with the smallest
-    margin if there are several; selection_rule, config (digests); verdict: "holds" (for every seed), "mixed" (for
-    some), "does not hold" (for none), "not run", or "directions missing" if a claim about each direction was run in
-    only some of its `claimed` directions.
+    Columns: the claim's id, paper, where, says, better, worse, over, tolerance; dataset, protocol, encoder; measure
+    (the metric), seeds (tuple, empty without training); differences (points, one per seed) and their mean `difference`,
+    above (number of directions that hold, one per seed), directions (number compared), all for the pair with the
+    smallest margin if there are several; selection_rule, settings (digests); verdict: "holds" (for every seed),
+    "mixed" (for some), "does not hold" (for none), "not run", or "directions missing" if a claim about each direction
+    was run in only some of its `claimed` directions.
     """
     tables = _tables(with_counterparts([record for record in records if _counts(record)]))
-    contexts = list(dict.fromkeys(context for _, _, context in tables)) or [("", "", "")]
     rows = []
-    for claim, context in product(load_claims() if claims is None else claims, contexts):
-        conventions = as_in_card(claim.convention, "convention", claim.metric, context[1])
-        tried = (_decided(claim, c, tables.get((claim.metric, c, context), {}), context[1]) for c in conventions)
-        found = next(filter(None, map(list, tried)), [{"verdict": NOT_RUN}])
+    for claim, context in product(load_claims() if claims is None else claims, tables or [("", "", "")]):
+        found = list(_decided(claim, tables.get(context, {}), context[1])) or [{"verdict": NOT_RUN}]
         rows += [{**described(claim), **dict(zip(CONTEXT, context)), **row} for row in found]
     return verdict_table(rows, CONTEXT)
 
@@ -69,12 +65,11 @@ def _counts(record: Record) -> bool:
 
 
 def _tables(records: Iterable[Record]) -> dict[tuple, Table]:
-    """Records by metric, convention and context, and among these by method and cut-off."""
+    """Records by context, and among these by method and metric."""
     tables: dict[tuple, Table] = {}
     for record in records:
-        context = record.dataset, record.protocol, record.encoder
-        table = tables.setdefault((record.metric, record.convention, context), {})
-        table.setdefault((record.method, record.k), []).append(record)
+        table = tables.setdefault((record.dataset, record.protocol, record.encoder), {})
+        table.setdefault((record.method, record.metric), []).append(record)
     return tables
 
 
@@ -83,8 +78,7 @@ def described(claim: Claim) -> dict[str, Any]:
     fields = ("id", "paper", "where", "says", "over", "tolerance")
     sides = claim.chain[1:], claim.chain[:-1]
     better, worse = sides if claim.chain else (claim.better or (claim.falling,), claim.worse)
-    measure = f"{metric_name(claim.metric, claim.k[0])} ({claim.convention[0]})"  # such as precision@10 (hits_over_k)
-    texts = {"better": ", ".join(better), "worse": ", ".join(worse), "measure": measure}
+    texts = {"better": ", ".join(better), "worse": ", ".join(worse), "measure": claim.metric[0]}
     return {**{name: getattr(claim, name) for name in fields}, **texts}
 
 
@@ -94,29 +88,29 @@ def verdict_table(rows: list[dict[str, Any]], context: list[str]) -> "pd.DataFra
 
     about = ["id", "paper", "where", "says", "better", "worse", "over", "tolerance"]
     table = pd.DataFrame(rows, columns=[*about, *context, "measure", *MEASURED])
-    texts = [*context, "tightest", "selection_rule", "config"]
+    texts = [*context, "tightest", "selection_rule", "settings"]
     table[texts] = table[texts].astype(object).fillna("")
     for name in ("seeds", "differences", "above"):
         table[name] = [value if isinstance(value, tuple) else () for value in table[name]]
-    return table.astype({"k": "Int64", "directions": "Int64", "claimed": "Int64", "difference": float})
+    return table.astype({"directions": "Int64", "claimed": "Int64", "difference": float})
 
 
-def _decided(claim: Claim, convention: str, table: Table, protocol: str) -> Iterator[dict[str, Any]]:
-    """Rows for one claim, convention and context, at the first cut-off that gives any; no rows if it was not run."""
+def _decided(claim: Claim, table: Table, protocol: str) -> Iterator[dict[str, Any]]:
+    """Rows for one claim and context, with the first metric that gives any; no rows if it was not run."""
     if claim.protocol not in protocol:
         return
     if claim.falling:
-        claim, table = within_method(claim, {k: rows for (method, k), rows in table.items() if method == claim.falling})
+        found = {metric: rows for (method, metric), rows in table.items() if method == claim.falling}
+        claim, table = within_method(claim, found)
     if not set(claim.methods) <= {method for method, _ in table}:
         return
     claimed = claimed_directions(claim, protocol) if claim.over == "each direction" else set()
-    for k in as_in_card(claim.k, "k", claim.metric, protocol):
-        asked = [[r for r in table.get((m, k), ()) if claim.query in ("", r.query_domain)] for m in claim.methods]
+    for metric in map(str, as_in_card(claim.metrics, protocol)):
+        asked = [[r for r in table.get((m, metric), ()) if claim.query in ("", r.query_domain)] for m in claim.methods]
         settings = [_settings(records) for records in asked]
         found = [row for chosen in product(*settings) if (row := _compared(claim, chosen, claimed))]
         if found:
-            measure = f"{metric_name(claim.metric, k)} ({convention})"
-            yield from ({**row, "k": k, "measure": measure} for row in found)
+            yield from ({**row, "measure": metric} for row in found)
             return
 
 
@@ -145,31 +139,36 @@ def _printed_directions(paper: str, tables: tuple[str, ...]) -> set[tuple[str, s
 
 
 @functools.lru_cache
-def as_in_card(values: tuple, name: Literal["k", "convention"], metric: str, protocol: str) -> list:
-    """Cut-offs or conventions in the order given, except that of the metric's first entry in the protocol's card."""
-    spec = protocol_spec(protocol)
-    listed = [getattr(entry, name) for entry in spec.metrics if entry.kind == metric] if spec else []
-    return sorted(values, key=lambda value: value not in listed[:1])
+def as_in_card(metrics: tuple[Metric, ...], protocol: str) -> list[Metric]:
+    """Metrics of one kind in the order given, except that convention and cut-off of the first metric of this kind in
+    the protocol's card go first. Metrics of one convention stay together."""
+    spec, conventions = protocol_spec(protocol), [metric.convention for metric in metrics]
+    first = next((entry for entry in spec.metrics if entry.kind == metrics[0].kind), None) if spec else None
+    if first is None:
+        return sorted(metrics, key=lambda metric: conventions.index(metric.convention))
+    return sorted(
+        metrics, key=lambda m: (m.convention != first.convention, conventions.index(m.convention), m.k != first.k)
+    )
 
 
 def _settings(records: Sequence[Record]) -> list[dict[str, Any]]:
-    """The settings of a method: config, rule, and {seed: percent by direction}; seed None if it has none.
+    """The settings of a method: digest, rule, and {seed: percent by direction}; seed None if it has none.
 
     Runs on several training sets are settings of their own if they have directions in common.
     """
-    cells = [(r.config_digest, r.selection_rule, r.seed, r.query_domain, r.gallery_domain) for r in records]
+    cells = [(r.settings_digest, r.selection_rule, r.seed, r.query_domain, r.gallery_domain) for r in records]
     twice = len(set(cells)) < len(cells)
     found: dict[tuple, dict[int | None, Points]] = {}
     for r in sorted(records, key=lambda r: r.seed):
-        by_seed = found.setdefault((r.config_digest, r.selection_rule, r.train_set if twice else ""), {})
+        by_seed = found.setdefault((r.settings_digest, r.selection_rule, r.train_set if twice else ""), {})
         points, place = by_seed.setdefault(r.seed, {}), (r.query_domain, r.gallery_domain)
         if place in points:
             raise CdirError(
                 f"{r.method}, seed {r.seed}: several values for {' -> '.join(place)}: "
-                "put the setting in which they differ into the config digest or the training set"
+                "put what they differ in into their settings or the training set"
             )
         points[place] = 100 * r.value
-    settings = ({"config": config, "rule": rule, "by_seed": runs} for (config, rule, _), runs in found.items())
+    settings = ({"digest": digest, "rule": rule, "by_seed": runs} for (digest, rule, _), runs in found.items())
     return [_without_seed(setting) for setting in settings]
 
 
@@ -200,10 +199,10 @@ def _compared(claim: Claim, chosen: Sequence[dict[str, Any]], claimed: set[tuple
         return None
     seeds = [seed for seed in seeds if places[seed] == most]  # a mean over other directions is another number
     gaps = [by_seed[seed] for seed in seeds]
-    config = ", ".join(dict.fromkeys(setting["config"] for setting in chosen if setting["config"]))
+    digests = ", ".join(dict.fromkeys(setting["digest"] for setting in chosen))
     shown = tuple(seed for seed in seeds if seed is not None)
     points = [[list(gap.values()) for gap in pairs] for pairs in gaps]
-    row = {"seeds": shown, **verdict(claim, points), "selection_rule": (trained or rules)[0], "config": config}
+    row = {"seeds": shown, **verdict(claim, points), "selection_rule": (trained or rules)[0], "settings": digests}
     run = set.intersection(*(set(gap) for pairs in gaps for gap in pairs))
     if claimed - run:
         row |= {"verdict": IN_PART, "directions": len(claimed & run), "claimed": len(claimed)}

@@ -1,0 +1,198 @@
+"""Records in files: lines of JSON in a run's folder, or a table; the settings are stored once, beside them."""
+
+import csv
+import gzip
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from cdir_nb.errors import CdirError
+from cdir_nb.paths import atomic_write
+from cdir_nb.results.records import SAME, Record, same_images, setting_of, settings_digest, to_frame
+
+REPRODUCED = Path(__file__).with_name("reproduced")
+TABLES = (".csv", ".csv.gz")  # large ones are compressed
+SETTINGS = "settings.json"  # {digest: settings}, beside a table or the jsonl files of a folder
+FIELDS = tuple(name for name in Record.model_fields if name != "settings")
+WHOLE = ("steps", "threads", "query_images", "gallery_images", "train_images")  # may be empty in a table
+
+Settings = dict[str, dict[str, Any]]  # by digest
+
+
+# ---- writing ----------------------------------------------------------------------------------------------------
+
+
+def save_records(records: Iterable[Record], out_dir: str | Path, name: str = "records") -> int:
+    """Write records to `out_dir/name.jsonl`, one JSON object per line, atomically; returns the number of records.
+
+    Their settings are added to `out_dir/settings.json`. With an empty `out_dir` (a notebook run by hand) nothing is
+    written. An existing file of this name is replaced.
+    """
+    records = list(records)
+    if str(out_dir):
+        _add_settings(records, Path(out_dir) / SETTINGS)
+        lines = [record.model_dump_json(exclude={"settings"}) for record in records]
+        with atomic_write(Path(out_dir) / f"{name}.jsonl") as temporary:
+            temporary.write_text("".join(line + "\n" for line in lines), encoding="utf-8")
+    return len(records)
+
+
+def save_table(records: Sequence[Record], path: Path, *, parquet: bool = False) -> None:
+    """Write records to a table, atomically: csv, compressed for a name that ends in .gz, or Parquet.
+
+    Their settings are added to the `settings.json` in the same folder. Equal records give an equal file.
+    """
+    frame = to_frame(records).drop(columns="settings")
+    frame["moved"] = [json.dumps(moved) if moved else "" for moved in frame["moved"]]
+    _add_settings(records, path.parent / SETTINGS)
+    with atomic_write(path) as temporary:
+        if parquet:
+            import fastparquet  # used directly, since pandas is dropping its support for it
+
+            fastparquet.write(str(temporary), frame, write_index=False)
+        else:
+            text = frame.to_csv(index=False).encode()
+            temporary.write_bytes(gzip.compress(text, mtime=0) if path.suffix == ".gz" else text)
+
+
+def _add_settings(records: Iterable[Record], path: Path) -> None:
+    """Add the records' known settings to a file; settings of digests that no record here has are left as they are."""
+    found = {record.settings_digest: record.settings for record in records if record.settings is not None}
+    stored = read_settings(path.parent)
+    if not found.keys() <= stored.keys() or not path.exists():
+        lines = (f" {json.dumps(digest)}: {json.dumps(one)}" for digest, one in sorted({**stored, **found}.items()))
+        with atomic_write(path) as temporary:
+            temporary.write_text("{\n" + ",\n".join(lines) + "\n}\n", encoding="utf-8")
+
+
+# ---- reading ----------------------------------------------------------------------------------------------------
+
+
+def load_records(sources: Iterable[str | Path] | str | Path) -> list[Record]:
+    """All records of one or several run folders and csv files (from `cdir results --csv`), each number once, in order.
+
+    From a run folder of `cdir reproduce`, only the current results are read: none of superseded, failed or unfinished
+    jobs. If two records have the same setting (`setting_of`), equal values count once, with the fields of the first
+    source; different values, or equal ones on different images, raise CdirError with both sources, since a table must
+    not choose between them. Also raises CdirError for a missing folder or a damaged line. Settings that are not in the
+    `settings.json` beside a file are None.
+    """
+    sources = [sources] if isinstance(sources, (str, Path)) else sources
+    kept: dict[tuple, tuple[Record, Path]] = {}
+    for path in (file for source in sources for file in record_files(Path(source))):
+        for record in _read(path):
+            first = kept.setdefault(setting_of(record), (record, path))
+            if abs(first[0].value - record.value) > SAME or not same_images(first[0], record):
+                raise CdirError(_conflict(first, (record, path)))
+    return [record for record, _ in kept.values()]
+
+
+def reproduced_records() -> list[Record]:
+    """The committed results: all csv and csv.gz files in cdir_nb/results/reproduced, from finished runs."""
+    return load_records(path for path in sorted(REPRODUCED.iterdir()) if path.name.endswith(TABLES))
+
+
+def _conflict(*both: tuple[Record, Path]) -> str:
+    """Error message, in one line, for two different values of one setting."""
+    record = both[0][0]
+    place = " -> ".join(filter(None, (record.query_domain, record.gallery_domain)))
+    what = [record.method, record.dataset, record.protocol, place, record.metric, f"seed {record.seed}"]
+    values = " and ".join(f"{r.value:.6f} in {path} (commit {r.measuring_commit}, {r.date})" for r, path in both)
+    images = "" if same_images(both[0][0], both[1][0]) else ", on different images"
+    return f"two values of one setting ({', '.join(filter(None, what))}){images}: {values}; load one of them at a time"
+
+
+def record_files(folder: Path) -> list[Path]:
+    """The `*.jsonl` files in a run folder, or in any other folder; for a csv file, the file itself."""
+    if folder.name.endswith(TABLES) and folder.is_file():
+        return [folder]
+    if not folder.is_dir():
+        raise CdirError(
+            f"no run folder {folder}: give a folder made by `cdir reproduce`, or a csv file made by `cdir results`"
+        )
+    listing = folder / "run.json"
+    if not listing.is_file():
+        return [path for path in sorted(folder.rglob("*.jsonl")) if _is_finished(path, folder)]
+    try:
+        current = [folder / name for name in json.loads(listing.read_text(encoding="utf-8"))["folders"]]
+    except (ValueError, LookupError, TypeError, RecursionError):
+        raise CdirError(f"{listing} is damaged: run `cdir reproduce` again") from None
+    return [path for part in current if (part / "done").is_file() for path in sorted(part.glob("*.jsonl"))]
+
+
+def _is_finished(path: Path, folder: Path) -> bool:
+    """Whether it is a file outside of working folders (`.name.partial`) and failed ones (`name.failed`)."""
+    parts = path.relative_to(folder).parts
+    return path.is_file() and not any(part.startswith(".") or part.endswith(".failed") for part in parts)
+
+
+def read_settings(folder: Path) -> Settings:
+    """{digest: settings} from the `settings.json` in a folder; empty without one.
+
+    Raises CdirError for a damaged file, and for settings that do not have their digest.
+    """
+    path = folder / SETTINGS
+    if not path.is_file():
+        return {}
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError):
+        found = None
+    if not isinstance(found, dict) or not all(isinstance(settings, dict) for settings in found.values()):
+        raise CdirError(f"{path} is not a file of settings: move it, or restore it from where the records come from")
+    for digest, settings in found.items():
+        if settings_digest(settings) != digest:
+            raise CdirError(f"{path}: the settings under {digest} were changed: restore the file")
+    return found
+
+
+def require_settings(records: Iterable[Record]) -> None:
+    """CdirError, naming method and digest, if the settings of a record are unknown."""
+    for record in records:
+        if record.settings is None:
+            raise CdirError(
+                f"{record.method}, settings {record.settings_digest}: settings unknown: put the {SETTINGS} that was "
+                "written with these records beside them"
+            )
+
+
+def _read(path: Path) -> Iterator[Record]:
+    """The records in a file. For old records without a date, the date is "unknown", not today."""
+    table = path.name.endswith(TABLES)
+    parse, remedy = (_csv_row, "export it again") if table else (_json_row, "run its notebook again")
+    settings, number = read_settings(path.parent), 0
+    try:
+        with (gzip.open if path.suffix == ".gz" else open)(path, "rt", encoding="utf-8", newline="") as handle:
+            rows = csv.DictReader(handle) if table else handle
+            for number, row in enumerate(rows, start=2 if table else 1):  # noqa: B007
+                values = {"date": "unknown", **parse(row)}
+                yield Record(**values, settings=settings.get(values["settings_digest"]))
+    except (
+        ValueError,
+        TypeError,
+        LookupError,
+        RecursionError,
+        EOFError,
+        gzip.BadGzipFile,
+        csv.Error,
+        CdirError,
+    ) as error:
+        raise CdirError(f"{path}, line {number}: not a record ({error}); {remedy}") from None
+
+
+def _json_row(line: str) -> dict[str, Any]:
+    """A line of a jsonl file as arguments of `Record`. ValueError if the digest of the settings is missing."""
+    values = json.loads(line)
+    if not isinstance(values, Mapping) or not values.get("settings_digest"):
+        raise ValueError("settings_digest is missing")
+    return {**values}
+
+
+def _csv_row(row: dict[str, str]) -> dict[str, Any]:
+    """A csv row as arguments of `Record`; empty numbers become None. ValueError for a missing column."""
+    if missing := [name for name in FIELDS if row.get(name) is None]:
+        raise ValueError(f"missing columns: {', '.join(missing)}")
+    moved, data = row["moved"], row["data_at_test_time"]
+    whole = {name: row[name] or None for name in WHOLE}
+    return {**row, **whole, "moved": json.loads(moved or "{}"), "data_at_test_time": data.split(", ") if data else ()}
