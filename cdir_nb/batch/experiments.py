@@ -44,7 +44,12 @@ class Experiment(BaseModel):
         sweep |= {"settings": combinations, "seed": self.seeds}
         fixed = {name: values[0] for name, values in sweep.items() if len(values) == 1}
         several = {name: values for name, values in sweep.items() if len(values) > 1}
-        return {"notebook": NOTEBOOK, "title": self.name or f"{self.method}, {self.task}", "parameters": parameters | fixed, "sweep": several}
+        return {
+            "notebook": NOTEBOOK,
+            "title": self.name or f"{self.method}, {self.task}",
+            "parameters": parameters | fixed,
+            "sweep": several,
+        }
 
 
 def check_experiment(parameters: dict[str, Any]) -> None:

@@ -288,9 +288,9 @@ class Training:
     @torch.no_grad()
     def update_momentum(self, m: float) -> None:
         """theta_k <- m theta_k + (1 - m) theta_q for all trained parameters; frozen ones are the same in both."""
-        slow = dict(self.momentum.named_parameters())
-        for name, fast in trainable_parameters(self.model).items():
-            slow[name].mul_(m).add_(fast, alpha=1 - m)
+        slow, fast = dict(self.momentum.named_parameters()), trainable_parameters(self.model)
+        torch._foreach_mul_([slow[name] for name in fast], m)
+        torch._foreach_add_([slow[name] for name in fast], list(fast.values()), alpha=1 - m)
 
     # ---- state ----
 

@@ -17,7 +17,7 @@ from cdir_nb.methods import METHODS, fit
 from cdir_nb.methods.ucdir import UcdirSettings, UcdirTraining, harness
 from cdir_nb.methods.ucdir.losses import cluster_wise, distance_of_distance, instance_wise, self_entropy
 from cdir_nb.methods.ucdir.network import Network, image_tower, keys
-from cdir_nb.methods.ucdir.views import CachedViews, PixelViews, at_size, image_size, moco_v2, viewed
+from cdir_nb.methods.ucdir.views import CachedViews, PixelViews, at_size, image_size, moco_v2, uncropped, viewed
 
 QUICK = {
     "trains": "head",
@@ -94,7 +94,7 @@ def test_the_momentum_encoder_moves_at_every_step_and_before_the_keys(encoder, t
     slow, inputs, made.clusters = made.momentum.head[0].weight.clone(), first_inputs(made), []
     step = made.see(inputs)
     torch.testing.assert_close(made.momentum.head[0].weight, 0.9 * slow + 0.1 * made.model.head[0].weight)
-    torch.testing.assert_close(step.k[0], made.momentum(inputs[0][2]))
+    torch.testing.assert_close(torch.cat(step.k), made.momentum(inputs[2]))
 
 
 @pytest.mark.parametrize("reduction", ["mean", "sum"])
@@ -350,12 +350,14 @@ def test_the_augmentation_is_moco_v2s():
 def test_cached_views_give_two_different_views_of_each_image(encoder, task):
     both = [task.images.select(domain) for domain in ("ink", "line")]
     views = CachedViews(encoder, both, 3, progress=False)
-    for (ids, first, second), table in zip(
-        next(iter(views.epoch([torch.arange(13)] * 2, 13, torch.Generator()))), views.views
-    ):
-        for i, x, y in zip(ids, first, second):
-            places = [int((table[i] == row).all(dim=1).nonzero()[0]) for row in (x, y)]
-            assert places[0] != places[1]
+    ids, first, second = next(iter(views.epoch([torch.arange(13)] * 2, 13, torch.Generator())))
+    tables = [views.views[:60].unflatten(0, (20, 3)), views.views[60:].unflatten(0, (13, 3))]  # (N, V, W)
+    drawn = zip(torch.cat(ids).tolist(), [0] * 13 + [1] * 13, first, second)
+    for i, domain, x, y in drawn:
+        places = [int((tables[domain][i] == row).all(dim=1).nonzero()[0]) for row in (x, y)]
+        assert places[0] != places[1]
+    plain = uncropped(encoder).embed_images(viewed(both[1], 2, 32), progress=False)
+    torch.testing.assert_close(tables[1][:, 2], plain)
 
 
 def test_pixel_views_change_from_epoch_to_epoch(encoder, task):
@@ -363,9 +365,9 @@ def test_pixel_views_change_from_epoch_to_epoch(encoder, task):
     views, generator = PixelViews(encoder, both), torch.Generator().manual_seed(0)
     orders = [torch.arange(8), torch.arange(8)]
     epochs = [list(views.epoch(orders, 4, generator)) for _ in range(2)]
-    assert [len(steps) for steps in epochs] == [2, 2] and epochs[0][0][0][1].shape == (4, 3, 32, 32)
-    assert not torch.equal(epochs[0][0][0][1], epochs[1][0][0][1])
-    assert not torch.equal(epochs[0][0][0][1], epochs[0][0][0][2])
+    assert [len(steps) for steps in epochs] == [2, 2] and epochs[0][0][1].shape == (8, 3, 32, 32)
+    assert not torch.equal(epochs[0][0][1], epochs[1][0][1])
+    assert not torch.equal(epochs[0][0][1], epochs[0][0][2])
 
 
 # ---- bad input -------------------------------------------------------------------------------------------------

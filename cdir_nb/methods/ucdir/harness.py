@@ -211,7 +211,7 @@ class TwoDomainTraining(Training):
         self.features = self.momentum_features()
         self.banks = [x.clone() for x in self.features]
 
-    def batches(self) -> Iterator[list[Inputs]]:
+    def batches(self) -> Iterator[Inputs]:
         """One batch per domain and step, after k-means on the features of the last epoch."""
         started = time.perf_counter()
         self.clusters = self.cluster()
@@ -221,23 +221,23 @@ class TwoDomainTraining(Training):
         orders = [random_order(size, self.steps_per_epoch * batch, self.generator) for size in self.sizes]
         return self.views.epoch(orders, batch, self.generator)
 
-    def losses(self, inputs: list[Inputs]) -> dict[str, torch.Tensor]:
+    def losses(self, inputs: Inputs) -> dict[str, torch.Tensor]:
         """The mean of each term over the domains."""
         terms = self.terms(self.see(inputs))
         return {name: torch.stack(parts).mean() for name, parts in terms.items()}
 
-    def see(self, inputs: list[Inputs]) -> Step:
+    def see(self, inputs: Inputs) -> Step:
         """Features of both views, in the order of the released code: queries, update of the momentum encoder, keys,
         which are written to the memory. Both domains go through a network together."""
-        ids, first, second = zip(*inputs)
+        ids, first, second = inputs
         sizes = [len(rows) for rows in ids]
-        q = self.model(torch.cat(first))
+        q = self.model(first)
         self.update_momentum(self.settings.encoder_momentum)
         split = self.settings.key_norm == "split" and self.settings.trains == "all"
-        k = keys(self.momentum, torch.cat(second), split=split, generator=self.generator)
+        k = keys(self.momentum, second, split=split, generator=self.generator)
         for bank, rows, part in zip(self.banks, ids, k.split(sizes)):
             bank[rows] = part
-        return Step(list(q.split(sizes)), list(k.split(sizes)), list(ids), self.banks, self.clusters)
+        return Step(list(q.split(sizes)), list(k.split(sizes)), ids, self.banks, self.clusters)
 
     def end_epoch(self) -> Numbers:
         """Compute the features of all images once."""

@@ -9,6 +9,7 @@ from cdir_nb.methods.settings import setting
 from cdir_nb.methods.ucdir.harness import BOTH, MAIN, Step, Terms, TwoDomainSettings, TwoDomainTraining, named_settings
 from cdir_nb.methods.ucdir.harness import SOURCES as HARNESS_SOURCES
 from cdir_nb.methods.ucdir.losses import cluster_wise, distance_of_distance, instance_wise, self_entropy
+from cdir_nb.methods.ucdir.views import Inputs
 
 DOMAINNET = "released code, scripts/domainnet.sh; the paper does not give it"
 OFFICE = "released code, scripts/office-home.sh; the paper does not give it"
@@ -102,7 +103,7 @@ class UcdirTraining(TwoDomainTraining):
             terms["L_DD"] = [distance_of_distance(q[d], *centroids, s.phi_distance) for d in BOTH]
         return terms
 
-    def losses(self, inputs: list) -> dict[str, torch.Tensor]:
+    def losses(self, inputs: Inputs) -> dict[str, torch.Tensor]:
         """The mean over the domains; or, as the paper prints it, the sum over the domains and the images of a batch."""
         terms = self.terms(self.see(inputs))
         means = {name: torch.stack(parts).mean() for name, parts in terms.items()}

@@ -19,7 +19,8 @@ from cdir_nb.data.images import ImageSet, combine
 from cdir_nb.encoders import ClipEncoder, ImageEncoder, image_batches
 from cdir_nb.encoders.variants import with_preprocessing
 
-Inputs = tuple[torch.Tensor, torch.Tensor, torch.Tensor]  # (B,) ids, and what the two encoders read
+# (B,) ids of each domain; what the two encoders read, (2B, ...), the first domain's images before the second's
+Inputs = tuple[list[torch.Tensor], torch.Tensor, torch.Tensor]
 FULL_SIDE = 224  # pixels of the pictures that MoCo v2's blur was chosen for
 EVAL_BATCH = 256
 _ONE_AT_A_TIME = threading.Lock()  # torchvision draws from PyTorch's global generator
@@ -103,32 +104,33 @@ def uncropped(encoder: ImageEncoder) -> ImageEncoder:
 class CachedViews:
     """The frozen trunk's features of each image and of some views of it.
 
-    views   per domain (N, V, W), centres  per domain (N, W): the features of the whole pictures
+    views    (views of both domains' images, W): those of an image are consecutive, the first domain comes first
+    centres  per domain (N, W): the features of the whole images
     """
 
     def __init__(self, encoder: ImageEncoder, both: Sequence[ImageSet], count: int, *, progress: bool = True) -> None:
-        size, plain = image_size(encoder), uncropped(encoder)
+        size, plain, self.count = image_size(encoder), uncropped(encoder), count
         self.centres = [encoder.embed_images(images, progress=progress).to(encoder.device) for images in both]
-        self.views = [
-            torch.stack(
-                [plain.embed_images(viewed(images, n, size), progress=progress) for n in range(count)], dim=1
-            ).to(encoder.device)
+        views = [
+            torch.stack([plain.embed_images(viewed(images, n, size), progress=progress) for n in range(count)], dim=1)
             for images in both
         ]
+        self.views = torch.cat([each.flatten(0, 1) for each in views]).to(encoder.device)
 
-    def epoch(
-        self, orders: Sequence[torch.Tensor], batch_size: int, generator: torch.Generator
-    ) -> Iterator[list[Inputs]]:
-        """One batch per domain and step: ids, and the features (B, W) of two different views of each."""
-        for parts in zip(*(order.split(batch_size) for order in orders)):
-            yield [self._two(domain, ids, generator) for domain, ids in enumerate(parts)]
+    def epoch(self, orders: Sequence[torch.Tensor], batch_size: int, generator: torch.Generator) -> Iterator[Inputs]:
+        """One batch of each domain per step: ids, and the features of two different views of each image."""
+        for ids in zip(*(order.split(batch_size) for order in orders)):
+            rows = [self._rows(domain, own, generator) for domain, own in enumerate(ids)]
+            first, second = (torch.cat(own).to(self.views.device) for own in zip(*rows))
+            ids = [own.to(self.views.device) for own in ids]
+            yield ids, self.views.index_select(0, first), self.views.index_select(0, second)
 
-    def _two(self, domain: int, ids: torch.Tensor, generator: torch.Generator) -> Inputs:
-        views = self.views[domain]
-        first = torch.randint(views.shape[1], (len(ids),), generator=generator)
-        other = (first + torch.randint(1, views.shape[1], (len(ids),), generator=generator)) % views.shape[1]
-        ids, first, other = (x.to(views.device) for x in (ids, first, other))
-        return ids, views[ids, first], views[ids, other]
+    def _rows(self, domain: int, ids: torch.Tensor, generator: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
+        """Two different rows of `views` for each image."""
+        first = torch.randint(self.count, (len(ids),), generator=generator)
+        second = (first + torch.randint(1, self.count, (len(ids),), generator=generator)) % self.count
+        start = self.count * (ids + domain * len(self.centres[0]))
+        return start + first, start + second
 
     def whole(self, domain: int) -> Iterator[torch.Tensor]:
         """Batches of the features of whole images, in their order."""
@@ -142,10 +144,8 @@ class PixelViews:
         self.encoder, self.images = encoder, list(both)
         self.to_pixels = Compose(encoder.preprocess.transforms[-2:])  # to numbers, scaled; a view has its size already
 
-    def epoch(
-        self, orders: Sequence[torch.Tensor], batch_size: int, generator: torch.Generator
-    ) -> Iterator[list[Inputs]]:
-        """One batch per domain and step: ids, and the pixels (B, 3, H, W) of two views of each."""
+    def epoch(self, orders: Sequence[torch.Tensor], batch_size: int, generator: torch.Generator) -> Iterator[Inputs]:
+        """One batch of each domain per step: ids, and the pixels (2B, 3, H, W) of two views of each image."""
         numbers = torch.randint(2**31, (2, 2), generator=generator).tolist()
         streams = [
             self._stream(images, order, number, batch_size)
@@ -154,8 +154,8 @@ class PixelViews:
         ]
         ids = zip(*(order.split(batch_size) for order in orders))
         for parts, (first_q, first_k, second_q, second_k) in zip(ids, zip(*streams)):
-            first, second = (x.to(self.encoder.device) for x in parts)
-            yield [(first, first_q, first_k), (second, second_q, second_k)]
+            ids_of_both = [x.to(self.encoder.device) for x in parts]
+            yield ids_of_both, torch.cat([first_q, second_q]), torch.cat([first_k, second_k])
 
     def _stream(self, images: ImageSet, order: torch.Tensor, number: int, batch_size: int) -> Iterator[torch.Tensor]:
         views, device = viewed(images, number, image_size(self.encoder)), self.encoder.device
