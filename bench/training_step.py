@@ -4,8 +4,8 @@
     python bench/training_step.py UCDIR TKI         some of them
 
 A method trains for some epochs on the drawn world. Calls of networks, of loss functions and of `backward` are timed,
-and the updates of networks (the optimiser's and the momentum encoder's). What is left of the steps is overhead: batches,
-memory, sums of losses, progress. Times are CPU times of one thread, so that other work on the machine does not count.
+and the updates of networks (the optimiser's and the momentum encoder's). What is left of the steps is overhead: batches
+of features, memory, sums of losses, progress. Times are CPU times of one thread, so that other work does not count.
 """
 
 import functools
@@ -54,7 +54,11 @@ class Clock:
 def timed(clock: Clock, training: Training):
     """Networks, losses, `backward` and the optimiser's step are timed by `clock`."""
     module = sys.modules[type(training).__module__]
-    places = [(torch.nn.Module, "__call__"), (torch.Tensor, "backward"), (type(training.optimizer), "step")]
+    places = [
+        (torch.nn.Module, "__call__"),
+        (torch.Tensor, "backward"),
+        (training.optimizer, "step"),
+    ]  # the schedule wraps the instance
     places.append((torch.optim.Optimizer, "zero_grad"))
     places.append((Training, "update_momentum"))
     places += [(module, name) for name, value in vars(module).items() if _is_loss(value)]
