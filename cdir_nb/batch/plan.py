@@ -114,11 +114,12 @@ def _jobs(
     profile: Profile, todo: list[tuple[Entry, dict, dict]], defaults: dict[str, dict], root: Path | None, images: str
 ) -> tuple[Job, ...]:
     """One job per notebook (in a sweep, one per combination), in the order of the profile."""
-    code = source_digest()
+    sources = {entry.name: source_digest(profile.path(entry)) for entry in profile.notebooks}
     jobs: list[Job] = []
     for entry, swept, parameters in todo:
         before = [job for job in jobs if job.name in entry.after]
         label = " ".join([entry.name, *(f"{name}={value}" for name, value in swept.items())])
+        code = sources[entry.name]
         jobs.append(_job(label, profile.path(entry), parameters, defaults[entry.name], root, code, images, before))
     return tuple(jobs)
 
