@@ -7,23 +7,24 @@ libraries enter a cache key by their versions (`library_versions`). The rules:
 - `from package import name` reads the package's `__init__.py`. That file counts, and so does the submodule that it
   imports the name from; its other imports do not. A name that `__init__.py` defines itself brings all its imports.
 - `from package import submodule` and `import package.submodule` do not count the package's `__init__.py`. If the
-  submodule is a package too, all of its `__init__.py` counts, with everything that it imports.
+  submodule is a package too and is used as `submodule.name` only, these names are read from it as above. If it is used
+  otherwise, all of its `__init__.py` counts, with everything that it imports.
 - Comments, docstrings and formatting do not change a digest.
 
 An import by a computed name (`importlib.import_module(name)`) is not seen.
 """
 
-import ast
 import hashlib
 import sys
 import sysconfig
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
 from functools import cache, lru_cache
 from importlib import metadata
 from pathlib import Path
+from typing import Any
 
 from cdir_nb.errors import CdirError
+from cdir_nb.imports import Source, Target, file_source, text_source
 from cdir_nb.paths import PACKAGE
 
 LIBRARIES = (
@@ -56,9 +57,9 @@ def code_digest(*modules: str, text: str = "", folders: Sequence[Path] = ()) -> 
     folders  where modules are looked for before this package's own folder and `sys.path`
     Raises CdirError for a module in `modules` that is not found, and for a file or text that is not valid Python.
     """
-    code = hashlib.sha256(_text_source(text).digest.encode())
+    code = hashlib.sha256(text_source(text).digest.encode())
     for module, path in sorted(followed(*modules, text=text, folders=folders).items()):
-        code.update(f"\n{module} {_file_source(module, path).digest}".encode())
+        code.update(f"\n{module} {file_source(module, path).digest}".encode())
     return code.hexdigest()[:16]
 
 
@@ -69,11 +70,26 @@ def source_files(*modules: str, text: str = "", folders: Sequence[Path] = ()) ->
 
 def followed(*modules: str, text: str = "", folders: Sequence[Path] = ()) -> dict[str, Path]:
     """{module: its file} of all modules that `code_digest` reads; arguments and errors as there."""
-    finder = _Finder(folders)
-    for module in modules:
-        if finder.find(module) is None:
-            raise CdirError(f"module {module} is not found: check its name, and the folder that it is in")
-    return _follow([(module, "") for module in modules] + _text_source(text).targets(), finder)
+    return _follow(modules, text, folders)[0]
+
+
+def used(candidates: Iterable[str], *modules: str, text: str = "", folders: Sequence[Path] = ()) -> list[str]:
+    """Those of the candidates, dotted names of modules or of names in modules, that `code_digest` comes across.
+
+    A name in a module counts if it is imported, or if its module is imported as a whole.
+    """
+    files, targets = _follow(modules, text, folders)
+    split = {candidate: candidate.rpartition(".") for candidate in candidates}
+    return [
+        candidate
+        for candidate, (module, _, name) in split.items()
+        if candidate in files or not targets.isdisjoint([(module, name), (module, "")])
+    ]
+
+
+def provenance(*modules: str) -> dict[str, Any]:
+    """What a stored result states about its code: {"modules": [...], "code": their digest, "libraries": {...}}."""
+    return {"modules": list(modules), "code": code_digest(*modules), "libraries": library_versions()}
 
 
 def file_digest(path: Path) -> str:
@@ -82,33 +98,40 @@ def file_digest(path: Path) -> str:
         return hashlib.file_digest(handle, "sha256").hexdigest()
 
 
-def _follow(todo: list[tuple[str, str]], finder: "_Finder") -> dict[str, Path]:
-    """{module: file} from targets (module, name in it); a name of "" stands for all of the module."""
+def _follow(modules: Sequence[str], text: str, folders: Sequence[Path]) -> tuple[dict[str, Path], set[tuple[str, str]]]:
+    """{module: file}, and all targets (module, name in it); a name of "" stands for all of the module."""
+    finder = _Finder(folders)
+    for module in modules:
+        if finder.find(module) is None:
+            raise CdirError(f"module {module} is not found: check its name, and the folder that it is in")
     files: dict[str, Path] = {}
-    visited = set()
+    visited: set[Target] = set()
+    todo = [Target(module) for module in modules] + text_source(text).targets()
     while todo:
         target = todo.pop()
-        path = finder.find(target[0])
+        path = finder.find(target.module)
         if target in visited or path is None:
             continue
         visited.add(target)
-        source = _file_source(target[0], path)
+        source = file_source(target.module, path)
         counts, targets = _resolve(target, source, finder)
         if counts and path.is_file():
-            files[target[0]] = path
+            files[target.module] = path
         todo += targets
-    return files
+    return files, {name for target in visited for name in target.names()}
 
 
-def _resolve(target: tuple[str, str], source: "_Source", finder: "_Finder") -> tuple[bool, list[tuple[str, str]]]:
+def _resolve(target: Target, source: Source, finder: "_Finder") -> tuple[bool, list[Target]]:
     """Whether the target's file counts, and the targets that follow from it."""
-    module, name = target
+    module, name = target.module, target.name
+    if source.is_package and not name and target.attributes is not None:
+        return False, [Target(module, attribute) for attribute in target.attributes]
     if not name or not source.is_package or name in source.defined:
         return True, source.targets()
-    if imported := [i.target for i in source.imports if i.bound == name]:
+    if imported := [found.target for found in source.imports if found.bound == name]:
         return True, imported
     if finder.find(f"{module}.{name}") is not None:
-        return False, [(f"{module}.{name}", "")]
+        return False, [Target(f"{module}.{name}", "", target.attributes)]
     return True, source.targets()  # `*`, or a name that __getattr__ provides
 
 
@@ -155,117 +178,6 @@ def _user_folders(search_path: tuple[str, ...]) -> list[Path]:
         and not {"site-packages", "dist-packages"}.intersection(folder.parts)
         and not standard.intersection((folder, *folder.parents))
     ]
-
-
-@dataclass(frozen=True)
-class _Import:
-    """`from module import name`, or `import module` if `name` is empty.
-
-    bound  the name that it gives in the importing module, if it stands outside functions and classes
-    """
-
-    module: str
-    name: str
-    bound: str
-
-    @property
-    def target(self) -> tuple[str, str]:
-        return self.module, self.name
-
-
-@dataclass(frozen=True)
-class _Source:
-    """What is needed of one file. `defined`: names that it defines outside functions and classes."""
-
-    digest: str = ""
-    is_package: bool = False
-    imports: tuple[_Import, ...] = ()
-    defined: frozenset[str] = frozenset()
-
-    def targets(self) -> list[tuple[str, str]]:
-        return [found.target for found in self.imports]
-
-
-def _file_source(module: str, path: Path) -> _Source:
-    if path.is_dir():
-        return _Source(is_package=True)
-    stat = path.stat()
-    return _read_file(module, path, stat.st_mtime_ns, stat.st_size)
-
-
-@cache
-def _read_file(module: str, path: Path, modified: int, size: int) -> _Source:
-    """`modified` and `size` are part of the cache's key only."""
-    return _parse(path.read_bytes(), str(path), module, path.name == "__init__.py")
-
-
-@lru_cache(maxsize=64)
-def _text_source(text: str) -> _Source:
-    return _parse(text.encode(), "the given code", "", False)
-
-
-def _parse(code: bytes, origin: str, module: str, is_package: bool) -> _Source:
-    try:
-        tree = _WithoutRemarks().visit(ast.parse(code))
-    except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
-        line = getattr(error, "lineno", None) or 1
-        raise CdirError(f"{origin}, line {line}: invalid Python, fix the syntax") from None
-    at_top = set(_outside_functions(tree))
-    package = module if is_package else module.rpartition(".")[0]
-    imports = tuple(found for node in ast.walk(tree) for found in _imports_of(node, package, node in at_top))
-    digest = hashlib.sha256(ast.dump(tree).encode()).hexdigest()
-    return _Source(digest, is_package, imports, frozenset(name for node in at_top for name in _defined_by(node)))
-
-
-class _WithoutRemarks(ast.NodeTransformer):
-    """Removes what never affects a result: docstrings, and blocks below `if TYPE_CHECKING:`."""
-
-    def generic_visit(self, node: ast.AST) -> ast.AST:
-        super().generic_visit(node)
-        if isinstance(getattr(node, "body", None), list):
-            node.body = [part for part in node.body if not _is_text(part)]
-        return node
-
-    def visit_If(self, node: ast.If) -> ast.AST | list[ast.stmt]:
-        self.generic_visit(node)
-        return node.orelse if ast.unparse(node.test).rpartition(".")[2] == "TYPE_CHECKING" else node
-
-
-def _is_text(node: ast.stmt) -> bool:
-    return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
-
-
-def _outside_functions(node: ast.AST) -> Iterator[ast.AST]:
-    """The nodes below `node` that are not part of a function or class."""
-    for child in ast.iter_child_nodes(node):
-        yield child
-        if not isinstance(child, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Lambda)):
-            yield from _outside_functions(child)
-
-
-def _imports_of(node: ast.AST, package: str, at_top: bool) -> Iterable[_Import]:
-    if isinstance(node, ast.Import):
-        for alias in node.names:
-            yield _Import(alias.name, "", (alias.asname or alias.name.partition(".")[0]) if at_top else "")
-    elif isinstance(node, ast.ImportFrom):
-        module = _absolute(node, package)
-        for alias in node.names:
-            yield _Import(module, alias.name, (alias.asname or alias.name) if at_top else "")
-
-
-def _absolute(node: ast.ImportFrom, package: str) -> str:
-    """The module of `from ..a import x`, by its full name."""
-    if not node.level:
-        return node.module or ""
-    parts = package.split(".")
-    return ".".join(filter(None, [*parts[: len(parts) - node.level + 1], node.module]))
-
-
-def _defined_by(node: ast.AST) -> Iterable[str]:
-    if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
-        yield node.name
-    elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
-        yield node.id
 
 
 @cache

@@ -14,7 +14,7 @@ from nbformat import read
 from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 
-from cdir_nb.batch.digests import source_digest
+from cdir_nb.batch.digests import package_digest
 from cdir_nb.paths import ROOT
 from cdir_nb.results import load_records
 
@@ -118,8 +118,8 @@ def python(site, tmp_path):
 
 
 def test_the_installed_package_holds_all_that_determines_a_number(python):
-    code = "from cdir_nb.batch.digests import source_digest; print(source_digest())"
-    assert python("-c", code).strip() == source_digest()
+    code = "from cdir_nb.batch.digests import package_digest; print(package_digest())"
+    assert python("-c", code).strip() == package_digest()
 
 
 def test_the_installed_package_reproduces_from_any_folder(python, site, tmp_path):

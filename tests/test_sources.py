@@ -8,7 +8,7 @@ import pytest
 
 from cdir_nb.errors import CdirError
 from cdir_nb.paths import PACKAGE
-from cdir_nb.sources import code_digest, followed, library_versions, source_files
+from cdir_nb.sources import code_digest, followed, library_versions, provenance, source_files, used
 
 
 @pytest.fixture
@@ -57,6 +57,11 @@ FILES = {
         ("from p.sub import *", ["low", "sub", "sub.a", "sub.b", "sub.c", "sub.d"]),
         ("from p import sub", ["low", "sub", "sub.a", "sub.b", "sub.c", "sub.d"]),
         ("import p.sub", ["low", "sub", "sub.a", "sub.b", "sub.c", "sub.d"]),
+        ("from p import sub\nsub.h()", ["low", "sub", "sub.b"]),
+        ("import p.sub as s\ndef inner(): return s.f", ["sub", "sub.a"]),
+        ("from p import sub\nsub.a.f()", ["sub.a"]),
+        ("from p import sub\nsub.f(sub)", ["low", "sub", "sub.a", "sub.b", "sub.c", "sub.d"]),
+        ("import p.sub\np.sub.f()", ["low", "sub", "sub.a", "sub.b", "sub.c", "sub.d"]),
         ("from p import low", ["low"]),
         ("def inner():\n    from p import low", ["low"]),
         ("class A:\n    def inner(self):\n        import p.low", ["low"]),
@@ -147,6 +152,29 @@ def test_invalid_python(write):
         code_digest("p.a", folders=[write(INIT="", a="import p.b", b="x = 1\ny = (")])
     with pytest.raises(CdirError, match="line 1"):
         code_digest(text="x = (")
+
+
+@pytest.mark.parametrize(
+    "text,expected",
+    [
+        ("from p.sub import f", ["p.sub.a", "p.sub.a.f"]),
+        ("from p.sub.a import f", ["p.sub.a", "p.sub.a.f"]),
+        ("from p.sub import a\na.f()", ["p.sub.a", "p.sub.a.f"]),
+        ("from p.sub import a\na.other()", ["p.sub.a"]),
+        ("from p import sub", ["p.low", "p.sub.a", "p.sub.a.f"]),
+        ("from p.sub import h", ["p.low"]),
+        ("from p.sub.a import other", ["p.sub.a"]),
+    ],
+)
+def test_which_modules_and_names_are_used(write, text, expected):
+    assert used(["p.low", "p.sub.a", "p.sub.a.f"], text=text, folders=[write(**FILES)]) == expected
+
+
+def test_a_stored_result_states_its_code():
+    stated = provenance("cdir_nb.errors", "cdir_nb.paths")
+    assert stated["modules"] == ["cdir_nb.errors", "cdir_nb.paths"]
+    assert stated["code"] == code_digest("cdir_nb.errors", "cdir_nb.paths")
+    assert stated["libraries"] == library_versions()
 
 
 def test_libraries_by_version():

@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cdir_nb.batch.digests import source_digest
+from cdir_nb.batch.digests import package_digest
 from cdir_nb.batch.places import Start, start_here
 from cdir_nb.errors import CdirError
 
@@ -71,8 +71,8 @@ def _client(scheduler: str | None, local_cluster: int | None) -> "Iterator[Clien
 
 
 def refuse_other_code(client: "Client") -> str:
-    """Our `source_digest`. Workers that join later are checked when they get their first notebook."""
-    digest = source_digest()
+    """Our `package_digest`. Workers that join later are checked when they get their first notebook."""
+    digest = package_digest()
     for worker, found in client.run(_own_digest).items():
         if found != digest:
             raise CdirError(f"worker {worker} has another version of the workbook or its libraries: install ours there")
@@ -81,7 +81,7 @@ def refuse_other_code(client: "Client") -> str:
 
 @functools.cache
 def _own_digest() -> str:
-    return source_digest()
+    return package_digest()
 
 
 def _send(client: "Client", folder: Path, digest: str) -> "ClusterTask":

@@ -11,6 +11,8 @@ from typing import Any
 
 from cdir_nb.batch.declared import check_domains
 from cdir_nb.batch.digests import images_digest, notebook_digest, source_digest
+from cdir_nb.batch.experiments import NOTEBOOK as EXPERIMENT
+from cdir_nb.batch.experiments import check_experiment
 from cdir_nb.batch.parameters import RESERVED, check, parse_value, read_parameters
 from cdir_nb.batch.profile import Entry, Profile
 from cdir_nb.data.manifest import needs_folder, open_dataset
@@ -96,6 +98,8 @@ def _to_do(profile: Profile, given: dict, wished: dict, defaults: dict) -> list[
         for swept in entry.combinations(wished[entry.name]):
             parameters = {**defaults[entry.name], **given[entry.name], **wished[entry.name], **swept}
             check_domains(entry.name, profile.dataset, parameters, defaults[entry.name])
+            if entry.notebook == EXPERIMENT:
+                check_experiment(parameters)
             todo.append((entry, swept, parameters))
     return todo
 
@@ -105,7 +109,8 @@ def _images_digest(dataset: str, root: Path, todo: list[tuple[Entry, dict, dict]
     images = open_dataset(
         dataset, root, skip_bad="bad" in skip, skip_unknown="unknown" in skip, progress=sys.stderr.isatty()
     )
-    for protocol in dict.fromkeys(parameters["protocol"] for _, _, parameters in todo if "protocol" in parameters):
+    named = [parameters.get("protocol", parameters.get("task")) for _, _, parameters in todo]
+    for protocol in dict.fromkeys(name for name in named if name is not None):
         load_protocol(protocol or default_protocol(dataset), images)
     return images_digest(images)
 
@@ -114,13 +119,23 @@ def _jobs(
     profile: Profile, todo: list[tuple[Entry, dict, dict]], defaults: dict[str, dict], root: Path | None, images: str
 ) -> tuple[Job, ...]:
     """One job per notebook (in a sweep, one per combination), in the order of the profile."""
-    code = source_digest()
+    sources = {entry.name: source_digest(profile.path(entry)) for entry in profile.notebooks}
     jobs: list[Job] = []
+    by_entry: dict[str, list[Job]] = {}
     for entry, swept, parameters in todo:
-        before = [job for job in jobs if job.name in entry.after]
-        label = " ".join([entry.name, *(f"{name}={value}" for name, value in swept.items())])
+        before = [job for name in entry.after for job in by_entry[name]]
+        label = " ".join([entry.name, *(_shown(name, value) for name, value in swept.items())])
+        code = sources[entry.name]
         jobs.append(_job(label, profile.path(entry), parameters, defaults[entry.name], root, code, images, before))
+        by_entry.setdefault(entry.name, []).append(jobs[-1])
     return tuple(jobs)
+
+
+def _shown(name: str, value: Any) -> str:
+    """A swept value in a job's label; of a mapping, its items."""
+    if isinstance(value, dict):
+        return " ".join(_shown(key, inner) for key, inner in value.items()) or f"{name} as named"
+    return f"{name}={value}"
 
 
 def _from_profile(profile: Profile, defaults: dict[str, dict]) -> dict[str, dict]:

@@ -2,14 +2,10 @@
 
 import hashlib
 from textwrap import shorten
-from types import ModuleType
 from typing import Any
 
 import open_clip
-import PIL
-import timm
 import torch
-from open_clip.timm_model import TimmModel
 from open_clip.transform import PreprocessCfg, image_transform_v2
 from torchvision.transforms import Compose
 
@@ -59,6 +55,7 @@ class ClipEncoder(ImageEncoder):
     """
 
     built: BuiltModel
+    code_modules = (__name__,)
 
     def __init__(self, built: BuiltModel, device: torch.device, precision: str) -> None:
         super().__init__(built, device, precision)
@@ -128,11 +125,6 @@ class ClipEncoder(ImageEncoder):
     def _side(self) -> int:
         size = self.built.preprocess_cfg["size"]
         return size if isinstance(size, int) else size[0]
-
-    @property
-    def _libraries(self) -> list[ModuleType]:
-        tower = [timm] if isinstance(getattr(self.model, "visual", None), TimmModel) else []
-        return [open_clip, torch, PIL, *tower]
 
     def _made_of(self) -> dict[str, Any]:
         return {**super()._made_of(), "quick_gelu": self.built.quick_gelu}

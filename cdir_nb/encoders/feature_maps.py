@@ -18,6 +18,8 @@ class MapEncoder(ImageEncoder):
     channels, places  the map's shape: C channels at P places, so that `maps` are (N, C, P)
     """
 
+    code_modules = (__name__,)
+
     def __init__(self, built: BuiltBackbone, device: torch.device, precision: str) -> None:
         super().__init__(built, device, precision)
         with self._inference():

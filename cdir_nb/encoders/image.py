@@ -4,11 +4,8 @@ import hashlib
 import json
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
-from types import ModuleType
 from typing import Any
 
-import PIL
-import timm
 import torch
 from timm.data import create_transform
 from torchvision.transforms import Compose
@@ -20,8 +17,9 @@ from cdir_nb.encoders.backbones import BuiltBackbone, BuiltModel
 from cdir_nb.encoders.batches import image_batches
 from cdir_nb.encoders.cache import SHARD_ROWS, EmbeddingStore
 from cdir_nb.errors import CdirError
+from cdir_nb.sources import provenance
 
-CODE_VERSION = 1  # raise it when this package changes what an embedding is: older cache entries are then left alone
+READERS = ("cdir_nb.data.pictures", "cdir_nb.data.quickdraw")  # from the bytes that a digest names to pixels
 
 
 class ImageEncoder:
@@ -34,6 +32,8 @@ class ImageEncoder:
     device       where the model is
     precision    "fp32" or "bf16"
     """
+
+    code_modules: tuple[str, ...] = (__name__,)  # their source, with all that they import, is part of the cache's key
 
     def __init__(self, built: BuiltBackbone | BuiltModel, device: torch.device, precision: str) -> None:
         self.built = built
@@ -161,11 +161,6 @@ class ImageEncoder:
     def _side(self) -> int:
         return self.built.preprocess_cfg["input_size"][-1]
 
-    @property
-    def _libraries(self) -> list[ModuleType]:
-        """Packages whose version may change an embedding."""
-        return [timm, torch, PIL]
-
     def _made_of(self) -> dict[str, Any]:
         """All that determines an embedding, apart from the picture and the machine."""
         return {
@@ -177,9 +172,8 @@ class ImageEncoder:
         }
 
     def _cache_key(self) -> dict[str, Any]:
-        """With versions and kind of device: results may differ in the last digits, or by a fixed bug."""
-        versions = {library.__name__: library.__version__ for library in self._libraries}
-        return {**self._made_of(), **versions, "device": self.device.type, "code_version": CODE_VERSION}
+        """With code, library versions and kind of device: results may differ in the last digits, or by a fixed bug."""
+        return {**self._made_of(), "device": self.device.type, **provenance(*self.code_modules, *READERS)}
 
     def _weights_digest(self) -> str:
         """SHA-256 of all tensors of the model as it is now; taken anew after they were tuned or moved."""

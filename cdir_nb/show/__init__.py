@@ -5,7 +5,7 @@ from cdir_nb.show.bar_charts import accuracy_bars, bars, bars_in_groups, histogr
 from cdir_nb.show.curves import convention_curves, precision_recall, psi_figure, reliability, softmax_figure
 from cdir_nb.show.diagrams import clair_diagram, clip_diagram, snmpnet_diagram, tki_diagram, ucdir_diagram
 from cdir_nb.show.grids import contact_sheet, image_rows, label_changes, picture_row, rank_strips, ranked_grid
-from cdir_nb.show.heatmaps import gain_map, heat_maps, matrices, scoreboard, table_panels
+from cdir_nb.show.heatmaps import gain_map, heat_maps, matrices
 from cdir_nb.show.history import training_history
 from cdir_nb.show.maps import map_figure, rank_shifts, two_maps
 from cdir_nb.show.mechanisms import (
@@ -18,6 +18,7 @@ from cdir_nb.show.mechanisms import (
     way_figure,
     weight_figure,
 )
+from cdir_nb.show.paper_tables import scoreboard, table_panels
 from cdir_nb.show.scatter import gains_against_knowledge
 from cdir_nb.show.style import save_figure
 from cdir_nb.show.training import (

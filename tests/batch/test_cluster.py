@@ -144,7 +144,7 @@ def test_a_worker_refuses_other_code_and_a_folder_that_it_cannot_see(tmp_path, m
 
 
 def test_workers_with_other_code_are_refused_before_anything_runs(scheduler, monkeypatch):
-    monkeypatch.setattr(cluster, "source_digest", lambda: "0" * 64)
+    monkeypatch.setattr(cluster, "package_digest", lambda: "0" * 64)
     with pytest.raises(CdirError, match="has another version of the workbook"), place_to_run(scheduler, None):
         pass
 

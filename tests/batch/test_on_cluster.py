@@ -182,7 +182,7 @@ def test_a_damaged_shard_is_named(client, gallery, tmp_path):
 
 
 def test_workers_with_other_code_are_refused(client, gallery, monkeypatch):
-    monkeypatch.setattr(cluster, "source_digest", lambda: "0" * 64)
+    monkeypatch.setattr(cluster, "package_digest", lambda: "0" * 64)
     with pytest.raises(CdirError, match="has another version of the workbook"):
         rank_on(client, QUERY, gallery, k=5)
 

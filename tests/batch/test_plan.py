@@ -10,13 +10,14 @@ import pytest
 from scripts_by_path import load_script
 from tiny_notebooks import PARAMETERS, write_notebook, write_pacs, write_profile
 
+from cdir_nb import sources
 from cdir_nb.batch import declared, digests, plan
 from cdir_nb.batch.parameters import check, read_parameters
 from cdir_nb.batch.plan import make_plan
 from cdir_nb.batch.profile import Entry, load_profile, profile_names
 from cdir_nb.data import open_task
 from cdir_nb.errors import CdirError
-from cdir_nb.paths import NOTEBOOKS, ROOT
+from cdir_nb.paths import MANIFEST, NOTEBOOKS, PACKAGE, ROOT
 
 
 @pytest.fixture
@@ -284,34 +285,96 @@ def test_images_that_the_protocol_needs_are_there(folder):
 # --- digests of code
 
 
-def test_the_digest_follows_the_package_but_not_runner_or_cli(tmp_path, monkeypatch):
-    for name in (
-        "cdir_nb/data/a.py",
-        "cdir_nb/batch/b.py",
-        "cdir_nb/cli.py",
-        "cdir_nb/encoders/tiny_clip/w.safetensors",
-        "data_manifest/pacs/card.yaml",
-    ):
-        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / name).write_text("1")
-    for name, path in (("PACKAGE", tmp_path / "cdir_nb"), ("MANIFEST", tmp_path / "data_manifest")):
-        monkeypatch.setattr(digests, name, path)
+@pytest.fixture
+def changes(tmp_path, monkeypatch):
+    """Whether a change of a file in a copy of the package changes the digest of a notebook with this code."""
+    package = tmp_path / "site" / "cdir_nb"
+    skip = shutil.ignore_patterns("__pycache__", "*.safetensors")
+    shutil.copytree(PACKAGE, package, ignore=skip)
+    shutil.copytree(MANIFEST, tmp_path / "site" / "data_manifest")
+    for folder in ("tiny_clip", "real_clip", "mobilenet_v2"):
+        (package / "encoders" / folder / "model.safetensors").write_bytes(b"weights")
+    monkeypatch.setattr(sources, "PACKAGE", package)
+    moved = {
+        reader: tuple(tmp_path / "site" / path.relative_to(PACKAGE.parent) for path in files)
+        for reader, files in digests.READ_BY.items()
+    }
+    monkeypatch.setattr(digests, "READ_BY", moved)
 
-    def changes(name):
-        before = digests.source_digest()
-        (tmp_path / name).write_text((tmp_path / name).read_text() + "2")
-        return digests.source_digest() != before
+    def changes(code: str, file: str) -> bool:
+        notebook, path = write_notebook(tmp_path / "n.ipynb", code), tmp_path / "site" / file
+        before, content = digests.source_digest(notebook), path.read_bytes()
+        path.write_bytes(content + b"\nNEW = 1\n")
+        try:
+            return digests.source_digest(notebook) != before
+        finally:
+            path.write_bytes(content)
 
-    assert changes("cdir_nb/data/a.py") and changes("data_manifest/pacs/card.yaml")
-    assert changes("cdir_nb/encoders/tiny_clip/w.safetensors")
-    assert not changes("cdir_nb/batch/b.py") and not changes("cdir_nb/cli.py")
+    return changes
+
+
+LOSSES = "from cdir_nb.methods.ucdir import losses"
+STYLE = "cdir_nb/show/style.py"
+COMMITTED = next((PACKAGE / "results" / "reproduced").iterdir()).relative_to(PACKAGE.parent).as_posix()
+CLAIMS = "cdir_nb/results/claims/claims.yaml"
+CARD, WEIGHTS = "data_manifest/pacs/card.yaml", "cdir_nb/encoders/tiny_clip/model.safetensors"
+
+
+@pytest.mark.parametrize(
+    "code,file,expected",
+    [
+        (LOSSES, "cdir_nb/methods/ucdir/losses.py", True),
+        (LOSSES, STYLE, False),
+        (LOSSES, "cdir_nb/cli.py", False),
+        ("%time\n!ls\nfrom cdir_nb import show\nshow.save_figure", STYLE, True),
+        ("from cdir_nb import show", STYLE, True),
+        ("from cdir_nb.results import reproduced_records", COMMITTED, True),
+        ("from cdir_nb import results\nresults.reproduced_records()", COMMITTED, True),
+        ("from cdir_nb.results import measure, save_records", COMMITTED, False),
+        ("from cdir_nb.results import load_claims", CLAIMS, True),
+        ("from cdir_nb.results import measure, save_records", CLAIMS, False),
+        ("from cdir_nb.published import published", "cdir_nb/published/clair.yaml", True),
+        ("from cdir_nb.results import measure, save_records", "cdir_nb/published/clair.yaml", False),
+        ("from cdir_nb.data import open_task", CARD, True),
+        ("from cdir_nb.retrieval import rank", CARD, False),
+        ("from cdir_nb.encoders import load_encoder", WEIGHTS, True),
+        ("from cdir_nb.data import open_task", WEIGHTS, False),
+    ],
+)
+def test_a_job_follows_what_its_notebook_imports_and_reads(changes, code, file, expected):
+    assert changes(code, file) == expected
+
+
+def test_only_the_notebook_of_tables_reads_committed_records():
+    reader = next(name for name in digests.READ_BY if name.endswith("reproduced_records"))
+    texts = {path.stem: digests.python_of(path) for path in NOTEBOOKS.glob("*.ipynb")}
+    assert [name for name, text in texts.items() if sources.used([reader], text=text)] == ["10_tables"]
+
+
+def test_every_data_file_of_the_package_has_its_reader():
+    listed = [path for files in digests.READ_BY.values() for path in files]
+    elsewhere = [PACKAGE / name for name in digests.NO_NUMBER]
+    for path in PACKAGE.rglob("*"):
+        data = path.is_file() and path.suffix not in (".py", ".pyc") and path.name not in digests.NOT_READ
+        if data and not set(elsewhere).intersection(path.parents):
+            assert set(listed).intersection((path, *path.parents)), f"who reads {path}?"
+
+
+def test_a_module_beside_the_notebook_counts(folder):
+    write_notebook(folder / "01_first.ipynb", "import mine")
+    (folder / "mine.py").write_text("x = 1")
+    before = digest(folder)
+    (folder / "mine.py").write_text("x = 2")
+    changed = digest(folder)
+    (folder / "mine.py").write_text("x = 2  # a remark")
+    assert digest(folder) == changed != before
 
 
 def test_jobs_follow_the_source_and_the_libraries(folder, monkeypatch):
     before = digest(folder)
-    monkeypatch.setattr(digests.metadata, "version", lambda name: "0.0")
+    monkeypatch.setattr(digests, "library_versions", lambda *_: {"torch": "0.0"})
     other = digest(folder)
-    monkeypatch.setattr(plan, "source_digest", lambda: "x")
+    monkeypatch.setattr(plan, "source_digest", lambda notebook: "x")
     assert len({before, other, digest(folder)}) == 3
 
 

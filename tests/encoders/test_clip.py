@@ -1,3 +1,4 @@
+import json
 import threading
 from dataclasses import replace
 
@@ -5,8 +6,9 @@ import pytest
 import torch
 from PIL import Image
 
-from cdir_nb.encoders import clip, image, image_batches, load_encoder
+from cdir_nb.encoders import image, image_batches, load_encoder
 from cdir_nb.errors import CdirError
+from cdir_nb.sources import code_digest, library_versions, provenance, source_files
 from tests.encoders.conftest import TINY, make_pictures
 
 
@@ -94,7 +96,7 @@ def test_changed_weights_never_reuse_an_entry(encoder, tiny, pictures, monkeypat
     assert sum(sizes) == 10
 
 
-@pytest.mark.parametrize("change", ["precision", "preprocessing", "quick_gelu", "code", "open_clip"])
+@pytest.mark.parametrize("change", ["precision", "preprocessing", "quick_gelu", "code", "libraries"])
 def test_all_that_makes_a_row_is_in_the_key(encoder, tiny, pictures, monkeypatch, change):
     encoder.embed_images(pictures, progress=False)
     other = load_encoder("tiny-clip", device="cpu", precision="bf16" if change == "precision" else "fp32")
@@ -102,14 +104,20 @@ def test_all_that_makes_a_row_is_in_the_key(encoder, tiny, pictures, monkeypatch
         other.built = replace(other.built, preprocess_cfg={**other.built.preprocess_cfg, "interpolation": "bicubic"})
     elif change == "quick_gelu":
         other.built = replace(other.built, quick_gelu=True)
-    elif change == "code":
-        monkeypatch.setattr(image, "CODE_VERSION", 99)
-    elif change == "open_clip":
-        monkeypatch.setattr(clip.open_clip, "__version__", "3.3.99")
+    elif change in ("code", "libraries"):
+        monkeypatch.setattr(image, "provenance", lambda *modules: {**provenance(*modules), change: "other"})
     sizes = counted(other, monkeypatch)
     other.embed_images(pictures, progress=False)
     assert sum(sizes) == 10
-    assert (other.identity == encoder.identity) is (change in ("code", "open_clip"))
+    assert (other.identity == encoder.identity) is (change in ("code", "libraries"))
+
+
+def test_a_store_states_its_code(encoder, pictures):
+    encoder.embed_images(pictures, progress=False)
+    stated = json.loads((encoder.store().folder / "key.json").read_text())
+    assert stated["code"] == code_digest(*stated["modules"]) and stated["libraries"] == library_versions()
+    read = {path.name for path in source_files(*stated["modules"])}
+    assert {"clip.py", "image.py", "batches.py", "pictures.py"} < read and not {"style.py", "cli.py"} & read
 
 
 def test_bf16_is_near_and_comes_back_as_float32(encoder, pictures):

@@ -9,7 +9,7 @@ from cdir_nb.analysis import direction_table
 from cdir_nb.results import Record, load_claims, published_verdicts, verdicts
 from cdir_nb.results.compare import Panel
 from cdir_nb.show import heatmaps
-from cdir_nb.show.heatmaps import scoreboard, table_panels
+from cdir_nb.show.paper_tables import scoreboard, table_panels
 
 
 def panel_title(ax):
@@ -154,7 +154,7 @@ def test_every_verdict_has_a_colour():
     from cdir_nb.results.claims.printed import NOT_PRINTED
     from cdir_nb.results.claims.verdicts import FAILS, HOLDS, IN_PART, MIXED, NOT_RUN
     from cdir_nb.results.claims.wording import VERDICTS_DIFFER
-    from cdir_nb.show.heatmaps import COLOURS
+    from cdir_nb.show.paper_tables import COLOURS
 
     assert set(COLOURS) >= {HOLDS, MIXED, FAILS, NOT_RUN, NOT_PRINTED, IN_PART, VERDICTS_DIFFER}
 
