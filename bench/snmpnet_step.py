@@ -16,14 +16,14 @@ from typing import Annotated
 
 import torch
 import typer
+from cdir_nb.methods.snmpnet.head import SnMpNetHead
+from cdir_nb.methods.snmpnet.trainer import SnMpNetTraining
 
 from cdir_nb.data import load_protocol, open_dataset
 from cdir_nb.encoders import load_encoder
 from cdir_nb.encoders.feature_maps import map_encoder
 from cdir_nb.methods.snmpnet import Semantics, SnMpNetConfig
-from cdir_nb.methods.snmpnet.head import SnMpNetHead
 from cdir_nb.methods.snmpnet.task import training_task
-from cdir_nb.methods.snmpnet.trainer import SnMpNetTraining
 from cdir_nb.methods.training import peak_memory
 
 

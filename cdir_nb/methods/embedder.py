@@ -7,6 +7,7 @@ import torch
 
 from cdir_nb.conventions import NOTHING_SELECTED
 from cdir_nb.data.images import ImageSet
+from cdir_nb.data.protocols import Protocol
 from cdir_nb.encoders.image import ImageEncoder
 
 Direction = tuple[str, str]  # (query domain, gallery domain)
@@ -43,6 +44,10 @@ class Embedder:
     steps: int = 0
     moved: Mapping[str, float] = {}
     directions: tuple[Direction, ...] | None = None
+
+    def serves(self, task: Protocol) -> bool:
+        """Whether it was fitted for a direction of a task. Callers leave out other tasks; embedding them raises."""
+        return self.directions is None or not set(self.directions).isdisjoint(task.directions)
 
     def embed(self, images: ImageSet, *, progress: bool = True) -> torch.Tensor:
         """(N, D) float32 on the CPU, one row per image, in order."""

@@ -6,12 +6,24 @@ from typing import Any
 from cdir_nb.data.protocols import Protocol
 from cdir_nb.encoders import ClipEncoder, ImageEncoder
 from cdir_nb.errors import CdirError
-from cdir_nb.methods import ucdir
+from cdir_nb.methods import snmpnet, ucdir
 from cdir_nb.methods.embedder import Direction
+from cdir_nb.methods.frozen.backbone import FROZEN_BACKBONE
+from cdir_nb.methods.frozen.start import FROZEN_START
 from cdir_nb.methods.method import BACKBONE, Fitted, Method, fitted
 from cdir_nb.methods.settings import Settings
 
-_ROWS = (ucdir.UCDIR, ucdir.ID, ucdir.PROTO_NCE, ucdir.CDS, ucdir.PCS)
+_ROWS = (
+    ucdir.UCDIR,
+    ucdir.ID,
+    ucdir.PROTO_NCE,
+    ucdir.CDS,
+    ucdir.PCS,
+    snmpnet.SNMPNET,
+    *snmpnet.BASELINES,
+    FROZEN_BACKBONE,
+    FROZEN_START,
+)
 METHODS: dict[str, Method] = {row.name: row for row in _ROWS}
 
 

@@ -356,7 +356,8 @@ class TrainedEmbedder(Embedder):
     def embed(self, images: ImageSet, *, progress: bool = True) -> torch.Tensor:
         """(N, D) float32 on the CPU. Raises CdirError for images of a domain that it was not fitted for."""
         if self.directions is not None:
-            require_trained(self.name, images, self.training.domains)
+            domains = dict.fromkeys(domain for pair in self.directions for domain in pair)
+            require_trained(self.name, images, list(domains))
         return self.training.embed(self.model, images, progress)
 
 
@@ -366,7 +367,7 @@ def require_trained(method: str, images: ImageSet, domains: Sequence[str]) -> No
     if other:
         raise CdirError(
             f"this {method} was trained for {' and '.join(domains)}, but there are images of {', '.join(other)}: "
-            "train it on that pair of domains"
+            f"choose other images, or a training with {', '.join(other)}"
         )
 
 

@@ -5,6 +5,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from cdir_nb.methods.snmpnet.baselines.frozen import frozen_backbone
+from cdir_nb.methods.snmpnet.head import SnMpNetHead
+from cdir_nb.methods.snmpnet.trainer import SnMpNetTraining
 from PIL import Image
 
 from cdir_nb.conventions import BY_VALIDATION_CLASSES, LAST_EPOCH
@@ -14,13 +17,10 @@ from cdir_nb.encoders import load_encoder
 from cdir_nb.errors import CdirError
 from cdir_nb.methods import snmpnet
 from cdir_nb.methods.snmpnet.baselines.doodle import REVERSAL, GradientReversal
-from cdir_nb.methods.snmpnet.baselines.frozen import frozen_backbone
 from cdir_nb.methods.snmpnet.baselines.queue import FeatureQueue
-from cdir_nb.methods.snmpnet.head import SnMpNetHead
 from cdir_nb.methods.snmpnet.losses import mixture_prediction, mixup_cross_entropy, semantic_neighbourhood
 from cdir_nb.methods.snmpnet.network import Batch, Setup, SoftAttention
 from cdir_nb.methods.snmpnet.settings import SnMpNetConfig
-from cdir_nb.methods.snmpnet.trainer import SnMpNetTraining
 from cdir_nb.results import measure
 
 CLASSES = ("red", "green", "blue", "grey", "pink", "teal")

@@ -1,150 +1,92 @@
-"""SnMpNet: retrieval of unseen classes from unseen domains (Paul, Dutta and Biswas, ICCV 2021).
+"""SnMpNet (Paul, Dutta and Biswas, ICCV 2021): its settings, its head, and its training in the harness.
 
 A backbone with soft attention maps an image of any domain near the vector of its class. It learns from mixtures of two
-images, of one domain or of two, whose shares it predicts. The trainer takes any head (see `network`), so that the
-baselines have the same backbone, sampler, steps, stopping and evaluation.
+images, of one domain or of two, whose shares it predicts.
 """
 
-import copy
-from dataclasses import dataclass, field, replace
-from typing import Any
-
 import torch
+from torch import nn
 
-from cdir_nb.conventions import BY_VALIDATION_CLASSES, LAST_EPOCH
-from cdir_nb.data.images import ImageSet
-from cdir_nb.data.protocols import Protocol
-from cdir_nb.encoders import ImageEncoder
-from cdir_nb.encoders.feature_maps import MapEncoder, map_encoder
-from cdir_nb.errors import CdirError
-from cdir_nb.methods.checkpoints import digest_of, kept_in_cache, load_checkpoint, save_checkpoint
-from cdir_nb.methods.embedder import Embedder
-from cdir_nb.methods.snmpnet.head import SnMpNetHead
-from cdir_nb.methods.snmpnet.network import Network
-from cdir_nb.methods.snmpnet.semantics import Semantics
-from cdir_nb.methods.snmpnet.settings import HEAD_ONLY, SnMpNetConfig
-from cdir_nb.methods.snmpnet.task import TrainingTask, training_task
-from cdir_nb.methods.snmpnet.trainer import MakeHead, SnMpNetTraining, embedded, frozen_maps
-from cdir_nb.methods.snmpnet.views import inverted_in
-from cdir_nb.methods.training import Numbers, moved_until
-
-CODE_VERSION = 1  # increase it when training changes: old checkpoints are then ignored
+from cdir_nb.methods.method import ALL_DOMAINS, BACKBONE, Method
+from cdir_nb.methods.settings import setting
+from cdir_nb.methods.snmpnet.harness import HarnessTraining
+from cdir_nb.methods.snmpnet.losses import (
+    mixed_semantics,
+    mixture_prediction,
+    mixup_cross_entropy,
+    semantic_neighbourhood,
+)
+from cdir_nb.methods.snmpnet.network import Batch, Setup
+from cdir_nb.methods.snmpnet.settings import BY_ENCODER, HarnessSettings, named_settings
+from cdir_nb.methods.snmpnet.views import MIXED, PLAIN
 
 
-@dataclass(frozen=True)
-class SnMpNetEmbedder(Embedder):
-    """A trained network of the harness: SnMpNet, an ablation, or a baseline.
+class SnMpNetSettings(HarnessSettings):
+    """Settings of SnMpNet: those of the harness, and those of its losses. Defaults: the paper, as written."""
 
-    encoder    the backbone that it began with; semantics: where the class vectors come from
-    config, task, network, history; chosen: the epoch of the state; snapshots: states after some epochs, for `at_epoch`
-    """
-
-    encoder: MapEncoder
-    config: SnMpNetConfig
-    task: TrainingTask
-    network: Network = field(repr=False)
-    history: list[Numbers] = field(repr=False)
-    semantics: str
-    name: str = "SnMpNet"
-    seed: int = 0
-    chosen: int = 0
-    steps: int = 0
-    selection: str = LAST_EPOCH
-    snapshots: dict[int, dict[str, torch.Tensor]] = field(default_factory=dict, repr=False)
-
-    similarity = "euclidean"
-
-    @property
-    def settings(self) -> dict[str, Any]:
-        """Settings and class vectors as plain data, for the digest in records."""
-        return {**self.config.plain(), "semantics": self.semantics}
-
-    @property
-    def train_set(self) -> str:
-        """What it was trained on, and whether only heads were trained."""
-        return self.task.in_words + (f"; {HEAD_ONLY}" if self.config.trains == "head" else "")
-
-    @property
-    def moved(self) -> Numbers:
-        """How far the trained parameters moved from their start."""
-        return moved_until(self.chosen, self.history)
-
-    def embed(self, images: ImageSet, *, progress: bool = True) -> torch.Tensor:
-        """(N, m) features, not normalised; compare them by Euclidean distance (section 4.4)."""
-        images = inverted_in(images, self.config.invert)
-        maps = frozen_maps(self.encoder, images, progress) if self.network.trunk is None else None
-        return embedded(self.network, images, self.task.domains, self.encoder, maps)
-
-    def at_epoch(self, epoch: int) -> "SnMpNetEmbedder":
-        """The same training after an earlier epoch, one of `snapshots`. Raises CdirError for another one."""
-        if epoch not in self.snapshots:
-            kept = ", ".join(map(str, self.snapshots)) or "none"
-            raise CdirError(f"{self.name}: the state after epoch {epoch} was not kept; kept: {kept}")
-        network = copy.deepcopy(self.network)
-        network.load_state_dict(self.snapshots[epoch])
-        steps = self.steps // max(self.chosen, 1) * epoch
-        return replace(self, network=network, chosen=epoch, steps=steps)
-
-
-def fit(
-    encoder: ImageEncoder,
-    task: Protocol,
-    semantics: Semantics,
-    config: SnMpNetConfig | None = None,
-    *,
-    make_head: MakeHead = SnMpNetHead,
-    name: str = "SnMpNet",
-    train_images: int = 0,
-    seed: int = 0,
-    progress: bool = True,
-) -> SnMpNetEmbedder:
-    """Train on a protocol's seen classes and domains; the state with the best score on validation classes is kept.
-
-    encoder       a convolutional backbone: timm:legacy_seresnet50 in the paper, mobilenet-v2 on two cores
-    semantics     vectors of the seen classes; those of unseen classes are never read
-    make_head     of a baseline, see `baselines`; name: of the method in records
-    train_images  how many images of each class and domain, 0: all
-    A finished training is read from the cache. Raises CdirError for an encoder without feature maps, missing class
-    vectors, splits that overlap, one domain only, or a batch that cannot be balanced.
-    """
-    config = config or SnMpNetConfig()
-    maps, own = map_encoder(encoder, config.side), training_task(task, config, train_images=train_images, seed=seed)
-    vectors = semantics.of(own.classes, unit=config.unit_semantics)
-    training = SnMpNetTraining(maps, own, vectors, config, make_head, seed, progress)
-    made_of = {
-        "model": maps.identity,
-        "images": own.images.fingerprint,
-        "validation": digest_of([images.fingerprint for images in (*own.queries.values(), own.gallery)]),
-        "class vectors": f"{semantics.origin} {digest_of([list(own.classes), vectors.tolist()])}",
-        "settings": digest_of(config.plain()),
-        "head": f"{make_head.__module__}.{make_head.__qualname__}",
-        "seed": str(seed),
-        "version": str(CODE_VERSION),
-    }
-    _train(training, made_of, name, progress)
-    return SnMpNetEmbedder(
-        encoder=maps,
-        config=config,
-        task=own,
-        network=training.load_best(),
-        history=training.history,
-        semantics=semantics.origin,
-        name=name,
-        seed=seed,
-        chosen=training.best_epoch,
-        steps=training.best_epoch * training.steps_per_epoch,
-        selection=BY_VALIDATION_CLASSES if own.queries else LAST_EPOCH,
-        snapshots=training.snapshots,
+    kappa: float = setting(1.0, "paper, section 4.4: 1 or 2; released code: 2 on Sketchy's 21 classes, else 1", ge=0)
+    weight_mp: float = setting(
+        1.0, "paper, section 4.4: gamma_1 is 0.5 or 1; released code: 0.5 on Sketchy's 21 classes, else 1", ge=0
+    )
+    weight_sn: float = setting(1.0, "paper, section 4.4: gamma_2 = 1", ge=0)
+    chained: bool = setting(
+        True, "paper, section 4: the semantic layer follows the mixture-prediction layer; released code: parallel"
     )
 
 
-def _train(training: SnMpNetTraining, made_of: dict[str, str], name: str, progress: bool) -> None:
-    """Run a training, or read it from the cache. Epochs of heads take less time than writing a checkpoint of each."""
-    file = kept_in_cache("snmpnet", made_of)
-    if training.config.trains == "all":
-        return training.run(made_of, file, label=name, progress=progress)
-    state = load_checkpoint(file, made_of, training.device)
-    if state:
-        return training.restore(state)
-    training.run(made_of, None, label=name, progress=progress)
-    return save_checkpoint(file, made_of, training.state())
+class SnMpNetHead(nn.Module):
+    """theta_Mp: (B, C) -> class logits, and theta_Sn: -> (B, m), a point in the space of the class vectors.
+
+    Chained (paper, section 4): theta_Sn reads the logits. Parallel (released code): it reads the pooled feature.
+    """
+
+    def __init__(self, setup: Setup) -> None:
+        super().__init__()
+        (n_classes, m), settings = setup.semantics.shape, setup.settings
+        self.settings, self.views = settings, (MIXED if settings.mix else PLAIN,)
+        self.register_buffer("semantics", setup.semantics, persistent=False)
+        self.mixture_layer = nn.Linear(setup.channels, n_classes)
+        self.semantic_layer = nn.Linear(n_classes if settings.chained else setup.channels, m)
+
+    def embed(self, pooled: torch.Tensor, domains: torch.Tensor) -> torch.Tensor:
+        return self.semantic_layer(self.mixture_layer(pooled) if self.settings.chained else pooled)
+
+    def losses(self, views: dict[str, torch.Tensor], batch: Batch) -> dict[str, torch.Tensor]:
+        """Equation 10: L = L_CE^mix + gamma_1 L_Mp + gamma_2 L_Sn."""
+        pooled, s = views[self.views[0]], self.settings
+        features = self.embed(pooled, batch.domains)
+        losses = {"L_CE": mixup_cross_entropy(features, self.semantics, *batch.mixed)}
+        if s.weight_mp:
+            losses["L_Mp"] = s.weight_mp * mixture_prediction(self.mixture_layer(pooled), *batch.mixed)
+        if s.weight_sn:
+            wanted = mixed_semantics(self.semantics, *batch.mixed)
+            losses["L_Sn"] = s.weight_sn * semantic_neighbourhood(features, wanted, self.semantics, s.kappa)
+        return losses
+
+
+class SnMpNetTraining(HarnessTraining):
+    """SnMpNet, or its base network with some of the losses."""
+
+    head = SnMpNetHead
+    settings: SnMpNetSettings
+
+
+_BASE = {"mix": False, "weight_mp": 0.0, "weight_sn": 0.0}
+SNMPNET = Method(
+    name="SnMpNet",
+    paper="Paul, Dutta and Biswas, ICCV 2021",
+    build=SnMpNetTraining,
+    settings=SnMpNetSettings,
+    learns_from=("images", "labels", "class names"),
+    fitted_for=ALL_DOMAINS,
+    encoders=BACKBONE,
+    variants={  # Table 5
+        "Base N/W": _BASE,
+        "Base N/W + L_Sn (κ = 0)": {**_BASE, "weight_sn": 1.0, "kappa": 0.0},
+        "Base N/W + L_Sn (κ = 2)": {**_BASE, "weight_sn": 1.0, "kappa": 2.0},
+        "Base N/W + L_CE^mix": {"weight_mp": 0.0, "weight_sn": 0.0},
+        "Base N/W + L_CE^mix + L_Mp": {"weight_sn": 0.0},
+    },
+    named=named_settings(SnMpNetSettings, chained=False),
+    for_encoder=BY_ENCODER,
+)

@@ -2,7 +2,8 @@
 
 A head is a module made from a `Setup`, with
     views      which views of an image it learns from: "plain", "mixed", "jigsaw"
-    losses     (Batch) -> {name: loss}, already weighted; their sum is minimised
+    losses     {view: (B, C) pooled features}, Batch -> {name: loss}, already weighted; their sum is minimised. Plain
+               features are of the image, mixed ones of the mixture
     embed      (B, C) pooled features, (B,) domain numbers -> (B, m) features for retrieval
 """
 
@@ -13,7 +14,7 @@ import torch
 from torch import nn
 
 from cdir_nb.encoders import ImageEncoder
-from cdir_nb.methods.snmpnet.settings import SnMpNetConfig
+from cdir_nb.methods.snmpnet.settings import HarnessSettings
 
 
 @dataclass(frozen=True)
@@ -23,7 +24,7 @@ class Setup:
     channels: int
     semantics: torch.Tensor
     domains: tuple[str, ...]
-    config: SnMpNetConfig
+    settings: HarnessSettings
     encoder: ImageEncoder
 
 
@@ -31,20 +32,18 @@ class Setup:
 class Batch:
     """A balanced batch of B = D x n images, ordered by domain.
 
-    pooled        view -> (B, C) pooled features; plain ones are of the image, mixed ones of the mixture
+    inputs        view -> pixels (B, 3, H, W), or maps (B, C, P) of a frozen trunk
     labels, other_labels, domains   (B,) int64; ratio: (B,) the share of `labels` in the mixture
     shuffles      (B,) which order the tiles of the jigsaw view have
-    inputs        view -> pixels (B, 3, H, W), or maps (B, C, P) of a frozen trunk
     rng           for what a head draws itself
     """
 
-    pooled: dict[str, torch.Tensor]
+    inputs: dict[str, torch.Tensor]
     labels: torch.Tensor
     other_labels: torch.Tensor
     ratio: torch.Tensor
     domains: torch.Tensor
     shuffles: torch.Tensor
-    inputs: dict[str, torch.Tensor]
     rng: np.random.Generator
 
     @property

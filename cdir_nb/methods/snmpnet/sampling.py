@@ -9,7 +9,7 @@ import numpy as np
 
 from cdir_nb.data.images import ImageSet
 from cdir_nb.errors import CdirError
-from cdir_nb.methods.snmpnet.settings import SnMpNetConfig
+from cdir_nb.methods.snmpnet.settings import HarnessSettings
 
 
 @dataclass(frozen=True)
@@ -53,25 +53,25 @@ def rows_by_domain(images: ImageSet, batch_size: int) -> list[np.ndarray]:
     return rows
 
 
-def draw_epoch(rows: list[np.ndarray], number: int, config: SnMpNetConfig, rng: np.random.Generator) -> Epoch:
+def draw_epoch(rows: list[np.ndarray], number: int, settings: HarnessSettings, rng: np.random.Generator) -> Epoch:
     """Epoch `number`: as many balanced batches as the smallest domain fills; no image twice."""
-    each = config.batch_size // len(rows)
+    each = settings.batch_size // len(rows)
     steps = min(map(len, rows)) // each
     chosen = np.concatenate([rng.permutation(own)[: steps * each].reshape(steps, each) for own in rows], axis=1)
-    beta, within = mixing_at(number, config)
+    beta, within = mixing_at(number, settings)
     places = np.stack([partners(len(rows), each, within, rng) for _ in range(steps)])
-    ratio = rng.beta(beta, beta, chosen.shape) if config.mix else np.ones(chosen.shape)
+    ratio = rng.beta(beta, beta, chosen.shape) if settings.mix else np.ones(chosen.shape)
     return Epoch(chosen, np.take_along_axis(chosen, places, 1), ratio, rng.integers(31, size=chosen.shape))
 
 
-def mixing_at(epoch: int, config: SnMpNetConfig) -> tuple[float, float]:
+def mixing_at(epoch: int, settings: HarnessSettings) -> tuple[float, float]:
     """Beta's parameter and the probability of mixing inside a domain, in an epoch (from 0).
 
     The curriculum is that of the released code: gentle mixtures first, inside domains first.
     """
-    if not config.curriculum:
-        return config.beta, config.within_domain
-    beta = {0: 0.1, 1: config.beta / 2}.get(epoch, config.beta)
+    if not settings.curriculum:
+        return settings.beta, settings.within_domain
+    beta = {0: 0.1, 1: settings.beta / 2}.get(epoch, settings.beta)
     return beta, 1.0 if epoch < 3 else 0.5 if epoch == 3 else 0.0
 
 
@@ -95,10 +95,10 @@ def derangement(count: int, rng: np.random.Generator) -> np.ndarray:
             return order
 
 
-def pool_of(epoch: int, config: SnMpNetConfig) -> int:
+def pool_of(epoch: int, settings: HarnessSettings) -> int:
     """Which of the pools drawn beforehand an epoch uses: its own while there are, then the last phase's in turn."""
-    first = min(4, config.pools - 1) if config.curriculum else 0  # the curriculum ends with epoch 4
-    return epoch if epoch < config.pools else first + (epoch - first) % (config.pools - first)
+    first = min(4, settings.pools - 1) if settings.curriculum else 0  # the curriculum ends with epoch 4
+    return epoch if epoch < settings.pools else first + (epoch - first) % (settings.pools - first)
 
 
 def reshuffled(epoch: Epoch, n_domains: int, rng: np.random.Generator) -> np.ndarray:

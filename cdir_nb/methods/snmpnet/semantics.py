@@ -4,12 +4,16 @@ import hashlib
 import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
 import torch
 
-from cdir_nb.encoders import ImageEncoder, require_texts
+from cdir_nb.data.card import display
+from cdir_nb.data.manifest import card_names, load_card
+from cdir_nb.data.protocols import Protocol
+from cdir_nb.encoders import ImageEncoder, load_encoder, require_texts
 from cdir_nb.errors import CdirError
 
 TEMPLATE = "a {}"
@@ -41,6 +45,29 @@ class Semantics:
             )
         found = self.vectors[[rows.get(name, rows.get(_words(name))) for name in classes]]
         return torch.nn.functional.normalize(found, dim=1) if unit else found
+
+
+def class_semantics(source: str, task: Protocol, device: torch.device) -> Semantics:
+    """Vectors of a protocol's seen classes: of an .npz file, or of the text tower of a CLIP, by its name.
+
+    Raises CdirError without a source, and as `read_semantics` and `text_semantics` do.
+    """
+    if not source:
+        raise CdirError(
+            "SnMpNet needs class vectors: set semantics to an .npz file with `names` and `vectors`, or to the name of "
+            "a CLIP, such as tiny-clip"
+        )
+    if Path(source).suffix == ".npz":
+        return read_semantics(source)
+    card = load_card(task.dataset) if task.dataset in card_names() else None
+    words = {label: card.display(label) if card else display(label) for label in task.seen}
+    return text_semantics(_text_encoder(source, device), task.seen, words)
+
+
+@lru_cache(maxsize=1)
+def _text_encoder(name: str, device: torch.device) -> ImageEncoder:
+    """Loaded once for all methods that are compared."""
+    return load_encoder(name, device=device)
 
 
 def read_semantics(file: Path | str) -> Semantics:

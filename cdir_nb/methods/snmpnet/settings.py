@@ -1,17 +1,16 @@
-"""SnMpNet's settings, each with its source, and named configurations: as written, as released, and for two cores."""
+"""Settings of SnMpNet's harness, each with its source; named ones: as written, as released, and for two cores."""
 
-from typing import Literal
+from typing import Any, Literal
 
-from cdir_nb.errors import CdirError
 from cdir_nb.methods.settings import Settings, setting
 
 HEAD_ONLY = "heads on a frozen trunk (not the paper's training)"  # in `train_set` of records, and on pages
 
 
-class SnMpNetConfig(Settings):
-    """Settings of SnMpNet and of the baselines in its harness. Defaults: the paper, as written.
+class HarnessSettings(Settings):
+    """Settings that SnMpNet and the baselines in its harness have in common. Defaults: the paper, as written.
 
-    Where the paper gives no value, the one of the released code is used, and the source says so.
+    Where the paper gives no value, the default is that of the released code, as its source states.
     Raises CdirError for an invalid value.
     """
 
@@ -22,11 +21,6 @@ class SnMpNetConfig(Settings):
         "paper: the whole network; 'head' is our default on two cores: a frozen trunk, with attention and heads "
         "trained on its feature maps of views drawn beforehand",
     )
-    kappa: float = setting(1.0, "paper, section 4.4: 1 or 2; released code: 2 on Sketchy's 21 classes, else 1", ge=0)
-    weight_mp: float = setting(
-        1.0, "paper, section 4.4: gamma_1 is 0.5 or 1; released code: 0.5 on Sketchy's 21 classes, else 1", ge=0
-    )
-    weight_sn: float = setting(1.0, "paper, section 4.4: gamma_2 = 1", ge=0)
     mix: bool = setting(True, "paper, equation 3; False only in ablations")
     beta: float = setting(1.0, "released code: lambda = 1 (2 with quickdraw held out); not in the paper", gt=0)
     within_domain: float = setting(
@@ -41,8 +35,10 @@ class SnMpNetConfig(Settings):
         "paper: fixed. Released code: Beta's parameter is 0.1, lambda / 2, then lambda; mixing inside a domain has "
         "probability 1 in the first three epochs, then 0.5, then 0",
     )
-    chained: bool = setting(
-        True, "paper, section 4: the semantic layer follows the mixture-prediction layer; released code: parallel"
+    semantics: str = setting(
+        "",
+        "class vectors: an .npz file with `names` and `vectors`, as the paper's word vectors (none come with the "
+        "workbook); or the name of a CLIP, whose text tower gives them (our default on two cores)",
     )
     unit_semantics: bool = setting(
         True, "paper: class vectors of DomainNet have unit length (GloVe for Sketchy: not said); released code: raw"
@@ -51,7 +47,7 @@ class SnMpNetConfig(Settings):
         (), "paper: none; released code inverts the colours of domains named sketch and quickdraw", strict=False
     )
     attention_width: int = setting(380, "released code; in the paper only named", ge=1)
-    side: int = setting(224, "released code: both sides resized to 224, aspect not kept", ge=32)
+    image_size: int = setting(224, "released code: width and height resized to 224, aspect not kept", ge=32)
     least_crop: float = setting(0.8, "released code: random crops of 0.8 to 1 of the area, random flips", gt=0, le=1)
     jitter: float = setting(0.4, "released code: brightness, contrast, saturation and hue by up to 0.4", ge=0, le=0.5)
     learning_rate: float = setting(1e-3, "paper, section 4.4 (SGD)", gt=0)
@@ -66,7 +62,10 @@ class SnMpNetConfig(Settings):
     batch_size: int = setting(60, "paper, section 4.4; released code: 64 on Sketchy and TU-Berlin", ge=2)
     epochs: int = setting(100, "paper, section 4.4: at most 100", ge=0)
     patience: int = setting(15, "paper, section 4.4: early stopping of 15 epochs", ge=1)
-    validation_share: float = setting(0.3, "released code: 30 % of the queries of each validation class", gt=0, le=1)
+    validation_fraction: float = setting(0.3, "released code: 30 % of the queries of each validation class", gt=0, le=1)
+    train_images: int = setting(
+        0, "our default; training images of each class and domain, drawn at random, 0: all", ge=0
+    )
     pools: int = setting(
         3,
         "our default, with trains='head' only: epochs of views drawn and embedded beforehand, then used in turn",
@@ -75,14 +74,17 @@ class SnMpNetConfig(Settings):
     mixed_precision: bool | None = setting(None, "our default; None: bfloat16 on a GPU, single precision elsewhere")
 
 
-AS_WRITTEN = SnMpNetConfig()
-AS_RELEASED = SnMpNetConfig(
-    chained=False, curriculum=True, nesterov=False, unit_semantics=False, invert=("sketch", "quickdraw")
-)
-# On two cores the trunk is frozen and pictures have 96 pixels. The learning rate was chosen on validation classes.
-ON_TWO_CORES = {
+RELEASED: dict[str, Any] = {
+    "curriculum": True,
+    "nesterov": False,
+    "unit_semantics": False,
+    "invert": ("sketch", "quickdraw"),
+}
+# On two cores the trunk is frozen and images have 96 pixels. The learning rate was chosen on validation classes.
+TWO_CORES: dict[str, Any] = {
     "trains": "head",
-    "side": 96,
+    "semantics": "tiny-clip",
+    "image_size": 96,
     "optimizer": "Adam",
     "learning_rate": 3e-3,
     "least_learning_rate": 3e-5,
@@ -90,16 +92,15 @@ ON_TWO_CORES = {
     "decay_epochs": 20,
     "patience": 20,
 }
-CONFIGS = {
-    "as written": AS_WRITTEN,
-    "as released": AS_RELEASED,
-    "as written, two cores": AS_WRITTEN.changed(**ON_TWO_CORES),
-    "as released, two cores": AS_RELEASED.changed(**ON_TWO_CORES, pools=6),
-}
+BY_ENCODER = {"mobilenet-v2": "as written, two cores"}
 
 
-def named_config(name: str) -> SnMpNetConfig:
-    """The configuration of this name. Raises CdirError for an unknown name."""
-    if name not in CONFIGS:
-        raise CdirError(f'unknown settings "{name}"; known: {"; ".join(CONFIGS)}')
-    return CONFIGS[name]
+def named_settings(kind: type[HarnessSettings], **released: Any) -> dict[str, HarnessSettings]:
+    """The named settings of a method in this harness; released: what else differs in its released code."""
+    as_released = RELEASED | released
+    return {
+        "as written": kind(),
+        "as released": kind(**as_released),
+        "as written, two cores": kind(**TWO_CORES),
+        "as released, two cores": kind(**as_released | TWO_CORES, pools=6),
+    }

@@ -1,5 +1,6 @@
 """What a training reads from a protocol: training images, their classes and domains, and the validation part."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -7,13 +8,13 @@ import numpy as np
 from cdir_nb.data.images import ImageSet
 from cdir_nb.data.protocols import Protocol
 from cdir_nb.errors import CdirError
-from cdir_nb.methods.snmpnet.settings import SnMpNetConfig
+from cdir_nb.methods.snmpnet.settings import HarnessSettings
 from cdir_nb.methods.snmpnet.views import inverted_in
 from cdir_nb.retrieval.galleries import random_share
 
 
 @dataclass(frozen=True)
-class TrainingTask:
+class TrainingData:
     """The images of one training.
 
     name        of the protocol
@@ -32,8 +33,12 @@ class TrainingTask:
     @property
     def labels(self) -> np.ndarray:
         """(N,) int64 class numbers of the training images."""
-        place = {label: i for i, label in enumerate(self.classes)}
-        return np.array([place[label] for label in self.images.labels.tolist()], dtype=np.int64)
+        return numbers_of(self.images.labels, self.classes)
+
+    @property
+    def domain_numbers(self) -> np.ndarray:
+        """(N,) int64 domain numbers of the training images."""
+        return numbers_of(self.images.domains, self.domains)
 
     @property
     def in_words(self) -> str:
@@ -41,29 +46,35 @@ class TrainingTask:
         return f"{len(self.images)} images of {self.name}: {len(self.classes)} classes, {', '.join(self.domains)}"
 
 
-def training_task(task: Protocol, config: SnMpNetConfig, *, train_images: int = 0, seed: int = 0) -> TrainingTask:
-    """The training part of a protocol; train_images: how many of each class and domain, drawn at random, 0: all.
+def training_data(task: Protocol, settings: HarnessSettings, seed: int) -> TrainingData:
+    """The training part of a protocol.
 
     Raises CdirError for a protocol without training images, training classes that are also for validation or (where
     the protocol is zero-shot) queries, and a held-out query domain that is also trained on.
     """
     check_splits(task)
     images = task.train.select(task.train_domains)
-    if train_images:
-        images = _some_of_each(images, train_images, seed)
+    if settings.train_images:
+        images = _some_of_each(images, settings.train_images, seed)
     gallery_domain = task.directions[0][1]
     rest = tuple(domain for domain in task.train_domains if domain != gallery_domain)
-    unseen = inverted_in(task.images.select(labels=task.validation), config.invert)
+    unseen = inverted_in(task.images.select(labels=task.validation), settings.invert)
     queries = {domain: unseen.select(domain) for domain in rest}
-    queries = {domain: _share(own, config.validation_share) for domain, own in queries.items() if len(own)}
-    return TrainingTask(
+    queries = {domain: _share(own, settings.validation_fraction) for domain, own in queries.items() if len(own)}
+    return TrainingData(
         name=task.name,
-        images=inverted_in(images, config.invert),
+        images=inverted_in(images, settings.invert),
         classes=task.seen,
         domains=tuple(task.train_domains),
         queries=queries,
         gallery=unseen.select(gallery_domain),
     )
+
+
+def numbers_of(names: np.ndarray, known: Sequence[str]) -> np.ndarray:
+    """(N,) int64 place of each name in `known`; -1 where it is not there."""
+    place = {name: i for i, name in enumerate(known)}
+    return np.array([place.get(name, -1) for name in names.tolist()], dtype=np.int64)
 
 
 def check_splits(task: Protocol) -> None:

@@ -14,7 +14,7 @@ from torchvision.transforms.v2 import functional as tv
 
 from cdir_nb.data.images import ImageSet, inverted
 from cdir_nb.methods.snmpnet.sampling import Epoch
-from cdir_nb.methods.snmpnet.settings import SnMpNetConfig
+from cdir_nb.methods.snmpnet.settings import HarnessSettings
 
 PLAIN, MIXED, JIGSAW = "plain", "mixed", "jigsaw"
 TILES = 3  # a jigsaw has 3 x 3 of them
@@ -23,7 +23,7 @@ ORDERS = np.stack([np.arange(TILES**2), *(_ORDERS.permutation(TILES**2) for _ in
 
 
 def epoch_views(
-    images: ImageSet, epoch: Epoch, kind: str, config: SnMpNetConfig, *, seed: int, number: int
+    images: ImageSet, epoch: Epoch, kind: str, settings: HarnessSettings, *, seed: int, number: int
 ) -> ImageSet:
     """The S x B pictures of an epoch: `kind` is "plain" (random views), "mixed" (equation 3) or "jigsaw".
 
@@ -33,7 +33,7 @@ def epoch_views(
     ratio, shuffles = epoch.ratio.ravel(), epoch.shuffles.ravel()
     first = images.take(rows)
     keys = tuple(f"{kind}/{number}/{place}" for place in range(len(rows)))
-    recipe = f"{kind} {config.side} {config.least_crop} {config.jitter} {seed} {number}"
+    recipe = f"{kind} {settings.image_size} {settings.least_crop} {settings.jitter} {seed} {number}"
     digests = first.digests
     if kind == MIXED:
         pairs = zip(digests, images.take(partners).digests, ratio)
@@ -42,7 +42,7 @@ def epoch_views(
         digests = tuple(f"{one} {order}" for one, order in zip(digests, shuffles))
     digests = tuple(f"{digest} {recipe} {place}" for place, digest in enumerate(digests))
     load = _View(
-        images, dict(zip(keys, range(len(keys)))), rows, partners, ratio, shuffles, kind, config, (seed, number)
+        images, dict(zip(keys, range(len(keys)))), rows, partners, ratio, shuffles, kind, settings, (seed, number)
     )
     return ImageSet(keys, first.domains, first.labels, load, digests)
 
@@ -58,7 +58,7 @@ class _View:
     ratio: np.ndarray
     shuffles: np.ndarray
     kind: str
-    config: SnMpNetConfig
+    settings: HarnessSettings
     seed: tuple[int, int]
 
     def __call__(self, key: str) -> Image.Image:
@@ -70,7 +70,7 @@ class _View:
 
     def _one(self, row: int, place: int, part: int) -> Image.Image:
         rng = np.random.default_rng([*self.seed, place, part])
-        return random_view(self.images.image(int(row)), self.config, rng)
+        return random_view(self.images.image(int(row)), self.settings, rng)
 
 
 def mix(picture: Image.Image, other: Image.Image, ratio: float) -> Image.Image:
@@ -78,15 +78,15 @@ def mix(picture: Image.Image, other: Image.Image, ratio: float) -> Image.Image:
     return Image.blend(other, picture, ratio)
 
 
-def random_view(picture: Image.Image, config: SnMpNetConfig, rng: np.random.Generator) -> Image.Image:
+def random_view(picture: Image.Image, settings: HarnessSettings, rng: np.random.Generator) -> Image.Image:
     """A random crop, resized to side x side, mirrored half of the time, with random colours."""
-    height, width = _crop(picture.size, config.least_crop, rng)
+    height, width = _crop(picture.size, settings.least_crop, rng)
     top, left = (int(rng.integers(full - part + 1)) for full, part in zip(picture.size[::-1], (height, width)))
-    view = tv.resized_crop(picture, top, left, height, width, [config.side, config.side])
+    view = tv.resized_crop(picture, top, left, height, width, [settings.image_size, settings.image_size])
     view = tv.horizontal_flip(view) if rng.random() < 0.5 else view
     for change in (tv.adjust_brightness, tv.adjust_contrast, tv.adjust_saturation):
-        view = change(view, rng.uniform(1 - config.jitter, 1 + config.jitter))
-    return tv.adjust_hue(view, rng.uniform(-config.jitter, config.jitter)) if config.jitter else view
+        view = change(view, rng.uniform(1 - settings.jitter, 1 + settings.jitter))
+    return tv.adjust_hue(view, rng.uniform(-settings.jitter, settings.jitter)) if settings.jitter else view
 
 
 def _crop(size: tuple[int, int], least: float, rng: np.random.Generator) -> tuple[int, int]:

@@ -4,6 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from cdir_nb.methods.snmpnet.harness import HarnessTraining, baseline
 from cdir_nb.methods.snmpnet.network import Batch, Setup
 from cdir_nb.methods.snmpnet.views import PLAIN
 
@@ -21,6 +22,13 @@ class CrossEntropyHead(nn.Module):
     def embed(self, pooled: torch.Tensor, domains: torch.Tensor) -> torch.Tensor:
         return self.feature(pooled)
 
-    def losses(self, batch: Batch) -> dict[str, torch.Tensor]:
-        features = self.embed(batch.pooled[PLAIN], batch.domains)
+    def losses(self, views: dict[str, torch.Tensor], batch: Batch) -> dict[str, torch.Tensor]:
+        features = self.embed(views[PLAIN], batch.domains)
         return {"L_CE": F.cross_entropy(self.classifier(features), batch.labels)}
+
+
+class CrossEntropyTraining(HarnessTraining):
+    head = CrossEntropyHead
+
+
+CROSS_ENTROPY = baseline("cross-entropy", "our lower end of the comparison", CrossEntropyTraining)

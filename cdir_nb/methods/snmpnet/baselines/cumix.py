@@ -7,6 +7,7 @@ are mixed within a batch with the same Beta and Bernoulli as images, and cosines
 import torch
 from torch import nn
 
+from cdir_nb.methods.snmpnet.harness import HarnessTraining, baseline
 from cdir_nb.methods.snmpnet.losses import mixup_cross_entropy
 from cdir_nb.methods.snmpnet.network import Batch, Setup
 from cdir_nb.methods.snmpnet.sampling import partners
@@ -20,20 +21,20 @@ class CuMixHead(nn.Module):
 
     def __init__(self, setup: Setup) -> None:
         super().__init__()
-        self.config, self.n_domains = setup.config, len(setup.domains)
+        self.settings, self.n_domains = setup.settings, len(setup.domains)
         self.register_buffer("semantics", setup.semantics, persistent=False)
         self.feature = nn.Linear(setup.channels, setup.semantics.shape[1])
 
     def embed(self, pooled: torch.Tensor, domains: torch.Tensor) -> torch.Tensor:
         return self.feature(pooled)
 
-    def losses(self, batch: Batch) -> dict[str, torch.Tensor]:
-        plain, whole = batch.pooled[PLAIN], torch.ones_like(batch.ratio)
+    def losses(self, views: dict[str, torch.Tensor], batch: Batch) -> dict[str, torch.Tensor]:
+        plain, whole = views[PLAIN], torch.ones_like(batch.ratio)
         other, ratio = self._draw(batch)
         mixed = ratio[:, None] * plain + (1 - ratio[:, None]) * plain[other]
         return {
             "L_CE": self._cross_entropy(plain, batch.labels, batch.labels, whole),
-            "L_image": IMAGE_WEIGHT * self._cross_entropy(batch.pooled[MIXED], *batch.mixed),
+            "L_image": IMAGE_WEIGHT * self._cross_entropy(views[MIXED], *batch.mixed),
             "L_feature": FEATURE_WEIGHT * self._cross_entropy(mixed, batch.labels, batch.labels[other], ratio),
         }
 
@@ -42,7 +43,14 @@ class CuMixHead(nn.Module):
 
     def _draw(self, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
         """(B,) partners in the batch, and (B,) shares."""
-        each, c = len(batch.labels) // self.n_domains, self.config
-        other = torch.from_numpy(partners(self.n_domains, each, c.within_domain, batch.rng))
-        ratio = torch.from_numpy(batch.rng.beta(c.beta, c.beta, len(other))).to(batch.ratio)
+        each, s = len(batch.labels) // self.n_domains, self.settings
+        other = torch.from_numpy(partners(self.n_domains, each, s.within_domain, batch.rng))
+        ratio = torch.from_numpy(batch.rng.beta(s.beta, s.beta, len(other))).to(batch.ratio)
         return other.to(batch.labels), ratio
+
+
+class CuMixTraining(HarnessTraining):
+    head = CuMixHead
+
+
+CUMIX = baseline("CuMix-retrieval", "Mancini et al., ECCV 2020", CuMixTraining, "class names")

@@ -9,6 +9,7 @@ needed for queries. Our choices throughout; the weight of the prior is 1.
 import torch
 from torch import nn
 
+from cdir_nb.methods.snmpnet.harness import HarnessTraining, baseline
 from cdir_nb.methods.snmpnet.network import Batch, Setup
 from cdir_nb.methods.snmpnet.views import PLAIN
 
@@ -27,10 +28,10 @@ class CvaeHead(nn.Module):
     def embed(self, pooled: torch.Tensor, domains: torch.Tensor) -> torch.Tensor:
         return self.mean(pooled)
 
-    def losses(self, batch: Batch) -> dict[str, torch.Tensor]:
+    def losses(self, views: dict[str, torch.Tensor], batch: Batch) -> dict[str, torch.Tensor]:
         """Squared error of the generated feature (in units of a channel's variance), and the divergence of the code
         from its prior N(W a, 1)."""
-        pooled = batch.pooled[PLAIN]
+        pooled = views[PLAIN]
         mean, log_variance = self.mean(pooled), self.log_variance(pooled)
         noise = torch.from_numpy(batch.rng.standard_normal(mean.shape)).to(mean)
         code = mean + noise * (0.5 * log_variance).exp()
@@ -38,3 +39,10 @@ class CvaeHead(nn.Module):
         divergence = 0.5 * (shift.square() + log_variance.exp() - log_variance - 1).sum(1).mean()
         error = (self.generator(code) - pooled.detach()).square().sum(1).mean() / pooled.detach().var(0).mean()
         return {"L_generated": error, "L_prior": divergence}
+
+
+class CvaeTraining(HarnessTraining):
+    head = CvaeHead
+
+
+CVAE = baseline("CVAE", "Yelamarthi et al., ECCV 2018", CvaeTraining, "class names")

@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from cdir_nb.methods.snmpnet.baselines.queue import FeatureQueue
+from cdir_nb.methods.snmpnet.harness import HarnessTraining, baseline
 from cdir_nb.methods.snmpnet.network import Batch, Setup
 from cdir_nb.methods.snmpnet.views import PLAIN
 
@@ -17,23 +18,23 @@ MARGIN, REVERSAL = 1.0, 0.5
 
 
 class DoodleHead(nn.Module):
-    """`discriminator`: None without the domain label."""
+    """`label`: whether it learns from the domain label; if not, `discriminator` is None."""
 
-    views = (PLAIN,)
+    views, label = (PLAIN,), True
 
-    def __init__(self, setup: Setup, *, label: bool = True) -> None:
+    def __init__(self, setup: Setup) -> None:
         super().__init__()
         m = setup.semantics.shape[1]
         self.register_buffer("semantics", setup.semantics, persistent=False)
         self.feature, self.queue = nn.Linear(setup.channels, m), FeatureQueue(m)
         self.decoder = nn.Sequential(nn.Linear(m, m), nn.ReLU(), nn.Linear(m, m))
-        self.discriminator = nn.Linear(m, len(setup.domains)) if label else None
+        self.discriminator = nn.Linear(m, len(setup.domains)) if self.label else None
 
     def embed(self, pooled: torch.Tensor, domains: torch.Tensor) -> torch.Tensor:
         return F.normalize(self.feature(pooled), dim=1)
 
-    def losses(self, batch: Batch) -> dict[str, torch.Tensor]:
-        features = self.embed(batch.pooled[PLAIN], batch.domains)
+    def losses(self, views: dict[str, torch.Tensor], batch: Batch) -> dict[str, torch.Tensor]:
+        features = self.embed(views[PLAIN], batch.domains)
         wanted = self.semantics[batch.labels]
         losses = {
             "L_triplet": self.queue.triplet(features, batch.labels, MARGIN, 1),
@@ -58,6 +59,20 @@ class GradientReversal(torch.autograd.Function):
         return -REVERSAL * gradient
 
 
-def doodle_without_label(setup: Setup) -> DoodleHead:
+class DoodleWithoutLabelHead(DoodleHead):
     """Table 1's "w/o Label"."""
-    return DoodleHead(setup, label=False)
+
+    label = False
+
+
+class DoodleTraining(HarnessTraining):
+    head = DoodleHead
+
+
+class DoodleWithoutLabelTraining(HarnessTraining):
+    head = DoodleWithoutLabelHead
+
+
+PAPER = "Dey et al., CVPR 2019"
+DOODLE = baseline("Doodle-to-Search", PAPER, DoodleTraining, "class names")
+DOODLE_WITHOUT_LABEL = baseline("Doodle-to-Search w/o label", PAPER, DoodleWithoutLabelTraining, "class names")

@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from cdir_nb.methods.snmpnet.baselines.queue import FeatureQueue
+from cdir_nb.methods.snmpnet.harness import HarnessTraining, baseline
 from cdir_nb.methods.snmpnet.network import Batch, Setup
 from cdir_nb.methods.snmpnet.views import JIGSAW, ORDERS, PLAIN
 
@@ -32,20 +33,27 @@ class EisNetHead(nn.Module):
     def embed(self, pooled: torch.Tensor, domains: torch.Tensor) -> torch.Tensor:
         return self.feature(pooled)
 
-    def losses(self, batch: Batch) -> dict[str, torch.Tensor]:
-        features = self.feature(batch.pooled[PLAIN])
-        self._remember(batch)
+    def losses(self, views: dict[str, torch.Tensor], batch: Batch) -> dict[str, torch.Tensor]:
+        features = self.feature(views[PLAIN])
+        self._remember(views[PLAIN], batch)
         metric = self.queue.triplet(F.normalize(features, dim=1), batch.labels, MARGIN, NEGATIVES)
         return {
             "L_CE": F.cross_entropy(self.classifier(features), batch.labels),
-            "L_jigsaw": JIGSAW_WEIGHT * F.cross_entropy(self.jigsaw(batch.pooled[JIGSAW]), batch.shuffles),
+            "L_jigsaw": JIGSAW_WEIGHT * F.cross_entropy(self.jigsaw(views[JIGSAW]), batch.shuffles),
             "L_metric": METRIC_WEIGHT * metric,
         }
 
     @torch.no_grad()
-    def _remember(self, batch: Batch) -> None:
+    def _remember(self, pooled: torch.Tensor, batch: Batch) -> None:
         """Move the momentum copy, and put its features of the batch into the queue."""
         self.slow_weight.lerp_(self.feature.weight, 1 - MOMENTUM)
         self.slow_bias.lerp_(self.feature.bias, 1 - MOMENTUM)
-        slow = F.linear(batch.pooled[PLAIN], self.slow_weight, self.slow_bias)
+        slow = F.linear(pooled, self.slow_weight, self.slow_bias)
         self.queue.add(F.normalize(slow, dim=1), batch.labels, batch.domains)
+
+
+class EisNetTraining(HarnessTraining):
+    head = EisNetHead
+
+
+EISNET = baseline("EISNet-retrieval", "Wang et al., ECCV 2020", EisNetTraining)

@@ -6,7 +6,6 @@ on the pooled feature, in place of the gates inside the backbone; the WordNet te
 WordNet comes with the workbook; features have unit length, as in the original's evaluation.
 """
 
-import timm
 import torch
 import torch.nn.functional as F
 from torch import nn
@@ -14,6 +13,7 @@ from torch import nn
 from cdir_nb.encoders import ImageEncoder
 from cdir_nb.encoders.backbones import MOBILENET, mobilenet_v2
 from cdir_nb.errors import CdirError
+from cdir_nb.methods.snmpnet.harness import HarnessTraining, baseline
 from cdir_nb.methods.snmpnet.network import Batch, Setup
 from cdir_nb.methods.snmpnet.views import PLAIN
 
@@ -21,31 +21,33 @@ REDUCTION = 16  # of a squeeze-and-excitation gate
 
 
 class SakeHead(nn.Module):
-    """`gate`: None without the domain label; with it, domains that were not trained on have no feature."""
+    """`label`: whether it is told the domain; domains that were not trained on then have no feature."""
 
-    views = (PLAIN,)
+    views, dim, label = (PLAIN,), 512, True
 
-    def __init__(self, setup: Setup, *, dim: int = 512, label: bool = True) -> None:
+    def __init__(self, setup: Setup) -> None:
         super().__init__()
-        channels, self.domains, self.encoder = setup.channels, setup.domains, setup.encoder
+        channels, dim, self.domains, self.encoder = setup.channels, self.dim, setup.domains, setup.encoder
         teacher = imagenet_classifier(setup.encoder)
         self.register_buffer("teacher_weight", teacher.weight.detach(), persistent=False)
         self.register_buffer("teacher_bias", teacher.bias.detach(), persistent=False)
         self.feature, self.classifier = nn.Linear(channels, dim), nn.Linear(dim, len(setup.semantics))
         self.imagenet = nn.Linear(dim, len(teacher.weight))
-        self.gate = _gate(channels, len(setup.domains)) if label else None
+        self.gate = _gate(channels, len(setup.domains)) if self.label else None
 
     def embed(self, pooled: torch.Tensor, domains: torch.Tensor) -> torch.Tensor:
         if self.gate is not None:
             if (domains < 0).any():
                 known = ", ".join(self.domains)
-                raise CdirError(f"SAKE with domain label knows {known} only: take SAKE w/o label for an unseen domain")
+                raise CdirError(
+                    f"SAKE with domain label has features of {known} only: take SAKE w/o label for other domains"
+                )
             told = F.one_hot(domains, len(self.domains)).to(pooled)
             pooled = pooled * self.gate(torch.cat([pooled, told], dim=1))
         return F.normalize(self.feature(pooled), dim=1)
 
-    def losses(self, batch: Batch) -> dict[str, torch.Tensor]:
-        features = self.embed(batch.pooled[PLAIN], batch.domains)
+    def losses(self, views: dict[str, torch.Tensor], batch: Batch) -> dict[str, torch.Tensor]:
+        features = self.embed(views[PLAIN], batch.domains)
         scale = features.shape[1] ** 0.5  # so that unit features can make confident predictions
         taught = F.cross_entropy(self.imagenet(scale * features), self._teacher(batch.inputs[PLAIN]))
         return {"L_CE": F.cross_entropy(self.classifier(scale * features), batch.labels), "L_teacher": taught}
@@ -69,6 +71,8 @@ def imagenet_classifier(encoder: ImageEncoder) -> nn.Linear:
         return mobilenet_v2(classifier=True).get_classifier()
     kind, _, tagged = name.partition(":")
     if kind == "timm" and ":" not in tagged and " " not in tagged:
+        import timm  # only this needs it
+
         return timm.create_model(tagged, pretrained=True).get_classifier()
     raise CdirError(
         f"SAKE learns from the backbone's ImageNet classifier, which {name} does not bring: choose mobilenet-v2, or "
@@ -76,11 +80,32 @@ def imagenet_classifier(encoder: ImageEncoder) -> nn.Linear:
     )
 
 
-def sake_512_without_label(setup: Setup) -> SakeHead:
+class Sake512WithoutLabelHead(SakeHead):
     """Table 1's SAKE-512-w/o Label."""
-    return SakeHead(setup, label=False)
+
+    label = False
 
 
-def sake_300_without_label(setup: Setup) -> SakeHead:
+class Sake300WithoutLabelHead(SakeHead):
     """Table 1's SAKE-300-w/o Label."""
-    return SakeHead(setup, dim=300, label=False)
+
+    dim, label = 300, False
+
+
+class SakeTraining(HarnessTraining):
+    head = SakeHead
+    told_the_domain = True
+
+
+class Sake512WithoutLabelTraining(HarnessTraining):
+    head = Sake512WithoutLabelHead
+
+
+class Sake300WithoutLabelTraining(HarnessTraining):
+    head = Sake300WithoutLabelHead
+
+
+PAPER = "Liu et al., ICCV 2019"
+SAKE_512 = baseline("SAKE-512", PAPER, SakeTraining)
+SAKE_512_WITHOUT_LABEL = baseline("SAKE-512 w/o label", PAPER, Sake512WithoutLabelTraining)
+SAKE_300_WITHOUT_LABEL = baseline("SAKE-300 w/o label", PAPER, Sake300WithoutLabelTraining)

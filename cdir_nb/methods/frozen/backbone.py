@@ -1,0 +1,57 @@
+"""A convolutional backbone without training: pooled feature maps, compared by Euclidean distance (as in SnMpNet)."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+
+from cdir_nb.data.images import ImageSet
+from cdir_nb.data.protocols import Protocol
+from cdir_nb.encoders import ImageEncoder
+from cdir_nb.encoders.feature_maps import map_encoder
+from cdir_nb.methods.embedder import Embedder
+from cdir_nb.methods.method import BACKBONE, Method
+from cdir_nb.methods.settings import Settings, setting
+from cdir_nb.methods.snmpnet.harness import frozen_maps
+from cdir_nb.methods.snmpnet.views import inverted_in
+
+
+class FrozenBackboneSettings(Settings):
+    """How images are read: as in SnMpNet's harness."""
+
+    method = "frozen backbone"
+
+    image_size: int = setting(224, "SnMpNet's released code: width and height resized to 224, aspect not kept", ge=32)
+    invert: tuple[str, ...] = setting(
+        (), "SnMpNet's paper: none; its released code inverts the colours of sketch and quickdraw", strict=False
+    )
+
+
+class FrozenBackbone(Embedder):
+    """Pooled feature maps of a backbone as it is."""
+
+    similarity = "euclidean"
+
+    def __init__(
+        self, encoder: ImageEncoder, task: Protocol, domains: Sequence[str], settings: Settings, *, name: str, **_: Any
+    ) -> None:
+        self.encoder, self.name = map_encoder(encoder, settings.image_size), name
+        self.settings, self.invert = settings.plain(), settings.invert
+
+    def embed(self, images: ImageSet, *, progress: bool = True) -> torch.Tensor:
+        """(N, C) pooled feature maps, float32 on the CPU."""
+        return frozen_maps(self.encoder, inverted_in(images, self.invert), progress).float().mean(2)
+
+
+FROZEN_BACKBONE = Method(
+    name="frozen backbone",
+    paper="none: the start of SnMpNet's harness",
+    build=FrozenBackbone,
+    settings=FrozenBackboneSettings,
+    encoders=BACKBONE,
+    named={
+        "as written, two cores": FrozenBackboneSettings(image_size=96),
+        "as released, two cores": FrozenBackboneSettings(image_size=96, invert=("sketch", "quickdraw")),
+    },
+    for_encoder={"mobilenet-v2": "as written, two cores"},
+)
