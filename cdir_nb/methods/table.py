@@ -6,12 +6,13 @@ from typing import Any
 from cdir_nb.data.protocols import Protocol
 from cdir_nb.encoders import ImageEncoder
 from cdir_nb.errors import CdirError
-from cdir_nb.methods import ucdir
+from cdir_nb.methods import clair, ucdir
 from cdir_nb.methods.embedder import Direction
+from cdir_nb.methods.frozen.clip import VANILLA_CLIP
 from cdir_nb.methods.method import Fitted, Method, fitted
 from cdir_nb.methods.settings import Settings
 
-_ROWS = (ucdir.UCDIR, ucdir.ID, ucdir.PROTO_NCE, ucdir.CDS, ucdir.PCS)
+_ROWS = (VANILLA_CLIP, clair.CLIP_Q, clair.CLAIR, ucdir.UCDIR, ucdir.ID, ucdir.PROTO_NCE, ucdir.CDS, ucdir.PCS)
 METHODS: dict[str, Method] = {row.name: row for row in _ROWS}
 
 
