@@ -15,13 +15,13 @@ from typing import Annotated
 
 import torch
 import typer
+from cdir_nb.methods.clair.variants import variant
 
 from cdir_nb.data import load_protocol, open_dataset
 from cdir_nb.encoders import load_encoder
 from cdir_nb.methods.batches import pixel_batches
 from cdir_nb.methods.clair.method import BANK_BATCH, ClairTraining
 from cdir_nb.methods.clair.settings import named_config
-from cdir_nb.methods.clair.variants import variant
 
 
 def bare_epoch(training: ClairTraining, steps: list[torch.Tensor], every: list[torch.Tensor]) -> float:

@@ -35,6 +35,7 @@ class Method:
     fitted_for   "a pair of domains", "one direction" or "all domains"
     encoders     which it accepts: "any", "CLIP" (images and texts) or "convolutional backbone" (feature maps)
     variants     {name in records: settings that it overrides}: ablations, readings of what a paper leaves open
+    replaces     {variant: settings}: it is a variant only of settings that have these values; unlisted: of any
     named        {name: settings} for certain encoders or budgets
     for_encoder  {encoder's name: name in `named`}: what `fit` uses unless told otherwise
     """
@@ -47,6 +48,7 @@ class Method:
     fitted_for: Literal["a pair of domains", "one direction", "all domains"] = ALL_DOMAINS
     encoders: Literal["any", "CLIP", "convolutional backbone"] = ANY
     variants: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    replaces: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     named: Mapping[str, Settings] = field(default_factory=dict)
     for_encoder: Mapping[str, str] = field(default_factory=dict)
 
@@ -83,8 +85,10 @@ class Method:
         return self.variants[variant]
 
     def applies(self, variant: str, settings: Settings) -> bool:
-        """Whether a variant differs from these settings: a part that is off cannot be left out."""
-        return settings.changed(**self.changes(variant)) != settings
+        """Whether a variant differs from these settings: a part that is off cannot be left out. Where `replaces` lists
+        it, the settings must also have the values that it replaces."""
+        changes, replaced = self.changes(variant), self.replaces.get(variant, {})
+        return settings.changed(**changes) != settings == settings.changed(**replaced)
 
     def parts(self, task: Protocol, directions: Sequence[Direction] | None = None) -> list[tuple[str, ...]]:
         """What is fitted one by one: each pair of domains, each direction, or () once, for all domains.

@@ -24,6 +24,10 @@ _ROWS = (
     FROZEN_BACKBONE,
     FROZEN_START,
 )
+from cdir_nb.methods import clair, ucdir
+from cdir_nb.methods.frozen.clip import VANILLA_CLIP
+
+_ROWS = (VANILLA_CLIP, clair.CLIP_Q, clair.CLAIR, ucdir.UCDIR, ucdir.ID, ucdir.PROTO_NCE, ucdir.CDS, ucdir.PCS)
 METHODS: dict[str, Method] = {row.name: row for row in _ROWS}
 
 

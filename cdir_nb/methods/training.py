@@ -37,7 +37,7 @@ from cdir_nb.sources import code_digest, library_versions
 Numbers = dict[str, float]
 State = dict[str, torch.Tensor]
 CHECKPOINT_SECONDS = 5.0  # least time between two checkpoints; the last epoch is always saved
-ENGINE_STATE = ("epoch", "history", "initial", "best", "snapshots", "training_commit")
+ENGINE_STATE = ("epoch", "history", "initial", "initial_scores", "best", "snapshots", "training_commit")
 
 
 class Training:
@@ -63,6 +63,7 @@ class Training:
     model        the network; momentum: its momentum copy, or None; evaluated: the one that embeds
     generator    for the random draws of the current epoch, seeded by seed and epoch
     history      one dict per epoch: mean losses, further numbers, the scores, how far parameters moved, seconds
+    initial_scores  the scores of the start, by selection rule
     best         {selection rule: {"score", "epoch", "state"}}; epoch 0 is the start
     snapshots    {epoch: state of the evaluated network}, for the epochs that `stores_snapshot` accepts
     """
@@ -204,7 +205,8 @@ class Training:
         self.start()
         self.training_commit = current_commit()
         self.initial = snapshot(trainable_parameters(self.model))
-        self._select(self.validate())
+        self.initial_scores = self.validate()
+        self._select(self.initial_scores)
         self._store_snapshot()
 
     @property

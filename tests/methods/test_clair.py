@@ -7,6 +7,9 @@ import open_clip
 import pytest
 import torch
 import torch.nn.functional as F
+from cdir_nb.methods.clair.pair import Pair, mismatched, training_pair
+from cdir_nb.methods.clair.state import kept_at
+from cdir_nb.methods.clair.variants import LEAVE_ONE_OUT, TRIALS, VARIANTS, changes, variant
 from PIL import Image
 from small_clip import make_encoder, make_timm_encoder
 
@@ -17,11 +20,8 @@ from cdir_nb.methods.batches import pixel_batches, random_view
 from cdir_nb.methods.clair import method as clair
 from cdir_nb.methods.clair.losses import inter_cluster_loss, inter_domain_loss, inter_instance_loss
 from cdir_nb.methods.clair.method import ClairTraining, fit
-from cdir_nb.methods.clair.pair import Pair, mismatched, training_pair
 from cdir_nb.methods.clair.pseudo_labels import kl
 from cdir_nb.methods.clair.settings import ClairConfig, RefinementConfig, named_config
-from cdir_nb.methods.clair.state import kept_at
-from cdir_nb.methods.clair.variants import LEAVE_ONE_OUT, TRIALS, VARIANTS, changes, variant
 
 NAMES = ("dog", "cat", "house")
 QUICK = ClairConfig(prompts=2, epochs=2, batch_size=8, learning_rate=0.05, validation_per_class=4, patience=9)

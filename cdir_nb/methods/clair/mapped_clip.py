@@ -1,55 +1,93 @@
 """CLIP + Q: CLIP with the closed-form mapping, one embedder per direction (CLAIR, section 4.4 and Table 3 left)."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
 
+from cdir_nb.data import load_card
 from cdir_nb.data.images import ImageSet
+from cdir_nb.data.objects import object_names
+from cdir_nb.data.protocols import Protocol
 from cdir_nb.encoders import ClipEncoder
-from cdir_nb.methods.clair.mapping import all_maps, apply_map, text_pairs
+from cdir_nb.errors import CdirError
+from cdir_nb.methods.clair.mapping import apply_map, procrustes, text_pairs
 from cdir_nb.methods.embedder import Direction, Embedder
+from cdir_nb.methods.method import CLIP, DIRECTION, Method
+from cdir_nb.methods.settings import Settings, setting
 
 
-@dataclass(frozen=True)
+class MappedClipSettings(Settings):
+    """Settings of CLIP + Q."""
+
+    method = "CLIP + Q"
+
+    names: Literal["objects", "seen"] = setting(
+        "objects", "paper, section 4.4, has 3,000 names of objects; here our own list; 'seen': the training classes"
+    )
+    null_space: Literal["svd", "identity"] = setting(
+        "svd", "paper, equation 9: what the SVD returns; 'identity' is our addition, see `procrustes`"
+    )
+
+
 class MappedClip(Embedder):
-    """Vanilla CLIP with queries mapped to the gallery's domain: Q x for queries, y for the gallery."""
+    """Vanilla CLIP with queries mapped to the gallery's domain: Q x for queries, y for the gallery.
 
-    encoder: ClipEncoder
-    direction: Direction
-    q: torch.Tensor  # (D, D)
-    train_set: str
-    settings: Mapping[str, Any] = field(default_factory=dict)
-    name: str = "CLIP + Q"
+    direction  (query domain, gallery domain); q  (D, D)
+    """
 
-    @property
-    def directions(self) -> tuple[Direction]:
-        return (self.direction,)
+    name = "CLIP + Q"
+
+    def __init__(self, encoder: ClipEncoder, direction: Direction, q: torch.Tensor) -> None:
+        self.encoder, self.direction, self.q = encoder, tuple(direction), q
+        self.directions = (self.direction,)
+        self.train_set = "no image; texts alone"
 
     def embed(self, images: ImageSet, *, progress: bool = True) -> torch.Tensor:
         """(N, D) on the CPU; rows of the query domain are mapped by Q, all others are CLIP's unit features."""
-        emb = F.normalize(self.encoder.embed_images(images, progress=progress), dim=-1)
+        features = F.normalize(self.encoder.embed_images(images, progress=progress), dim=-1)
         queries = torch.from_numpy(images.domains == self.direction[0])
-        return torch.where(queries[:, None], apply_map(self.q, emb), emb)
+        return torch.where(queries[:, None], apply_map(self.q, features), features)
 
 
-def mapped_clips(
+def mapped_clip(
     encoder: ClipEncoder,
-    names: Sequence[str],
-    words: Mapping[str, str],
-    directions: Sequence[Direction],
+    task: Protocol,
+    direction: Direction,
+    settings: MappedClipSettings,
     *,
-    null_space: str = "svd",
-    list_name: str = "own",
-) -> list[MappedClip]:
-    """CLIP + Q for each direction; Q is fitted to texts alone: n object names in prompts of both domains (eq. 8, 9).
+    name: str = "CLIP + Q",
+    seed: int = 0,
+    progress: bool = True,
+) -> MappedClip:
+    """CLIP + Q for one direction of a task; Q is fitted to texts alone: names in prompts of both domains (equations 8
+    and 9). Neither `seed` nor `progress` has an effect. Raises CdirError as `text_pairs` does."""
+    card = load_card(task.dataset)
+    names = names_of(task, settings.names)
+    texts = text_pairs(encoder, names, {domain: card.domain_word(domain) for domain in direction})
+    embedder = MappedClip(encoder, direction, procrustes(*texts.values(), settings.null_space))
+    embedder.name, embedder.settings = name, settings.plain()
+    embedder.train_set = f"no image; {len(names)} pairs of texts for two domains (names: {settings.names})"
+    return embedder
 
-    null_space  what Q does in the null space of the pairs, see `procrustes`
-    list_name   name of the list of names, for records
-    """
-    maps = all_maps(text_pairs(encoder, names, words), null_space)
-    train_set = f"no image; {len(names)} pairs of texts for two domains (names: {list_name})"
-    settings = {"names": list_name, "rest": null_space}  # the old key "rest" keeps the digests of existing records
-    return [MappedClip(encoder, direction, maps[direction], train_set, settings) for direction in directions]
+
+def names_of(task: Protocol, choice: str) -> list[str]:
+    """The names in the text pairs, without those of the query classes: our object names, or the training classes."""
+    card = load_card(task.dataset)
+    if choice == "objects":
+        return object_names(exclude=[card.display(label) for label in task.classes])
+    seen = [card.display(label) for label in task.seen if label not in task.classes]
+    if not seen:
+        raise CdirError(f"{task.name} has no training classes besides its query classes: set names to objects")
+    return seen
+
+
+CLIP_Q = Method(
+    name="CLIP + Q",
+    paper="CLAIR, arXiv 2508.12290, Table 3",
+    build=mapped_clip,
+    settings=MappedClipSettings,
+    learns_from=("object names",),
+    fitted_for=DIRECTION,
+    encoders=CLIP,
+)
