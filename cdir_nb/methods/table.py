@@ -10,8 +10,9 @@ from cdir_nb.methods import ucdir
 from cdir_nb.methods.embedder import Direction
 from cdir_nb.methods.method import Fitted, Method, fitted
 from cdir_nb.methods.settings import Settings
+from cdir_nb.methods.tki import TKI
 
-_ROWS = (ucdir.UCDIR, ucdir.ID, ucdir.PROTO_NCE, ucdir.CDS, ucdir.PCS)
+_ROWS = (TKI, ucdir.UCDIR, ucdir.ID, ucdir.PROTO_NCE, ucdir.CDS, ucdir.PCS)
 METHODS: dict[str, Method] = {row.name: row for row in _ROWS}
 
 
