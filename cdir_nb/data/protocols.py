@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from cdir_nb.conventions import Metric
-from cdir_nb.data.card import Card, MetricSpec, ProtocolSpec
+from cdir_nb.data.card import Card, MetricSpec, ProtocolSpec, display
 from cdir_nb.data.halves import in_list, without_extension
 from cdir_nb.data.images import ImageSet
 from cdir_nb.data.manifest import card_names, load_card, open_dataset
@@ -36,6 +36,7 @@ class Protocol:
     metrics            as the paper reports them
     images             the image set that all of these select from
     query_shares, gallery_shares   {class: share of its images} of classes that are sampled (see `sample`)
+    words              {class: its name in plain words}, where the label does not give it
     """
 
     name: str
@@ -55,6 +56,11 @@ class Protocol:
     unseen_domain: bool = False
     query_shares: Mapping[str, float] = field(default_factory=dict)
     gallery_shares: Mapping[str, float] = field(default_factory=dict)
+    words: Mapping[str, str] = field(default_factory=dict)
+
+    def display(self, label: str) -> str:
+        """A class name as plain words, for prompts and captions, as the card's `display`."""
+        return self.words.get(label) or display(label)
 
     def query(self, domain: str) -> ImageSet:
         """The queries of a domain, of all query classes; sampled where the protocol says so."""
@@ -246,6 +252,7 @@ def load_protocol(name: str, images: ImageSet) -> Protocol:
         unseen_domain=spec.unseen_domain,
         query_shares={label: share for label, share in queries.items() if share < 1},
         gallery_shares={label: share for label, share in gallery.items() if share < 1},
+        words=card.words,
     )
     _require_images(protocol)
     return protocol

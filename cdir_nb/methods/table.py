@@ -6,14 +6,21 @@ from typing import Any
 from cdir_nb.data.protocols import Protocol
 from cdir_nb.encoders import ClipEncoder, ImageEncoder
 from cdir_nb.errors import CdirError
-from cdir_nb.methods import snmpnet, ucdir
+from cdir_nb.methods import clair, snmpnet, tki, ucdir
 from cdir_nb.methods.embedder import Direction
 from cdir_nb.methods.frozen.backbone import FROZEN_BACKBONE
+from cdir_nb.methods.frozen.clip import VANILLA_CLIP
 from cdir_nb.methods.frozen.start import FROZEN_START
 from cdir_nb.methods.method import BACKBONE, Fitted, Method, fitted
 from cdir_nb.methods.settings import Settings
 
 _ROWS = (
+    VANILLA_CLIP,
+    FROZEN_START,
+    FROZEN_BACKBONE,
+    clair.CLIP_Q,
+    clair.CLAIR,
+    tki.TKI,
     ucdir.UCDIR,
     ucdir.ID,
     ucdir.PROTO_NCE,
@@ -21,13 +28,7 @@ _ROWS = (
     ucdir.PCS,
     snmpnet.SNMPNET,
     *snmpnet.BASELINES,
-    FROZEN_BACKBONE,
-    FROZEN_START,
 )
-from cdir_nb.methods import clair, ucdir
-from cdir_nb.methods.frozen.clip import VANILLA_CLIP
-
-_ROWS = (VANILLA_CLIP, clair.CLIP_Q, clair.CLAIR, ucdir.UCDIR, ucdir.ID, ucdir.PROTO_NCE, ucdir.CDS, ucdir.PCS)
 METHODS: dict[str, Method] = {row.name: row for row in _ROWS}
 
 

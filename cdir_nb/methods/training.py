@@ -324,6 +324,10 @@ class Training:
         selected = {rule: (found["epoch"], found["state"]) for rule, found in self.best.items()}
         return {**selected, LAST_EPOCH: (self.epoch, self.current_state())}
 
+    def steps_until(self, epoch: int) -> int:
+        """Optimiser steps from the encoder to the state after an epoch."""
+        return epoch * self.steps_per_epoch
+
     def moved_until(self, epoch: int) -> Numbers:
         """How far each group of parameters had moved after an epoch; 0 at the start."""
         groups = {key for row in self.history for key in row if key.startswith("moved, ")}
@@ -346,7 +350,7 @@ class TrainedEmbedder(Embedder):
         self.settings, self.train_set = training.recorded_settings, training.train_set
         self.training_images, self.training_commit = training.images, training.training_commit
         self.data_at_test_time = training.data_at_test_time
-        self.steps, self.moved = epoch * training.steps_per_epoch, training.moved_until(epoch)
+        self.steps, self.moved = training.steps_until(epoch), training.moved_until(epoch)
 
     @cached_property
     def model(self) -> nn.Module:

@@ -1,30 +1,29 @@
 """Variants of TKI by name: the paper's ablations (Tables 5 to 7, Figure 5) and readings of what it leaves open."""
 
-from cdir_nb.errors import CdirError
-from cdir_nb.methods.tki.settings import TkiConfig
-
-FULL = "TKI"
-CHANGES = {
-    FULL: {},
+VARIANTS = {
     "TKI, L_max only": {"losses": ("max",)},  # Table 5
     "TKI, L_min only": {"losses": ("min",)},
     "TKI, words as drawn": {"losses": ()},
     "TKI, Euclidean": {"geometry": "euclidean"},  # Table 7
     "TKI, Euclidean, no bias": {"geometry": "no bias"},  # ours
-    "TKI, strategy 2": {},  # Table 6
+    "TKI, strategy 2": {"strategy": 2},  # Table 6
     "TKI, P = 2": {"words": 2},  # Figure 5
     "TKI, P = 5": {"words": 5},
     "TKI, P = 10": {"words": 10},
     "TKI, radius 0.03": {"radius": 0.03},  # ours
 }
-VARIANTS = tuple(CHANGES)
 READINGS = {
-    "TKI, strategy 2, 10 names": {"other_names": 10},
-    "TKI, strategy 2, 20 names": {"other_names": 20},
-    "TKI, strategy 2, all names": {"other_names": 0},
-    "TKI, strategy 2, residual": {"residual": True},
+    "TKI, strategy 2, 10 names": {"strategy": 2, "other_names": 10},
+    "TKI, strategy 2, 20 names": {"strategy": 2, "other_names": 20},
+    "TKI, strategy 2, all names": {"strategy": 2, "other_names": 0},
+    "TKI, strategy 2, residual": {"strategy": 2, "residual": True},
     # found on the drawn world's test classes; the best of strategy 2 where no result is reported, too
-    "TKI, strategy 2, all names, residual, 10 steps": {"other_names": 0, "residual": True, "aggregation_steps": 10},
+    "TKI, strategy 2, all names, residual, 10 steps": {
+        "strategy": 2,
+        "other_names": 0,
+        "residual": True,
+        "aggregation_steps": 10,
+    },
     "TKI, residual": {"residual": True},
     "TKI, 300 steps": {"aggregation_steps": 300},
     "TKI, h not normalised": {"unit_norm": False},
@@ -36,15 +35,3 @@ READINGS = {
     "TKI, Euclidean, temperature 0.3": {"geometry": "euclidean", "temperature": 0.3},
     "TKI, small ball": {"unit_norm": False, "output": "ball", "radius": 0.3},  # best where no result is reported
 }
-
-
-def variant(method: str, config: TkiConfig | None = None) -> tuple[TkiConfig, int]:
-    """What `fit` needs for a method of `VARIANTS` or `READINGS`: its settings, and its label strategy (see
-    `training_names`).
-
-    Raises CdirError for an unknown method.
-    """
-    known = {**CHANGES, **READINGS}
-    if method not in known:
-        raise CdirError(f"unknown variant of TKI {method!r}; known: {', '.join(known)}")
-    return (config or TkiConfig()).changed(**known[method]), 2 if "strategy 2" in method else 1
