@@ -6,7 +6,7 @@ from typing import Any
 from cdir_nb.data.protocols import Protocol
 from cdir_nb.encoders import ClipEncoder, ImageEncoder
 from cdir_nb.errors import CdirError
-from cdir_nb.methods import clair, snmpnet, tki, ucdir
+from cdir_nb.methods import clair, coda, snmpnet, tki, ucdir
 from cdir_nb.methods.embedder import Direction
 from cdir_nb.methods.frozen.backbone import FROZEN_BACKBONE
 from cdir_nb.methods.frozen.clip import VANILLA_CLIP
@@ -26,6 +26,7 @@ _ROWS = (
     ucdir.PROTO_NCE,
     ucdir.CDS,
     ucdir.PCS,
+    coda.CODA,
     snmpnet.SNMPNET,
     *snmpnet.BASELINES,
 )

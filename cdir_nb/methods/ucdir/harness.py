@@ -35,7 +35,7 @@ Terms = dict[str, list[torch.Tensor]]  # name of a loss: its value for each doma
 
 
 class TwoDomainSettings(Settings):
-    """Settings of the trainer. The defaults are those of UCDIR's released code.
+    """Settings of every method in this trainer. The defaults are those of UCDIR's released code.
 
     `table()` lists each value with its source. Raises CdirError for an invalid value.
     """
@@ -46,15 +46,10 @@ class TwoDomainSettings(Settings):
     clusters: int | None = setting(None, "paper, section 4.1: K is the number of classes (None)", ge=2)
     epochs: int = setting(200, "paper, section 4.1", ge=1)
     kmeans_iterations: int = setting(20, f"{MAIN} (faiss; here scikit-learn)", ge=1)
-    kmeans_restarts: int = setting(5, f"{MAIN} (faiss; here scikit-learn)", ge=1)
     learning_rate: float = setting(2e-4, "paper, section 4.1 (SGD, cosine to 0, stepped per epoch)", gt=0)
     momentum: float = setting(0.9, "paper, section 4.1", ge=0, lt=1)
     weight_decay: float = setting(1e-4, f"{MAIN}; the paper does not give it", ge=0)
     batch_size: int = setting(64, "paper, section 4.1; released code: images per domain", ge=2)
-    encoder_momentum: float = setting(0.999, f"{MAIN}: one update per step", ge=0, lt=1)
-    key_norm: Literal["split", "plain"] = setting(
-        "split", f"{MAIN}: the key encoder normalises each half of a shuffled batch; no effect without batch norm"
-    )
     trains: Literal["all", "head"] = setting(
         "all", "paper; 'head' is our default on CPUs: frozen trunk, a head on features of views drawn beforehand"
     )
@@ -81,11 +76,22 @@ class TwoDomainSettings(Settings):
         return self.changed(epochs=epochs, **counts | {"snapshot_every": max(1, counts["snapshot_every"])})
 
 
+class MomentumSettings(TwoDomainSettings):
+    """Settings of a method with a momentum encoder, and with k-means in every epoch where its losses need clusters."""
+
+    kmeans_restarts: int = setting(5, f"{MAIN} (faiss; here scikit-learn)", ge=1)
+    encoder_momentum: float = setting(0.999, f"{MAIN}: one update per step", ge=0, lt=1)
+    key_norm: Literal["split", "plain"] = setting(
+        "split", f"{MAIN}: the key encoder normalises each half of a shuffled batch; no effect without batch norm"
+    )
+
+
 @dataclass(frozen=True)
 class Step:
     """One batch of each of two domains; lists have one entry per domain.
 
-    q, k      (B, D) unit features of two views, from the trained encoder and the momentum encoder
+    q, k      (B, D) unit features of two views, from the trained encoder and the momentum encoder; a method that
+              overrides `see` may return others as k
     ids       (B,) rows of the bank; banks  (N, D) memory of the momentum encoder, which already holds the keys k
     clusters  per domain, Clusters of increasing K; where both domains are clustered together, one entry for both;
               empty before the first k-means
@@ -111,11 +117,12 @@ class TwoDomainTraining(Training):
     cluster_counts   the numbers of clusters, for K classes
     clusters_begin   the first epoch with clusters
     weights          the weight of each term in an epoch
+    make_momentum    returns the momentum encoder, or None for a method without one, which also overrides `see`
     """
 
     clustered: Literal["each domain", "both together", ""] = ""
     checkpointed = ("banks", "features")
-    settings: TwoDomainSettings
+    settings: MomentumSettings
 
     def terms(self, step: Step) -> Terms:
         """The values of each loss; losses that need clusters are left out without them."""
@@ -141,7 +148,7 @@ class TwoDomainTraining(Training):
         self.sizes = [len(images) for images in self.by_domain]
         self._check_counts()
         self.steps_per_epoch = max(1, max(self.sizes) // settings.batch_size)
-        self.momentum = self.make_network().requires_grad_(False)
+        self.momentum = self.make_momentum()
         return self.make_network()
 
     def make_network(self) -> torch.nn.Module:
@@ -153,6 +160,10 @@ class TwoDomainTraining(Training):
         if head and not only_head:  # a frozen trunk's features are standardised, and need another head
             network.load_head(head)
         return network
+
+    def make_momentum(self) -> torch.nn.Module | None:
+        """The momentum copy of the network."""
+        return self.make_network().requires_grad_(False)
 
     def make_optimizer(self) -> torch.optim.Optimizer:
         """SGD with momentum and weight decay."""
@@ -193,8 +204,8 @@ class TwoDomainTraining(Training):
 
     @property
     def evaluated(self) -> torch.nn.Module:
-        """The momentum encoder, as evaluated by the released code."""
-        return self.momentum
+        """The momentum encoder, as evaluated by UCDIR's released code; the trained network where there is none."""
+        return self.model if self.momentum is None else self.momentum
 
     def stores_snapshot(self, epoch: int) -> bool:
         """A head is stored every `snapshot_every` epochs and after the last one."""
@@ -204,11 +215,11 @@ class TwoDomainTraining(Training):
     # ---- an epoch ----
 
     def start(self) -> None:
-        """Standardise the features of a frozen trunk; fill the memory with the momentum encoder's features."""
+        """Standardise the features of a frozen trunk; fill the memory with the evaluated network's features."""
         if self.settings.trains == "head":
-            for network in (self.model, self.momentum):
+            for network in (self.model, self.evaluated):
                 network.trunk.measure(torch.cat(self.views.centres))
-        self.features = self.momentum_features()
+        self.features = self.whole_features()
         self.banks = [x.clone() for x in self.features]
 
     def batches(self) -> Iterator[Inputs]:
@@ -216,7 +227,7 @@ class TwoDomainTraining(Training):
         started = time.perf_counter()
         self.clusters = self.cluster()
         self._cluster_seconds = time.perf_counter() - started
-        self.momentum.train()
+        self.evaluated.train()
         batch = min(self.settings.batch_size, max(self.sizes))
         orders = [random_order(size, self.steps_per_epoch * batch, self.generator) for size in self.sizes]
         return self.views.epoch(orders, batch, self.generator)
@@ -241,7 +252,7 @@ class TwoDomainTraining(Training):
 
     def end_epoch(self) -> Numbers:
         """Compute the features of all images once."""
-        self.features = self.momentum_features()
+        self.features = self.whole_features()
         return {"k-means seconds": self._cluster_seconds}
 
     def cluster(self) -> list[list[Clusters]]:
@@ -259,10 +270,10 @@ class TwoDomainTraining(Training):
         return self.cluster_counts(self.settings.clusters or self.classes)
 
     @torch.no_grad()
-    def momentum_features(self) -> list[torch.Tensor]:
-        """Per domain, (N, dim) the momentum encoder's features of the whole images."""
-        self.momentum.eval()
-        return [torch.cat([self.momentum(x) for x in self.views.whole(d)]) for d in BOTH]
+    def whole_features(self) -> list[torch.Tensor]:
+        """Per domain, (N, dim) the evaluated network's features of the whole images."""
+        network = self.evaluated.eval()
+        return [torch.cat([network(x) for x in self.views.whole(d)]) for d in BOTH]
 
     def validate(self) -> Numbers:
         """The released code's score, by labels: mean over both directions of P@k among the training images."""
@@ -339,7 +350,7 @@ SOURCES = {
 }
 
 
-def named_settings(kind: type[TwoDomainSettings], *, head_rate: float) -> dict[str, TwoDomainSettings]:
+def named_settings(kind: type[MomentumSettings], *, head_rate: float) -> dict[str, MomentumSettings]:
     """The named settings of a method in this harness; UCDIR adds what concerns its own losses.
 
     head_rate  learning rate where a head is trained. A loss has a learning rate that suits it: each method's was chosen

@@ -6,7 +6,7 @@ import torch
 
 from cdir_nb.errors import CdirError
 from cdir_nb.methods.settings import setting
-from cdir_nb.methods.ucdir.harness import BOTH, MAIN, Step, Terms, TwoDomainSettings, TwoDomainTraining, named_settings
+from cdir_nb.methods.ucdir.harness import BOTH, MAIN, MomentumSettings, Step, Terms, TwoDomainTraining, named_settings
 from cdir_nb.methods.ucdir.harness import SOURCES as HARNESS_SOURCES
 from cdir_nb.methods.ucdir.losses import cluster_wise, distance_of_distance, instance_wise, self_entropy
 from cdir_nb.methods.ucdir.views import Inputs
@@ -18,7 +18,7 @@ AS_WRITTEN = {"reduction": "sum", "least_confidence": None, "align_from": 20, "k
 HEAD_RATE = 0.3  # P@10 at 0.01, 0.03, 0.1 and 0.3: UCDIR 41.9, 45.4, 44.1, 48.6 %, v3 42.8, 46.0, 50.5, 50.5
 
 
-class UcdirSettings(TwoDomainSettings):
+class UcdirSettings(MomentumSettings):
     """Settings of UCDIR. The defaults are those of the released code, with DomainNet's weights.
 
     Raises CdirError for an invalid value, or a schedule out of order.
@@ -138,6 +138,6 @@ def ucdir_settings() -> dict[str, UcdirSettings]:
         "as_written, head": head_schedule | AS_WRITTEN | {"align_from": 4, "learning_rate": HEAD_RATE / 128},
     }
     named = {}
-    for name, settings in named_settings(TwoDomainSettings, head_rate=HEAD_RATE).items():
+    for name, settings in named_settings(MomentumSettings, head_rate=HEAD_RATE).items():
         named[name] = UcdirSettings(**dict(settings) | changes[name])
     return named

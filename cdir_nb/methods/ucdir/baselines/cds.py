@@ -14,15 +14,15 @@ from cdir_nb.methods.ucdir.harness import (
     BOTH,
     BY_ENCODER,
     SOURCES,
+    MomentumSettings,
     Step,
     Terms,
-    TwoDomainSettings,
     TwoDomainTraining,
     named_settings,
 )
 
 
-class CdsSettings(TwoDomainSettings):
+class CdsSettings(MomentumSettings):
     """Settings of CDS in UCDIR's harness."""
 
     method = "CDS"

@@ -13,15 +13,15 @@ from cdir_nb.methods.settings import setting
 from cdir_nb.methods.ucdir.harness import (
     BY_ENCODER,
     SOURCES,
+    MomentumSettings,
     Step,
     Terms,
-    TwoDomainSettings,
     TwoDomainTraining,
     named_settings,
 )
 
 
-class IdSettings(TwoDomainSettings):
+class IdSettings(MomentumSettings):
     """Settings of instance discrimination in UCDIR's harness."""
 
     method = "ID"

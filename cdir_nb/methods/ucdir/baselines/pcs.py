@@ -14,16 +14,16 @@ from cdir_nb.methods.ucdir.harness import (
     BOTH,
     BY_ENCODER,
     SOURCES,
+    MomentumSettings,
     Step,
     Terms,
-    TwoDomainSettings,
     TwoDomainTraining,
     named_settings,
 )
 from cdir_nb.methods.ucdir.losses import self_entropy
 
 
-class PcsSettings(TwoDomainSettings):
+class PcsSettings(MomentumSettings):
     """Settings of PCS in UCDIR's harness."""
 
     method = "PCS"

@@ -17,9 +17,9 @@ from cdir_nb.methods.ucdir.harness import (
     HEAD,
     SHORT,
     SOURCES,
+    MomentumSettings,
     Step,
     Terms,
-    TwoDomainSettings,
     TwoDomainTraining,
     named_settings,
 )
@@ -28,7 +28,7 @@ SMOOTHING = 10  # PCL, section 3.3: alpha
 RANGE = (0.1, 0.9)  # quantiles that concentrations are clamped to (released code)
 
 
-class ProtoNceSettings(TwoDomainSettings):
+class ProtoNceSettings(MomentumSettings):
     """Settings of ProtoNCE in UCDIR's harness."""
 
     method = "ProtoNCE"

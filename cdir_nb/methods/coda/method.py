@@ -1,0 +1,166 @@
+"""CoDA's training (Wang et al., AAAI 2023): unsupervised alignment of two domains by classifiers that must agree.
+
+    memory of every image  ->  k-means, once: the classifiers' first rows  ->  steps: self-matching in each domain,
+                                                                             agreement of the two domains' classifiers
+
+The paper's text could not be obtained: method and settings are those of its released code (wangxu-scu/CoDA, commit
+67735cd, Office-Home), which was read and not run. Other than there: the trainer of `ucdir.harness` (its head of two
+layers where the code has one; its random views, of which each step uses one; an epoch as long as the larger domain),
+and k-means without faiss.
+"""
+
+from collections.abc import Iterator
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from cdir_nb.methods.coda.losses import agreement, self_matching
+from cdir_nb.methods.coda.start import Start, classifier_rows
+from cdir_nb.methods.settings import setting
+from cdir_nb.methods.training import trainable_parameters
+from cdir_nb.methods.ucdir.harness import BOTH, Step, Terms, TwoDomainSettings, TwoDomainTraining
+from cdir_nb.methods.ucdir.views import Inputs
+
+CODE = "released code (read, not run)"
+CLASSIFIERS = "classifiers"
+
+
+class CodaSettings(TwoDomainSettings):
+    """Settings of CoDA. The defaults are those of its released code, except the number of clusters."""
+
+    method = "CoDA"
+
+    clusters: int | None = setting(
+        None, f"our default: K is the number of classes (None); {CODE}: 100 for Office-Home's 65 classes", ge=2
+    )
+    levels: tuple[int, ...] = setting((1, 2, 3, 4), f"{CODE}: clusters in multiples of K, a level each", strict=False)
+    start: Start = setting("joint", f"{CODE}: the classifiers' first rows")
+    kmeans_iterations: int = setting(40, f"{CODE} (faiss, spherical)", ge=1)
+    temperature: float = setting(0.01, f"{CODE}: of self-matching's target", gt=0)
+    agreement_weight: float = setting(0.01, f"{CODE}: lambda", ge=0)
+    memory_momentum: float = setting(0.95, f"{CODE}: m <- unit(0.95 m + 0.05 f), after each step", ge=0, lt=1)
+    epochs: int = setting(20, CODE, ge=1)
+    batch_size: int = setting(16, f"{CODE}: images per domain", ge=2)
+    learning_rate: float = setting(3e-3, f"{CODE}: of the network (SGD, constant)", gt=0)
+    classifier_rate: float = setting(1e-4, f"{CODE}: learning rate of the classifiers (SGD, constant)", gt=0)
+    momentum: float = setting(0.9, CODE, ge=0, lt=1)
+    weight_decay: float = setting(1e-5, f"{CODE}: of the network; the classifiers have none", ge=0)
+    dim: int = setting(512, CODE, ge=2)
+    score_at: int = setting(1, "our default, as in UCDIR: cut-off of the score by labels; the code has mAP", ge=1)
+
+
+class CodaTraining(TwoDomainTraining):
+    """CoDA: no momentum encoder; the network owns a classifier without bias for each domain and level."""
+
+    settings: CodaSettings
+
+    @property
+    def clustered(self) -> str:
+        """The memories that k-means needs as many images in as there are clusters."""
+        return "each domain" if self.settings.start == "separate" else "both together"
+
+    def cluster_counts(self, classes: int) -> tuple[int, ...]:
+        """A number of clusters for each level."""
+        return tuple(classes * factor for factor in self.settings.levels)
+
+    def cluster(self) -> list:
+        """Nothing: k-means runs once, in `start`."""
+        return []
+
+    def make_momentum(self) -> None:
+        """No momentum encoder: the trained network fills the memory, and is evaluated."""
+
+    def make_network(self) -> nn.Module:
+        """The harness's network, with `classifiers[domain][level]` (K_l, dim), which `start` fills."""
+        network = super().make_network()
+        network.classifiers = nn.ModuleList(
+            nn.ParameterList(torch.zeros(count, self.settings.dim) for count in self.counts) for _ in BOTH
+        ).to(self.encoder.device)
+        return network
+
+    def make_optimizer(self) -> torch.optim.Optimizer:
+        """SGD with momentum; the classifiers have a learning rate of their own and no weight decay."""
+        s, groups = self.settings, {CLASSIFIERS: [], "network": []}
+        for name, parameter in trainable_parameters(self.model).items():
+            groups[self.group_of(name)].append(parameter)
+        classifiers = {"params": groups[CLASSIFIERS], "lr": s.classifier_rate, "weight_decay": 0.0}
+        network = {"params": groups["network"], "weight_decay": s.weight_decay}
+        return torch.optim.SGD([network, classifiers], lr=s.learning_rate, momentum=s.momentum)
+
+    def make_schedule(self) -> None:
+        """A constant learning rate (the released code builds a schedule and never advances it)."""
+
+    def group_of(self, name: str) -> str:
+        """The classifiers and the network have learning rates of their own."""
+        return CLASSIFIERS if name.startswith(CLASSIFIERS) else "network"
+
+    @torch.no_grad()
+    def start(self) -> None:
+        """Fill the memory with the features of all images, and the classifiers with the centroids of its clusters."""
+        super().start()
+        s = self.settings
+        for level, count in enumerate(self.counts):
+            generator = torch.Generator().manual_seed(1000 * self.seed + level)
+            rows = classifier_rows(self.banks, count, s.start, iterations=s.kmeans_iterations, generator=generator)
+            for classifiers, first in zip(self.model.classifiers, rows):
+                classifiers[level].copy_(first)
+
+    def see(self, inputs: list[Inputs]) -> Step:
+        """Features q of one view, for which each domain goes through the network by itself (as batch norm sees it in
+        the released code), and the memory k from before this step, which is then updated."""
+        ids, views, _ = zip(*inputs)
+        q = [self.model(view) for view in views]
+        k = [bank[rows] for bank, rows in zip(self.banks, ids)]
+        m = self.settings.memory_momentum
+        for bank, rows, old, new in zip(self.banks, ids, k, q):
+            bank[rows] = F.normalize(m * old + (1 - m) * new.detach(), dim=1)
+        return Step(q, k, list(ids), self.banks, [])
+
+    def terms(self, step: Step) -> Terms:
+        """A value for each level, the sum over both domains: their mean is the released code's loss."""
+        terms: Terms = {"L_ISS": [], "L_CCA": []}
+        for weights in self.levels():
+            matching = [
+                self_matching(step.q[d] @ weights[d].T, step.k[d] @ weights[d].T, self.settings.temperature)
+                for d in BOTH
+            ]
+            agreeing = [agreement(q @ weights[0].T, q @ weights[1].T) for q in step.q]
+            terms["L_ISS"].append(sum(matching))
+            terms["L_CCA"].append(sum(agreeing))
+        return terms
+
+    def levels(self) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+        """For each level, the weights (K_l, dim) of the first and of the second domain's classifier."""
+        return zip(*self.model.classifiers)
+
+    def weights(self) -> dict[str, float]:
+        """lambda, the weight of the agreement."""
+        return {"L_ISS": 1.0, "L_CCA": self.settings.agreement_weight}
+
+
+# With a frozen trunk there are hundreds of steps: a head is drawn at random and needs a larger learning rate; that of
+# the classifiers keeps the released code's ratio of 1 to 30.
+HEAD_RATE = 0.1
+HEAD = {
+    "trains": "head",
+    "dim": 128,
+    "hidden": 256,
+    "views": 4,
+    "learning_rate": HEAD_RATE,
+    "classifier_rate": HEAD_RATE / 30,
+    "score_at": 10,
+    "snapshot_every": 2,
+    "image_size": 64,
+}
+SHORT = {**HEAD, "trains": "all", "hidden": None, "learning_rate": 1e-3, "classifier_rate": 1e-3 / 30}
+
+
+def coda_settings() -> dict[str, CodaSettings]:
+    """CoDA's named settings; `as_released, short` is for the whole of a small encoder on a CPU."""
+    return {
+        "as_released": CodaSettings(),
+        "as_released, Office-Home": CodaSettings(clusters=100),
+        "as_released, head": CodaSettings(**HEAD),
+        "as_released, short": CodaSettings(**SHORT),
+    }
