@@ -6,12 +6,12 @@ from typing import Any
 from cdir_nb.data.protocols import Protocol
 from cdir_nb.encoders import ImageEncoder
 from cdir_nb.errors import CdirError
-from cdir_nb.methods import ucdir
+from cdir_nb.methods import sketchlvm, ucdir
 from cdir_nb.methods.embedder import Direction
 from cdir_nb.methods.method import Fitted, Method, fitted
 from cdir_nb.methods.settings import Settings
 
-_ROWS = (ucdir.UCDIR, ucdir.ID, ucdir.PROTO_NCE, ucdir.CDS, ucdir.PCS)
+_ROWS = (ucdir.UCDIR, ucdir.ID, ucdir.PROTO_NCE, ucdir.CDS, ucdir.PCS, sketchlvm.SKETCHLVM)
 METHODS: dict[str, Method] = {row.name: row for row in _ROWS}
 
 
