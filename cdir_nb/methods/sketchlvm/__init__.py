@@ -4,7 +4,7 @@ from cdir_nb.methods.method import CLIP, PAIR, Method
 from cdir_nb.methods.sketchlvm.method import SketchLvmSettings, SketchLvmTraining
 
 TINY = SketchLvmSettings(batch_size=32, epochs=8)
-REAL = SketchLvmSettings(prompts=0, batch_size=32, epochs=4)
+REAL = SketchLvmSettings(prompts=0, batch_size=32, epochs=6, train_images=1300)
 
 SKETCHLVM = Method(
     name="SketchLVM",
@@ -20,7 +20,7 @@ SKETCHLVM = Method(
         "SketchLVM w/o prompts": {"prompts": 0},
         "SketchLVM w/o class texts": {"weight_class_text": 0.0},
     },
-    named={"ViT-B/32": SketchLvmSettings(), "tiny-clip": TINY, "real-clip": REAL},
+    named={"tiny-clip": TINY, "real-clip": REAL},
     for_encoder={"tiny-clip": "tiny-clip", "real-clip": "real-clip"},
 )
 

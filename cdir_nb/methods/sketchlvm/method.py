@@ -1,4 +1,5 @@
-"""SketchLVM (Sain et al., "CLIP for All Things Zero-Shot Sketch-Based Image Retrieval", CVPR 2023).
+"""SketchLVM (Sain, Bhunia, Chowdhury, Koley, Xiang, Song: "CLIP for All Things Zero-Shot Sketch-Based Image Retrieval,
+Fine-Grained or Not", CVPR 2023).
 
     prompts for each domain + normalisation layers of one image tower  <-  triplets across domains, by labels of seen
                                                                           classes; each image near its class's text
@@ -112,8 +113,8 @@ class SketchLvmTraining(Training):
         """Prompts, norms, or the other parameters of the image tower; all of the tower if nothing is frozen."""
         if name == "prompts":
             return "prompts"
-        only_norms_have_these_names = self.settings.freeze in ("norms", "as released")
-        is_norm = only_norms_have_these_names and name.rpartition(".")[2] in ("weight", "bias")
+        frozen_by_name = self.settings.freeze in ("norms", "as released")  # of what trains, only norms have these names
+        is_norm = frozen_by_name and name.rpartition(".")[2] in ("weight", "bias")
         return "norms" if is_norm else "image tower"
 
     def make_optimizer(self) -> torch.optim.Optimizer:
@@ -175,13 +176,13 @@ class SketchLvmTraining(Training):
 
     def losses(self, batch: Batch) -> dict[str, torch.Tensor]:
         """The triplet loss, of the anchors of both domains or the first, and the mean class text loss of both."""
-        (s, p, *others), classes = batch
+        (s, p, *s_other, p_other), classes = batch  # without s', `s_other` is empty
         margin = self.settings.margin
         with mixed_precision(self.device, False):
-            first, *first_others = self._features([s, *others[:-1]], 0)
-            second, second_other = self._features([p, others[-1]], 1)
+            first, *first_other = self._features([s, *s_other], 0)
+            second, second_other = self._features([p, p_other], 1)
         triplets = [triplet(first, second, second_other, margin)]
-        triplets += [triplet(second, first, other, margin) for other in first_others]
+        triplets += [triplet(second, first, other, margin) for other in first_other]
         found = {"L_triplet": torch.stack(triplets).mean()}
         if self.settings.weight_class_text:
             scale = self.encoder.logit_scale
