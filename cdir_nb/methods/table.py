@@ -6,7 +6,7 @@ from typing import Any
 from cdir_nb.data.protocols import Protocol
 from cdir_nb.encoders import ClipEncoder, ImageEncoder
 from cdir_nb.errors import CdirError
-from cdir_nb.methods import clair, coda, snmpnet, tki, ucdir
+from cdir_nb.methods import clair, coda, sketchlvm, snmpnet, tki, ucdir
 from cdir_nb.methods.embedder import Direction
 from cdir_nb.methods.frozen.backbone import FROZEN_BACKBONE
 from cdir_nb.methods.frozen.clip import VANILLA_CLIP
@@ -29,6 +29,7 @@ _ROWS = (
     coda.CODA,
     snmpnet.SNMPNET,
     *snmpnet.BASELINES,
+    sketchlvm.SKETCHLVM,
 )
 METHODS: dict[str, Method] = {row.name: row for row in _ROWS}
 

@@ -1,0 +1,278 @@
+"""SketchLVM (Sain, Bhunia, Chowdhury, Koley, Xiang, Song: "CLIP for All Things Zero-Shot Sketch-Based Image Retrieval,
+Fine-Grained or Not", CVPR 2023).
+
+    prompts for each domain + normalisation layers of one image tower  <-  triplets across domains, by labels of seen
+                                                                          classes; each image near its class's text
+The paper's text could not be obtained. What is known comes from two codes: Sketch_LVM (the authors' release, triplets
+only) and ClipPrompt (an independent reproduction, with the class texts). Each setting names its source; what neither
+code gives, or what they do differently for no reason that we know, is our default.
+Only category-level retrieval is built: the paper's fine-grained losses are left out.
+"""
+
+from collections.abc import Iterator
+from functools import cached_property
+from typing import Literal
+
+import numpy as np
+import torch
+
+from cdir_nb.conventions import BY_SEEN_LABELS
+from cdir_nb.data import load_card
+from cdir_nb.data.images import ImageSet
+from cdir_nb.encoders.pretraining import seen_note
+from cdir_nb.errors import CdirError
+from cdir_nb.methods.batches import pixel_batches, random_view
+from cdir_nb.methods.checkpoints import digest_of
+from cdir_nb.methods.frozen.zero_shot import prompt_embeddings
+from cdir_nb.methods.settings import Settings, setting
+from cdir_nb.methods.sketchlvm.losses import class_text, triplet
+from cdir_nb.methods.sketchlvm.network import Network
+from cdir_nb.methods.sketchlvm.sampling import quadruples
+from cdir_nb.methods.training import Numbers, Training, mixed_precision, trainable_parameters
+from cdir_nb.methods.two_domains import class_numbers, drawn_rows, precision_at, training_images
+
+RELEASED = "released code, Sketch_LVM"
+CLIP_PROMPT = "ClipPrompt's code"
+EVAL_BATCH = 256
+Batch = tuple[list[torch.Tensor], torch.Tensor]  # pixels of s, p, s', p', (B, 3, H, W) each; (B,) classes of s and p
+
+
+class SketchLvmSettings(Settings):
+    """Settings of SketchLVM. The defaults are for OpenAI's ViT-B/32, the paper's encoder.
+
+    Raises CdirError for an invalid value, and for reading a prompt where there is none.
+    """
+
+    method = "SketchLVM"
+
+    prompts: int = setting(3, f"{RELEASED}: vectors for each domain, at the input of the first layer", ge=0)
+    prompt_std: float = setting(0.02, f"our default, as in CLAIR's runs; {RELEASED}: 1", gt=0)
+    read: Literal["class token", "first prompt"] = setting(
+        "class token", f"{RELEASED}; {CLIP_PROMPT} reads the first prompt"
+    )
+    freeze: Literal["norms", "as released", "all but the head", "nothing"] = setting(
+        "norms", f"paper, as CLAIR reports it; {RELEASED}: its freeze misses more tensors; prompts always train"
+    )
+    anchors: Literal["both domains", "first domain"] = setting(
+        "both domains", f"our default, since both directions are measured; {RELEASED}: sketches only"
+    )
+    margin: float = setting(0.3, f"{CLIP_PROMPT}; {RELEASED}: 0.2", ge=0)
+    weight_class_text: float = setting(
+        1.0, f"our default (lambda is unknown); {CLIP_PROMPT}: 0.5 for each domain; {RELEASED}: 0", ge=0
+    )
+    template: str = setting("a photo of a {class}", f"{CLIP_PROMPT}: for images of both domains")
+    learning_rate_prompts: float = setting(1e-3, f"{CLIP_PROMPT} (Adam); {RELEASED}: 1e-4", gt=0)
+    learning_rate_norms: float = setting(1e-4, f"{CLIP_PROMPT} (Adam); {RELEASED}: 1e-6", gt=0)
+    learning_rate_tower: float = setting(1e-6, f"{RELEASED} (Adam): parameters that are neither", gt=0)
+    batch_size: int = setting(64, f"{CLIP_PROMPT}: triplets for each anchor domain; {RELEASED}: 192", ge=1)
+    epochs: int = setting(60, f"{CLIP_PROMPT}; one epoch reads each image of the first domain once as an anchor", ge=0)
+    least_crop: float | None = setting(
+        None, "our default; least area of random, mirrored crops; None: whole images, as both codes", gt=0, le=1
+    )
+    validation: Literal["classes", "images"] = setting(
+        "classes",
+        "our default: whole seen classes are held out, since an epoch that is best for classes in training need not be "
+        "the best for unseen ones; 'images': images of every class, for tasks with few classes",
+    )
+    validation_fraction: float = setting(
+        0.2, "our default: about as many images as CLAIR holds out; 0: none, the last epoch is used", ge=0, le=0.5
+    )
+    score_at: int = setting(5, "our default: cut-off of the validation score P@k, CLAIR's", ge=1)
+    train_images: int = setting(0, "our default; images of each domain, drawn at random, 0: all", ge=0)
+
+    def __init__(self, **values: object) -> None:
+        super().__init__(**values)
+        if self.read == "first prompt" and not self.prompts:
+            raise CdirError('SketchLVM: read = "first prompt" needs prompts, and prompts = 0: read the class token')
+
+
+class SketchLvmTraining(Training):
+    """Training on labelled images of two domains. Attributes besides those of `Training`:
+
+    images      the training images, without those held out
+    validation  the images held out to choose an epoch
+    classes     the training classes, K; neither validation classes nor unseen ones are among them
+    """
+
+    settings: SketchLvmSettings
+
+    def build(self) -> Network:
+        """Split the seen classes' images, and make the network."""
+        s = self.settings
+        self._require_unseen_queries()
+        images = training_images(self.task, self.domains)
+        images = images.take(np.sort(np.concatenate(drawn_rows(images, self.domains, s.train_images, self.seed))))
+        held_out = self._held_out(images)
+        self.validation = images.take(held_out)
+        self.images = self._in_both_domains(images.take(~held_out))
+        self.classes = tuple(label for label in self.task.seen if label in set(self.images.labels))
+        self.steps_per_epoch = -(-int((self.images.domains == self.domains[0]).sum()) // s.batch_size)
+        return Network(self.encoder, prompts=s.prompts, std=s.prompt_std, read=s.read, freeze=s.freeze, seed=self.seed)
+
+    def group_of(self, name: str) -> str:
+        """Prompts, norms, or the other parameters of the image tower; all of the tower if nothing is frozen."""
+        if name == "prompts":
+            return "prompts"
+        frozen_by_name = self.settings.freeze in ("norms", "as released")  # of what trains, only norms have these names
+        is_norm = frozen_by_name and name.rpartition(".")[2] in ("weight", "bias")
+        return "norms" if is_norm else "image tower"
+
+    def make_optimizer(self) -> torch.optim.Optimizer:
+        """Adam, with a learning rate for each group."""
+        s = self.settings
+        rates = {
+            "prompts": s.learning_rate_prompts,
+            "norms": s.learning_rate_norms,
+            "image tower": s.learning_rate_tower,
+        }
+        groups: dict[str, list[torch.Tensor]] = {}
+        for name, parameter in trainable_parameters(self.model).items():
+            groups.setdefault(self.group_of(name), []).append(parameter)
+        return torch.optim.Adam([{"params": group, "lr": rates[name]} for name, group in groups.items()])
+
+    def inputs(self) -> dict[str, str]:
+        """Training and validation images, and the words in the class texts."""
+        words = digest_of([self.names, self.domain_words])
+        return {**super().inputs(), "validation": self.validation.fingerprint, "words": words}
+
+    @property
+    def names(self) -> list[str]:
+        """The names of the training classes in natural words."""
+        card = load_card(self.task.dataset)
+        return [card.display(label) for label in self.classes]
+
+    @property
+    def domain_words(self) -> list[str]:
+        """The word of each domain, for a template with {domain}."""
+        card = load_card(self.task.dataset)
+        return [card.domain_word(domain) for domain in self.domains]
+
+    @property
+    def train_set(self) -> str:
+        """What it was trained on, in words."""
+        limit = self.settings.train_images
+        count = f"at most {limit}" if limit else "all"
+        note = seen_note(self.encoder, self.images)
+        return f"{count} labelled images of each of two domains, {len(self.classes)} classes in training{note}"
+
+    @cached_property
+    def texts(self) -> list[torch.Tensor]:
+        """(K, D) unit text features of the training classes for each domain; not needed to load a finished training."""
+        templates = (self.settings.template,)
+        return [
+            prompt_embeddings(self.encoder, self.names, word, templates).to(self.device) for word in self.domain_words
+        ]
+
+    # ---- an epoch ----
+
+    def batches(self) -> Iterator[Batch]:
+        """Pixels of B quadruples per step; s' is read only where images of the second domain are anchors too."""
+        rows, labels = quadruples(self._rows_of_classes(), self.generator)
+        size = self.settings.batch_size
+        columns = [0, 1, 2, 3] if self.settings.anchors == "both domains" else [0, 1, 3]
+        streams = [pixel_batches(self.encoder, self.images, rows[:, column], size) for column in columns]
+        for *pixels, classes in zip(*streams, torch.from_numpy(labels).split(size)):
+            yield self._views(pixels), classes.to(self.device)
+
+    def losses(self, batch: Batch) -> dict[str, torch.Tensor]:
+        """The triplet loss, of the anchors of both domains or the first, and the mean class text loss of both."""
+        (s, p, *s_other, p_other), classes = batch  # without s', `s_other` is empty
+        margin = self.settings.margin
+        with mixed_precision(self.device, False):
+            first, *first_other = self._features([s, *s_other], 0)
+            second, second_other = self._features([p, p_other], 1)
+        triplets = [triplet(first, second, second_other, margin)]
+        triplets += [triplet(second, first, other, margin) for other in first_other]
+        found = {"L_triplet": torch.stack(triplets).mean()}
+        if self.settings.weight_class_text:
+            scale = self.encoder.logit_scale
+            parts = [class_text(x, texts, classes, scale) for x, texts in zip((first, second), self.texts)]
+            found["L_class_text"] = torch.stack(parts).mean()
+        return found
+
+    def weights(self) -> dict[str, float]:
+        """lambda of the class texts."""
+        return {"L_class_text": self.settings.weight_class_text}
+
+    @torch.no_grad()
+    def validate(self) -> Numbers:
+        """Mean P@k of both directions on the images held out; no rule if there are none."""
+        if not len(self.validation):
+            return {}
+        parts = [self.validation.select(domain) for domain in self.domains]
+        features = [self._whole_images(part, number) for number, part in enumerate(parts)]
+        scores = features[0] @ features[1].T
+        labels = class_numbers([part.labels for part in parts])
+        return {BY_SEEN_LABELS: precision_at(self.settings.score_at, scores.cpu(), labels)}
+
+    def embed(self, model: Network, images: ImageSet, progress: bool) -> torch.Tensor:
+        """(N, D) unit vectors, each with the prompts of its domain."""
+        vectors = torch.empty(len(images), self.encoder.dim)
+        for number, domain in enumerate(self.domains):
+            rows = np.flatnonzero(images.domains == domain)
+            if len(rows):
+                vectors[rows] = model.encoder_of(number).embed_images(images.take(rows), progress=progress)
+        return torch.nn.functional.normalize(vectors, dim=-1)
+
+    # ---- parts ----
+
+    def _views(self, pixels: list[torch.Tensor]) -> list[torch.Tensor]:
+        least = self.settings.least_crop
+        return pixels if least is None else [random_view(x, self.generator, least) for x in pixels]
+
+    def _features(self, batches: list[torch.Tensor], domain: int) -> tuple[torch.Tensor, ...]:
+        """(B, D) of each batch of one domain, which go through the network together."""
+        return self.model(torch.cat(batches), domain).split(len(batches[0]))
+
+    def _whole_images(self, images: ImageSet, domain: int) -> torch.Tensor:
+        """(N, D) features of images of one domain."""
+        batches = pixel_batches(self.encoder, images, np.arange(len(images)), EVAL_BATCH)
+        with mixed_precision(self.device, False):
+            return torch.cat([self.model(pixels, domain) for pixels in batches])
+
+    def _rows_of_classes(self) -> list[dict[int, np.ndarray]]:
+        """For each domain, {class number: its rows in `images`}."""
+        masks = [self.images.domains == domain for domain in self.domains]
+        return [
+            {n: np.flatnonzero(mask & (self.images.labels == label)) for n, label in enumerate(self.classes)}
+            for mask in masks
+        ]
+
+    def _held_out(self, images: ImageSet) -> np.ndarray:
+        """(N,) bool: the validation images, drawn from the seed: whole classes, or a part of each class and domain."""
+        fraction, rng = self.settings.validation_fraction, np.random.default_rng(self.seed)
+        labels = np.unique(images.labels)
+        if fraction and self.settings.validation == "classes":
+            count = round(fraction * len(labels))
+            if count < 2:
+                raise CdirError(
+                    f"{self.name}: {len(labels)} seen classes are too few to hold out {fraction:.0%} of them for "
+                    'validation: set validation to "images", or validation_fraction to 0'
+                )
+            return np.isin(images.labels, rng.permutation(labels)[:count])
+        held_out = np.zeros(len(images), dtype=bool)
+        for domain in self.domains:
+            for label in labels:
+                rows = rng.permutation(np.flatnonzero(images.mask(domain, [label])))
+                held_out[rows[: round(fraction * len(rows))]] = True
+        return held_out
+
+    def _in_both_domains(self, images: ImageSet) -> ImageSet:
+        """The images of classes that both domains have. Raises CdirError for fewer than two classes."""
+        there = [set(images.labels[images.domains == domain]) for domain in self.domains]
+        shared = sorted(set.intersection(*there))
+        if len(shared) < 2:
+            raise CdirError(
+                f"{self.name} needs at least two training classes with images of {' and '.join(self.domains)}, and "
+                f"there are {len(shared)}: choose another task, or raise train_images"
+            )
+        return images.select(labels=shared)
+
+    def _require_unseen_queries(self) -> None:
+        """Raise CdirError if labels of test classes would be read."""
+        both = [label for label in self.task.classes if label in set(self.task.seen)]
+        if both:
+            raise CdirError(
+                f"{self.name} trains on labels, and {self.task.name} has test classes among those to train on "
+                f"({', '.join(both[:3])}): choose a zero-shot task, such as world-unseen"
+            )

@@ -1,0 +1,93 @@
+"""SketchLVM's network: CLIP's image tower, shared by both domains, and prompts for each domain."""
+
+import copy
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+from torch.func import functional_call
+
+from cdir_nb.encoders import ClipEncoder
+from cdir_nb.errors import CdirError
+from cdir_nb.methods.clair.prompts import PromptedNorm, prompted, train_image_tower, train_only_norms_and_prompts
+
+PROMPTS = "ln_pre.prompts"  # the tower's parameter that holds the prompts of one domain
+
+
+class PromptsFirst(PromptedNorm):
+    """`ln_pre` that first puts the prompts before the class token, so that a tower which reads its first token reads
+    the first prompt (as ClipPrompt's code does)."""
+
+    def forward(self, tokens: torch.Tensor) -> torch.Tensor:
+        prompts = self.prompts.to(tokens.dtype).expand(len(tokens), -1, -1)
+        return self.ln_pre(torch.cat([prompts, tokens], dim=1))
+
+
+class Network(nn.Module):
+    """Images of one of two domains -> unit features.
+
+    encoder  a copy of the encoder, whose tower reads the prompts of one domain at a time
+    clip     its model; prompts: (2, n, width), those of both domains, or None without prompts
+
+    Raises CdirError for prompts in a tower without tokens, and for a tower without the part that is to be trained.
+    """
+
+    def __init__(self, encoder: ClipEncoder, *, prompts: int, std: float, read: str, freeze: str, seed: int) -> None:
+        super().__init__()
+        self.encoder = prompted(encoder, prompts, std=std)
+        self.clip = self.encoder.model
+        unfreeze(self.encoder, freeze)
+        self.prompts = None
+        if prompts:
+            tower = self.clip.visual
+            if read == "first prompt":
+                tower.ln_pre = PromptsFirst(tower.ln_pre.ln_pre, tower.ln_pre.prompts.detach())
+            slot = tower.ln_pre.prompts.requires_grad_(False)
+            drawn = std * torch.randn(2, *slot.shape, generator=torch.Generator().manual_seed(seed))
+            self.prompts = nn.Parameter(drawn.to(slot))
+        self.eval()
+
+    def train(self, mode: bool = True) -> "Network":
+        """Always in evaluation mode: the running statistics of batch norms stay as they are."""
+        return super().train(False)
+
+    def forward(self, pixels: torch.Tensor, domain: int) -> torch.Tensor:
+        """(B, 3, H, W) of domain 0 or 1 -> (B, D) unit features."""
+        prompts = {} if self.prompts is None else {PROMPTS: self.prompts[domain]}
+        return F.normalize(functional_call(self.clip.visual, prompts, (pixels,)).float(), dim=-1)
+
+    @torch.no_grad()
+    def encoder_of(self, domain: int) -> ClipEncoder:
+        """An encoder with the prompts of domain 0 or 1; its weights, and so its cache, are those of this state."""
+        tuned = copy.copy(self.encoder)
+        tuned.model = copy.deepcopy(self.clip)
+        if self.prompts is not None:
+            tuned.model.visual.ln_pre.prompts.copy_(self.prompts[domain])
+        return tuned
+
+
+def unfreeze(encoder: ClipEncoder, freeze: str) -> None:
+    """Let the parameters of the image tower that `freeze` leaves trainable require gradients, and no others.
+
+    freeze  "norms": scale and shift of the normalisation layers
+            "as released": also every parameter that is not called weight or bias. The released code freezes weights
+            and biases of all other modules by these names, and so misses the joint query, key and value matrices and
+            biases of the attention layers, the class and position embeddings, and the final projection of a ViT
+            "all but the head": the final projection
+            "nothing": the whole tower
+    """
+    tower = encoder.model.visual
+    if freeze == "nothing":
+        train_image_tower(encoder)
+    elif freeze == "all but the head":
+        encoder.model.requires_grad_(False)
+        head = [x for name, x in tower.named_parameters() if name == "proj" or name.startswith("head.")]
+        if not head:
+            raise CdirError(f"the image tower of {encoder.built.name} has no final projection: choose another freeze")
+        for parameter in head:
+            parameter.requires_grad_(True)
+    else:
+        train_only_norms_and_prompts(encoder)
+        for name, parameter in tower.named_parameters():
+            if freeze == "as released" and name.rpartition(".")[2] not in ("weight", "bias"):
+                parameter.requires_grad_(True)

@@ -1,0 +1,39 @@
+"""Labelled quadruples for SketchLVM: two images of one class and two of another, one of each domain."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+
+from cdir_nb.methods.batches import random_order
+
+Rows = dict[int, np.ndarray]  # class: the rows of its images in a domain
+
+
+def quadruples(domains: Sequence[Rows], generator: torch.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """((N, 4) rows, (N,) classes) of an epoch: each of the N images of the first domain appears once as s.
+
+    Columns s, p, s', p': s and p are of the class, s' and p' of one other class, drawn uniformly; s and s' are of the
+    first domain, p and p' of the second.
+    domains  the rows of each class in the first and in the second domain; both have the same classes, at least two
+    """
+    first, second = domains
+    classes = np.array(sorted(first))
+    anchors = [(row, place) for place, label in enumerate(classes) for row in first[label]]
+    order = random_order(len(anchors), len(anchors), generator)
+    table = []
+    for row, place in (anchors[i] for i in order.tolist()):
+        other = classes[(place + 1 + _below(len(classes) - 1, generator)) % len(classes)]
+        label = classes[place]
+        table.append([label, row, *(_one(rows, generator) for rows in (second[label], first[other], second[other]))])
+    labels, *columns = np.array(table).T
+    return np.stack(columns, axis=1), labels
+
+
+def _below(count: int, generator: torch.Generator) -> int:
+    """A random integer from 0 to count - 1."""
+    return int(torch.randint(count, (), generator=generator))
+
+
+def _one(rows: np.ndarray, generator: torch.Generator) -> int:
+    return rows[_below(len(rows), generator)]
