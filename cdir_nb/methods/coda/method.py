@@ -106,16 +106,16 @@ class CodaTraining(TwoDomainTraining):
             for classifiers, first in zip(self.model.classifiers, rows):
                 classifiers[level].copy_(first)
 
-    def see(self, inputs: list[Inputs]) -> Step:
+    def see(self, inputs: Inputs) -> Step:
         """Features q of one view, for which each domain goes through the network by itself (as batch norm sees it in
         the released code), and the memory k from before this step, which is then updated."""
-        ids, views, _ = zip(*inputs)
-        q = [self.model(view) for view in views]
+        ids, views, _ = inputs
+        q = [self.model(view) for view in views.split([len(rows) for rows in ids])]
         k = [bank[rows] for bank, rows in zip(self.banks, ids)]
         m = self.settings.memory_momentum
         for bank, rows, old, new in zip(self.banks, ids, k, q):
             bank[rows] = F.normalize(m * old + (1 - m) * new.detach(), dim=1)
-        return Step(q, k, list(ids), self.banks, [])
+        return Step(q, k, ids, self.banks, [])
 
     def terms(self, step: Step) -> Terms:
         """A value for each level, the sum over both domains: their mean is the released code's loss."""
