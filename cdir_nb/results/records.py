@@ -7,6 +7,7 @@ import json
 import re
 import subprocess
 from collections.abc import Iterable, Mapping, Sequence
+from operator import attrgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -228,9 +229,12 @@ def _only_paths(value: Any) -> Any:
     raise CdirError(f"settings: {value!r} is not plain data: use numbers, strings, lists and dicts")
 
 
+_setting = attrgetter(*(name for name in Record.model_fields if name not in (*ONE_RUN, *IMAGES, *DERIVED)))
+
+
 def setting_of(record: Record) -> tuple:
     """The setting that a number belongs to: every field that two runs of it must have in common."""
-    return tuple(value for name, value in record if name not in (*ONE_RUN, *IMAGES, *DERIVED))
+    return _setting(record)
 
 
 def same_images(one: Record, other: Record) -> bool:
@@ -252,7 +256,7 @@ def to_frame(records: Sequence[Record]) -> "pd.DataFrame":
     """
     import pandas as pd
 
-    frame = pd.DataFrame([dict(record) for record in records], columns=list(Record.model_fields))
+    frame = pd.DataFrame([vars(record) for record in records], columns=list(Record.model_fields))
     frame["data_at_test_time"] = frame["data_at_test_time"].map(", ".join).astype(object)
     whole = dict.fromkeys(("steps", "threads", "query_images", "gallery_images", "train_images"), "Int64")
     return frame.astype({**whole, "value": float, "seed": int})
