@@ -97,7 +97,7 @@ class Record(BaseModel):
     steps           optimiser steps up to the reported state; None if unknown
     moved           {group of parameters: relative L2 distance from its start by then, a fraction}
     train_set, test_set  what the method was trained on and measured on, in words
-    query_images, gallery_images, train_images  numbers of images; None if unknown or if there are none
+    query_images, gallery_images, train_images  numbers of images; 0: none; None: unknown
     query_fingerprint, gallery_fingerprint, train_fingerprint  `ImageSet.fingerprint`; empty if unknown or if none
     seen_in_pretraining  number of images of `test_set` that the encoder saw in its pretraining; 0 if unknown
     data_at_test_time  which of TEST_TIME_DATA an embedding depends on, beside the image itself; sorted
