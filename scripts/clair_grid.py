@@ -21,7 +21,7 @@ from cdir_nb.methods.clair import method as clair
 from cdir_nb.methods.clair.settings import ClairConfig, named_config
 from cdir_nb.methods.clair.variants import FULL, variant
 from cdir_nb.paths import ROOT, atomic_write
-from cdir_nb.results.records import config_digest
+from cdir_nb.results import settings_digest
 
 SEED = 7
 TASKS = {"real-clip": "sketchy_mini", "tiny-clip": "world"}
@@ -120,7 +120,12 @@ def main(encoder: str, data: Annotated[Path | None, typer.Option(help="folder of
     known = pd.read_csv(FILE, dtype={"settings": str}).to_dict("records") if FILE.exists() else []
     for change in TRIALS[encoder]:
         shown = ", ".join(f"{name} = {value}" for name, value in change.items()) or unchanged
-        key = {"encoder": encoder, "pair": "-".join(domains), "settings": config_digest(base.plain()), "changed": shown}
+        key = {
+            "encoder": encoder,
+            "pair": "-".join(domains),
+            "settings": settings_digest(base.plain()),
+            "changed": shown,
+        }
         if any(all(row[name] == value for name, value in key.items()) for row in known):
             continue
         task = task_of(encoder, data, change.get(PER_CLASS, 0))

@@ -4,7 +4,7 @@ reported.
     python scripts/tki_sensitivity.py                   ten of the drawn world's 30 training classes, tiny-clip
     python scripts/tki_sensitivity.py ../shared/data    also the half of PACS that real-clip has seen, real-clip
 
-mAP@200 (over_min_k_relevant), mean over all directions. After each training a row is added to
+mAP@200:over_min_k_relevant, mean over all directions. After each training a row is added to
 docs/results/tki-sensitivity.csv. Rows in the file are not measured again: delete it after a change of method or
 settings. CLAIR's settings are tried by `clair_grid.py`.
 """
@@ -31,7 +31,7 @@ from cdir_nb.paths import ROOT, atomic_write
 from cdir_nb.results import by_direction, current_commit, measure
 from cdir_nb.results.records import today
 
-MEASURE = ("average_precision", "over_min_k_relevant", 200)
+MEASURE = "mAP@200:over_min_k_relevant"
 CHANGES = {
     "words": (2, 5, 10),
     "alpha": (10.0, 200.0),
@@ -109,7 +109,7 @@ def percent_of(clip: ClipEncoder, task: Protocol, pool: list[str] | None) -> Cal
             names = tuple(training_names(own, strategy, pool=pool, count=config.other_names, seed=seed))
             expansion = first_stage(names, config.first_stage(), seed=seed)
             method = tki.fit(clip, names, config, strategy=strategy, seed=seed, expansion=expansion, progress=False)
-        return round(by_direction(measure(method, task, seed), *MEASURE).to_numpy().mean(), 3)
+        return round(by_direction(measure(method, task, seed), MEASURE).to_numpy().mean(), 3)
 
     return percent
 

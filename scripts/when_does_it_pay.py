@@ -36,7 +36,7 @@ SEEDS = {"CLIP + Q": (0,), "TKI": (0, 1, 2), "CLAIR": (0,)}
 CLAIR = {"world-unseen": ("infograph", "real"), "sketchy_mini-21": ("sketch", "photo")}  # the world's middling pair
 SETTINGS = {"world-unseen": "CLAIR-A, tiny-clip, long", "sketchy_mini-21": "CLAIR-A, real-clip"}
 TRAIN_IMAGES = {"sketchy_mini-21": 1300}  # of each domain, as in the profile; else all
-MEASURE = ("precision", "hits_over_k", 10)
+MEASURE = "P@10:hits_over_k"
 FILE = ROOT / "docs" / "results" / "when-does-it-pay.csv"
 
 
@@ -78,12 +78,12 @@ def main(
         name = clip.identity.split()[0]
         for dataset, protocol in TASKS[name.partition(":")[0]].items():
             card, _, task = open_task(dataset, "" if dataset == "world" else data / dataset, protocol)
-            vanilla, accurate = by_direction(measure(VanillaClip(clip), task, 0), *MEASURE), knows(clip, card, task)
+            vanilla, accurate = by_direction(measure(VanillaClip(clip), task, 0), MEASURE), knows(clip, card, task)
             for method, seed in ((method, seed) for method, seeds in SEEDS.items() for seed in seeds):
                 if (name, protocol, method, seed) in done or (method == "CLAIR" and not (train and protocol in CLAIR)):
                     continue
                 records = measure(embedders(method, clip, card, task, seed), task, seed)
-                percent = by_direction(records, *MEASURE)[method]
+                percent = by_direction(records, MEASURE)[method]
                 row = {"encoder": name, "task": protocol, "zero-shot accuracy": round(100 * accurate, 2)}
                 row |= {"method": method, "seed": seed, "P@10": round(percent.mean(), 3)}
                 row |= {"vanilla": round(vanilla.loc[percent.index].to_numpy().mean(), 3), "directions": len(percent)}

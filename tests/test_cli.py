@@ -17,9 +17,7 @@ GOOD = {
     "dataset": "world",
     "query_domain": "real",
     "gallery_domain": "sketch",
-    "k": 10,
-    "metric": "precision",
-    "convention": "hits_over_k",
+    "metric": "P@10:hits_over_k",
     "value": 0.5,
     "seed": 0,
     "encoder": "tiny-clip 1a2b",
@@ -80,23 +78,25 @@ def test_results_prints_numbers_with_their_context(tmp_path):
         [Record(**{**GOOD, "value": 0.25, "query_domain": "sketch", "gallery_domain": "real"})], tmp_path / "b", "r"
     )
     done = cdir("results", tmp_path / "a", tmp_path / "b", "--csv", tmp_path / "n.csv")
-    assert done.exit_code == 0 and "37.50" in done.stdout and "P@10 (hits_over_k)" in done.stdout
+    assert done.exit_code == 0 and "37.50" in done.stdout and "P@10:hits_over_k" in done.stdout
     assert "PIPELINE TEST" not in done.stdout and "(a drawn world: not the papers' data)" in done.stdout
     assert max(map(len, done.stdout.split(f"2 records written to {tmp_path}")[0].splitlines())) <= 100
     assert (tmp_path / "n.csv").read_text().count("\n") == 3 and len(load_records(tmp_path)) == 2
 
 
 def test_results_are_short_unless_all_are_asked_for(tmp_path):
-    records = [Record(**{**GOOD, "k": k, "value": k / 100}) for k in (10, 1, 50)]
+    records = [Record(**{**GOOD, "metric": f"P@{k}:hits_over_k", "value": k / 100}) for k in (10, 1, 50)]
     save_records(records, tmp_path, "r")
     short, full = cdir("results", tmp_path).stdout, cdir("results", tmp_path, "--all").stdout
     assert "10.00" in short and "50.00" not in short and "the same command with --all" in short
-    assert all(text in full for text in ("precision@1 ", "precision@10 ", "precision@50 ", "50.00", "seeds: 0"))
+    assert all(
+        text in full for text in ("P@1:hits_over_k ", "P@10:hits_over_k ", "P@50:hits_over_k ", "50.00", "seeds: 0")
+    )
     assert "--all" not in full and "(a drawn world: not the papers' data)" in full
 
 
 def test_results_without_precision_between_domains_say_where_the_others_are(tmp_path):
-    save_records([Record(**{**GOOD, "metric": "accuracy", "convention": "top-1", "k": None})], tmp_path, "r")
+    save_records([Record(**{**GOOD, "metric": "accuracy:top-1"})], tmp_path, "r")
     done = cdir("results", tmp_path)
     assert done.exit_code == 0 and "no precision was measured between two domains" in done.stdout
     assert "--all" in done.stdout
@@ -107,14 +107,16 @@ def test_results_kept_as_tables_give_the_same_records_back(tmp_path):
     import pandas as pd
     from fastparquet import ParquetFile
 
-    found = [Record(**GOOD), Record(**{**GOOD, "k": None, "value": 1 / 3})]
+    more = {"moved": {"head": 0.5}, "steps": 7, "settings": {"rate": 0.1}, "data_at_test_time": ["gallery"]}
+    found = [Record(**GOOD), Record(**{**GOOD, "metric": "mAP@all:over_found", "value": 1 / 3, **more})]
     save_records(found, tmp_path / "run", "r")
     files = tmp_path / "n.csv", tmp_path / "n.parquet"
     done = cdir("results", tmp_path / "run", "--csv", files[0], "--parquet", files[1])
     assert all(f"2 records written to {file}" in done.stdout for file in files)
     assert load_records(files[0]) == found
-    rows = ParquetFile(str(files[1])).to_pandas().astype({"k": object}).to_dict("records")
-    assert [Record(**{**row, "k": None if pd.isna(row["k"]) else row["k"]}) for row in rows] == found
+    whole, csv = ParquetFile(str(files[1])).to_pandas(), pd.read_csv(files[0], keep_default_na=False, dtype=str)
+    assert list(whole.columns) == list(csv.columns) and whole["metric"].tolist() == csv["metric"].tolist()
+    assert whole["value"].tolist() == [0.5, 1 / 3] and whole["moved"].tolist() == ["", '{"head": 0.5}']
     assert cdir("results", files[0]).stdout.splitlines()[:4] == done.stdout.splitlines()[:4]
 
 

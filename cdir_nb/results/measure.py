@@ -46,8 +46,8 @@ def _records(embedder: "Embedder", task: "Protocol", seed: int) -> list[Record]:
 
 def about_images(**parts: "ImageSet | None") -> dict[str, object]:
     """Number and fingerprint of sets of images, as fields of a record: `about_images(query=images)` gives
-    `query_images` and `query_fingerprint`; None and "" for a set that is None."""
-    numbers = {f"{part}_images": None if images is None else len(images) for part, images in parts.items()}
+    `query_images` and `query_fingerprint`; 0 and "" for a set that is None."""
+    numbers = {f"{part}_images": 0 if images is None else len(images) for part, images in parts.items()}
     digests = {f"{part}_fingerprint": "" if images is None else images.fingerprint for part, images in parts.items()}
     return {**numbers, **digests}
 

@@ -5,6 +5,7 @@ import hashlib
 import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from operator import attrgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -76,7 +77,7 @@ class Record(BaseModel):
     steps           optimiser steps up to the reported state; None if unknown
     moved           {group of parameters: relative L2 distance from its start by then, a fraction}
     train_set, test_set  what the method was trained on and measured on, in words
-    query_images, gallery_images, train_images  numbers of images; None if unknown or if there are none
+    query_images, gallery_images, train_images  numbers of images; 0: none; None: unknown
     query_fingerprint, gallery_fingerprint, train_fingerprint  `ImageSet.fingerprint`; empty if unknown or if none
     seen_in_pretraining  number of images of `test_set` that the encoder saw in its pretraining; 0 if unknown
     data_at_test_time  which of TEST_TIME_DATA an embedding depends on, beside the image itself; sorted
@@ -208,9 +209,12 @@ def _only_paths(value: Any) -> Any:
     raise CdirError(f"settings: {value!r} is not plain data: use numbers, strings, lists and dicts")
 
 
+_setting = attrgetter(*(name for name in Record.model_fields if name not in (*ONE_RUN, *IMAGES, *DERIVED)))
+
+
 def setting_of(record: Record) -> tuple:
     """The setting that a number belongs to: every field that two runs of it must have in common."""
-    return tuple(value for name, value in record if name not in (*ONE_RUN, *IMAGES, *DERIVED))
+    return _setting(record)
 
 
 def same_images(one: Record, other: Record) -> bool:
@@ -232,7 +236,7 @@ def to_frame(records: Sequence[Record]) -> "pd.DataFrame":
     """
     import pandas as pd
 
-    frame = pd.DataFrame([dict(record) for record in records], columns=list(Record.model_fields))
+    frame = pd.DataFrame([vars(record) for record in records], columns=list(Record.model_fields))
     frame["data_at_test_time"] = frame["data_at_test_time"].map(", ".join).astype(object)
     whole = dict.fromkeys(("steps", "threads", "query_images", "gallery_images", "train_images"), "Int64")
     return frame.astype({**whole, "value": float, "seed": int})

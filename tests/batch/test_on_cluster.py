@@ -197,8 +197,8 @@ def test_the_example_of_the_documentation_runs(client, fresh_cache, tmp_path, mo
     emb, sketches, photos = (names[name] for name in ("emb", "sketches", "photos"))
     single = rank(emb[sketches], emb[photos], k=10)
     assert np.array_equal(names["ranking"].indices, single.indices)
-    assert [r.name for r in names["results"]][-4:] == [
-        f"mAP@all ({c})" for c in ("over_found", "over_min_k_relevant", "over_relevant", "voc_interpolated")
+    assert [str(r.metric) for r in names["results"]][-4:] == [
+        f"mAP@all:{c}" for c in ("over_found", "over_min_k_relevant", "over_relevant", "voc_interpolated")
     ]
 
 

@@ -19,8 +19,8 @@ CDIR = [sys.executable, "-m", "cdir_nb.cli"]
 
 SAVE = """
 from cdir_nb.results import Record, save_records
-number = Record(method="zero-shot", dataset=dataset, query_domain="real", gallery_domain="sketch", k=10,
-                metric="precision", convention="hits_over_k", value=0.5, seed=seed, encoder="{encoder}",
+number = Record(method="zero-shot", dataset=dataset, query_domain="real", gallery_domain="sketch",
+                metric="P@10:hits_over_k", value=0.5, seed=seed, encoder="{encoder}",
                 selection_rule="nothing selected", train_set="no image", test_set="40 classes")
 save_records([number], out_dir, "r")
 """

@@ -7,7 +7,7 @@ from cdir_nb.errors import CdirError
 from cdir_nb.methods.clair.settings import CONFIGS
 from cdir_nb.methods.settings import Settings, setting
 from cdir_nb.methods.tki.settings import TkiConfig
-from cdir_nb.results import config_digest
+from cdir_nb.results import settings_digest
 
 
 class Part(Settings):
@@ -34,7 +34,7 @@ class Whole(Settings):
     ],
 )
 def test_digests_of_recorded_numbers_stay(config, digest):
-    assert config_digest(config.plain()) == digest
+    assert settings_digest(config.plain()) == digest
 
 
 def test_plain_data():

@@ -58,8 +58,7 @@ def test_the_report_names_everything_that_a_number_depends_on(report):
     page = report(record())
     for text in (
         "12.50",
-        "precision@10",
-        "hits_over_k",
+        "P@10:hits_over_k",
         "tiny-clip [1a2b]",
         "best on test",
         "no image at all",
@@ -114,7 +113,7 @@ def test_results_on_real_images_stand_beside_the_drawn_world_only(report):
     """Committed numbers, each with its task, encoder and selection rule, apart from those of the run."""
     committed = re.compile(r'<section id="committed">.*?</section>', re.S)
     shown = committed.search(report(record(), dataset="world")).group()
-    assert "sketchy_mini, sketchy_mini-21, real-clip: P@10 (hits_over_k), mean over directions" in shown
+    assert "sketchy_mini, sketchy_mini-21, real-clip: P@10:hits_over_k, mean over directions" in shown
     assert re.search(r"<th[^>]*>CLAIR</th>.*?<span>25\.62 ± 0\.62</span>.*?last epoch", shown, re.S)
     assert "world-unseen" not in shown and "12.50" not in shown
 
@@ -167,7 +166,7 @@ def test_a_report_without_numbers_is_a_report(report):
 
 # --- claims, and published tables
 
-TKI = {"metric": "average_precision", "convention": "over_min_k_relevant", "k": 200, "protocol": "world-unseen"}
+TKI = {"metric": "mAP@200:over_min_k_relevant", "protocol": "world-unseen"}
 
 
 def tki(method, value, query, gallery, **changes) -> Record:

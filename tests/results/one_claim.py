@@ -7,7 +7,5 @@ CLAIM = {
     "says": "A is above B.",
     "better": "A",
     "worse": "B",
-    "metric": "precision",
-    "convention": "hits_over_k",
-    "k": [50, 10],
+    "metric": ["P@50:hits_over_k", "P@10:hits_over_k"],
 }

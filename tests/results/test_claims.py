@@ -17,7 +17,10 @@ from cdir_nb.show.paper_tables import CLAIM as WIDTH
     [
         ({"chain": ["A", "B"]}, "give better and worse, or a chain of at least two methods"),
         ({"worse": []}, "give better and worse"),
-        ({"falling": "A"}, "falling takes at least two cut-offs k, and no better, worse or chain"),
+        ({"falling": "A"}, "falling takes two or more cut-offs of one metric, and no better, worse or chain"),
+        ({"metric": []}, "metric: "),
+        ({"metric": "precision"}, "metric.0: 'precision' is not a metric: use P@K:CONVENTION"),
+        ({"metric": ["P@1:hits_over_k", "mAP@all:over_found"]}, "metric has names of several kinds"),
         ({"over": "median"}, "over: should be 'mean' or 'each direction'"),
         ({"verdict": "holds"}, "verdict: unknown name"),
     ],

@@ -24,7 +24,7 @@ def record(method: str, convention: str = "over_min_k_relevant") -> Record:
     protocol = "world-uccdr-sketch" if convention == "over_found" else "world-unseen"
     return Record(
         method=method, dataset="world", protocol=protocol, query_domain="real", gallery_domain="sketch",
-        metric="average_precision", convention=convention, k=200, value=0.3 if frozen else 0.4, seed=0,
+        metric=f"mAP@200:{convention}", value=0.3 if frozen else 0.4, seed=0,
         encoder="tiny-clip [ab]", selection_rule="nothing selected" if frozen else "last epoch",
     )  # fmt: skip
 
@@ -89,9 +89,9 @@ def test_ucdirs_gain_is_shown_where_the_gap_is(script, tmp_path, monkeypatch):
         ("clipart", "sketch"): {"frozen start": 0.4, "UCDIR": 0.45},
     }
     found = [
-        record(name, "ucdir_micro").model_copy(
+        record(name).model_copy(
             update={
-                "dataset": "world", "protocol": "world-closed", "metric": "precision", "k": 10, "value": value,
+                "dataset": "world", "protocol": "world-closed", "metric": "P@10:ucdir_micro", "value": value,
                 "query_domain": query, "gallery_domain": gallery,
                 "selection_rule": "nothing selected" if name == "frozen start" else "last epoch",
             }

@@ -11,8 +11,8 @@ NONE = "nothing selected"
 
 def record(method, query, gallery, percent, **changes):
     same = {
-        "method": method, "dataset": "world", "protocol": "world-unseen", "metric": "precision", "k": 10, "seed": 0,
-        "convention": "hits_over_k", "encoder": "tiny-clip [ab]", "selection_rule": NONE, "date": "2026-01-02",
+        "method": method, "dataset": "world", "protocol": "world-unseen", "metric": "P@10:hits_over_k", "seed": 0,
+        "encoder": "tiny-clip [ab]", "selection_rule": NONE, "date": "2026-01-02",
     }  # fmt: skip
     return Record(**{**same, "query_domain": query, "gallery_domain": gallery, "value": percent / 100, **changes})
 
@@ -32,7 +32,7 @@ def panel(records, view=MAPPING):
 def test_every_table_of_every_paper_has_a_view():
     names = [str(view) for view in views()]
     assert len(names) == len(set(names)) >= 30
-    assert "CLAIR, Table 3 left: precision@50" in names and "TKI, Table 7: precision@1" in names
+    assert "CLAIR, Table 3 left: P@50" in names and "TKI, Table 7: P@1" in names
 
 
 def test_a_printed_table_by_direction():
@@ -70,7 +70,7 @@ def test_ours_has_the_columns_of_the_table_and_says_where_it_came_from():
     found = panel(run() + run(seed=1, date="2026-01-03"))
     assert list(found.percent.columns) == ["clipart → sketch", "sketch → clipart", "real → sketch", "mean"]
     assert found.percent.loc["CLIP + Q"].tolist() == pytest.approx([21, 31, 41, 31])
-    assert found.source.startswith("ours, NOT the paper's images: world-unseen, tiny-clip, precision@10 (hits_over_k)")
+    assert found.source.startswith("ours, NOT the paper's images: world-unseen, tiny-clip, P@10:hits_over_k")
     assert found.source.endswith("3 directions, seeds 0, 1, 2026-01-02, 2026-01-03") and not found.comparable
 
 
@@ -84,7 +84,7 @@ def test_only_the_table_s_directions_where_ours_has_all_of_them():
 
 def test_another_method_or_measure_is_no_panel():
     assert our_panels(MAPPING, to_frame([record("TKI", "real", "sketch", 1)])) == []
-    assert our_panels(MAPPING, to_frame(run(metric="average_precision"))) == []
+    assert our_panels(MAPPING, to_frame(run(metric="mAP@10:over_found"))) == []
     assert our_panels(MAPPING, to_frame(run(pipeline_test="random weights"))) == []
     assert our_panels(MAPPING, to_frame(run()[:3])) == []  # vanilla CLIP alone has nothing beside it
 
@@ -105,41 +105,42 @@ def test_one_panel_for_each_dataset_task_and_encoder_and_never_a_mean_over_them(
         ({"encoder": "tiny-clip"}, False),
         ({"protocol": "domainnet-ucdir7"}, False),
         ({"dataset": "world"}, False),
-        ({"convention": "hits_over_k"}, False),
-        ({"k": 10}, False),
+        ({"metric": "P@50:hits_over_k"}, False),
+        ({"metric": "P@10:ucdir_micro"}, False),
     ],
 )
 def test_a_difference_needs_the_paper_s_images_task_encoder_and_measure(changes, comparable):
     same = {"dataset": "domainnet_cleaned", "protocol": "domainnet-zs", "encoder": "ViT-B-32:openai quickgelu [12]"}
-    assert panel(run(**{**same, "convention": "ucdir_micro", "k": 50, **changes})).comparable is comparable
+    assert panel(run(**{**same, "metric": "P@50:ucdir_micro", **changes})).comparable is comparable
 
 
 def test_a_panel_in_another_measure_says_so():
-    assert "precision@10 (hits_over_k), another convention and cut-off than the table's," in panel(run()).source
-    assert "another cut-off than" in panel(run(convention="ucdir_micro")).source
-    assert "another" not in panel(run(k=50, convention="ucdir_micro")).source
+    assert "P@10:hits_over_k, another convention and cut-off than the table's," in panel(run()).source
+    assert "another cut-off than" in panel(run(metric="P@10:ucdir_micro")).source
+    assert "another" not in panel(run(metric="P@50:ucdir_micro")).source
 
 
 def test_the_table_s_convention_and_cut_off_go_first():
-    both = run(k=50, convention="ucdir_micro", dataset="domainnet_cleaned", protocol="domainnet-zs")
-    other = run(k=50, dataset="domainnet_cleaned", protocol="domainnet-zs")
-    assert "precision@50 (ucdir_micro)" in panel(other + both).source
-    assert "precision@10 (hits_over_k)" in panel(run(k=50) + run(k=10)).source  # the world's card lists 10
-    assert "precision@50 (hits_over_k)" in panel(run(k=50) + run(k=10)[:3]).source  # measured at by both methods
+    both = run(metric="P@50:ucdir_micro", dataset="domainnet_cleaned", protocol="domainnet-zs")
+    other = run(metric="P@50:hits_over_k", dataset="domainnet_cleaned", protocol="domainnet-zs")
+    assert "P@50:ucdir_micro" in panel(other + both).source
+    at_50 = run(metric="P@50:hits_over_k")
+    assert "P@10:hits_over_k" in panel(at_50 + run()).source  # the world's card lists 10
+    assert "P@50:hits_over_k" in panel(at_50 + run()[:3]).source  # measured at by both methods
 
 
 def test_settings_of_one_method_are_rows_of_their_own():
-    again = [record("CLIP + Q", r.query_domain, r.gallery_domain, 50, config_digest="z") for r in run()[:3]]
-    found = panel(run() + again).percent
-    assert found["mean"].to_dict() == pytest.approx({"vanilla CLIP": 30, "CLIP + Q ()": 31, "CLIP + Q (z)": 50})
+    again = [record("CLIP + Q", r.query_domain, r.gallery_domain, 50, settings={"n": 9}) for r in run()[:3]]
+    found = panel(run(settings={"n": 1}) + again).percent
+    assert found["mean"].to_dict() == pytest.approx({"vanilla CLIP": 30, "CLIP + Q (n=1)": 31, "CLIP + Q (n=9)": 50})
 
 
 def test_vanilla_clip_of_another_notebook_counts_once():
-    again = [r.model_copy(update={"config_digest": "z"}) for r in run()[:1]]
+    again = [r.model_copy(update={"settings_digest": "z"}) for r in run()[:1]]
     assert panel(run() + again).percent.loc["vanilla CLIP", "mean"] == pytest.approx(30)
 
 
 def test_a_table_without_a_backbone_says_nothing_of_encoders():
-    at_k = {"dataset": "domainnet_cleaned", "protocol": "domainnet-ucdir7", "k": 50}
+    at_k = {"dataset": "domainnet_cleaned", "protocol": "domainnet-ucdir7", "metric": "P@50:hits_over_k"}
     found = panel(run(**at_k) + [record("UCDIR", "real", "sketch", 50, **at_k)], View("ucdir", "2", "precision", 50))
     assert found.source.startswith("ours, the paper's images and task: domainnet-ucdir7") and not found.comparable

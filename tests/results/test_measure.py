@@ -8,11 +8,13 @@ from PIL import Image
 
 from cdir_nb.conventions import AVERAGE_PRECISION, LAST_EPOCH, PRECISION
 from cdir_nb.data import ImageSet, load_protocol
+from cdir_nb.encoders import load_encoder
 from cdir_nb.errors import CdirError
 from cdir_nb.methods import Embedder
 from cdir_nb.methods.clair.mapped_clip import mapped_clips
 from cdir_nb.methods.frozen.clip import VanillaClip
-from cdir_nb.results import by_direction, context_of, measure, percent_by_direction
+from cdir_nb.results import by_direction, context_of, measure, percent_by_direction, settings_digest
+from cdir_nb.results.described import pooling_of, preprocessing_of
 from cdir_nb.results.measure import embedded
 
 PER_CLASS = 3
@@ -72,13 +74,13 @@ def test_every_direction_convention_and_cutoff_once_with_all_context(task):
     records = measure(method, task, seed=5)
     ks, ap_ks = task.cutoffs
     assert len(records) == 2 * (len(ks) * len(PRECISION) + len(ap_ks) * len(AVERAGE_PRECISION))
-    assert len({(r.query_domain, r.metric, r.convention, r.k) for r in records}) == len(records)
+    assert len({(r.query_domain, r.metric) for r in records}) == len(records)
     assert sorted(method.calls) == ["real", "sketch"], "each domain is embedded once"
     one = records[0]
     assert (one.method, one.seed, one.steps, one.selection_rule) == ("mine", 5, 7, LAST_EPOCH)
     assert (one.encoder, one.dataset, one.protocol) == ("a test [1]", "world", "world-unseen")
     for a, b in method.directions:
-        found = next(r for r in records if (r.query_domain, r.k, r.convention) == (a, 10, "hits_over_k"))
+        found = next(r for r in records if (r.query_domain, r.metric) == (a, "P@10:hits_over_k"))
         assert found.value == pytest.approx(by_hand(task.query(a), task.gallery(b), 10))
 
 
@@ -91,10 +93,12 @@ def test_a_method_for_other_domains_is_refused(task):
 
 def test_vanilla_clip_is_one_setting_whoever_measures_it(task):
     records = measure(VanillaClip(Encoder()), task, seed=1) + measure(VanillaClip(Encoder()), task, seed=2)
-    assert {r.config_digest for r in records} == {"32724d435d"} and len(task.directions) == 30
-    table = by_direction(records, "precision", "hits_over_k", 10)
+    assert {r.settings_digest for r in records} == {settings_digest({"similarity": "cosine"})} and len(
+        task.directions
+    ) == 30
+    table = by_direction(records, "P@10:hits_over_k")
     assert list(table.columns) == ["vanilla CLIP"] and list(table.index) == list(task.directions)
-    explored = percent_by_direction(embedded(VanillaClip(Encoder()), task), task, "precision", "hits_over_k", 10)
+    explored = percent_by_direction(embedded(VanillaClip(Encoder()), task), task, "P@10:hits_over_k")
     assert table["vanilla CLIP"].to_dict() == pytest.approx(explored.to_dict())
 
 
@@ -109,7 +113,7 @@ def test_q_maps_the_query_domain_alone_and_each_direction_by_its_own(task):
     assert not torch.allclose(mapped[:2], plain[:2]) and not torch.allclose(first.q, second.q)
     records = measure([first, second], task)
     assert {(r.query_domain, r.gallery_domain) for r in records} == set(directions)
-    assert len({r.config_digest for r in records}) == 1
+    assert len({r.settings_digest for r in records}) == 1
 
 
 def test_an_embedder_without_embed_says_so():
@@ -133,3 +137,43 @@ def test_a_number_on_training_images_counts_the_seen_ones_among_these(task, monk
     )
     same = context_of(VanillaClip(Encoder()), task, 0, train)
     assert (same["seen_in_pretraining"], same["test_set"]) == (2, f"training images of {task.name}")
+
+
+def test_records_have_the_images_that_were_measured_and_trained_on(task):
+    method = Trained(Encoder())
+    method.training_images = task.images.select(["real"], ["cat"])
+    method.training_commit, method.data_at_test_time = "abc1234", frozenset({"gallery"})
+    method.settings, method.moved = {"rate": np.float32(0.5)}, {"head": 0.25}
+    for record in measure(method, task, seed=5):
+        query, gallery = task.query(record.query_domain), task.gallery(record.gallery_domain)
+        assert (record.query_images, record.query_fingerprint) == (len(query), query.fingerprint)
+        assert (record.gallery_images, record.gallery_fingerprint) == (len(gallery), gallery.fingerprint)
+        assert (record.train_images, record.train_fingerprint) == (PER_CLASS, method.training_images.fingerprint)
+        assert (record.training_commit, record.data_at_test_time) == ("abc1234", ("gallery",))
+        assert record.settings == {"rate": 0.5, "similarity": "euclidean"} and record.moved == {"head": 0.25}
+        assert record.threads == torch.get_num_threads()
+
+
+def test_a_method_without_training_images_has_none(task):
+    records = measure(VanillaClip(Encoder()), task)
+    assert {(r.train_images, r.train_fingerprint, r.training_commit) for r in records} == {(0, "", "")}
+
+
+def test_only_a_metric_of_a_ranking_can_be_explored(task):
+    for name, message in (("accuracy:top-1", "not computed from a ranking"), ("precision", "is not a metric")):
+        with pytest.raises(CdirError, match=message):
+            percent_by_direction(lambda a, b: None, task, name)
+
+
+@pytest.mark.parametrize(
+    ("name", "preprocessing", "pooling"),
+    [
+        ("tiny-clip", "64 px, bicubic, centre crop 1.0", "class token"),
+        ("real-clip", "112 px, bicubic, centre crop 1.0", "average"),
+        ("mobilenet-v2", "224 px, bicubic, centre crop 0.875", "average"),
+    ],
+)
+def test_an_encoder_is_described_in_words(name, preprocessing, pooling):
+    encoder = load_encoder(name)
+    assert (preprocessing_of(encoder), pooling_of(encoder)) == (preprocessing, pooling)
+    assert (preprocessing_of(Encoder()), pooling_of(Encoder())) == ("", "")

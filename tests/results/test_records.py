@@ -8,17 +8,26 @@ import subprocess
 import numpy as np
 import pytest
 
+from cdir_nb.conventions import Metric
 from cdir_nb.errors import CdirError
-from cdir_nb.results import Record, config_digest, load_records, records, reproduced_records, save_records, to_frame
+from cdir_nb.results import (
+    Record,
+    files,
+    load_records,
+    records,
+    reproduced_records,
+    save_records,
+    save_table,
+    settings_digest,
+    to_frame,
+)
 
 GOOD = {
     "method": "zero-shot",
     "dataset": "world",
     "query_domain": "real",
     "gallery_domain": "sketch",
-    "k": 10,
-    "metric": "precision",
-    "convention": "hits_over_k",
+    "metric": "P@10:hits_over_k",
     "value": 0.5,
     "seed": 0,
     "encoder": "tiny-clip 1a2b",
@@ -34,19 +43,26 @@ def refusal(**changes) -> str:
     return str(caught.value)
 
 
-@pytest.mark.parametrize("field", ["convention", "seed", "selection_rule", "encoder", "dataset", "metric"])
+@pytest.mark.parametrize("field", ["seed", "selection_rule", "encoder", "dataset", "metric"])
 def test_a_record_without_context_is_refused(field):
     assert f"{field}: missing, but every record needs it" in refusal(**{field: ...})
 
 
 def test_every_missing_field_is_named_at_once():
-    message = refusal(convention=..., seed=..., selection_rule=...)
-    assert all(f"{field}: missing" in message for field in ("convention", "seed", "selection_rule"))
-    assert message.startswith("invalid record (zero-shot precision): ")
+    message = refusal(metric=..., seed=..., selection_rule=...)
+    assert all(f"{field}: missing" in message for field in ("metric", "seed", "selection_rule"))
+    assert message.startswith("invalid record (zero-shot ?): ")
 
 
-def test_empty_context_is_refused():
-    assert "convention: should have at least 1 character" in refusal(convention="")
+@pytest.mark.parametrize("metric", ["", "precision", "P@10", "P@10:over_found", "mAP:over_found", 10, None])
+def test_a_metric_without_all_its_parts_is_refused(metric):
+    assert "metric: " in refusal(metric=metric) and "P@K:CONVENTION" in refusal(metric=metric)
+
+
+def test_the_parts_of_the_metric_can_be_read():
+    record = Record(**{**GOOD, "metric": "mAP@all:over_relevant"})
+    assert (record.kind, record.k, record.convention) == ("average_precision", None, "over_relevant")
+    assert Record(**{**GOOD, "metric": Metric("precision", 10, "hits_over_k")}) == Record(**GOOD)
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, -0.1, 45.2])
@@ -54,10 +70,23 @@ def test_a_value_that_is_no_fraction_is_refused(value):
     assert "value: must be a finite fraction in [0, 1] (percent is only" in refusal(value=value)
 
 
-@pytest.mark.parametrize("commit", ["inf", "7.42e+98", "912000000.0", ""])
-def test_a_commit_that_a_spreadsheet_took_for_a_number_is_refused(commit):
-    assert "commit: " in refusal(commit=commit)
-    assert Record(**{**GOOD, "commit": "912e518-dirty"}).commit == "912e518-dirty"
+@pytest.mark.parametrize("field", ["measuring_commit", "training_commit"])
+@pytest.mark.parametrize("commit", ["inf", "7.42e+98", "912000000.0"])
+def test_a_commit_that_a_spreadsheet_took_for_a_number_is_refused(field, commit):
+    assert f"{field}: " in refusal(**{field: commit})
+    assert getattr(Record(**{**GOOD, field: "912e518-dirty"}), field) == "912e518-dirty"
+
+
+def test_a_measurement_has_a_commit_and_a_training_may_have_none():
+    assert "measuring_commit: " in refusal(measuring_commit="")
+    assert Record(**GOOD).training_commit == "" != Record(**GOOD).measuring_commit
+
+
+def test_data_used_at_test_time_is_a_set_of_known_names():
+    record = Record(**{**GOOD, "data_at_test_time": {"gallery", "all queries"}})
+    assert record.data_at_test_time == ("all queries", "gallery")
+    assert Record(**{**GOOD, "data_at_test_time": ["gallery", "all queries", "gallery"]}) == record
+    assert "data_at_test_time: labels is unknown: use gallery, " in refusal(data_at_test_time=["labels", "gallery"])
 
 
 def test_an_unknown_field_is_refused():
@@ -67,8 +96,8 @@ def test_an_unknown_field_is_refused():
 def test_numpy_and_torch_scalars_are_taken():
     import torch
 
-    record = Record(**{**GOOD, "value": torch.tensor(0.25), "seed": np.int64(3), "k": np.int32(5)})
-    assert (record.value, record.seed, record.k) == (0.25, 3, 5)
+    record = Record(**{**GOOD, "value": torch.tensor(0.25), "seed": np.int64(3), "steps": np.int32(5)})
+    assert (record.value, record.seed, record.steps) == (0.25, 3, 5)
     assert Record(**{**GOOD, "value": np.float32(0.5)}).value == 0.5
 
 
@@ -79,22 +108,31 @@ def test_random_weights_are_labelled(encoder):
 
 
 def test_records_come_back_from_any_number_of_folders(tmp_path):
-    first, second = Record(**GOOD), Record(**{**GOOD, "k": None, "seed": 1})
+    first, second = Record(**GOOD), Record(**{**GOOD, "metric": "mAP@all:over_found", "seed": 1})
     save_records([first], tmp_path / "a", "one")
     save_records([second, first], tmp_path / "b" / "deep", "two")
     assert load_records([tmp_path / "a", tmp_path / "b"]) == [first, second]
     assert load_records(tmp_path / "a") == [first]
 
 
-@pytest.mark.parametrize("changes", [{"seed": 1}, {"k": 5}, {"config_digest": "z"}, {"selection_rule": "best on test"}])
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"seed": 1},
+        {"metric": "P@5:hits_over_k"},
+        {"settings": {"rate": 0.1}},
+        {"selection_rule": "best on test"},
+        {"data_at_test_time": ["gallery"]},
+    ],
+)
 def test_what_differs_in_its_setting_is_two_numbers(changes, tmp_path):
     save_records([Record(**GOOD), Record(**{**GOOD, **changes, "value": 0.1})], tmp_path, "one")
     assert [r.value for r in load_records(tmp_path)] == [0.5, 0.1]
 
 
 def test_a_second_run_with_equal_values_counts_once(tmp_path):
-    first = Record(**{**GOOD, "commit": "a1", "date": "2026-01-02"})
-    again = Record(**{**GOOD, "commit": "b2", "date": "2026-03-04", "value": 0.5 + 4e-7})
+    first = Record(**{**GOOD, "measuring_commit": "a1", "date": "2026-01-02", "threads": 2, "moved": {"head": 0.1}})
+    again = Record(**{**GOOD, "measuring_commit": "b2", "date": "2026-03-04", "value": 0.5 + 4e-7, "threads": 4})
     save_records([first], tmp_path / "a", "one")
     save_records([again], tmp_path / "b", "one")
     assert load_records([tmp_path / "a", tmp_path / "b"]) == [first]
@@ -102,14 +140,24 @@ def test_a_second_run_with_equal_values_counts_once(tmp_path):
 
 
 def test_a_second_run_with_other_values_is_refused_and_both_are_named(tmp_path):
-    save_records([Record(**{**GOOD, "commit": "a1", "date": "2026-01-02"})], tmp_path / "a", "one")
-    save_records([Record(**{**GOOD, "commit": "b2", "date": "2026-03-04", "value": 0.51})], tmp_path / "b", "two")
+    save_records([Record(**{**GOOD, "measuring_commit": "a1", "date": "2026-01-02"})], tmp_path / "a", "one")
+    save_records(
+        [Record(**{**GOOD, "measuring_commit": "b2", "date": "2026-03-04", "value": 0.51})], tmp_path / "b", "two"
+    )
     with pytest.raises(CdirError) as caught:
         load_records([tmp_path / "a", tmp_path / "b"])
     message = str(caught.value)
-    assert "two values of one setting (zero-shot, world, real -> sketch, precision, seed 0)" in message
+    assert "two values of one setting (zero-shot, world, real -> sketch, P@10:hits_over_k, seed 0)" in message
     assert f"0.500000 in {tmp_path / 'a' / 'one.jsonl'} (commit a1, 2026-01-02)" in message
     assert f"0.510000 in {tmp_path / 'b' / 'two.jsonl'} (commit b2, 2026-03-04)" in message
+
+
+def test_equal_values_on_different_images_are_refused_and_unknown_images_are_taken(tmp_path):
+    for name in ("aa", "bb", ""):
+        save_records([Record(**{**GOOD, "query_fingerprint": name})], tmp_path / f"run {name}", "one")
+    with pytest.raises(CdirError, match="on different images"):
+        load_records([tmp_path / "run aa", tmp_path / "run bb"])
+    assert len(load_records([tmp_path / "run aa", tmp_path / "run "])) == 1
 
 
 def test_a_record_has_the_day_of_its_run_and_none_is_made_up(tmp_path):
@@ -117,33 +165,105 @@ def test_a_record_has_the_day_of_its_run_and_none_is_made_up(tmp_path):
     assert Record(**GOOD).date in (day, datetime.datetime.now(datetime.UTC).date().isoformat())
     assert "date: should match pattern" in refusal(date="yesterday")
     old = {name: value for name, value in Record(**GOOD).model_dump().items() if name != "date"}
-    (tmp_path / "old.jsonl").write_text(json.dumps(old) + "\n")
+    (tmp_path / "old.jsonl").write_text(json.dumps({k: v for k, v in old.items() if k != "settings"}) + "\n")
     assert load_records(tmp_path)[0].date == "unknown"
 
 
-def test_a_csv_file_gives_equal_records_back(tmp_path):
-    odd = {"method": 'CLAIR, "full"\nlist', "k": None, "value": 1 / 3, "config_digest": "0012345678", "protocol": "NA"}
-    records = [Record(**GOOD), Record(**{**GOOD, **odd})]
-    to_frame(records).to_csv(tmp_path / "n.csv", index=False)
-    assert load_records(tmp_path / "n.csv") == records
-    to_frame(records).to_csv(tmp_path / "n.csv.gz", index=False)
-    assert load_records(tmp_path / "n.csv.gz") == records
+FULL = {
+    "method": 'CLAIR, "full"\nlist',
+    "metric": "mAP@all:over_found",
+    "value": 1 / 3,
+    "protocol": "NA",
+    "settings": {"rate": 0.1, "parts": {"names": ["a", "b"]}, "none": None},
+    "steps": 12,
+    "moved": {"Q, mapped": 0.5, "norms": 1e-9},
+    "query_images": 3,
+    "query_fingerprint": "0012345678",
+    "train_images": 0,
+    "data_at_test_time": ["gallery", "training images"],
+    "threads": 2,
+    "training_commit": "912e518",
+}
+
+
+@pytest.mark.parametrize("name", ["n.csv", "n.csv.gz"])
+def test_a_table_gives_equal_records_back(tmp_path, name):
+    found = [Record(**GOOD), Record(**{**GOOD, **FULL})]
+    save_table(found, tmp_path / name)
+    assert load_records(tmp_path / name) == found
+    save_records(found[1:], tmp_path / "run", "one")
+    assert load_records([tmp_path / "run", tmp_path / name]) == found[::-1]
+
+
+def test_a_cut_table_is_refused(tmp_path):
+    save_table([Record(**GOOD), Record(**{**GOOD, **FULL})], tmp_path / "n.csv.gz")
     (tmp_path / "cut.csv.gz").write_bytes((tmp_path / "n.csv.gz").read_bytes()[:-20])
     with pytest.raises(CdirError, match="cut.csv.gz, line .*: not a record .*; export it again"):
         load_records(tmp_path / "cut.csv.gz")
-    save_records(records[1:], tmp_path / "run", "one")
-    assert load_records([tmp_path / "run", tmp_path / "n.csv"]) == records[::-1]
 
 
 def test_a_csv_file_without_a_column_is_refused(tmp_path):
-    to_frame([Record(**GOOD)]).drop(columns=["k", "date"]).to_csv(tmp_path / "n.csv", index=False)
-    with pytest.raises(CdirError, match=r"n.csv, line 2: not a record \(missing columns: k, date\); export it again"):
+    import pandas as pd
+
+    save_table([Record(**GOOD)], tmp_path / "n.csv")
+    pd.read_csv(tmp_path / "n.csv").drop(columns=["metric", "date"]).to_csv(tmp_path / "n.csv", index=False)
+    with pytest.raises(CdirError, match=r"n.csv, line 2: not a record \(missing columns: metric, date\); export it"):
         load_records(tmp_path / "n.csv")
 
 
+# ---- settings --------------------------------------------------------------------------------------------------
+
+
+def settings_in(folder) -> dict:
+    return json.loads((folder / "settings.json").read_text())
+
+
+def test_settings_are_stored_once_for_all_files_of_a_folder(tmp_path):
+    rates = {rate: Record(**{**GOOD, "settings": {"rate": rate}}) for rate in (0.1, 0.2)}
+    save_records([rates[0.1], Record(**{**GOOD, "settings": {"rate": 0.1}, "seed": 1})], tmp_path, "one")
+    save_records([rates[0.2]], tmp_path, "two")
+    assert settings_in(tmp_path) == {record.settings_digest: record.settings for record in rates.values()}
+    assert "rate" not in (tmp_path / "one.jsonl").read_text()
+    assert [record.settings["rate"] for record in load_records(tmp_path)] == [0.1, 0.1, 0.2]
+
+
+def test_the_digest_of_settings_is_that_of_their_content():
+    assert settings_digest({"a": 1, "b": [2.0]}) == settings_digest({"b": (2.0,), "a": 1})
+    assert settings_digest({"a": 1}) != settings_digest({"a": 2})
+    assert settings_digest({"a": np.float64(0.5)}) == settings_digest({"a": 0.5})
+    record = Record(**{**GOOD, "settings": {"b": (np.float64(0.5),), "a": 1}})
+    assert record.settings == {"a": 1, "b": [0.5]} and record.settings_digest == settings_digest({"a": 1, "b": [0.5]})
+    assert Record(**GOOD).settings == {} and Record(**GOOD).settings_digest == settings_digest({})
+    with pytest.raises(CdirError, match="not plain data"):
+        Record(**{**GOOD, "settings": {"a": object()}})
+
+
+def test_without_their_file_settings_are_unknown_and_stay_so(tmp_path):
+    save_table([Record(**{**GOOD, **FULL})], tmp_path / "n.csv")
+    (tmp_path / "settings.json").unlink()
+    (found,) = load_records(tmp_path / "n.csv")
+    assert found.settings is None and found.settings_digest == Record(**{**GOOD, **FULL}).settings_digest
+    save_table([found], tmp_path / "copy" / "n.csv")
+    assert settings_in(tmp_path / "copy") == {} and load_records(tmp_path / "copy" / "n.csv") == [found]
+
+
+@pytest.mark.parametrize("content", ["{", "[1]", '{"0123456789": {"rate": 0.1}}', '{"x": 3}'])
+def test_a_damaged_or_edited_file_of_settings_is_refused(tmp_path, content):
+    save_table([Record(**GOOD)], tmp_path / "n.csv")
+    (tmp_path / "settings.json").write_text(content)
+    for use in (load_records, lambda path: save_table([Record(**{**GOOD, **FULL})], path)):
+        with pytest.raises(CdirError, match=r"settings\.json") as caught:
+            use(tmp_path / "n.csv")
+        assert "\n" not in str(caught.value)
+    assert (tmp_path / "settings.json").read_text() == content
+
+
 def test_committed_records_agree_with_each_other_and_stay_small():
-    assert not [record for record in reproduced_records() if record.pipeline_test]
-    assert all(path.stat().st_size < 700_000 for path in records.REPRODUCED.iterdir())
+    found = reproduced_records()
+    assert not [record for record in found if record.pipeline_test or record.settings is None]
+    assert all(record.query_images and record.query_fingerprint for record in found)
+    assert all(record.train_images == 0 for record in found if record.train_set.startswith(("none", "no image")))
+    assert all(path.stat().st_size < 700_000 for path in files.REPRODUCED.iterdir())
 
 
 def test_no_out_dir_keeps_nothing(tmp_path, monkeypatch):
@@ -183,18 +303,10 @@ def test_a_missing_run_folder_is_named(tmp_path):
 
 
 def test_frame_has_the_same_columns_for_no_records():
-    frame = to_frame([Record(**{**GOOD, "k": None}), Record(**GOOD)])
+    frame = to_frame([Record(**{**GOOD, "steps": 3}), Record(**GOOD)])
     assert list(frame.columns) == list(Record.model_fields) == list(to_frame([]).columns)
-    assert frame["k"].isna().tolist() == [True, False]
+    assert frame["steps"].isna().tolist() == [False, True]
     assert frame["value"].tolist() == [0.5, 0.5]
-
-
-def test_config_digest_is_stable_and_honest():
-    assert config_digest({"a": 1, "b": [2.0]}) == config_digest({"b": [2.0], "a": 1})
-    assert config_digest({"a": 1}) != config_digest({"a": 2})
-    assert config_digest({"a": np.float64(0.5)}) == config_digest({"a": 0.5})
-    with pytest.raises(TypeError, match="not plain data"):
-        config_digest({"a": object()})
 
 
 def git(folder, *words):

@@ -2,14 +2,12 @@
 
 import pytest
 
-from cdir_nb.results import Record, direction_tables, headline, metric_name, to_frame
+from cdir_nb.results import Record, direction_tables, headline, to_frame
 
 BASE = {
     "method": "zero-shot",
     "dataset": "world",
-    "metric": "precision",
-    "convention": "hits_over_k",
-    "k": 10,
+    "metric": "P@10:hits_over_k",
     "seed": 0,
     "encoder": "tiny-clip",
     "selection_rule": "nothing selected",
@@ -24,18 +22,6 @@ def rows(*records, column="percent"):
     return headline(to_frame(records))[0][column].tolist()
 
 
-@pytest.mark.parametrize(
-    "metric,k,name",
-    [
-        ("precision", 200, "precision@200"),
-        ("accuracy", None, "accuracy"),
-        ("average_precision", None, "average_precision@all"),
-    ],
-)
-def test_metric_names(metric, k, name):
-    assert metric_name(metric, k) == name
-
-
 def test_directions_are_averaged():
     records = record(value=0.2), record("sketch", "real", value=0.4)
     assert rows(*records) == ["30.00"]
@@ -45,9 +31,10 @@ def test_directions_are_averaged():
 @pytest.mark.parametrize(
     "changes",
     [
-        {"convention": "ucdir_micro"},
-        {"k": 5},
-        {"k": None},
+        {"metric": "P@10:ucdir_micro"},
+        {"metric": "P@5:hits_over_k"},
+        {"metric": "mAP@10:over_found"},
+        {"data_at_test_time": {"gallery"}},
         {"selection_rule": "best on test"},
         {"encoder": "other"},
         {"encoder": "ViT-B-32:random"},
@@ -55,7 +42,7 @@ def test_directions_are_averaged():
         {"protocol": "unseen"},
         {"train_set": "x"},
         {"test_set": "y"},
-        {"config_digest": "z"},
+        {"settings": {"x": 1}},
         {"dataset": "pacs"},
         {"method": "m"},
     ],
@@ -81,9 +68,16 @@ def test_seeds_give_a_spread_of_their_means():
 
 
 def test_what_all_rows_share_is_said_once():
-    table, common = headline(to_frame([record(), record(convention="ucdir_micro")]))
-    assert list(table.columns) == ["method", "metric", "convention", "over what", "percent"]
-    assert common == {"dataset": "world", "encoder": "tiny-clip", "selection rule": "nothing selected", "seeds": "0"}
+    table, common = headline(to_frame([record(), record(metric="P@10:ucdir_micro")]))
+    assert list(table.columns) == ["method", "metric", "over what", "percent"]
+    assert common["dataset"] == "world" and common["selection rule"] == "nothing selected" and common["seeds"] == "0"
+    assert common["settings"] == record().settings_digest
+
+
+def test_unknown_settings_are_shown_as_such():
+    unknown = record(settings=None, settings_digest="0123456789")
+    assert headline(to_frame([unknown]))[1]["settings"] == "settings unknown (0123456789)"
+    assert headline(to_frame([unknown, record()]))[0]["settings"].tolist()[1] == record().settings_digest
 
 
 def test_random_weights_are_marked_in_the_table():
@@ -94,10 +88,10 @@ def test_random_weights_are_marked_in_the_table():
 
 def test_direction_tables_have_queries_in_rows():
     frame = to_frame(
-        [record(value=0.2), record("sketch", "real", value=0.4), record("real", "", 0.7, metric="accuracy")]
+        [record(value=0.2), record("sketch", "real", value=0.4), record("real", "", 0.7, metric="accuracy:top-1")]
     )
     (name, context, square), (_, _, single) = direction_tables(frame)
-    assert name == "zero-shot: precision@10 (hits_over_k)" and context["seed"] == "0"
+    assert name == "zero-shot: P@10:hits_over_k" and context["seed"] == "0"
     assert square.loc["real", "sketch"] == 20 and square.loc["sketch", "real"] == 40
     assert list(square.columns) == list(square.index) == ["real", "sketch"]
     assert single.loc["real", "value"] == 70

@@ -18,8 +18,8 @@ def records(method, values, rule=LAST, **changes):
     """`values`: {seed: [percent of real -> sketch, sketch -> real, clipart -> real]}, as many as given."""
     places = [("real", "sketch"), ("sketch", "real"), ("clipart", "real")]
     same = {
-        "method": method, "dataset": "world", "protocol": "p", "metric": "precision", "convention": "hits_over_k",
-        "k": 10, "encoder": "tiny", "selection_rule": rule,
+        "method": method, "dataset": "world", "protocol": "p", "metric": "P@10:hits_over_k",
+        "encoder": "tiny", "selection_rule": rule,
     }  # fmt: skip
     return [
         Record(**{**same, "query_domain": q, "gallery_domain": g, "seed": seed, "value": percent / 100, **changes})
@@ -103,10 +103,9 @@ def test_a_method_without_training_stands_beside_every_seed_under_whichever_seed
 @pytest.mark.parametrize(
     "changes",
     [
-        {"metric": "average_precision"},
-        {"convention": "ucdir_micro"},
-        {"k": 20},
-        {"k": None},
+        {"metric": "mAP@10:over_found"},
+        {"metric": "P@10:ucdir_micro"},
+        {"metric": "P@20:hits_over_k"},
         {"encoder": "other"},
         {"protocol": "q"},
         {"dataset": "pacs"},
@@ -133,10 +132,11 @@ def test_a_domain_searched_in_itself_does_not_count():
 
 
 def test_the_first_cut_off_that_both_have_counts():
-    at_50 = records("A", {0: [1, 1]}, k=50)
-    assert only(records("A", {0: [25, 45]}) + B + at_50)["k"] == 10
-    row = only(records("A", {0: [25, 45]}) + B + at_50 + records("B", {0: [2, 2]}, k=50))
-    assert row["k"] == 50 and row["verdict"] == "does not hold" and row["measure"] == "precision@50 (hits_over_k)"
+    at_50 = {"metric": "P@50:hits_over_k"}
+    found = records("A", {0: [25, 45]}) + B + records("A", {0: [1, 1]}, **at_50)
+    assert only(found)["measure"] == "P@10:hits_over_k"
+    row = only(found + records("B", {0: [2, 2]}, **at_50))
+    assert row["measure"] == "P@50:hits_over_k" and row["verdict"] == "does not hold"
 
 
 def test_cut_offs_of_the_protocol_go_before_others():
@@ -144,31 +144,32 @@ def test_cut_offs_of_the_protocol_go_before_others():
         r
         for k, gain in ((50, -5), (10, 5))
         for p in ("world-unseen", "domainnet-zs")
-        for r in records("A", {0: [20 + gain]}, k=k, protocol=p) + records("B", {0: [20]}, k=k, protocol=p)
+        for m, value in (("A", 20 + gain), ("B", 20))
+        for r in records(m, {0: [value]}, metric=f"P@{k}:hits_over_k", protocol=p)
     ]
     table = decide(found).set_index("protocol")
-    assert table["k"].to_dict() == {"world-unseen": 10, "domainnet-zs": 50}
+    assert table["measure"].to_dict() == {"world-unseen": "P@10:hits_over_k", "domainnet-zs": "P@50:hits_over_k"}
     assert table["verdict"].to_dict() == {"world-unseen": "holds", "domainnet-zs": "does not hold"}
 
 
 def test_the_convention_of_the_protocol_goes_before_others_and_two_are_never_compared():
-    both = ["hits_over_k", "ucdir_micro"]
+    both = ["P@50:hits_over_k", "P@50:ucdir_micro"]
     found = [
         r
-        for convention, gain in (("hits_over_k", -5), ("ucdir_micro", 5))
+        for metric, gain in zip(both, (-5, 5))
         for p in ("world-unseen", "domainnet-zs", "nobody's")
         for m, value in (("A", 20 + gain), ("B", 20))
-        for r in records(m, {0: [value]}, k=50, protocol=p, convention=convention)
+        for r in records(m, {0: [value]}, protocol=p, metric=metric)
     ]
-    table = decide(found, convention=both).set_index("protocol")
+    table = decide(found, metric=both).set_index("protocol")
     assert table["verdict"].to_dict() == {
         "world-unseen": "does not hold", "domainnet-zs": "holds", "nobody's": "does not hold"
     }  # fmt: skip
-    assert table.loc["domainnet-zs", "measure"] == "precision@50 (ucdir_micro)"
-    a, b = ([r for r in found if (r.method, r.convention) == which] for which in (("A", both[0]), ("B", both[1])))
-    assert set(decide(a + b, convention=both)["verdict"]) == {"not run"}
+    assert table.loc["domainnet-zs", "measure"] == both[1]
+    a, b = ([r for r in found if (r.method, r.metric) == which] for which in (("A", both[0]), ("B", both[1])))
+    assert set(decide(a + b, metric=both)["verdict"]) == {"not run"}
     only_micro = [r for r in found if r.convention == "ucdir_micro"]
-    assert set(decide(only_micro, convention=both)["verdict"]) == {"holds"}
+    assert set(decide(only_micro, metric=both)["verdict"]) == {"holds"}
 
 
 def test_contexts_have_rows_of_their_own():
@@ -185,16 +186,17 @@ def test_selection_rules_are_never_mixed():
 
 
 def test_settings_of_one_method_are_kept_apart_and_equal_ones_count_once():
-    other = records("A", {0: [10, 30]}, config_digest="z")
-    table = decide(records("A", {0: [25, 45]}, config_digest="y") + other + B).set_index("config")
-    assert table["difference"].to_dict() == pytest.approx({"y": 5, "z": -10})
+    one, other = records("A", {0: [25, 45]}, settings={"x": 1}), records("A", {0: [10, 30]}, settings={"x": 2})
+    table = decide(one + other + B)
+    found = {row.settings.split(", ")[0]: row.difference for row in table.itertuples()}
+    assert found == pytest.approx({one[0].settings_digest: 5, other[0].settings_digest: -10})
 
 
 def test_an_untrained_method_has_no_seed_and_all_directions_that_were_run():
     a = records("A", {0: [25, 45, 50]})
     row = only(a + B + records("B", {7: [20, 40, 10]}, NONE))
     assert row["directions"] == 3 and row["difference"] == pytest.approx((5 + 5 + 40) / 3)
-    assert len(decide(a + B + records("B", {7: [20, 41]}, NONE, config_digest="z"))) == 2, "another setting"
+    assert len(decide(a + B + records("B", {7: [20, 41]}, NONE, settings={"x": 1}))) == 2, "another setting"
 
 
 WORLD = {"protocol": "world-unseen"}
@@ -226,7 +228,7 @@ def test_claimed_directions_are_the_protocols_own_where_the_paper_prints_none_of
 
 
 def test_values_that_nothing_tells_apart_are_refused():
-    with pytest.raises(CdirError, match="A, seed 0: several values for real -> sketch: put the setting"):
+    with pytest.raises(CdirError, match="A, seed 0: several values for real -> sketch: put what"):
         decide(records("A", {0: [25]}, test_set="x") + records("A", {0: [26]}, test_set="y") + B)
 
 
@@ -267,9 +269,9 @@ def test_queries_of_one_domain():
 
 
 def test_numbers_of_single_domains_are_compared_too():
-    single = {"metric": "accuracy", "convention": "top-1", "k": None, "gallery_domain": ""}
+    single = {"metric": "accuracy:top-1", "gallery_domain": ""}
     found = records("A", {0: [10, 45]}, **single) + records("B", {0: [9, 40]}, **single)
-    assert only(found, metric="accuracy", convention="top-1", k=[None])["difference"] == pytest.approx(3)
+    assert only(found, metric="accuracy:top-1")["difference"] == pytest.approx(3)
 
 
 def test_no_records_and_every_claim_is_not_run():
@@ -333,19 +335,23 @@ def test_a_paper_with_several_backbones_has_a_row_for_each():
 # ---- claims within one method
 
 
-FALLS = {"better": [], "worse": [], "falling": "A", "k": [1, 5, 10], "over": "each direction"}
+P = {k: {"metric": f"P@{k}:hits_over_k"} for k in (1, 5, 10, 200)}
+FALLS = {"better": [], "worse": [], "falling": "A", "over": "each direction",
+         "metric": [P[k]["metric"] for k in (1, 5, 10)]}  # fmt: skip
 
 
 @pytest.mark.parametrize(("at_5", "verdict", "above"), [([30, 30], "holds", (2,)), ([30, 41], "does not hold", (1,))])
 def test_a_method_whose_precision_falls_with_the_cut_off(at_5, verdict, above):
-    found = records("A", {0: [40, 40]}, k=1) + records("A", {0: at_5}, k=5) + records("A", {0: [10, 20]}, k=10)
-    row = only(found + records("B", {0: [99, 99]}, k=5), **FALLS)
+    values = {1: [40, 40], 5: at_5, 10: [10, 20]}
+    found = [record for k, row in values.items() for record in records("A", {0: row}, **P[k])]
+    row = only(found + records("B", {0: [99, 99]}, **P[5]), **FALLS)
     assert (row["verdict"], row["above"]) == (verdict, above)
     assert row["tightest"] == "A at 1 above A at 5"
 
 
 def test_a_method_measured_at_one_cut_off_decides_nothing_about_falling():
-    assert only(records("A", {0: [40, 40]}, k=5) + records("A", {0: [4, 4]}, k=200), **FALLS)["verdict"] == "not run"
+    found = records("A", {0: [40, 40]}, **P[5]) + records("A", {0: [4, 4]}, **P[200])
+    assert only(found, **FALLS)["verdict"] == "not run"
 
 
 def test_ucdirs_own_precision_falls_in_print():

@@ -16,7 +16,7 @@ def records(method, percents, rule):
     return [
         Record(
             method=method, dataset="world", protocol="world-unseen", query_domain="real", gallery_domain="sketch",
-            metric="average_precision", convention="over_min_k_relevant", k=200, value=percent / 100, seed=seed,
+            metric="mAP@200:over_min_k_relevant", value=percent / 100, seed=seed,
             encoder="tiny-clip [ab]", selection_rule=rule,
         )
         for seed, percent in enumerate(percents)
@@ -68,7 +68,7 @@ def test_parts_of_one_row():
 
 def test_how_a_verdict_was_found():
     decided = verdicts(FOUND, CLAIMS)
-    measure = "average_precision@200 (over_min_k_relevant)"
+    measure = "mAP@200:over_min_k_relevant"
     assert how(decided[decided["id"] == IDS[0]]) == ["directions: 1, 1 of 1", measure, "seeds 0, 1"]
     assert how(decided[decided["id"] == IDS[1]]) == [] == how(decided.iloc[:0])
     assert how(decided) == ["3 comparisons"]

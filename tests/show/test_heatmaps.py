@@ -49,7 +49,7 @@ CLAIMS = [claim for claim in load_claims() if claim.id in IDS]
 
 def records(method, percents, protocol="world-unseen", rule="last epoch"):
     return [Record(method=method, dataset=protocol[:5], protocol=protocol, query_domain="real", gallery_domain="sketch",
-                   metric="average_precision", convention="over_min_k_relevant", k=200, value=percent / 100, seed=seed,
+                   metric="mAP@200:over_min_k_relevant", value=percent / 100, seed=seed,
                    encoder="tiny-clip [ab]", selection_rule=rule) for seed, percent in enumerate(percents)]  # fmt: skip
 
 
@@ -95,7 +95,7 @@ def test_a_row_says_what_was_expected_and_a_cell_what_came():
 
 
 def test_verdicts_that_differ_by_setting_say_so():
-    found = FOUND + [r.model_copy(update={"config_digest": "z", "value": 0.1}) for r in FOUND if r.method == "TKI"]
+    found = FOUND + [r.model_copy(update={"settings_digest": "z", "value": 0.1}) for r in FOUND if r.method == "TKI"]
     fig = scoreboard(published_verdicts(CLAIMS), {"kept": verdicts(found, CLAIMS)})
     assert "verdicts differ\n-20.0 to +3.5" in texts(fig)
 
