@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 
 from cdir_nb.batch.explore import explore
+from cdir_nb.cache import show_cache
 from cdir_nb.errors import CdirError, os_problem
 from cdir_nb.fetch.command import fetch
 
@@ -270,6 +271,7 @@ def verify(
 
 
 app.command(short_help="Download a dataset into the layout of its card.")(friendly()(fetch))
+app.command("cache", short_help="List the cache; remove what no current code can read.")(friendly()(show_cache))
 app.command(short_help="Explore your own images in the browser: rank, draw a query, write one.")(friendly()(explore))
 
 

@@ -48,6 +48,7 @@ ROAD = (  # room, what it contains, what it passes on to the rooms below
     ("batch", "notebooks run unattended: profiles, a strict and resumable runner", "run folders"),
     ("fetch", "public datasets downloaded into the layout that the loader reads", "folders of images"),
     ("report", "one page of all numbers, claims and figures, without a network", "pages"),
+    ("cache.py", "what the cache holds, and which of it no current code can read", "free space"),
     ("cli.py", "the command line: cdir reproduce, results, report, ...", ""),
 )
 

@@ -9,7 +9,7 @@ import pytest
 
 PACKAGE = Path(__file__).resolve().parents[1] / "cdir_nb"
 ROAD = ("errors", "conventions", "paths", "imports", "sources", "data", "retrieval", "analysis", "encoders",
-        "methods", "published", "results", "show", "explorer", "batch", "fetch", "report", "cli")  # fmt: skip
+        "methods", "published", "results", "show", "explorer", "batch", "fetch", "report", "cache", "cli")  # fmt: skip
 FREE_OF = {"retrieval": {"data"}, "analysis": {"data"}}  # beyond the order of the road
 LONGEST = 300  # lines
 
