@@ -1,14 +1,15 @@
-"""Time and memory of a SnMpNet training step relative to the bare network's, in one run.
+"""Time of training steps in SnMpNet's harness relative to their network, losses and optimiser alone, in one run.
 
-    python bench/snmpnet_step.py                                          the bundled MobileNetV2, all of it trained
-    python bench/snmpnet_step.py --backbone timm:legacy_seresnet50:random --side 224
+    python bench/snmpnet_step.py                          a head on cached feature maps of the bundled MobileNetV2
+    python bench/snmpnet_step.py --method CVAE            another method of the harness
+    python bench/snmpnet_step.py --trains all             the whole network, from files
+    python bench/snmpnet_step.py --trains all --backbone timm:legacy_seresnet50:random --image-size 224
 
-Each round times both in turn. The bare network: forward and backward passes of the same trunk, attention and heads, on
-pixels in memory, with a sum as the loss. SnMpNet: the same steps from files, including decoding, views, mixing, three
-losses and the optimiser. Neither includes validation. Memory is the peak of the process after each kind of steps.
+Each round times both in turn. The bare steps: losses, backward pass and optimiser on batches that lie in memory. The
+whole steps: an epoch of the training, which also draws and gathers its batches (with `all`: decodes, crops and mixes
+images), and adds its numbers to the history. Neither includes validation. Memory is the peak of the process.
 """
 
-import platform
 import time
 from dataclasses import replace
 from statistics import median
@@ -16,60 +17,61 @@ from typing import Annotated
 
 import torch
 import typer
-from cdir_nb.methods.snmpnet.head import SnMpNetHead
-from cdir_nb.methods.snmpnet.trainer import SnMpNetTraining
 
 from cdir_nb.data import load_protocol, open_dataset
 from cdir_nb.encoders import load_encoder
-from cdir_nb.encoders.feature_maps import map_encoder
-from cdir_nb.methods.snmpnet import Semantics, SnMpNetConfig
-from cdir_nb.methods.snmpnet.task import training_task
+from cdir_nb.methods.snmpnet.harness import HarnessTraining
+from cdir_nb.methods.snmpnet.network import Batch
+from cdir_nb.methods.table import METHODS
 from cdir_nb.methods.training import peak_memory
 
 
-def bare_steps(training: SnMpNetTraining, pixels: list[torch.Tensor]) -> float:
-    """Seconds for forward and backward passes over `pixels`."""
-    model, started = training.model.train(), time.perf_counter()
-    for batch in pixels:
-        pooled = model.attention(model.maps(batch).float())
-        loss = model.head.mixture_layer(pooled).sum() + model.head.embed(pooled, None).sum()
+def bare_steps(training: HarnessTraining, batches: list[Batch]) -> float:
+    """Seconds for losses, backward passes and optimiser steps on these batches."""
+    training.model.train()
+    started = time.perf_counter()
+    for batch in batches:
+        total = sum(training.losses(batch).values())
         training.optimizer.zero_grad(set_to_none=True)
-        loss.backward()
+        total.backward()
         training.optimizer.step()
     return time.perf_counter() - started
 
 
-def snmpnet_steps(training: SnMpNetTraining) -> float:
+def whole_steps(training: HarnessTraining) -> float:
     """Seconds for one epoch, without validation."""
     started = time.perf_counter()
-    training.next_epoch()
+    training.run_epoch()
     return time.perf_counter() - started
 
 
 def main(
+    method: str = "SnMpNet",
     backbone: str = "mobilenet-v2",
-    side: int = 96,
+    trains: str = "head",
+    image_size: int = 96,
     images: Annotated[int, typer.Option(help="training images of each class and domain")] = 3,
-    rounds: int = 3,
+    rounds: int = 5,
 ) -> None:
-    """Print both times and their ratio, round by round and as medians, and the peak memory of both."""
-    config = SnMpNetConfig(side=side, learning_rate=1e-6, epochs=rounds + 1)
+    """Print both times and the share of a step that is spent outside, round by round and as medians."""
+    settings = {"named": "as written, two cores", "trains": trains, "image_size": image_size, "train_images": images}
+    settings |= {"learning_rate": 1e-6, "epochs": rounds + 2, "pools": 1}
     task = replace(load_protocol("world-ucdr-quickdraw", open_dataset("world")), validation=())
-    own, encoder = training_task(task, config, train_images=images), map_encoder(load_encoder(backbone), side)
-    semantics = Semantics(own.classes, torch.randn(len(own.classes), 300), "random")
-    training = SnMpNetTraining(encoder, own, semantics.of(own.classes, unit=True), config, SnMpNetHead, 0).begin()
-    pixels = [batch.inputs["mixed"] for batch in training.batches(0)]
-    print(f"{encoder.description}; {torch.get_num_threads()} threads, {platform.machine()}, torch {torch.__version__}")
-    times, peaks = [], {}
+    row, encoder = METHODS[method], load_encoder(backbone)
+    training = row.build(encoder, task, (), row.configured(encoder, settings=settings), name=method, progress=False)
+    training.begin()
+    batches = list(training.batches())
+    print(f"{training.encoder.description}; {torch.get_num_threads()} threads, torch {torch.__version__}")
+    times = []
     for number in range(rounds + 1):
-        bare = bare_steps(training, pixels)
-        peaks.setdefault("bare", peak_memory(training.device))  # of the first round, before SnMpNet's first epoch
-        times.append((bare, snmpnet_steps(training)))
+        times.append((bare_steps(training, batches), whole_steps(training)))
         if number:  # the first round warms up
-            print(f"round {number}: bare {bare:.2f} s, SnMpNet {times[-1][1]:.2f} s, ratio {times[-1][1] / bare:.2f}")
-    ratio, peak = median(ours / bare for bare, ours in times[1:]), peak_memory(training.device)
-    print(f"median ratio {ratio:.2f}; {len(pixels)} steps of {config.batch_size}")
-    print(f"peak memory: {peaks['bare']:.2f} GB bare, {peak:.2f} GB SnMpNet")
+            bare, whole = times[-1]
+            print(f"round {number}: bare {bare:.3f} s, whole {whole:.3f} s, outside {1 - bare / whole:.1%}")
+    bare, whole = (1000 * median(column) / len(batches) for column in zip(*times[1:]))
+    outside = median(1 - bare / whole for bare, whole in times[1:])
+    print(f"{method}, {trains}: bare {bare:.1f} ms, whole {whole:.1f} ms a step, outside {outside:.1%} (median)")
+    print(f"{len(batches)} steps of {training.settings.batch_size}; peak memory {peak_memory(training.device):.2f} GB")
 
 
 if __name__ == "__main__":

@@ -45,16 +45,17 @@ def _ucdir_settings() -> Collection[str]:
 
 
 def _snmpnet_settings() -> Collection[str]:
-    from cdir_nb.methods.snmpnet.settings import CONFIGS
+    from cdir_nb.methods.snmpnet import SNMPNET
 
-    return CONFIGS
+    return SNMPNET.named
 
 
 def _snmpnet_methods(text: str) -> str:
-    from cdir_nb.methods.snmpnet.variants import VARIANTS
+    from cdir_nb.methods.snmpnet import BASELINES, SNMPNET
 
-    if unknown := [name for name in map(str.strip, text.split(",")) if name not in ("all", *VARIANTS)]:
-        raise ValueError(f"unknown: {', '.join(unknown)}; known: all, {', '.join(VARIANTS)}")
+    known = ("all", "SnMpNet", *SNMPNET.variants, *(row.name for row in BASELINES))
+    if unknown := [name for name in map(str.strip, text.split(",")) if name not in known]:
+        raise ValueError(f"unknown: {', '.join(unknown)}; known: {', '.join(known)}")
     return text
 
 

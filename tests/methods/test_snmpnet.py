@@ -5,22 +5,23 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from cdir_nb.methods.snmpnet.baselines.frozen import frozen_backbone
-from cdir_nb.methods.snmpnet.head import SnMpNetHead
-from cdir_nb.methods.snmpnet.trainer import SnMpNetTraining
 from PIL import Image
 
-from cdir_nb.conventions import BY_VALIDATION_CLASSES, LAST_EPOCH
+from cdir_nb.conventions import BY_VALIDATION_CLASSES, LAST_EPOCH, NOTHING_SELECTED
 from cdir_nb.data import MetricSpec, Protocol
 from cdir_nb.data.images import ImageSet
 from cdir_nb.encoders import load_encoder
 from cdir_nb.errors import CdirError
-from cdir_nb.methods import snmpnet
+from cdir_nb.methods.method import Fitted
+from cdir_nb.methods.snmpnet import BASELINES, SNMPNET, SnMpNetSettings, SnMpNetTraining
 from cdir_nb.methods.snmpnet.baselines.doodle import REVERSAL, GradientReversal
 from cdir_nb.methods.snmpnet.baselines.queue import FeatureQueue
+from cdir_nb.methods.snmpnet.harness import HarnessTraining
 from cdir_nb.methods.snmpnet.losses import mixture_prediction, mixup_cross_entropy, semantic_neighbourhood
+from cdir_nb.methods.snmpnet.method import SnMpNetHead
 from cdir_nb.methods.snmpnet.network import Batch, Setup, SoftAttention
-from cdir_nb.methods.snmpnet.settings import SnMpNetConfig
+from cdir_nb.methods.table import METHODS, fit
+from cdir_nb.methods.training import TrainedEmbedder
 from cdir_nb.results import measure
 
 CLASSES = ("red", "green", "blue", "grey", "pink", "teal")
@@ -28,9 +29,17 @@ COLOURS = dict(
     zip(CLASSES, [(200, 20, 20), (20, 200, 20), (20, 20, 200), (90, 90, 90), (220, 120, 160), (0, 120, 130)])
 )
 DOMAINS = ("photo", "sketch", "clipart")
-QUICK = SnMpNetConfig(
-    trains="head", side=64, optimizer="Adam", learning_rate=1e-2, batch_size=6, epochs=4, decay_epochs=4, pools=2
-)
+QUICK = {
+    "trains": "head",
+    "image_size": 64,
+    "optimizer": "Adam",
+    "learning_rate": 1e-2,
+    "batch_size": 6,
+    "epochs": 4,
+    "decay_epochs": 4,
+    "pools": 2,
+}
+NAMES = [*SNMPNET.variants, "SnMpNet", *(row.name for row in BASELINES)]
 
 
 def picture(key: str) -> Image.Image:
@@ -65,16 +74,28 @@ def encoder():
     return load_encoder("timm:test_efficientnet:random", device="cpu")
 
 
+VECTORS = torch.randn(4, 8, generator=torch.Generator().manual_seed(0))
+
+
 @pytest.fixture(scope="module")
-def semantics() -> snmpnet.Semantics:
-    """Vectors of the seen classes only."""
-    vectors = torch.randn(4, 8, generator=torch.Generator().manual_seed(0))
-    return snmpnet.Semantics(CLASSES[:4], vectors, "toy vectors")
+def semantics(tmp_path_factory) -> str:
+    """A file with vectors of the seen classes only."""
+    file = tmp_path_factory.mktemp("vectors") / "toy.npz"
+    np.savez(file, names=CLASSES[:4], vectors=VECTORS.numpy())
+    return str(file)
 
 
-def train(encoder, task, semantics, method="SnMpNet", config=QUICK, **changed):
-    head, config = snmpnet.variant(method, config.changed(**changed))
-    return snmpnet.fit(encoder, task, semantics, config, make_head=head, name=method, progress=False)
+def train(encoder, task, semantics, name="SnMpNet", **changed) -> Fitted:
+    """A method or a variant of SnMpNet by name."""
+    settings = {**QUICK, "semantics": semantics, **changed}
+    method, variant = (name, None) if name in METHODS else ("SnMpNet", name)
+    return fit(method, encoder, task, variant=variant, settings=settings, progress=False)
+
+
+def selected(fitted: Fitted) -> TrainedEmbedder:
+    """The state with the best score on validation classes."""
+    (embedder,) = fitted.states[BY_VALIDATION_CLASSES]
+    return embedder
 
 
 # ---- the network ------------------------------------------------------------------------------------------------
@@ -93,29 +114,33 @@ def test_attention_is_two_convolutions_a_softmax_over_places_and_a_residual():
 def batch_of(pooled: torch.Tensor) -> Batch:
     ones = torch.arange(len(pooled)) % 2
     ratio = torch.linspace(0, 1, len(pooled)).to(pooled)
-    return Batch({"mixed": pooled, "plain": pooled}, ones, 1 - ones, ratio, ones, ones, {}, np.random.default_rng(0))
+    return Batch({}, ones, 1 - ones, ratio, ones, ones, np.random.default_rng(0))
+
+
+def losses_of(head: SnMpNetHead, pooled: torch.Tensor) -> dict[str, torch.Tensor]:
+    return head.losses({"mixed": pooled, "plain": pooled}, batch_of(pooled))
 
 
 @pytest.mark.parametrize("chained", [True, False])
 def test_equation_10_weighs_the_losses_of_chained_and_parallel_heads(chained, encoder):
     torch.manual_seed(0)
     a, g = torch.randn(3, 8), torch.randn(4, 10)
-    config = QUICK.changed(chained=chained, weight_mp=0.5, weight_sn=2.0, kappa=2.0)
-    head, batch = SnMpNetHead(Setup(10, a, DOMAINS[:2], config, encoder)), batch_of(g)
+    settings = SnMpNetSettings(chained=chained, weight_mp=0.5, weight_sn=2.0, kappa=2.0)
+    head, batch = SnMpNetHead(Setup(10, a, DOMAINS[:2], settings, encoder)), batch_of(g)
     logits = head.mixture_layer(g)
     f = head.semantic_layer(logits if chained else g)
     mixed = torch.stack([r * a[i] + (1 - r) * a[j] for i, j, r in zip(*batch.mixed)])
     expected = mixup_cross_entropy(f, a, *batch.mixed) + 0.5 * mixture_prediction(logits, *batch.mixed)
     expected = expected + 2.0 * semantic_neighbourhood(f, mixed, a, 2.0)
-    torch.testing.assert_close(sum(head.losses(batch).values()), expected)
+    torch.testing.assert_close(sum(losses_of(head, g).values()), expected)
     torch.testing.assert_close(head.embed(g, batch.domains), f)
 
 
 def test_the_ablations_leave_out_what_they_say(encoder):
     def parts(name):
-        _, config = snmpnet.variant(name, QUICK)
-        head = SnMpNetHead(Setup(10, torch.randn(3, 8), DOMAINS[:2], config, encoder))
-        return head.views, set(head.losses(batch_of(torch.randn(4, 10)))), config.kappa
+        settings = SNMPNET.configured(variant=name)
+        head = SnMpNetHead(Setup(10, torch.randn(3, 8), DOMAINS[:2], settings, encoder))
+        return head.views, set(losses_of(head, torch.randn(4, 10))), settings.kappa
 
     assert parts("Base N/W") == (("plain",), {"L_CE"}, 1.0)
     assert parts("Base N/W + L_Sn (κ = 0)") == (("plain",), {"L_CE", "L_Sn"}, 0.0)
@@ -123,8 +148,6 @@ def test_the_ablations_leave_out_what_they_say(encoder):
     assert parts("Base N/W + L_CE^mix") == (("mixed",), {"L_CE"}, 1.0)
     assert parts("Base N/W + L_CE^mix + L_Mp") == (("mixed",), {"L_CE", "L_Mp"}, 1.0)
     assert parts("SnMpNet") == (("mixed",), {"L_CE", "L_Mp", "L_Sn"}, 1.0)
-    with pytest.raises(CdirError, match="unknown method 'SAKE'; known: SnMpNet, Base N/W, "):
-        snmpnet.variant("SAKE")
 
 
 # ---- training ---------------------------------------------------------------------------------------------------
@@ -132,55 +155,83 @@ def test_the_ablations_leave_out_what_they_say(encoder):
 
 def test_heads_learn_on_a_frozen_trunk(encoder, task, semantics):
     before = {name: x.clone() for name, x in encoder.model.state_dict().items()}
-    found = train(encoder, task, semantics, epochs=12)
-    assert found.history[-1]["L_CE"] < found.history[0]["L_CE"] and found.history[-1]["L_Sn"] < found.history[0]["L_Sn"]
+    fitted = train(encoder, task, semantics, epochs=12)
+    first, *_, last = fitted.history
+    assert last["L_CE"] < first["L_CE"] and last["L_Sn"] < first["L_Sn"]
     assert all(torch.equal(x, before[name]) for name, x in encoder.model.state_dict().items())
+    found = selected(fitted)
     emb = found.embed(task.images, progress=False)
     assert emb.shape == (108, 8) and emb.dtype == torch.float32 and bool(torch.isfinite(emb).all())
     assert "not the paper's training" in found.train_set and found.similarity == "euclidean"
     torch.testing.assert_close(emb[:5], found.embed(task.images.take(range(5)), progress=False))
 
 
-def test_the_state_with_the_best_validation_score_is_kept(encoder, task, semantics):
-    found = train(encoder, task, semantics)
-    scores = [row["validation mAP@200"] for row in found.history]
-    assert found.selection == BY_VALIDATION_CLASSES and len(found.history) == 4
-    assert found.chosen == 0 or scores[found.chosen - 1] == max(scores)
-    assert found.steps == found.chosen * 8  # 24 images of each domain, 3 of each a batch
+def test_the_state_with_the_best_validation_score_is_selected(encoder, task, semantics):
+    fitted = train(encoder, task, semantics)
+    scores, found = [row[BY_VALIDATION_CLASSES] for row in fitted.history], selected(fitted)
+    assert len(scores) == 4 and (found.epoch == 0 or scores[found.epoch - 1] == max(scores))
+    assert found.steps == found.epoch * 8  # 24 images of each domain, 3 of each a batch
     without = train(encoder, replace(task, validation=()), semantics)
-    assert without.selection == LAST_EPOCH and without.chosen == 4
+    assert list(without.states) == [LAST_EPOCH] and without.states[LAST_EPOCH][0].epoch == 4
 
 
-def test_the_weights_are_those_of_the_chosen_epoch(encoder, task, semantics, monkeypatch):
+def test_the_score_is_the_mean_over_training_domains_other_than_the_gallery(encoder, task, semantics):
+    fitted = train(encoder, task, semantics, validation_fraction=1.0)
+    (last,) = fitted.states[LAST_EPOCH]
+    query, gallery = (task.images.select(domain, [CLASSES[4]]) for domain in ("sketch", "photo"))
+    assert len(query) == len(gallery) == 6 and torch.isfinite(last.embed(query)).all()
+    assert fitted.history[-1][BY_VALIDATION_CLASSES] == 1  # one validation class: everything found is relevant
+
+
+def test_the_weights_are_those_of_the_selected_epoch(encoder, task, semantics, monkeypatch):
     scores = iter([0.1, 0.2, 0.5, 0.3, 0.4])  # before training, then after each epoch
-    monkeypatch.setattr(SnMpNetTraining, "validate", lambda self: next(scores))
-    found = train(encoder, task, semantics, learning_rate=2e-2)
-    emb, kept = found.embed(task.query("clipart")), {e: found.at_epoch(e) for e in (2, 4)}
-    assert found.chosen == 2 and found.steps == kept[2].steps
-    assert torch.equal(emb, kept[2].embed(task.query("clipart")))
-    assert not torch.equal(emb, kept[4].embed(task.query("clipart")))
+    monkeypatch.setattr(SnMpNetTraining, "validate", lambda self: {BY_VALIDATION_CLASSES: next(scores)})
+    fitted = train(encoder, task, semantics, learning_rate=2e-2)
+    found, query = selected(fitted), task.query("clipart")
+    emb, stored = found.embed(query), {epoch: fitted.at_epoch(epoch)[0] for epoch in (2, 4)}
+    assert found.epoch == 2 and found.steps == stored[2].steps
+    assert torch.equal(emb, stored[2].embed(query)) and not torch.equal(emb, stored[4].embed(query))
 
 
 def test_a_finished_training_comes_from_the_cache_and_earlier_epochs_can_be_opened(
     encoder, task, semantics, monkeypatch
 ):
     first = train(encoder, task, semantics, epochs=3)
-    monkeypatch.setattr(SnMpNetTraining, "run_epoch", None)  # a second training would fail
+    monkeypatch.setattr(HarnessTraining, "losses", None)  # a second training would fail
     again, query = train(encoder, task, semantics, epochs=3), task.query("clipart")
-    assert torch.equal(first.embed(query, progress=False), again.embed(query, progress=False))
-    start = again.at_epoch(0)
-    assert start.steps == 0 and not torch.equal(start.embed(query), again.at_epoch(2).embed(query))
-    with pytest.raises(CdirError, match="the state after epoch 7 was not kept; kept: 0, 1, 2"):
-        again.at_epoch(7)
+    for rule in (BY_VALIDATION_CLASSES, LAST_EPOCH):
+        assert torch.equal(first.states[rule][0].embed(query), again.states[rule][0].embed(query))
+    assert again.stored_epochs == (0, 1, 2)
+    start = again.at_epoch(0)[0]
+    assert start.steps == 0 and not torch.equal(start.embed(query), again.at_epoch(2)[0].embed(query))
+
+
+def test_other_class_vectors_are_another_training(encoder, task, semantics, tmp_path):
+    same, other = tmp_path / "toy.npz", tmp_path / "other" / "toy.npz"
+    other.parent.mkdir()
+    np.savez(same, names=CLASSES[:4], vectors=VECTORS.numpy())
+    np.savez(other, names=CLASSES[:4], vectors=VECTORS.numpy() + 1)
+    found = [selected(train(encoder, task, str(file), epochs=1)) for file in (semantics, same, other)]
+    recorded = [one.settings["semantics"] for one in found]  # name and digest, not the folder
+    assert recorded[0] == recorded[1] != recorded[2] and str(tmp_path) not in recorded[1]
+    keys = [one.training.inputs()["class vectors"] for one in found]
+    assert keys[0] == keys[1] != keys[2]
+
+
+def test_fewer_training_images_of_each_class_and_domain(encoder, task, semantics):
+    found = selected(train(encoder, task, semantics, train_images=3, epochs=1))
+    groups = list(zip(found.training_images.domains, found.training_images.labels))
+    assert len(groups) == 4 * 2 * 3 and set(map(groups.count, groups)) == {3}
+    assert found.settings["train_images"] == 3 and "24 images of toy-ucdr" in found.train_set
 
 
 def test_the_whole_network_is_trained_as_in_the_paper(encoder, task, semantics):
     before = {name: x.clone() for name, x in encoder.model.state_dict().items()}
     how = {"trains": "all", "optimizer": "SGD", "learning_rate": 1e-3, "epochs": 1}
-    found = train(encoder, replace(task, validation=()), semantics, **how)  # so that the last epoch counts
-    assert (
-        found.chosen == 1 and found.history[0]["moved, trunk"] > 0 and "not the paper's training" not in found.train_set
-    )
+    fitted = train(encoder, task, semantics, **how)
+    (found,) = fitted.states[LAST_EPOCH]
+    assert found.epoch == 1 and fitted.history[0]["moved, trunk"] > 0
+    assert "not the paper's training" not in found.train_set and fitted.stored_epochs == ()
     assert all(torch.equal(x, before[name]) for name, x in encoder.model.state_dict().items())
     assert found.embed(task.query("clipart")).shape == (6, 8)
     records = measure(found, task)
@@ -188,51 +239,60 @@ def test_the_whole_network_is_trained_as_in_the_paper(encoder, task, semantics):
 
 
 def test_settings_as_released_train_too(encoder, task, semantics):
-    how = {
-        "curriculum": True,
-        "chained": False,
-        "unit_semantics": False,
-        "invert": ("sketch",),
-        "pools": 6,
-        "epochs": 6,
-    }
-    released, written = train(encoder, task, semantics, **how), train(encoder, task, semantics)
-    assert released.network.head.semantic_layer.in_features == released.encoder.channels
-    assert written.network.head.semantic_layer.in_features == 4  # chained: it reads the class logits
-    torch.testing.assert_close(released.network.head.semantics, semantics.vectors)
-    torch.testing.assert_close(written.network.head.semantics.norm(dim=1), torch.ones(4))
+    how = {"curriculum": True, "chained": False, "unit_semantics": False, "invert": ("sketch",), "pools": 6}
+    released, written = (selected(train(encoder, task, semantics, **changed)) for changed in ({**how, "epochs": 6}, {}))
+    assert released.model.head.semantic_layer.in_features == released.encoder.channels
+    assert written.model.head.semantic_layer.in_features == 4  # chained: it reads the class logits
+    torch.testing.assert_close(released.model.head.semantics, VECTORS)
+    torch.testing.assert_close(written.model.head.semantics.norm(dim=1), torch.ones(4))
     photo, sketch = (task.images.select(domain, ["red"]) for domain in DOMAINS[:2])
     as_photo = replace(sketch, domains=photo.domains)  # the same pictures, not inverted
     assert not torch.allclose(released.embed(sketch), released.embed(as_photo))
     torch.testing.assert_close(written.embed(sketch), written.embed(as_photo))
 
 
-@pytest.mark.parametrize("method", snmpnet.VARIANTS)
-def test_every_method_of_the_harness_trains_and_retrieves(encoder, task, semantics, method, monkeypatch):
+@pytest.mark.parametrize("name", NAMES)
+def test_every_method_of_the_harness_trains_and_retrieves(encoder, task, semantics, name, monkeypatch):
     monkeypatch.setattr(
-        "cdir_nb.methods.snmpnet.baselines.sake.imagenet_classifier", lambda e: torch.nn.Linear(found_channels(e), 9)
+        "cdir_nb.methods.snmpnet.baselines.sake.imagenet_classifier", lambda e: torch.nn.Linear(e.channels, 9)
     )
-    found = train(encoder, task, semantics, method, epochs=2)
-    assert all(np.isfinite(value) for row in found.history for value in row.values())
+    fitted = train(encoder, task, semantics, name, epochs=2)
+    assert all(np.isfinite(value) for row in fitted.history for value in row.values() if not isinstance(value, str))
+    found = selected(fitted)
     assert bool(torch.isfinite(found.embed(task.gallery("photo"), progress=False)).all())
-    if method in snmpnet.TOLD_THE_DOMAIN:
-        with pytest.raises(CdirError, match="SAKE with domain label knows photo, sketch only"):
-            found.embed(task.query("clipart"), progress=False)
-    else:
+    assert found.name == name and found.serves(task) == (name != "SAKE-512")
+    if found.serves(task):
         assert bool(torch.isfinite(found.embed(task.query("clipart"), progress=False)).all())
-
-
-def found_channels(encoder) -> int:
-    return encoder.channels
+    else:
+        with pytest.raises(CdirError, match="SAKE-512 was trained for photo and sketch, but there are images of clip"):
+            found.embed(task.query("clipart"), progress=False)
+        seen = replace(task, directions=(("sketch", "photo"),), unseen_domain=False)
+        assert found.serves(seen) and measure(found, seen)
 
 
 def test_the_frozen_backbone_pools_its_maps(encoder, task):
-    frozen = frozen_backbone(encoder, QUICK)
+    fitted = fit("frozen backbone", encoder, task, settings={"image_size": 64})
+    (frozen,) = fitted.states[NOTHING_SELECTED]
     pixels = frozen.encoder.preprocess(task.images.image(3))[None]
     with torch.no_grad():
         pooled = encoder.model.forward_features(pixels).mean((2, 3))
     torch.testing.assert_close(frozen.embed(task.images.take([3])), pooled, atol=1e-3, rtol=1e-2)
-    assert frozen.steps == 0
+    assert frozen.steps == 0 and frozen.settings == {"image_size": 64, "invert": []}
+    (inverted,) = fit("frozen backbone", encoder, task, settings={"invert": ("photo",)}).states[NOTHING_SELECTED]
+    assert not torch.allclose(inverted.embed(task.images.take([3])), frozen.embed(task.images.take([3])), atol=1e-2)
+
+
+def test_the_frozen_start_is_the_encoder_itself(encoder, task):
+    images = task.images.take(range(5))
+    (plain,) = fit("frozen start", encoder, task).states[NOTHING_SELECTED]
+    expected = encoder.embed_images(images, progress=False)
+    torch.testing.assert_close(plain.embed(images), expected / expected.norm(dim=1, keepdim=True))
+    (small,) = fit("frozen start", encoder, task, settings={"image_size": 48}).states[NOTHING_SELECTED]
+    assert small.encoder.identity != plain.encoder.identity and small.settings == {"image_size": 48}
+    clip = load_encoder("tiny-clip", device="cpu")
+    (of_clip,) = fit("frozen start", clip, task, settings={"image_size": 48}).states[NOTHING_SELECTED]
+    cosines = torch.nn.functional.cosine_similarity(of_clip.embed(images), clip.embed_images(images))
+    torch.testing.assert_close(cosines, torch.ones(5))
 
 
 # ---- parts of the baselines -------------------------------------------------------------------------------------
@@ -286,25 +346,28 @@ def test_tasks_that_cannot_be_trained_on(encoder, task, semantics, changed, mess
 
 
 def test_other_bad_input(encoder, task, semantics):
-    with pytest.raises(CdirError, match="toy vectors has no vector for pink"):
+    with pytest.raises(CdirError, match=r"toy.npz \[.*\] has no vector for pink"):
         train(encoder, replace(task, seen=CLASSES[:5], validation=()), semantics)
+    with pytest.raises(CdirError, match="SnMpNet needs class vectors: set semantics to an .npz file"):
+        fit("CVAE", encoder, task)
     with pytest.raises(CdirError, match="a batch of 7 cannot hold equally many images of 2 domains"):
         train(encoder, task, semantics, batch_size=7)
     with pytest.raises(CdirError, match="the loss is not finite in epoch 1: lower learning_rate, now 1e[+]12"):
         train(encoder, task, semantics, optimizer="SGD", learning_rate=1e12)
-    with pytest.raises(CdirError, match="tiny-clip is a CLIP model, and a backbone is needed"):
-        snmpnet.fit(load_encoder("tiny-clip"), task, semantics, QUICK)
+    with pytest.raises(CdirError, match="tiny-clip is a CLIP model: choose mobilenet-v2"):
+        train(load_encoder("tiny-clip"), task, semantics)
     with pytest.raises(CdirError, match="has no feature map: choose a convolutional backbone"):
-        snmpnet.fit(load_encoder("timm:test_vit:random"), task, semantics, QUICK.changed(side=160))
-    with pytest.raises(CdirError, match='unknown settings "paper"; known: as written; as released'):
-        snmpnet.named_config("paper")
+        train(load_encoder("timm:test_vit:random"), task, semantics, image_size=160)
     with pytest.raises(CdirError, match="SAKE learns from the backbone's ImageNet classifier, which timm:test_eff"):
         train(encoder, task, semantics, "SAKE-512")
+    with pytest.raises(CdirError, match="unknown settings kappa"):
+        train(encoder, task, semantics, "CVAE", kappa=2.0)
 
 
 def test_named_settings_differ_as_paper_and_code_do():
-    written, released = (snmpnet.named_config(name) for name in ("as written", "as released"))
+    written, released = (SNMPNET.named[name] for name in ("as written", "as released"))
     assert (written.chained, written.nesterov, written.curriculum, written.invert) == (True, True, False, ())
     assert (released.chained, released.nesterov, released.curriculum) == (False, False, True)
     assert released.invert == ("sketch", "quickdraw") and written.unit_semantics and not released.unit_semantics
-    assert {c.trains for name, c in snmpnet.CONFIGS.items() if "two cores" in name} == {"head"}
+    for row in (SNMPNET, *BASELINES):
+        assert {s.trains for name, s in row.named.items() if "two cores" in name} == {"head"}

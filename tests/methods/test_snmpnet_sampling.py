@@ -17,10 +17,10 @@ from cdir_nb.methods.snmpnet.sampling import (
     reshuffled,
     rows_by_domain,
 )
-from cdir_nb.methods.snmpnet.settings import AS_RELEASED, SnMpNetConfig
+from cdir_nb.methods.snmpnet.settings import RELEASED, HarnessSettings
 from cdir_nb.methods.snmpnet.views import ORDERS, epoch_views, inverted_in, shuffled
 
-QUICK = SnMpNetConfig(batch_size=6, side=32)
+QUICK = HarnessSettings(batch_size=6, image_size=32)
 
 
 def flat(**counts: int) -> ImageSet:
@@ -32,8 +32,8 @@ def flat(**counts: int) -> ImageSet:
     return ImageSet(keys, np.array(domains), np.array(labels), load, keys)
 
 
-def epoch_of(images: ImageSet, number: int = 0, config: SnMpNetConfig = QUICK, seed: int = 0):
-    return draw_epoch(rows_by_domain(images, config.batch_size), number, config, np.random.default_rng(seed))
+def epoch_of(images: ImageSet, number: int = 0, settings: HarnessSettings = QUICK, seed: int = 0):
+    return draw_epoch(rows_by_domain(images, settings.batch_size), number, settings, np.random.default_rng(seed))
 
 
 def test_batches_are_balanced_and_repeat_no_image():
@@ -67,15 +67,15 @@ def test_derangements_leave_nothing_in_place():
 
 
 def test_the_released_curriculum_and_the_fixed_mixing():
-    found = [mixing_at(epoch, AS_RELEASED.changed(beta=2.0)) for epoch in range(6)]
+    found = [mixing_at(epoch, HarnessSettings(**RELEASED, beta=2.0)) for epoch in range(6)]
     assert found == [(0.1, 1.0), (1.0, 1.0), (2.0, 1.0), (2.0, 0.5), (2.0, 0.0), (2.0, 0.0)]
-    assert {mixing_at(epoch, SnMpNetConfig()) for epoch in range(6)} == {(1.0, 0.5)}
+    assert {mixing_at(epoch, HarnessSettings()) for epoch in range(6)} == {(1.0, 0.5)}
 
 
 def test_pools_are_used_in_turn_but_the_curriculum_runs_once():
     assert [pool_of(e, QUICK.changed(pools=3)) for e in range(7)] == [0, 1, 2, 0, 1, 2, 0]
-    assert [pool_of(e, AS_RELEASED.changed(pools=6)) for e in range(9)] == [0, 1, 2, 3, 4, 5, 4, 5, 4]
-    assert [pool_of(e, AS_RELEASED.changed(pools=1)) for e in range(3)] == [0, 0, 0]
+    assert [pool_of(e, HarnessSettings(**RELEASED, pools=6)) for e in range(9)] == [0, 1, 2, 3, 4, 5, 4, 5, 4]
+    assert [pool_of(e, HarnessSettings(**RELEASED, pools=1)) for e in range(3)] == [0, 0, 0]
 
 
 def test_reshuffled_batches_hold_the_same_views_and_stay_balanced():
@@ -90,7 +90,7 @@ def test_reshuffled_batches_hold_the_same_views_and_stay_balanced():
 
 def test_a_mixed_picture_is_the_weighted_sum_of_its_two_images():
     images, plain = flat(photo=8, sketch=8), QUICK.changed(jitter=0.0)
-    epoch = epoch_of(images, config=plain)
+    epoch = epoch_of(images, settings=plain)
     views = epoch_views(images, epoch, "mixed", plain, seed=0, number=0)
     rows, others, ratio = (x.ravel() for x in (epoch.rows, epoch.partners, epoch.ratio))
     for place in range(len(views)):

@@ -5,9 +5,10 @@ import pytest
 import torch
 from small_clip import make_encoder
 
-from cdir_nb.data import load_card
+from cdir_nb.data import load_card, load_protocol, open_dataset
+from cdir_nb.encoders import load_encoder
 from cdir_nb.errors import CdirError
-from cdir_nb.methods.snmpnet.semantics import read_semantics, text_semantics
+from cdir_nb.methods.snmpnet.semantics import class_semantics, read_semantics, text_semantics
 
 NAMES, VECTORS = ["alarm_clock", "cat", "teddy-bear"], np.arange(1, 10, dtype=np.float32).reshape(3, 3)
 
@@ -72,3 +73,17 @@ def test_texts_are_centred_unit_vectors_of_a_text_tower():
     raw = torch.nn.functional.normalize(encoder.embed_texts(["a cat", "a alarm clock", "a dog"]), dim=1)
     torch.testing.assert_close(found.of(["dog", "cat"]), (raw - raw.mean(0))[[2, 0]])
     assert encoder.identity in found.origin
+
+
+def test_a_source_is_a_file_or_the_name_of_a_clip(tmp_path):
+    task, device = load_protocol("world-ucdr-sketch", open_dataset("world")), torch.device("cpu")
+    card, encoder = load_card("world"), load_encoder("tiny-clip", device=device)
+    expected = text_semantics(encoder, task.seen, {label: card.display(label) for label in task.seen})
+    found = class_semantics("tiny-clip", task, device)
+    assert found.origin == expected.origin and torch.equal(found.of(task.seen), expected.of(task.seen))
+    assert len(found.classes) == len(task.seen)  # none of an unseen class
+    assert class_semantics(str(write(tmp_path, names=NAMES, vectors=VECTORS)), task, device).classes == tuple(NAMES)
+    with pytest.raises(CdirError, match="SnMpNet needs class vectors: set semantics to an .npz file"):
+        class_semantics("", task, device)
+    with pytest.raises(CdirError, match="mobilenet-v2 reads images only, and texts are needed"):
+        class_semantics("mobilenet-v2", task, device)
