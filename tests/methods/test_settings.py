@@ -6,7 +6,6 @@ from pydantic import ValidationError
 from cdir_nb.errors import CdirError
 from cdir_nb.methods.clair.settings import CONFIGS
 from cdir_nb.methods.settings import Settings, setting
-from cdir_nb.methods.tki.settings import TkiConfig
 from cdir_nb.results import config_digest
 
 
@@ -30,7 +29,6 @@ class Whole(Settings):
         (CONFIGS["CLAIR-A"], "068c40921b"),
         (CONFIGS["CLAIR-A, tiny-clip"], "03d140205d"),
         (CONFIGS["CLAIR-B, tiny-clip"], "6a5e4b831b"),
-        (TkiConfig(), "c8f6cf16b7"),
     ],
 )
 def test_digests_of_recorded_numbers_stay(config, digest):
