@@ -1,14 +1,15 @@
 """The methods of the explorer, each with at most one slider that leads through its states."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cache
-from itertools import product
+from itertools import permutations, product
 from typing import Any
 
 import torch
 
-from cdir_nb.data import object_names
+from cdir_nb.conventions import LAST_EPOCH
+from cdir_nb.data import Protocol, object_names
 from cdir_nb.encoders import ClipEncoder
 from cdir_nb.explorer.collection import Collection
 from cdir_nb.methods import Embedder, VanillaClip
@@ -18,8 +19,7 @@ from cdir_nb.methods.clair.mapping import geodesic, procrustes
 from cdir_nb.methods.embedder import Direction
 from cdir_nb.methods.frozen.zero_shot import class_prompts, prompt_embeddings
 from cdir_nb.methods.kept import KeptEmbedder, kept
-from cdir_nb.methods.tki import TkiConfig
-from cdir_nb.methods.tki.state import fit_or_load
+from cdir_nb.methods.table import fit
 
 STRENGTHS = tuple(round(0.05 * i, 2) for i in range(21))
 WORDS = (2, 5, 10, 20)  # P of TKI; the paper's Figure 5 goes up to 20
@@ -116,18 +116,40 @@ def kept_texts(encoder: ClipEncoder, names: Sequence[str], word: str) -> torch.T
 
 
 def tki(collection: Collection) -> Method:
-    """TKI; the slider sets the number of learnt words. Each number is trained once and then kept in the cache."""
-    labels = collection.queries or tuple(collection.names)
-    names = [collection.names[label] for label in labels]
+    """TKI; the slider sets the number of learnt words. Each number is trained once and then loaded from the cache."""
+    task = task_of(collection)
 
     @cache
     def trained(words: int) -> Embedder:
-        embedder = fit_or_load(collection.encoder.encoder, names, TkiConfig(words=words))
-        return replace(embedder, encoder=collection.encoder)
+        fitted = fit("TKI", collection.encoder.encoder, task, settings={"words": words})
+        (embedder,) = fitted.states[LAST_EPOCH]
+        embedder.training.encoder = collection.encoder  # which has the collection's embeddings in memory
+        return embedder
 
     slider = Slider("words P", WORDS, WORDS[-1], "How many domains are imagined in training. Each takes seconds, once.")
     about = "A small network on CLIP, trained on text alone (notebook 06)."
     return Method("TKI", about, lambda direction, words: trained(words), slider, once=lambda direction, words: words)
+
+
+def task_of(collection: Collection) -> Protocol:
+    """The collection as a task without training images: its query classes, in all directions."""
+    labels = collection.queries or tuple(collection.names)
+    return Protocol(
+        name=collection.name,
+        dataset=collection.name,
+        about="",
+        paper="",
+        zero_shot=False,
+        seen=(),
+        unseen=labels,
+        classes=labels,
+        gallery_classes=labels,
+        train_domains=(),
+        directions=tuple(permutations(collection.domains, 2)),
+        metrics=(),
+        images=collection.images,
+        words=collection.names,
+    )
 
 
 def from_cache(collection: Collection) -> list[Method]:

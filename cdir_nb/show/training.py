@@ -37,7 +37,7 @@ def training_curves(history: Sequence[Mapping[str, float]], *, title: str = "") 
     """Losses at each step (left, log scale), and cosines between two domains: smallest, mean, largest (right)."""
     table = pd.DataFrame(history)
     fig, axes = plt.subplots(1, 2, figsize=(WIDTH, 3.2))
-    for i, name in enumerate(name for name in table.columns if name.startswith("L_")):
+    for i, name in enumerate(name for name in table.columns if name.startswith("L_") and name != "L_total"):
         axes[0].plot(
             table[name].clip(lower=1e-4), ls=["-", "--"][i % 2], color=PALETTE[i], label=f"${name[:2]}{{{name[2:]}}}$"
         )

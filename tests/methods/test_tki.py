@@ -2,6 +2,7 @@
 
 import math
 import re
+from types import SimpleNamespace
 
 import numpy as np
 import PIL.Image
@@ -9,19 +10,81 @@ import pytest
 import torch
 from small_clip import make_encoder
 
-from cdir_nb.data import load_card, object_names
+from cdir_nb.conventions import LAST_EPOCH
+from cdir_nb.data import Protocol, load_card, object_names
 from cdir_nb.data.images import ImageSet
 from cdir_nb.encoders import ClipEncoder
 from cdir_nb.encoders.words import WordTower
 from cdir_nb.errors import CdirError
-from cdir_nb.methods.tki import method as tki
-from cdir_nb.methods.tki.losses import loss_agg, loss_exp, loss_max, loss_min
-from cdir_nb.methods.tki.method import aggregate, expand, fit
-from cdir_nb.methods.tki.settings import SECOND_STAGE, TkiConfig, training_names
-from cdir_nb.methods.tki.variants import READINGS, VARIANTS, variant
+from cdir_nb.methods.table import fit
+from cdir_nb.methods.tki import TKI, expansion
+from cdir_nb.methods.tki.expansion import DomainExpansion
+from cdir_nb.methods.tki.losses import loss_agg, loss_agg_in_blocks, loss_max, loss_min
+from cdir_nb.methods.tki.method import TkiTraining
+from cdir_nb.methods.tki.names import names_for, training_names
+from cdir_nb.methods.tki.network import Projection
+from cdir_nb.methods.tki.settings import ExpansionSettings, TkiSettings
+from cdir_nb.methods.tki.variants import READINGS, VARIANTS
+from cdir_nb.methods.training import TrainedEmbedder, Training
 
 NAMES = ["dog", "cat", "light bulb", "house"]
-QUICK = TkiConfig(words=3, expansion_steps=15, aggregation_steps=30, learning_rate=0.02)
+QUICK = TkiSettings(words=3, expansion_steps=15, aggregation_steps=30, learning_rate=0.02)
+
+pytestmark = pytest.mark.usefixtures("own_cache")
+
+
+def no_image(*_args):
+    raise AssertionError("an image was touched")
+
+
+def task_with(names=NAMES, seen=(), words=None) -> Protocol:
+    """A task with these query classes, and no images."""
+    images = ImageSet((), np.array([], dtype=str), np.array([], dtype=str), no_image, ())
+    return Protocol(
+        name="toy",
+        dataset="toy",
+        about="",
+        paper="",
+        zero_shot=True,
+        seen=tuple(seen),
+        unseen=tuple(names),
+        classes=tuple(names),
+        gallery_classes=tuple(names),
+        train_domains=(),
+        directions=(("real", "sketch"), ("sketch", "real")),
+        metrics=(),
+        images=images,
+        words=words or {},
+    )
+
+
+def tki(encoder, settings=QUICK, *, names=NAMES, seed=0, **how) -> TrainedEmbedder:
+    """TKI after its last step."""
+    (embedder,) = fit("TKI", encoder, task_with(names), settings=settings, seed=seed, progress=False, **how).states[
+        LAST_EPOCH
+    ]
+    return embedder
+
+
+def expand(encoder, settings, seed=0) -> DomainExpansion:
+    """A finished first stage."""
+    found = DomainExpansion(encoder, task_with(), settings.first_stage(), NAMES, seed=seed, progress=False)
+    found.run()
+    return found
+
+
+def aggregate(text: torch.Tensor, settings: TkiSettings) -> tuple[Projection, list[dict[str, float]]]:
+    """h after the second stage on (P, C, D) features, which stand in for those of the first stage; and its history."""
+    encoder = SimpleNamespace(dim=text.shape[2], device=torch.device("cpu"))
+    task = task_with([f"class {number}" for number in range(text.shape[1])])
+    with pytest.MonkeyPatch.context() as patch:
+        first_stage = SimpleNamespace(text_emb=text, run=lambda: None)
+        patch.setattr("cdir_nb.methods.tki.method.DomainExpansion", lambda *args, **settings: first_stage)
+        training = TkiTraining(encoder, task, (), settings, name="TKI", progress=False)
+    training.begin()
+    while not training.finished:
+        training.run_epoch()
+    return training.model.eval(), training.history
 
 
 @pytest.fixture(scope="module")
@@ -30,8 +93,8 @@ def encoder() -> ClipEncoder:
 
 
 @pytest.fixture(scope="module")
-def fitted(encoder) -> tki.TkiEmbedder:
-    return fit(encoder, NAMES, QUICK, seed=1)
+def fitted(encoder, own_cache) -> TrainedEmbedder:
+    return tki(encoder, seed=1)
 
 
 def features(*shape: int, seed: int = 0) -> torch.Tensor:
@@ -80,18 +143,32 @@ def test_equation_6_written_out():
     assert float(loss_agg(h, tau)) == pytest.approx(-total / (3 * 4))
 
 
-def test_equation_5_weighs_the_two_losses():
+def test_equation_6_in_blocks_has_the_same_value_and_gradient():
+    for block in (1, 2, 5, 9):
+        whole, parts = (features(3, 5, 12).requires_grad_() for _ in range(2))
+        (3 * loss_agg(whole, 0.1)).backward()
+        loss = loss_agg_in_blocks(parts, 0.1, block)
+        (3 * loss).backward()
+        assert loss.shape == () and loss.item() == pytest.approx(loss_agg(whole, 0.1).item(), rel=1e-12)
+        torch.testing.assert_close(parts.grad, whole.grad, rtol=1e-10, atol=1e-12)
+
+
+def test_equation_5_weighs_the_two_losses(encoder, monkeypatch):
     domain, text, prototypes, chosen = (
         1 + features(3, 7),  # alike, so that L_max is not nearly zero
         features(3, 4, 7, seed=1),
         features(4, 7, seed=2),
         torch.arange(4),
     )
+    monkeypatch.setattr(DomainExpansion, "embed_prompts", lambda self, rows: (domain, text[:, rows]))
     for losses, weight in ((("max", "min"), 1.0), (("max", "min"), 0.3), (("max",), 1.0), (("min",), 1.0)):
-        config = TkiConfig(losses=losses, trade_off=weight)
+        settings = ExpansionSettings(losses=losses, trade_off=weight, expansion_steps=1)
+        training = DomainExpansion(encoder, task_with(), settings, NAMES, progress=False)
+        training.class_emb = prototypes
+        training.begin(), training.run_epoch()
         expected = ("min" in losses) * float(loss_min(text, prototypes, chosen, 0.1))
         expected += ("max" in losses) * weight * float(loss_max(domain, 50.0, 0.5))
-        assert float(loss_exp(domain, text, prototypes, chosen, config)[0]) == pytest.approx(expected)
+        assert training.history[0]["L_total"] == pytest.approx(expected)
 
 
 # ---- stage 1 ---------------------------------------------------------------------------------------------------
@@ -99,18 +176,18 @@ def test_equation_5_weighs_the_two_losses():
 
 def test_expansion_lowers_its_losses_and_leaves_the_encoder_alone(encoder):
     before = {name: value.clone() for name, value in encoder.model.state_dict().items()}
-    found = expand(encoder, NAMES, QUICK, seed=0)
+    found = expand(encoder, QUICK)
     assert found.words.shape == (3, 32)
     assert found.text_emb.shape == (3, 4, 12) and found.domain_emb.shape == (3, 12)
-    first, last = found.history[0], found.history[-2]
+    first, last = found.history[0], found.history[-1]
     assert last["L_min"] + last["L_max"] < 0.8 * (first["L_min"] + first["L_max"])
-    assert found.history[-1]["greatest cosine"] < first["greatest cosine"]
+    assert last["greatest cosine"] < first["greatest cosine"] and len(found.history) == 15
     assert all(torch.equal(value, before[name]) for name, value in encoder.model.state_dict().items())
     assert all(parameter.grad is None and parameter.requires_grad for parameter in encoder.model.parameters())
 
 
 def test_each_word_stands_in_its_own_prompts(encoder, fitted):
-    tower, found = WordTower(encoder), fitted.expansion
+    tower, found = WordTower(encoder), fitted.training.expansion
     for p, i in ((0, 2), (2, 1)):
         prompt = tower.prompts([f"A [DOMAIN] style of {NAMES[i]}."])
         torch.testing.assert_close(
@@ -132,21 +209,23 @@ def sizes(monkeypatch) -> list[int]:
 
 
 def test_a_stage_reads_all_its_prompts_in_one_batched_pass(encoder, sizes):
-    expand(encoder, NAMES, QUICK.changed(expansion_steps=4), seed=0)
+    found = expand(encoder, QUICK.changed(expansion_steps=4))
+    assert found.text_emb.shape == (3, 4, 12) and found.domain_emb.shape == (3, 12)
     every = 3 * (1 + len(NAMES))  # each word in the domain-only prompt and in the full one of each class
-    assert sizes == [len(NAMES), *[every] * 4, every]
+    assert sorted(sizes) == [len(NAMES), *[every] * 4, every]
 
 
 def test_only_some_classes_a_step_where_there_are_many(encoder, sizes):
-    found = expand(encoder, NAMES, QUICK.changed(expansion_steps=2, classes_per_step=2), seed=0)
-    assert sizes[1:3] == [3 * (1 + 2)] * 2
+    found = expand(encoder, QUICK.changed(expansion_steps=2, classes_per_step=2))
+    assert sorted(sizes) == [len(NAMES), *[3 * (1 + 2)] * 2]
     assert found.text_emb.shape == (3, 4, 12)
 
 
 @pytest.mark.parametrize(("losses", "numbers"), [(("max",), {"L_max"}), (("min",), {"L_min"}), ((), set())])
 def test_losses_can_be_left_out(encoder, losses, numbers):
-    found = expand(encoder, NAMES, QUICK.changed(losses=losses, expansion_steps=3), seed=0)
-    assert {name for name in found.history[0] if name.startswith("L_")} == numbers
+    found = expand(encoder, QUICK.changed(losses=losses, expansion_steps=3))
+    assert {name for row in found.history for name in row if name in ("L_max", "L_min")} == numbers
+    assert len(found.history) == found.epochs == 3 * bool(losses)
     start = QUICK.word_std * torch.randn(3, 32, generator=torch.Generator().manual_seed(0))
     assert torch.equal(found.words, start) == (losses == ())
 
@@ -166,7 +245,7 @@ def share_next_to_own_class(text: torch.Tensor) -> float:
 def test_aggregation_brings_texts_of_one_class_together(geometry, residual):
     classes, domains = features(1, 4, 12).float(), 2 * features(5, 1, 12, seed=1).float()
     text = classes + domains  # nearest by domain before
-    projection, history = aggregate(text, TkiConfig(geometry=geometry, residual=residual), seed=0)
+    projection, history = aggregate(text, TkiSettings(geometry=geometry, residual=residual))
     with torch.no_grad():
         h = projection(text)
     assert history[-1]["L_agg"] < 0.5 * history[0]["L_agg"]
@@ -178,61 +257,89 @@ def test_aggregation_brings_texts_of_one_class_together(geometry, residual):
 def test_with_a_large_radius_training_is_that_of_the_euclidean_twin():
     text = features(3, 4, 12).float()
     runs = [
-        aggregate(text, QUICK.changed(geometry=geometry, radius=1e3), seed=0)[0](text)
+        aggregate(text, QUICK.changed(geometry=geometry, radius=1e3))[0](text)
         for geometry in ("hyperbolic", "euclidean")
     ]
     torch.testing.assert_close(*runs, rtol=0, atol=1e-3)
-    curved = aggregate(text, QUICK.changed(radius=0.2), seed=0)[0](text)
+    curved = aggregate(text, QUICK.changed(radius=0.2))[0](text)
     assert (curved - runs[1]).abs().max() > 0.01
 
 
-def test_the_same_seed_gives_the_same_and_the_global_state_is_left_alone(encoder, fitted):
+def test_the_same_seed_gives_the_same_and_the_global_state_is_left_alone(encoder, fitted, fresh_cache):
     torch.manual_seed(123)
     state = torch.random.get_rng_state()
-    again, other = fit(encoder, NAMES, QUICK, seed=1), fit(encoder, NAMES, QUICK, seed=2)
+    again, other = tki(encoder, seed=1), tki(encoder, seed=2)
     assert torch.equal(torch.random.get_rng_state(), state)
     raw = features(6, 12).float()
-    torch.testing.assert_close(again.project(raw), fitted.project(raw))
-    assert (other.project(raw) - fitted.project(raw)).abs().max() > 0.01
+    torch.testing.assert_close(again.model.project(raw), fitted.model.project(raw))
+    assert (other.model.project(raw) - fitted.model.project(raw)).abs().max() > 0.01
 
 
-def test_variants_change_one_thing_and_share_their_texts(encoder, fitted):
-    for method in VARIANTS[1:]:
-        config, strategy = variant(method, QUICK)
-        different = [name for name, value in config if value != getattr(QUICK, name)]
-        assert len(different) + (strategy == 2) == 1
-        assert (config.first_stage() == QUICK.first_stage()) == (set(different) <= set(SECOND_STAGE))
-    for method in READINGS:
-        config, strategy = variant(method, QUICK)
-        assert config != QUICK and strategy == (2 if "strategy 2" in method else 1)
-        assert config.other_names is None or strategy == 2
-    config, _ = variant("TKI, Euclidean", QUICK)
-    shared = fit(encoder, NAMES, config, seed=1, expansion=fitted.expansion)
-    raw = features(6, 12).float()
-    assert torch.equal(shared.project(raw), fit(encoder, NAMES, config, seed=1).project(raw))
-    with pytest.raises(CdirError, match="unknown variant of TKI 'TKI, .*'; known: TKI, "):
-        variant("TKI, spherical")
+def test_the_papers_variants_change_one_thing():
+    for name in VARIANTS:
+        changed = QUICK.changed(**TKI.changes(name))
+        assert len([field for field, value in changed if value != getattr(QUICK, field)]) == 1
+        assert TKI.applies(name, QUICK)
+    for name, changes in (VARIANTS | READINGS).items():
+        settings = QUICK.changed(**changes)
+        assert settings != QUICK and (settings.strategy == 2) == ("strategy 2" in name)
+        assert settings.other_names is None or settings.strategy == 2
+    assert set(TKI.variants) == {*VARIANTS, *READINGS}
 
 
-def test_equation_6_by_accumulation_has_the_same_gradient():
-    text, config = features(3, 5, 12).float(), QUICK.changed(classes_per_step=2)
-    whole = tki.Projection(12, config)
-    parts = tki.Projection(12, config)
-    parts.load_state_dict(whole.state_dict())
-    loss = loss_agg(whole(text), config.temperature)
-    loss.backward()
-    assert float(tki.accumulate_agg(parts(text), config)) == pytest.approx(float(loss.detach()), rel=1e-5)
-    for one, other in zip(whole.parameters(), parts.parameters(), strict=True):
-        torch.testing.assert_close(one.grad, other.grad, rtol=1e-4, atol=1e-6)
-    every = aggregate(text, QUICK.changed(classes_per_step=2, all_classes=True), seed=0)[0](text)
-    torch.testing.assert_close(every, aggregate(text, QUICK, seed=0)[0](text), rtol=1e-2, atol=1e-3)
+def test_variants_with_the_same_first_stage_train_it_once(encoder, fresh_cache, monkeypatch):
+    trained, run_epoch = [], Training.run_epoch
+    monkeypatch.setattr(Training, "run_epoch", lambda self, bar: trained.append(self.name) or run_epoch(self, bar))
+    first = tki(encoder)
+    assert (trained.count("TKI, domain expansion"), trained.count("TKI")) == (15, 30)
+    other = tki(encoder, variant="TKI, Euclidean")
+    assert trained.count("TKI, domain expansion") == 15 and trained.count("TKI, Euclidean") == 30
+    assert torch.equal(other.training.expansion.text_emb, first.training.expansion.text_emb)
+    tki(encoder, variant="TKI, P = 2")
+    assert trained.count("TKI, domain expansion") == 30
+    trained.clear()
+    again, raw = tki(encoder), features(6, 12).float()
+    assert trained == [] and torch.equal(again.model.project(raw), first.model.project(raw))
+    assert (again.settings, again.steps, again.train_set) == (first.settings, first.steps, first.train_set)
+    assert len(again.training.history) == 30 and len(again.training.expansion.history) == 15
+
+
+@pytest.mark.parametrize("stage", ["TKI, domain expansion", "TKI"])
+def test_an_interrupted_stage_continues_to_the_same_end(encoder, fresh_cache, monkeypatch, stage):
+    settings, raw = QUICK.changed(classes_per_step=2), features(6, 12).float()
+    run_epoch = Training.run_epoch
+
+    def interrupted(self, bar):
+        if self.name == stage and self.epoch == 8:
+            raise KeyboardInterrupt
+        run_epoch(self, bar)
+
+    with monkeypatch.context() as patch:
+        patch.setattr("cdir_nb.methods.training.CHECKPOINT_SECONDS", 0.0)
+        patch.setattr(Training, "run_epoch", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            tki(encoder, settings)
+    resumed = tki(encoder, settings)
+    monkeypatch.setenv("CDIR_CACHE", str(fresh_cache / "another"))
+    whole = tki(encoder, settings)
+    assert torch.equal(resumed.model.project(raw), whole.model.project(raw))
+    for one, other in zip((resumed, resumed.training.expansion), (whole, whole.training.expansion)):
+        rows, expected = (getattr(x, "training", x).history for x in (one, other))
+        assert [row["L_total"] for row in rows] == [row["L_total"] for row in expected]
+
+
+def test_equation_6_over_all_classes_in_every_step():
+    text = features(3, 5, 12).float()
+    every = aggregate(text, QUICK.changed(classes_per_step=2, all_classes=True))[0](text)
+    torch.testing.assert_close(every, aggregate(text, QUICK)[0](text), rtol=1e-2, atol=1e-3)
+    assert (every - aggregate(text, QUICK.changed(classes_per_step=2))[0](text)).abs().max() > 1e-2
 
 
 def test_other_readings_of_the_hyperbolic_layer():
     text, unit = features(3, 4, 12).float(), torch.ones(3, 4)
 
     def h(**changed):
-        return aggregate(text, QUICK.changed(radius=0.5, **changed), seed=0)[0](text).detach()
+        return aggregate(text, QUICK.changed(radius=0.5, **changed))[0](text).detach()
 
     torch.testing.assert_close(h(output="ball").norm(dim=-1), unit)
     inside = h(output="ball", unit_norm=False).norm(dim=-1)
@@ -243,7 +350,7 @@ def test_other_readings_of_the_hyperbolic_layer():
     twins = [h(geometry="euclidean", hyperbolic_layers=which) for which in ("first", "both")]
     assert torch.equal(*twins), "a Euclidean h has no hyperbolic layer"
     # radial maps keep directions: with unit outputs the ball and its tangent space are one before training
-    start = [tki.Projection(12, QUICK.changed(output=where)) for where in ("ball", "tangent space")]
+    start = [Projection(12, QUICK.changed(output=where)) for where in ("ball", "tangent space")]
     start[0].load_state_dict(start[1].state_dict())
     torch.testing.assert_close(*(one(text) for one in start), rtol=1e-4, atol=1e-5)
 
@@ -261,23 +368,21 @@ def test_the_result_says_what_its_numbers_need(fitted):
     assert (fitted.name, fitted.similarity, fitted.seed, fitted.directions) == ("TKI", "cosine", 1, None)
     assert (fitted.selection, fitted.steps) == ("last epoch", 15 + 30)
     assert fitted.train_set == "no image; 3 learnt words x 4 class names (strategy 1)"
-    assert fitted.settings == {**QUICK.plain(), "strategy": 1}
+    assert fitted.settings == QUICK.plain() and fitted.training_images is None
+    assert fitted.moved["projection"] > 0.01 and fitted.training.expansion.moved()["words"] > 0.01
 
 
-def test_training_touches_no_image(monkeypatch):
-    def forbidden(*_args, **_kwargs):
-        raise AssertionError("an image was touched")
-
-    encoder = make_encoder()
-    encoder.model.visual = encoder.preprocess = None  # not even an image tower is needed
+def test_training_touches_no_image(encoder, fresh_cache, monkeypatch):
+    task = task_with()
     for place, name in (
         (ClipEncoder, "embed_images"),
         (ImageSet, "image"),
         (ImageSet, "__init__"),
         (PIL.Image, "open"),
+        (encoder.model, "encode_image"),
     ):
-        monkeypatch.setattr(place, name, forbidden)
-    fit(encoder, NAMES, QUICK, seed=0)
+        monkeypatch.setattr(place, name, no_image)
+    assert fit("TKI", encoder, task, settings=QUICK, progress=False).history
 
 
 def test_embed_is_the_projection_behind_the_image_tower(encoder, fitted, fresh_cache):
@@ -286,7 +391,7 @@ def test_embed_is_the_projection_behind_the_image_tower(encoder, fitted, fresh_c
     images = ImageSet(tuple(pixels), *columns, lambda key: PIL.Image.fromarray(pixels[key]), tuple(pixels))
     emb = fitted.embed(images)
     with torch.no_grad():
-        torch.testing.assert_close(emb, fitted.projection(encoder.embed_images(images)))
+        torch.testing.assert_close(emb, fitted.model(encoder.embed_images(images)))
     torch.testing.assert_close(emb.norm(dim=1), torch.ones(4))
 
 
@@ -294,7 +399,7 @@ def test_embed_is_the_projection_behind_the_image_tower(encoder, fitted, fresh_c
 
 
 def test_every_setting_says_where_it_comes_from():
-    table = TkiConfig(radius=2.5).table()
+    table = TkiSettings(radius=2.5).table()
     assert {row["setting"] for row in table} >= {"words", "alpha", "mu", "radius", "expansion_steps"}
     assert all(row["source"].startswith(("paper", "unknown: our default", "set here")) for row in table)
     changed = {row["setting"]: row["source"] for row in table if row["source"].startswith("set here")}
@@ -302,9 +407,9 @@ def test_every_setting_says_where_it_comes_from():
 
 
 def test_the_papers_values():
-    config = TkiConfig()
+    config = TkiSettings()
     assert (config.words, config.learning_rate, config.temperature, config.trade_off) == (20, 0.005, 0.1, 1.0)
-    assert (tki.FULL_PROMPT, tki.DOMAIN_PROMPT) == ("A [DOMAIN] style of [CLASS].", "A [DOMAIN] style of")
+    assert (expansion.FULL_PROMPT, expansion.DOMAIN_PROMPT) == ("A [DOMAIN] style of [CLASS].", "A [DOMAIN] style of")
 
 
 def test_strategy_1_takes_the_datasets_names_and_2_others():
@@ -313,6 +418,13 @@ def test_strategy_1_takes_the_datasets_names_and_2_others():
     assert set(training_names(["light_bulb", "dog"], 2, pool=pool, seed=0)) < {"cat", "tree", "guitar"}
     drawn = [training_names(["dog", "house"], 2, seed=seed) for seed in range(2)]
     assert drawn[0] != drawn[1] and drawn[0] == training_names(["dog", "house"], 2, seed=0)
+
+
+def test_names_are_those_of_the_task():
+    task = task_with(["light_bulb", "dog_n01"], seen=["dog_n01", "Hot_Dog", "cat", "guitar"], words={"dog_n01": "dog"})
+    assert names_for(task) == ["light bulb", "dog"]
+    assert sorted(names_for(task, 2)) == ["cat", "guitar"]  # seen classes that are no query classes, and no dogs
+    assert names_for(task, 2, seed=3) == training_names(["light bulb", "dog"], 2, pool=["cat", "guitar"], seed=3)
 
 
 # ---- bad input -------------------------------------------------------------------------------------------------
@@ -332,7 +444,7 @@ def test_strategy_1_takes_the_datasets_names_and_2_others():
 )
 def test_a_senseless_setting_is_refused(values, message):
     with pytest.raises(CdirError, match=message):
-        TkiConfig(**values)
+        TkiSettings(**values)
 
 
 @pytest.mark.parametrize(
@@ -350,7 +462,7 @@ def test_a_senseless_setting_is_refused(values, message):
 )
 def test_bad_class_names_are_refused(encoder, names, message):
     with pytest.raises(CdirError, match=message):
-        fit(encoder, names, QUICK)
+        tki(encoder, names=names)
 
 
 def test_an_encoder_without_a_text_tower_is_refused():
@@ -358,7 +470,7 @@ def test_an_encoder_without_a_text_tower_is_refused():
         model = torch.nn.Linear(2, 2)
 
     with pytest.raises(CdirError, match="encoder Backbone has no CLIP text tower that takes word vectors"):
-        fit(Backbone(), NAMES, QUICK)
+        expand(Backbone(), QUICK)
 
 
 def test_an_unknown_label_strategy_is_refused():
@@ -376,15 +488,3 @@ def test_domainnet_s_other_names_are_from_our_list_of_objects():
 def test_a_pool_too_small_is_refused():
     with pytest.raises(CdirError, match="label strategy 2 needs 4 names .* the pool has 1: give a larger pool"):
         training_names(NAMES, 2, pool=["dog", "tree"])
-
-
-def test_a_training_that_was_kept_is_opened_and_not_repeated(fresh_cache, monkeypatch):
-    from cdir_nb.methods.tki import state
-
-    encoder, config = make_encoder(), TkiConfig(words=2, expansion_steps=2, aggregation_steps=2)
-    first = state.fit_or_load(encoder, ["cat", "guitar", "tree"], config, progress=False)
-    monkeypatch.setattr(state, "fit", lambda *args, **kwargs: pytest.fail("trained again"))
-    again = state.fit_or_load(encoder, ["cat", "guitar", "tree"], config, progress=False)
-    features = torch.randn(5, encoder.dim, generator=torch.Generator().manual_seed(0))
-    assert torch.equal(again.project(features), first.project(features))
-    assert (again.settings, again.steps, again.train_set) == (first.settings, first.steps, first.train_set)

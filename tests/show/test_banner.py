@@ -58,10 +58,10 @@ def test_notebook_map_takes_title_and_question_from_each_notebook(tmp_path):
 
 
 def test_a_table_of_settings_has_every_setting_with_its_source_from_the_left():
-    from cdir_nb.methods.tki import TkiConfig
+    from cdir_nb.methods.tki import TkiSettings
     from cdir_nb.show import settings_table
 
-    lines = settings_table({"TKI": TkiConfig(words=7)}).data.splitlines()
+    lines = settings_table({"TKI": TkiSettings(words=7)}).data.splitlines()
     assert lines[1] == "|:--|:--|:--|:--|"
-    assert len(lines) == 2 + len(TkiConfig().table())
+    assert len(lines) == 2 + len(TkiSettings().table())
     assert lines[2].startswith("| TKI | `words` | 7 | set here; default 20")
