@@ -33,9 +33,9 @@ def at_least(low: int, most: int = 10**9) -> Any:
 
 
 def _clair_settings() -> Collection[str]:
-    from cdir_nb.methods.clair.settings import CONFIGS
+    from cdir_nb.methods.clair.settings import NAMED
 
-    return CONFIGS
+    return NAMED
 
 
 def _ucdir_settings() -> Collection[str]:
