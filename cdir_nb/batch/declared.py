@@ -99,7 +99,7 @@ DECLARED: dict[str, dict[str, Any]] = {
     },
     "03_domain_mapping": {
         "k": COUNT_OR_ZERO,
-        "name_list": Literal["own", "seen"],
+        "name_list": Literal["objects", "seen"],
         "rest": Literal["svd", "identity"],
         "map_points": at_least(50),
     },

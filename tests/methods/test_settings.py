@@ -4,7 +4,7 @@ import pytest
 from pydantic import ValidationError
 
 from cdir_nb.errors import CdirError
-from cdir_nb.methods.clair.settings import CONFIGS
+from cdir_nb.methods.clair.settings import NAMED
 from cdir_nb.methods.settings import Settings, setting
 from cdir_nb.methods.tki.settings import TkiConfig
 from cdir_nb.results import config_digest
@@ -27,9 +27,9 @@ class Whole(Settings):
 @pytest.mark.parametrize(
     ("config", "digest"),
     [
-        (CONFIGS["CLAIR-A"], "068c40921b"),
-        (CONFIGS["CLAIR-A, tiny-clip"], "03d140205d"),
-        (CONFIGS["CLAIR-B, tiny-clip"], "6a5e4b831b"),
+        (NAMED["CLAIR-A"], "068c40921b"),
+        (NAMED["CLAIR-A, tiny-clip"], "03d140205d"),
+        (NAMED["CLAIR-B, tiny-clip"], "6a5e4b831b"),
         (TkiConfig(), "c8f6cf16b7"),
     ],
 )
