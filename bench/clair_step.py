@@ -15,13 +15,12 @@ from typing import Annotated
 
 import torch
 import typer
-from cdir_nb.methods.clair.variants import variant
 
 from cdir_nb.data import load_protocol, open_dataset
 from cdir_nb.encoders import load_encoder
 from cdir_nb.methods.batches import pixel_batches
 from cdir_nb.methods.clair.method import BANK_BATCH, ClairTraining
-from cdir_nb.methods.clair.settings import named_config
+from cdir_nb.methods.clair.settings import NAMED
 
 
 def bare_epoch(training: ClairTraining, steps: list[torch.Tensor], every: list[torch.Tensor]) -> float:
@@ -42,7 +41,7 @@ def bare_epoch(training: ClairTraining, steps: list[torch.Tensor], every: list[t
 def clair_epoch(training: ClairTraining) -> float:
     """Seconds for one epoch, without validation."""
     started = time.perf_counter()
-    training.next_epoch()
+    training.run_epoch()
     return time.perf_counter() - started
 
 
@@ -55,14 +54,18 @@ def main(
 ) -> None:
     """Print both times and their ratio, round by round and as medians."""
     task = load_protocol("world-unseen", open_dataset("world"))
-    settings = named_config("CLAIR-A, tiny-clip").changed(
-        batch_size=batch_size, epochs=rounds + 1, mixed_precision=bf16
+    settings = NAMED["CLAIR-A, tiny-clip"].changed(
+        batch_size=batch_size,
+        epochs=rounds + 1,
+        learning_rate=1e-6,
+        validation_per_class=0,
+        train_images=images,
+        mixed_precision=bf16,
     )
-    settings = settings.changed(learning_rate=1e-6, validation_per_class=0)
-    pair, config = variant("CLAIR", task, ("clipart", "sketch"), settings, train_images=images)
     model = load_encoder(encoder)
-    training = ClairTraining(model, pair, config, 0).begin()
-    pixels = torch.cat([b for rows in training.rows for b in pixel_batches(model, pair.images, rows, batch_size)])
+    training = ClairTraining(model, task, ("clipart", "sketch"), settings, name="CLAIR")
+    training.begin()
+    pixels = torch.cat([b for rows in training.rows for b in pixel_batches(model, training.images, rows, batch_size)])
     steps = list(pixels.repeat_interleave(2, dim=0).split(4 * batch_size))
     print(f"{model.description}; {torch.get_num_threads()} threads, {platform.machine()}, torch {torch.__version__}")
     ratios = []

@@ -33,9 +33,9 @@ def at_least(low: int, most: int = 10**9) -> Any:
 
 
 def _clair_settings() -> Collection[str]:
-    from cdir_nb.methods.clair.settings import CONFIGS
+    from cdir_nb.methods.clair.settings import NAMED
 
-    return CONFIGS
+    return NAMED
 
 
 def _ucdir_settings() -> Collection[str]:
@@ -106,7 +106,7 @@ DECLARED: dict[str, dict[str, Any]] = {
     },
     "03_domain_mapping": {
         "k": COUNT_OR_ZERO,
-        "name_list": Literal["own", "seen"],
+        "name_list": Literal["objects", "seen"],
         "rest": Literal["svd", "identity"],
         "map_points": at_least(50),
     },

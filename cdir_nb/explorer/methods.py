@@ -97,7 +97,7 @@ def mapped(collection: Collection) -> Method:
         way = path(direction)
         if way is None:  # within a domain there is nothing to map
             return VanillaClip(collection.encoder)
-        return MappedClip(collection.encoder, direction, way(strength), train_set="texts alone")
+        return MappedClip(collection.encoder, direction, way(strength))
 
     slider = Slider("strength of Q", STRENGTHS, 1.0, "0: CLIP itself; 1: all of Q. In between, a part of the rotation.")
     about = "Queries are rotated by Q, which comes from texts alone (CLAIR, equation 9)."

@@ -9,6 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from cdir_nb.conventions import BY_PSEUDO_LABELS, BY_SEEN_LABELS
 from cdir_nb.results.selection import RULES, selected
 from cdir_nb.show.style import EMPTY, PALETTE, QUIET, SMALL, WIDTH, keys_of, looks, pretty, shorten, styled, titled
 
@@ -64,10 +65,11 @@ def clair_curves(
 ) -> Figure:
     """By epoch: change in the losses of the first method; validation score and changed labels of all methods.
 
-    chosen  the epoch selected by validation for each method, circled; epoch 0 is the start, before any training
-    Dotted: the score of the first method by true labels, if the history has it.
+    histories  one row per epoch; a row of epoch 0 holds the scores of the start
+    chosen     the epoch selected by validation for each method, circled; epoch 0 is the start, before any training
+    Dotted: the score of the first method by true labels. Without a validation part there are no scores.
     """
-    tables = {name: _with_start(history) for name, history in histories.items()}
+    tables = {name: pd.DataFrame(history).set_index("epoch") for name, history in histories.items()}
     first = next(iter(tables))
     fig, axes = plt.subplots(1, 3, figsize=(WIDTH, 3.6 + 0.08 * len(tables)))
     losses = tables[first].filter(regex="^L_").dropna()
@@ -82,14 +84,13 @@ def clair_curves(
     axes[0].legend(title="in the first epoch", fontsize=SMALL, title_fontsize=SMALL, loc="lower left", ncols=2)
     for name, (colour, marker) in looks(list(tables)).items():
         how = {"color": colour, "marker": marker, "ms": 4, "lw": 2.6 if name == first else 1.3, "label": name}
-        for ax, column in zip(axes[1:], ("validation P@5", "labels changed")):
-            ax.plot(100 * tables[name][column], **how)
-        if chosen[name] in tables[name].index:
-            axes[1].plot(
-                chosen[name], 100 * tables[name]["validation P@5"][chosen[name]], "o", ms=11, mfc="none", mec=colour
-            )
-    if (by_labels := "validation P@5, true labels") in tables[first]:
-        axes[1].plot(100 * tables[first][by_labels], ":", color="#555555", label=f"{first}, by true labels")
+        table = tables[name].reindex(columns=[BY_PSEUDO_LABELS, "labels changed"])
+        axes[1].plot(100 * table[BY_PSEUDO_LABELS], **how)
+        axes[2].plot(100 * table["labels changed"].fillna(0.0), **how)
+        if chosen[name] in table.index:
+            axes[1].plot(chosen[name], 100 * table[BY_PSEUDO_LABELS][chosen[name]], "o", ms=11, mfc="none", mec=colour)
+    if BY_SEEN_LABELS in tables[first]:
+        axes[1].plot(100 * tables[first][BY_SEEN_LABELS], ":", color="#555555", label=f"{first}, by true labels")
     for ax, name in zip(axes, (f"losses of {first}, change", "validation P@5 (%)", "labels changed (%)")):
         ax.set(title=name, xlabel="epoch")
         ax.xaxis.set_major_locator(MaxNLocator(integer=True))
@@ -99,14 +100,6 @@ def clair_curves(
     axes[0].set_ylim(low - 0.7 * (high - low), high)  # room for the legend
     fig.legend(*axes[1].get_legend_handles_labels(), loc="outside lower left", ncols=3)
     return titled(fig, title)
-
-
-def _with_start(history: Sequence[Mapping[str, float]]) -> pd.DataFrame:
-    """A history by epoch, with a row 0 for the start, whose score is the best one before the first epoch."""
-    table = pd.DataFrame(history).set_index("epoch")
-    before = table["best before"].iloc[0] if "best before" in table else np.nan
-    table.loc[0, ["validation P@5", "labels changed"]] = before, 0.0
-    return table.sort_index()
 
 
 @styled

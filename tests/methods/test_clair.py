@@ -1,5 +1,6 @@
-"""CLAIR's training on a small random CLIP: what moves, what it never reads, how it goes on, and bad input."""
+"""CLAIR's training on a small random CLIP: what moves, what it never reads, how it continues, and bad input."""
 
+import dataclasses
 import hashlib
 
 import numpy as np
@@ -7,24 +8,41 @@ import open_clip
 import pytest
 import torch
 import torch.nn.functional as F
-from cdir_nb.methods.clair.pair import Pair, mismatched, training_pair
-from cdir_nb.methods.clair.state import kept_at
-from cdir_nb.methods.clair.variants import LEAVE_ONE_OUT, TRIALS, VARIANTS, changes, variant
 from PIL import Image
 from small_clip import make_encoder, make_timm_encoder
 
-from cdir_nb.data import load_protocol, open_dataset
+from cdir_nb.conventions import BY_PSEUDO_LABELS, BY_SEEN_LABELS, LAST_EPOCH
+from cdir_nb.data import load_protocol, object_names, open_dataset
 from cdir_nb.data.images import ImageSet
+from cdir_nb.data.protocols import Protocol
 from cdir_nb.errors import CdirError
 from cdir_nb.methods.batches import pixel_batches, random_view
+from cdir_nb.methods.clair import CLAIR, CLIP_Q, ClairSettings, ClairTraining
 from cdir_nb.methods.clair import method as clair
+from cdir_nb.methods.clair.data import Texts, images_of, mismatched, split, texts_of
 from cdir_nb.methods.clair.losses import inter_cluster_loss, inter_domain_loss, inter_instance_loss
-from cdir_nb.methods.clair.method import ClairTraining, fit
-from cdir_nb.methods.clair.pseudo_labels import kl
-from cdir_nb.methods.clair.settings import ClairConfig, RefinementConfig, named_config
+from cdir_nb.methods.clair.mapping import all_maps, text_pairs
+from cdir_nb.methods.clair.pseudo_labels import RefinementConfig, kl
+from cdir_nb.methods.frozen.clip import VanillaClip
+from cdir_nb.methods.table import fit
+from cdir_nb.methods.training import TrainedEmbedder, cache_key
 
 NAMES = ("dog", "cat", "house")
-QUICK = ClairConfig(prompts=2, epochs=2, batch_size=8, learning_rate=0.05, validation_per_class=4, patience=9)
+OBJECTS = ["cup", "car", "tree", "boat"]
+DOMAINS = ("sketch", "real")
+QUICK = ClairSettings(prompts=2, epochs=2, batch_size=8, learning_rate=0.05, validation_per_class=4, patience=9)
+WHOLE = QUICK.changed(validation_per_class=0)  # without a validation part
+
+
+@pytest.fixture(autouse=True)
+def few_objects(monkeypatch):
+    """Four object names instead of the package's list."""
+    monkeypatch.setattr("cdir_nb.methods.clair.data.object_names", lambda exclude: OBJECTS)
+
+
+@pytest.fixture
+def all_objects(few_objects, monkeypatch):
+    monkeypatch.setattr("cdir_nb.methods.clair.data.object_names", object_names)
 
 
 def pictures(labels=None, seed=0) -> ImageSet:
@@ -37,33 +55,44 @@ def pictures(labels=None, seed=0) -> ImageSet:
     return ImageSet(tuple(pixels), domains, labels, lambda key: Image.fromarray(pixels[key]), digests)
 
 
-def make_pair(**changed) -> Pair:
-    return Pair(
-        **{
-            "images": pictures(),
-            "domains": ("sketch", "real"),
-            "words": {"sketch": "sketch", "real": "photo"},
-            "names": NAMES,
-            "objects": ("cup", "car", "tree", "boat"),
-            **changed,
-        }
-    )
+def make_task(images=None, seen=NAMES) -> Protocol:
+    """A task of the drawn world's domains with training images of noise."""
+    return Protocol(
+        name="noise", dataset="world", about="", paper="", zero_shot=True, seen=seen, unseen=("hat",),
+        classes=("hat",), gallery_classes=("hat",), train_domains=DOMAINS, directions=(DOMAINS, DOMAINS[::-1]),
+        metrics=(), images=images or pictures(),
+    )  # fmt: skip
 
 
-def run(config=QUICK, pair=None, **how):
-    return fit(make_encoder(), pair or make_pair(), config, seed=3, progress=False, **how)
+def prepared(settings=QUICK, task=None, encoder=None, seed=3, domains=DOMAINS, name="CLAIR") -> ClairTraining:
+    how = {"name": name, "seed": seed, "progress": False}
+    return ClairTraining(encoder or make_encoder(), task or make_task(), domains, settings, **how)
 
 
-def started(config=QUICK) -> ClairTraining:
-    return ClairTraining(make_encoder(), make_pair(), config, 3).begin()
+def started(settings=QUICK, **how) -> ClairTraining:
+    training = prepared(settings, **how)
+    training.begin()
+    return training
+
+
+def run(settings=QUICK, **how) -> ClairTraining:
+    """A whole training, without the cache."""
+    training = started(settings, **how)
+    while not training.finished:
+        training.run_epoch()
+    return training
+
+
+def embedder(training: ClairTraining, rule=LAST_EPOCH) -> TrainedEmbedder:
+    return TrainedEmbedder(training, rule, *training.states()[rule])
 
 
 def pixels_of(training: ClairTraining, rows: np.ndarray) -> torch.Tensor:
-    return torch.cat(list(pixel_batches(training.encoder, training.pair.images, rows, 64)))
+    return torch.cat(list(pixel_batches(training.encoder, training.images, rows, 64)))
 
 
-def weights(fitted) -> dict[str, torch.Tensor]:
-    return fitted.model.state_dict()
+def weights(training) -> dict[str, torch.Tensor]:
+    return training.model.state_dict()
 
 
 def same(one: dict, other: dict) -> bool:
@@ -73,25 +102,25 @@ def same(one: dict, other: dict) -> bool:
 @pytest.fixture(scope="module")
 def last():
     """Trained to the last epoch: without a validation part nothing is selected."""
-    return run(QUICK.changed(validation_per_class=0))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("cdir_nb.methods.clair.data.object_names", lambda exclude: OBJECTS)
+        return run(WHOLE)
 
 
 # ---- what it learns ------------------------------------------------------------------------------------------------
 
 
-def test_a_seed_says_everything(last):
-    again = run(QUICK.changed(validation_per_class=0))
-    other = fit(make_encoder(), make_pair(), QUICK.changed(validation_per_class=0), seed=4, progress=False)
-    assert same(weights(last), weights(again)) and not same(weights(last), weights(other))
+def test_the_result_is_a_function_of_the_seed(last):
+    assert same(weights(last), weights(run(WHOLE))) and not same(weights(last), weights(run(WHOLE, seed=4)))
 
 
 def test_labels_of_images_are_never_read(last):
-    hidden, config = make_pair(images=pictures(labels=["?"] * 34)), QUICK.changed(validation_per_class=0)
-    assert same(weights(last), weights(run(config, hidden)))
-    known, unknown = run(), run(pair=hidden)  # with a validation part
-    assert same(weights(known), weights(unknown)) and [h["validation P@5"] for h in known.history] == [
-        h["validation P@5"] for h in unknown.history
-    ]
+    hidden = make_task(pictures(labels=["dog"] * 34))
+    assert same(weights(last), weights(run(WHOLE, task=hidden)))
+    known, unknown = run(), run(task=hidden)  # with a validation part
+    assert same(weights(known), weights(unknown))
+    assert [row[BY_PSEUDO_LABELS] for row in known.history] == [row[BY_PSEUDO_LABELS] for row in unknown.history]
+    assert [row[BY_SEEN_LABELS] for row in unknown.history] == [1.0, 1.0]
 
 
 def test_only_norms_prompts_and_q_are_trained(last):
@@ -112,109 +141,127 @@ def test_only_norms_prompts_and_q_are_trained(last):
         ({"freeze": False}, "clip.token_embedding.weight", "clip.visual.conv1.weight"),
     ],
 )
-def test_ablations_train_what_they_say(changed, fixed, moving):
-    config = QUICK.changed(validation_per_class=0, epochs=1, **changed)
-    start = started(config).model.state_dict()
-    trained = weights(run(config))
+def test_ablations_train_what_their_settings_say(changed, fixed, moving):
+    settings = WHOLE.changed(epochs=1, **changed)
+    start = started(settings).model.state_dict()
+    trained = weights(run(settings))
     assert torch.equal(start[fixed], trained[fixed]) and not torch.equal(start[moving], trained[moving])
 
 
 def test_batch_norms_are_trained_with_their_statistics_frozen():
-    config = QUICK.changed(prompts=0, validation_per_class=0, epochs=1)
+    settings = WHOLE.changed(prompts=0, epochs=1)
     start = make_timm_encoder().model.state_dict()
-    fitted = fit(make_timm_encoder(), make_pair(), config, seed=3, progress=False)
-    end = fitted.model.encoder.model.state_dict()
+    training = run(settings, encoder=make_timm_encoder())
+    end = training.model.encoder.model.state_dict()
     moved = {name for name in start if not torch.equal(start[name], end[name])}
     norms = {name.removesuffix("running_mean") for name in start if name.endswith("running_mean")}
     assert moved == {norm + part for norm in norms for part in ("weight", "bias")}
-    assert set(fitted.moved) == {"norms", "Q"}
+    assert set(embedder(training).moved) == {"norms", "Q"} and not training.model.training
     with pytest.raises(CdirError, match="TimmModel, .* set prompts=0"):
-        fit(make_timm_encoder(), make_pair(), QUICK)
+        prepared(encoder=make_timm_encoder())
 
 
 def test_losses_of_a_step_are_the_papers_on_its_features(monkeypatch):
-    """The four losses, put together by hand from the tested functions: sides, banks and labels are the right ones."""
+    """The four losses, put together by hand from the tested functions: domains, banks and labels are the right ones."""
     monkeypatch.setattr(clair, "random_view", lambda pixels, generator, least: pixels)  # both views are the image
-    training = started()
-    generator = torch.Generator().manual_seed(0)
-    batches = [
+    training = started(QUICK.changed(weight_ii=0.5))
+    training.generator = torch.Generator().manual_seed(0)
+    batch = [
         (torch.tensor([0, 3, 4]), pixels_of(training, training.rows[0][[0, 3, 4]])),
         (torch.tensor([1, 2]), pixels_of(training, training.rows[1][[1, 2]])),
     ]
     expected = []
-    for side, (rows, pixels) in enumerate(batches):
+    for d, (rows, pixels) in enumerate(batch):
         raw = F.normalize(training.model.clip.encode_image(pixels), dim=-1)
-        x = F.normalize(raw @ training.model.q.T, dim=-1) if side == 0 else raw
-        labels = training.soft[side].argmax(dim=1)[rows]
+        x = F.normalize(raw @ training.model.q.T, dim=-1) if d == 0 else raw
+        labels = training.soft[d].argmax(dim=1)[rows]
         expected.append(
-            (
-                kl(training.soft[side][rows], raw @ training.texts[side].T, 100.0).mean(),
-                inter_instance_loss(x, x, training.banks[side]),
-                inter_cluster_loss(x, labels, training.banks[side]),
-                inter_domain_loss(x, labels, training.banks[1 - side]),
-            )
+            {
+                "L_KL": kl(training.soft[d][rows], raw @ training.text_features[d].T, 100.0).mean(),
+                "L_II": inter_instance_loss(x, x, training.banks[d]),
+                "L_IC": inter_cluster_loss(x, labels, training.banks[d]),
+                "L_ID": inter_domain_loss(x, labels, training.banks[1 - d]),
+            }
         )
-    for found, first, second in zip(training.losses(batches, generator), *expected, strict=True):
-        torch.testing.assert_close(found, (first + second) / 2)
+    found = training.losses(batch)
+    assert list(found) == list(expected[0])
+    for name, loss in found.items():
+        torch.testing.assert_close(loss, (expected[0][name] + expected[1][name]) / 2)
+    assert training.weights() == {"L_KL": 1.0, "L_II": 0.5, "L_IC": 1.0, "L_ID": 1.0}
+    without = started(QUICK.changed(weight_ii=0.0))
+    without.generator = torch.Generator().manual_seed(0)
+    assert list(without.losses(batch)) == ["L_KL", "L_IC", "L_ID"]  # one view is enough
 
 
 def test_banks_hold_what_the_momentum_encoder_makes_of_every_image():
     training = started(QUICK.changed(refinement=RefinementConfig(steps=40, step_size=1.0)))
     before = training.banks[0].labels
-    training.next_epoch()
+    training.run_epoch()
     pixels = pixels_of(training, training.rows[0])
     with torch.no_grad():
         x = F.normalize(training.momentum.clip.encode_image(pixels), dim=-1)
         expected = F.normalize(x @ training.momentum.q.T, dim=-1)
     torch.testing.assert_close(training.banks[0].features, expected, rtol=1e-4, atol=1e-5)
     assert torch.equal(training.banks[0].labels, training.soft[0].argmax(dim=1))
-    assert not torch.equal(training.banks[0].labels, before), "refinement has moved some, and the bank knows"
+    assert not torch.equal(training.banks[0].labels, before), "refinement changed some, and the bank has them"
 
 
-def test_each_epoch_takes_every_image_in_an_order_of_its_own():
-    training, seen = started(QUICK.changed(validation_per_class=0)), []
-    step = training.step
+def test_each_epoch_takes_every_image_in_another_order(monkeypatch):
+    training, seen = started(WHOLE), []
+    losses = training.losses
 
-    def watched(batches, generator):
-        seen.append([rows.tolist() for rows, _ in batches])
-        return step(batches, generator)
+    def watched(batch):
+        seen.append([rows.tolist() for rows, _ in batch])
+        return losses(batch)
 
-    training.step = watched
-    training.next_epoch(), training.next_epoch()
+    monkeypatch.setattr(training, "losses", watched)
+    training.run_epoch(), training.run_epoch()
     half = len(seen) // 2
-    larger = [[row for batches in epoch for row in batches[0]] for epoch in (seen[:half], seen[half:])]
+    larger = [[row for batch in epoch for row in batch[0]] for epoch in (seen[:half], seen[half:])]
+    assert half == training.steps_per_epoch == 3
     assert larger[0] != larger[1] and all(sorted(rows) == list(range(20)) for rows in larger)
-    smaller = {row for batches in seen[:half] for row in batches[1]}
-    assert smaller == set(range(14)), "the smaller domain comes round again"
+    smaller = {row for batch in seen[:half] for row in batch[1]}
+    assert smaller == set(range(14)), "the smaller domain starts over"
 
 
-def test_momentum_encoder_moves_by_its_share_and_only_then():
+def test_momentum_encoder_is_updated_once_per_epoch():
     training = started(QUICK.changed(encoder_momentum=0.75))
     old = {name: p.clone() for name, p in training.momentum.named_parameters()}
-    training.next_epoch()
+    training.run_epoch()
     for name, p in training.momentum.named_parameters():
         new = dict(training.model.named_parameters())[name]
         torch.testing.assert_close(p, 0.75 * old[name] + 0.25 * new)
 
 
-def test_learning_rate_falls_to_zero_along_a_cosine():
+def test_learning_rate_falls_to_zero_along_a_cosine(monkeypatch):
     training = started()
     rates = [training.schedule.get_last_lr()[0]]
+    monkeypatch.setattr(training, "after_step", lambda: rates.append(training.schedule.get_last_lr()[0]))
     while not training.finished:
-        training.next_epoch(lambda: rates.append(training.schedule.get_last_lr()[0]))
+        training.run_epoch()
     steps = np.arange(len(rates))
     assert rates == pytest.approx(0.05 * (1 + np.cos(np.pi * steps / steps[-1])) / 2, abs=1e-9)
 
 
-def test_the_result_says_what_its_numbers_need(last):
-    assert (last.name, last.similarity, last.seed, last.selection) == ("CLAIR", "cosine", 3, "last epoch")
-    assert last.directions == (("sketch", "real"), ("real", "sketch"))
-    assert last.train_set == "all unlabelled images of each of two domains; 3 class names"
-    assert last.settings == {**last.config.plain(), "train_images": 0}
-    few = run(QUICK.changed(epochs=0), make_pair().sample(9, 0), name="CLAIR w/o luck")
-    assert few.train_set.startswith("at most 9 unlabelled images") and few.settings["train_images"] == 9
-    assert (few.name, few.selection, few.steps, few.moved) == (
-        "CLAIR w/o luck", "validation by pseudo-labels", 0, {})  # fmt: skip
+def test_the_embedder_describes_its_training(last):
+    found = embedder(last)
+    assert (found.name, found.similarity, found.seed, list(last.states())) == ("CLAIR", "cosine", 3, [LAST_EPOCH])
+    assert found.directions == (("sketch", "real"), ("real", "sketch"))
+    assert found.train_set == "all unlabelled images of each of two domains; 3 class names"
+    assert found.settings == WHOLE.plain() and found.training_images.fingerprint == last.images.fingerprint
+    few = run(QUICK.changed(epochs=0, train_images=9), name="CLAIR w/o luck")
+    chosen = embedder(few, BY_PSEUDO_LABELS)
+    assert chosen.train_set.startswith("at most 9 unlabelled images") and len(few.images) == 18
+    assert (chosen.name, chosen.steps, chosen.moved) == ("CLAIR w/o luck", 0, {})
+
+
+def test_q_is_applied_to_images_of_the_first_domain_only(last):
+    found = embedder(last)
+    images = last.images.take([0, 30])  # a sketch, a photo
+    with torch.no_grad():
+        raw = F.normalize(last.model.clip.encode_image(pixels_of(last, np.array([0, 30]))), dim=-1)
+    expected = torch.stack([F.normalize(last.model.q.detach() @ raw[0], dim=0), raw[1]])
+    torch.testing.assert_close(found.embed(images, progress=False), expected, rtol=1e-4, atol=1e-5)
 
 
 def test_the_result_says_that_the_pretraining_saw_training_images(last, monkeypatch):
@@ -222,175 +269,130 @@ def test_the_result_says_that_the_pretraining_saw_training_images(last, monkeypa
     assert "two domains; some seen in the encoder's pretraining; 3 class names" in last.train_set
 
 
-def test_steps_and_movement_are_those_of_the_chosen_state(last):
-    assert last.chosen == 2 and last.steps == 2 * 3  # 20 sketches in batches of 8
-    start, end = started(QUICK.changed(validation_per_class=0)).model.state_dict(), weights(last)
+def test_steps_and_movement_are_those_of_the_state(last):
+    found = embedder(last)
+    assert (found.epoch, found.steps) == (2, 2 * 3)  # 20 sketches in batches of 8
+    start, end = started(WHOLE).model.state_dict(), weights(last)
     for group, names in {"Q": ["q"], "prompts": ["clip.visual.ln_pre.prompts"]}.items():
         change = sum((end[n] - start[n]).square().sum() for n in names).sqrt()
-        assert last.moved[group] == pytest.approx(float(change / start[names[0]].norm()), rel=1e-5)
-    assert set(last.moved) == {"norms", "prompts", "Q"} and all(by > 0 for by in last.moved.values())
+        assert found.moved[group] == pytest.approx(float(change / start[names[0]].norm()), rel=1e-5)
+    assert set(found.moved) == {"norms", "prompts", "Q"} and all(by > 0 for by in found.moved.values())
 
 
 @pytest.mark.parametrize(("group", "setting"), [("norms", "norms"), ("prompts", "prompts"), ("Q", "mapping")])
-def test_each_group_has_a_learning_rate_of_its_own(last, group, setting):
+def test_each_group_has_its_learning_rate(last, group, setting):
     rates = {f"learning_rate_{setting}": 1e-9}
-    moved = run(QUICK.changed(validation_per_class=0, epochs=1, **rates)).moved
+    training = run(WHOLE.changed(epochs=1, **rates))
+    moved = embedder(training).moved
     assert moved[group] < 1e-6 and all(by > 1e-5 for other, by in moved.items() if other != group)
-    training = started(QUICK.changed(**rates))
-    assert sorted({rate["lr"] for rate in training.optimizer.param_groups}) == [1e-9, 0.05]
+    assert sorted({rate["initial_lr"] for rate in training.optimizer.param_groups}) == [1e-9, 0.05]
     everything = {f"learning_rate_{name}": 0.05 for name in ("norms", "prompts", "mapping")}
-    same_as_one = run(QUICK.changed(validation_per_class=0, learning_rate=1.0, **everything))
-    assert same(weights(same_as_one), weights(last))
+    assert same(weights(run(WHOLE.changed(learning_rate=1.0, **everything))), weights(last))
 
 
 def test_the_scale_of_l_kl_is_that_of_the_refinement_unless_set():
-    batches = [(torch.arange(3), pixels_of(started(), rows[:3])) for rows in started().rows]
+    batch = [(torch.arange(3), pixels_of(started(), rows[:3])) for rows in started().rows]
     how = {"refinement.scale": 7.0}
 
     def l_kl(**changed):
-        generator = torch.Generator().manual_seed(0)
-        return float(started(QUICK.changed(**changed)).losses(batches, generator)[0].detach())
+        training = started(QUICK.changed(**changed))
+        training.generator = torch.Generator().manual_seed(0)
+        return float(training.losses(batch)["L_KL"].detach())
 
     assert l_kl(**how) == l_kl(**how, scale_kl=7.0) == pytest.approx(l_kl(scale_kl=7.0), rel=1e-6)
     assert l_kl(**how, scale_kl=1.0) < 0.1 * l_kl(**how)
 
 
+# ---- selection and resuming ----------------------------------------------------------------------------------------
+
+
 def test_one_training_has_a_state_for_each_selection_rule(monkeypatch):
-    by_labels, by_pseudo_labels = [0.1, 0.2, 0.9, 0.3], [0.1, 0.5, 0.3, 0.4]
-    scores = (score for pair in zip(by_labels, by_pseudo_labels) for score in pair)
+    by_pseudo_labels, by_labels = [0.1, 0.5, 0.3, 0.4], [0.1, 0.2, 0.9, 0.3]
+    scores = (score for pair in zip(by_pseudo_labels, by_labels) for score in pair)
     monkeypatch.setattr(clair, "precision_at", lambda *_: next(scores))
-    fitted = run(QUICK.changed(epochs=3))
-    chosen = {rule: fitted.selected(rule).chosen for rule in fitted.states}
-    assert (fitted.selection, fitted.chosen) == ("validation by pseudo-labels", 1)
-    assert chosen == {fitted.selection: 1, "last epoch": 3, "validation by labels of seen classes": 2}
-    assert [row["validation P@5, true labels"] for row in fitted.history] == by_labels[1:]
-    whole = run(QUICK.changed(epochs=3, validation_per_class=0))
-    states = {rule: fitted.selected(rule) for rule in chosen}
-    assert len({id(state.model) for state in (fitted, *states.values())}) == 4  # each state is a model of its own
-    for rule, epoch in chosen.items():
-        state = states[rule]
-        assert (state.selection, state.steps) == (rule, epoch * fitted.steps_per_epoch)
-        assert same(weights(state), weights(fitted)) == (epoch == 1)
-    with pytest.raises(CdirError, match='no state for "validation by pseudo-labels"; it has: last epoch'):
-        whole.selected("validation by pseudo-labels")
+    training = run(QUICK.changed(epochs=3))
+    states = {rule: embedder(training, rule) for rule in training.states()}
+    epochs = {rule: state.epoch for rule, state in states.items()}
+    assert epochs == {BY_PSEUDO_LABELS: 1, BY_SEEN_LABELS: 2, LAST_EPOCH: 3}
+    assert list(states)[0] == BY_PSEUDO_LABELS  # patience counts on the first
+    assert [row[BY_SEEN_LABELS] for row in training.history] == by_labels[1:]
+    assert training.initial_scores == {BY_PSEUDO_LABELS: 0.1, BY_SEEN_LABELS: 0.1}
+    for rule, epoch in epochs.items():
+        found = training.snapshots[epoch]
+        model = states[rule].model.state_dict()
+        assert states[rule].steps == epoch * training.steps_per_epoch
+        assert all(torch.equal(model[name], tensor) for name, tensor in found.items())
+
+
+def test_training_stops_after_epochs_without_a_better_score_by_pseudo_labels(monkeypatch):
+    scores = iter([0.5, 0.1, 0.4, 0.2, 0.3, 0.3, 0.2, 0.4])  # the score by labels rises
+    monkeypatch.setattr(clair, "precision_at", lambda *_: next(scores))
+    training = run(QUICK.changed(epochs=4, patience=2))
+    assert len(training.history) == 2 and embedder(training, BY_PSEUDO_LABELS).epoch == 0
+
+
+def test_all_epochs_are_stored_if_only_norms_prompts_and_q_are_trained(last):
+    assert sorted(last.snapshots) == [0, 1, 2]
+    assert run(WHOLE.changed(freeze=False, epochs=1)).snapshots == {}
 
 
 def test_true_labels_have_the_same_numbers_in_both_domains():
     training = started(QUICK.changed(validation_per_class=6))
-    names = np.unique(training.pair.images.labels)
-    for found, rows in zip(training.true_labels(), training.validation):
-        assert (names[found.numpy()] == training.pair.images.labels[rows]).all()
-
-
-# ---- selection and going on ----------------------------------------------------------------------------------------
-
-
-def test_the_state_that_is_best_on_validation_is_given_back(monkeypatch):
-    scores = iter([0.1, 0.5, 0.3, 0.4])
-    monkeypatch.setattr(ClairTraining, "validate", lambda self: next(scores))
-    fitted = run(QUICK.changed(epochs=3))
-    assert fitted.chosen == 1 and [h["validation P@5"] for h in fitted.history] == [0.5, 0.3, 0.4]
-
-
-def test_training_stops_when_nothing_gets_better(monkeypatch):
-    scores = iter([0.5, 0.4, 0.3, 0.2, 0.1])
-    monkeypatch.setattr(ClairTraining, "validate", lambda self: next(scores))
-    start = started()
-    scores = iter([0.5, 0.4, 0.3, 0.2, 0.1])
-    fitted = run(QUICK.changed(epochs=4, patience=2))
-    assert fitted.chosen == 0 and len(fitted.history) == 2
-    assert same(weights(fitted), start.model.state_dict())
-
-
-def test_an_interrupted_training_goes_on_to_the_same_end(tmp_path, monkeypatch):
-    whole = run(QUICK.changed(epochs=3))
-    path, epochs = tmp_path / "clair.pt", []
-    next_epoch = ClairTraining.next_epoch
-
-    def interrupted(self, tick):
-        if len(epochs) == 2:
-            raise KeyboardInterrupt
-        epochs.append(1)
-        next_epoch(self, tick)
-
-    monkeypatch.setattr(ClairTraining, "next_epoch", interrupted)
-    with pytest.raises(KeyboardInterrupt):
-        run(QUICK.changed(epochs=3), checkpoint=path)
-    epochs.clear()
-    resumed = run(QUICK.changed(epochs=3), checkpoint=path)
-    assert len(epochs) == 1, "only the missing epoch is run"
-    assert same(weights(whole), weights(resumed)) and whole.chosen == resumed.chosen
-    assert all(np.array_equal(whole.labels[d], resumed.labels[d]) for d in whole.labels)
-    assert [h["L_total"] for h in whole.history] == [h["L_total"] for h in resumed.history]
-    kept = torch.load(path, weights_only=True)
-    for name in ("encode", "_frozen", "texts"):  # a finished one is read, nothing is computed again
-        monkeypatch.setattr(ClairTraining, name, None)
-    monkeypatch.setattr(clair, "closed_form_mapping", None)
-    again = run(QUICK.changed(epochs=3), checkpoint=path)
-    assert same(weights(whole), weights(again)) and again.history == resumed.history
-    assert not any("token_embedding" in name for name in (*kept["model"], *kept["momentum"], *kept["best"]))
+    names = np.unique(training.images.labels)
+    for found, rows in zip(training.true_labels, training.validation):
+        assert (names[found.numpy()] == training.images.labels[rows]).all()
 
 
 @pytest.mark.parametrize("train_mapping", [True, False])
-def test_a_finished_training_comes_back_with_its_mapping(tmp_path, train_mapping):
-    config = QUICK.changed(epochs=1, train_mapping=train_mapping)
-    first, again = run(config, checkpoint=tmp_path / "c.pt"), run(config, checkpoint=tmp_path / "c.pt")
-    assert same(weights(first), weights(again)) and not torch.equal(again.model.q, torch.eye(len(again.model.q)))
+def test_an_interrupted_training_continues_to_the_same_end(fresh_cache, monkeypatch, train_mapping):
+    monkeypatch.setattr("cdir_nb.methods.training.CHECKPOINT_SECONDS", 0)
+    settings = QUICK.changed(epochs=3, train_mapping=train_mapping)
+    whole, epochs = run(settings), []
+    run_epoch = ClairTraining.run_epoch
+
+    def interrupted(self, bar):
+        if len(epochs) == 2:
+            raise KeyboardInterrupt
+        epochs.append(1)
+        run_epoch(self, bar)
+
+    monkeypatch.setattr(ClairTraining, "run_epoch", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        prepared(settings).run()
+    epochs.clear()
+    resumed = prepared(settings)
+    resumed.run()
+    assert len(epochs) == 1, "only the missing epoch is run"
+    assert same(weights(whole), weights(resumed)) and same(whole.momentum.state_dict(), resumed.momentum.state_dict())
+    for one, other in zip(whole.assigned, resumed.assigned):
+        assert all(torch.equal(a, b) for a, b in zip(one, other, strict=True))
+    assert [row["L_total"] for row in whole.history] == [row["L_total"] for row in resumed.history]
+    for name in ("encode", "_labels_of_clip", "text_features"):  # a finished one is read, nothing is computed again
+        monkeypatch.setattr(ClairTraining, name, None)
+    monkeypatch.setattr(clair, "closed_form_mapping", None)
+    again = prepared(settings)
+    again.run()
+    assert same(weights(whole), weights(again)) and again.history == resumed.history
+    assert not torch.equal(again.model.q, torch.eye(len(again.model.q)))
 
 
-def test_a_kept_training_has_a_name_for_all_that_makes_it(fresh_cache):
-    encoder, pair = make_encoder(), make_pair()
-    paths = [
-        kept_at(encoder, pair, QUICK, 0),
-        kept_at(encoder, pair, QUICK, 1),
-        kept_at(encoder, pair, QUICK.changed(temperature=0.1), 0),
-        kept_at(encoder, make_pair(objects=("cup", "car")), QUICK, 0),
-        kept_at(encoder, make_pair(images=pictures(seed=1)), QUICK, 0),
-    ]
-    assert len(set(paths)) == 5 and paths[0] == kept_at(make_encoder(), make_pair(), QUICK, 0)
-
-
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        ({"config": QUICK.changed(temperature=0.1)}, r"belongs to another training \(different settings\)"),
-        ({"pair": make_pair(images=pictures(seed=1))}, r"belongs to another training \(different images\)"),
-    ],
-)
-def test_a_checkpoint_of_another_training_is_refused(tmp_path, change, message):
-    run(QUICK.changed(epochs=1), checkpoint=tmp_path / "c.pt")
-    with pytest.raises(CdirError, match=message):
-        run(**{"config": QUICK.changed(epochs=1), **change}, checkpoint=tmp_path / "c.pt")
-
-
-def test_a_checkpoint_of_another_model_and_a_damaged_one(tmp_path):
-    run(QUICK.changed(epochs=1), checkpoint=tmp_path / "c.pt")
-    encoder = make_encoder()
-    encoder.model.visual.proj.data.mul_(2)
-    with pytest.raises(CdirError, match=r"different model"):
-        fit(encoder, make_pair(), QUICK.changed(epochs=1), seed=3, checkpoint=tmp_path / "c.pt")
-    torch.save([1, 2], tmp_path / "c.pt")
-    with pytest.raises(CdirError, match="cannot be read"):
-        run(QUICK.changed(epochs=1), checkpoint=tmp_path / "c.pt")
-    (tmp_path / "c.pt").write_bytes(b"not a checkpoint")
-    with pytest.raises(CdirError, match="cannot be read .* delete it to train from the start"):
-        run(QUICK.changed(epochs=1), checkpoint=tmp_path / "c.pt")
-
-
-def test_a_place_that_takes_no_file_costs_the_checkpoint_not_the_training(tmp_path):
-    (tmp_path / "file").write_text("")
-    with pytest.warns(UserWarning, match="could not be saved"):
-        fitted = run(QUICK.changed(epochs=1), checkpoint=tmp_path / "file" / "c.pt")
-    assert len(fitted.history) == 1
+def test_the_key_of_a_training_follows_its_images_texts_and_classes(monkeypatch):
+    keys = [cache_key(prepared())]
+    keys.append(cache_key(prepared(QUICK.changed(temperature=0.1))))
+    keys.append(cache_key(prepared(task=make_task(pictures(seed=1)))))
+    keys.append(cache_key(prepared(task=make_task(seen=(*NAMES, "owl")))))
+    assert cache_key(prepared()) == keys[0]
+    monkeypatch.setattr("cdir_nb.methods.clair.data.object_names", lambda exclude: ["cup", "car"])
+    keys.append(cache_key(prepared()))
+    assert len({tuple(key.values()) for key in keys}) == 5
 
 
 def test_one_image_in_each_domain_is_enough():
-    images = pictures()
-    few = make_pair(images=images.take(np.array([0, 33])))
-    assert len(run(QUICK.changed(batch_size=2), few).history) == 2
+    few = make_task(pictures().take(np.array([0, 33])))
+    assert len(run(QUICK.changed(batch_size=2), task=few).history) == 2
 
 
-# ---- views, pairs, variants ----------------------------------------------------------------------------------------
+# ---- views, data, variants -----------------------------------------------------------------------------------------
 
 
 def test_views_are_crops_of_the_image_mirrored_or_not():
@@ -404,54 +406,83 @@ def test_views_are_crops_of_the_image_mirrored_or_not():
 
 
 def test_a_trial_is_one_only_where_settings_have_the_value_that_it_replaces():
-    long = named_config("CLAIR-A, tiny-clip, long")
-    trials = [m for m in TRIALS if changes(m, long)]
-    assert trials == ["CLAIR with L_II", "CLAIR, wider prompts"] and not changes("CLAIR w/o L_II", long)
-    assert not any(changes(m, ClairConfig()) for m in TRIALS), "L_II is on, and prompts are wider than that"
-    assert [m for m in TRIALS if changes(m, named_config("CLAIR-A, real-clip"))] == ["CLAIR with L_II"]
-    task = load_protocol("world-unseen", open_dataset("world"))
-    configs = [variant(m, task, ("clipart", "sketch"), long)[1] for m in trials]
-    assert configs == [long.changed(weight_ii=0.1), long.changed(prompt_std=0.1)]
+    trials = list(CLAIR.replaces)
+    long, real = CLAIR.named["CLAIR-A, tiny-clip, long"], CLAIR.named["CLAIR-A, real-clip"]
+    assert [name for name in trials if CLAIR.applies(name, long)] == ["CLAIR with L_II", "CLAIR, wider prompts"]
+    assert not CLAIR.applies("CLAIR w/o L_II", long)
+    assert not any(CLAIR.applies(name, ClairSettings()) for name in trials), "L_II is on, and prompts are wider"
+    assert [name for name in trials if CLAIR.applies(name, real)] == ["CLAIR with L_II"]
+    changed = [CLAIR.configured(variant=name, settings=long) for name in trials]
+    assert changed == [long.changed(weight_ii=0.1), long.changed(prompt_std=0.1)]
 
 
-def test_split_sets_half_of_the_validation_part_aside_in_each_domain():
-    pair = make_pair()
-    train, validation = pair.split("sketch", 2, seed=0)  # 2 a class, 3 classes, half of it: 3
+def test_a_split_sets_images_aside_at_most_a_third():
+    train, validation = split(np.arange(20), 3, [0, 1])
     assert len(validation) == 3 and sorted([*train, *validation]) == list(range(20))
-    assert len(pair.split("real", 100, seed=0)[1]) == 14 // 3, "never more than a third"
-    assert len(make_pair(classes=2).split("sketch", 2, seed=0)[1]) == 2, "a class list may be longer than the classes"
+    assert len(split(np.arange(14), 150, [0, 1])[1]) == 14 // 3
+    sizes = [len(rows) for rows in prepared(QUICK.changed(validation_per_class=2)).validation]
+    assert sizes == [3, 3], "2 of each of 3 classes, half of them in each domain"
+    longer = prepared(QUICK.changed(validation_per_class=2, class_names="seen and objects"))
+    assert [len(rows) for rows in longer.validation] == [3, 3], "a class list may be longer than the classes"
 
 
-def test_variants_change_one_thing():
+def test_variants_change_one_thing(all_objects):
     task = load_protocol("world-unseen", open_dataset("world"))
-    domains, config = ("clipart", "sketch"), ClairConfig()
-    pairs = {m: variant(m, task, domains, config, train_images=40, seed=1) for m in VARIANTS}
-    full_pair, full = pairs["CLAIR"]
-    assert len(full_pair.images) == 80 and full == config
-    for method in LEAVE_ONE_OUT:
-        pair, changed = pairs[method]
-        different = [name for name, value in full if value != getattr(changed, name)]
-        assert len(different) == 1 and pair.names == full_pair.names
-        assert pair.images.fingerprint == full_pair.images.fingerprint
-    expanded = set(pairs["CLAIR, expanded class list"][0].names)
-    without = set(pairs["CLAIR, expanded list without training names"][0].names)
-    assert expanded - without == set(full_pair.names) and not expanded & set(full_pair.unseen)
+    domains, full = ("clipart", "sketch"), ClairSettings(train_images=40)
+    for name in CLAIR.variants:
+        changed = CLAIR.configured(variant=name, settings=full)
+        different = [field for field, value in full if value != getattr(changed, field)]
+        assert len(different) == 1, name
+        images = images_of(task, domains, changed, 1)
+        assert (len(images) == 80) == (name != "CLAIR, mismatched categories")
+    lists = {choice: texts_of(task, domains, choice) for choice in ("seen", "seen and objects", "objects")}
+    expanded, without = set(lists["seen and objects"].names), set(lists["objects"].names)
+    assert expanded - without == set(lists["seen"].names) and not expanded & set(lists["seen"].unseen)
 
 
-def test_mismatched_categories_share_half_and_own_a_quarter_each():
+def test_mismatched_categories_share_half_of_the_classes():
     labels = np.array([f"class {i}" for i in range(8)] * 2)
     domains = np.array(["sketch"] * 8 + ["real"] * 8)
     images = ImageSet(tuple(map(str, range(16))), domains, labels, Image.open, tuple(map(str, range(16))))
-    kept = mismatched(images, ("sketch", "real"), sorted(set(labels)), seed=0)
-    first, second = (set(kept.labels[kept.domains == d]) for d in ("sketch", "real"))
+    left = mismatched(images, ("sketch", "real"), sorted(set(labels)), seed=0)
+    first, second = (set(left.labels[left.domains == d]) for d in ("sketch", "real"))
     assert (len(first), len(second), len(first & second)) == (6, 6, 4)
 
 
-def test_training_pair_of_a_protocol_knows_no_test_class():
-    pair = training_pair(load_protocol("world-unseen", open_dataset("world")), ("real", "quickdraw"))
-    assert set(pair.images.domains) == {"real", "quickdraw"} and len(pair.names) == 30
-    assert pair.words["real"] == "photo" and not set(pair.names) & set(pair.unseen)
-    assert set(pair.images.labels.tolist()).isdisjoint(pair.unseen)
+def test_texts_of_a_protocol_hold_no_test_class(all_objects):
+    texts = texts_of(load_protocol("world-unseen", open_dataset("world")), ("real", "quickdraw"), "seen")
+    assert texts.words == {"real": "photo", "quickdraw": "quickdraw"} and len(texts.names) == 30
+    assert len(texts.unseen) == 10 and not {*texts.names, *texts.objects} & set(texts.unseen)
+
+
+# ---- CLIP + Q and vanilla CLIP -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("null_space", ["svd", "identity"])
+def test_clip_with_q_has_a_map_for_each_direction(monkeypatch, null_space, fresh_cache):
+    monkeypatch.setattr("cdir_nb.methods.clair.mapped_clip.object_names", lambda exclude: OBJECTS)
+    encoder, task = make_encoder(), make_task()
+    settings = {} if null_space == "svd" else {"null_space": null_space}
+    (embedders,) = fit("CLIP + Q", encoder, task, settings=settings, progress=False).states.values()
+    expected = all_maps(text_pairs(encoder, OBJECTS, {"sketch": "sketch", "real": "photo"}), null_space)
+    assert [one.directions for one in embedders] == [(direction,) for direction in task.directions]
+    assert all(torch.equal(one.q, expected[one.direction]) for one in embedders)
+    assert embedders[0].settings == {"names": "objects", "null_space": null_space}
+    assert embedders[0].train_set == "no image; 4 pairs of texts for two domains (names: objects)"
+    (seen,) = fit("CLIP + Q", encoder, task, settings={"names": "seen"}, directions=[DOMAINS]).states.values()
+    assert torch.equal(seen[0].q, all_maps(text_pairs(encoder, NAMES, {"sketch": "sketch", "real": "photo"}))[DOMAINS])
+    closed = dataclasses.replace(task, classes=NAMES)
+    with pytest.raises(CdirError, match="no training classes besides its query classes: set names to objects"):
+        fit("CLIP + Q", encoder, closed, settings={"names": "seen"})
+
+
+def test_vanilla_clip_is_the_frozen_encoder(fresh_cache):
+    encoder, task = make_encoder(), make_task()
+    fitted = fit("vanilla CLIP", encoder, task)
+    ((embedder,),) = fitted.states.values()
+    images = pictures()
+    assert torch.equal(embedder.embed(images), VanillaClip(encoder).embed(images)) and embedder.settings == {}
+    assert torch.allclose(embedder.embed(images).norm(dim=1), torch.ones(len(images)))
 
 
 # ---- bad input -----------------------------------------------------------------------------------------------------
@@ -460,27 +491,39 @@ def test_training_pair_of_a_protocol_knows_no_test_class():
 @pytest.mark.parametrize(
     ("changed", "message"),
     [
-        ({"domains": ("sketch", "sketch")}, "two domains"),
-        ({"domains": ("sketch",)}, "two domains"),
-        ({"words": {"sketch": "sketch"}}, "domain real has no word"),
-        (
-            {"domains": ("sketch", "oil"), "words": {"sketch": "sketch", "oil": "oil"}},
-            "domain oil has no training images",
-        ),
+        ({"words": {"sketch": "sketch", "real": " "}}, "domain real has no word"),
         ({"names": ("dog",)}, "at least two class names"),
         ({"names": ("dog", "cat", "dog")}, '"dog" appears twice'),
         ({"unseen": ("cat", "hat")}, r"names include test classes \(cat\)"),
         ({"unseen": ("boat",)}, r"names include test classes \(boat\)"),
     ],
 )
-def test_bad_pairs(changed, message):
+def test_bad_texts(changed, message):
+    texts = {"words": {"sketch": "sketch", "real": "photo"}, "names": NAMES, "objects": tuple(OBJECTS)}
     with pytest.raises(CdirError, match=message):
-        make_pair(**changed)
+        Texts(**texts | changed)
 
 
 @pytest.mark.parametrize(
     ("changed", "message"),
     [
+        ({"domains": ("sketch", "sketch")}, "two domains"),
+        ({"domains": ("sketch",)}, "two domains"),
+        ({"domains": ("sketch", "oil")}, "noise does not train on oil"),
+        ({"task": make_task(pictures().take(range(20)))}, "domain real has no training images"),
+        ({"settings": QUICK.changed(mismatched=True)}, "mismatched categories need at least 4 classes, got 3"),
+    ],
+)
+def test_bad_data(changed, message):
+    with pytest.raises(CdirError, match=message):
+        prepared(**changed)
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"class_names": "all"}, "class_names should be 'seen', 'seen and objects' or 'objects', not 'all'"),
+        ({"train_images": -3}, "train_images should be greater than or equal to 0, not -3"),
         ({"prompts": -1}, "prompts should be .*, not -1"),
         ({"epochs": 1.5}, "epochs should be a valid integer, not 1.5"),
         ({"epochs": None}, "epochs should be .*, not None"),
@@ -494,29 +537,31 @@ def test_bad_pairs(changed, message):
 )
 def test_bad_settings(changed, message):
     with pytest.raises(CdirError, match=message):
-        ClairConfig(**changed)
+        ClairSettings(**changed)
 
 
 def test_other_bad_input(last):
-    task = load_protocol("world-unseen", open_dataset("world"))
-    with pytest.raises(CdirError, match="world-unseen does not train on oil"):
-        training_pair(task, ("real", "oil"))
-    with pytest.raises(CdirError, match="unknown variant of CLAIR"):
-        variant("CLAIR w/o luck", task, ("real", "sketch"), ClairConfig())
-    with pytest.raises(CdirError, match='unknown settings "CLAIR-Z"; known: CLAIR-A'):
-        named_config("CLAIR-Z")
+    with pytest.raises(CdirError, match="CLAIR has no variant 'CLAIR w/o luck'"):
+        CLAIR.configured(variant="CLAIR w/o luck")
+    with pytest.raises(CdirError, match='no settings named "CLAIR-Z"; known: CLAIR-A'):
+        CLAIR.configured(settings="CLAIR-Z")
     other = pictures().take([0])
     with pytest.raises(CdirError, match="trained for sketch and real, but there are images of oil"):
-        last.embed(ImageSet(other.keys, np.array(["oil"]), other.labels, other.load, other.digests))
-    with pytest.raises(CdirError, match="-3 training images"):
-        make_pair().sample(-3, 0)
+        embedder(last).embed(ImageSet(other.keys, np.array(["oil"]), other.labels, other.load, other.digests))
     resnet = make_encoder()
     resnet.model.visual = open_clip.model.ModifiedResNet([1, 1, 1, 1], 12, 1, 32, 8)
     with pytest.raises(CdirError, match="prompts=0, or choose a vision transformer"):
-        fit(resnet, make_pair(), QUICK)
+        prepared(encoder=resnet)
+    assert CLIP_Q.encoders == CLAIR.encoders == "CLIP"
+
+
+def test_settings_of_an_encoder_are_those_of_the_committed_records():
+    tiny, real = (CLAIR.named[name] for name in ("CLAIR-A, tiny-clip, long", "CLAIR-A, real-clip"))
+    assert CLAIR.for_encoder == {"tiny-clip": "CLAIR-A, tiny-clip, long", "real-clip": "CLAIR-A, real-clip"}
+    assert (tiny.epochs, real.epochs, CLAIR.configured(make_encoder())) == (8, 12, ClairSettings())
 
 
 def test_every_setting_names_its_source():
-    table = {row["setting"]: row for row in named_config("CLAIR-A, tiny-clip").table()}
+    table = {row["setting"]: row for row in CLAIR.named["CLAIR-A, tiny-clip"].table()}
     assert table["learning_rate"]["source"].startswith("set here; default 0.0002 (paper, section 5.2")
     assert all(row["source"] for row in table.values()) and "refinement.steps" in table

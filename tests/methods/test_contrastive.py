@@ -8,10 +8,10 @@ import torch
 from cdir_nb.errors import CdirError
 from cdir_nb.methods.clair.losses import (
     both_domains,
+    equation_5_by_loops,
     inter_cluster_loss,
     inter_domain_loss,
     inter_instance_loss,
-    total_loss,
 )
 from cdir_nb.methods.memory import Bank
 
@@ -52,6 +52,7 @@ def test_class_losses_equal_the_double_loop(loss):
     x, labels = units(8, 2), torch.tensor([0, 1, 2, 3, 3, 2, 1, 0])
     memory = Bank(units(20, 4), torch.tensor([0] * 12 + [1] * 5 + [2] * 2 + [3]), 6)  # 3: a single member
     assert loss(x, labels, memory, TAU).item() == pytest.approx(naive_class_loss(x, labels, memory), abs=1e-5)
+    torch.testing.assert_close(loss(x, labels, memory, TAU), equation_5_by_loops(x, labels, memory, TAU))
 
 
 def test_a_class_absent_from_the_other_domain_is_left_out():
@@ -87,10 +88,8 @@ def test_low_temperatures_stay_finite():
     assert inter_cluster_loss(x, torch.tensor([0, 1, 2, 5]), memory, 0.01).isfinite()
 
 
-def test_mean_over_domains_and_weighted_sum():
-    one, three = torch.tensor(1.0), torch.tensor(3.0)
-    assert both_domains(one, three) == 2
-    assert total_loss([one, three], [2.0, 0.5]) == 3.5
+def test_mean_over_domains():
+    assert both_domains(torch.tensor(1.0), torch.tensor(3.0)) == 2
 
 
 @pytest.mark.parametrize(
@@ -109,7 +108,6 @@ def test_mean_over_domains_and_weighted_sum():
             "do not match a memory bank of 6 dimensions",
         ),
         (lambda: inter_instance_loss(units(2, 0), units(2, 1), bank(), 0.0), "temperature is 0.0: give a positive"),
-        (lambda: total_loss([torch.tensor(1.0)], []), "1 losses for 0 weights"),
     ],
 )
 def test_errors_say_what_to_do(call, message):

@@ -11,7 +11,7 @@ from cdir_nb.data import ImageSet, load_protocol
 from cdir_nb.encoders import load_encoder
 from cdir_nb.errors import CdirError
 from cdir_nb.methods import Embedder
-from cdir_nb.methods.clair.mapped_clip import mapped_clips
+from cdir_nb.methods.clair.mapped_clip import MappedClipSettings, mapped_clip
 from cdir_nb.methods.frozen.clip import VanillaClip
 from cdir_nb.results import by_direction, context_of, measure, percent_by_direction, settings_digest
 from cdir_nb.results.described import pooling_of, preprocessing_of
@@ -103,9 +103,8 @@ def test_vanilla_clip_is_one_setting_whoever_measures_it(task):
 
 
 def test_q_maps_the_query_domain_alone_and_each_direction_by_its_own(task):
-    words = {"real": "photo", "sketch": "sketch", "clipart": "clipart"}
     directions = [("real", "sketch"), ("sketch", "clipart")]
-    first, second = mapped_clips(Encoder(), ["cat", "tin can", "old boat"], words, directions)
+    first, second = (mapped_clip(Encoder(), task, pair, MappedClipSettings()) for pair in directions)
     images = task.images.select(["real", "sketch"], ["cat"]).take([0, 1, PER_CLASS])
     plain = F.normalize(Encoder().embed_images(images), dim=1)
     mapped = first.embed(images)

@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from cdir_nb.conventions import BY_PSEUDO_LABELS
 from cdir_nb.show import training
 
 
@@ -12,10 +13,11 @@ def panel_title(ax):
 
 
 def history(scores):
-    return [
-        {"epoch": i + 1, "L_KL": 1.0 - i, "validation P@5": score, "labels changed": 0.1 * i, "best before": 0.25}
+    rows = [
+        {"epoch": i + 1, "L_KL": 1.0 - i, BY_PSEUDO_LABELS: score, "labels changed": 0.1 * i}
         for i, score in enumerate(scores)
     ]
+    return [{"epoch": 0, BY_PSEUDO_LABELS: 0.25}, *rows]
 
 
 def test_curves_ring_the_chosen_epoch_and_show_losses_as_changes():

@@ -7,8 +7,6 @@ Time and memory are linear in the size of the bank. All members of a class share
 x . m over a class is x . (mean of m): a loss needs the similarities (B, N) once, and the K class means of the bank.
 """
 
-from collections.abc import Sequence
-
 import torch
 
 from cdir_nb.errors import CdirError
@@ -54,21 +52,26 @@ def inter_domain_loss(
     return _class_loss(x, labels, other_bank, temperature)
 
 
+def equation_5_by_loops(x: torch.Tensor, labels: torch.Tensor, bank: Bank, temperature: float) -> torch.Tensor:
+    """Scalar: equation 5 as it is written, row by row and positive by positive; with the bank of the other domain,
+    equation 6. Every row needs a positive. It is here to be read, and to test the two fast functions against."""
+    rows = []
+    for x_i, y_i in zip(x, labels):
+        exponentials = torch.exp(bank.features @ x_i / temperature)
+        positives = bank.labels == y_i
+        rows.append(torch.log(exponentials[positives] / exponentials.sum()).mean())
+    return -torch.stack(rows).mean()
+
+
 def both_domains(loss_a: torch.Tensor, loss_b: torch.Tensor) -> torch.Tensor:
     """L = 0.5 (L_A + L_B), the mean over both domains, used for each loss (text before equation 7)."""
     return 0.5 * (loss_a + loss_b)
 
 
-def total_loss(losses: Sequence[torch.Tensor], weights: Sequence[float]) -> torch.Tensor:
-    """Equation 7: the weighted sum of L_KL, L_II, L_IC, L_ID. The paper's weights are unknown (our default: 1 each)."""
-    if len(losses) != len(weights):
-        raise CdirError(f"{len(losses)} losses for {len(weights)} weights: expected one weight per loss")
-    return sum(weight * loss for weight, loss in zip(weights, losses))
-
-
 def _class_loss(x: torch.Tensor, labels: torch.Tensor, bank: Bank, temperature: float) -> torch.Tensor:
-    """Mean over rows of (log-denominator - mean positive). The loss of a row without a positive is undefined (0 / 0 in
-    the paper), so the mean ignores it; if no row has a positive, the loss is 0 with gradient 0 (our default)."""
+    """Equations 5 and 6: mean over rows of (log-denominator - mean positive); the mean of x . m over the positives is
+    x . (mean of m). The loss of a row without a positive is undefined (0 / 0 in the paper), so the mean ignores it; if
+    no row has a positive, the loss is 0 with gradient 0 (our default)."""
     if labels.shape != x.shape[:1]:
         raise CdirError(f"{len(labels)} labels for {len(x)} features: expected one label per row")
     log_denominator = _log_denominator(x, bank, temperature)
