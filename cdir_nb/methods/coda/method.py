@@ -4,9 +4,8 @@
                                                                              agreement of the two domains' classifiers
 
 The paper's text could not be obtained: method and settings are those of its released code (wangxu-scu/CoDA, commit
-67735cd, Office-Home), which was read and not run. Other than there: the trainer of `ucdir.harness` (its head of two
-layers where the code has one; its random views, of which each step uses one; an epoch as long as the larger domain),
-and k-means without faiss.
+67735cd, Office-Home), which was read and not run. Other than there: the trainer of `ucdir.harness` (its random views,
+of which each step uses one; an epoch as long as the larger domain), and k-means without faiss.
 """
 
 from collections.abc import Iterator
@@ -47,6 +46,7 @@ class CodaSettings(TwoDomainSettings):
     momentum: float = setting(0.9, CODE, ge=0, lt=1)
     weight_decay: float = setting(1e-5, f"{CODE}: of the network; the classifiers have none", ge=0)
     dim: int = setting(512, CODE, ge=2)
+    hidden: int | None = setting(0, f"{CODE}: one linear layer (0); None: as wide as the trunk", ge=0)
     score_at: int = setting(1, "our default, as in UCDIR: cut-off of the score by labels; the code has mAP", ge=1)
 
 
@@ -139,21 +139,8 @@ class CodaTraining(TwoDomainTraining):
         return {"L_ISS": 1.0, "L_CCA": self.settings.agreement_weight}
 
 
-# With a frozen trunk there are hundreds of steps: a head is drawn at random and needs a larger learning rate; that of
-# the classifiers keeps the released code's ratio of 1 to 30.
-HEAD_RATE = 0.1
-HEAD = {
-    "trains": "head",
-    "dim": 128,
-    "hidden": 256,
-    "views": 4,
-    "learning_rate": HEAD_RATE,
-    "classifier_rate": HEAD_RATE / 30,
-    "score_at": 10,
-    "snapshot_every": 2,
-    "image_size": 64,
-}
-SHORT = {**HEAD, "trains": "all", "hidden": None, "learning_rate": 1e-3, "classifier_rate": 1e-3 / 30}
+HEAD = {"trains": "head", "learning_rate": 0.03, "views": 4, "score_at": 10, "snapshot_every": 2, "image_size": 64}
+SHORT = {**HEAD, "trains": "all", "learning_rate": 1e-3}
 
 
 def coda_settings() -> dict[str, CodaSettings]:

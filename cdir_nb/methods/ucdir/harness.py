@@ -54,7 +54,7 @@ class TwoDomainSettings(Settings):
         "all", "paper; 'head' is our default on CPUs: frozen trunk, a head on features of views drawn beforehand"
     )
     dim: int = setting(128, "paper, section 4.1", ge=2)
-    hidden: int | None = setting(None, "MoCo v2: the width of the trunk (None)", ge=1)
+    hidden: int | None = setting(None, "MoCo v2: the width of the trunk (None); 0: one linear layer", ge=0)
     views: int = setting(8, "our default; number of views per image drawn beforehand, for 'head' only", ge=2)
     score_at: int = setting(1, f"{MAIN}: cut-off of the score by labels that chooses the best epoch", ge=1)
     snapshot_every: int = setting(1, "our default; epochs between two stored states, for 'head' only", ge=1)

@@ -35,19 +35,20 @@ class Standardise(nn.Module):
 
 
 class Network(nn.Module):
-    """Inputs of the trunk -> unit features (B, dim). The head is MoCo v2's: linear, ReLU, linear.
+    """Inputs of the trunk -> unit features (B, dim). The head is MoCo v2's: linear, ReLU, linear; or one linear layer.
 
     trunk     reads pixels; or `Standardise`, where only the head is trained, on features of a frozen trunk
-    settings  with `hidden` and `dim`
+    settings  with `dim` and `hidden`: width of the head's hidden layer, None: that of the trunk, 0: no hidden layer
     """
 
     def __init__(self, trunk: nn.Module, width: int, settings: Settings, seed: int) -> None:
         super().__init__()
-        hidden = settings.hidden or width
+        hidden = width if settings.hidden is None else settings.hidden
         self.trunk = trunk
         with torch.random.fork_rng(devices=[]):  # PyTorch's default initialisation, but from our seed
             torch.manual_seed(seed)
-            self.head = nn.Sequential(nn.Linear(width, hidden), nn.ReLU(), nn.Linear(hidden, settings.dim))
+            layers = [nn.Linear(width, hidden), nn.ReLU()] if hidden else []
+            self.head = nn.Sequential(*layers, nn.Linear(hidden or width, settings.dim))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return F.normalize(self.head(self.trunk(x).float()), dim=1)
