@@ -10,7 +10,7 @@ from cdir_nb.methods.sketchlvm.method import SketchLvmSettings, SketchLvmTrainin
 TINY = SketchLvmSettings(
     learning_rate_prompts=0.03, learning_rate_norms=0.003, learning_rate_tower=1e-4, batch_size=32, epochs=8
 )
-# Provisional: after one epoch on 650 images of each domain (17 steps, seed 7), rates 0.0003, 0.001 and 0.003 of norms had
+# Provisional: after one epoch on 650 images of each domain (17 steps, seed 7), norm rates 0.0003, 0.001 and 0.003 had
 # a P@5 of 24.8, 23.6 and 22.0 % on held-out seen classes, and the frozen encoder 25.6 %. Its pretraining saw images of
 # these classes, so the score also falls by what is forgotten of them.
 REAL = SketchLvmSettings(  # no tokens, so no prompts; as many training images as in CLAIR's runs
