@@ -15,6 +15,7 @@ from cdir_nb.data import load_card
 from cdir_nb.data.card import MetricSpec
 from cdir_nb.data.images import ImageSet
 from cdir_nb.data.protocols import Protocol
+from cdir_nb.encoders.variants import IMAGENET, with_preprocessing
 from cdir_nb.errors import CdirError
 from cdir_nb.methods.sketchlvm import SKETCHLVM, SketchLvmSettings, SketchLvmTraining
 from cdir_nb.methods.sketchlvm.losses import class_text, triplet
@@ -64,7 +65,7 @@ def small_task(seen=SEEN, per_class: int = 4) -> Protocol:
 
 @pytest.fixture(scope="module")
 def encoder():
-    return make_encoder()
+    return with_preprocessing(make_encoder(), **IMAGENET, interpolation="bicubic")
 
 
 @pytest.fixture(scope="module")
@@ -121,11 +122,11 @@ def test_a_step_takes_both_losses_of_both_domains(encoder, task):
         a, n = (made.model(x, 0) for x in (s, s_other))
         b, m = (made.model(x, 1) for x in (p, p_other))
     triplets = [float(triplet(a, b, m, 0.3)), float(triplet(b, a, n, 0.3))]
-    assert float(found["L_triplet"]) == pytest.approx(sum(triplets) / 2, rel=1e-4)
+    assert found["L_triplet"].item() == pytest.approx(sum(triplets) / 2, rel=1e-4)
     card = load_card("world")
     texts = encoder.embed_texts([_a_photo_of(card.display(label)) for label in made.classes])
     each = [float(class_text(x, texts, labels, encoder.logit_scale)) for x in (a, b)]
-    assert float(found["L_class_text"]) == pytest.approx(sum(each) / 2, rel=1e-4)
+    assert found["L_class_text"].item() == pytest.approx(sum(each) / 2, rel=1e-4)
 
 
 def _a_photo_of(name: str) -> str:
