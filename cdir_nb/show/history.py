@@ -12,7 +12,7 @@ from matplotlib.ticker import MaxNLocator
 from cdir_nb.conventions import SELECTION_RULES
 from cdir_nb.show.style import SMALL, WIDTH, looks, styled, titled
 
-MOVED = "moved, "
+MOVED, TOTAL = "moved, ", "L_total"
 
 
 @styled
@@ -26,7 +26,7 @@ def training_history(history: Sequence[Mapping[str, Any]], *, title: str = "") -
     losses = {name: _loss_name(name) for name in table if name.startswith("L_")}
     scores = {name: name for name in table if name in SELECTION_RULES}
     moved = {name: name.removeprefix(MOVED) for name in table if name.startswith(MOVED)}
-    fig, axes = plt.subplots(1, 3, figsize=(WIDTH, 3.4))
+    fig, axes = plt.subplots(1, 3, figsize=(WIDTH, 3.9))
     _panel(axes[0], table, losses, "losses, mean per step")
     _panel(axes[1], table, scores, "score of each rule (%)", lambda x: 100 * x, empty="nothing is validated")
     _panel(axes[2], table, moved, "movement (% of the start)", lambda x: 100 * x)
@@ -34,7 +34,7 @@ def training_history(history: Sequence[Mapping[str, Any]], *, title: str = "") -
 
 
 def _loss_name(name: str) -> str:
-    return "total, weighted" if name == "L_total" else f"$L_{{{name[2:]}}}$"
+    return "total, weighted" if name == TOTAL else f"$L_{{{name[2:]}}}$"
 
 
 def _panel(
@@ -52,12 +52,12 @@ def _panel(
         for part in parts if len(parts) > 1 else []:
             ax.plot(scaled(part[name]), color=colour, lw=0.6, alpha=0.45)
         mean = table.groupby("epoch")[name].mean()
-        ax.plot(scaled(mean), color=colour, lw=2, label=columns[name])
+        ax.plot(scaled(mean), "--" if name == TOTAL else "-", color=colour, lw=2, label=columns[name])
     ax.set(title=title, xlabel="epoch")
     ax.xaxis.set_major_locator(MaxNLocator(integer=True))
     ax.grid(True)
     if columns:
-        ax.legend(fontsize=SMALL)
+        ax.legend(fontsize=SMALL, loc="upper center", bbox_to_anchor=(0.5, -0.2), ncols=2 if len(columns) > 3 else 1)
     else:
         ax.text(0.5, 0.5, empty, ha="center", va="center", transform=ax.transAxes)
         ax.set(xticks=[], yticks=[], xlabel="")

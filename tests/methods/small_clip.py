@@ -40,5 +40,6 @@ def make_timm_encoder() -> ClipEncoder:
 
 def _encoder(model: torch.nn.Module, config: dict) -> ClipEncoder:
     tokenizer = open_clip.SimpleTokenizer(context_length=16)
-    built = BuiltModel("small", model, tokenizer, config, {"size": 32}, False, "a test")
+    preprocess_cfg = {"size": 32, "mean": (0.5,) * 3, "std": (0.5,) * 3, "interpolation": "bicubic"}
+    built = BuiltModel("small", model, tokenizer, config, preprocess_cfg, False, "a test")
     return ClipEncoder(built, torch.device("cpu"), "fp32")
