@@ -171,7 +171,8 @@ class Profile(BaseModel):
         for entry in self.notebooks:
             given += [entry.parameters, *entry.combinations({})]
         encoders, settings = (
-            list(dict.fromkeys(values[name] for values in given if name in values)) for name in ("encoder", "settings")
+            list(dict.fromkeys(values[name] for values in given if isinstance(values.get(name), str)))
+            for name in ("encoder", "settings")
         )
         return "; ".join([", ".join(encoders), *(f"settings {name}" for name in settings)])
 
