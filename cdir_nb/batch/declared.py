@@ -39,9 +39,9 @@ def _clair_settings() -> Collection[str]:
 
 
 def _ucdir_settings() -> Collection[str]:
-    from cdir_nb.methods.ucdir.settings import CONFIGS
+    from cdir_nb.methods.ucdir import UCDIR
 
-    return CONFIGS
+    return UCDIR.named
 
 
 def _snmpnet_settings() -> Collection[str]:
@@ -129,7 +129,7 @@ DECLARED: dict[str, dict[str, Any]] = {
     "07_unsupervised_ucdir": {
         "settings": one_of(_ucdir_settings),
         "variants": Literal["full", "paper", "all"],
-        "side": COUNT_OR_ZERO,
+        "image_size": COUNT_OR_ZERO,
         "epochs": COUNT_OR_ZERO,
         "train_images": COUNT_OR_ZERO,
         "k": COUNT_OR_ZERO,

@@ -6,7 +6,8 @@ import torch
 
 from cdir_nb.analysis import project, sample_rows
 from cdir_nb.explorer.ask import Explorer
-from cdir_nb.methods.checkpoints import digest_of, kept_in_cache, load_checkpoint, save_checkpoint
+from cdir_nb.explorer.stored import stored
+from cdir_nb.methods.checkpoints import digest_of
 
 PROJECTIONS = ("tsne", "umap")
 
@@ -29,13 +30,9 @@ class Maps:
     def points(self, method: str, projection: str) -> np.ndarray:
         """(N, 2) in the order of `rows`."""
         emb = self._embeddings(method)
-        made_of = {"embeddings": digest_of(emb.tolist()), "projection": projection, "seed": str(self.seed)}
-        path = kept_in_cache("maps", made_of)
-        state = load_checkpoint(path, made_of, torch.device("cpu"))
-        if state is None:
-            state = {"points": torch.from_numpy(project(emb.numpy(), projection, self.seed))}
-            save_checkpoint(path, made_of, state)
-        return state["points"].numpy()
+        key = {"embeddings": digest_of(emb.tolist()), "projection": projection, "seed": str(self.seed)}
+        points = stored("maps", key, lambda: torch.from_numpy(project(emb.numpy(), projection, self.seed)))
+        return points.numpy()
 
     def table(self) -> pd.DataFrame:
         """One row per image: class and domain, for colours and tooltips."""

@@ -12,8 +12,9 @@ from cdir_nb.conventions import LAST_EPOCH
 from cdir_nb.data import Protocol, object_names
 from cdir_nb.encoders import ClipEncoder
 from cdir_nb.explorer.collection import Collection
+from cdir_nb.explorer.stored import stored
 from cdir_nb.methods import Embedder, VanillaClip
-from cdir_nb.methods.checkpoints import digest_of, kept_in_cache, load_checkpoint, save_checkpoint
+from cdir_nb.methods.checkpoints import digest_of
 from cdir_nb.methods.clair import MappedClip
 from cdir_nb.methods.clair.mapping import geodesic, procrustes
 from cdir_nb.methods.embedder import Direction
@@ -106,13 +107,8 @@ def mapped(collection: Collection) -> Method:
 
 def kept_texts(encoder: ClipEncoder, names: Sequence[str], word: str) -> torch.Tensor:
     """(n, D) unit embeddings of the names in prompts of one domain, from the cache if they were embedded before."""
-    made_of = {"model": encoder.identity, "texts": digest_of(class_prompts(names, word))}
-    path = kept_in_cache("texts", made_of)
-    state = load_checkpoint(path, made_of, torch.device("cpu"))
-    if state is None:
-        state = {"texts": prompt_embeddings(encoder, names, word)}
-        save_checkpoint(path, made_of, state)
-    return state["texts"]
+    key = {"model": encoder.identity, "texts": digest_of(class_prompts(names, word))}
+    return stored("texts", key, lambda: prompt_embeddings(encoder, names, word))
 
 
 def tki(collection: Collection) -> Method:

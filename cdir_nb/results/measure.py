@@ -5,7 +5,6 @@ from typing import TYPE_CHECKING
 
 from cdir_nb.conventions import Metric
 from cdir_nb.errors import CdirError
-from cdir_nb.results.described import pooling_of, preprocessing_of
 from cdir_nb.results.records import Record, current_commit
 
 if TYPE_CHECKING:  # torch and pandas would make every command of `cdir` start slowly
@@ -83,8 +82,8 @@ def context_of(
         "protocol": task.name,
         "seed": seed,
         "encoder": embedder.encoder.identity,
-        "preprocessing": preprocessing_of(embedder.encoder),
-        "pooling": pooling_of(embedder.encoder),
+        "preprocessing": getattr(embedder.encoder, "preprocessing", ""),
+        "pooling": getattr(embedder.encoder, "pooling", ""),
         "settings": {**embedder.settings, "similarity": embedder.similarity},
         "selection_rule": embedder.selection,
         "steps": embedder.steps,

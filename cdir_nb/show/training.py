@@ -106,10 +106,11 @@ def clair_curves(
 def weighted_curves(history: Sequence[Mapping[str, float]], *, title: str = "") -> Figure:
     """One panel per loss: its value by epoch (line), behind it the course of its weight, scaled to the panel (area).
 
-    history  one dict per epoch with "epoch", "L_...", and "weight L_..." (see `UcdirTraining.run_epoch`)
+    history  `Fitted.history` of one part: rows with "epoch", "L_...", and "weight L_..."; a loss without a weight, such
+             as the total, is left out
     """
     table = pd.DataFrame(history).set_index("epoch")
-    names = [name for name in table if name.startswith("L_")]
+    names = [name for name in table if f"weight {name}" in table]
     fig, axes = plt.subplots(1, len(names), figsize=(WIDTH, 2.9), squeeze=False)
     for ax, (name, (colour, marker)) in zip(axes[0], looks(names).items()):
         weight = table[f"weight {name}"].fillna(0)

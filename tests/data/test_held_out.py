@@ -6,7 +6,7 @@ import pytest
 from cdir_nb.data import held_out, load_card, load_protocol
 from cdir_nb.data.world import load_world
 from cdir_nb.errors import CdirError
-from cdir_nb.methods import ucdir
+from cdir_nb.methods.two_domains import drawn_rows, training_images
 from tests.data.test_protocols import pictures_of
 
 PAIR = ("photo", "sketch")
@@ -17,12 +17,18 @@ def closed():
     return load_protocol("pacs-closed", pictures_of("pacs", per_class=5)).between(*PAIR)
 
 
+def trained_on(task, domains=PAIR, count=0):
+    """The training images of a pair of domains; at most `count` of each, 0: all."""
+    images = training_images(task, domains)
+    return images.take(np.sort(np.concatenate(drawn_rows(images, domains, count, seed=0))))
+
+
 def keys_of(task) -> set[str]:
     return {key for side in (*task.queries.values(), *task.galleries.values()) for key in side.keys}
 
 
 def test_a_sample_of_training_images_leaves_the_others(closed):
-    trained = ucdir.training_pair(closed, PAIR).sample(10, seed=0).images
+    trained = trained_on(closed, count=10)
     rest = held_out(closed, trained)
     assert rest.name == "pacs-closed-rest" and rest.directions == closed.directions
     assert keys_of(rest).isdisjoint(trained.keys)
@@ -30,7 +36,7 @@ def test_a_sample_of_training_images_leaves_the_others(closed):
 
 
 def test_there_are_none_where_all_images_are_trained_on(closed):
-    assert held_out(closed, ucdir.training_pair(closed, PAIR).images) is None
+    assert held_out(closed, trained_on(closed)) is None
 
 
 def test_there_are_none_where_a_class_has_no_image_left(closed):
@@ -40,13 +46,13 @@ def test_there_are_none_where_a_class_has_no_image_left(closed):
 
 def test_there_are_none_where_test_classes_are_not_trained_on_anyway():
     task = load_protocol("pacs-unseen", pictures_of("pacs", per_class=3)).between(*PAIR)
-    assert held_out(task, ucdir.training_pair(task, PAIR).sample(4, seed=0).images) is None
+    assert held_out(task, trained_on(task, count=4)) is None
 
 
 def test_the_drawn_world_has_drawings_of_another_seed():
     few = load_world(1, classes=load_card("world").class_set("unseen_10"))
     task = load_protocol("world-closed", few).between("clipart", "sketch")
-    other = held_out(task, ucdir.training_pair(task, ("clipart", "sketch")).images)
+    other = held_out(task, trained_on(task, ("clipart", "sketch")))
     assert other.name == "world-closed-redrawn" and other.directions == task.directions
     digests = [{d for side in t.queries.values() for d in side.digests} for t in (task, other)]
     assert len(digests[1]) == 2 * 10 * 30 and digests[0].isdisjoint(digests[1])

@@ -14,7 +14,6 @@ from cdir_nb.methods import Embedder
 from cdir_nb.methods.clair.mapped_clip import MappedClipSettings, mapped_clip
 from cdir_nb.methods.frozen.clip import VanillaClip
 from cdir_nb.results import by_direction, context_of, measure, percent_by_direction, settings_digest
-from cdir_nb.results.described import pooling_of, preprocessing_of
 from cdir_nb.results.measure import embedded
 
 PER_CLASS = 3
@@ -172,15 +171,8 @@ def test_only_a_metric_of_a_ranking_can_be_explored(task):
             percent_by_direction(lambda a, b: None, task, name)
 
 
-@pytest.mark.parametrize(
-    ("name", "preprocessing", "pooling"),
-    [
-        ("tiny-clip", "64 px, bicubic, centre crop 1.0", "class token"),
-        ("real-clip", "112 px, bicubic, centre crop 1.0", "average"),
-        ("mobilenet-v2", "224 px, bicubic, centre crop 0.875", "average"),
-    ],
-)
-def test_an_encoder_is_described_in_words(name, preprocessing, pooling):
-    encoder = load_encoder(name)
-    assert (preprocessing_of(encoder), pooling_of(encoder)) == (preprocessing, pooling)
-    assert (preprocessing_of(Encoder()), pooling_of(Encoder())) == ("", "")
+def test_records_describe_the_encoder_where_it_is_described(task):
+    described = context_of(VanillaClip(load_encoder("tiny-clip")), task, 0)
+    assert described["preprocessing"].startswith("64 px, bicubic") and described["pooling"] == "class token"
+    other = context_of(VanillaClip(Encoder()), task, 0)
+    assert (other["preprocessing"], other["pooling"]) == ("", "")

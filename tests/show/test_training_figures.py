@@ -104,7 +104,7 @@ def test_sensitivity_has_a_panel_a_setting_in_ascending_order_and_rings_the_defa
 
 def test_weighted_curves_draw_each_loss_over_the_course_of_its_weight():
     rows = [
-        {"epoch": 1, "L_IW": 5.0, "weight L_IW": 1.0},
+        {"epoch": 1, "L_IW": 5.0, "L_total": 5.0, "weight L_IW": 1.0},
         {"epoch": 2, "L_IW": 4.0, "weight L_IW": 1.0, "L_CW": 3.0, "weight L_CW": 0.0},
         {"epoch": 3, "L_IW": 3.5, "weight L_IW": 1.0, "L_CW": 2.0, "weight L_CW": 0.5},
     ]
