@@ -58,7 +58,7 @@ def few_steps(name: str) -> dict:
     if row.fitted_for == ALL_DOMAINS and "train_images" in settings:
         settings["train_images"] = 1  # of each class and domain
     if "labels" in row.learns_from and row.fitted_for == PAIR:
-        settings["train_images"] = 0  # both domains need images of the same classes
+        settings["train_images"] = 40  # both domains need images of the same classes
     return settings
 
 
