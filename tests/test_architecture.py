@@ -1,4 +1,4 @@
-"""The road: every module stands at one place, imports only from places before it, is short, and repeats no list."""
+"""The road: every module stands at one place, imports only from places before it, and repeats no list."""
 
 import ast
 from collections import defaultdict
@@ -8,10 +8,9 @@ from pathlib import Path
 import pytest
 
 PACKAGE = Path(__file__).resolve().parents[1] / "cdir_nb"
-ROAD = ("errors", "conventions", "paths", "imports", "sources", "data", "retrieval", "analysis", "encoders",
+ROAD = ("errors", "conventions", "paths", "commit", "imports", "sources", "data", "retrieval", "analysis", "encoders",
         "methods", "published", "results", "show", "explorer", "batch", "fetch", "report", "cache", "cli")  # fmt: skip
 FREE_OF = {"retrieval": {"data"}, "analysis": {"data"}}  # beyond the order of the road
-LONGEST = 300  # lines
 
 
 def modules(package: Path) -> dict[str, Path]:
@@ -79,11 +78,6 @@ def _reached(graph: dict[str, set[str]], start: str) -> set[str]:
     return found
 
 
-def too_long(package: Path) -> list[str]:
-    lengths = {name: len(path.read_text(encoding="utf-8").splitlines()) for name, path in modules(package).items()}
-    return [f"{name}: {length} lines" for name, length in lengths.items() if length > LONGEST]
-
-
 def repeated_lists(package: Path) -> list[str]:
     """Constants (UPPER_CASE, collections of two and more strings) that several modules define with the same value."""
     places = defaultdict(set)
@@ -124,15 +118,11 @@ def test_the_picture_of_the_road_shows_every_room_in_its_order():
     script = (PACKAGE.parent / "scripts" / "readme_pictures.py").read_text(encoding="utf-8")
     assigned = [node for node in ast.parse(script).body if isinstance(node, ast.Assign)]
     drawn = next(node.value for node in assigned if ast.unparse(node.targets[0]) == "ROAD")
-    assert [room.removesuffix(".py") for room, *_ in ast.literal_eval(drawn)] == list(ROAD[5:])
+    assert [room.removesuffix(".py") for room, *_ in ast.literal_eval(drawn)] == list(ROAD[6:])
 
 
 def test_no_import_circle():
     assert circles(PACKAGE) == []
-
-
-def test_no_module_is_too_long():
-    assert too_long(PACKAGE) == []
 
 
 def test_no_list_is_defined_twice():
@@ -175,10 +165,6 @@ def test_a_circle_is_found_through_functions_and_packages(package):
     late = "def f():\n    from cdir_nb.data.a import x"
     one, other = "from cdir_nb.data.b import x", "from cdir_nb.data.c import x"
     assert circles(package(data__a=one, data__b=other, data__c=late, data__d=one)) == ["data.a", "data.b", "data.c"]
-
-
-def test_a_long_module_is_found(package):
-    assert too_long(package(data__a="\n" * 301, data__b="\n" * 300)) == ["data.a: 301 lines"]
 
 
 @pytest.mark.parametrize(
