@@ -14,10 +14,10 @@ import numpy as np
 import pandas as pd
 import typer
 import yaml
-from cdir_nb.methods.ucdir import CDS, ID, PCS, PROTO_NCE
 
 from cdir_nb.conventions import NOTHING_SELECTED, SELECTION_RULES, Metric
 from cdir_nb.data.protocols import protocol_spec
+from cdir_nb.methods.ucdir import CDS, ID, PCS, PROTO_NCE
 from cdir_nb.paths import ROOT, atomic_write
 from cdir_nb.results import Record, load_claims, reproduced_records, to_frame, verdicts
 from cdir_nb.results.claims.verdicts import as_in_card
