@@ -39,6 +39,14 @@ Examples:
     cdir reproduce --profile pacs --data pacs=/data/PACS
     cdir reproduce --encoder ViT-B-32:/models/vit_b_32.pt
     cdir reproduce --set seed=1 --set 05_retrieval_grids.seed=2
+
+One method on one task, in the notebook `experiment`: a job for each variant, seed and value of a setting.
+
+\b
+    cdir reproduce --method UCDIR --task world-closed --direction clipart:sketch
+    cdir reproduce --method UCDIR --task pacs-closed --data pacs=/data/PACS --seeds 0,1,2
+    cdir reproduce --method UCDIR --task world-closed --sweep learning_rate=0.01,0.03
+    cdir reproduce --method CLAIR --variant "CLAIR w/o mapping" --task world-unseen --set epochs=4
 """
 
 app = typer.Typer(
@@ -67,7 +75,27 @@ def friendly() -> Iterator[None]:
 @app.command(help=REPRODUCE, short_help="Run the notebooks of a profile, make a report.")
 @friendly()
 def reproduce(
-    profile: Annotated[str, typer.Option(help="A profile shown by --list, or your own .yaml file.")] = "world",
+    profile: Annotated[
+        str | None, typer.Option(help="A profile shown by --list, or your own .yaml file.  [default: world]")
+    ] = None,
+    method: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Run one method in place of a profile, such as CLAIR or CoDA.")
+    ] = None,
+    task: Annotated[
+        str | None, typer.Option(metavar="NAME", help="With --method: the protocol, such as world-unseen.")
+    ] = None,
+    variant: Annotated[
+        list[str] | None, typer.Option(metavar="NAME", help="With --method: a variant in place of the method itself.")
+    ] = None,
+    direction: Annotated[
+        list[str] | None,
+        typer.Option(metavar="QUERY:GALLERY", help="With --method: domains to fit for, instead of all of the task."),
+    ] = None,
+    seeds: Annotated[str, typer.Option(metavar="N,N,...", help="With --method: a job for each seed.")] = "0",
+    sweep: Annotated[
+        list[str] | None,
+        typer.Option(metavar="SETTING=V,V,...", help="With --method: a job for each value of a setting."),
+    ] = None,
     data: Annotated[list[str] | None, typer.Option(metavar="NAME=PATH", help="The folder of a dataset.")] = None,
     encoder: Annotated[
         str | None,
@@ -84,7 +112,9 @@ def reproduce(
     settings: Annotated[
         list[str] | None,
         typer.Option(
-            "--set", metavar="[NOTEBOOK.]NAME=VALUE", help=("Set a parameter in one notebook, or in all that have it.")
+            "--set",
+            metavar="[NOTEBOOK.]NAME=VALUE",
+            help="Set a parameter in one notebook, or in all that have it; with --method, a setting of the method.",
         ),
     ] = None,
     out: Annotated[Path | None, typer.Option(help="Parent of the run folders, instead of runs/.")] = None,
@@ -106,15 +136,33 @@ def reproduce(
     if show:
         return _list_profiles()
     from cdir_nb.batch.cluster import place_to_run
+    from cdir_nb.batch.experiments import from_options
     from cdir_nb.batch.plan import encoders_of, make_plan
-    from cdir_nb.batch.profile import load_profile
+    from cdir_nb.batch.profile import load_profile, profile_of
     from cdir_nb.batch.runner import run_plan
     from cdir_nb.paths import runs_dir
     from cdir_nb.report import write_report
     from cdir_nb.results import load_records, to_frame
 
     skip = [name for name, chosen in (("bad", skip_bad), ("unknown", skip_unknown)) if chosen]
-    plan = make_plan(load_profile(profile), data=data or (), encoder=encoder, settings=settings or (), skip=skip)
+    if method:
+        if profile:
+            raise CdirError(f"--method {method} and --profile {profile} exclude each other: give one of them")
+        experiment = from_options(
+            *(method, task),
+            variants=variant or (),
+            encoder=encoder,
+            seeds=seeds,
+            directions=direction or (),
+            settings=settings or (),
+            sweep=sweep or (),
+        )
+        plan = make_plan(profile_of(experiment), data=data or (), skip=skip)
+    else:
+        if task or variant or direction or sweep:
+            raise CdirError("--task, --variant, --direction and --sweep need --method NAME: add it")
+        chosen = load_profile(profile or "world")
+        plan = make_plan(chosen, data=data or (), encoder=encoder, settings=settings or (), skip=skip)
     _have_weights({str(spec) for job in plan.jobs for spec in encoders_of(job.parameters).values()})
     run_dir = (out.resolve() if out else runs_dir()) / plan.folder
     typer.echo(f"profile {plan.profile.name}: {plan.profile.about}\nrun folder {run_dir}")

@@ -5,6 +5,7 @@ import re
 from typer.testing import CliRunner
 
 from cdir_nb.cli import app
+from cdir_nb.conventions import BY_SEEN_LABELS, LAST_EPOCH
 from cdir_nb.paths import NOTEBOOKS, ROOT
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -34,13 +35,27 @@ def test_ci_runs_the_readmes_test_command():
 
 
 def test_the_method_of_ones_own_runs_in_20_lines_and_stands_beside_vanilla_clip(tmp_path, monkeypatch):
+    shown = _run_example(0, 20, tmp_path, monkeypatch)
+    rows = [line for line in map(str.strip, shown.splitlines()) if line.startswith(("vanilla CL", "CLIP, c"))]
+    assert len(rows) == 2 and rows[1].endswith("30 of 30")
+
+
+def test_the_method_of_ones_own_that_trains_runs_in_60_lines_with_three_seeds_and_a_selection_rule(
+    tmp_path, monkeypatch
+):
+    shown = _run_example(1, 60, tmp_path, monkeypatch)
+    rows = [line.split() for line in shown.splitlines() if line.strip().startswith("turned CLIP")]
+    assert [row[row.index("±") + 2] for row in rows] == ["3", "3"]
+    assert BY_SEEN_LABELS in shown and LAST_EPOCH in shown
+
+
+def _run_example(number: int, most_lines: int, folder, monkeypatch) -> str:
+    """Run an example of the section on own methods in `folder`; returns what `cdir results` prints."""
     section = README.split("## A method of your own")[1].split("\n## ")[0]
-    code = re.search(r"```python\n(.*?)```", section, re.DOTALL)[1]
-    lines = [line for line in code.splitlines() if line.strip()]
-    assert len(lines) <= 20
-    monkeypatch.chdir(tmp_path)
-    exec(compile(code, "README.md", "exec"), {})
+    code = re.findall(r"```python\n(.*?)```", section, re.DOTALL)[number]
+    assert len([line for line in code.splitlines() if line.strip()]) <= most_lines
+    monkeypatch.chdir(folder)
+    exec(compile(code, "README.md", "exec"), {"__name__": "readme"})
     shown = CliRunner().invoke(app, ["results", "runs/mine"])
     assert shown.exit_code == 0, shown.output
-    rows = [line for line in map(str.strip, shown.output.splitlines()) if line.startswith(("vanilla CL", "CLIP, c"))]
-    assert len(rows) == 2 and rows[1].endswith("30 of 30")
+    return shown.output

@@ -83,6 +83,8 @@ def from_options(
     """
     if not task:
         raise CdirError(f"--method {method} needs a task: add --task, such as --task world-unseen")
+    from cdir_nb.methods.table import method_named  # takes a second to import
+
     swept = {}
     for text in sweep:
         name, values = _named(text, "--sweep", "learning_rate=0.01,0.03")
@@ -91,7 +93,7 @@ def from_options(
         method=method,
         task=task,
         variants=list(variants) or [""],
-        encoders=[encoder] if encoder else [],
+        encoders=[encoder or method_named(method).default_encoder],
         seeds=_whole_numbers(seeds),
         directions=[_pair(text) for text in directions],
         settings={name: _literal(value) for name, value in (_named(t, "--set", "epochs=20") for t in settings)},

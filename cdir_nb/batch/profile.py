@@ -2,6 +2,7 @@
 
 import itertools
 import math
+import re
 import textwrap
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from cdir_nb.batch.experiments import Experiment
 from cdir_nb.data.manifest import needs_folder
+from cdir_nb.data.protocols import dataset_of
 from cdir_nb.data.strict_yaml import read_yaml
 from cdir_nb.errors import CdirError
 from cdir_nb.paths import NOTEBOOKS, PROFILES, expanded
@@ -169,7 +171,8 @@ class Profile(BaseModel):
         for entry in self.notebooks:
             given += [entry.parameters, *entry.combinations({})]
         encoders, settings = (
-            list(dict.fromkeys(values[name] for values in given if name in values)) for name in ("encoder", "settings")
+            list(dict.fromkeys(values[name] for values in given if isinstance(values.get(name), str)))
+            for name in ("encoder", "settings")
         )
         return "; ".join([", ".join(encoders), *(f"settings {name}" for name in settings)])
 
@@ -178,6 +181,13 @@ class Profile(BaseModel):
         if entry.notebook.endswith(".ipynb"):
             return (self.folder / entry.notebook).resolve()
         return NOTEBOOKS / f"{entry.notebook}.ipynb"
+
+
+def profile_of(experiment: Experiment) -> Profile:
+    """A profile with one experiment, on the dataset whose card defines its task. CdirError for an unknown task."""
+    name = re.sub(r"\W+", "-", f"{experiment.method} {experiment.task}").strip("-")
+    about = f"{experiment.method} on {experiment.task}"
+    return Profile(name=name, about=about, dataset=dataset_of(experiment.task), experiments=[experiment.model_dump()])
 
 
 def profile_names() -> list[str]:

@@ -3,6 +3,7 @@
 They are defined in the `protocols` field of each card in data_manifest. The first one in a card is its default.
 """
 
+import difflib
 import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
@@ -263,7 +264,8 @@ def _card_of(name: str) -> Card:
         card = load_card(dataset)
         if name in card.protocols:
             return card
-    raise CdirError(f"no protocol is called {name!r}; known: {', '.join(protocol_names())}")
+    near = difflib.get_close_matches(name, protocol_names(), n=5, cutoff=0.5) or protocol_names("world")[:3]
+    raise CdirError(f"no protocol is called {name!r}; nearest: {', '.join(near)}; the cards in data_manifest list all")
 
 
 def _directions(pairs: list[list[str]] | str, domains: Iterable[str]) -> tuple[tuple[str, str], ...]:

@@ -107,6 +107,12 @@ class Method:
             return chosen
         return list({frozenset(pair): pair for pair in reversed(chosen)}.values())[::-1]
 
+    @property
+    def default_encoder(self) -> str:
+        """The bundled encoder that a run uses unless told otherwise: the first with settings of its own."""
+        fallback = "tiny-clip" if self.encoders == CLIP else "mobilenet-v2"
+        return next(iter(self.for_encoder), fallback)
+
     def require_encoder(self, encoder: ImageEncoder) -> None:
         """Raise CdirError for an encoder that the method cannot use."""
         is_clip = isinstance(encoder, ClipEncoder)

@@ -152,6 +152,14 @@ def test_records_have_the_images_that_were_measured_and_trained_on(task):
         assert record.threads == torch.get_num_threads()
 
 
+def test_queries_and_gallery_are_told_apart_where_they_differ(task):
+    mixed = load_protocol("world-uccdr-sketch-mixed", task.images)  # the gallery has more classes than the queries
+    record = measure(VanillaClip(Encoder()), mixed)[0]
+    query, gallery = mixed.query(record.query_domain), mixed.gallery(record.gallery_domain)
+    assert (record.query_images, record.gallery_images) == (len(query), len(gallery)) and len(query) < len(gallery)
+    assert (record.query_fingerprint, record.gallery_fingerprint) == (query.fingerprint, gallery.fingerprint)
+
+
 def test_a_method_without_training_images_has_none(task):
     records = measure(VanillaClip(Encoder()), task)
     assert {(r.train_images, r.train_fingerprint, r.training_commit) for r in records} == {(0, "", "")}

@@ -148,9 +148,9 @@ class HarnessTraining(Training):
             epoch, maps = self.pool(pool_of(self.epoch, self.settings))
             places = torch.from_numpy(reshuffled(epoch, len(self.rows), rng))
             inputs = self._gathered(maps, places)
-        columns = self._columns(epoch)
-        for views, own in zip(inputs, places):
-            yield Batch(views, *(column[own].to(self.device) for column in columns), rng)
+        columns = [column[places].to(self.device) for column in self._columns(epoch)]
+        for views, *own in zip(inputs, *columns):
+            yield Batch(views, *own, rng)
 
     def losses(self, batch: Batch) -> dict[str, torch.Tensor]:
         """The head's losses on the pooled features of every view that it learns from."""
@@ -179,7 +179,7 @@ class HarnessTraining(Training):
     def _gathered(self, maps: Maps, places: torch.Tensor) -> Iterator[Maps]:
         """For each step, view -> (B, C, P) maps on the device."""
         for own in places:
-            yield {view: x[own].to(self.device).float() for view, x in maps.items()}
+            yield {view: x.index_select(0, own).to(self.device).float() for view, x in maps.items()}
 
     def _pixels(self, epoch: Epoch) -> Iterator[dict[str, torch.Tensor]]:
         """For each step, view -> (B, 3, H, W) pixels on the device."""

@@ -58,7 +58,9 @@ class TwoDomainSettings(Settings):
     views: int = setting(8, "our default; number of views per image drawn beforehand, for 'head' only", ge=2)
     score_at: int = setting(1, f"{MAIN}: cut-off of the score by labels that chooses the best epoch", ge=1)
     snapshot_every: int = setting(1, "our default; epochs between two stored states, for 'head' only", ge=1)
-    image_size: int = setting(0, "our default; width and height of images in pixels, 0: the encoder's", ge=0)
+    image_size: int = setting(
+        0, "our default; width and height of images in pixels, 0: the encoder's; a CLIP reads one size only", ge=0
+    )
     train_images: int = setting(0, "our default; training images of each domain, drawn at random, 0: all", ge=0)
 
     def table(self) -> list[dict[str, str]]:

@@ -1,0 +1,155 @@
+"""Every row of the table of methods through `fit`: a few steps, every state measured, resuming, what is refused."""
+
+import re
+
+import pytest
+import torch
+
+from cdir_nb.conventions import LAST_EPOCH, NOTHING_SELECTED, SELECTION_RULES
+from cdir_nb.data import load_protocol
+from cdir_nb.data.world import load_world
+from cdir_nb.encoders import load_encoder
+from cdir_nb.errors import CdirError
+from cdir_nb.methods import METHODS, Training, fit, fit_reference
+from cdir_nb.methods import training as engine
+from cdir_nb.methods.method import ALL_DOMAINS, BACKBONE, CLIP, PAIR
+from cdir_nb.methods.training import cache_key, checkpoint_file
+from cdir_nb.results import measure
+
+FEW_STEPS = {  # those of these that a method has
+    "epochs": 2,
+    "expansion_steps": 2,
+    "aggregation_steps": 2,
+    "batch_size": 10,
+    "train_images": 12,
+    "image_size": 64,
+    "clusters": 3,
+    "cluster_from": 0,
+    "full_from": 1,
+    "align_from": 0,
+    "views": 2,
+    "pools": 1,
+    "decay_epochs": 2,
+}
+TRAINED = [name for name, row in METHODS.items() if isinstance(row.build, type) and issubclass(row.build, Training)]
+
+pytestmark = pytest.mark.usefixtures("own_cache")
+
+
+@pytest.fixture(scope="module")
+def images():
+    return load_world(3)
+
+
+def task_for(name: str, images):
+    row = METHODS[name]
+    protocol = "world-ucdr-quickdraw-mixed" if row.encoders == BACKBONE or "harness" in row.build.__module__ else ""
+    told_the_domain = name == "SAKE-512"  # has no feature for an unseen domain
+    return load_protocol("world-uccdr-sketch" if told_the_domain else protocol or "world-unseen", images)
+
+
+def encoder_for(name: str):
+    return load_encoder("tiny-clip" if METHODS[name].encoders == CLIP else "mobilenet-v2")
+
+
+def few_steps(name: str) -> dict:
+    row = METHODS[name]
+    settings = {key: value for key, value in FEW_STEPS.items() if key in row.settings.model_fields}
+    if row.fitted_for == ALL_DOMAINS and "train_images" in settings:
+        settings["train_images"] = 1  # of each class and domain
+    if "labels" in row.learns_from and row.fitted_for == PAIR:
+        settings["train_images"] = 0  # both domains need images of the same classes
+    return settings
+
+
+def directions_for(name: str, task) -> list | None:
+    return None if METHODS[name].fitted_for == ALL_DOMAINS else [("clipart", "sketch")]
+
+
+def fitted_by(name: str, images, **how):
+    task = task_for(name, images)
+    how = {"settings": few_steps(name), "directions": directions_for(name, task), **how}
+    return task, fit(name, encoder_for(name), task, progress=False, **how)
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_every_method_fits_and_every_state_is_measured(images, name):
+    task, fitted = fitted_by(name, images)
+    assert set(fitted.states) <= set(SELECTION_RULES) and fitted.name == name
+    for rule, embedders in fitted.states.items():
+        records = measure(embedders, task, fitted.seed)
+        directions = {(record.query_domain, record.gallery_domain) for record in records}
+        expected = {("clipart", "sketch"), ("sketch", "clipart")} if METHODS[name].fitted_for == PAIR else None
+        fitted_for = set(embedders[0].directions or task.directions)
+        assert directions == (expected or fitted_for & set(task.directions))
+        assert {record.selection_rule for record in records} == {rule}
+        settings = {key: value for key, value in records[0].settings.items() if key != "similarity"}
+        assert set(fitted.settings.plain()) == set(settings)
+    if name in TRAINED:
+        assert LAST_EPOCH in fitted.states and fitted.history and fitted.states[LAST_EPOCH][0].steps > 0
+        assert any(value > 0 for value in fitted.states[LAST_EPOCH][0].moved.values())
+        learns = METHODS[name].learns_from
+        assert (fitted.states[LAST_EPOCH][0].training_images is not None) == ("images" in learns)
+    else:
+        assert set(fitted.states) == {NOTHING_SELECTED} and not fitted.history
+
+
+@pytest.mark.parametrize("name", ["CLAIR", "UCDIR", "SnMpNet", "TKI", "CoDA", "SketchLVM"])
+def test_a_training_that_was_interrupted_resumes_from_its_checkpoint(images, name, monkeypatch):
+    """The loop stops after its first checkpoint; the second call finds that file and gives the same end."""
+    settings = few_steps(name)
+    _, whole = fitted_by(name, images, settings=settings, seed=3)
+    (training,) = whole.trainings
+    file = checkpoint_file(name, cache_key(training))
+    file.unlink()
+    monkeypatch.setattr(engine, "CHECKPOINT_SECONDS", 0.0)
+    run_epoch = Training.run_epoch
+
+    def stops(self, bar=None):
+        if type(self) is type(training) and self.epoch == 1:
+            raise KeyboardInterrupt
+        run_epoch(self, bar)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(type(training), "run_epoch", stops, raising=False)
+        with pytest.raises(KeyboardInterrupt):
+            fitted_by(name, images, settings=settings, seed=3)
+    assert file.is_file()
+    monkeypatch.setattr(type(training), "begin", lambda self: pytest.fail("began again"))
+    _, resumed = fitted_by(name, images, settings=settings, seed=3)
+    for rule, (one,) in whole.states.items():
+        (other,) = resumed.states[rule]
+        part = images.select("sketch", images.labels[:1])
+        assert one.epoch == other.epoch and torch.equal(one.embed(part), other.embed(part))
+
+
+@pytest.mark.parametrize("name", [name for name, row in METHODS.items() if row.encoders != "any"])
+def test_an_encoder_that_a_method_cannot_use_is_refused(images, name):
+    wrong = load_encoder("mobilenet-v2" if METHODS[name].encoders == CLIP else "tiny-clip")
+    with pytest.raises(CdirError, match=re.escape(name)):
+        fit(name, wrong, task_for(name, images))
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_every_variant_and_named_setting_is_valid_and_changes_something(name):
+    row = METHODS[name]
+    for variant in row.variants:
+        bases = [row.configured(settings=named) for named in row.named] or [row.configured()]
+        assert any(row.applies(variant, base) for base in bases), variant
+    for encoder, named in row.for_encoder.items():
+        assert named in row.named, (encoder, named)
+
+
+def test_names_of_methods_and_variants_are_unique():
+    names = [name for row in METHODS.values() for name in (row.name, *row.variants)]
+    assert len(set(names)) == len(names)
+
+
+def test_the_reference_of_a_method_has_its_encoder_and_image_size(images):
+    for name, reference in (("CLAIR", "vanilla CLIP"), ("UCDIR", "frozen start"), ("SnMpNet", "frozen backbone")):
+        task, encoder = task_for(name, images), encoder_for(name)
+        settings = METHODS[name].configured(encoder, settings=few_steps(name))
+        fitted = fit_reference(METHODS[name], encoder, task, settings)
+        assert fitted.name == reference
+        if "image_size" in type(settings).model_fields:
+            assert fitted.settings.image_size == 64
