@@ -13,13 +13,13 @@ from typing import Annotated
 
 import pandas as pd
 import typer
-from cdir_nb.methods.clair.variants import FULL, variant
 
 from cdir_nb.data import Protocol, load_protocol, open_task
 from cdir_nb.data.world import load_world
 from cdir_nb.encoders import load_encoder
 from cdir_nb.methods.clair import method as clair
 from cdir_nb.methods.clair.settings import ClairConfig, named_config
+from cdir_nb.methods.clair.variants import FULL, variant
 from cdir_nb.paths import ROOT, atomic_write
 from cdir_nb.results import settings_digest
 

@@ -1,7 +1,7 @@
 """UCDIR's four losses (ECCV 2022, section 3), one function each; all of them are means over the batch.
 
-The paper prints sums, its released code takes means: a sum is the mean times the number of images, and `UcdirSettings`'s
-`reduction` says which one is trained on. Features, banks and centroids have unit length. Gradients reach `q` only.
+The paper prints sums, its released code takes means: a sum is the mean times the number of images. The setting
+`reduction` chooses between them. Features, banks and centroids have unit length. Gradients reach `q` only.
 """
 
 import torch
