@@ -13,12 +13,10 @@ import nbformat
 from nbformat import NotebookNode
 
 LARGEST = 500_000  # bytes
-MOST_LINES = 250  # of code, in a notebook
-LONGEST_CELL = 14  # lines of code; most have 3 to 6
-MOST_WORDS = 1500  # of text, besides equations, exercises and references
 EXERCISES = range(2, 5)
 WIDEST_LINE = 110  # characters of code: longer lines are cut off on web pages
 COMMON = {"dataset": "str", "data_root": "str", "encoder": "str", "protocol": "str", "seed": "int", "out_dir": "str"}
+TASK = "task"  # a notebook with this parameter needs no `protocol`
 ABSOLUTE = re.compile(r"(?<![\w.:/~-])/(?:home|root|Users|tmp|work|mnt|workspace|opt|usr|var)/\w|\b[A-Z]:\\{1,2}\w")
 WIDGET_MIMES = ("application/vnd.jupyter.widget-view+json", "application/vnd.jupyter.widget-state+json")
 PICTURES = {"image/png", "image/jpeg"}
@@ -34,7 +32,8 @@ def problems(path: Path) -> list[str]:
     except (nbformat.ValidationError, nbformat.reader.NotJSONError, ValueError, KeyError, AttributeError) as error:
         return [f"not a notebook: {str(error).splitlines()[0]}"]
     found = [f"{size / 1000:.0f} kB, the maximum is {LARGEST / 1000:.0f}"] if size > LARGEST else []
-    return found + [complaint for rule in RULES for complaint in rule(book)]
+    rules = RULES + (CHAPTER_RULES if path.stem[:2].isdigit() else ())
+    return found + [complaint for rule in rules for complaint in rule(book)]
 
 
 def code_cells(book: NotebookNode) -> list[NotebookNode]:
@@ -79,7 +78,8 @@ def parameters(book: NotebookNode) -> Iterator[str]:
         given[ast.unparse(node.target)] = ast.unparse(node.annotation)
         if node.lineno not in comment_lines(source):
             yield f"parameters: {ast.unparse(node.target)} has no trailing comment"
-    yield from (f"parameters: `{n}: {t}` is missing" for n, t in COMMON.items() if given.get(n) != t)
+    needed = {name: kind for name, kind in COMMON.items() if not (name == "protocol" and TASK in given)}
+    yield from (f"parameters: `{n}: {t}` is missing" for n, t in needed.items() if given.get(n) != t)
 
 
 def is_literal(node: ast.expr | None) -> bool:
@@ -104,13 +104,9 @@ def narrated(book: NotebookNode) -> Iterator[str]:
             yield f"no text between two code cells, at `{first_line(cell)}`"
 
 
-def short(book: NotebookNode) -> Iterator[str]:
-    counts = [sum(bool(line.strip()) for line in cell.source.splitlines()) for cell in code_cells(book)]
-    if sum(counts) > MOST_LINES:
-        yield f"{sum(counts)} lines of code, the maximum is {MOST_LINES}"
-    for cell, count in zip(code_cells(book), counts):
-        if count > LONGEST_CELL:
-            yield f"a cell of {count} lines, the maximum is {LONGEST_CELL}, at `{first_line(cell)}`"
+def narrow(book: NotebookNode) -> Iterator[str]:
+    """No line of code is cut off on a web page."""
+    for cell in code_cells(book):
         wide = max(map(len, cell.source.splitlines()), default=0)
         if wide > WIDEST_LINE:
             yield f"a line of {wide} characters, the maximum is {WIDEST_LINE}, at `{first_line(cell)}`"
@@ -191,19 +187,6 @@ def sections(book: NotebookNode) -> Iterator[str]:
     )
 
 
-def concise(book: NotebookNode) -> Iterator[str]:
-    """Not too many words of text; equations, exercises with their solutions, and references are not counted."""
-    if (count := words(book)) > MOST_WORDS:
-        yield f"{count} words of text, the maximum is {MOST_WORDS}"
-
-
-def words(book: NotebookNode) -> int:
-    text = "\n\n".join(cell.source for cell in book.cells if cell.cell_type == "markdown")
-    text = re.sub(r"^## (Exercises|References)\b.*?(?=^## |\Z)", "", text, flags=re.DOTALL | re.MULTILINE)
-    text = re.sub(r"\$\$.*?\$\$|\$[^$\n]*\$", "", text, flags=re.DOTALL)
-    return len(re.findall(r"[^\W\d_][\w'’@./-]*", text))
-
-
 def practised(book: NotebookNode) -> Iterator[str]:
     """Two to four exercises, each with a solution whose code compiles (`scripts/exercises.py` runs it)."""
     asked, solved = exercises(book), solutions(book)
@@ -243,7 +226,7 @@ RULES = (
     title,
     parameters,
     narrated,
-    short,
+    narrow,
     executed,
     figures,
     foldable,
@@ -251,7 +234,5 @@ RULES = (
     no_volatile,
     no_absolute_paths,
     no_global_seed,
-    sections,
-    concise,
-    practised,
 )
+CHAPTER_RULES = (sections, practised)  # of the numbered notebooks; `experiment` is no chapter

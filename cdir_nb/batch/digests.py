@@ -23,7 +23,7 @@ READ_BY: dict[str, tuple[Path, ...]] = {
     "cdir_nb.encoders.backbones": (MOBILENET_V2,),
     "cdir_nb.encoders.bundled": (TINY_CLIP, REAL_CLIP),
     "cdir_nb.published.reader": (PACKAGE / "published",),
-    "cdir_nb.results.records.reproduced_records": (PACKAGE / "results" / "reproduced",),
+    "cdir_nb.results.files.reproduced_records": (PACKAGE / "results" / "reproduced",),
     "cdir_nb.results.claims.claim.load_claims": (PACKAGE / "results" / "claims" / "claims.yaml",),
     "cdir_nb.explorer.grid": (PACKAGE / "explorer" / "grid.css", PACKAGE / "explorer" / "grid.js"),
 }
