@@ -153,6 +153,7 @@ DECLARED: dict[str, dict[str, Any]] = {
         "settings": dict[str, Any],
         "directions": list[tuple[str, str]],
         "test": bool,
+        "test_task": one_of(lambda: ["", *protocol_names()]),
     },
     "11_explorer": {"folder": str, "map_points": at_least(50)},
 }

@@ -18,7 +18,8 @@ class Experiment(BaseModel):
     variants, encoders, seeds  a job for each combination; an empty variant is the method itself
     directions  [query domain, gallery domain] pairs that each job is fitted for; empty: all of the task
     settings    override single settings; sweep: {setting: values}, a job for each combination
-    test        False: nothing is measured on test images, for a search of settings
+    test        False: no test image is read, for a search of settings
+    test_task   another protocol to measure on; empty: the task
     name        what tells it from other experiments of the profile; empty: its method and task
     """
 
@@ -32,11 +33,13 @@ class Experiment(BaseModel):
     settings: dict[str, Any] = {}
     sweep: dict[str, list[Any]] = {}
     test: bool = True
+    test_task: str = ""
     name: str = ""
 
     def entry(self) -> dict[str, Any]:
         """The same as an entry of a profile: parameters of the notebook, and what is swept."""
-        parameters = {"method": self.method, "task": self.task, "directions": self.directions, "test": self.test}
+        parameters = {"method": self.method, "task": self.task, "directions": self.directions}
+        parameters |= {"test": self.test, "test_task": self.test_task}
         combinations = [
             {**self.settings, **dict(zip(self.sweep, values))} for values in itertools.product(*self.sweep.values())
         ]
@@ -54,16 +57,22 @@ class Experiment(BaseModel):
 
 def check_experiment(parameters: dict[str, Any]) -> None:
     """Raise CdirError for an unknown method, variant, setting or direction, before anything runs."""
-    from cdir_nb.data.protocols import protocol_directions  # methods take a second to import
+    from cdir_nb.data.protocols import dataset_of, protocol_directions  # methods take a second to import
     from cdir_nb.methods.table import method_named
 
     method = method_named(parameters["method"])
     method.configured(variant=parameters["variant"] or None, settings=parameters["settings"])
-    known = protocol_directions(parameters["task"])
-    for pair in parameters["directions"]:
-        if tuple(pair) not in known:
-            listed = "; ".join(" to ".join(direction) for direction in known) or "none"
-            raise CdirError(f"{parameters['task']} has no direction {' to '.join(map(str, pair))}; it has {listed}")
+    task, test_task = parameters["task"], parameters["test_task"] or parameters["task"]
+    if dataset_of(test_task) != dataset_of(task):
+        raise CdirError(
+            f"test_task {test_task} is not on the images of {task}: choose a protocol of {dataset_of(task)}"
+        )
+    for name in dict.fromkeys((task, test_task)):
+        known = protocol_directions(name)
+        for pair in parameters["directions"]:
+            if tuple(pair) not in known:
+                listed = "; ".join(" to ".join(direction) for direction in known) or "none"
+                raise CdirError(f"{name} has no direction {' to '.join(map(str, pair))}; it has {listed}")
 
 
 def from_options(

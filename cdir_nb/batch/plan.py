@@ -110,6 +110,7 @@ def _images_digest(dataset: str, root: Path, todo: list[tuple[Entry, dict, dict]
         dataset, root, skip_bad="bad" in skip, skip_unknown="unknown" in skip, progress=sys.stderr.isatty()
     )
     named = [parameters.get("protocol", parameters.get("task")) for _, _, parameters in todo]
+    named += [parameters["test_task"] for _, _, parameters in todo if parameters.get("test_task")]
     for protocol in dict.fromkeys(name for name in named if name is not None):
         load_protocol(protocol or default_protocol(dataset), images)
     return images_digest(images)
