@@ -3,6 +3,7 @@
 import csv
 
 import pytest
+import torch.nn.functional as F
 import yaml
 from typer.testing import CliRunner
 
@@ -11,6 +12,10 @@ from cdir_nb.batch.plan import make_plan
 from cdir_nb.batch.profile import Profile, load_profile, profile_names, profile_of
 from cdir_nb.batch.runner import run_plan
 from cdir_nb.cli import app
+from cdir_nb.conventions import BY_PSEUDO_LABELS
+from cdir_nb.data import dataset_of, load_card, open_task
+from cdir_nb.data.protocols import protocol_spec
+from cdir_nb.encoders import load_encoder
 from cdir_nb.errors import CdirError
 from cdir_nb.results import load_records
 
@@ -117,7 +122,47 @@ def test_every_bundled_profile_has_valid_experiments(name):
         if entry.notebook == NOTEBOOK:
             defaults = read_parameters(profile.path(entry))
             for swept in entry.combinations({}):
-                check_experiment(defaults | entry.parameters | swept)
+                parameters = defaults | entry.parameters | swept
+                check_experiment(parameters)
+                assert dataset_of(parameters["task"]) == profile.dataset
+
+
+@pytest.mark.parametrize("name", [n for n in profile_names() if n.startswith(("clair-grid", "tki-sensitivity"))])
+def test_a_search_of_settings_reads_no_unseen_class(name):
+    """Nothing is measured, or the queries are of training classes or of images that the encoder has seen."""
+    for entry in load_profile(name).notebooks:
+        spec = protocol_spec(entry.parameters["task"])
+        card = load_card(load_profile(name).dataset)
+        seen = set(card.class_set(spec.train)) >= set(card.shares(spec.query)) or spec.keys == "real_clip_seen.txt.gz"
+        assert seen or entry.parameters["test"] is False
+
+
+def test_another_task_is_measured_with_the_same_fit(tmp_path):
+    fields = {"method": "CLIP + Q", "task": "world-unseen", "encoders": ["tiny-clip"]}
+    experiment = Experiment(**fields, test_task="world-training-10", directions=[["clipart", "sketch"]])
+    (outcome,) = run_plan(make_plan(profile_of(experiment)), tmp_path / "run")
+    assert outcome.status == "done", outcome.reason
+    records = load_records(outcome.folder)
+    assert {record.protocol for record in records} == {"world-training-10"}
+    named = {r.query_domain: r.value for r in records if r.metric == "accuracy:zero-shot, among the 10 query classes"}
+    clip, task = load_encoder("tiny-clip"), open_task("world", protocol="world-training-10")[2]
+    queries, names = task.query("sketch"), [f"A sketch of {'an' if c[0] == 'a' else 'a'} {c}" for c in task.classes]
+    guessed = (clip.embed_images(queries) @ F.normalize(clip.embed_texts(names), dim=-1).T).argmax(1)
+    right = [task.classes[i] == label for i, label in zip(guessed, queries.labels)]
+    assert named["sketch"] == pytest.approx(sum(right) / len(right))
+    with pytest.raises(CdirError, match="pacs-all"):
+        make_plan(profile_of(Experiment(**fields, test_task="pacs-all")))
+
+
+def test_without_a_test_no_test_image_is_read(tmp_path):
+    settings = {"epochs": 1, "train_images": 40}
+    fields = {"method": "CLAIR", "task": "world-unseen", "encoders": ["tiny-clip"], "settings": settings}
+    experiment = Experiment(**fields, directions=[["clipart", "sketch"]], test=False)
+    (outcome,) = run_plan(make_plan(profile_of(experiment)), tmp_path / "run")
+    assert outcome.status == "done", outcome.reason
+    assert not load_records(outcome.folder) and not (outcome.folder / "grid.png").exists()
+    rows = list(csv.DictReader((outcome.folder / "history.csv").open()))
+    assert [row["epoch"] for row in rows] == ["0", "1"] and rows[0][BY_PSEUDO_LABELS] and int(rows[1]["steps"]) > 0
 
 
 @pytest.mark.parametrize(
