@@ -86,7 +86,7 @@ def test_a_finished_folder_is_complete(mixed):
     folder, outcomes, _ = mixed
     good = outcomes["b_good"].folder
     names = {path.name for path in good.iterdir()}
-    assert names == {"b_good.ipynb", "b_good.html", "params.json", "r.jsonl", "log.txt", "done"}
+    assert names == {"b_good.ipynb", "b_good.html", "params.json", "r.jsonl", "settings.json", "log.txt", "done"}
     assert json.loads((good / "params.json").read_text())["parameters"]["seed"] == 4
     assert [record.seed for record in load_records(folder / "run")] == [4]
     assert not list((folder / "run").glob(".*.partial"))
