@@ -19,10 +19,11 @@ from cdir_nb.conventions import NOTHING_SELECTED, SELECTION_RULES, Metric
 from cdir_nb.data.protocols import protocol_spec
 from cdir_nb.methods.ucdir import CDS, ID, PCS, PROTO_NCE
 from cdir_nb.paths import ROOT, atomic_write
+from cdir_nb.published import own_method, papers
 from cdir_nb.results import Record, load_claims, reproduced_records, to_frame, verdicts
 from cdir_nb.results.claims.verdicts import as_in_card
 from cdir_nb.results.claims.wording import each_seed, held
-from cdir_nb.results.compare import PAPERS, is_own
+from cdir_nb.results.compare import is_own
 from cdir_nb.results.differing import differing
 from cdir_nb.results.summary import spread_over_seeds, steps_taken
 
@@ -91,7 +92,7 @@ def _head(paper: str, frame: pd.DataFrame) -> str:
     dates, commits, encoders = (", ".join(sorted(set(frame[n]))) for n in ("date", "measuring_commit", "encoder"))
     seeds = ", ".join(map(str, sorted(set(frame["seed"]))))
     centred = CENTRED if "CLIP, centred" in set(frame["method"]) else ""
-    return f"""# {PAPERS[paper]}'s claims, checked
+    return f"""# {own_method(paper)}'s claims, checked
 
 Written by `scripts/claims_report.py` from records of {dates} (commit {commits}), encoder {encoders},
 seeds {seeds}. The records, one number per direction, are in `cdir_nb/results/reproduced`. Neither the encoders nor most
@@ -229,7 +230,7 @@ def papers_run(records: Sequence[Record]) -> list[str]:
     """Papers whose own method has a record, and with at least one claim that could be decided."""
     methods, decided = {record.method for record in records}, verdicts(records)
     found = set(decided[decided["verdict"] != "not run"]["paper"])
-    return [paper for paper in PAPERS if paper in found and any(is_own(name, paper) for name in methods)]
+    return [paper for paper in papers() if paper in found and any(is_own(name, paper) for name in methods)]
 
 
 def main(paper: Annotated[str, typer.Argument(help="clair, tki, ...; empty for all")] = "") -> None:

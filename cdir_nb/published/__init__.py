@@ -4,6 +4,15 @@
 mean, how certain that is, which printed numbers contradict each other, and which cells are unreadable in our scan.
 """
 
-from cdir_nb.published.reader import load_paper, misprints, papers, published, recomputed_averages, tables, wide
+from cdir_nb.published.reader import (
+    load_paper,
+    misprints,
+    own_method,
+    papers,
+    published,
+    recomputed_averages,
+    tables,
+    wide,
+)
 
-__all__ = ["load_paper", "misprints", "papers", "published", "recomputed_averages", "tables", "wide"]
+__all__ = ["load_paper", "misprints", "own_method", "papers", "published", "recomputed_averages", "tables", "wide"]

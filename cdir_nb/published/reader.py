@@ -31,8 +31,13 @@ Key = tuple[str, str, str, str]  # method, setting, backbone, column
 
 
 def papers() -> list[str]:
-    """Names of the papers whose tables are available, sorted."""
-    return sorted(path.stem for path in FOLDER.glob("*.yaml"))
+    """Names of the papers whose tables are available, in the order of their pages."""
+    return sorted((path.stem for path in FOLDER.glob("*.yaml")), key=lambda name: _load(name, FOLDER)[0].order)
+
+
+def own_method(paper: str) -> str:
+    """The name of the paper's own method, a row of the table of methods. Raises CdirError as `load_paper` does."""
+    return load_paper(paper).method
 
 
 def load_paper(paper: str) -> Paper:

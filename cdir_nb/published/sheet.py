@@ -155,6 +155,8 @@ class Paper(BaseModel):
 
     model_config = STRICT
     paper: Text
+    method: Text
+    order: int
     citation: Text
     tables: Annotated[dict[str, Sheet], Field(min_length=1)]
     our_names: dict[str, str] = {}

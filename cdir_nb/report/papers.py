@@ -7,10 +7,11 @@ from typing import Any
 import pandas as pd
 
 from cdir_nb.data.manifest import drawn_title
+from cdir_nb.published import own_method
 from cdir_nb.results import Record, load_claims, published_verdicts, reproduced_records, to_frame, verdicts
 from cdir_nb.results.claims.verdicts import CONTEXT
 from cdir_nb.results.claims.wording import how, joint_verdict, marked, span
-from cdir_nb.results.compare import PAPERS, Panel, our_panels, printed_panel, views
+from cdir_nb.results.compare import Panel, our_panels, printed_panel, views
 from cdir_nb.results.summary import summarise
 
 
@@ -38,7 +39,12 @@ def _scoreboard(paper: str, theirs: pd.DataFrame, ours: pd.DataFrame) -> dict[st
         for claim in theirs.drop_duplicates("id").itertuples()
     ]
     heads = [(protocol or dataset, encoder, drawn_title(dataset)) for dataset, protocol, encoder in keys]
-    return {"paper": PAPERS[paper], "tasks": heads, "rows": rows, "said": [_said(task, len(rows)) for task in tasks]}
+    return {
+        "paper": own_method(paper),
+        "tasks": heads,
+        "rows": rows,
+        "said": [_said(task, len(rows)) for task in tasks],
+    }
 
 
 def _said(task: pd.DataFrame, count: int) -> str:

@@ -10,14 +10,13 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from cdir_nb.conventions import SHORT, Metric
-from cdir_nb.published import papers, published
+from cdir_nb.published import own_method, papers, published
 from cdir_nb.results.claims.verdicts import CONTEXT, as_in_card
 from cdir_nb.results.differing import differing
 
 if TYPE_CHECKING:
     import pandas as pd
 
-PAPERS = {"clair": "CLAIR", "tki": "TKI", "ucdir": "UCDIR", "snmpnet": "SnMpNet"}
 MOST_COLUMNS = 14  # with more directions, numbers are averaged over galleries
 MEAN = "mean"
 SAME_IN_ALL = "ours, the paper's images, task and encoder"
@@ -27,8 +26,11 @@ SMALL_K = 10  # cut-off for tasks with few relevant images
 
 
 def is_own(method: str, paper: str) -> bool:
-    """True if a method in our records is the paper's own, in any variant: `TKI, Euclidean`, `CLIP-UCDIR`."""
-    return PAPERS[paper] in re.split(r"[^A-Za-z]+", method)
+    """True if a method in our records is the paper's own, a variant of it, or a state of it (`CLAIR, first epoch`)."""
+    from cdir_nb.methods.table import METHODS  # takes a second to import
+
+    own = own_method(paper)
+    return method == own or method in METHODS[own].variants or method.startswith(f"{own},")
 
 
 @dataclass(frozen=True)
@@ -42,7 +44,7 @@ class View:
 
     def __str__(self) -> str:
         cutoff = "all" if self.k is None else self.k
-        return f"{PAPERS[self.paper]}, Table {self.table.replace('_', ' ')}: {SHORT[self.kind]}@{cutoff}"
+        return f"{own_method(self.paper)}, Table {self.table.replace('_', ' ')}: {SHORT[self.kind]}@{cutoff}"
 
     def shows(self, metric: str) -> bool:
         """True if a metric's name has this view's kind and cut-off."""
@@ -68,7 +70,7 @@ class Panel:
     @property
     def reference(self) -> str:
         """The row that others are compared with: vanilla CLIP, else the paper's own method; "" if there is neither."""
-        return next((name for name in (BASELINE, *PAPERS.values()) if name in self.percent.index), "")
+        return next((name for name in (BASELINE, *map(own_method, papers())) if name in self.percent.index), "")
 
     @property
     def gains(self) -> "pd.DataFrame":
@@ -91,9 +93,9 @@ class Panel:
 
 
 def views() -> list[View]:
-    """Every metric and cut-off of every published table, in the order of `PAPERS`."""
+    """Every metric and cut-off of every published table, in the order of `papers`."""
     found = []
-    for paper in [name for name in PAPERS if name in papers()]:
+    for paper in papers():
         cells = published(paper)[["table", "metric"]].drop_duplicates()
         measures = [(table, Metric.parse(metric)) for table, metric in cells.itertuples(index=False)]
         found += dict.fromkeys(View(paper, table, metric.kind, metric.k) for table, metric in measures)

@@ -257,7 +257,15 @@ def toy(tmp_path, monkeypatch):
 
     def write(text=TEXT, paper=None, **changes):
         header = {key: value for key, value in {**HEADER, **changes}.items() if value is not None}
-        spec = {"paper": "toy", "citation": "us", "tables": {"1": header}, "lost": [LOST], **(paper or {})}
+        spec = {
+            "paper": "toy",
+            "method": "CLAIR",
+            "order": 1,
+            "citation": "us",
+            "tables": {"1": header},
+            "lost": [LOST],
+            **(paper or {}),
+        }
         (tmp_path / "toy.yaml").write_text(yaml.safe_dump(spec, allow_unicode=True, sort_keys=False), encoding="utf-8")
         (tmp_path / "toy_table1.csv").write_text(text, encoding="utf-8")
         return published("toy")

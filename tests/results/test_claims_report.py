@@ -4,6 +4,7 @@ import pytest
 from scripts_by_path import load_script
 
 from cdir_nb.data.protocols import protocol_spec
+from cdir_nb.published import papers
 from cdir_nb.results import Record
 from cdir_nb.results.compare import is_own
 
@@ -45,13 +46,15 @@ def test_every_task_that_the_texts_name_is_a_protocol(script):
         ("CLIP-UCDIR", "ucdir"),
         ("SnMpNet", "snmpnet"),
         ("SnMpNet, as released", "snmpnet"),
+        ("L_IW (v1)", "ucdir"),
+        ("CoDA, one level", ""),
         ("vanilla CLIP", ""),
         ("CLIP + Q", ""),
         ("PCS", ""),
     ],
 )
 def test_every_method_belongs_to_its_paper_or_to_none(method, paper):
-    assert [name for name in ("clair", "tki", "ucdir", "snmpnet") if is_own(method, name)] == ([paper] if paper else [])
+    assert [name for name in papers() if is_own(method, name)] == ([paper] if paper else [])
 
 
 def test_without_a_name_every_paper_that_was_run_gets_its_page(script, tmp_path):

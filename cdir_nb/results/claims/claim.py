@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import yaml
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from cdir_nb.conventions import Metric
 from cdir_nb.errors import CdirError
+from cdir_nb.published import papers
 from cdir_nb.results.records import MetricName, Text, problems
 
 FILE = Path(__file__).with_name("claims.yaml")
@@ -20,6 +21,12 @@ FILE = Path(__file__).with_name("claims.yaml")
 
 def _several(names: object) -> object:
     return (names,) if isinstance(names, str) else names
+
+
+def _known_paper(name: str) -> str:
+    if name not in papers():
+        raise ValueError(f"should be one of {', '.join(papers())}")
+    return name
 
 
 Names = Annotated[tuple[Text, ...], BeforeValidator(_several)]
@@ -45,7 +52,7 @@ class Claim(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     id: Annotated[str, Field(pattern=r"^[a-z0-9-]+$")]
-    paper: Literal["clair", "tki", "ucdir", "snmpnet"]
+    paper: Annotated[str, AfterValidator(_known_paper)]
     where: Text
     tables: tuple[Text, ...] = ()
     says: Text
