@@ -222,9 +222,9 @@ def test_defaults_are_the_first_of_the_card():
         default_protocol("quickdraw25")
 
 
-def test_an_unknown_protocol_lists_the_known_ones():
-    with pytest.raises(CdirError, match="no protocol is called 'pacs'; known: .*pacs-all"):
-        load_protocol("pacs", pictures_of("pacs"))
+def test_an_unknown_protocol_is_named_with_the_nearest_ones():
+    with pytest.raises(CdirError, match="'pacs-al'.*pacs-all"):
+        load_protocol("pacs-al", pictures_of("pacs"))
 
 
 def test_images_that_lack_a_domain_or_a_class():
