@@ -34,7 +34,8 @@ def training_history(history: Sequence[Mapping[str, Any]], *, title: str = "") -
 
 
 def _loss_name(name: str) -> str:
-    return "total, weighted" if name == TOTAL else f"$L_{{{name[2:]}}}$"
+    spaced = name[2:].replace("_", "\\ ")  # a second underscore would be a subscript of the subscript
+    return "total, weighted" if name == TOTAL else f"$L_{{{spaced}}}$"
 
 
 def _panel(

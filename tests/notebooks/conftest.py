@@ -81,7 +81,7 @@ def written(tmp_path):
     """Write a notebook and give its path."""
 
     def write(book):
-        path = tmp_path / "book.ipynb"
+        path = tmp_path / "01_book.ipynb"
         nbformat.write(book, path)
         return path
 

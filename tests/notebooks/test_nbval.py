@@ -24,12 +24,12 @@ def test_nbval_catches_a_changed_golden_value_and_only_that(tmp_path, tags, expe
         execution_count=1,
         outputs=[new_output("stream", name="stdout", text="3\n")],
     )
-    path = tmp_path / "book.ipynb"
+    path = tmp_path / "01_book.ipynb"
     nbformat.write(new_notebook(cells=[cell]), path)
     assert nbval(path).returncode == expected
 
 
 def test_nbval_catches_a_failing_cell(tmp_path):
-    path = tmp_path / "book.ipynb"
+    path = tmp_path / "01_book.ipynb"
     nbformat.write(new_notebook(cells=[new_code_cell("1 / 0")]), path)
     assert nbval(path).returncode == 1

@@ -77,7 +77,7 @@ def small_book(source):
 def test_run_executes_headless_in_the_notebooks_own_folder(tool, written, tmp_path, monkeypatch):
     monkeypatch.setenv("CDIR_HEADLESS", "0")
     source = (
-        "import os\nfrom pathlib import Path\nprint(os.environ['CDIR_HEADLESS'], Path('book.ipynb').exists())"
+        "import os\nfrom pathlib import Path\nprint(os.environ['CDIR_HEADLESS'], Path('01_book.ipynb').exists())"
     )
     path = written(small_book(source))
     tool.run_and_write(path)
@@ -87,7 +87,7 @@ def test_run_executes_headless_in_the_notebooks_own_folder(tool, written, tmp_pa
 def test_a_failing_notebook_is_left_as_it_was(tool, written):
     path = written(small_book("1 / 0"))
     before = path.read_text()
-    with pytest.raises(SystemExit, match="error: book.ipynb failed and was not changed"):
+    with pytest.raises(SystemExit, match="error: 01_book.ipynb failed and was not changed"):
         tool.run_and_write(path)
     assert path.read_text() == before
 
@@ -98,7 +98,7 @@ def test_check_lists_problems_and_sets_the_exit_code(tool, book, written, monkey
     assert tool.main(["check"]) == 0 and "1 notebooks are in order" in capsys.readouterr().out
     book.metadata.kernelspec.name = "julia"
     written(book)
-    assert tool.main(["check"]) == 1 and "book.ipynb: kernel is 'julia'" in capsys.readouterr().out
+    assert tool.main(["check"]) == 1 and "01_book.ipynb: kernel is 'julia'" in capsys.readouterr().out
 
 
 def test_an_unknown_notebook_is_refused(tool, tmp_path):
