@@ -143,6 +143,9 @@ class Training:
         """{selection rule: score} of the current state, larger is better; without a rule, the last epoch is used."""
         return {}
 
+    def release(self) -> None:
+        """Drop what only training needs, such as cached features; called when the training has ended."""
+
     def group_of(self, name: str) -> str:
         """The group that a trained parameter belongs to, for `moved`."""
         return "parameters"
@@ -199,6 +202,7 @@ class Training:
                     saved = time.monotonic()
             if file and not state and not self.history:  # no epoch was asked for
                 save_checkpoint(file, key, self.state(), about(self))
+        self.release()
 
     def begin(self) -> None:
         """Prepare the first epoch, and score the initial state."""

@@ -125,9 +125,8 @@ class HarnessTraining(Training):
 
     # ---- an epoch ----
 
-    def run(self) -> None:
-        """Train, then drop the feature maps, which only training needs."""
-        super().run()
+    def release(self) -> None:
+        """Drop the feature maps."""
         self._pools.clear()
         self._validation_maps.clear()
 
