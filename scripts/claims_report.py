@@ -17,6 +17,7 @@ import yaml
 
 from cdir_nb.conventions import NOTHING_SELECTED, SELECTION_RULES, Metric
 from cdir_nb.data.protocols import protocol_spec
+from cdir_nb.methods import METHODS
 from cdir_nb.methods.ucdir import CDS, ID, PCS, PROTO_NCE
 from cdir_nb.paths import ROOT, atomic_write
 from cdir_nb.published import own_method, papers
@@ -134,6 +135,20 @@ def _verdicts(decided: pd.DataFrame, others: dict[str, str]) -> str:
 
 
 def _means(frame: pd.DataFrame, paper: str, others: dict[str, str]) -> str:
+    """A table of the paper's own methods and its baselines, then one of further methods that it compares with, which
+    were run in directions of their own."""
+    further = {name for row in TEXTS.get(paper, {}).get("further", ()) for name in (row, *METHODS[row].variants)}
+    apart = frame["method"].isin(further)
+    parts = [_table(frame[~apart], paper, others)]
+    if apart.any():
+        compared = apart | (frame["method"] == own_method(paper)) | (frame["selection_rule"] == NOTHING_SELECTED)
+        names = " and ".join(name for name in TEXTS[paper]["further"] if name in set(frame["method"]))
+        parts.append(f"\nBeside {names}, in the directions that all were run in:\n\n")
+        parts.append(_table(frame[compared], paper, others))
+    return "".join(parts)
+
+
+def _table(frame: pd.DataFrame, paper: str, others: dict[str, str]) -> str:
     """Mean ± standard deviation over seeds by method, over the directions that all trained methods were run in; a
     method with more of the directions of the paper's own has another row for all of its."""
     kinds = [Metric.parse(metric).kind for metric in frame["metric"]]

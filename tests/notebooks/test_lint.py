@@ -112,8 +112,8 @@ def test_all_faults_are_reported_at_once(book, lint, written):
 
 
 def test_a_large_notebook_is_caught(book, lint, written):
-    book.cells[5].outputs[0].data["image/png"] = "A" * 510_000
-    assert any("the maximum is 500" in line for line in lint.problems(written(book)))
+    book.cells[5].outputs[0].data["image/png"] = "A" * 530_000
+    assert any("the maximum is 520" in line for line in lint.problems(written(book)))
 
 
 @pytest.mark.parametrize("text", ["http://a.org/home/x", "a/b/tmp/x", "1/2", "https://x.org/home/y", "../shared/data"])
