@@ -75,16 +75,21 @@ class Block:
     def __str__(self) -> str:
         measure = self.metric.short
         protocol = "" if self.protocol in self.test_set else self.protocol
-        rows = [("method, by selection rule", measure, "seeds", "steps", "vs vanilla", "better in")]
+        header = ("method, by selection rule", measure, "seeds", "steps", "vs vanilla", "better in")
+        rows = [(f"  {name}", *rest) for name, *rest in (line.texts for line in self.lines)]
+        # A rule stands on a line of its own, so it does not widen the column of the names.
+        widths = [max(map(len, column)) for column in zip(header, *rows)]
+        table = ["  ".join(map(str.ljust, header, widths))]
         for rule in dict.fromkeys(line.selection_rule for line in self.lines):
-            rows.append((rule, *[""] * 5))
-            rows += [(f"  {name}", *rest) for name, *rest in (x.texts for x in self.lines if x.selection_rule == rule)]
-        widths = [max(map(len, column)) for column in zip(*rows)]
+            table.append(rule)
+            for line, row in zip(self.lines, rows):
+                if line.selection_rule == rule:
+                    table.append("  ".join(map(str.ljust, row, widths)))
         return "\n".join(
             [
                 _fill(", ".join(filter(None, (self.dataset, protocol, self.test_set, self.encoder)))),
                 f"{self.metric} in percent, mean over directions; last two columns: common directions",
-                *("  " + "  ".join(map(str.ljust, row, widths)).rstrip() for row in rows),
+                *(f"  {row.rstrip()}" for row in table),
                 *([_fill(f"  without {measure}: {'; '.join(self.without)}")] if self.without else []),
             ]
         )

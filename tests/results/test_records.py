@@ -8,13 +8,13 @@ import subprocess
 import numpy as np
 import pytest
 
+from cdir_nb import commit as commit_module
 from cdir_nb.conventions import Metric
 from cdir_nb.errors import CdirError
 from cdir_nb.results import (
     Record,
     files,
     load_records,
-    records,
     reproduced_records,
     save_records,
     save_table,
@@ -316,9 +316,9 @@ def git(folder, *words):
 
 def test_commit_says_dirty_and_is_unknown_elsewhere(tmp_path, monkeypatch):
     def commit(root):
-        monkeypatch.setattr(records, "ROOT", root)
-        records.current_commit.cache_clear()
-        return records.current_commit()
+        monkeypatch.setattr(commit_module, "ROOT", root)
+        commit_module.current_commit.cache_clear()
+        return commit_module.current_commit()
 
     assert commit(tmp_path) == "unknown"
     git(tmp_path, "init")
@@ -331,7 +331,7 @@ def test_commit_says_dirty_and_is_unknown_elsewhere(tmp_path, monkeypatch):
     (tmp_path / "file").write_text("2")
     assert commit(tmp_path) == f"{clean}-dirty"
     assert commit(tmp_path / "inner") == "unknown"  # an installed copy inside somebody's repository
-    records.current_commit.cache_clear()
+    commit_module.current_commit.cache_clear()
 
 
 def test_the_selection_rule_is_one_of_a_closed_list():

@@ -72,9 +72,9 @@ def test_blocks_of_their_real_size_give_the_same_bits(tmp_path, monkeypatch, sim
 def assert_same_values(query, rows, gallery, labels, similarity="cosine", **options):
     single = evaluate_embeddings(query, rows, *labels, similarity=similarity, **options)
     ours = evaluate_shards(query, gallery, *labels, similarity=similarity, **options)
-    assert [r.name for r in ours] == [r.name for r in single]
+    assert [str(r.metric) for r in ours] == [str(r.metric) for r in single]
     for a, b in zip(ours, single):
-        assert np.array_equal(a.numerator, b.numerator) and np.array_equal(a.denominator, b.denominator), a.name
+        assert np.array_equal(a.numerator, b.numerator) and np.array_equal(a.denominator, b.denominator), a.metric
 
 
 @pytest.mark.parametrize("ap_ks", [(7, None), (7,)])

@@ -74,9 +74,9 @@ def test_every_metric_is_that_of_the_sorted_gallery_to_the_last_digit(make, simi
     emb, labels = (make(150, 2), make(900, 3)), (draw.integers(0, 8, 150), draw.integers(0, 6, 900))
     counted = evaluate_embeddings(*emb, *labels, similarity=similarity, **CUTOFFS)
     ranked = evaluate(rank(*emb, similarity=similarity), *labels, **CUTOFFS)
-    assert [r.name for r in counted] == [r.name for r in ranked]
+    assert [str(r.metric) for r in counted] == [str(r.metric) for r in ranked]
     for a, b in zip(counted, ranked):
-        assert np.array_equal(a.numerator, b.numerator) and np.array_equal(a.denominator, b.denominator), a.name
+        assert np.array_equal(a.numerator, b.numerator) and np.array_equal(a.denominator, b.denominator), a.metric
 
 
 def test_a_large_gallery_is_not_sorted_on_a_cpu(monkeypatch):
