@@ -21,8 +21,8 @@ from pathlib import Path
 import numpy as np
 from distributed import Client, LocalCluster
 
-from cdir_nb.batch.on_cluster import evaluate_on, rank_on
 from cdir_nb.retrieval import ShardedGallery, evaluate_embeddings, rank, write_gallery
+from cdir_nb.run.on_cluster import evaluate_on, rank_on
 
 K, N_CLASSES = 200, 100
 WAYS = ("top 200", "mAP@all")

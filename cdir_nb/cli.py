@@ -10,7 +10,6 @@ from typing import Annotated
 
 import typer
 
-from cdir_nb.batch.explore import explore
 from cdir_nb.cache import show_cache
 from cdir_nb.errors import CdirError, os_problem
 from cdir_nb.fetch.command import fetch
@@ -135,14 +134,14 @@ def reproduce(
 ) -> None:
     if show:
         return _list_profiles()
-    from cdir_nb.batch.cluster import place_to_run
-    from cdir_nb.batch.experiments import from_options
-    from cdir_nb.batch.plan import encoders_of, make_plan
-    from cdir_nb.batch.profile import load_profile, profile_of
-    from cdir_nb.batch.runner import run_plan
+    from cdir_nb.pages import write_report
     from cdir_nb.paths import runs_dir
-    from cdir_nb.report import write_report
     from cdir_nb.results import load_records, to_frame
+    from cdir_nb.run.cluster import place_to_run
+    from cdir_nb.run.experiments import from_options
+    from cdir_nb.run.plan import encoders_of, make_plan
+    from cdir_nb.run.profile import load_profile, profile_of
+    from cdir_nb.run.runner import run_plan
 
     skip = [name for name, chosen in (("bad", skip_bad), ("unknown", skip_unknown)) if chosen]
     if method:
@@ -190,7 +189,7 @@ def _have_weights(encoders: set[str]) -> None:
 
 def _list_profiles() -> None:
     """`--list`: each profile, what it runs and what it needs."""
-    from cdir_nb.batch.profile import COST_BASIS, load_profile, profile_names
+    from cdir_nb.run.profile import COST_BASIS, load_profile, profile_names
 
     for profile in map(load_profile, profile_names()):
         typer.echo(str(profile))
@@ -295,7 +294,7 @@ def report(
     \b
     Example: cdir report runs/world-* runs/pacs-* --out report
     """
-    from cdir_nb.report import write_report
+    from cdir_nb.pages import write_report
 
     typer.echo(f"report: {write_report(runs, out)}")
 
@@ -320,7 +319,32 @@ def verify(
 
 app.command(short_help="Download a dataset into the layout of its card.")(friendly()(fetch))
 app.command("cache", short_help="List the cache; remove what no current code can read.")(friendly()(show_cache))
-app.command(short_help="Explore your own images in the browser: rank, draw a query, write one.")(friendly()(explore))
+
+
+@app.command(short_help="Explore your own images in the browser: rank, draw a query, write one.")
+@friendly()
+def explore(
+    path: Annotated[
+        Path | None, typer.Argument(metavar="[PATH]", help="A folder of images; without it, the bundled world.")
+    ] = None,
+    encoder: Annotated[
+        str, typer.Option(metavar="SPEC", help="As in `reproduce`; default: real-clip, or tiny-clip.")
+    ] = "",
+    port: Annotated[int, typer.Option(help="The port of the page on this machine.")] = 8866,
+    browser: Annotated[bool, typer.Option(help="Open a browser.")] = True,
+    lab: Annotated[bool, typer.Option("--lab", help="Open the notebook in JupyterLab, with its code.")] = False,
+) -> None:
+    """Explore a folder of images in the browser: choose a query, draw one, write one; see what is found.
+
+    The folder may be laid out as DOMAIN/CLASS/IMAGE (results are marked right or wrong), as DOMAIN/IMAGE, or flat.
+    Images are embedded once and kept in the cache. Files that cannot be read are listed and left out.
+
+    Example: cdir explore ~/Pictures/flea_market
+    """
+    from cdir_nb.explorer.page import page_of, serve
+
+    page = page_of(path, encoder, say=typer.echo, code=lab)
+    raise typer.Exit(serve(page, port=port, browser=browser, lab=lab))
 
 
 @app.command(short_help="Draw the bundled world into the cache.")

@@ -20,12 +20,12 @@ from cdir_nb.data.protocols import protocol_spec
 from cdir_nb.methods import METHODS
 from cdir_nb.methods.ucdir import CDS, ID, PCS, PROTO_NCE
 from cdir_nb.paths import ROOT, atomic_write
-from cdir_nb.published import own_method, papers
 from cdir_nb.results import Record, load_claims, reproduced_records, to_frame, verdicts
 from cdir_nb.results.claims.verdicts import as_in_card
 from cdir_nb.results.claims.wording import each_seed, held
 from cdir_nb.results.compare import is_own
 from cdir_nb.results.differing import differing
+from cdir_nb.results.published import own_method, papers
 from cdir_nb.results.summary import spread_over_seeds, steps_taken
 
 CELL = ["method", "query_domain", "gallery_domain", "metric", "train_set"]

@@ -17,7 +17,7 @@ import typer
 from cdir_nb.conventions import BY_PSEUDO_LABELS, BY_SEEN_LABELS, LAST_EPOCH, NOTHING_SELECTED
 from cdir_nb.encoders import load_encoder
 from cdir_nb.methods.tki import TkiSettings
-from cdir_nb.report.run_folder import DONE, Run, read_run
+from cdir_nb.pages.run_folder import DONE, Run, read_run
 from cdir_nb.results import Record, by_direction, load_records
 
 VANILLA, ACCURACY = "vanilla CLIP", "accuracy:"

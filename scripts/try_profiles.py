@@ -20,11 +20,11 @@ import pandas as pd
 import typer
 from PIL import Image
 
-from cdir_nb.batch.profile import Profile, load_profile, profile_names
 from cdir_nb.data import load_card
 from cdir_nb.paths import ROOT, atomic_write
 from cdir_nb.results import current_commit
 from cdir_nb.results.records import today
+from cdir_nb.run.profile import Profile, load_profile, profile_names
 
 FILE = ROOT / "docs" / "results" / "profiles-tried.csv"
 # They need images of a list, or files of strokes; searches of settings make no table of results.

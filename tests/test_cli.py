@@ -159,7 +159,7 @@ def test_verify_of_an_unknown_dataset_is_one_line(tmp_path):
 
 
 def test_ctrl_c_says_how_to_go_on(monkeypatch, tmp_path):
-    from cdir_nb.batch import profile
+    from cdir_nb.run import profile
 
     def interrupted(name):
         raise KeyboardInterrupt
@@ -170,7 +170,7 @@ def test_ctrl_c_says_how_to_go_on(monkeypatch, tmp_path):
 
 
 def test_an_error_is_never_a_traceback(monkeypatch, tmp_path):
-    from cdir_nb.batch import profile
+    from cdir_nb.run import profile
 
     def wrong(name):
         raise CdirError("what, where, and the remedy")

@@ -14,9 +14,9 @@ from nbformat import read
 from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 
-from cdir_nb.batch.digests import package_digest
 from cdir_nb.paths import ROOT
 from cdir_nb.results import load_records
+from cdir_nb.run.digests import package_digest
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 CONDA = yaml.safe_load((ROOT / "environment.yml").read_text())
@@ -118,7 +118,7 @@ def python(site, tmp_path):
 
 
 def test_the_installed_package_holds_all_that_determines_a_number(python):
-    code = "from cdir_nb.batch.digests import package_digest; print(package_digest())"
+    code = "from cdir_nb.run.digests import package_digest; print(package_digest())"
     assert python("-c", code).strip() == package_digest()
 
 

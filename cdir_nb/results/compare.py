@@ -10,9 +10,9 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from cdir_nb.conventions import SHORT, Metric
-from cdir_nb.published import own_method, papers, published
 from cdir_nb.results.claims.verdicts import CONTEXT, as_in_card
 from cdir_nb.results.differing import differing
+from cdir_nb.results.published import own_method, papers, published
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-sys.path.append(str(Path(__file__).parents[1] / "batch"))
+sys.path.append(str(Path(__file__).parents[1] / "run"))
 from run_folders import record, write_run
 
-from cdir_nb.report import write_report
+from cdir_nb.pages import write_report
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 pytestmark = pytest.mark.skipif(not CHROMIUM, reason="no Chromium on this machine: apt-get install chromium")

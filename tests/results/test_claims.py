@@ -7,8 +7,8 @@ import pytest
 from one_claim import CLAIM
 
 from cdir_nb.errors import CdirError
-from cdir_nb.published import papers, published, tables
 from cdir_nb.results import Claim, load_claims
+from cdir_nb.results.published import papers, published, tables
 from cdir_nb.show.paper_tables import CLAIM as WIDTH
 
 

@@ -4,9 +4,9 @@ import pytest
 from scripts_by_path import load_script
 
 from cdir_nb.data.protocols import protocol_spec
-from cdir_nb.published import papers
 from cdir_nb.results import Record
 from cdir_nb.results.compare import is_own
+from cdir_nb.results.published import papers
 
 
 @pytest.fixture

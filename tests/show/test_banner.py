@@ -3,8 +3,8 @@ from types import SimpleNamespace
 import nbformat
 from nbformat.v4 import new_markdown_cell, new_notebook
 
-from cdir_nb.batch.html import to_html
 from cdir_nb.data import load_card
+from cdir_nb.pages.html import to_html
 from cdir_nb.paths import MANIFEST
 from cdir_nb.show import banner, notebook_map, plain_list
 

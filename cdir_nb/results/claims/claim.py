@@ -13,7 +13,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 from cdir_nb.conventions import Metric
 from cdir_nb.errors import CdirError
-from cdir_nb.published import papers
+from cdir_nb.results.published import papers
 from cdir_nb.results.records import MetricName, Text, problems
 
 FILE = Path(__file__).with_name("claims.yaml")

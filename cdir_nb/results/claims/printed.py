@@ -4,10 +4,10 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from cdir_nb.conventions import Metric
-from cdir_nb.published import published
 from cdir_nb.results.claims.claim import Claim, load_claims
 from cdir_nb.results.claims.cutoffs import within_method
 from cdir_nb.results.claims.verdicts import Points, described, difference, verdict, verdict_table
+from cdir_nb.results.published import published
 
 if TYPE_CHECKING:
     import pandas as pd

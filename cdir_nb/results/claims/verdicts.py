@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any
 from cdir_nb.conventions import NOTHING_SELECTED, Metric
 from cdir_nb.data.protocols import protocol_directions, protocol_spec
 from cdir_nb.errors import CdirError
-from cdir_nb.published import published
 from cdir_nb.results.claims.claim import Claim, load_claims
 from cdir_nb.results.claims.counterparts import with_counterparts
 from cdir_nb.results.claims.cutoffs import within_method
+from cdir_nb.results.published import published
 from cdir_nb.results.records import SAME, Record
 
 if TYPE_CHECKING:

@@ -1,0 +1,53 @@
+"""Reading notebook files: their cells, and the defaults in their `parameters` cell."""
+
+import ast
+from pathlib import Path
+from typing import Any
+
+import nbformat
+
+from cdir_nb.errors import CdirError
+
+
+def read_notebook(path: Path) -> nbformat.NotebookNode:
+    """Read the notebook `path`. Raises CdirError if it is missing or not a notebook."""
+    if not path.is_file():
+        raise CdirError(f"notebook {path} not found: check its name in the profile")
+    try:
+        notebook = nbformat.read(path, as_version=4)
+        if not all(isinstance(cell.source, str) and cell.cell_type and "metadata" in cell for cell in notebook.cells):
+            raise ValueError("a cell is not complete")
+        return notebook
+    except Exception as error:  # nbformat raises several unrelated types for a damaged file
+        raise CdirError(f"{path} is not a valid notebook ({type(error).__name__}): restore the file") from None
+
+
+def read_parameters(path: Path) -> dict[str, Any]:
+    """{name: default value} from the cell tagged `parameters`; only literals are allowed, so no code is run."""
+    cells = [c for c in read_notebook(path).cells if "parameters" in c.metadata.get("tags", [])]
+    if not cells:
+        return {}
+    try:
+        body = ast.parse(cells[0].source).body
+    except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
+        line = getattr(error, "lineno", None) or 1
+        raise CdirError(f"{path.name}: parameters cell, line {line}: invalid Python, fix the syntax") from None
+    defaults = {}
+    for node in body:
+        name, value = _assignment(node)
+        try:
+            defaults[name] = ast.literal_eval(value)
+        except (ValueError, TypeError, RecursionError, MemoryError):
+            raise CdirError(
+                f"{path.name}: parameters cell, line {node.lineno}: only `name = literal` is allowed"
+            ) from None
+    return defaults
+
+
+def _assignment(node: ast.stmt) -> tuple[str, ast.expr | None]:
+    """Name and value of `name = value` or `name: type = value`; (\"\", None) for any other statement."""
+    if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
+        return node.targets[0].id, node.value
+    if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
+        return node.target.id, node.value
+    return "", None

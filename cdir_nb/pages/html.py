@@ -1,0 +1,103 @@
+"""Executed notebooks as HTML that works offline: equations become MathML, nothing is loaded from the web."""
+
+import re
+from pathlib import Path
+
+import latex2mathml.converter
+from jinja2 import pass_context
+from markupsafe import escape
+from nbconvert import HTMLExporter
+from nbconvert.filters.markdown_mistune import IPythonRenderer, MarkdownWithMath
+from nbformat import NotebookNode
+
+from cdir_nb.pages.passive import passive
+
+# nbconvert's lab template without RequireJS, MathJax and Mermaid, which it would load from the web.
+PAGE = """{%- extends 'lab/index.html.j2' -%}
+{%- block html_head_js -%}{%- endblock -%}
+{%- block html_head_js_mathjax -%}{%- endblock -%}
+{%- block html_head_js_mermaidjs -%}{%- endblock -%}
+{%- block html_head_css -%}<style>
+main { max-width: 62rem; margin: 0 auto; padding: 0 .5rem; }
+img, svg { max-width: 100%; height: auto; }
+.jp-OutputArea-output .highlight pre { font-family: var(--jp-code-font-family); }
+math { font-size: 1.1em; }
+math [mathvariant="bold"] { font-weight: bold; }
+.equation { display: block; overflow-x: auto; overflow-y: hidden; margin: .8em 0; }
+math mtd { padding-left: .1em; padding-right: .1em; }
+</style>{%- endblock -%}"""
+REWRITES = (  # TeX that latex2mathml 3.81 does not support -> TeX that it does
+    (r"\\begin\{(?:aligned|split|align)\}", r"\\begin{align*}"),
+    (r"\\end\{(?:aligned|split|align)\}", r"\\end{align*}"),
+    (r"\\operatorname\*?\{((?:[^{}]|\{[^{}]*\})*)\}", r"\\mathrm{\1}"),
+    (r"\\mathbb\{1\}|\\mathbf\{1\}|\\mathbb 1", "𝟙"),
+    (r"\\label\{[^}]*\}", ""),
+    (r"\\[dt]frac\b", r"\\frac"),
+    (r"\\(?:bigl?|bigr|Bigl?|Bigr)\b", ""),
+)
+
+
+class MathRenderer(IPythonRenderer):
+    """nbconvert's Markdown with equations as MathML, which browsers display without JavaScript."""
+
+    def inline_math(self, body: str) -> str:
+        return mathml(body, "inline")
+
+    def block_math(self, body: str) -> str:
+        return equation(body)
+
+    def latex_environment(self, name: str, body: str) -> str:
+        return equation(f"\\begin{{{name}}}{body}\\end{{{name}}}")
+
+
+class OfflineExporter(HTMLExporter):
+    """nbconvert's HTML exporter for pages that work offline."""
+
+    embed_images = True
+    raw_template = PAGE
+
+    @pass_context
+    def markdown2html(self, context, source: str) -> str:
+        attachments = context.get("cell", {}).get("attachments", {})
+        path = context.get("resources", {}).get("metadata", {}).get("path", "")
+        renderer = MathRenderer(
+            escape=False, attachments=attachments, embed_images=True, path=path, anchor_link_text=self.anchor_link_text
+        )
+        return MarkdownWithMath(renderer=renderer).render(source)
+
+
+def equation(tex: str) -> str:
+    """A displayed formula, which scrolls by itself where the page is narrower."""
+    return f'<span class="equation" tabindex="0">{mathml(tex, "block")}</span>'
+
+
+def mathml(tex: str, display: str) -> str:
+    """A TeX formula as MathML; if it cannot be converted, its source as code."""
+    rewritten = tex.strip()
+    for pattern, replacement in REWRITES:
+        rewritten = re.sub(pattern, replacement, rewritten)
+    try:
+        return latex2mathml.converter.convert(rewritten, display=display)
+    except Exception:  # one formula that cannot be parsed must not break the page
+        return f"<code>{escape(tex)}</code>"
+
+
+def to_html(notebook: NotebookNode, title: str, folder: Path) -> str:
+    """An executed notebook as an HTML page without active content. Images in its text are embedded from `folder`."""
+    resources = {"metadata": {"name": title, "path": str(folder)}}
+    page, _ = OfflineExporter().from_notebook_node(notebook, resources=resources)
+    return passive(page)
+
+
+def strip(notebook: NotebookNode) -> None:
+    """Remove, in place, what only the run needed: widget state and views, papermill's paths, out_dir, run_folders.
+
+    (This is done here because nbclient 0.11 crashes with `store_widget_state=False` if an Output widget is used.)
+    """
+    notebook.metadata.pop("widgets", None)
+    notebook.metadata.pop("papermill", None)
+    view = "application/vnd.jupyter.widget-view+json"
+    for cell in (cell for cell in notebook.cells if cell.cell_type == "code"):
+        cell.outputs = [output for output in cell.outputs if view not in output.get("data", {})]
+        if "injected-parameters" in cell.metadata.get("tags", []):
+            cell.source = re.sub(r"(?m)^(out_dir|run_folders) = .*$", r'\1 = ""', cell.source)

@@ -1,0 +1,189 @@
+"""The report: a folder with one page of all numbers, claims and figures, the executed notebooks, and a csv file.
+
+It needs no network, no scripts and no files outside the folder: it can be moved, zipped, or put on any web server.
+
+    index.html
+    records.csv, settings.json                 all numbers with their context, as `cdir results --csv` writes them
+    <number>-<run>/<notebook>-<digest>/        the executed notebook as HTML, and its figures
+"""
+
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import pandas as pd
+from PIL import Image
+
+from cdir_nb.data.manifest import drawn_title
+from cdir_nb.errors import CdirError
+from cdir_nb.pages.clock import clock
+from cdir_nb.pages.papers import as_texts, beside, claims, on_real_images
+from cdir_nb.pages.passive import passive
+from cdir_nb.pages.run_folder import DONE, FAILED, Part, Run, read_run
+from cdir_nb.paths import is_abandoned, process_mark
+from cdir_nb.results import Record, direction_tables, headline, load_records, save_table, to_frame
+
+GENERATOR = '<meta name="generator" content="cdir report">'  # marks a folder as one of our reports
+NUMBERS = ("percent",)  # right-aligned columns in tables of text
+
+
+def write_report(folders: Sequence[Path], out: Path) -> Path:
+    """Write the report of these run folders to the folder `out`, atomically; returns its page.
+
+    An old report in `out` is replaced. Raises CdirError for a missing or damaged run folder, for two runs that disagree
+    on a number, and if `out` contains anything else than a report.
+    """
+    runs = [read_run(folder) for folder in dict.fromkeys(Path(folder).resolve() for folder in folders)]
+    records = load_records([run.folder for run in runs])
+    with _new_folder(out) as building:
+        sections = [_section(run, building / f"{i}-{run.folder.name}") for i, run in enumerate(runs, start=1)]
+        save_table(records, building / "records.csv")
+        (building / "index.html").write_text(_page(sections, records), encoding="utf-8")
+    return out / "index.html"
+
+
+@contextmanager
+def _new_folder(out: Path) -> Iterator[Path]:
+    """A temporary folder, which becomes `out` if the block ends without an error."""
+    page = out / "index.html"
+    ours = page.is_file() and GENERATOR in page.read_text(encoding="utf-8", errors="replace")[:2000]
+    if out.exists() and not ours and not (out.is_dir() and not any(out.iterdir())):
+        raise CdirError(f"{out} exists and is not a report, so it is not replaced: choose another --out")
+    out.parent.mkdir(parents=True, exist_ok=True)
+    for left in out.parent.iterdir():
+        if left.name.startswith(f".{out.name}-") and is_abandoned(left.name):  # by a report whose process was killed
+            shutil.rmtree(left, ignore_errors=True)
+    with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}-{process_mark()}") as scratch:
+        building = Path(scratch) / "new"
+        building.mkdir()
+        yield building
+        if out.exists():
+            os.replace(out, Path(scratch) / "old")
+        os.replace(building, out)
+
+
+def _page(sections: list[dict[str, Any]], records: list[Record]) -> str:
+    frame = to_frame(records)
+    template = Path(__file__).with_name("page.html.j2").read_text(encoding="utf-8")
+    environment = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
+    return environment.from_string(template).render(
+        generator=GENERATOR,
+        title=sections[0]["name"] if len(sections) == 1 else f"{len(sections)} runs",
+        runs=sections,
+        pipeline_test=pipeline_test_of(frame),
+        claims=claims(records),
+        beside=beside(frame),
+        committed=on_real_images() if all(run["drawn"] for run in sections) else [],
+        count=len(frame),
+        numbers=NUMBERS,
+        made=time.strftime("%Y-%m-%d %H:%M"),
+    )
+
+
+# ---- the sections of the page ---------------------------------------------------------------------------------
+
+
+def numbers_of(run: Run) -> pd.DataFrame:
+    """All records of a run, with a column for the notebook that each comes from."""
+    return pd.concat([part.records.assign(notebook=part.name) for part in run.parts], ignore_index=True)
+
+
+def pipeline_test_of(frame: pd.DataFrame) -> str:
+    """Why some of these numbers are not results (\"random weights\"); empty if all are."""
+    return ", ".join(sorted({label for label in frame["pipeline_test"] if label}))
+
+
+def _section(run: Run, folder: Path) -> dict[str, Any]:
+    """The page's section on a run; pages and figures of its notebooks are copied to `folder`."""
+    return {
+        "id": folder.name,
+        "name": run.profile,
+        "folder": run.folder.name,
+        "about": run.about,
+        "dataset": run.dataset,
+        "drawn": drawn_title(run.dataset),
+        "commits": ", ".join(dict.fromkeys(part.commit for part in run.parts if part.commit)),
+        "pipeline_test": pipeline_test_of(numbers_of(run)),
+        "notebooks": [_notebook(name, parts, folder) for name, parts in run.notebooks.items()],
+    }
+
+
+def _notebook(name: str, parts: list[Part], folder: Path) -> dict[str, Any]:
+    """One notebook: its headline numbers over all jobs of a sweep, and each of the jobs."""
+    frame = pd.concat([part.records for part in parts], ignore_index=True)
+    return {
+        "id": f"{folder.name}-{name}",
+        "name": name,
+        "title": parts[0].title,
+        "headline": _numbers_early(*headline(frame)) if len(frame) else None,
+        "parts": [_part(part, folder) for part in parts],
+    }
+
+
+def _numbers_early(table: pd.DataFrame, context: dict[str, str]) -> tuple[pd.DataFrame, dict[str, str]]:
+    """The numbers right after method and metric: a wide table must not hide them at its end."""
+    first = [name for name in ("method", "metric", *NUMBERS) if name in table]
+    return table[[*first, *table.columns.difference(first, sort=False)]], context
+
+
+def _part(part: Part, folder: Path) -> dict[str, Any]:
+    frame = part.records
+    place = folder / part.folder.name
+    return {
+        "label": part.label,
+        "status": part.status,
+        "time": clock(part.seconds) if part.status == DONE else "",
+        "finished": part.finished.replace("T", " ")[:16],
+        "without": ", ".join(part.without),
+        "parameters": _parameters(part),
+        "link": _copied(part.page, place) if part.page.is_file() else "",
+        "traceback": part.traceback if part.status == FAILED else "",
+        "figures": [_figure(path, place) for path in part.figures],
+        "count": len(frame),
+        "tables": [
+            (name, context, as_texts(table, "query"))
+            for name, context, table in direction_tables(frame)
+        ],
+    }  # fmt: skip
+
+
+def _parameters(part: Part) -> str:
+    """Parameters on one line, without paths on this machine."""
+    given = {k: v for k, v in part.parameters.items() if k not in ("data_root", "run_folders") and v != ""}
+    return ", ".join(f"{name} = {_short(value)}" for name, value in given.items())
+
+
+def _short(value: Any) -> str:
+    """A value as Python writes it; for an encoder from a file, only the file's name."""
+    return repr(
+        f"{value.partition(':')[0]}:{Path(value).name}" if isinstance(value, str) and os.sep in value else value
+    )
+
+
+def _copied(path: Path, folder: Path) -> str:
+    """Copy a file to `folder`, a page without its active content; returns its address relative to the report's page."""
+    folder.mkdir(parents=True, exist_ok=True)
+    if path.suffix == ".html":
+        page = passive(path.read_text(encoding="utf-8", errors="replace"))
+        (folder / path.name).write_text(page, encoding="utf-8")
+    else:
+        shutil.copyfile(path, folder / path.name)
+    return f"{folder.parent.name}/{folder.name}/{path.name}"
+
+
+def _figure(path: Path, folder: Path) -> dict[str, Any]:
+    """A figure with size and caption: the PNG's Description, or else its file name in words."""
+    try:
+        with Image.open(path) as image:
+            image.load()
+            caption = getattr(image, "text", {}).get("Description") or path.stem.replace("_", " ")
+            size = image.size
+    except (OSError, SyntaxError):  # Pillow raises one of these for a damaged file
+        raise CdirError(f"{path} is not a readable image: run `cdir reproduce` again") from None
+    return {"link": _copied(path, folder), "caption": caption, "size": size}

@@ -1,0 +1,126 @@
+"""Read and check a run folder: what was requested, and how each notebook ended."""
+
+import json
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from cdir_nb.errors import CdirError
+from cdir_nb.notebook import read_notebook
+from cdir_nb.results import load_records, to_frame
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+DONE, FAILED, NOT_RUN = "done", "failed", "not run"
+
+
+@dataclass(frozen=True)
+class Part:
+    """One job of a run. `without`: labels of failed jobs that it should have followed. A failed job has no time."""
+
+    name: str
+    label: str
+    folder: Path
+    status: str
+    seconds: float = 0.0
+    finished: str = ""
+    commit: str = ""
+    parameters: dict[str, Any] = field(default_factory=dict)
+    without: tuple[str, ...] = ()
+
+    @property
+    def page(self) -> Path:
+        """The executed notebook as HTML; it does not exist if the notebook never started."""
+        return self.folder / f"{self.name}.html"
+
+    @property
+    def title(self) -> str:
+        """The first heading of the notebook, or else its name."""
+        path = self.folder / f"{self.name}.ipynb"
+        cells = read_notebook(path).cells if path.is_file() else []
+        lines = [line for cell in cells if cell.cell_type == "markdown" for line in cell.source.splitlines()]
+        return next((line.lstrip("# ").strip() for line in lines if line.startswith("# ")), self.name)
+
+    @property
+    def traceback(self) -> str:
+        """The traceback, whose last line is the reason; empty if the job did not fail."""
+        path = self.folder / "traceback.txt"
+        return path.read_text(encoding="utf-8", errors="replace").strip() if path.is_file() else ""
+
+    @property
+    def figures(self) -> list[Path]:
+        """Figures that the notebook saved, in the order of saving."""
+        return sorted(self.folder.glob("*.png"), key=lambda path: (path.stat().st_mtime_ns, path.name))
+
+    @cached_property
+    def records(self) -> "pd.DataFrame":
+        """The records of a finished job; none of a failed one, whose numbers may be incomplete."""
+        return to_frame(load_records(self.folder) if self.status == DONE else [])
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run folder of `cdir reproduce`."""
+
+    folder: Path
+    profile: str
+    about: str
+    dataset: str
+    parts: tuple[Part, ...]
+
+    @property
+    def notebooks(self) -> dict[str, list[Part]]:
+        """{notebook: its jobs}, by number, whatever ran first; a sweep has several jobs."""
+        names = sorted({part.name for part in self.parts})
+        return {name: [part for part in self.parts if part.name == name] for name in names}
+
+
+def read_run(folder: Path) -> Run:
+    """Read the run in `folder`. Raises CdirError if it is not a run folder, or a file is missing or damaged."""
+    if not folder.is_dir():
+        raise CdirError(f"run folder {folder} not found: give a folder made by `cdir reproduce`")
+    if not (folder / "run.json").is_file():
+        raise CdirError(f"{folder} is not a run folder (it has no run.json): give one made by `cdir reproduce`")
+    listing = _json(folder / "run.json", profile=str, about=str, dataset=str, notebooks=list, folders=list)
+    names = [*listing["folders"], *listing["notebooks"]]
+    if not names or len(listing["folders"]) * 2 != len(names) or not all(isinstance(name, str) for name in names):
+        raise _damaged(folder, "run.json does not list its notebooks")
+    parts = zip(listing["notebooks"], listing["folders"])
+    about = (listing[name] for name in ("profile", "about", "dataset"))
+    return Run(folder, *about, tuple(_part(label, folder / name) for label, name in parts))
+
+
+def _part(label: str, folder: Path) -> Part:
+    """One job, with its status read from its folder."""
+    name, failed = folder.name.rpartition("-")[0], folder.with_name(f"{folder.name}.failed")
+    if (folder / "done").is_file():
+        done = _json(folder / "done", seconds=(int, float), finished=str)
+        if not (folder / f"{name}.html").is_file():
+            raise _damaged(folder, f"{name}.html is missing")
+        when = {"seconds": done["seconds"], "finished": done["finished"]}
+        return Part(name, label, folder, DONE, **when, **_about(folder))
+    if failed.is_dir():
+        return Part(name, label, failed, FAILED, **_about(failed))
+    return Part(name, label, folder, NOT_RUN)
+
+
+def _about(folder: Path) -> dict[str, Any]:
+    job = _json(folder / "params.json", parameters=dict, commit=str)
+    return {"commit": job["commit"], "parameters": job["parameters"], "without": tuple(job.get("without", ()))}
+
+
+def _json(path: Path, **types: Any) -> dict[str, Any]:
+    """A JSON object with at least these keys, of these types. CdirError if the file is missing or damaged."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        raise _damaged(path.parent, f"{path.name} cannot be read") from None
+    if not isinstance(content, dict) or not all(isinstance(content.get(name), kind) for name, kind in types.items()):
+        raise _damaged(path.parent, f"{path.name} needs the keys {', '.join(types)}")
+    return content
+
+
+def _damaged(folder: Path, what: str) -> CdirError:
+    return CdirError(f"{folder} is damaged: {what}; run `cdir reproduce` again")

@@ -1,0 +1,398 @@
+"""Pages that need no network: equations, figures, numbers and warnings are all in the folder."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import nbformat.v4
+import pytest
+from run_folders import record, write, write_run
+from typer.testing import CliRunner
+
+from cdir_nb.cli import app
+from cdir_nb.errors import CdirError
+from cdir_nb.pages import numbers_of, read_run, write_report
+from cdir_nb.pages.html import mathml, strip, to_html
+from cdir_nb.paths import process_mark
+from cdir_nb.results import Record, load_records, save_records
+
+TEXT = r"""# How far does it <get>?
+Inline $x_i \in \mathbb{R}$ and
+
+$$\mathrm{P@}k = \frac{1}{k}\sum_{i=1}^{k}\mathbb{1}[y_{\pi(i)} = y_q]$$
+
+see [the paper](https://example.org/paper), `$not$ math`"""
+
+WEB = re.compile(
+    r"""<(?:script|link|img|iframe|source|video|audio|embed|object)\b[^>]*?\b(?:src|href|data)\s*=\s*["']?(?:https?:)?//[^"'\s>]+"""
+    r"""|url\(\s*["']?(?:https?:)?//[^)]+\)|@import\s+["'](?:https?:)?//[^"']+|\bimport\(\s*["']https?://[^"']+""",
+    re.I,
+)
+
+
+def web_references(page: str) -> list[str]:
+    """Everything a browser would load from the web to show this page (links to click do not count)."""
+    return [match.group(0) for match in WEB.finditer(page)]
+
+
+@pytest.fixture
+def run_folder(tmp_path):
+    """Make a run folder of a finished notebook with a figure and these records, and a failed one."""
+    return lambda *records, name="mine-1", **options: write_run(tmp_path / name, records, **options)
+
+
+@pytest.fixture
+def report(run_folder, tmp_path):
+    """The page of such a run, as text."""
+
+    def make(*records: Record, **options) -> str:
+        return write_report([run_folder(*records, **options)], tmp_path / "report").read_text()
+
+    return make
+
+
+def test_the_report_names_everything_that_a_number_depends_on(report):
+    page = report(record())
+    for text in (
+        "12.50",
+        "P@10:hits_over_k",
+        "tiny-clip [1a2b]",
+        "best on test",
+        "no image at all",
+        "40 classes of the world",
+        "seeds: 3",
+        "1 direction",
+    ):
+        assert text in page
+
+
+def test_the_report_shows_status_time_and_title(report):
+    page = report(record())
+    assert "How far does it &lt;get&gt;?" in page and "1:15" in page and "2026-01-02 03:04" in page
+    assert "ValueError: &lt;b&gt;no&lt;/b&gt;" in page and "<b>no" not in page
+    assert re.search(r'class="failed">failed', page) and "not run" in page
+
+
+def test_figures_lie_beside_the_page_with_captions(report, tmp_path):
+    page = report(record())
+    assert "<figcaption>A &lt;line&gt; &amp; more</figcaption>" in page and 'alt="A &lt;line&gt; &amp; more"' in page
+    link = re.search(r'<img src="([^"]+)"', page).group(1)
+    assert (tmp_path / "report" / link).read_bytes().startswith(b"\x89PNG")
+    assert "<figcaption>heat map</figcaption>" in report(record(), caption=None)
+
+
+def test_a_moved_report_is_whole(report, tmp_path):
+    page = report(record())
+    assert web_references(page) == [] and "http" not in page and "<script" not in page
+    shutil.rmtree(tmp_path / "mine-1")
+    (tmp_path / "report").rename(tmp_path / "elsewhere")
+    links = re.findall(r'(?:href|src)="([^"#]+)"', page)
+    assert {Path(link).suffix for link in links} == {".csv", ".html", ".png"}
+    assert all((tmp_path / "elsewhere" / link).is_file() for link in links)
+    anchors = re.findall(r'href="#([^"]+)"', page)
+    assert len(anchors) > 4 and all(f'id="{anchor}"' in page for anchor in anchors)
+    assert str(tmp_path) not in page
+
+
+def test_the_records_of_the_report_are_those_of_the_runs(report, tmp_path):
+    kept = [record(), record(query_domain="sketch", gallery_domain="real", value=0.375)]
+    report(*kept)
+    assert load_records(tmp_path / "report" / "records.csv") == kept
+
+
+def test_the_report_says_what_the_data_are(report):
+    assert "a drawn world, bundled with the workbook: not the papers' data" in report(record())
+    page = report(record(dataset="pacs"), dataset="pacs")
+    assert "Dataset: pacs" in page and "drawn world" not in page
+
+
+def test_results_on_real_images_stand_beside_the_drawn_world_only(report):
+    """Committed numbers, each with its task, encoder and selection rule, apart from those of the run."""
+    committed = re.compile(r'<section id="committed">.*?</section>', re.S)
+    shown = committed.search(report(record(), dataset="world")).group()
+    assert "sketchy_mini, sketchy_mini-21, real-clip: P@10:hits_over_k, mean over directions" in shown
+    assert re.search(r"<th[^>]*>CLAIR</th>.*?<span>25\.62 ± 0\.62</span>.*?last epoch", shown, re.S)
+    assert "world-unseen" not in shown and "12.50" not in shown
+
+
+def test_a_run_on_real_images_is_not_mixed_with_committed_ones(report):
+    assert 'id="committed"' not in report(record(dataset="pacs", protocol="pacs-all"), dataset="pacs")
+
+
+def test_random_weights_are_said_loudly(report):
+    assert 'class="loud"' not in report(record())
+    page = report(record(encoder="ViT-B-32:random (RANDOM WEIGHTS)"))
+    assert 'class="loud">Pipeline test (random weights): these numbers only show that the code runs' in page
+    assert "PIPELINE TEST, NOT A RESULT: random weights" in page
+
+
+def test_of_several_runs_the_pipeline_test_is_the_marked_one(run_folder, tmp_path):
+    real = run_folder(record(), name="real-1")
+    pipeline_test = run_folder(record(encoder="ViT-B-32:random"), name="pipeline_test-1")
+    page = write_report([real, pipeline_test], tmp_path / "report").read_text()
+    first, second = page[page.index('<section id="1-real-1"') :].split('<section id="2-pipeline_test-1"')
+    assert (
+        'class="loud"' not in first
+        and 'class="loud"' in second
+        and "<h1>Cross-domain image retrieval, measured: 2 runs</h1>" in page
+    )
+
+
+def test_a_sweep_is_one_section_with_its_seeds_averaged(tmp_path):
+    write_run(tmp_path / "r", [record(seed=0, value=0.25)], sweep=[record(seed=1, value=0.75)])
+    page = write_report([tmp_path / "r"], tmp_path / "report").read_text()
+    assert "50.00 ± 35.36" in page and page.count("<h3>How far does it &lt;get&gt;?</h3>") == 1
+    assert "<summary>a seed=0</summary>" in page and "<summary>a seed=1</summary>" in page
+
+
+def test_a_job_that_had_to_do_without_others_says_so(report):
+    assert "Ran without b seed=1, b seed=2, which had failed." in report(record(), without=["b seed=1", "b seed=2"])
+    assert "Ran without" not in report(record())
+
+
+def test_numbers_of_a_failed_notebook_do_not_count(report, run_folder):
+    folder = run_folder(record())
+    save_records([record(value=0.99)], next(folder.glob("*.failed")), "r")
+    numbers = numbers_of(read_run(folder))
+    assert numbers[["notebook", "value"]].values.tolist() == [["a", 0.125]]
+
+
+def test_a_report_without_numbers_is_a_report(report):
+    assert "How far" in report()
+
+
+# --- claims, and published tables
+
+TKI = {"metric": "mAP@200:over_min_k_relevant", "protocol": "world-unseen"}
+
+
+def tki(method, value, query, gallery, **changes) -> Record:
+    rule = "last epoch" if method == "TKI" else "nothing selected"
+    fields = {"method": method, "value": value, "query_domain": query, "gallery_domain": gallery}
+    return record(**{**TKI, **fields, "selection_rule": rule, **changes})
+
+
+def gains(forth: float, back: float, **changes) -> list[Record]:
+    """TKI so much above vanilla CLIP from real to sketch, and back."""
+    both = [("real", "sketch", forth), ("sketch", "real", back)]
+    methods = [("vanilla CLIP", 0), ("TKI", 1)]
+    return [tki(m, 0.5 + on * gain, q, g, **changes) for q, g, gain in both for m, on in methods]
+
+
+def cells_of(page: str, claim: str) -> list[str]:
+    """The cells of a claim's row, as text."""
+    row = next(row for row in re.findall(r"<tr>.*?</tr>", page, re.S) if f">{claim}<" in row)
+    return [re.sub(r"<[^>]+>", " ", cell) for cell in re.findall(r"<td.*?</td>", row, re.S)]
+
+
+def test_claims_are_decided_beside_the_papers_own_numbers(report):
+    page = report(*gains(0.25, -0.125))
+    theirs, ours = cells_of(page, "TKI is above CLIP in each direction.")
+    assert "✓ holds" in theirs and "directions missing" in ours and "directions: 2 of 30 run" in ours
+    assert "✓ holds" in cells_of(page, "TKI, trained on texts alone, is above CLIP on average.")[1]
+    assert "+6.25 points" in cells_of(page, "TKI, trained on texts alone, is above CLIP on average.")[1]
+    assert "(a drawn world)" in page[page.index('id="claims"') :].split("</thead>")[0]
+
+
+def test_a_pipeline_test_decides_no_claim_and_stands_beside_no_paper(report):
+    page = report(*gains(0.25, 0.25, pipeline_test="random weights"))
+    assert 'id="claims"' not in page and 'id="beside"' not in page
+
+
+def test_published_tables_stand_above_ours_never_mixed(report):
+    page = report(*gains(0.25, 0.125))
+    beside = page[page.index('id="beside"') :]
+    published, ours = re.findall(r"<table\b.*?</table>", beside, re.S)[:2]
+    assert "15.01" in published and "15.01" not in ours  # TKI's Table 2, mean of mAP@200
+    assert "68.75" in ours and "68.75" not in published
+    assert beside.count("ours: the same as below") > 2
+
+
+# --- what can't be reported
+
+LISTING = {"profile": "mine", "about": "a trial", "dataset": "world", "notebooks": [], "folders": []}
+
+
+def refusal(*folders, out) -> str:
+    with pytest.raises(CdirError) as caught:
+        write_report(folders, out)
+    assert "\n" not in str(caught.value)
+    assert not [path for path in out.parent.iterdir() if path.name.startswith((".report", "report"))]
+    return str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "spoil,message",
+    [
+        (lambda run: shutil.rmtree(run), "bad-1 not found: give a folder"),
+        (lambda run: (run / "run.json").unlink(), "is not a run folder (it has no run.json)"),
+        (lambda run: (run / "run.json").write_text("{"), "run.json cannot be read; run"),
+        (lambda run: (run / "run.json").write_text("[]"), "run.json needs the keys profile, about"),
+        (lambda run: write(run / "run.json", LISTING), "run.json does not list its notebooks"),
+        (lambda run: (run / "a-1/done").write_text("{}"), "done needs the keys seconds, finished"),
+        (lambda run: (run / "a-1/params.json").unlink(), "a-1 is damaged: params.json cannot be read"),
+        (lambda run: (run / "a-1/a.html").unlink(), "a.html is missing"),
+        (lambda run: (run / "a-1/a.ipynb").write_text("x"), "a.ipynb is not a valid notebook"),
+        (lambda run: (run / "a-1/heat_map.png").write_bytes(b"\x89PNG"), "heat_map.png is not a readable image"),
+        (lambda run: (run / "a-1/r.jsonl").write_text("{}"), "r.jsonl, line 1: not a record"),
+    ],
+)
+def test_a_missing_or_damaged_run_folder_is_named_and_leaves_nothing(run_folder, tmp_path, spoil, message):
+    good, bad = run_folder(record(), name="good-1"), run_folder(record(), name="bad-1")
+    spoil(bad)
+    assert message in refusal(good, bad, out=tmp_path / "report")
+
+
+def test_two_runs_that_disagree_are_refused(run_folder, tmp_path):
+    one, other = run_folder(record(), name="one-1"), run_folder(record(value=0.5), name="other-1")
+    assert "two values of one setting" in refusal(one, other, out=tmp_path / "report")
+
+
+def test_only_an_old_report_is_replaced(run_folder, tmp_path):
+    folder, out = run_folder(record()), tmp_path / "report"
+    write_report([folder], out)
+    (out / "old").touch()
+    write_report([folder], out)
+    assert not (out / "old").exists() and (out / "index.html").is_file()
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "thesis.tex").touch()
+    with pytest.raises(CdirError, match="exists and is not a report, so it is not replaced: choose another --out"):
+        write_report([folder], tmp_path / "mine")
+    assert [path.name for path in (tmp_path / "mine").iterdir()] == ["thesis.tex"]
+
+
+def test_a_failed_try_leaves_the_old_report(run_folder, tmp_path):
+    folder, out = run_folder(record()), tmp_path / "report"
+    before = write_report([folder], out).read_text()
+    (folder / "a-1/heat_map.png").write_bytes(b"")
+    with pytest.raises(CdirError):
+        write_report([folder], out)
+    assert (out / "index.html").read_text() == before
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["mine-1", "report"]
+
+
+def test_the_command_makes_a_report_of_several_runs(run_folder, tmp_path):
+    folders = [run_folder(record(), name="one-1"), run_folder(record(seed=4), name="other-1")]
+    done = CliRunner().invoke(app, ["report", *map(str, folders), "--out", str(tmp_path / "report")])
+    assert done.exit_code == 0 and done.stdout == f"report: {tmp_path / 'report' / 'index.html'}\n"
+    help = CliRunner().invoke(app, ["report", "--help"]).stdout
+    assert "Example: cdir report runs/world-* runs/pacs-* --out report" in help
+
+
+# --- pages of notebooks
+
+
+def page_of(*cells, folder=Path("."), **metadata):
+    return to_html(nbformat.v4.new_notebook(cells=list(cells), metadata=metadata), "name", folder)
+
+
+def test_equations_become_mathml_and_nothing_is_fetched():
+    page = page_of(nbformat.v4.new_markdown_cell(TEXT), nbformat.v4.new_code_cell("x = 1"))
+    assert page.count("<math") == 2 and "<mfrac>" in page
+    assert "$not$ math" in page and '<a href="https://example.org/paper">' in page
+    assert web_references(page) == [] and "MathJax" not in page and "cdnjs" not in page
+
+
+@pytest.mark.parametrize(
+    "tex,parts",
+    [
+        (r"\begin{aligned}a &= b\\ c &= d\end{aligned}", ["<mtable", "<mi>c</mi>"]),
+        (r"\operatorname*{arg\,max}_c x", ["<msub"]),
+        (r"\begin{cases}1 & x>0\\0 & \text{otherwise}\end{cases}", ["<mtable", "otherwise"]),
+        (r"\dfrac{a}{b}", ["<mfrac>"]),
+    ],
+)
+def test_what_the_converter_does_not_know_is_rewritten(tex, parts):
+    made = mathml(tex, "block")
+    assert all(part in made for part in parts) and "\\" not in made and "<mi>&</mi>" not in made
+
+
+def test_a_hopeless_formula_stays_readable():
+    assert mathml(r"a < \frac{1}{", "inline") == r"<code>a &lt; \frac{1}{</code>"
+
+
+def test_pictures_beside_the_notebook_are_embedded(tmp_path):
+    (tmp_path / "p.png").write_bytes(b"\x89PNG")
+    page = page_of(nbformat.v4.new_markdown_cell("![a](p.png)"), folder=tmp_path)
+    assert 'src="data:image/png;base64,' in page and 'src="p.png"' not in page
+
+
+@pytest.mark.parametrize(
+    "html",
+    [
+        '<script src="https://a.b/c.js">',
+        "<link rel=x href='//a.b/c.css'>",
+        "<img alt=a src=http://a.b/c.png>",
+        "a { background: url(https://a.b/c) }",
+        '@import "https://a.b/c.css"',
+        'import("https://a.b/c.mjs")',
+    ],
+)
+def test_web_references_are_found(html):
+    assert len(web_references(f"<p>{html}</p>")) == 1
+
+
+def test_widget_state_and_views_are_stripped():
+    view = {"application/vnd.jupyter.widget-view+json": {"model_id": "x"}, "text/plain": "IntSlider()"}
+    outputs = [nbformat.v4.new_output("display_data", data=view), nbformat.v4.new_output("stream", text="kept")]
+    injected = nbformat.v4.new_code_cell('seed = 1\nout_dir = "/a/b"\n', metadata={"tags": ["injected-parameters"]})
+    notebook = nbformat.v4.new_notebook(
+        cells=[injected, nbformat.v4.new_code_cell("x", outputs=outputs)],
+        metadata={"widgets": {"s": 1}, "papermill": {"input_path": "/a"}},
+    )
+    strip(notebook)
+    assert not notebook.metadata and [o.output_type for o in notebook.cells[1].outputs] == ["stream"]
+    assert notebook.cells[0].source == 'seed = 1\nout_dir = ""\n'
+
+
+# --- damaged run folders, and what a killed report left
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [("run.json", b""), ("run.json", b"\xff"), ("run.json", b"[" * 100_000), ("run.json", b'{"profile": 1}')]
+    + [("a-1/done", b""), ("a-1/done", b'{"seconds": "x", "finished": "y"}'), ("a-1/params.json", b"{}")]
+    + [("a-1/r.jsonl", b"\xff"), ("a-1/r.jsonl", b"[" * 100_000), ("a-1/heat_map.png", b"no picture")],
+)
+def test_damage_is_one_line_that_names_the_file(run_folder, tmp_path, name, content):
+    folder = run_folder(record())
+    (folder / name).write_bytes(content)
+    with pytest.raises(CdirError) as caught:
+        write_report([folder], tmp_path / "report")
+    assert Path(name).name in str(caught.value) and "again" in str(caught.value) and not (tmp_path / "report").exists()
+
+
+def test_what_a_killed_report_left_is_removed(run_folder, tmp_path):
+    dead = subprocess.Popen([sys.executable, "-c", ""])
+    dead.wait()
+    mark = process_mark()
+    for left in (f".report-{mark.replace(str(os.getpid()), str(dead.pid))}x", f".report-{mark}x", ".report-mine"):
+        (tmp_path / left / "new").mkdir(parents=True)
+    write_report([run_folder(record())], tmp_path / "report")
+    assert sorted(path.name for path in tmp_path.glob(".report-*")) == sorted([f".report-{mark}x", ".report-mine"])
+
+
+def test_the_report_is_without_active_content_whatever_the_notebooks_show(run_folder, tmp_path):
+    folder = run_folder(record())
+    evil = '<script>alert(1)</script><img src="https://evil.example/a.png" onerror="alert(1)">'
+    (folder / "a-1" / "a.html").write_text(f"<html><head></head><body><p>figures</p>{evil}</body></html>")
+    write_report([folder], tmp_path / "report")
+    (page,) = (tmp_path / "report").rglob("a.html")
+    text = page.read_text()
+    assert "<p>figures</p>" in text and "Content-Security-Policy" in text
+    assert "alert" not in text and "evil" not in text and web_references(text) == []
+
+
+def test_an_executed_notebook_is_without_active_content():
+    output = nbformat.v4.new_output("display_data", data={"text/markdown": "**fine** <script>alert(1)</script>"})
+    remote = nbformat.v4.new_output(
+        "display_data", data={"text/html": "<b>x</b><img src='https://evil.example/a.png'>"}
+    )
+    cells = [nbformat.v4.new_code_cell("1", outputs=[output, remote]), nbformat.v4.new_markdown_cell(TEXT)]
+    page = to_html(nbformat.v4.new_notebook(cells=cells), "a", Path())
+    assert "<strong>fine</strong>" in page and "<b>x</b>" in page and "<math" in page
+    assert "evil" not in page and "<script" not in page  # what the script said may stay, as text
+    assert '<a href="https://example.org/paper"' in page
