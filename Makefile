@@ -1,21 +1,17 @@
-# The two main commands are `make reproduce` and `make test`. Each sets up .venv on its first run.
+# The main commands are `make reproduce`, `make check` and `make test`. Each sets up .venv on its first run.
 PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 PYTEST := $(BIN)/python -m pytest
 
 .DEFAULT_GOAL := help
-.PHONY: help setup reproduce test fuzz lab explore bench real notebooks exercises lock clean
+.PHONY: help setup reproduce check types fast test test-all fuzz lab explore bench real notebooks exercises lock clean
 
 help:  ## list the targets
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
 
 $(READY): requirements.lock pyproject.toml
-	@$(PYTHON) -c 'import sys; sys.exit(0 if (3, 11) <= sys.version_info[:2] < (3, 13) else "error: Python 3.11 or 3.12 is needed, this is %d.%d; choose one: make PYTHON=python3.11 ..." % sys.version_info[:2])'
-	@echo "setting up .venv (two to four minutes and 7 GB, once)"
-	@$(PYTHON) -m venv .venv
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.lock
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -e .
+	@$(PYTHON) scripts/setup_env.py
 	@touch $@
 
 setup: $(READY)  ## install the locked packages into .venv (the other targets do this if needed)
@@ -23,12 +19,24 @@ setup: $(READY)  ## install the locked packages into .venv (the other targets do
 reproduce: $(READY)  ## run notebooks 00 to 10 on the bundled world; ends with one line per method and the path of the report
 	@$(BIN)/cdir reproduce --jobs 2
 
-test: $(READY)  ## check the style, run all tests, then check every notebook and the solutions of its exercises
+check: $(READY)  ## check style and types and run the fast tests (90 s on two idle cores)
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
-	@$(PYTEST) -n 2 tests
+	@$(MAKE) --no-print-directory -j 2 types fast
+
+types: $(READY)
+	@$(BIN)/basedpyright
+
+fast: $(READY)
+	@$(PYTEST) -q -m "not (medium or slow or browser or cluster)"
+
+test: check  ## `make check`, all other tests but the slow ones, every notebook and the solutions of its exercises (15 min)
+	@$(PYTEST) -n 2 -m "(medium or browser or cluster) and not slow"
 	@$(BIN)/python scripts/exercises.py --into test-output/notebooks
 	@CDIR_HEADLESS=1 OMP_NUM_THREADS=1 $(PYTEST) -n 2 --dist loadscope --nbval-lax --nbval-current-env -p no:cacheprovider test-output/notebooks
+
+test-all: test fuzz  ## `make test`, `make fuzz` and the slow tests
+	@$(PYTEST) -n 2 -m slow
 
 fuzz: $(READY)  ## read 10,000 mutated cards and 100,000 mutated stroke lines (a few minutes)
 	@CDIR_FUZZ=1 $(PYTEST) -n 2 tests/data/test_mutations.py

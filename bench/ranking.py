@@ -144,7 +144,7 @@ def show(seconds: dict[str, list[float]]) -> None:
     print(f"{'':36}{'median s':>9}{'min s':>9}{'x bare':>9}{'x faster of bare, faiss':>25}")
     for name, times in seconds.items():
         if not times:
-            print(f"{name:36}skipped: {RUNS[name][1]} is not installed (pip install '.[test]')")
+            print(f"{name:36}skipped: {RUNS[name][1]} is not installed (pip install 'cdir-nb[dev]')")
             continue
         ratios = [median(a / b for a, b in zip(times, other)) for other in (seconds[names[0]], fastest)]
         print(f"{name:36}{median(times):9.3f}{min(times):9.3f}{ratios[0]:9.2f}{ratios[1]:25.2f}")

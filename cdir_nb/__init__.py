@@ -1,7 +1,26 @@
-"""Helpers behind the cross-domain image retrieval workbook.
+"""Cross-domain image retrieval: published methods, their measurement, and notebooks that explain them."""
 
-One way of data: images -> encoder -> method -> ranking -> metrics -> records -> tables and pictures.
-A module imports only from the places before it on that way.
-"""
+__version__ = "0.2.0"
 
-__version__ = "0.1.0"
+MODULES = (  # in order of the flow of data; a module imports only from those before it
+    "errors",
+    "conventions",
+    "paths",
+    "notebook",
+    "commit",
+    "imports",
+    "sources",
+    "data",
+    "retrieval",
+    "analysis",
+    "encoders",
+    "methods",
+    "results",
+    "show",
+    "explorer",
+    "pages",
+    "run",
+    "fetch",
+    "cache",
+    "cli",
+)

@@ -1,5 +1,7 @@
 """The one error class for bad input, which the user can fix."""
 
+import importlib.util
+
 
 class CdirError(Exception):
     """Bad input. The message is one line: what is wrong, in which file or value, and the remedy."""
@@ -16,3 +18,18 @@ def printable(text: str) -> str:
 def os_problem(error: OSError) -> str:
     """What the system says, and of which file: `No space left on device: runs/a`."""
     return printable(": ".join(str(part) for part in (error.strerror or error, error.filename) if part))
+
+
+def require_extra(extra: str, *packages: str) -> None:
+    """Check that the packages of an extra can be imported, without importing them.
+
+    Args:
+        extra: name of the extra in pyproject.toml, such as "notebooks"
+        packages: import names
+
+    Raises:
+        CdirError: a package is not installed; the message names it and the command that installs the extra.
+    """
+    for package in packages:
+        if importlib.util.find_spec(package) is None:
+            raise CdirError(f'{package}: not installed; run: pip install "cdir-nb[{extra}]"')

@@ -1,21 +1,23 @@
 """Make the README's pictures.
 
-python scripts/readme_pictures.py                  only the road
+python scripts/readme_pictures.py                  only the picture of the modules
 python scripts/readme_pictures.py runs/world-...   also the figures of a finished run, made smaller
 """
 
+import ast
 from pathlib import Path
+from textwrap import fill
 from typing import Annotated
 
 import matplotlib.pyplot as plt
 import typer
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyBboxPatch
 from PIL import Image
 
+from cdir_nb import MODULES
 from cdir_nb.errors import CdirError
-from cdir_nb.paths import ROOT, atomic_write
+from cdir_nb.paths import PACKAGE, ROOT, atomic_write
 from cdir_nb.show.style import PALETTE, QUIET, styled
 
 PICTURES = {  # picture: (notebook, figure it saves, width in pixels)
@@ -35,70 +37,52 @@ PICTURES = {  # picture: (notebook, figure it saves, width in pixels)
 }
 
 
-ROAD = (  # room, what it contains, what it passes on to the rooms below
-    ("data", "images and where they come from: cards, folders, protocols, the drawn world", "images"),
-    ("retrieval", "rank, and every metric convention by name", "rankings, metrics"),
-    ("analysis", "what vectors, rankings and probabilities show besides metrics", "more numbers"),
-    ("encoders", "images and texts to vectors: CLIP, the cache, the bundled weights", "vectors"),
-    ("methods", "one folder per method: settings, losses, training, variants", "embedders"),
-    ("results", "records of what was measured, the papers' printed tables, verdicts on their claims", "records"),
-    ("show", "pictures: bars, curves, heat maps, grids, maps, mechanisms, sliders", "figures"),
-    ("explorer", "questions to embedded images, on sliders, on maps, on a canvas", "answers"),
-    ("pages", "one page of all numbers, claims and figures, without a network", "pages"),
-    ("run", "notebooks run unattended: profiles, a strict and resumable runner", "run folders"),
-    ("fetch", "public datasets downloaded into the layout that the loader reads", "folders of images"),
-    ("cache.py", "what the cache holds, and which of it no current code can read", "free space"),
-    ("cli.py", "the command line: cdir reproduce, results, report, ...", ""),
-)
-
-
 def find_figure(run: Path, notebook: str, figure: str) -> Path:
-    """The newest figure of this name in a run folder."""
-    found = sorted(run.glob(f"{notebook}-*/{figure}.png"), key=lambda path: path.stat().st_mtime)
-    if not found:
-        raise CdirError(f"{run} has no {notebook}-*/{figure}.png: make it with `cdir reproduce`")
-    return found[-1]
+    """Path of the newest figure of this name in a run folder."""
+    paths = sorted(run.glob(f"{notebook}-*/{figure}.png"), key=lambda path: path.stat().st_mtime)
+    if not paths:
+        raise CdirError(f"{run}: no {notebook}-*/{figure}.png; run `cdir reproduce`")
+    return paths[-1]
+
+
+def packages() -> dict[str, str]:
+    """{folder of the package: first line of its docstring}, in the order of `cdir_nb.MODULES`."""
+    sources = {name: PACKAGE / name / "__init__.py" for name in MODULES if (PACKAGE / name).is_dir()}
+    docs = {name: ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) for name, path in sources.items()}
+    return {name: (doc or "").partition("\n")[0].rstrip(".").replace("`", "") for name, doc in docs.items()}
 
 
 @styled
-def road_figure() -> Figure:
-    """The rooms of the package in order, one line each; a room imports only from those above it."""
-    fig, ax = plt.subplots(figsize=(9, 0.5 * len(ROAD) + 0.75))
-    for row, (room, about, passes) in enumerate(ROAD):
-        _room(ax, row, room, about)
-        ax.text(9.95, row + 0.36, passes, ha="right", va="center", color=QUIET, style="italic")
-    ax.annotate(
-        "", xy=(0.22, len(ROAD) - 0.1), xytext=(0.22, 0.1), arrowprops={"arrowstyle": "-|>", "lw": 2, "color": QUIET}
-    )
-    ax.text(9.95, -0.32, "what it passes on", ha="right", va="center", color=QUIET, fontsize=9)
-    ax.text(0.5, -0.32, "A room imports only from rooms above it", va="center", color=QUIET, fontsize=9)
-    ax.set(xlim=(0, 10), ylim=(len(ROAD) + 0.02, -0.6))
+def module_figure() -> Figure:
+    """The folders of the package in order, one line each."""
+    rows = packages()
+    fig, ax = plt.subplots(figsize=(9, 0.5 * len(rows) + 0.75))
+    box = {"boxstyle": "round,pad=0,rounding_size=0.12", "fc": PALETTE[4], "ec": "none"}
+    for row, (name, description) in enumerate(rows.items()):
+        ax.text(1.15, row + 0.36, f"{name}/", ha="center", va="center", weight="bold", zorder=2)
+        ax.add_patch(FancyBboxPatch((0.5, row + 0.03), 1.3, 0.66, **box))
+        ax.text(2.0, row + 0.36, fill(description, 92), va="center", fontsize=9)
+    arrow = {"arrowstyle": "-|>", "lw": 2, "color": QUIET}
+    ax.annotate("", xy=(0.22, len(rows) - 0.1), xytext=(0.22, 0.1), arrowprops=arrow)
+    ax.text(0.5, -0.32, "A folder imports only from folders above it", va="center", color=QUIET, fontsize=9)
+    ax.set(xlim=(0, 10), ylim=(len(rows) + 0.02, -0.6))
     ax.axis("off")
     return fig
 
 
-def _room(ax: Axes, row: int, room: str, about: str) -> None:
-    """A box with the room's name, and beside it what the room contains."""
-    shape = {"boxstyle": "round,pad=0,rounding_size=0.12", "fc": PALETTE[4], "ec": "none"}
-    ax.add_patch(FancyBboxPatch((0.5, row + 0.03), 1.3, 0.66, **shape))
-    name = room if "." in room else f"{room}/"
-    ax.text(1.15, row + 0.36, name, ha="center", va="center", weight="bold")
-    ax.text(2.0, row + 0.36, about, va="center")
-
-
-def main(run: Annotated[Path | None, typer.Argument(help="A run folder; without it, only the road.")] = None) -> None:
-    """Draw the road and shrink the chosen figures of a run, writing all to docs/pictures."""
-    with atomic_write(ROOT / "docs" / "pictures" / "road.png") as path:
-        road_figure().savefig(path, dpi=100, metadata={"Software": None})
+def main(run: Annotated[Path | None, typer.Argument(help="A run folder; default: only the modules.")] = None) -> None:
+    """Draw the modules and shrink the chosen figures of a run; all go to docs/pictures."""
+    with atomic_write(ROOT / "docs" / "pictures" / "modules.png") as path:
+        module_figure().savefig(path, dpi=100, metadata={"Software": None})
     if run:
         shrink(run)
 
 
 def shrink(run: Path) -> None:
-    """Write the figures of a run at the README's widths; pictures of notebooks that it does not have stay."""
+    """Write the figures of a run at the README's widths. Pictures of notebooks that the run lacks are not changed."""
     for picture, (notebook, figure, width) in PICTURES.items():
         if not any(run.glob(f"{notebook}-*")):
-            typer.echo(f"{picture}.png stays: {notebook} is not in this run")
+            typer.echo(f"{picture}.png: not changed; {notebook} is not in this run")
             continue
         image = Image.open(find_figure(run, notebook, figure)).convert("RGB")
         image = image.resize((width, round(image.height * width / image.width)), Image.Resampling.LANCZOS)

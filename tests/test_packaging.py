@@ -7,15 +7,19 @@ import sys
 import tomllib
 from pathlib import Path
 
+import numpy as np
 import pytest
 import yaml
-from batch.tiny_notebooks import save, write_notebook, write_profile
 from nbformat import read
 from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
+from run.tiny_notebooks import save, write_notebook, write_profile
 
+from cdir_nb.analysis.coordinates import project
+from cdir_nb.errors import CdirError
 from cdir_nb.paths import ROOT
 from cdir_nb.results import load_records
+from cdir_nb.run.cluster import place_to_run
 from cdir_nb.run.digests import package_digest
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
@@ -46,12 +50,20 @@ def pip_part() -> list[str]:
     return next(entry["pip"] for entry in CONDA["dependencies"] if isinstance(entry, dict))
 
 
+def requirements(*extras: str) -> dict[str, SpecifierSet]:
+    """The ranges of the base install and of extras; an extra may contain others, as `cdir-nb[a,b]`."""
+    lines = PROJECT["dependencies"] + [line for extra in extras for line in PROJECT["optional-dependencies"][extra]]
+    nested = [name for line in lines for name in Requirement(line).extras if Requirement(line).name == "cdir-nb"]
+    packages = ranges([line for line in lines if Requirement(line).name != "cdir-nb"])
+    return {**packages, **requirements(*nested)} if nested else packages
+
+
 def test_conda_and_pip_users_get_the_same_ranges():
-    assert ranges(pip_part()) == ranges(PROJECT["dependencies"])
+    assert ranges(pip_part()) == requirements("all")
 
 
 def test_packages_that_the_workbook_promises_are_there():
-    assert {normal(name) for name in FIXED_BY_USERS} <= set(ranges(PROJECT["dependencies"]))
+    assert {normal(name) for name in FIXED_BY_USERS} <= set(requirements("all"))
 
 
 def test_every_conda_dependency_has_its_reason():
@@ -61,10 +73,60 @@ def test_every_conda_dependency_has_its_reason():
 
 def test_lock_pins_every_dependency_inside_its_range_and_names_no_host():
     pins = {normal(r.name): str(next(iter(r.specifier)).version) for r in map(Requirement, LOCK)}
-    wanted = PROJECT["dependencies"] + sum(PROJECT["optional-dependencies"].values(), [])
-    for name, specifier in ranges(wanted).items():
+    for name, specifier in requirements("dev").items():
         assert specifier.contains(pins[name]), f"{name}: lock has {pins[name]}, pyproject wants {specifier}"
     assert not [line for line in LOCK if "://" in line or "--hash" in line or line.startswith("-")]
+
+
+# --- extras
+
+IMPORT_NAMES = {"umap-learn": "umap", "jupyter-scatter": "jscatter"}
+BASE = ("data", "retrieval", "analysis", "encoders", "methods", "results", "cache", "cli")
+
+
+def blocked(extra: str) -> str:
+    """Code that makes the packages of an extra impossible to import, except those of the base install."""
+    names = requirements(extra).keys() - requirements().keys()
+    return f"import sys\nsys.modules.update(dict.fromkeys({[IMPORT_NAMES.get(name, name) for name in names]}))\n"
+
+
+def run_code(code: str) -> subprocess.CompletedProcess:
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+
+
+@pytest.mark.medium
+def test_the_base_install_imports_no_package_of_an_extra():
+    modules = ", ".join(f"cdir_nb.{name}" for name in BASE)
+    done = run_code(blocked("all") + f"import {modules}")
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize(
+    "package,extra,command",
+    [
+        ("matplotlib", "notebooks", ["report", "runs/a"]),
+        ("papermill", "notebooks", ["reproduce", "--list"]),
+        ("wigglystuff", "explorer", ["explore"]),
+        ("pooch", "fetch", ["fetch", "pacs", "--to", "pacs"]),
+    ],
+)
+@pytest.mark.medium
+def test_a_command_without_its_extra_names_the_package_and_the_remedy(package, extra, command):
+    code = f"import sys\nsys.modules[{package!r}] = None\nfrom cdir_nb.cli import app\napp({command})"
+    done = run_code(code)
+    assert done.returncode == 2 and len(done.stderr.splitlines()) == 1
+    assert package in done.stderr and f'pip install "cdir-nb[{extra}]"' in done.stderr
+
+
+def test_a_cluster_and_umap_without_their_extra_name_the_package(monkeypatch):
+    for package, call in (("distributed", lambda: place_to_run(None, 1).__enter__()), ("umap", umap_of_noise)):
+        monkeypatch.setitem(sys.modules, package, None)
+        with pytest.raises(CdirError, match=package):
+            call()
+
+
+def umap_of_noise():
+    return project(np.random.default_rng(0).normal(size=(20, 4)), "umap")
 
 
 # --- what pip installs
@@ -122,6 +184,7 @@ def test_the_installed_package_holds_all_that_determines_a_number(python):
     assert python("-c", code).strip() == package_digest()
 
 
+@pytest.mark.slow
 def test_the_installed_package_reproduces_from_any_folder(python, site, tmp_path):
     (tmp_path / "mine").mkdir()
     write_notebook(tmp_path / "mine" / "where.ipynb", save(), OWN_FILES)
@@ -143,6 +206,7 @@ def test_the_description_of_the_installed_package_is_the_readme(site):
     assert text.strip() == (ROOT / "README.md").read_text(encoding="utf-8").strip()
 
 
+@pytest.mark.medium
 def test_no_module_needs_a_unix_only_library_to_be_imported():
-    done = subprocess.run([sys.executable, "-c", IMPORT_ALL], capture_output=True, text=True)
+    done = run_code(IMPORT_ALL)
     assert done.returncode == 0, done.stderr.strip().splitlines()[-1]

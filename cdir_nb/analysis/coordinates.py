@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from cdir_nb.analysis.distances import unit_rows
-from cdir_nb.errors import CdirError
+from cdir_nb.errors import CdirError, require_extra
 
 SMALLEST = 10  # with fewer points, neither method has meaningful neighbourhoods
 
@@ -53,6 +53,7 @@ def project(emb: np.ndarray, method: str = "tsne", seed: int = 0) -> np.ndarray:
         perplexity = min(30, (len(emb) - 1) / 3)
         return TSNE(2, perplexity=perplexity, init="pca", metric="euclidean", random_state=seed).fit_transform(unit)
     if method == "umap":
+        require_extra("notebooks", "umap")
         from sklearn.neighbors import NearestNeighbors
         from umap import UMAP  # imports numba, about ten seconds, so only when needed
 

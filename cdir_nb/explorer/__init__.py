@@ -4,6 +4,10 @@
 compute needs a widget, a browser or a figure.
 """
 
+from cdir_nb.errors import require_extra
+
+require_extra("explorer", "jscatter", "wigglystuff", "anywidget", "voila", "papermill")
+
 from cdir_nb.explorer.ask import Answer, Explorer, Question
 from cdir_nb.explorer.collection import Collection, open_collection, open_own
 from cdir_nb.explorer.controls import show_panel

@@ -5,6 +5,8 @@ from typing import Annotated
 
 import typer
 
+from cdir_nb.errors import require_extra
+
 
 def fetch(
     name: Annotated[str, typer.Argument(help="A dataset with a known source, such as pacs.")],
@@ -29,6 +31,7 @@ def fetch(
         cdir fetch quickdraw --per-class 100 --class dog --to /data/quickdraw --accept-licence
         cdir fetch sketchy_extended --from rendered_256x256.zip --to /data/Sketchy --accept-licence
     """
+    require_extra("fetch", "pooch", "requests", "fastparquet")
     from cdir_nb.fetch.run import Request, fetch_dataset
 
     parts = {"domains": tuple(domain or ()), "classes": tuple(label or ()), "files": tuple(files or ())}

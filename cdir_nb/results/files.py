@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from cdir_nb.errors import CdirError
+from cdir_nb.errors import CdirError, require_extra
 from cdir_nb.paths import atomic_write
 from cdir_nb.results.records import SAME, Record, same_images, setting_of, settings_digest, to_frame
 
@@ -48,6 +48,7 @@ def save_table(records: Sequence[Record], path: Path, *, parquet: bool = False) 
     _add_settings(records, path.parent / SETTINGS)
     with atomic_write(path) as temporary:
         if parquet:
+            require_extra("notebooks", "fastparquet")
             import fastparquet  # used directly, since pandas is dropping its support for it
 
             fastparquet.write(str(temporary), frame, write_index=False)

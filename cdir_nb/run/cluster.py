@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cdir_nb.errors import CdirError
+from cdir_nb.errors import CdirError, require_extra
 from cdir_nb.run.digests import package_digest
 from cdir_nb.run.places import Start, start_here
 
@@ -49,10 +49,9 @@ def place_to_run(scheduler: str | None, local_cluster: int | None) -> Iterator[S
 
 @contextmanager
 def _client(scheduler: str | None, local_cluster: int | None) -> "Iterator[Client]":
-    try:
-        from distributed import Client, LocalCluster
-    except ImportError:
-        raise CdirError("a cluster needs dask.distributed: pip install 'distributed>=2025.4'") from None
+    require_extra("cluster", "distributed")
+    from distributed import Client, LocalCluster
+
     if scheduler:
         try:
             client = Client(scheduler, timeout=CONNECT_WITHIN)

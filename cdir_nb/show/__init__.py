@@ -1,5 +1,9 @@
 """Figures by kind (bars, curves, heat maps, grids, maps, mechanisms), and the sliders and banners around them."""
 
+from cdir_nb.errors import require_extra
+
+require_extra("notebooks", "matplotlib", "seaborn", "IPython", "ipywidgets")
+
 from cdir_nb.show.banner import banner, has_random_weights, notebook_map, plain_list, settings_table
 from cdir_nb.show.bar_charts import accuracy_bars, bars, bars_in_groups, histograms, method_bars, metric_bars, strips
 from cdir_nb.show.curves import convention_curves, precision_recall, psi_figure, reliability, softmax_figure
