@@ -16,7 +16,7 @@ $(READY): requirements.lock pyproject.toml
 
 setup: $(READY)  ## install the locked packages into .venv (the other targets do this if needed)
 
-reproduce: $(READY)  ## run notebooks 00 to 10 on the bundled world; ends with one line per method and the path of the report
+reproduce: $(READY)  ## run the notebooks on the bundled world; ends with one line per method and the path of the report
 	@$(BIN)/cdir reproduce --jobs 2
 
 check: $(READY)  ## check style and types and run the fast tests (90 s on two idle cores)

@@ -18,7 +18,7 @@ from importlib.metadata import PackageNotFoundError, version
 import numpy as np
 import torch
 
-from cdir_nb.retrieval import evaluate, rank
+from cdir_nb.retrieval import AVERAGE_PRECISION, PRECISION, evaluate, rank
 from cdir_nb.retrieval.ranking import Ranking
 
 SIZES = {"small": (4365, 4439, 128), "large": (20_000, 50_000, 512)}
@@ -49,7 +49,7 @@ def bare(p: dict) -> None:
 def all_conventions(ranking: Ranking, p: dict) -> None:
     names = [np.char.add("class ", y.astype(str)) for y in (p["query_labels"], p["gallery_labels"])]
     results = evaluate(ranking, *names, ks=range(1, K + 1), ap_ks=(K,))
-    assert len([result.mean for result in results]) == 3 * K + 4
+    assert len([result.mean for result in results]) == K * len(PRECISION) + len(AVERAGE_PRECISION)
 
 
 def ours(p: dict) -> None:

@@ -5,9 +5,10 @@ python scripts/readme_pictures.py runs/world-...   also the figures of a finishe
 """
 
 import ast
+import re
 from pathlib import Path
 from textwrap import fill
-from typing import Annotated
+from typing import Annotated, Any
 
 import matplotlib.pyplot as plt
 import typer
@@ -20,21 +21,8 @@ from cdir_nb.errors import CdirError
 from cdir_nb.paths import PACKAGE, ROOT, atomic_write
 from cdir_nb.show.style import PALETTE, QUIET, styled
 
-PICTURES = {  # picture: (notebook, figure it saves, width in pixels)
-    "ranked_grid": ("00_tour", "worked_example", 560),
-    "00_tour": ("00_tour", "domains_by_classes", 320),
-    "01_clip_zero_shot": ("01_clip_zero_shot", "directions", 320),
-    "02_pseudo_labels": ("02_pseudo_labels", "by_step", 320),
-    "03_domain_mapping": ("03_domain_mapping", "way_best", 320),
-    "04_prompt_learning": ("04_prompt_learning", "methods", 320),
-    "05_retrieval_grids": ("05_retrieval_grids", "confusions", 320),
-    "06_data_free_tki": ("06_data_free_tki", "gain", 320),
-    "07_unsupervised_ucdir": ("07_unsupervised_ucdir", "methods", 320),
-    "08_universal_snmpnet": ("08_universal_snmpnet", "ucdr", 320),
-    "09_why_does_my_number_differ": ("09_why_does_my_number_differ", "spread", 320),
-    "10_tables": ("10_tables", "claims_clair", 320),
-    "11_explorer": ("11_explorer", "drawing", 320),
-}
+# in README.md: <!-- notebook/figure width in pixels -->, then the picture that is made of this figure
+PICTURE = re.compile(r"<!-- (\w+)/(\w+) (\d+) -->[^>]*?docs/pictures/(\w+)\.png")
 
 
 def find_figure(run: Path, notebook: str, figure: str) -> Path:
@@ -57,7 +45,7 @@ def module_figure() -> Figure:
     """The folders of the package in order, one line each."""
     rows = packages()
     fig, ax = plt.subplots(figsize=(9, 0.5 * len(rows) + 0.75))
-    box = {"boxstyle": "round,pad=0,rounding_size=0.12", "fc": PALETTE[4], "ec": "none"}
+    box: dict[str, Any] = {"boxstyle": "round,pad=0,rounding_size=0.12", "fc": PALETTE[4], "ec": "none"}
     for row, (name, description) in enumerate(rows.items()):
         ax.text(1.15, row + 0.36, f"{name}/", ha="center", va="center", weight="bold", zorder=2)
         ax.add_patch(FancyBboxPatch((0.5, row + 0.03), 1.3, 0.66, **box))
@@ -80,12 +68,12 @@ def main(run: Annotated[Path | None, typer.Argument(help="A run folder; default:
 
 def shrink(run: Path) -> None:
     """Write the figures of a run at the README's widths. Pictures of notebooks that the run lacks are not changed."""
-    for picture, (notebook, figure, width) in PICTURES.items():
+    for notebook, figure, width, picture in PICTURE.findall((ROOT / "README.md").read_text(encoding="utf-8")):
         if not any(run.glob(f"{notebook}-*")):
             typer.echo(f"{picture}.png: not changed; {notebook} is not in this run")
             continue
         image = Image.open(find_figure(run, notebook, figure)).convert("RGB")
-        image = image.resize((width, round(image.height * width / image.width)), Image.Resampling.LANCZOS)
+        image = image.resize((int(width), round(image.height * int(width) / image.width)), Image.Resampling.LANCZOS)
         with atomic_write(ROOT / "docs" / "pictures" / f"{picture}.png") as path:
             image.quantize(128).save(path, optimize=True)
 
