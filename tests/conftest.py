@@ -1,15 +1,32 @@
-"""Fixtures for all tests: caches and runs in a temporary folder, real images where they are at hand."""
+"""Marks by folder, and fixtures for all tests."""
 
 from pathlib import Path
 
 import pytest
 
-SHARED = Path(__file__).resolve().parents[2] / "shared"
+TESTS = Path(__file__).resolve().parent
+SHARED = TESTS.parents[1] / "shared"
+MARKS = {  # all tests of these folders load models, start processes or open a browser
+    "browser": "browser",
+    "encoders": "medium",
+    "explorer": "medium",
+    "notebooks": "medium",
+    "run": "medium",
+}
+
+
+@pytest.hookimpl(tryfirst=True)  # before pytest deselects by marks
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Give each test the mark of its folder."""
+    for item in items:
+        folder = item.path.relative_to(TESTS).parts[0] if item.path.is_relative_to(TESTS) else ""
+        if folder in MARKS:
+            item.add_marker(MARKS[folder])
 
 
 @pytest.fixture(scope="session")
 def shared() -> Path:
-    """Folder with real images for development and CI; users don't have it."""
+    """Folder with real images, on machines that have it; other machines skip the test."""
     if not SHARED.is_dir():
         pytest.skip("real images (../shared) are not on this machine")
     return SHARED
@@ -17,6 +34,6 @@ def shared() -> Path:
 
 @pytest.fixture
 def fresh_cache(tmp_path, monkeypatch) -> Path:
-    """An empty cache of this test's own, in place of the user's."""
+    """An empty cache for one test, in place of the user's."""
     monkeypatch.setenv("CDIR_CACHE", str(tmp_path / "cache"))
     return tmp_path / "cache"

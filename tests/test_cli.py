@@ -187,6 +187,7 @@ def test_an_error_is_never_a_traceback(monkeypatch, tmp_path):
         ("ViT-B-32:/nowhere/weights.pt", "/nowhere/weights.pt"),
     ],
 )
+@pytest.mark.medium
 def test_an_encoder_that_cannot_be_had_is_refused_before_any_notebook_runs(encoder, message, tmp_path, monkeypatch):
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "hub"))
@@ -198,6 +199,7 @@ def test_an_encoder_that_cannot_be_had_is_refused_before_any_notebook_runs(encod
 # --- disks that are full or read-only, and other trouble of the system
 
 
+@pytest.mark.medium
 def test_what_cannot_be_written_is_one_line(tmp_path):
     save_records([Record(**GOOD)], tmp_path / "run", "r")
     (tmp_path / "file").touch()

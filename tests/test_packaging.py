@@ -179,6 +179,7 @@ def python(site, tmp_path):
     return run
 
 
+@pytest.mark.medium
 def test_the_installed_package_holds_all_that_determines_a_number(python):
     code = "from cdir_nb.run.digests import package_digest; print(package_digest())"
     assert python("-c", code).strip() == package_digest()

@@ -21,6 +21,7 @@ def no_cache(tmp_path, monkeypatch):
     monkeypatch.setenv("CDIR_CACHE", str(tmp_path / "file" / "cache"))
 
 
+@pytest.mark.medium
 def test_images_open_without_a_cache_with_one_warning(no_cache, tmp_path):
     for label in ("dog", "cat"):
         (tmp_path / "mine" / "photo" / label).mkdir(parents=True)

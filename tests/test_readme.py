@@ -2,6 +2,7 @@
 
 import re
 
+import pytest
 from typer.testing import CliRunner
 
 from cdir_nb.cli import app
@@ -34,12 +35,14 @@ def test_ci_runs_the_readmes_test_command():
     assert re.search(r"^make test$", (ROOT / ".ci" / "run").read_text(), flags=re.M)
 
 
+@pytest.mark.medium
 def test_the_method_of_ones_own_runs_in_20_lines_and_stands_beside_vanilla_clip(tmp_path, monkeypatch):
     shown = _run_example(0, 20, tmp_path, monkeypatch)
     rows = [line for line in map(str.strip, shown.splitlines()) if line.startswith(("vanilla CL", "CLIP, c"))]
     assert len(rows) == 2 and rows[1].endswith("30 of 30")
 
 
+@pytest.mark.medium
 def test_the_method_of_ones_own_that_trains_runs_in_60_lines_with_three_seeds_and_a_selection_rule(
     tmp_path, monkeypatch
 ):

@@ -38,6 +38,7 @@ def test_sample_rows_takes_all_where_there_are_few():
 
 
 @pytest.mark.parametrize("method", ["tsne", "umap"])
+@pytest.mark.medium
 def test_a_map_is_repeatable_and_keeps_bundles_together(method):
     emb = clusters()
     points = coordinates.project(emb, method, seed=3)
@@ -48,6 +49,7 @@ def test_a_map_is_repeatable_and_keeps_bundles_together(method):
     assert np.linalg.norm(middle[0] - middle[1]) > spread.mean() * 2
 
 
+@pytest.mark.medium
 def test_length_of_vectors_does_not_matter():
     emb = clusters()
     lengths = 2.0 ** np.random.default_rng(0).integers(0, 7, (len(emb), 1))  # powers of two: no rounding

@@ -94,6 +94,7 @@ def use(card: Card) -> None:
 
 
 @pytest.mark.parametrize("name", ["toy", "world", "domainnet_cleaned", "world_doodle"])
+@pytest.mark.medium
 def test_mutated_cards(name, manifest):
     bundled = paths.PACKAGE.parent / "data_manifest"
     if name != "toy":

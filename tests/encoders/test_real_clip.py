@@ -131,6 +131,7 @@ def test_the_card_meets_the_bars():
     assert card_accuracy("Sketchy, seen classes, photo") >= 0.50
 
 
+@pytest.mark.slow
 def test_held_out_images_are_named_as_well_as_the_card_says(clip, shared, fresh_cache):
     pacs = in_list(open_dataset("pacs", shared / "data/pacs", progress=False), "pacs", HELD_OUT)
     assert seen_in_pretraining(clip, pacs) == 0

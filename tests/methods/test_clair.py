@@ -27,6 +27,8 @@ from cdir_nb.methods.frozen.clip import VanillaClip
 from cdir_nb.methods.table import fit
 from cdir_nb.methods.training import TrainedEmbedder, cache_key
 
+pytestmark = pytest.mark.medium
+
 NAMES = ("dog", "cat", "house")
 OBJECTS = ["cup", "car", "tree", "boat"]
 DOMAINS = ("sketch", "real")

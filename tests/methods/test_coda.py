@@ -18,7 +18,7 @@ from cdir_nb.methods.coda.losses import agreement, self_matching
 from cdir_nb.methods.coda.start import classifier_rows, fill_empty, spherical_kmeans
 from cdir_nb.methods.table import fit
 
-pytestmark = pytest.mark.usefixtures("own_cache")
+pytestmark = [pytest.mark.medium, pytest.mark.usefixtures("own_cache")]
 
 PAIR = ("clipart", "sketch")
 QUICK = CodaSettings(

@@ -33,7 +33,7 @@ FEW_STEPS = {  # those of these that a method has
 }
 TRAINED = [name for name, row in METHODS.items() if isinstance(row.build, type) and issubclass(row.build, Training)]
 
-pytestmark = pytest.mark.usefixtures("own_cache")
+pytestmark = [pytest.mark.medium, pytest.mark.usefixtures("own_cache")]
 
 
 @pytest.fixture(scope="module")

@@ -30,7 +30,7 @@ SEEN = ("airplane", "apple", "bicycle", "bird", "bus", "car", "castle", "cat", "
 UNSEEN = ("pear", "robot", "sun")
 QUICK = {"epochs": 3, "batch_size": 8, "score_at": 2, "learning_rate_prompts": 0.01, "learning_rate_norms": 0.01}
 
-pytestmark = pytest.mark.usefixtures("own_cache")
+pytestmark = [pytest.mark.medium, pytest.mark.usefixtures("own_cache")]
 
 
 def picture(key: str) -> Image.Image:

@@ -50,7 +50,7 @@ def picture(key: str) -> Image.Image:
     return Image.fromarray(pixels.astype(np.uint8))
 
 
-pytestmark = pytest.mark.usefixtures("own_cache")
+pytestmark = [pytest.mark.medium, pytest.mark.usefixtures("own_cache")]
 
 
 @pytest.fixture(scope="module")

@@ -30,7 +30,7 @@ from cdir_nb.methods.training import TrainedEmbedder, Training
 NAMES = ["dog", "cat", "light bulb", "house"]
 QUICK = TkiSettings(words=3, expansion_steps=15, aggregation_steps=30, learning_rate=0.02)
 
-pytestmark = pytest.mark.usefixtures("own_cache")
+pytestmark = [pytest.mark.medium, pytest.mark.usefixtures("own_cache")]
 
 
 def no_image(*_args):

@@ -20,7 +20,7 @@ from cdir_nb.methods.batches import domain_batches
 from cdir_nb.methods.training import Training, cache_key, checkpoint_file, peak_memory
 from cdir_nb.paths import PACKAGE
 
-pytestmark = pytest.mark.usefixtures("own_cache")
+pytestmark = [pytest.mark.medium, pytest.mark.usefixtures("own_cache")]
 
 
 class LineSettings(Settings):

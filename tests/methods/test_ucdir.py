@@ -34,7 +34,7 @@ SCHEDULE = {"cluster_from": 1, "full_from": 3, "align_from": 2}
 FAMILY = ["UCDIR", "ID", "ProtoNCE", "CDS", "PCS"]
 RUNS = [("UCDIR", name) for name in METHODS["UCDIR"].variants] + [(name, None) for name in FAMILY]
 
-pytestmark = pytest.mark.usefixtures("own_cache")
+pytestmark = [pytest.mark.medium, pytest.mark.usefixtures("own_cache")]
 
 
 @pytest.fixture(scope="module")

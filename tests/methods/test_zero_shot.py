@@ -5,6 +5,8 @@ import torch
 from cdir_nb.errors import CdirError
 from cdir_nb.methods.frozen import zero_shot as zs
 
+pytestmark = pytest.mark.medium
+
 
 class FakeEncoder:
     """Texts to vectors by a table."""

@@ -171,6 +171,7 @@ def test_only_a_metric_of_a_ranking_can_be_explored(task):
             percent_by_direction(lambda a, b: None, task, name)
 
 
+@pytest.mark.medium
 def test_records_describe_the_encoder_where_it_is_described(task):
     described = context_of(VanillaClip(load_encoder("tiny-clip")), task, 0)
     assert described["preprocessing"].startswith("64 px, bicubic") and described["pooling"] == "class token"

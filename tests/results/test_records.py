@@ -258,6 +258,7 @@ def test_a_damaged_or_edited_file_of_settings_is_refused(tmp_path, content):
     assert (tmp_path / "settings.json").read_text() == content
 
 
+@pytest.mark.medium
 def test_committed_records_agree_with_each_other_and_stay_small():
     found = reproduced_records()
     assert not [record for record in found if record.pipeline_test or record.settings is None]

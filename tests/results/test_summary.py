@@ -140,6 +140,7 @@ def test_the_printed_block():
     ]
 
 
+@pytest.mark.medium
 def test_a_printed_block_is_never_wider_than_a_terminal():
     names = ["a method of one's own with a name that is longer than any table has room for", "CLAIR", "TKI"]
     rules = ["validation by labels of seen classes", "last epoch", "validation by validation classes"]

@@ -249,6 +249,7 @@ def test_pytorch_metric_learning(world):
         assert result.mean == pytest.approx(theirs[name]), name
 
 
+@pytest.mark.medium
 def test_ranx_divides_by_all_relevant(world):
     from ranx import Qrels, Run
     from ranx import evaluate as ranx_evaluate

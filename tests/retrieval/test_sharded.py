@@ -58,6 +58,7 @@ def test_a_ranking_is_that_of_the_single_pass(small_tiles, tmp_path, make, simil
 
 @pytest.mark.parametrize("similarity", ["cosine", "euclidean"])
 @pytest.mark.parametrize("n_query, threads", [(1, 1), (600, 2)])
+@pytest.mark.medium
 def test_blocks_of_their_real_size_give_the_same_bits(tmp_path, monkeypatch, similarity, n_query, threads):
     monkeypatch.setattr(torch, "get_num_threads", lambda: threads)
     query, rows = normal(n_query, 65, 1), normal(20_000, 65, 2)

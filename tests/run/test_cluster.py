@@ -20,6 +20,7 @@ from cdir_nb.run.profile import load_profile
 from cdir_nb.run.runner import run_plan
 
 distributed = pytest.importorskip("distributed", reason="dask.distributed is not installed (pip install '.[cluster]')")
+pytestmark = pytest.mark.cluster
 
 
 @pytest.fixture(scope="module")

@@ -24,6 +24,7 @@ from cdir_nb.run import cluster
 from cdir_nb.run.on_cluster import embed_on, evaluate_on, rank_on
 
 distributed = pytest.importorskip("distributed", reason="dask.distributed is not installed (pip install '.[cluster]')")
+pytestmark = pytest.mark.cluster
 
 
 @pytest.fixture(scope="module")

@@ -14,6 +14,7 @@ from cdir_nb.paths import ROOT
 from cdir_nb.results import load_records
 
 pytest.importorskip("distributed", reason="dask.distributed is not installed (pip install '.[cluster]')")
+pytestmark = [pytest.mark.cluster, pytest.mark.slow]
 TASKS = 2
 
 

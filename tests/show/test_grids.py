@@ -98,6 +98,7 @@ def test_picture_row_writes_its_notes(squares):
 
 
 @pytest.mark.parametrize("count", [1, 12])
+@pytest.mark.medium
 def test_no_text_of_a_ranked_grid_leaves_the_figure(squares, in_order, count):
     fig = grids.ranked_grid(squares.select("sketch"), squares.select("photo"), in_order, range(count), k=10, title="T")
     fig.canvas.draw()

@@ -42,6 +42,7 @@ def test_tokens_are_the_patches_of_the_middle_row_and_as_many_prompts():
     assert sum(patch.get_facecolor()[:3] == to_rgb(mechanisms.PROMPT) for patch in ax.patches) == 3
 
 
+@pytest.mark.medium
 def test_pictures_undo_the_normalisation():
     encoder = load_encoder("tiny-clip")
     batch = encoder.preprocess(Image.new("RGB", (80, 80), (51, 102, 255)))[None]

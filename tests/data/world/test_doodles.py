@@ -66,6 +66,7 @@ def test_strokes_are_those_of_the_source(shared):
         ]
 
 
+@pytest.mark.medium
 def test_together_with_the_world_in_seven_domains(both, doodles):
     card = load_card("world_doodle")
     assert list(dict.fromkeys(both.domains)) == list(card.domains)

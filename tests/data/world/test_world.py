@@ -53,6 +53,7 @@ def test_world_agrees_with_its_card(world):
     assert len(world) == 40 * 6 * 2 and len(set(world.keys)) == len(world) == len(set(world.digests))
 
 
+@pytest.mark.medium
 def test_cache_returns_the_same_and_a_damaged_file_is_drawn_again(world, fresh_cache):
     (file,) = (fresh_cache / "world").glob("*.npy")
     assert load_world(images_per_class=2).fingerprint == world.fingerprint
@@ -105,6 +106,7 @@ def test_an_outline_left_open_stops_within_its_last_edge():
     assert np.array_equal(square[4], square[0]), "the outline itself is left alone"
 
 
+@pytest.mark.medium
 def test_mean_colour_says_almost_nothing_about_the_class():
     """Nearest-centroid on mean colour stays near chance: 1/40."""
     labels = sorted(drawings())
