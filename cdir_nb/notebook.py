@@ -36,7 +36,7 @@ def read_parameters(path: Path) -> dict[str, Any]:
     for node in body:
         name, value = _assignment(node)
         try:
-            defaults[name] = ast.literal_eval(value)
+            defaults[name] = ast.literal_eval(value)  # pyright: ignore[reportArgumentType]  # None: ValueError
         except (ValueError, TypeError, RecursionError, MemoryError):
             raise CdirError(
                 f"{path.name}: parameters cell, line {node.lineno}: only `name = literal` is allowed"

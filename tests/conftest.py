@@ -6,11 +6,12 @@ import pytest
 
 TESTS = Path(__file__).resolve().parent
 SHARED = TESTS.parents[1] / "shared"
-MARKS = {  # all tests of these folders load models, start processes or open a browser
+MARKS = {  # the tests of these folders load models, start processes, make reports or open a browser
     "browser": "browser",
     "encoders": "medium",
     "explorer": "medium",
     "notebooks": "medium",
+    "pages": "medium",
     "run": "medium",
 }
 

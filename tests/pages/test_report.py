@@ -54,7 +54,6 @@ def report(run_folder, tmp_path):
     return make
 
 
-@pytest.mark.medium
 def test_the_report_names_everything_that_a_number_depends_on(report):
     page = report(record())
     for text in (
@@ -149,7 +148,6 @@ def test_a_sweep_is_one_section_with_its_seeds_averaged(tmp_path):
     assert "<summary>a seed=0</summary>" in page and "<summary>a seed=1</summary>" in page
 
 
-@pytest.mark.medium
 def test_a_job_that_had_to_do_without_others_says_so(report):
     assert "Ran without b seed=1, b seed=2, which had failed." in report(record(), without=["b seed=1", "b seed=2"])
     assert "Ran without" not in report(record())
@@ -190,7 +188,6 @@ def cells_of(page: str, claim: str) -> list[str]:
     return [re.sub(r"<[^>]+>", " ", cell) for cell in re.findall(r"<td.*?</td>", row, re.S)]
 
 
-@pytest.mark.medium
 def test_claims_are_decided_beside_the_papers_own_numbers(report):
     page = report(*gains(0.25, -0.125))
     theirs, ours = cells_of(page, "TKI is above CLIP in each direction.")
@@ -254,7 +251,6 @@ def test_two_runs_that_disagree_are_refused(run_folder, tmp_path):
     assert "two values of one setting" in refusal(one, other, out=tmp_path / "report")
 
 
-@pytest.mark.medium
 def test_only_an_old_report_is_replaced(run_folder, tmp_path):
     folder, out = run_folder(record()), tmp_path / "report"
     write_report([folder], out)
