@@ -2,10 +2,12 @@
 
 import os
 import re
+import runpy
 import subprocess
 import sys
 import tomllib
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -127,6 +129,29 @@ def test_a_cluster_and_umap_without_their_extra_name_the_package(monkeypatch):
 
 def umap_of_noise():
     return project(np.random.default_rng(0).normal(size=(20, 4)), "umap")
+
+
+# --- set-up without make
+
+
+def test_the_set_up_script_imports_the_standard_library_only_and_installs_the_lock(tmp_path, monkeypatch):
+    script = ROOT / "scripts" / "setup_env.py"
+    imported = re.findall(r"^(?:import|from) (\w+)", script.read_text(), flags=re.M)
+    assert imported and set(imported) <= sys.stdlib_module_names
+    commands = []
+    monkeypatch.setattr(
+        subprocess, "run", lambda command, **_: commands.append(command) or SimpleNamespace(returncode=0)
+    )
+    runpy.run_path(str(script))["main"](tmp_path / "env")
+    assert commands[0][1:] == ["-m", "venv", str(tmp_path / "env")]
+    assert [command[-2:] for command in commands[1:]] == [["-r", "requirements.lock"], ["-e", "."]]
+
+
+def test_the_set_up_script_refuses_other_pythons_in_one_line(monkeypatch):
+    main = runpy.run_path(str(ROOT / "scripts" / "setup_env.py"))["main"]
+    monkeypatch.setattr(sys, "version_info", (3, 13, 0))
+    with pytest.raises(SystemExit, match="3.13"):
+        main()
 
 
 # --- what pip installs
