@@ -31,8 +31,17 @@ def fetch(
     """
     from cdir_nb.fetch.run import Request, fetch_dataset
 
-    parts = {"domains": tuple(domain or ()), "classes": tuple(label or ()), "files": tuple(files or ())}
-    wish = Request(name, to.expanduser().resolve(), accept, **parts, per_class=per_class, jobs=jobs, say=typer.echo)
-    report = fetch_dataset(wish)
+    request = Request(
+        name,
+        to.expanduser().resolve(),
+        accept=accept,
+        domains=tuple(domain or ()),
+        classes=tuple(label or ()),
+        per_class=per_class,
+        files=tuple(files or ()),
+        jobs=jobs,
+        log=typer.echo,
+    )
+    report = fetch_dataset(request)
     typer.echo(str(report))
     raise typer.Exit(0 if report.ok else 1)
