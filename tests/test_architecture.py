@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 PACKAGE = Path(__file__).resolve().parents[1] / "cdir_nb"
-ROAD = ("errors", "conventions", "paths", "notebook", "commit", "imports", "sources", "data", "retrieval",
+ROAD = ("errors", "conventions", "paths", "notebook", "sources", "data", "retrieval",
         "analysis", "encoders", "methods", "results", "show", "explorer", "pages", "run", "fetch", "cache",
         "cli")  # fmt: skip
 FREE_OF = {"retrieval": {"data"}, "analysis": {"data"}}  # beyond the order of the road
@@ -119,7 +119,7 @@ def test_the_picture_of_the_road_shows_every_room_in_its_order():
     script = (PACKAGE.parent / "scripts" / "readme_pictures.py").read_text(encoding="utf-8")
     assigned = [node for node in ast.parse(script).body if isinstance(node, ast.Assign)]
     drawn = next(node.value for node in assigned if ast.unparse(node.targets[0]) == "ROAD")
-    assert [room.removesuffix(".py") for room, *_ in ast.literal_eval(drawn)] == list(ROAD[7:])
+    assert [room.removesuffix(".py") for room, *_ in ast.literal_eval(drawn)] == list(ROAD[5:])
 
 
 def test_no_import_circle():
