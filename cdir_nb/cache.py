@@ -24,7 +24,7 @@ from cdir_nb.sources import code_digest, library_versions
 
 EARLIER = "from an earlier version"
 OTHER_CODE = "other code"
-EXPLORER = {"explorer": "methods", "maps": "maps", "texts": "texts"}  # {folder: name}; files are looked up by content
+EXPLORER = {"explorer": "methods", "maps": "maps"}  # {folder: name}; files are looked up by content
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from urllib.request import urlopen
 import pytest
 
 from cdir_nb.data.world import draw
-from cdir_nb.explorer.page import ONE_THREAD, serve_command, write_page
+from cdir_nb.explorer.serve import ONE_THREAD, serve_command, write_page
 from cdir_nb.paths import ROOT
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")

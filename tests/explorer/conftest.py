@@ -6,7 +6,7 @@ import matplotlib.pyplot as plt
 import pytest
 
 from cdir_nb.data.world import draw
-from cdir_nb.explorer import Explorer, open_own
+from cdir_nb.explorer import Explorer, open_user_folder
 
 DOMAINS, CLASSES, EACH = ("photo", "sketch"), ("banana", "guitar", "tree"), 4
 
@@ -32,7 +32,7 @@ def cache(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def collection(cache, tmp_path_factory):
-    return open_own(draw_folder(tmp_path_factory.mktemp("mine")), "tiny-clip")
+    return open_user_folder(draw_folder(tmp_path_factory.mktemp("mine")), "tiny-clip")
 
 
 @pytest.fixture(scope="module")
