@@ -22,7 +22,7 @@ class Collection:
 
     name       of the dataset or folder
     images     all of them, by domain
-    encoder    with the embeddings of all images
+    encoder    an `InMemoryEncoder` with the embeddings of all images
     words      {domain: its word in prompts}
     names      {class: its name in prompts}; empty if no image has a label
     queries    classes whose images are queries; empty: every image is one
@@ -33,7 +33,7 @@ class Collection:
 
     name: str
     images: ImageSet
-    encoder: "InMemoryEncoder"
+    encoder: Any
     words: dict[str, str]
     names: dict[str, str]
     queries: tuple[str, ...]
@@ -126,7 +126,7 @@ def open_collection(dataset: str, root: str = "", protocol: str = "", encoder: s
         names={label: card.display(label) for label in card.classes},
         queries=task.classes,
         galleries=gallery_choices(task),
-        about=banner(card, used, model).data,
+        about=str(banner(card, used, model).data),  # pyright: ignore[reportArgumentType]
     )
 
 
@@ -158,5 +158,5 @@ def open_user_folder(root: Path | str, encoder: str = "real-clip") -> Collection
     )
     counts, *left_out = collection.summary.splitlines()
     lines = [counts, "", *(line.replace("  ", "- ", 1) for line in left_out), "", f"**Encoder:** {model.description}."]
-    warning = f"{RANDOM}\n\n" if has_random_weights(model) else ""
+    warning = f"{RANDOM}\n\n" if has_random_weights(model) else ""  # pyright: ignore[reportArgumentType]
     return replace(collection, about=warning + "\n".join(f"> {line}".rstrip() for line in lines))

@@ -14,6 +14,7 @@ from cdir_nb.show.widgets import headless
 SIZES = {"layout": {"width": "340px"}, "style": {"description_width": "110px"}}
 TEMPERATURES = (0.01, 0.02, 0.05, 0.07, 0.1, 0.2, 0.5, 1.0)
 MAX_K = 30
+Control = Any  # a widget with a value; the types of ipywidgets do not include its type
 
 
 class Panel(Protocol):
@@ -32,24 +33,24 @@ def show_panel(panel: Panel) -> Figure:
     return fig
 
 
-def menu(name: str, options: Iterable[Any], value: Any = None) -> w.Dropdown:
+def menu(name: str, options: Iterable[Any], value: Any = None) -> Control:
     """A drop-down menu; underscores in names become spaces."""
     named = [(pretty(option), option) for option in options]
     start = named[0][1] if value is None else value
     return w.Dropdown(options=named, value=start, description=name, **SIZES)
 
 
-def value_slider(name: str, options: Sequence[Any], value: Any) -> w.SelectionSlider:
+def value_slider(name: str, options: Sequence[Any], value: Any) -> Control:
     """A slider over a few values."""
     return w.SelectionSlider(options=tuple(options), value=value, description=name, **SIZES)
 
 
-def int_slider(name: str, low: int, high: int, value: int) -> w.IntSlider:
+def int_slider(name: str, low: int, high: int, value: int) -> Control:
     """A slider over integers."""
     return w.IntSlider(value, low, high, description=name, **SIZES)
 
 
-def k_slider() -> w.IntSlider:
+def k_slider() -> Control:
     """A slider over the number of results."""
     return int_slider("k", 1, MAX_K, 10)
 

@@ -10,9 +10,10 @@ from matplotlib.figure import Figure
 from PIL import Image
 from wigglystuff import Paint
 
+from cdir_nb.data import ImageSet
 from cdir_nb.data.pictures import to_rgb
 from cdir_nb.errors import CdirError
-from cdir_nb.explorer.ask import Answer, Explorer, Question
+from cdir_nb.explorer.ask import Explorer, Question
 from cdir_nb.explorer.controls import k_slider, menu, on_value, row
 from cdir_nb.explorer.drawing import EMPTY, as_sketch, drawing_set
 from cdir_nb.explorer.grid import Grid, answer_figure, data_url, result_tiles, tile_maker
@@ -76,7 +77,10 @@ class DrawPanel:
         start = time.perf_counter()
         try:
             question = self.question()
-            answer = self.explorer.ask_text(question, self.query_text) if self.query_text else self._ask_image(question)
+            if self.query_text:
+                answer = self.explorer.ask_text(question, self.query_text)
+            else:
+                answer = self.explorer.ask_image(question, self._query())
         except CdirError as error:
             self.message.value, self.results.items = f"<b>{error}</b>", []
             return
@@ -86,14 +90,14 @@ class DrawPanel:
 
     def figure(self) -> Figure:
         """The last image, as the encoder receives it, and its results. Raises CdirError if there is none."""
-        answer = self._ask_image(self.question())
-        query = drawing_set(self.image, self.like.value)
+        query = self._query()
+        answer = self.explorer.ask_image(self.question(), query)
         return answer_figure(answer, self.explorer.collection.images, query, "your\ndrawing")
 
-    def _ask_image(self, question: Question) -> Answer:
+    def _query(self) -> ImageSet:
         if self.image is None:
             raise CdirError(EMPTY)
-        return self.explorer.ask_image(question, drawing_set(self.image, question.query_domain))
+        return drawing_set(self.image, self.like.value)
 
     def _set_image(self, make_image: Callable[[], Image.Image]) -> None:
         """Make an image the query, or show why there is none."""

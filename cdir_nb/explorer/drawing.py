@@ -47,7 +47,7 @@ def _thickened(ink: np.ndarray) -> np.ndarray:
 
     Across a line of w pixels, the distance to the nearest pixel of paper is (w + 2) / 4 on average.
     """
-    width = 4 * distance_transform_edt(ink)[ink].mean() - 2
+    width = 4 * np.asarray(distance_transform_edt(ink))[ink].mean() - 2
     grow = max(0.0, STROKE * SIZE - width) / 2
-    outside = distance_transform_edt(~ink)
+    outside = np.asarray(distance_transform_edt(~ink))
     return np.round(255 * np.clip(grow + 1 - outside, 0, 1)).astype(np.uint8)

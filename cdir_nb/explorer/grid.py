@@ -56,9 +56,10 @@ def result_tiles(answer: Answer, images: ImageSet, url_of: Callable[[int], str])
     """One tile per result: rank, score, class, and whether it is right."""
     tiles = []
     for i, (row, score) in enumerate(zip(answer.rows.tolist(), answer.scores.tolist())):
-        name = pretty(images.labels[row]) or _file_name(images, row)
+        name, domain = pretty(str(images.labels[row])), pretty(str(images.domains[row]))
+        name = name or _file_name(images, row)
         kind, mark = _relevance(answer, i)
-        alt = f"rank {i + 1}: {name}, {pretty(images.domains[row])}, score {score:.2f}{f', {kind}' if mark else ''}"
+        alt = f"rank {i + 1}: {name}, {domain}, score {score:.2f}{f', {kind}' if mark else ''}"
         note = f"{mark} {score:.2f}\n{shorten(name, 24)}".strip()
         tiles.append({"key": images.keys[row], "src": url_of(row), "alt": alt, "note": note, "kind": kind})
     return tiles

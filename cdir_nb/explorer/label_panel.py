@@ -95,6 +95,7 @@ class LabelPanel:
 
 def _in_words(answer: Answer) -> str:
     k = len(answer.rows)
+    assert answer.precision is not None and answer.average is not None  # these images have labels
     return (
         f"Of the {k} most probable images {round(answer.precision * k)} are right. Of all {answer.n_queries:,} images "
         f"of the domain {100 * answer.average:.1f} % have the right label. Probability of the first: "

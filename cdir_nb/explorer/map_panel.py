@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from cdir_nb import paths
 from cdir_nb.analysis import project, sample_rows
 from cdir_nb.explorer.ask import Explorer, Question
-from cdir_nb.explorer.controls import menu, on_value, row
+from cdir_nb.explorer.controls import Control, menu, on_value, row
 from cdir_nb.explorer.grid import Grid, in_words, query_tiles, result_tiles, tile_maker
 from cdir_nb.methods.checkpoints import digest_of
 from cdir_nb.show import two_maps
@@ -116,7 +116,7 @@ class _MapView:
         self.panel = panel
         self.method = menu("method", methods)
         options = [(title, name) for name, title in PROJECTIONS.items()]
-        self.projection = w.Dropdown(options=options, value=projection, description="map")
+        self.projection: Control = w.Dropdown(options=options, value=projection, description="map")
         self.table = panel.maps.table()
         self.table["image"] = [panel.url_of(int(row)) for row in panel.maps.rows]
         self._set_points()
@@ -125,7 +125,8 @@ class _MapView:
         self.scatter.background("white")
         preview = {"preview": "image", "preview_type": "image", "preview_image_size": "contain"}
         names = [name for _, name in panel.colour.options]
-        self.scatter.tooltip(True, properties=names, **preview, size="small", histograms=False)
+        options = {"properties": names, "size": "small", "histograms": False, **preview}
+        self.scatter.tooltip(True, **options)
         self.paint(panel.colour.value)
         for control in (self.method, self.projection):
             on_value(control, lambda new: self.redraw())

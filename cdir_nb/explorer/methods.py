@@ -87,7 +87,7 @@ def mapped(collection: Collection) -> ExplorerMethod:
 
     @cache
     def path(direction: Direction) -> Callable[[float], torch.Tensor]:
-        return geodesic(procrustes(*map(texts, direction)))
+        return geodesic(procrustes(texts(direction[0]), texts(direction[1])))
 
     def at(direction: Direction, strength: float) -> Embedder:
         if direction[0] == direction[1]:  # there is nothing to map
@@ -106,7 +106,7 @@ def tki(collection: Collection) -> ExplorerMethod:
     @cache
     def trained(words: int) -> Embedder:
         fitted = fit("TKI", collection.encoder.encoder, task, settings={"words": words})
-        (embedder,) = fitted.states[LAST_EPOCH]
+        embedder: Any = fitted.states[LAST_EPOCH][0]
         embedder.training.encoder = collection.encoder  # which has the collection's embeddings in memory
         return embedder
 
