@@ -96,20 +96,12 @@ def test_tiles_keep_the_shape_of_the_picture(size):
     assert width / height == pytest.approx(size[0] / size[1], rel=0.06) or min(width, height) == 1
 
 
-def test_every_control_can_be_moved_and_moved_back(panel):
-    shown = keys(panel.results)
-    controls = (panel.query_domain, panel.gallery_domain, panel.gallery, panel.k, panel.temperature, panel.compared)
-    for control in (panel.method, panel.value, *controls):
-        start = control.value
-        options = getattr(control, "options", [(start, start)])
-        for option in [option[1] if isinstance(option, tuple) else option for option in options]:
-            control.value = option
-            assert panel.message.value
-        control.value = start
-    panel.query_domain.value = "sketch"
-    panel.query_domain.value = "photo"
-    panel.queries.clicked = {"key": panel.explorer.start().query, "times": 1}
-    assert keys(panel.results) == shown
+def test_every_value_of_every_menu_and_slider_has_an_answer(panel):
+    names = ("method", "query_domain", "gallery_domain", "gallery", "value", "temperature", "compared")
+    for control in [getattr(panel, name) for name in names]:
+        for option in control.options:
+            control.value = option[1] if isinstance(option, tuple) else option
+            assert len(panel.results.items) == 10 and "<br>" in panel.message.value
 
 
 def strokes() -> Image.Image:

@@ -70,11 +70,6 @@ def test_passing_errors_are_tried_again_and_final_ones_are_not(server, get, tmp_
     assert len(server.requests) == 1
 
 
-def test_a_slow_server_is_waited_for(server, get):
-    server.serve("/file", CONTENT, pause=0.05)
-    assert get(SHA256) == len(CONTENT)
-
-
 def test_a_wrong_checksum_is_thrown_away(server, get, tmp_path):
     server.serve("/file", CONTENT)
     with pytest.raises(CdirError, match="published checksum") as caught:
