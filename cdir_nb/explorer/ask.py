@@ -116,7 +116,7 @@ class Explorer:
             raise CdirError("the gallery has no other image: choose another domain, or a folder with more images")
         position = np.flatnonzero(c.query_rows(question.query_domain) == row)  # empty for a result that was clicked
         emb = query_emb[position] if len(position) else embedder.embed(c.images.take([row]), progress=False)
-        answer = self._ranked(emb, gallery_emb[others], gallery[others], question)
+        answer = self._ranked(embedder, emb, gallery_emb[others], gallery[others], question)
         label = c.images.labels[row]
         if not label:
             return answer
@@ -126,8 +126,9 @@ class Explorer:
 
     def ask_image(self, question: Question, image: ImageSet) -> Answer:
         """Rank the gallery for an image that is not in the collection, such as a drawing."""
-        emb = self._embedder(question).embed(image, progress=False)
-        return self._ask_vector(emb, question, f"drawing → {question.gallery_domain}, {question.method}")
+        embedder = self._embedder(question)
+        emb = embedder.embed(image, progress=False)
+        return self._ask_vector(embedder, emb, question, f"drawing → {question.gallery_domain}, {question.method}")
 
     def ask_text(self, question: Question, text: str) -> Answer:
         """Rank the gallery for a text, with the frozen encoder. Raises CdirError if the text is empty or too long."""
@@ -136,15 +137,17 @@ class Explorer:
             raise CdirError('the text is empty: write for example "a red guitar"')
         emb = F.normalize(self.collection.encoder.embed_texts([text]), dim=-1)
         question = replace(question, method=next(iter(self.methods)), value=None)
-        return self._ask_vector(emb, question, f"“{text}” → {question.gallery_domain}")
+        return self._ask_vector(self._embedder(question), emb, question, f"“{text}” → {question.gallery_domain}")
 
-    def _ask_vector(self, emb: torch.Tensor, question: Question, title: str) -> Answer:
+    def _ask_vector(self, embedder: Embedder, emb: torch.Tensor, question: Question, title: str) -> Answer:
         gallery = self.collection.gallery_rows(question.gallery_domain, question.gallery)
-        return replace(self._ranked(emb, self._pair(question)[1], gallery, question), title=title)
+        return replace(self._ranked(embedder, emb, self._pair(question)[1], gallery, question), title=title)
 
-    def _ranked(self, emb: torch.Tensor, gallery_emb: torch.Tensor, gallery: np.ndarray, question: Question) -> Answer:
+    def _ranked(
+        self, embedder: Embedder, emb: torch.Tensor, gallery_emb: torch.Tensor, gallery: np.ndarray, question: Question
+    ) -> Answer:
         """Rank (G, D) against (1, D), without relevance; gallery (G,) are rows of the collection."""
-        ranking = rank(emb, gallery_emb, similarity=self._embedder(question).similarity)
+        ranking = rank(emb, gallery_emb, similarity=embedder.similarity)
         k, slider = min(question.k, len(gallery)), self.methods[question.method].slider
         title = f"{question.query_domain} → {question.gallery_domain}, {question.method}"
         if slider:

@@ -7,18 +7,18 @@ import typer
 
 
 def fetch(
-    name: Annotated[str, typer.Argument(help="A dataset with a known source, such as pacs.")],
-    to: Annotated[Path, typer.Option(metavar="PATH", help="The folder of its images; it is made if needed.")],
+    name: Annotated[str, typer.Argument(help="A dataset with a source, such as pacs.")],
+    to: Annotated[Path, typer.Option(metavar="PATH", help="The folder of its images; it is created if needed.")],
     accept: Annotated[
-        bool, typer.Option("--accept-licence", help="Accept the terms that are shown; nothing is fetched before.")
+        bool, typer.Option("--accept-licence", help="Accept the dataset's terms; without it, they are shown.")
     ] = False,
     domain: Annotated[list[str] | None, typer.Option(help="Only this domain; may be repeated.")] = None,
     label: Annotated[list[str] | None, typer.Option("--class", help="Only this class (drawings).")] = None,
-    per_class: Annotated[int, typer.Option(min=1, help="How many drawings a class (drawings).")] = 25,
+    per_class: Annotated[int, typer.Option(min=1, help="Number of drawings per class (drawings).")] = 25,
     files: Annotated[
         list[Path] | None, typer.Option("--from", metavar="FILE", help="An archive that you downloaded yourself.")
     ] = None,
-    jobs: Annotated[int, typer.Option(min=1, max=16, help="How many files to download at once.")] = 4,
+    jobs: Annotated[int, typer.Option(min=1, max=16, help="Number of simultaneous downloads.")] = 4,
 ) -> None:
     """Download a dataset into the layout of its card, then verify it. An interrupted download resumes.
 

@@ -93,20 +93,21 @@ def _resume(url: str, target: Path, progress: Callable[[int], object]) -> None:
     """
     part, version = _part(target), _version(target)
     start = _bytes(part)
-    headers = IDENTITY
-    if start and version.exists():
-        headers = {**IDENTITY, "Range": f"bytes={start}-", "If-Range": version.read_text(encoding="utf-8")}
-    with requests.get(url, headers=headers, stream=True, timeout=TIMEOUT) as response:
+    tag = version.read_text(encoding="utf-8") if version.exists() else ""
+    resume = {"Range": f"bytes={start}-", "If-Range": tag} if start and tag else {}
+    with requests.get(url, headers={**IDENTITY, **resume}, stream=True, timeout=TIMEOUT) as response:
         content_range = response.headers.get("Content-Range", "")
-        if response.status_code == 416 and content_range.endswith(f"/{start}"):
+        out_of_range = response.status_code == 416
+        if out_of_range and content_range.endswith(f"/{start}"):
             return  # nothing follows the part: it is complete
-        if response.status_code != 206 or not content_range.startswith(f"bytes {start}-"):
+        if not out_of_range:
+            check_status(response)
+        if out_of_range or not content_range.startswith(f"bytes {start}-"):
             progress(-start)
             start = 0
             part.unlink(missing_ok=True)
-        if response.status_code == 416:
+        if out_of_range:
             raise requests.ConnectionError("the part does not belong to this file")
-        check_status(response)
         version.write_text(_version_of(response), encoding="utf-8")
         with open(part, "ab") as file:
             for chunk in response.iter_content(CHUNK):

@@ -37,6 +37,7 @@ def test_a_later_command_goes_on_where_the_first_one_gave_up(server, get, tmp_pa
         get()
     assert not (tmp_path / "file").exists() and (tmp_path / "file.part").stat().st_size == 3 << 16
     served.cut_after.clear()
+    served.errors = [503]  # which discards nothing
     assert get(SHA256) == len(CONTENT) and server.requests[-1][2] == f"bytes={3 << 16}-"
 
 
@@ -48,8 +49,9 @@ def test_another_version_on_the_server_starts_over(server, get, tmp_path):
     assert get(SHA256) == len(CONTENT) and (tmp_path / "file").read_bytes() == CONTENT
 
 
-def test_a_server_without_ranges_starts_over(server, get, tmp_path):
-    server.serve("/file", CONTENT, ranges=False, cut_after=[300_000])
+@pytest.mark.parametrize("behaviour", [{"ranges": False}, {"etag": ""}])
+def test_a_server_without_ranges_or_versions_starts_over(server, get, tmp_path, behaviour):
+    server.serve("/file", CONTENT, cut_after=[300_000], **behaviour)
     assert get(SHA256) == len(CONTENT) and (tmp_path / "file").read_bytes() == CONTENT
 
 
