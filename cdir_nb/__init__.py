@@ -7,8 +7,6 @@ MODULES = (  # in order of the flow of data; a module imports only from those be
     "conventions",
     "paths",
     "notebook",
-    "commit",
-    "imports",
     "sources",
     "data",
     "retrieval",

@@ -1,12 +1,11 @@
-"""What the cache holds, which of it no current code can read, and how to remove that (`cdir cache`).
+"""The content of the cache, and the removal of entries that the current code cannot read (`cdir cache`).
 
-A stored result states the modules that computed it, the digest of their source and the library versions
-(`cdir_nb.sources.provenance`): embeddings in `key.json`, a training in a JSON file beside its checkpoint. Where these
-differ from today's, the key of the result differs too, and it is never looked up again.
+A stored result names the modules that computed it, the digest of their source and the library versions
+(`cdir_nb.sources.provenance`): embeddings in `key.json`, a training in a JSON file beside its checkpoint. If one of
+these has changed, the key of the result has changed too, and the result is never looked up again.
 """
 
 import json
-import re
 import time
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
@@ -17,13 +16,15 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from tqdm import tqdm
 
 from cdir_nb.errors import CdirError
 from cdir_nb.paths import PACKAGE, PART, cache_dir, is_abandoned
-from cdir_nb.sources import LIBRARIES, code_digest, library_versions
+from cdir_nb.sources import code_digest, library_versions
 
 EARLIER = "from an earlier version"
-FOR_THE_EXPLORER = ("explorer", "maps", "texts")  # folders of files that the explorer looks up by their content alone
+OTHER_CODE = "other code"
+EXPLORER = {"explorer": "methods", "maps": "maps"}  # {folder: name}; files are looked up by content
 
 
 @dataclass(frozen=True)
@@ -32,8 +33,8 @@ class Entry:
 
     kind      "embeddings", "trainings", "explorer", "world" or "temporary"
     name      of the encoder or method
-    outdated  why no current code can read it; empty if it can
-    note      why that cannot be told here; empty if it can
+    outdated  why the current code cannot read it; empty if it can
+    note      why this could not be determined; empty if it could
     """
 
     kind: str
@@ -45,52 +46,47 @@ class Entry:
     @property
     def size(self) -> int:
         """Bytes."""
-        return sum(stat.st_size for stat in self._stats())
+        return sum(file.stat().st_size for file in self.files if file.exists())
 
     @property
     def last_use(self) -> float:
         """Seconds since the epoch: when a file was last read or written (some systems do not record reading)."""
-        return max((max(stat.st_atime, stat.st_mtime) for stat in self._stats()), default=0.0)
-
-    def _stats(self) -> list:
-        found = []
-        for file in self.files:
-            with suppress(FileNotFoundError):  # another process has just removed it
-                found.append(file.stat())
-        return found
+        stats = [file.stat() for file in self.files if file.exists()]
+        return max((max(stat.st_atime, stat.st_mtime) for stat in stats), default=0.0)
 
 
 def show_cache(
-    remove: Annotated[bool, typer.Option("--prune", help="Remove what no current code can read.")] = False,
+    remove: Annotated[bool, typer.Option("--prune", help="Remove entries that the current code cannot read.")] = False,
 ) -> None:
-    """List what the cache holds: embeddings of each encoder, trainings of each method, files of the explorer.
+    """List the cache: embeddings of each encoder, trainings of each method, files of the explorer.
 
-    A stored result states the source code and the library versions that computed it. After a change of either it is
-    computed again, and the old one is never read. The last column names the reason. --prune removes these entries and
-    what ended processes left behind; everything in the cache can be computed again.
+    Each result is stored with digests of the source code and versions of the libraries that computed it. After a change
+    of either, it is computed again, and the old entry is never read. The last column gives the reason. --prune removes
+    these entries, and temporary files of ended processes; everything in the cache can be computed again.
 
     \b
     The cache is a folder of the user; set CDIR_CACHE to choose another.
     Example: cdir cache --prune
     """
     found = entries()
-    typer.echo(f"cache {cache_dir()}: {readable(sum(entry.size for entry in found))}")
+    outdated = [entry for entry in found if entry.outdated]
+    typer.echo(f"cache {cache_dir()}: {_total(found)}")
     if found:
         typer.echo("\n".join(table(found)))
-    outdated = [entry for entry in found if entry.outdated]
-    size = readable(sum(entry.size for entry in outdated))
     if not outdated:
-        typer.echo("everything can be read by the current code")
+        typer.echo("the current code can read all entries")
     elif remove:
-        typer.echo(f"removing {len(outdated)} entries that no current code can read: {size}")
+        typer.echo(f"removing {len(outdated)} entries that the current code cannot read: {_total(outdated)}")
         prune(outdated)
     else:
-        typer.echo(f"no current code can read {len(outdated)} entries, {size}: cdir cache --prune removes them")
+        typer.echo(
+            f"the current code cannot read {len(outdated)} entries, {_total(outdated)}: cdir cache --prune removes them"
+        )
 
 
-def entries(folder: Path | None = None) -> list[Entry]:
-    """All entries of the cache (`folder`: another than the user's), by kind and name."""
-    folder = folder or cache_dir()
+def entries() -> list[Entry]:
+    """All entries of the cache, by kind and name."""
+    folder = cache_dir()
     found = [*_temporary(folder), *_embeddings(folder), *_trainings(folder), *_world(folder), *_explorer(folder)]
     return sorted(found, key=lambda entry: (entry.kind, entry.name, entry.outdated, entry.files))
 
@@ -105,42 +101,39 @@ def prune(outdated: Iterable[Entry]) -> None:
                 folder.rmdir()
 
 
-def table(shown: Iterable[Entry]) -> list[str]:
+def table(entries: Iterable[Entry]) -> list[str]:
     """Lines of a table, a row for each kind, name and state: number, size and day of the last use."""
     groups: dict[tuple[str, ...], list[Entry]] = defaultdict(list)
-    for entry in shown:
+    for entry in entries:
         groups[entry.kind, entry.name, entry.outdated or entry.note].append(entry)
     rows = [("kind", "of", "entries", "size", "last use", "")]
     for (kind, name, state), group in groups.items():
         day = time.strftime("%Y-%m-%d", time.localtime(max(entry.last_use for entry in group)))
-        rows.append((kind, name, str(len(group)), readable(sum(entry.size for entry in group)), day, state))
+        rows.append((kind, name, str(len(group)), _total(group), day, state))
     widths = [max(map(len, column)) for column in zip(*rows)]
     return ["  ".join(text.ljust(width) for text, width in zip(row, widths)).rstrip() for row in rows]
 
 
-def readable(size: int) -> str:
-    """A number of bytes for people: "3.2 MB"."""
-    if size < 1000:
-        return f"{size} B"
-    power = min((len(str(size)) - 1) // 3, 4)
-    return f"{size / 1000**power:.1f} {('kB', 'MB', 'GB', 'TB')[power - 1]}"
+def _total(entries: Iterable[Entry]) -> str:
+    """Their size, such as "3.2MB"."""
+    return tqdm.format_sizeof(sum(entry.size for entry in entries), "B")
 
 
-def compare(stated: Mapping[str, Any]) -> tuple[str, str]:
-    """(why a result that states this cannot be read any more, why that cannot be told here); empty where neither."""
+def _state(stored: Mapping[str, Any]) -> tuple[str, str]:
+    """(outdated, note) of an `Entry` with this provenance."""
     try:
-        modules, code, libraries = tuple(stated["modules"]), stated["code"], dict(stated["libraries"])
+        modules, code, libraries = tuple(stored["modules"]), stored["code"], dict(stored["libraries"])
     except (KeyError, TypeError, ValueError):
         return EARLIER, ""
-    now = library_versions(*(name for name in libraries if name not in ("python", *LIBRARIES)))
-    for name in sorted({*libraries, *now}):
-        if libraries.get(name) != now.get(name):
-            return f"{name} {libraries.get(name, 'not stated')}, now {now.get(name, 'not needed')}", ""
+    now = library_versions(*(name for name in libraries if name != "python"))
+    for name, version in now.items():
+        if libraries.get(name) != version:
+            return f"{name} {libraries.get(name, 'unknown')}, now {version}", ""
     try:
-        return ("" if _digest(modules) == code else "other code"), ""
+        return (OTHER_CODE if _digest(modules) != code else ""), ""
     except CdirError as error:
-        own = all(module.split(".")[0] == PACKAGE.name for module in modules)
-        return ("other code", "") if own else ("", f"not checked: {error}")
+        is_removed = all(module.split(".")[0] == PACKAGE.name for module in modules)
+        return (OTHER_CODE, "") if is_removed else ("", f"not checked: {error}")
 
 
 @lru_cache
@@ -149,53 +142,44 @@ def _digest(modules: tuple[str, ...]) -> str:
 
 
 def _temporary(folder: Path) -> Iterator[Entry]:
-    for file in sorted(folder.rglob(f"{PART}-*")):
+    for file in folder.rglob(f"{PART}-*"):
         if is_abandoned(file.name):
             yield Entry("temporary", file.relative_to(folder).parts[0], (file,), "its process has ended")
 
 
 def _embeddings(folder: Path) -> Iterator[Entry]:
-    for store in _folders(folder / "embeddings"):
+    for store in folder.glob("embeddings/*/"):
         files = tuple(sorted(file for file in store.iterdir() if not file.name.startswith(PART)))
-        stated = _read(store / "key.json")
-        part = {"texts": " (texts)"}.get(stated.get("of", ""), " (maps)" if stated.get("features") == "map" else "")
-        yield Entry("embeddings", f"{stated.get('model', '?')}{part}", files, *compare(stated))
+        stored = _read(store / "key.json")
+        content = " (texts)" if stored.get("of") == "texts" else " (maps)" if stored.get("features") == "map" else ""
+        yield Entry("embeddings", f"{stored.get('model', '?')}{content}", files, *_state(stored))
 
 
 def _trainings(folder: Path) -> Iterator[Entry]:
-    for method in _folders(folder / "trainings"):
-        for file in sorted(method.glob("[!.]*.pt")):
-            beside = file.with_suffix(".json")
-            stated = _read(beside)
-            files = (file, beside) if beside.is_file() else (file,)
-            yield Entry("trainings", str(stated.get("method", method.name)), files, *compare(stated))
-    for method in _folders(folder):  # earlier checkpoints lie in a folder of their method
-        if method.name not in ("trainings", *FOR_THE_EXPLORER):
-            for file in sorted(method.glob("*.pt")):
-                if re.fullmatch(r"[0-9a-f]{16}\.pt", file.name):
-                    yield Entry("trainings", method.name, (file,), EARLIER)
+    for file in folder.glob("trainings/*/[!.]*.pt"):
+        about = file.with_suffix(".json")
+        stored = _read(about)
+        files = (file, about) if about.is_file() else (file,)
+        yield Entry("trainings", str(stored.get("method", file.parent.name)), files, *_state(stored))
 
 
 def _explorer(folder: Path) -> Iterator[Entry]:
-    for name in FOR_THE_EXPLORER:
-        for file in sorted(path for path in (folder / name).rglob("[!.]*") if path.is_file()):
-            yield Entry("explorer", "methods" if name == "explorer" else name, (file,))
+    for name, content in EXPLORER.items():
+        for file in (folder / name).rglob("[!.]*"):
+            if file.is_file():
+                yield Entry("explorer", content, (file,))
 
 
 def _world(folder: Path) -> Iterator[Entry]:
     from cdir_nb.data.world import source_digest
 
-    for file in sorted((folder / "world").glob("[!.]*.npy")):
-        current = file.stem.rpartition("-")[2] == source_digest()
-        yield Entry("world", "drawings", (file,), "" if current else "other code")
-
-
-def _folders(folder: Path) -> list[Path]:
-    return sorted(path for path in folder.iterdir() if path.is_dir()) if folder.is_dir() else []
+    for file in folder.glob("world/[!.]*.npy"):
+        is_current = file.stem.rpartition("-")[2] == source_digest()
+        yield Entry("world", "drawings", (file,), "" if is_current else OTHER_CODE)
 
 
 def _read(file: Path) -> dict[str, Any]:
-    """The content of a JSON file; empty where it is missing or damaged."""
+    """The content of a JSON file; empty if it is missing or damaged."""
     try:
         content = json.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError):

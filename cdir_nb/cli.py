@@ -341,9 +341,9 @@ def explore(
 
     Example: cdir explore ~/Pictures/flea_market
     """
-    from cdir_nb.explorer.page import page_of, serve
+    from cdir_nb.explorer.serve import make_page, serve
 
-    page = page_of(path, encoder, say=typer.echo, code=lab)
+    page = make_page(path, encoder, log=typer.echo, code=lab)
     raise typer.Exit(serve(page, port=port, browser=browser, lab=lab))
 
 

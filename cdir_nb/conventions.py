@@ -1,6 +1,6 @@
-"""The names that go with every number: metrics with their conventions, and selection rules.
+"""Names of metrics with their conventions, and of selection rules.
 
-The docstring of `retrieval/metrics.py` defines what each convention divides by.
+The docstring of `retrieval/metrics.py` defines each convention.
 """
 
 import re
@@ -30,14 +30,14 @@ SELECTION_RULES = (NOTHING_SELECTED, LAST_EPOCH, BY_PSEUDO_LABELS, BY_SEEN_LABEL
 
 @dataclass(frozen=True)
 class Metric:
-    """A metric with its parameters. `str(metric)` is its name everywhere, and `Metric.parse` reads it back.
+    """A metric with its parameters. `str(metric)` is its name, and `Metric.parse` its inverse.
 
     kind        "precision", "average_precision" or "accuracy"
-    k           the cut-off; None for average precision over the whole ranking (`@all`) and for an accuracy
+    k           number of results; None for average precision over the whole ranking (`@all`) and for an accuracy
     convention  one of `CONVENTIONS[kind]`; for an accuracy a text, such as "top-1" or "zero-shot, among 21 classes"
 
     Names: `P@10:hits_over_k`, `mAP@200:over_found`, `mAP@all:over_relevant`, `accuracy:top-1`.
-    Raises CdirError for parameters that have no such name.
+    Raises CdirError for parameters that are not those of a metric.
     """
 
     kind: str
@@ -45,9 +45,10 @@ class Metric:
     convention: str
 
     def __post_init__(self) -> None:
-        cutoff = {"precision": self.k is not None, "average_precision": True, "accuracy": self.k is None}
-        known = self.convention in CONVENTIONS[self.kind] if self.kind in CONVENTIONS else bool(self.convention.strip())
-        if not cutoff.get(self.kind) or not known or (self.k is not None and self.k < 1):
+        positive, absent = self.k is not None and self.k > 0, self.k is None
+        valid_k = {"precision": positive, "average_precision": positive or absent, "accuracy": absent}
+        conventions = CONVENTIONS.get(self.kind, [self.convention] if self.convention.strip() else [])
+        if not valid_k.get(self.kind) or self.convention not in conventions:
             raise CdirError(f"{self.kind!r}, k={self.k}, {self.convention!r} is not a metric: use {FORMS}")
 
     def __str__(self) -> str:
@@ -63,7 +64,7 @@ class Metric:
     @classmethod
     @lru_cache(maxsize=1024)
     def parse(cls, text: str) -> "Metric":
-        """The metric of this name. Raises CdirError, with the valid forms, for any other text."""
+        """The metric with this name. Raises CdirError, with the valid forms, for any other text."""
         parts = re.fullmatch(r"(\w+)(?:@([1-9]\d*|all))?:(.+)", text) if isinstance(text, str) else None
         if parts is None or parts[1] not in KINDS or (parts[2] is None) != (parts[1] == "accuracy"):
             raise CdirError(f"{text!r} is not a metric: use {FORMS}")

@@ -1,22 +1,22 @@
-"""The one error class for bad input, which the user can fix."""
+"""The error class for bad input, which the user can correct."""
 
 import importlib.util
 
 
 class CdirError(Exception):
-    """Bad input. The message is one line: what is wrong, in which file or value, and the remedy."""
+    """Bad input. The message is one line: the file or value, what is wrong with it, and the remedy."""
 
     def __str__(self) -> str:
         return printable(super().__str__())
 
 
 def printable(text: str) -> str:
-    """Text that stays on one line of any terminal: control characters and bytes that are no UTF-8 are escaped."""
+    """The text on one line: control characters and bytes that are not UTF-8 are escaped."""
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 def os_problem(error: OSError) -> str:
-    """What the system says, and of which file: `No space left on device: runs/a`."""
+    """The system's message and the file: `No space left on device: runs/a`."""
     return printable(": ".join(str(part) for part in (error.strerror or error, error.filename) if part))
 
 

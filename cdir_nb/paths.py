@@ -1,4 +1,4 @@
-"""All paths of the package, independent of the current working directory."""
+"""All paths of the package, independent of the working directory; atomic writes; the cache folder."""
 
 import os
 import platform
@@ -21,25 +21,30 @@ MANIFEST = _TOP / "data_manifest"
 NOTEBOOKS = _TOP / "notebooks"
 PROFILES = PACKAGE / "run" / "profiles"
 TINY_CLIP = PACKAGE / "encoders" / "tiny_clip"
-MOBILENET_V2 = TINY_CLIP.with_name("mobilenet_v2")
-REAL_CLIP = TINY_CLIP.with_name("real_clip")
+MOBILENET_V2 = PACKAGE / "encoders" / "mobilenet_v2"
+REAL_CLIP = PACKAGE / "encoders" / "real_clip"
 
-
-PART = ".part"  # begins the names of files that are being written
+PART = ".part"  # prefix of the names of files that are being written
 
 
 def cache_dir() -> Path:
-    """Folder for everything that can be recomputed (`CDIR_CACHE` overrides the user's cache folder); may not exist."""
+    """Folder of everything that can be computed again; it may not exist.
+
+    `CDIR_CACHE` in the environment, else the user's cache folder.
+    """
     return Path(os.environ.get("CDIR_CACHE") or platformdirs.user_cache_dir("cdir_nb"))
 
 
 def runs_dir() -> Path:
-    """Parent of all run folders: `runs/` in the checkout, else in the working directory (`CDIR_RUNS` overrides)."""
+    """Parent of all run folders.
+
+    `CDIR_RUNS` in the environment, else `runs/` in the checkout, else `runs/` in the working directory.
+    """
     return Path(os.environ.get("CDIR_RUNS") or (ROOT if IN_CHECKOUT else Path.cwd()) / "runs")
 
 
 def expanded(path: str | Path) -> Path:
-    """The path with `~` as the user's folder. Raises CdirError for a user that does not exist."""
+    """The path with `~` replaced by the user's folder. Raises CdirError for a user that does not exist."""
     try:
         return Path(path).expanduser()
     except RuntimeError:
@@ -56,14 +61,14 @@ def atomic_write(path: Path | str) -> Iterator[Path]:
     temporary = Path(name)
     try:
         yield temporary
-        temporary.chmod(0o644)  # mkstemp's 0600 would keep other users from reading a shared cache
+        temporary.chmod(0o644)  # mkstemp's 0600 would hide a shared cache from other users
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
 
 
 def keep_in_cache(path: Path, write: Callable[[Path], object]) -> None:
-    """Write a file of the cache atomically. On a full or read-only disk, warn once and go on without it."""
+    """Write a file of the cache atomically. On a full or read-only disk, warn once and continue without the file."""
     try:
         with atomic_write(path) as temporary:
             write(temporary)
@@ -72,23 +77,23 @@ def keep_in_cache(path: Path, write: Callable[[Path], object]) -> None:
 
 
 def warn_of_cache(reason: str) -> None:
-    """Warn that nothing can be kept; Python shows a warning of the same words and place once in a process."""
+    """Warn that the cache cannot be written; Python shows the same warning only once per process."""
     warnings.warn(
-        f"going on without the cache in {cache_dir()} ({reason}): free disk space, or set CDIR_CACHE", stacklevel=1
+        f"continuing without the cache in {cache_dir()} ({reason}): free disk space, or set CDIR_CACHE", stacklevel=1
     )
 
 
 def process_mark() -> str:
-    """This process, for names of temporary files: its machine and its number."""
+    """Machine and ID of this process, for names of temporary files."""
     return f"{_machine()}-{os.getpid()}-"
 
 
 def is_abandoned(name: str) -> bool:
-    """Whether a process of this machine put its mark into `name` and has ended since."""
+    """Whether `name` has the mark of a process of this machine that has ended."""
     import psutil
 
     match = re.search(rf"{re.escape(_machine())}-(\d+)-", name)
-    return bool(match) and not psutil.pid_exists(int(match.group(1)))
+    return match is not None and not psutil.pid_exists(int(match[1]))
 
 
 def _machine() -> str:
@@ -96,7 +101,7 @@ def _machine() -> str:
 
 
 def remove_leftovers(folder: Path) -> None:
-    """Remove what `atomic_write` left below `folder` when its process was killed."""
+    """Remove the temporary files that killed processes left below `folder`."""
     for path in folder.rglob(f"{PART}-*"):
         if is_abandoned(path.name):
             with suppress(OSError):

@@ -31,7 +31,7 @@ def test_images_open_without_a_cache_with_one_warning(no_cache, tmp_path):
         for _ in range(2):
             assert len(open_folder(tmp_path / "mine", progress=False)) == 2
             assert len(load_world(images_per_class=1)) == 240
-    assert len(said) == 1 and "going on without the cache" in str(said[0].message)
+    assert len(said) == 1 and "without the cache" in str(said[0].message)
     assert "set CDIR_CACHE" in str(said[0].message)
 
 

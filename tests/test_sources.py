@@ -200,6 +200,6 @@ def test_a_constant_of_ucdir_changes_what_imports_it_and_no_other(tmp_path):
 
 def test_a_digest_is_fast_once_files_are_parsed():
     code_digest("cdir_nb.methods.ucdir")
-    start = time.perf_counter()
+    start = time.process_time()
     code_digest("cdir_nb.methods.ucdir")
-    assert time.perf_counter() - start < 0.05
+    assert time.process_time() - start < 0.05

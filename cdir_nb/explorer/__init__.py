@@ -1,7 +1,7 @@
 """The explorer: questions to embedded images and their ranked answers, with controls, maps and a canvas around them.
 
-`collection`, `methods`, `ask`, `labels`, `maps` and `drawing` compute; the panels show. None of those that
-compute needs a widget, a browser or a figure.
+`collection`, `methods`, `ask` and `drawing` compute without widgets; `controls` and `grid` are shared by the panels;
+`serve` starts the page of `cdir explore`.
 """
 
 from cdir_nb.errors import require_extra
@@ -9,12 +9,12 @@ from cdir_nb.errors import require_extra
 require_extra("explorer", "jscatter", "wigglystuff", "anywidget", "voila", "papermill")
 
 from cdir_nb.explorer.ask import Answer, Explorer, Question
-from cdir_nb.explorer.collection import Collection, open_collection, open_own
+from cdir_nb.explorer.collection import Collection, open_collection, open_user_folder
 from cdir_nb.explorer.controls import show_panel
 from cdir_nb.explorer.draw_panel import DrawPanel
 from cdir_nb.explorer.label_panel import LabelPanel
 from cdir_nb.explorer.map_panel import MapPanel
-from cdir_nb.explorer.panel import RetrievalPanel
+from cdir_nb.explorer.retrieval_panel import RetrievalPanel
 
 __all__ = [
     "Answer",
@@ -26,6 +26,6 @@ __all__ = [
     "Question",
     "RetrievalPanel",
     "open_collection",
-    "open_own",
+    "open_user_folder",
     "show_panel",
 ]

@@ -1,8 +1,9 @@
-"""What is explored: images of a dataset or of a folder of your own, an encoder, and what is known about the images."""
+"""Images to explore, of a dataset or of the user's folder, with an encoder and the names of domains and classes."""
 
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -14,8 +15,6 @@ from cdir_nb.encoders import ClipEncoder, ImageEncoder, load_encoder
 from cdir_nb.show import banner, has_random_weights
 from cdir_nb.show.banner import RANDOM
 
-EVERYTHING = "all images"
-
 
 @dataclass(frozen=True)
 class Collection:
@@ -23,18 +22,18 @@ class Collection:
 
     name       of the dataset or folder
     images     all of them, by domain
-    encoder    embeds each of them once, see `Remembering`
+    encoder    an `InMemoryEncoder` with the embeddings of all images
     words      {domain: its word in prompts}
-    names      {class: its name in plain words}; empty if no image has a label
-    queries    classes whose images are queries (empty: every image is one)
-    galleries  {name of a choice: its classes}; an empty list of classes stands for all images
-    about      Markdown: where images and encoder come from
-    problems   files of a folder that were left out, one line each
+    names      {class: its name in prompts}; empty if no image has a label
+    queries    classes whose images are queries; empty: every image is one
+    galleries  {name of a gallery: its classes}; no classes: all images
+    about      Markdown: the source of images and encoder
+    problems   files of the folder that were left out, one line each
     """
 
     name: str
     images: ImageSet
-    encoder: "Remembering"
+    encoder: Any
     words: dict[str, str]
     names: dict[str, str]
     queries: tuple[str, ...]
@@ -44,7 +43,7 @@ class Collection:
 
     @property
     def summary(self) -> str:
-        """What was found, in plain lines, with every file that was left out."""
+        """Numbers of images, and every file that was left out, in plain lines."""
         counts = ", ".join(f"{domain} ({len(self.domain_rows[domain]):,})" for domain in self.domains)
         classes = f"{len(self.names)} classes" if self.labelled else "no labels: results are ranked, not judged"
         lines = [f"{len(self.images):,} images in {self.name}; domains: {counts}; {classes}"]
@@ -54,12 +53,12 @@ class Collection:
 
     @property
     def domains(self) -> list[str]:
-        """The domains, in the order of their first images."""
+        """Domains, in the order of their first images."""
         return list(self.words)
 
     @property
     def labelled(self) -> bool:
-        """Whether images have labels, so that a result can be right or wrong."""
+        """Whether images have labels: only then is a result right or wrong."""
         return bool(self.names)
 
     @property
@@ -71,9 +70,9 @@ class Collection:
         """(Q,) rows of a domain's queries."""
         return self._rows(domain, self.queries)
 
-    def gallery_rows(self, domain: str, choice: str) -> np.ndarray:
+    def gallery_rows(self, domain: str, gallery: str) -> np.ndarray:
         """(G,) rows of a domain's gallery."""
-        return self._rows(domain, self.galleries[choice])
+        return self._rows(domain, self.galleries[gallery])
 
     def row(self, key: str) -> int:
         """The row of an image."""
@@ -92,73 +91,72 @@ class Collection:
         return np.flatnonzero(self.images.mask([domain], classes or None))
 
 
-class Remembering:
-    """An encoder with the embeddings of a collection in memory; every other attribute is the encoder's.
+class InMemoryEncoder:
+    """An encoder with the embeddings of a collection in memory; it has all other attributes of the encoder.
 
-    The cache on disk is read once. After that a method embeds a domain by looking rows up, which is what makes
-    sliders fast. Pictures that are not in the collection, such as a drawing, are embedded and kept nowhere.
+    The cache on disk is read once. After that, a method embeds a domain by looking up rows, which makes sliders fast.
+    Images that are not in the collection, such as a drawing, are embedded and not stored.
     """
 
-    def __init__(self, encoder: ImageEncoder, images: ImageSet, progress: bool = True) -> None:
+    def __init__(self, encoder: ImageEncoder, images: ImageSet) -> None:
         self.encoder = encoder
-        self.table = encoder.embed_images(images, progress=progress)
-        self.place = {digest: row for row, digest in enumerate(images.digests)}
+        self.table = encoder.embed_images(images, progress=True)
+        self.row_of = {digest: row for row, digest in enumerate(images.digests)}
 
-    def __getattr__(self, name: str):
+    def __getattr__(self, name: str) -> Any:
         return getattr(self.__dict__["encoder"], name)
 
     def embed_images(self, images: ImageSet, *, progress: bool = False) -> torch.Tensor:
-        """(N, D) as the encoder's."""
-        rows = [self.place.get(digest) for digest in images.digests]
+        """(N, D), as by the encoder."""
+        rows = [self.row_of.get(digest) for digest in images.digests]
         if None in rows:
             return self.encoder.embed_images(images, progress=progress, keep=False)
         return self.table[rows]
 
 
 def open_collection(dataset: str, root: str = "", protocol: str = "", encoder: str = "tiny-clip") -> Collection:
-    """A dataset that has a card, as one of its protocols divides it into queries and gallery."""
+    """A dataset that has a card, divided into queries and gallery by one of its protocols."""
     card, images, task = open_task(dataset, root, protocol)
-    used, clip = images.select(task.domains), load_encoder(encoder)
+    used, model = images.select(task.domains), load_encoder(encoder)
     return Collection(
         name=card.title,
         images=used,
-        encoder=Remembering(clip, used),
+        encoder=InMemoryEncoder(model, used),
         words={domain: card.domain_word(domain) for domain in task.domains},
         names={label: card.display(label) for label in card.classes},
         queries=task.classes,
         galleries=gallery_choices(task),
-        about=banner(card, used, clip).data,
+        about=str(banner(card, used, model).data),  # pyright: ignore[reportArgumentType]
     )
 
 
 def gallery_choices(task: Protocol) -> dict[str, tuple[str, ...]]:
-    """The galleries to choose from: the protocol's, and one with the training classes as distractors (generalised)."""
-    own = {f"{len(task.gallery_classes)} classes of the protocol": task.gallery_classes}
+    """{name: classes} of the protocol's gallery, and of one with the training classes as distractors (generalised)."""
     both = tuple(dict.fromkeys((*task.gallery_classes, *task.seen)))
     if len(both) == len(task.gallery_classes):
-        return own
+        return {f"{len(both)} classes of the protocol": both}
     return {
         f"{len(task.gallery_classes)} unseen classes": task.gallery_classes,
         f"{len(both)} classes, unseen and seen": both,
     }
 
 
-def open_own(root: Path | str, encoder: str = "real-clip") -> Collection:
-    """A folder of your own, in any of the layouts of `open_any_folder`."""
+def open_user_folder(root: Path | str, encoder: str = "real-clip") -> Collection:
+    """The images of a folder, in any of the layouts of `open_any_folder`."""
     images, problems = open_any_folder(root)
     labels, model = sorted(set(images.labels.tolist()) - {""}), load_encoder(encoder)
     collection = Collection(
         name=Path(root).resolve().name,
         images=images,
-        encoder=Remembering(model, images),
+        encoder=InMemoryEncoder(model, images),
         words={domain: display(domain) for domain in dict.fromkeys(images.domains.tolist())},
         names={label: display(label) for label in labels},
         queries=(),
-        galleries={EVERYTHING: ()},
+        galleries={"all images": ()},
         about="",
         problems=tuple(problems),
     )
-    found, *left_out = collection.summary.splitlines()
-    lines = [found, "", *(line.replace("  ", "- ", 1) for line in left_out), "", f"**Encoder:** {model.description}."]
-    warning = f"{RANDOM}\n\n" if has_random_weights(model) else ""
+    counts, *left_out = collection.summary.splitlines()
+    lines = [counts, "", *(line.replace("  ", "- ", 1) for line in left_out), "", f"**Encoder:** {model.description}."]
+    warning = f"{RANDOM}\n\n" if has_random_weights(model) else ""  # pyright: ignore[reportArgumentType]
     return replace(collection, about=warning + "\n".join(f"> {line}".rstrip() for line in lines))

@@ -1,7 +1,8 @@
-"""Draw a query, or load one from a file, or write one: ranked against any gallery."""
+"""Queries from outside the collection: a drawing, an image file, or a text, ranked against any gallery."""
 
 import io
 import time
+from collections.abc import Callable
 from dataclasses import replace
 
 import ipywidgets as w
@@ -9,121 +10,111 @@ from matplotlib.figure import Figure
 from PIL import Image
 from wigglystuff import Paint
 
+from cdir_nb.data import ImageSet
 from cdir_nb.data.pictures import to_rgb
 from cdir_nb.errors import CdirError
-from cdir_nb.explorer.ask import Answer, Explorer, Question
-from cdir_nb.explorer.controls import menu, move_once, on_value, row, whole
+from cdir_nb.explorer.ask import Explorer, Question
+from cdir_nb.explorer.controls import k_slider, menu, on_value, row
 from cdir_nb.explorer.drawing import EMPTY, as_sketch, drawing_set
-from cdir_nb.explorer.grid import Grid
-from cdir_nb.explorer.pictures import answer_figure, data_url, result_tiles, tile_maker
+from cdir_nb.explorer.grid import Grid, answer_figure, data_url, result_tiles, tile_maker
 
-CANVAS = 320  # pixels
-SKETCHES = ("sketch", "quickdraw", "doodle")  # a drawing counts as an image of the first of these domains that is there
+CANVAS_SIZE = 320  # pixels
+SKETCHES = ("sketch", "quickdraw", "doodle")  # a drawing is treated as an image of the first of these domains
 
 
 class DrawPanel:
-    """A canvas, a file and a text field; the last one that changed is the query."""
+    """A canvas, a file and a text field; the one that changed last is the query."""
 
     def __init__(self, explorer: Explorer) -> None:
         self.explorer, c = explorer, explorer.collection
-        self.url_of, self.picture = tile_maker(c.images), None
+        self.url_of = tile_maker(c.images)
+        self.image: Image.Image | None = None  # the drawing or file
+        self.query_text = ""  # if not empty, it is the query in place of the image
         like = next((domain for name in SKETCHES for domain in c.domains if name in domain), c.domains[0])
-        self.canvas = Paint(width=CANVAS, height=CANVAS, color_picker=False)
+        self.canvas = Paint(width=CANVAS_SIZE, height=CANVAS_SIZE, color_picker=False)
         self.file = w.FileUpload(accept="image/*", multiple=False, description="load an image file")
         self.text = w.Text(placeholder="a red guitar", description="or write", continuous_update=False)
+        self.text.layout.display = "" if c.reads_texts else "none"
         self.like = menu("query is like", c.domains, like)
         self.gallery_domain = menu("gallery domain", c.domains)
         self.gallery, self.method = menu("gallery", c.galleries), menu("method", explorer.methods)
-        self.k = whole("k", 1, 30, 10)
+        self.k = k_slider()
         self.controls = (self.like, self.method, self.gallery_domain, self.gallery, self.k)
-        self.seen, self.says = w.HTML(), w.HTML(f"<b>{EMPTY}</b>")
+        self.preview, self.message = w.HTML(), w.HTML(f"<b>{EMPTY}</b>")
         self.results = Grid(label="results for the drawing, best first")
-        self.text.layout.display = "" if c.reads_texts else "none"
-        self._ask = self._ask_picture
-        self.box = self._arranged()
-        self._listen()
-
-    def drawn(self) -> None:
-        """The canvas has changed: it is the query."""
-        self._take(lambda: as_sketch(self.canvas.get_pil()))
-
-    def begin_with(self, drawing: Image.Image) -> None:
-        """A drawing from elsewhere is the query. The canvas stays empty: its Clear returns to what it held at first."""
-        self._take(lambda: as_sketch(drawing))
-
-    def loaded(self, content: bytes) -> None:
-        """A file was loaded: it is the query, as it is."""
-        self._take(lambda: _opened(content))
-
-    def written(self, text: str) -> None:
-        """A text was written: it is the query."""
-        self.seen.value, self._ask = "", lambda question: self.explorer.ask_text(question, text)
-        self.answer()
-
-    def question(self) -> Question:
-        """What the controls ask; the query itself is the picture or the text."""
-        named = {name: getattr(self, name).value for name in ("method", "gallery_domain", "gallery", "k")}
-        return replace(self.explorer.start(), query_domain=self.like.value, **named)
-
-    def answer(self) -> None:
-        """Ask again with the current controls; say how long it took, or what is missing."""
-        started = time.perf_counter()
-        try:
-            found = self._ask(self.question())
-        except CdirError as error:
-            self.says.value, self.results.items = f"<b>{error}</b>", []
-            return
-        self.results.items = result_tiles(found, self.explorer.collection.images, self.url_of)
-        took = 1000 * (time.perf_counter() - started)
-        self.says.value = f"<b>{found.title}</b><br>Embedded and ranked in {took:.0f} ms."
-
-    def figure(self) -> Figure:
-        """The last drawing, as the encoder sees it, and its results. Raises CdirError if there is none."""
-        found = self._ask_picture(self.question())
-        query = drawing_set(self.picture, self.like.value)
-        return answer_figure(found, self.explorer.collection.images, query, "your\ndrawing")
-
-    def rehearse(self) -> None:
-        """Move every control once and back, with the picture that is there."""
-        for control in self.controls:
-            move_once(control)
-        if self.explorer.collection.reads_texts:
-            self.text.value = "a guitar"
-            self.text.value = ""
-        self._ask = self._ask_picture
-
-    def _take(self, picture_of) -> None:
-        """Make a picture the query; if there is none, say so."""
-        self._ask = self._ask_picture
-        try:
-            self.picture = picture_of()
-        except CdirError as error:
-            self.picture, self.seen.value, self.results.items = None, "", []
-            self.says.value = f"<b>{error}</b>"
-            return
-        self.seen.value = f'<img src="{data_url(self.picture)}" alt="the query as the encoder gets it"><br>the query'
-        self.answer()
-
-    def _ask_picture(self, question: Question) -> Answer:
-        if self.picture is None:
-            raise CdirError(EMPTY)
-        return self.explorer.ask_picture(question, drawing_set(self.picture, question.query_domain))
-
-    def _listen(self) -> None:
+        choices = w.VBox([*self.controls, self.file, self.text, self.preview])
+        self.box = w.VBox([row(w.Box([self.canvas]), choices), self.message, self.results])
         self.canvas.observe(lambda change: self.drawn(), names="base64")
         self.file.observe(lambda change: [self.loaded(bytes(file["content"])) for file in change["new"]], names="value")
         on_value(self.text, lambda text: text and self.written(text))
         for control in self.controls:
-            on_value(control, lambda new: self.answer())
+            on_value(control, lambda new: self.update())
 
-    def _arranged(self) -> w.Widget:
-        choices = w.VBox([*self.controls, self.file, self.text, self.seen])
-        return w.VBox([row(w.Box([self.canvas]), choices), self.says, self.results])
+    def drawn(self) -> None:
+        """Make the canvas the query."""
+        self._set_image(lambda: as_sketch(self.canvas.get_pil()))
+
+    def begin_with(self, drawing: Image.Image) -> None:
+        """Make another drawing the query. The canvas stays empty, since its Clear restores its first content."""
+        self._set_image(lambda: as_sketch(drawing))
+
+    def loaded(self, content: bytes) -> None:
+        """Make an image file the query, unchanged."""
+        self._set_image(lambda: _decoded(content))
+
+    def written(self, text: str) -> None:
+        """Make a text the query."""
+        self.preview.value, self.query_text = "", text
+        self.update()
+
+    def question(self) -> Question:
+        """The state of the controls; the query itself is the image or the text."""
+        values = {name: getattr(self, name).value for name in ("method", "gallery_domain", "gallery", "k")}
+        return replace(self.explorer.start(), query_domain=self.like.value, **values)
+
+    def update(self) -> None:
+        """Show the answer for the current controls and the time that it took, or an error message."""
+        start = time.perf_counter()
+        try:
+            question = self.question()
+            if self.query_text:
+                answer = self.explorer.ask_text(question, self.query_text)
+            else:
+                answer = self.explorer.ask_image(question, self._query())
+        except CdirError as error:
+            self.message.value, self.results.items = f"<b>{error}</b>", []
+            return
+        self.results.items = result_tiles(answer, self.explorer.collection.images, self.url_of)
+        milliseconds = 1000 * (time.perf_counter() - start)
+        self.message.value = f"<b>{answer.title}</b><br>Embedded and ranked in {milliseconds:.0f} ms."
+
+    def figure(self) -> Figure:
+        """The last image, as the encoder receives it, and its results. Raises CdirError if there is none."""
+        query = self._query()
+        answer = self.explorer.ask_image(self.question(), query)
+        return answer_figure(answer, self.explorer.collection.images, query, "your\ndrawing")
+
+    def _query(self) -> ImageSet:
+        if self.image is None:
+            raise CdirError(EMPTY)
+        return drawing_set(self.image, self.like.value)
+
+    def _set_image(self, make_image: Callable[[], Image.Image]) -> None:
+        """Make an image the query, or show why there is none."""
+        self.query_text = ""
+        try:
+            self.image = make_image()
+        except CdirError as error:
+            self.image, self.preview.value, self.results.items = None, "", []
+            self.message.value = f"<b>{error}</b>"
+            return
+        self.preview.value = f'<img src="{data_url(self.image)}" alt="the query as the encoder gets it"><br>the query'
+        self.update()
 
 
-def _opened(content: bytes) -> Image.Image:
+def _decoded(content: bytes) -> Image.Image:
     try:
         with Image.open(io.BytesIO(content)) as image:
             return to_rgb(image)
     except Exception as error:  # decoders can raise almost anything on damaged files
-        raise CdirError(f"this file is not an image that can be read ({type(error).__name__}): load another") from None
+        raise CdirError(f"the file is not an image that can be read ({type(error).__name__}): load another") from None

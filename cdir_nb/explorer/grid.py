@@ -1,23 +1,114 @@
-"""`Grid`: pictures in a notebook that can be clicked, or chosen with Tab and Enter."""
+"""Images in a page: a grid of tiles that can be clicked, and the same answer as a static figure."""
 
+import base64
+import io
+from collections.abc import Callable
+from functools import lru_cache
 from pathlib import Path
 
 import anywidget
 import traitlets
+from matplotlib.figure import Figure
+from PIL import Image
 
-HERE = Path(__file__).parent
+from cdir_nb.data import ImageSet, combine
+from cdir_nb.explorer.ask import Answer
+from cdir_nb.show import picture_row
+from cdir_nb.show.grids import MARK
+from cdir_nb.show.style import pretty, shorten
+
+FOLDER = Path(__file__).parent
+TILE_SIZE = 96  # pixels of the longer side
+TILES_IN_MEMORY = 4096
+Tile = dict[str, str]
 
 
 class Grid(anywidget.AnyWidget):
-    """A grid of pictures.
+    """A grid of images that can be clicked, or chosen with Tab and Enter.
 
-    items    one dict per picture: key, src (a data URL), alt, note (lines below it), kind (right, wrong, chosen, plain)
-    label    what the grid shows, for screen readers
-    clicked  {"key": of the last picture clicked, "times": number of clicks so far}
+    items    one `Tile` per image: key, src (a data URL), alt, note (lines below it), kind (right, wrong, chosen, plain)
+    label    the content of the grid, for screen readers
+    clicked  {"key": of the image clicked last, "times": number of clicks so far}
     """
 
-    _esm = HERE / "grid.js"
-    _css = HERE / "grid.css"
+    _esm = FOLDER / "grid.js"
+    _css = FOLDER / "grid.css"
     items = traitlets.List([]).tag(sync=True)
     label = traitlets.Unicode("").tag(sync=True)
     clicked = traitlets.Dict({}).tag(sync=True)
+
+
+def data_url(image: Image.Image) -> str:
+    """The image as a data URL, uncropped, TILE_SIZE pixels on its longer side."""
+    scale = TILE_SIZE / max(image.size)
+    size = max(1, round(scale * image.width)), max(1, round(scale * image.height))
+    buffer = io.BytesIO()
+    image.convert("RGB").resize(size, Image.Resampling.BICUBIC).save(buffer, "JPEG", quality=85)
+    return f"data:image/jpeg;base64,{base64.b64encode(buffer.getvalue()).decode()}"
+
+
+def tile_maker(images: ImageSet) -> Callable[[int], str]:
+    """Function from a row to its data URL, with a cache in memory."""
+    return lru_cache(TILES_IN_MEMORY)(lambda row: data_url(images.image(row)))
+
+
+def result_tiles(answer: Answer, images: ImageSet, url_of: Callable[[int], str]) -> list[Tile]:
+    """One tile per result: rank, score, class, and whether it is right."""
+    tiles = []
+    for i, (row, score) in enumerate(zip(answer.rows.tolist(), answer.scores.tolist())):
+        name, domain = pretty(str(images.labels[row])), pretty(str(images.domains[row]))
+        name = name or _file_name(images, row)
+        kind, mark = _relevance(answer, i)
+        alt = f"rank {i + 1}: {name}, {domain}, score {score:.2f}{f', {kind}' if mark else ''}"
+        note = f"{mark} {score:.2f}\n{shorten(name, 24)}".strip()
+        tiles.append({"key": images.keys[row], "src": url_of(row), "alt": alt, "note": note, "kind": kind})
+    return tiles
+
+
+def query_tiles(rows: list[int], chosen: str, images: ImageSet, url_of: Callable[[int], str]) -> list[Tile]:
+    """One tile per query; the one with the key `chosen` has a dark frame."""
+    tiles = []
+    for row in rows:
+        key, note = images.keys[row], shorten(images.labels[row] or _file_name(images, row), 24)
+        alt, kind = (f"query {key}, chosen", "chosen") if key == chosen else (f"query {key}", "plain")
+        tiles.append({"key": key, "src": url_of(row), "alt": alt, "note": note, "kind": kind})
+    return tiles
+
+
+def answer_figure(answer: Answer, images: ImageSet, query: ImageSet | None = None, query_note: str = "") -> Figure:
+    """The results as a static figure, after the query (a set of one image) if there is one."""
+    shown = images.take(answer.rows)
+    notes = [
+        f"{_relevance(answer, i)[1]} {score:.2f}\n{shorten(label, 11)}".strip()
+        for i, (score, label) in enumerate(zip(answer.scores, shown.labels))
+    ]
+    marks = [None] * len(notes) if answer.right is None else list(answer.right)
+    if query is not None:
+        shown, notes, marks = combine(query, shown), [query_note, *notes], [None, *marks]
+    return picture_row(shown, range(len(shown)), notes, marks=marks, title=answer.title)
+
+
+def in_words(answer: Answer, temperature: float) -> str:
+    """An answer in numbers: precision of this query and on average, and the effect of the temperature."""
+    k = len(answer.rows)
+    if answer.precision is None or answer.average is None:
+        precision = "No labels here: the results are ranked, and not judged."
+    else:
+        precision = (
+            f"This query: {round(answer.precision * k)} of {k} right ({100 * answer.precision:.0f} %). "
+            f"Mean of {answer.n_queries:,} queries: {100 * answer.average:.1f} % (P@{k}, hits_over_k)."
+        )
+    spread = f"the weight lies on about {answer.effective(temperature):,.0f} of {len(answer.scored):,} images."
+    return f"{precision} Temperature {temperature:g}: {spread}"
+
+
+def _file_name(images: ImageSet, row: int) -> str:
+    return images.keys[row].rpartition("/")[2]
+
+
+def _relevance(answer: Answer, i: int) -> tuple[str, str]:
+    """("right", "wrong" or "plain", its mark) of result i."""
+    if answer.right is None:
+        return "plain", ""
+    right = bool(answer.right[i])
+    return ("right" if right else "wrong"), MARK[right]

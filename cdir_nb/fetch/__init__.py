@@ -1,1 +1,1 @@
-"""Datasets from where they are published into the loader's layout: `cdir fetch`."""
+"""`cdir fetch`: downloads public datasets into the folder layout of their cards."""

@@ -9,18 +9,18 @@ from cdir_nb.errors import require_extra
 
 
 def fetch(
-    name: Annotated[str, typer.Argument(help="A dataset with a known source, such as pacs.")],
-    to: Annotated[Path, typer.Option(metavar="PATH", help="The folder of its images; it is made if needed.")],
+    name: Annotated[str, typer.Argument(help="A dataset with a source, such as pacs.")],
+    to: Annotated[Path, typer.Option(metavar="PATH", help="The folder of its images; it is created if needed.")],
     accept: Annotated[
-        bool, typer.Option("--accept-licence", help="Accept the terms that are shown; nothing is fetched before.")
+        bool, typer.Option("--accept-licence", help="Accept the dataset's terms; without it, they are shown.")
     ] = False,
     domain: Annotated[list[str] | None, typer.Option(help="Only this domain; may be repeated.")] = None,
     label: Annotated[list[str] | None, typer.Option("--class", help="Only this class (drawings).")] = None,
-    per_class: Annotated[int, typer.Option(min=1, help="How many drawings a class (drawings).")] = 25,
+    per_class: Annotated[int, typer.Option(min=1, help="Number of drawings per class (drawings).")] = 25,
     files: Annotated[
         list[Path] | None, typer.Option("--from", metavar="FILE", help="An archive that you downloaded yourself.")
     ] = None,
-    jobs: Annotated[int, typer.Option(min=1, max=16, help="How many files to download at once.")] = 4,
+    jobs: Annotated[int, typer.Option(min=1, max=16, help="Number of simultaneous downloads.")] = 4,
 ) -> None:
     """Download a dataset into the layout of its card, then verify it. An interrupted download resumes.
 
@@ -34,8 +34,17 @@ def fetch(
     require_extra("fetch", "pooch", "requests", "fastparquet")
     from cdir_nb.fetch.run import Request, fetch_dataset
 
-    parts = {"domains": tuple(domain or ()), "classes": tuple(label or ()), "files": tuple(files or ())}
-    wish = Request(name, to.expanduser().resolve(), accept, **parts, per_class=per_class, jobs=jobs, say=typer.echo)
-    report = fetch_dataset(wish)
+    request = Request(
+        name,
+        to.expanduser().resolve(),
+        accept=accept,
+        domains=tuple(domain or ()),
+        classes=tuple(label or ()),
+        per_class=per_class,
+        files=tuple(files or ()),
+        jobs=jobs,
+        log=typer.echo,
+    )
+    report = fetch_dataset(request)
     typer.echo(str(report))
     raise typer.Exit(0 if report.ok else 1)

@@ -23,7 +23,6 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from tqdm import tqdm
 
 from cdir_nb import paths
-from cdir_nb.commit import current_commit
 from cdir_nb.conventions import LAST_EPOCH
 from cdir_nb.data.images import ImageSet
 from cdir_nb.data.protocols import Protocol
@@ -32,7 +31,7 @@ from cdir_nb.errors import CdirError
 from cdir_nb.methods.checkpoints import digest_of, load_checkpoint, save_checkpoint
 from cdir_nb.methods.embedder import Direction, Embedder
 from cdir_nb.methods.settings import Settings
-from cdir_nb.sources import code_digest, library_versions
+from cdir_nb.sources import code_digest, current_commit, library_versions
 
 Numbers = dict[str, float]
 State = dict[str, torch.Tensor]

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SkipValidation, ValidationError, model_validator
 
-from cdir_nb.commit import current_commit
 from cdir_nb.conventions import SELECTION_RULES, Metric
 from cdir_nb.errors import CdirError
+from cdir_nb.sources import current_commit
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -14,9 +14,9 @@ from urllib.error import URLError
 from urllib.request import urlopen
 
 import pytest
+from explorer.drawn_folder import draw_folder
 
-from cdir_nb.data.world import draw
-from cdir_nb.explorer.page import ONE_THREAD, serve_command, write_page
+from cdir_nb.explorer.serve import ONE_THREAD, serve_command, write_page
 from cdir_nb.paths import ROOT
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
@@ -25,21 +25,14 @@ pytestmark = pytest.mark.skipif(not CHROMIUM, reason="no Chromium on this machin
 FLAGS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking"]
 SHOTS = ROOT / "test-output" / "browser"
 SLOW = 500_000  # milliseconds: a kernel starts, imports torch and embeds, on a machine that also does other things
-DOMAINS, CLASSES, EACH = ("photo", "sketch", "quickdraw"), ("banana", "guitar", "scissors", "tree"), 6
 KNOWN_COMPLAINTS = ("fontawesome", "ERR_NAME_NOT_RESOLVED", "ERR_INTERNET_DISCONNECTED", "ERR_CONNECTION")
 
 
 @pytest.fixture(scope="module")
 def pictures(tmp_path_factory) -> Path:
-    """A folder of one's own: three domains, four classes, drawn."""
+    """A user's folder: three domains, four classes."""
     root = tmp_path_factory.mktemp("mine") / "flea market"
-    for domain in DOMAINS:
-        for label in CLASSES:
-            (root / domain / label).mkdir(parents=True)
-            for number in range(EACH):
-                style = "real" if domain == "photo" else domain
-                draw(label, style, 7, number).save(root / domain / label / f"{number}.png")
-    return root
+    return draw_folder(root, ("photo", "sketch", "quickdraw"), ("banana", "guitar", "scissors", "tree"), 6)
 
 
 @pytest.fixture(scope="module")

@@ -1,24 +1,10 @@
 """A folder of drawn pictures: two domains, three classes, four pictures each, opened with the tiny CLIP."""
 
-from pathlib import Path
-
 import matplotlib.pyplot as plt
 import pytest
+from explorer.drawn_folder import draw_folder
 
-from cdir_nb.data.world import draw
-from cdir_nb.explorer import Explorer, open_own
-
-DOMAINS, CLASSES, EACH = ("photo", "sketch"), ("banana", "guitar", "tree"), 4
-
-
-def draw_folder(root: Path, seed: int = 5) -> Path:
-    for domain in DOMAINS:
-        for label in CLASSES:
-            (root / domain / label).mkdir(parents=True)
-            for number in range(EACH):
-                picture = draw(label, "real" if domain == "photo" else domain, seed, number)
-                picture.save(root / domain / label / f"{number}.png")
-    return root
+from cdir_nb.explorer import Explorer, open_user_folder
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +18,9 @@ def cache(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def collection(cache, tmp_path_factory):
-    return open_own(draw_folder(tmp_path_factory.mktemp("mine")), "tiny-clip")
+    return open_user_folder(
+        draw_folder(tmp_path_factory.mktemp("mine"), ("photo", "sketch"), ("banana", "guitar", "tree"), 4), "tiny-clip"
+    )
 
 
 @pytest.fixture(scope="module")

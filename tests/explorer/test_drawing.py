@@ -3,7 +3,7 @@ import pytest
 from PIL import Image, ImageDraw
 
 from cdir_nb.errors import CdirError
-from cdir_nb.explorer.drawing import MARGIN, SIDE, STROKE, as_sketch, drawing_set
+from cdir_nb.explorer.drawing import MARGIN, SIZE, STROKE, as_sketch, drawing_set
 
 
 def canvas(size=320, shape=(100, 60, 200, 160), width=2, paper=(0, 0, 0, 0)) -> Image.Image:
@@ -42,26 +42,26 @@ def test_a_circle_stays_round_and_a_line_stays_a_line():
 
 def test_ink_is_black_on_white_inside_the_margin():
     picture = as_sketch(canvas(paper=(255, 255, 255, 255)))
-    assert picture.mode == "RGB" and picture.size == (SIDE, SIDE)
+    assert picture.mode == "RGB" and picture.size == (SIZE, SIZE)
     assert picture.getpixel((0, 0)) == (255, 255, 255) and np.asarray(picture).min() == 0
     left, top, right, bottom = extent(picture)
-    assert min(left, top, SIDE - right, SIDE - bottom) >= MARGIN * SIDE * 0.6
+    assert min(left, top, SIZE - right, SIZE - bottom) >= MARGIN * SIZE * 0.6
 
 
 @pytest.mark.parametrize("width", [1, 2, 4])
 def test_thin_strokes_become_as_wide_as_the_sketch_domains(width):
     line = Image.new("RGBA", (320, 320))
     ImageDraw.Draw(line).line([(20, 160), (300, 160)], fill="black", width=width)
-    column = np.asarray(as_sketch(line).convert("L"))[:, SIDE // 2]
-    assert (column < 128).sum() == pytest.approx(STROKE * SIDE, abs=2)
+    column = np.asarray(as_sketch(line).convert("L"))[:, SIZE // 2]
+    assert (column < 128).sum() == pytest.approx(STROKE * SIZE, abs=2)
 
 
 def test_thick_strokes_stay():
-    column = np.asarray(as_sketch(canvas(shape=(10, 10, 310, 310), width=30)).convert("L"))[:, SIDE // 2]
-    assert (column[: SIDE // 2] < 128).sum() == pytest.approx(30 / 300 * SIDE * (1 - 2 * MARGIN), abs=3)
+    column = np.asarray(as_sketch(canvas(shape=(10, 10, 310, 310), width=30)).convert("L"))[:, SIZE // 2]
+    assert (column[: SIZE // 2] < 128).sum() == pytest.approx(30 / 300 * SIZE * (1 - 2 * MARGIN), abs=3)
 
 
 def test_a_drawing_is_one_image_of_the_domain_that_it_is_like():
     images = drawing_set(as_sketch(canvas()), "sketch")
-    assert len(images) == 1 and images.domains.tolist() == ["sketch"] and images.image(0).size == (SIDE, SIDE)
+    assert len(images) == 1 and images.domains.tolist() == ["sketch"] and images.image(0).size == (SIZE, SIZE)
     assert images.digests != drawing_set(as_sketch(canvas(width=30)), "sketch").digests

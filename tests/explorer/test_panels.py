@@ -8,7 +8,7 @@ import pytest
 from PIL import Image, ImageDraw
 
 from cdir_nb.explorer import DrawPanel, LabelPanel, MapPanel, RetrievalPanel, show_panel
-from cdir_nb.explorer.pictures import data_url
+from cdir_nb.explorer.grid import data_url
 
 
 def keys(grid) -> list[str]:
@@ -28,7 +28,7 @@ def panel(explorer):
 def test_a_slider_changes_the_grid(panel):
     assert len(panel.results.items) == 10
     panel.k.value = 3
-    assert len(panel.results.items) == 3 and "P@3" in panel.says.value
+    assert len(panel.results.items) == 3 and "P@3" in panel.message.value
 
 
 def test_the_methods_own_slider_comes_and_goes(panel):
@@ -42,24 +42,24 @@ def test_the_methods_own_slider_comes_and_goes(panel):
 
 
 def test_temperature_changes_what_is_said_and_not_the_order(panel):
-    before, said = keys(panel.results), panel.says.value
+    before, said = keys(panel.results), panel.message.value
     panel.temperature.value = 1.0
-    assert keys(panel.results) == before and panel.says.value != said
+    assert keys(panel.results) == before and panel.message.value != said
 
 
 def test_a_second_method_answers_the_same_question_below_the_first(panel):
-    assert panel.others.items == [] and panel.other_says.value == ""
-    panel.other.value = "CLIP + Q"
+    assert panel.compared_results.items == [] and panel.compared_message.value == ""
+    panel.compared.value = "CLIP + Q"
     alone = RetrievalPanel(panel.explorer)
     alone.method.value = "CLIP + Q"
-    assert keys(panel.others) == keys(alone.results) and "CLIP + Q" in panel.other_says.value
+    assert keys(panel.compared_results) == keys(alone.results) and "CLIP + Q" in panel.compared_message.value
     panel.k.value = 3
-    assert len(panel.others.items) == len(panel.results.items) == 3 and "vanilla CLIP" in panel.says.value
-    clicked = keys(panel.others)[1]
-    panel.others.clicked = {"key": clicked, "times": 1}
+    assert len(panel.compared_results.items) == len(panel.results.items) == 3 and "vanilla CLIP" in panel.message.value
+    clicked = keys(panel.compared_results)[1]
+    panel.compared_results.clicked = {"key": clicked, "times": 1}
     assert panel.question.query == clicked and panel.question.method == "vanilla CLIP"
-    panel.other.value = "nothing"
-    assert panel.others.items == [] and panel.other_says.value == ""
+    panel.compared.value = "nothing"
+    assert panel.compared_results.items == [] and panel.compared_message.value == ""
 
 
 def test_a_result_that_is_clicked_becomes_the_query_and_back_returns(panel):
@@ -96,10 +96,12 @@ def test_tiles_keep_the_shape_of_the_picture(size):
     assert width / height == pytest.approx(size[0] / size[1], rel=0.06) or min(width, height) == 1
 
 
-def test_a_rehearsal_moves_everything_and_leaves_the_question(panel):
-    before, shown = panel.question, keys(panel.results)
-    panel.rehearse()
-    assert panel.question == before and keys(panel.results) == shown and panel.past == []
+def test_every_value_of_every_menu_and_slider_has_an_answer(panel):
+    names = ("method", "query_domain", "gallery_domain", "gallery", "value", "temperature", "compared")
+    for control in [getattr(panel, name) for name in names]:
+        for option in control.options:
+            control.value = option[1] if isinstance(option, tuple) else option
+            assert len(panel.results.items) == 10 and "<br>" in panel.message.value
 
 
 def strokes() -> Image.Image:
@@ -110,13 +112,13 @@ def strokes() -> Image.Image:
 
 def test_each_stroke_is_ranked_and_an_empty_canvas_is_answered_politely(explorer):
     panel = DrawPanel(explorer)
-    assert "canvas is empty" in panel.says.value and panel.results.items == []
+    assert "canvas is empty" in panel.message.value and panel.results.items == []
     panel.canvas.replace_with_pil(strokes())
-    assert len(panel.results.items) == 10 and "ranked in" in panel.says.value
+    assert len(panel.results.items) == 10 and "ranked in" in panel.message.value
     panel.canvas.replace_with_pil(Image.new("RGBA", (320, 320), (0, 0, 0, 0)))
-    assert "canvas is empty" in panel.says.value and panel.results.items == []
+    assert "canvas is empty" in panel.message.value and panel.results.items == []
     panel.gallery_domain.value = "sketch"  # nor does a control without a drawing fail
-    assert "canvas is empty" in panel.says.value
+    assert "canvas is empty" in panel.message.value
 
 
 def test_a_first_drawing_is_no_part_of_the_canvas_which_clear_would_bring_back(explorer):
@@ -133,27 +135,25 @@ def test_a_file_is_a_query_as_it_is_and_a_bad_one_is_named(explorer, collection)
     panel.loaded(buffer.getvalue())
     assert panel.results.items[0]["key"] == collection.images.keys[3]  # it finds itself
     panel.loaded(b"not a picture")
-    assert "not an image" in panel.says.value and panel.results.items == []
+    assert "not an image" in panel.message.value and panel.results.items == []
 
 
 def test_a_text_is_a_query(explorer):
     panel = DrawPanel(explorer)
     panel.text.value = "a guitar"
-    assert "“a guitar”" in panel.says.value and len(panel.results.items) == 10
+    assert "“a guitar”" in panel.message.value and len(panel.results.items) == 10
 
 
 def test_a_label_panel_follows_its_sliders(collection):
     panel = LabelPanel(collection)
     panel.label.value, panel.step.value = "tree", 0
-    assert "tree" in panel.says.value and "0 refinement steps" in panel.says.value
-    panel.rehearse()
-    assert panel.label.value == "tree" and panel.step.value == 0
+    assert "tree" in panel.message.value and "0 refinement steps" in panel.message.value
 
 
 def test_a_selection_shows_its_images_and_what_the_first_one_finds(explorer, monkeypatch):
-    monkeypatch.setattr("cdir_nb.explorer.maps.project", lambda emb, method, seed: np.asarray(emb)[:, :2])
-    panel = MapPanel(explorer, ("photo", "sketch"), most=20)
-    left, right = (side.scatter.widget for side in panel.sides)
+    monkeypatch.setattr("cdir_nb.explorer.map_panel.project", lambda emb, method, seed: np.asarray(emb)[:, :2])
+    panel = MapPanel(explorer, ("photo", "sketch"), size=20)
+    left, right = (view.scatter.widget for view in panel.views)
     left.selection = np.array([4, 1])
     images = explorer.collection.images
     assert keys(panel.selected) == [images.keys[panel.maps.rows[place]] for place in (4, 1)]
@@ -162,7 +162,7 @@ def test_a_selection_shows_its_images_and_what_the_first_one_finds(explorer, mon
     assert keys(panel.results) == [images.keys[row] for row in found.rows]
     right.selection = np.array([2])
     assert list(left.selection) == [2] and keys(panel.selected) == [images.keys[panel.maps.rows[2]]]
-    assert np.abs(panel.sides[0].table[["x", "y"]]).to_numpy().max() < 1
+    assert np.abs(panel.views[0].table[["x", "y"]]).to_numpy().max() < 1
 
 
 @pytest.mark.parametrize("headless", ["1", "0"])

@@ -27,11 +27,11 @@ class Served:
 
 
 class Loopback:
-    """files: path -> Served; `asked`: (method, path, Range header) of every request."""
+    """files: path -> Served; `requests`: (method, path, Range header) of every request."""
 
     def __init__(self) -> None:
         self.files: dict[str, Served] = {}
-        self.asked: list[tuple[str, str, str | None]] = []
+        self.requests: list[tuple[str, str, str | None]] = []
         handler = type("Handler", (_Handler,), {"loopback": self})
         self.server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
         self.url = f"http://127.0.0.1:{self.server.server_port}"
@@ -75,7 +75,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _answer(self, body: bool) -> None:
         path = self.path.partition("?")[0]
-        self.loopback.asked.append((self.command, path, self.headers.get("Range")))
+        self.loopback.requests.append((self.command, path, self.headers.get("Range")))
         served = self.loopback.files.get(path)
         if served is None or (body and served.errors):
             return self._fail(404 if served is None else served.errors.pop(0))
@@ -83,23 +83,23 @@ class _Handler(BaseHTTPRequestHandler):
         if start and start >= len(served.content):
             return self._fail(416, {"Content-Range": f"bytes */{len(served.content)}"})
         self.send_response(206 if start else 200)
-        rest = served.content[start:]
-        headers = {"Content-Length": str(len(rest)), "ETag": served.etag, "Accept-Ranges": "bytes", **served.headers}
+        content = served.content[start:]
+        headers = {"Content-Length": str(len(content)), "ETag": served.etag, "Accept-Ranges": "bytes", **served.headers}
         if start:
             headers["Content-Range"] = f"bytes {start}-{len(served.content) - 1}/{len(served.content)}"
         for name, value in headers.items():
             self.send_header(name, value)
         self.end_headers()
         if body:
-            self._send(rest, served)
+            self._send(content, served)
         return None
 
     def _start(self, served: Served) -> int:
-        """First byte asked for; 0 if the whole file is, or another version of it."""
-        wanted = self.headers.get("Range")
-        if not (wanted and served.ranges) or self.headers.get("If-Range", served.etag) != served.etag:
+        """First byte requested; 0 for the complete file, or for another version of it."""
+        requested = self.headers.get("Range")
+        if not (requested and served.ranges) or self.headers.get("If-Range", served.etag) != served.etag:
             return 0
-        return int(wanted.removeprefix("bytes=").partition("-")[0])
+        return int(requested.removeprefix("bytes=").partition("-")[0])
 
     def _send(self, content: bytes, served: Served) -> None:
         end = served.cut_after.pop(0) if served.cut_after else None

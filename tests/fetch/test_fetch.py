@@ -1,6 +1,5 @@
 """`cdir fetch` from end to end on a loopback server: hub, archives, drawings, interruptions, refusals."""
 
-import hashlib
 import io
 import shutil
 import subprocess
@@ -9,11 +8,14 @@ import time
 import zipfile
 from collections import namedtuple
 from pathlib import Path
+from unittest.mock import Mock
 
 import filelock
 import pytest
 from data.toy_data import drawing, write_images
+from typer.testing import CliRunner
 
+from cdir_nb.cli import app
 from cdir_nb.data import load_card, verify
 from cdir_nb.errors import CdirError
 from cdir_nb.fetch import run
@@ -39,28 +41,30 @@ def get(tmp_path):
 
     def go(**options):
         said = []
-        request = Request("toy", tmp_path / "got", **{"accept": True, "say": said.append, **options})
+        request = Request("toy", tmp_path / "got", **{"accept": True, "log": said.append, **options})
         return fetch_dataset(request), "\n".join(said)
 
     return go
 
 
-def archive_of(tmp_path, *folders, filler: int = 0) -> bytes:
-    """A zip file of toy images below any/, with a file of `filler` bytes that is no image."""
-    root = write_images(tmp_path / "made" / "-".join(folders), folders)
+def zipped(files: dict[str, bytes]) -> bytes:
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as file:
-        for path in sorted(root.rglob("*.png")):
-            file.write(path, Path("any") / path.relative_to(root))
-        file.writestr("filler.bin", bytes(filler))
+        for name, content in files.items():
+            file.writestr(name, content)
     return buffer.getvalue()
 
 
-def serve_archives(server, tmp_path, **behaviour):
-    return [
-        server.serve(f"/{folder.lower()}.zip", archive_of(tmp_path, folder), **behaviour)
-        for folder in ("Photo", "Sketch")
-    ]
+def archive_of(tmp_path, *folders, filler: int = 0, per_class: int = 2) -> bytes:
+    """A zip file of toy images below any/, with a file of `filler` bytes that is not an image."""
+    root = write_images(tmp_path / "made" / "-".join(folders), folders, per_class=per_class)
+    images = {f"any/{path.relative_to(root)}": path.read_bytes() for path in sorted(root.rglob("*.png"))}
+    return zipped({**images, "filler.bin": bytes(filler)})
+
+
+def serve_archives(server, tmp_path):
+    for folder in ("Photo", "Sketch"):
+        server.serve(f"/{folder.lower()}.zip", archive_of(tmp_path, folder))
 
 
 def visible(folder: Path) -> list[str]:
@@ -74,30 +78,16 @@ def test_from_the_hub_to_a_verified_folder(sources, server, get, tmp_path):
     sources(HUB)
     server.serve_hub("some/toy", REVISION, {"data/train.parquet": PARQUET, "README.md": b"no"})
     report, said = get()
-    assert (
-        report.ok and report.images == {"photo": 4, "sketch": 4} and "be kind" in said and "8 images; 1 other" in said
-    )
+    assert report.ok and report.images == {"photo": 4, "sketch": 4} and "be kind" in said
+    requested = [path for _, path, _ in server.requests if "some/toy" in path]
+    assert "8 images; ignored 1 other" in said and all(REVISION in path for path in requested)
     assert visible(tmp_path / "got") == ["Photo", "Sketch"] and verify(load_card("toy"), tmp_path / "got").ok
-
-
-def test_the_hub_is_asked_for_the_pinned_commit_only(sources, server, get):
-    sources(HUB)
-    server.serve_hub("some/toy", REVISION, {"data/train.parquet": PARQUET})
-    get()
-    assert all(REVISION in path for _, path, _ in server.asked)
-
-
-def test_a_cut_hub_download_arrives_whole(sources, server, get):
-    sources(HUB)
-    (file,) = server.serve_hub("some/toy", REVISION, {"data/train.parquet": PARQUET})
-    file.cut_after = [1000]
-    assert get()[0].ok
 
 
 def test_a_file_without_the_hubs_checksum_is_thrown_away(sources, server, get, tmp_path):
     sources(HUB)
     server.serve_hub("some/toy", REVISION, {"data/train.parquet": PARQUET}, sha256="0" * 64)
-    with pytest.raises(CdirError, match="does not have its checksum"):
+    with pytest.raises(CdirError, match="does not have the hub's checksum"):
         get()
     assert visible(tmp_path / "got") == [".fetch"] and not list((tmp_path / "got").rglob("*.parquet"))
 
@@ -106,7 +96,7 @@ def test_the_next_source_steps_in_for_one_that_is_gone(sources, server, get, tmp
     sources(HUB, ARCHIVES)  # the hub has no such repository
     serve_archives(server, tmp_path)
     report, said = get()
-    assert report.ok and "the hub's some/toy cannot be fetched" in said and "no checksum is published" in said
+    assert report.ok and "some/toy cannot be fetched" in said
 
 
 # ---- archives --------------------------------------------------------------------------------------------------
@@ -119,38 +109,30 @@ def test_only_some_domains_come_from_the_source_that_can_give_them(sources, serv
     report, _ = get(domains=("sketch",))
     assert report.ok and report.images == {"sketch": 4} and visible(tmp_path / "got") == ["Sketch"]
     report, said = get()  # the rest, whenever
-    assert report.ok and report.images == {"photo": 4, "sketch": 4} and "kept    sketch is there" in said
+    assert report.ok and report.images == {"photo": 4, "sketch": 4} and "exists  sketch" in said
 
 
 def test_lists_say_which_images_count(sources, server, get, tmp_path):
     listed = "".join(f"Sketch/{label}/{i}.png 0\n" for label in ("dog", "alarm_clock") for i in range(2))
     sources({"kind": "archive", "files": [{"url": "{url}/sketch.zip", "domain": "sketch", "lists": ["{url}/a.txt"]}]})
-    root = write_images(tmp_path / "Sketch", ["Sketch"], per_class=3)
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w") as file:
-        for path in root.rglob("*.png"):
-            file.write(path, path.relative_to(root))
-    server.serve("/sketch.zip", buffer.getvalue())
+    server.serve("/sketch.zip", archive_of(tmp_path, "Sketch", per_class=3))
     server.serve("/a.txt", listed.encode())
     report, said = get(domains=("sketch",))
-    assert report.ok and report.images == {"sketch": 4} and "2 other files were left out" in said
+    assert report.ok and report.images == {"sketch": 4} and "ignored 3 other" in said
 
 
 def test_an_interrupted_fetch_looks_unfinished_and_resumes(sources, server, get, tmp_path, monkeypatch):
     sources(ARCHIVES)
     serve_archives(server, tmp_path)
 
-    def interrupted(*_args):
-        raise KeyboardInterrupt
-
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(run, "_place", interrupted)
+        patch.setattr(run, "_move_finished", Mock(side_effect=KeyboardInterrupt))
         get()
     assert visible(tmp_path / "got") == [".fetch"]
     with pytest.raises(CdirError, match="has no domain folder"):
         verify(load_card("toy"), tmp_path / "got")
-    server.asked.clear()
-    assert get()[0].ok and not [path for method, path, _ in server.asked if method == "GET"]
+    server.requests.clear()
+    assert get()[0].ok and not [path for method, path, _ in server.requests if method == "GET"]
 
 
 KILLED = """
@@ -175,29 +157,15 @@ def test_a_killed_fetch_leaves_nothing_finished_and_goes_on_where_it_was(sources
     process.kill()
     process.wait()
     assert visible(tmp_path / "got") == [".fetch"]
-    server.asked.clear()
+    server.requests.clear()
     whole.pause = 0
-    assert get()[0].ok and server.asked[-1][2] >= "bytes=2"
-
-
-def test_a_published_checksum_counts(sources, server, get, tmp_path):
-    good = archive_of(tmp_path, "Photo", "Sketch")
-    sources({"kind": "archive", "files": [{"url": "{url}/toy.zip", "sha256": hashlib.sha256(good).hexdigest()}]})
-    served = server.serve("/toy.zip", good + b" ")
-    with pytest.raises(CdirError, match="checksum is not the one published"):
-        get()
-    served.content = good
-    assert get()[0].ok
+    assert get()[0].ok and server.requests[-1][2] >= "bytes=2"
 
 
 def test_a_hostile_archive_leaves_nothing(sources, server, get, tmp_path):
     sources({"kind": "archive", "files": [{"url": "{url}/toy.zip"}]})
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w") as file:
-        file.writestr("Photo/dog/0.png", b"0")
-        file.writestr("../../Photo/dog/1.png", b"1")
-    server.serve("/toy.zip", buffer.getvalue())
-    with pytest.raises(CdirError, match="leads out of the folder"):
+    server.serve("/toy.zip", zipped({"Photo/dog/0.png": b"0", "../../Photo/dog/1.png": b"1"}))
+    with pytest.raises(CdirError, match="leaves the archive"):
         get()
     assert visible(tmp_path / "got") == [".fetch"] and not (tmp_path / "Photo").exists()
 
@@ -207,16 +175,14 @@ def test_a_small_disk_is_noticed_before_anything_is_fetched(sources, server, get
     serve_archives(server, tmp_path)
     usage = namedtuple("usage", "total used free")
     monkeypatch.setattr(shutil, "disk_usage", lambda path: usage(9, 8, 1000))
-    with pytest.raises(CdirError, match="GiB are needed while fetching: make room"):
+    with pytest.raises(CdirError, match="fetching needs"):
         get()
-    assert {method for method, *_ in server.asked} == {"HEAD"}
+    assert {method for method, *_ in server.requests} == {"HEAD"}
 
 
 def test_downloaded_archives_are_taken_by_hand(sources, get, tmp_path):
     sources({**BY_HAND, "folders": {"pics/photos": "Photo"}})
-    with pytest.raises(
-        CdirError, match=r"no program can fetch toy: fill in the form \(http://page\), then give --from"
-    ):
+    with pytest.raises(CdirError, match=r"fill in the form \(http://page\), then add --from"):
         get()
     files = (tmp_path / "a.zip", tmp_path / "b.zip")
     files[0].write_bytes(archive_of(tmp_path, "pics/photos"))
@@ -236,7 +202,7 @@ def test_domains_that_no_source_has_are_named(sources, server, get, tmp_path):
 def test_the_wrong_archive_is_named(sources, get, tmp_path):
     sources(BY_HAND)
     (tmp_path / "a.zip").write_bytes(archive_of(tmp_path, "Clipart"))
-    with pytest.raises(CdirError, match="no image of toy was found: 5 files are in none of the folders Photo, Sketch"):
+    with pytest.raises(CdirError, match="none of 5 files is in a folder Photo, Sketch"):
         get(files=(tmp_path / "a.zip",))
 
 
@@ -269,18 +235,10 @@ def test_drawings_cut_or_failing_on_the_way_arrive_whole(drawn, get):
     assert get(per_class=40)[0].images == {"quickdraw": 80}
 
 
-def test_other_drawings_than_the_first_time_are_refused(drawn, get, tmp_path):
-    get(per_class=2)
-    shutil.rmtree(tmp_path / "got")
-    drawn["dog"].content = drawn["dog"].content[300:].partition(b"\n")[2]
-    with pytest.raises(CdirError, match="not those of the first time"):
-        get(per_class=2)
-
-
 @pytest.mark.parametrize("line", [b"<html>", b"{}", b"[" * 100_000, b'{"drawing": [[[1], [1, 2]]]}'])
 def test_lines_that_are_no_drawings_are_refused(drawn, get, tmp_path, line):
     drawn["dog"].content = line + b"\n" + drawn["dog"].content
-    with pytest.raises(CdirError, match="line 1 is no drawing"):
+    with pytest.raises(CdirError, match="line 1 is not a QuickDraw drawing"):
         get(per_class=2)
     assert not (tmp_path / "got/dog.ndjson").exists()
 
@@ -292,23 +250,23 @@ def test_nothing_is_fetched_before_the_terms_are_accepted(sources, server, get, 
     sources(ARCHIVES)
     with pytest.raises(CdirError, match="--accept-licence"):
         get(accept=False)
-    assert not server.asked and not (tmp_path / "got").exists()
+    assert not server.requests and not (tmp_path / "got").exists()
 
 
 @pytest.mark.parametrize(
     "options, message",
     [
-        ({"domains": ("clipart",)}, "toy has no domain 'clipart'; it has photo, sketch"),
-        ({"classes": ("cat",)}, "toy has no class 'cat'"),
-        ({"classes": ("dog",)}, "--class is for drawings"),
-        ({"files": (Path("nowhere.zip"),)}, "nowhere.zip: no such file"),
+        ({"domains": ("clipart",)}, "no domain 'clipart': use one of photo, sketch"),
+        ({"classes": ("cat",)}, "no class 'cat'"),
+        ({"classes": ("dog",)}, "--class"),
+        ({"files": (Path("nowhere.zip"),)}, "nowhere.zip"),
     ],
 )
 def test_wrong_wishes_are_refused_before_anything(sources, server, get, options, message):
     sources(ARCHIVES)
     with pytest.raises(CdirError, match=message):
         get(**options)
-    assert not server.asked
+    assert not server.requests
 
 
 def test_two_commands_do_not_share_a_folder(sources, get, tmp_path):
@@ -332,13 +290,11 @@ def test_the_table_of_the_workbook_is_sound():
 
 def test_the_command(server, tmp_path):
     """Through the command line, with the workbook's own table: terms, exit codes, no traceback."""
-    command = [sys.executable, "-m", "cdir_nb.cli", "fetch"]
-    shown = subprocess.run([*command, "pacs", "--to", str(tmp_path / "p")], capture_output=True, text=True)
-    assert shown.returncode == 2 and "The authors state no licence" in shown.stdout
+    command = ["fetch", "pacs", "--to", str(tmp_path / "p")]
+    shown = CliRunner().invoke(app, command)
+    assert shown.exit_code == 2 and "The authors state no licence" in shown.stdout
     assert shown.stderr.startswith("error: nothing was fetched") and shown.stderr.count("\n") == 1
-    gone = subprocess.run(
-        [*command, "pacs", "--to", str(tmp_path / "p"), "--accept-licence"], capture_output=True, text=True
-    )
-    assert gone.returncode == 2 and "then give --from FILE" in gone.stderr and gone.stderr.count("\n") == 1
-    unknown = subprocess.run([*command, "mnist", "--to", str(tmp_path)], capture_output=True, text=True)
-    assert unknown.returncode == 2 and "no dataset is called 'mnist'" in unknown.stderr
+    gone = CliRunner().invoke(app, [*command, "--accept-licence"])
+    assert gone.exit_code == 2 and "then add --from FILE" in gone.stderr and gone.stderr.count("\n") == 1
+    unknown = CliRunner().invoke(app, ["fetch", "mnist", "--to", str(tmp_path)])
+    assert unknown.exit_code == 2 and "'mnist'" in unknown.stderr

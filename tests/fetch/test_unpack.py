@@ -79,7 +79,7 @@ HOSTILE = ["../Photo/dog/1.png", "/Photo/dog/1.png", "Photo/../../dog/1.png", "C
 @pytest.mark.parametrize("make", [zipped, tarred])
 def test_names_that_lead_out_are_refused(staging, tmp_path, make, name):
     archive = make(tmp_path / "archive", {"Photo/dog/0.png": b"0", name: b"evil"})
-    with pytest.raises(CdirError, match="leads out of the folder|is no name for a file") as caught:
+    with pytest.raises(CdirError, match="refused") as caught:
         unpack(archive, staging, {})
     assert "\n" not in str(caught.value)
     assert below(tmp_path / "out") == ["staging/Photo/dog/0.png"]
@@ -105,7 +105,7 @@ def test_links_in_zip_files_are_refused(staging, tmp_path):
 
 @pytest.mark.parametrize("make", [zipped, tarred])
 def test_bombs_are_refused(staging, tmp_path, monkeypatch, make):
-    monkeypatch.setattr(module, "SMALL", 1 << 20)
+    monkeypatch.setattr(module, "MIN_LIMIT", 1 << 20)
     archive = make(tmp_path / "a", {f"Photo/dog/{i}.png": bytes(1 << 20) for i in range(5)})
     with pytest.raises(CdirError, match="unpacks to over 1 MiB"):
         unpack(archive, staging, {})
@@ -113,29 +113,23 @@ def test_bombs_are_refused(staging, tmp_path, monkeypatch, make):
 
 
 def test_a_giant_image_is_refused(staging, tmp_path, monkeypatch):
-    monkeypatch.setattr(module, "LARGEST_FILE", 3 << 20)
+    monkeypatch.setattr(module, "MAX_IMAGE", 3 << 20)
     archive = zipped(tmp_path / "a", {"Photo/dog/1.png": bytes(5 << 20)})
     with pytest.raises(CdirError, match="larger than 3 MiB"):
         unpack(archive, staging, {})
     assert all(path.stat().st_size <= 3 << 20 for path in staging.root.rglob("*.png"))
 
 
-def test_damaged_archives_are_one_line(staging, tmp_path):
+def test_damaged_and_encrypted_archives_are_one_line(staging, tmp_path):
     good = zipped(tmp_path / "a.zip", {"Photo/dog/1.png": bytes(range(256)) * 99}).read_bytes()
-    for content in (b"", b"no archive", good[: len(good) // 2], good[:40] + b"xxxx" + good[44:]):
+    encrypted = bytearray(good)
+    encrypted[6] |= 1  # the flag in the local header ...
+    encrypted[good.index(b"PK\x01\x02") + 8] |= 1  # ... and in the directory
+    for content in (b"", b"no archive", good[: len(good) // 2], good[:40] + b"xxxx" + good[44:], encrypted):
         (tmp_path / "bad").write_bytes(content)
-        with pytest.raises(CdirError, match="is damaged, or no zip or tar archive") as caught:
+        with pytest.raises(CdirError, match="is damaged, or not a zip or tar archive") as caught:
             unpack(tmp_path / "bad", staging, {})
         assert "\n" not in str(caught.value)
-
-
-def test_an_encrypted_archive_is_one_line(staging, tmp_path):
-    data = bytearray(zipped(tmp_path / "a.zip", {"Photo/dog/1.png": b"1"}).read_bytes())
-    data[6] |= 1  # the flag in the local header ...
-    data[data.index(b"PK\x01\x02") + 8] |= 1  # ... and in the directory
-    (tmp_path / "a.zip").write_bytes(data)
-    with pytest.raises(CdirError, match="encrypted"):
-        unpack(tmp_path / "a.zip", staging, {})
 
 
 def test_a_hub_table_becomes_files(staging):
@@ -150,15 +144,15 @@ def test_a_hub_table_becomes_files(staging):
 
 
 def test_a_hub_table_of_one_domain(staging):
-    unpack_parquet(PARQUET, staging, image="image", label="label", only="Sketch")
+    unpack_parquet(PARQUET, staging, image="image", label="label", folder="Sketch")
     assert staging.written == 9 and {path.split("/")[0] for path in below(staging.root)} == {"Sketch"}
 
 
 def test_broken_tables_are_one_line(staging, tmp_path):
-    with pytest.raises(CdirError, match="it has no column class"):
+    with pytest.raises(CdirError, match="class"):
         unpack_parquet(PARQUET, staging, image="image", label="class")
     for content in (b"", b"PAR1 no PAR1", PARQUET.read_bytes()[:900]):
         (tmp_path / "bad.parquet").write_bytes(content)
-        with pytest.raises(CdirError, match="cannot be read as a table of images") as caught:
+        with pytest.raises(CdirError, match="is damaged") as caught:
             unpack_parquet(tmp_path / "bad.parquet", staging, image="image", label="label")
         assert "\n" not in str(caught.value)

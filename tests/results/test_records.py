@@ -8,7 +8,7 @@ import subprocess
 import numpy as np
 import pytest
 
-from cdir_nb import commit as commit_module
+from cdir_nb import sources
 from cdir_nb.conventions import Metric
 from cdir_nb.errors import CdirError
 from cdir_nb.results import (
@@ -317,9 +317,9 @@ def git(folder, *words):
 
 def test_commit_says_dirty_and_is_unknown_elsewhere(tmp_path, monkeypatch):
     def commit(root):
-        monkeypatch.setattr(commit_module, "ROOT", root)
-        commit_module.current_commit.cache_clear()
-        return commit_module.current_commit()
+        monkeypatch.setattr(sources, "ROOT", root)
+        sources.current_commit.cache_clear()
+        return sources.current_commit()
 
     assert commit(tmp_path) == "unknown"
     git(tmp_path, "init")
@@ -332,7 +332,7 @@ def test_commit_says_dirty_and_is_unknown_elsewhere(tmp_path, monkeypatch):
     (tmp_path / "file").write_text("2")
     assert commit(tmp_path) == f"{clean}-dirty"
     assert commit(tmp_path / "inner") == "unknown"  # an installed copy inside somebody's repository
-    commit_module.current_commit.cache_clear()
+    sources.current_commit.cache_clear()
 
 
 def test_the_selection_rule_is_one_of_a_closed_list():

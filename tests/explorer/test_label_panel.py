@@ -2,13 +2,13 @@ import numpy as np
 import pytest
 import torch
 
-from cdir_nb.explorer.labels import Labels
+from cdir_nb.explorer.label_panel import PseudoLabels
 from cdir_nb.methods.clair.pseudo_labels import refine
 
 
 @pytest.fixture(scope="module")
 def labels(collection):
-    return Labels(collection)
+    return PseudoLabels(collection)
 
 
 def test_without_refinement_images_are_ranked_by_a_softmax_of_cosines(labels, collection):

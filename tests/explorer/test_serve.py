@@ -5,21 +5,21 @@ import pytest
 from typer.testing import CliRunner
 
 from cdir_nb.cli import app
-from cdir_nb.explorer import page
+from cdir_nb.explorer import serve
 from cdir_nb.notebook import read_parameters
 from cdir_nb.paths import NOTEBOOKS
 
 
-@pytest.mark.parametrize("without", [(), (page.ASIDE,), (page.ASIDE, page.JUDGED)])
+@pytest.mark.parametrize("without", [(), (serve.ABOUT_CODE,), (serve.ABOUT_CODE, serve.NEEDS_LABELS)])
 def test_the_page_is_the_notebook_with_its_parameters(fresh_cache, without):
-    made = page.write_page({"folder": "/somewhere", "encoder": "real-clip"}, without)
+    made = serve.write_page({"folder": "/somewhere", "encoder": "real-clip"}, without)
     cells = [cell.source for cell in nbformat.read(made, 4).cells]
-    book = nbformat.read(NOTEBOOKS / page.NOTEBOOK, 4)
+    book = nbformat.read(NOTEBOOKS / serve.NOTEBOOK, 4)
     ours = [cell.source for cell in book.cells if not any(tag in cell.metadata.get("tags", []) for tag in without)]
     assert not without or len(ours) < len(book.cells)
     (injected,) = [source for source in cells if source not in ours]
     assert 'folder = "/somewhere"' in injected and len(cells) == len(ours) + 1
-    assert made != page.write_page({"encoder": "real-clip"})
+    assert made != serve.write_page({"encoder": "real-clip"})
 
 
 def names(cells, context):
@@ -29,9 +29,9 @@ def names(cells, context):
     return named | {node.arg for node in ast.walk(code) if isinstance(node, ast.arg) and context is ast.Store}
 
 
-@pytest.mark.parametrize("without", [{page.ASIDE}, {page.ASIDE, page.JUDGED}])
+@pytest.mark.parametrize("without", [{serve.ABOUT_CODE}, {serve.ABOUT_CODE, serve.NEEDS_LABELS}])
 def test_a_page_needs_nothing_from_the_cells_that_it_leaves_out(without):
-    cells = nbformat.read(NOTEBOOKS / page.NOTEBOOK, 4).cells
+    cells = nbformat.read(NOTEBOOKS / serve.NOTEBOOK, 4).cells
     aside = [bool(without & set(cell.metadata.get("tags", []))) for cell in cells]
     kept, left_out = ([cell for cell, out in zip(cells, aside) if out == which] for which in (False, True))
     only_there = names(left_out, ast.Store) - names(kept, ast.Store)
@@ -39,15 +39,15 @@ def test_a_page_needs_nothing_from_the_cells_that_it_leaves_out(without):
 
 
 def test_kernels_that_nobody_uses_are_ended_and_compute_in_one_thread():
-    command = page.serve_command("x.ipynb", port=1234, browser=False, lab=False)
+    command = serve.serve_command("x.ipynb", port=1234, browser=False, lab=False)
     assert "--MappingKernelManager.cull_idle_timeout=1800" in command and "--no-browser" in command
-    assert set(page.ONE_THREAD.values()) == {"1"} and "OMP_NUM_THREADS" in page.ONE_THREAD
+    assert set(serve.ONE_THREAD.values()) == {"1"} and "OMP_NUM_THREADS" in serve.ONE_THREAD
 
 
 @pytest.fixture
 def served(monkeypatch, fresh_cache):
     asked = []
-    monkeypatch.setattr(page, "serve", lambda made, **options: asked.append((made, options)) or 0)
+    monkeypatch.setattr(serve, "serve", lambda made, **options: asked.append((made, options)) or 0)
     return asked
 
 

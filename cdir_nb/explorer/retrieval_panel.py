@@ -1,0 +1,149 @@
+"""The retrieval panel: menus and sliders around one question, its results, and those of a second method."""
+
+from dataclasses import replace
+
+import ipywidgets as w
+import numpy as np
+from matplotlib.figure import Figure
+
+from cdir_nb.errors import CdirError
+from cdir_nb.explorer.ask import Explorer, Question
+from cdir_nb.explorer.controls import TEMPERATURES, k_slider, menu, on_value, row, value_slider
+from cdir_nb.explorer.grid import Grid, Tile, answer_figure, in_words, query_tiles, result_tiles, tile_maker
+from cdir_nb.show.style import shorten
+
+PAGE_SIZE = 10  # queries shown at a time
+NO_METHOD = "nothing"
+
+
+class RetrievalPanel:
+    """Controls and results for one explorer; `box` is the widget to display.
+
+    Each control changes `question`, and `update` shows the answer. A result that is clicked becomes the next query, and
+    the domains are exchanged; "back" returns. The results of a second method, with its slider at its start, are below.
+    """
+
+    def __init__(self, explorer: Explorer) -> None:
+        self.explorer, c = explorer, explorer.collection
+        self.question, self.history, self.page = explorer.start(), [], 0
+        self.updating = False  # True while the controls follow the question
+        self.url_of = tile_maker(c.images)
+        self.method = menu("method", explorer.methods)
+        self.compared = menu("compare with", [NO_METHOD, *explorer.methods])
+        self.query_domain, self.gallery_domain = menu("query domain", c.domains), menu("gallery domain", c.domains)
+        self.gallery = menu("gallery", c.galleries)
+        self.value, self.k = value_slider("", (0,), 0), k_slider()
+        self.temperature = value_slider("temperature", TEMPERATURES, 0.1)
+        self.about, self.message, self.compared_message = w.HTML(), w.HTML(), w.HTML()
+        self.queries, self.results = Grid(label="queries to choose from"), Grid(label="results, best first")
+        self.compared_results = Grid(label="results of the second method, best first")
+        self.more, self.back = w.Button(description="other queries"), w.Button(description="back")
+        menus = row(self.method, self.query_domain, self.gallery_domain, self.gallery, self.compared)
+        sliders, buttons = row(self.value, self.k, self.temperature), row(self.more, self.back)
+        answers = [self.message, self.results, self.compared_message, self.compared_results]
+        self.box = w.VBox([menus, self.about, sliders, buttons, self.queries, *answers])
+        self._show_question()
+        self._observe_controls()
+        self.update()
+
+    def update(self) -> None:
+        """Show the answers of the method, and of the second one if there is one."""
+        answers = [self._answer(question) for question in self._questions()]
+        self.results.items, self.message.value = answers[0]
+        self.compared_results.items, self.compared_message.value = answers[1] if len(answers) > 1 else ([], "")
+
+    def ask(self, **changes: object) -> None:
+        """Change the question and show the answer; a computation that takes seconds is announced."""
+        self.question = replace(self.question, **changes)
+        self._show_question()
+        slow = [question.method for question in self._questions() if not self.explorer.is_ready(question)]
+        if slow:
+            self.message.value = f"<b>{' and '.join(slow)}: computed once, this takes some seconds …</b>"
+        self.update()
+
+    def follow(self, key: str) -> None:
+        """Make a result the query, and its query's domain the gallery."""
+        self.history.append(self.question)
+        q = self.question
+        self.ask(query=key, query_domain=q.gallery_domain, gallery_domain=q.query_domain)
+
+    def go_back(self) -> None:
+        """Return to the question before the last result that was followed."""
+        if self.history:
+            self.question = self.history.pop()
+            self.ask()
+
+    def turn_page(self) -> None:
+        """Show other queries of the domain."""
+        self.page += 1
+        self._show_queries()
+
+    def figure(self) -> Figure:
+        """The current question and its answer as a static figure."""
+        images = self.explorer.collection.images
+        query = images.take([self.explorer.collection.row(self.question.query)])
+        answer = self.explorer.ask(self.question)
+        return answer_figure(answer, images, query, f"query:\n{shorten(query.labels[0], 11)}")
+
+    def _questions(self) -> list[Question]:
+        """The question, and the same one for the second method if there is one."""
+        name = self.compared.value
+        return [self.question, *([] if name == NO_METHOD else [replace(self.question, method=name, value=None)])]
+
+    def _answer(self, question: Question) -> tuple[list[Tile], str]:
+        """(results, message above them); no results and an error message if the question has no answer."""
+        try:
+            answer = self.explorer.ask(question)
+        except CdirError as error:
+            return [], f"<b>{error}</b>"
+        tiles = result_tiles(answer, self.explorer.collection.images, self.url_of)
+        return tiles, f"<b>{answer.title}</b><br>{in_words(answer, self.temperature.value)}"
+
+    def _show_question(self) -> None:
+        """Set the controls to the question."""
+        self.updating = True
+        for name in ("method", "query_domain", "gallery_domain", "gallery", "k"):
+            getattr(self, name).value = getattr(self.question, name)
+        self.back.disabled = not self.history
+        method = self.explorer.methods[self.question.method]
+        slider = method.slider
+        self.about.value = f"{method.about} <i>{slider.name}</i>: {slider.about}" if slider else method.about
+        self.value.layout.display = "" if slider else "none"
+        if slider:
+            if (tuple(self.value.options), self.value.description) != (slider.values, slider.name):
+                self.value.options, self.value.description = slider.values, slider.name
+            self.value.value = slider.start if self.question.value is None else self.question.value
+        self._show_queries()
+        self.updating = False
+
+    def _show_queries(self) -> None:
+        images, rows = self.explorer.collection.images, self._page_rows(self.question.query_domain)
+        self.queries.items = query_tiles(rows, self.question.query, images, self.url_of)
+
+    def _page_rows(self, domain: str) -> list[int]:
+        """At most PAGE_SIZE queries, at equal distances so that classes differ; each page shifts them by one row."""
+        rows = self.explorer.collection.query_rows(domain)
+        if len(rows) <= PAGE_SIZE:
+            return rows.tolist()
+        return rows[(np.linspace(0, len(rows), PAGE_SIZE, endpoint=False).astype(int) + self.page) % len(rows)].tolist()
+
+    def _observe_controls(self) -> None:
+        def ask_with(name: str, **changes: object) -> None:
+            on_value(getattr(self, name), lambda value: self.updating or self.ask(**{name: value}, **changes))
+
+        def change_query_domain(domain: str) -> None:
+            if not self.updating:
+                first = self.explorer.collection.images.keys[self._page_rows(domain)[0]]
+                self.ask(query_domain=domain, query=first)
+
+        ask_with("method", value=None)
+        for name in ("gallery_domain", "gallery", "value", "k"):
+            ask_with(name)
+        on_value(self.query_domain, change_query_domain)
+        on_value(self.compared, lambda name: self.ask())
+        on_value(self.temperature, lambda temperature: self.update())
+        self.queries.observe(lambda change: self.ask(query=change["new"]["key"]), names="clicked")
+        for grid in (self.results, self.compared_results):
+            grid.observe(lambda change: self.follow(change["new"]["key"]), names="clicked")
+        self.more.on_click(lambda button: self.turn_page())
+        self.back.on_click(lambda button: self.go_back())

@@ -1,0 +1,81 @@
+"""`cdir explore`: notebook 11 as a page without code (Voilà), on the bundled world or on the user's folder."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import nbformat
+
+from cdir_nb import paths
+from cdir_nb.methods.checkpoints import digest_of
+
+NOTEBOOK = "11_explorer.ipynb"
+ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS"), "1")
+IDLE_SECONDS = 1800
+ABOUT_CODE, NEEDS_LABELS = "not-on-page", "needs-labels"  # tags of cells
+
+
+def make_page(folder: Path | None, encoder: str = "", *, log: Callable[[str], None], code: bool = False) -> Path:
+    """The page of a folder of images (None: of the bundled world). The images are opened and embedded first.
+
+    code  keep the cells about code
+    log   receives a summary of the folder
+
+    Raises CdirError for a folder without images, and for an encoder that is not available.
+    """
+    removed = () if code else (ABOUT_CODE,)
+    if folder is None:
+        return write_page({"encoder": encoder or "tiny-clip"}, removed)
+    from cdir_nb.explorer import open_user_folder
+
+    encoder = encoder or "real-clip"
+    collection = open_user_folder(folder, encoder)
+    log(collection.summary)
+    if not collection.labelled and not code:
+        removed = (ABOUT_CODE, NEEDS_LABELS)
+    return write_page({"encoder": encoder, "folder": str(folder.expanduser().resolve())}, removed)
+
+
+def write_page(parameters: Mapping[str, Any], removed: Sequence[str] = (ABOUT_CODE,)) -> Path:
+    """A copy of the notebook in the cache, with these parameters and without the cells that have a tag in `removed`."""
+    from papermill.iorw import load_notebook_node
+    from papermill.parameterize import parameterize_notebook
+
+    page = paths.cache_dir() / "explorer" / "pages" / digest_of([dict(parameters), removed]) / NOTEBOOK
+    notebook = parameterize_notebook(load_notebook_node(str(paths.NOTEBOOKS / NOTEBOOK)), dict(parameters))
+    notebook.cells = [cell for cell in notebook.cells if not set(removed) & set(cell.metadata.get("tags", []))]
+    with paths.atomic_write(page) as temporary:
+        nbformat.write(notebook, temporary)
+    return page
+
+
+def serve_command(page: Path, *, port: int, browser: bool, lab: bool) -> list[str]:
+    """The command that serves a page: Voilà, or JupyterLab with the code.
+
+    Each visitor has a kernel, which is ended after half an hour without use.
+    """
+    common = [str(page), f"--port={port}", *([] if browser else ["--no-browser"])]
+    if lab:
+        return [sys.executable, "-m", "jupyterlab", *common]
+    culling = {"cull_idle_timeout": IDLE_SECONDS, "cull_interval": 60, "cull_connected": True}
+    options = [f"--MappingKernelManager.{name}={value}" for name, value in culling.items()]
+    return [sys.executable, "-m", "voila", *common, "--theme=light", *options]
+
+
+def serve(page: Path, *, port: int, browser: bool = True, lab: bool = False) -> int:
+    """Serve a page until Ctrl-C; returns the exit code of the server.
+
+    Every kernel computes in one thread unless the environment sets another number: an answer takes milliseconds, and
+    in a class the visitors share the cores.
+    """
+    command, environment = serve_command(page, port=port, browser=browser, lab=lab), {**ONE_THREAD, **os.environ}
+    if os.name == "posix":  # the server replaces this process: it receives the signals, and our memory is freed
+        sys.stdout.flush()
+        os.execve(command[0], command, environment)
+    try:
+        return subprocess.run(command, env=environment).returncode
+    except KeyboardInterrupt:
+        return 0
