@@ -7,7 +7,7 @@ from typing import Any, Literal
 from cdir_nb.conventions import NOTHING_SELECTED
 from cdir_nb.data.protocols import Protocol
 from cdir_nb.encoders import ClipEncoder, ImageEncoder
-from cdir_nb.encoders.backbones import BuiltBackbone
+from cdir_nb.encoders.built import BuiltBackbone
 from cdir_nb.errors import CdirError
 from cdir_nb.methods.embedder import Direction, Embedder
 from cdir_nb.methods.settings import Settings
