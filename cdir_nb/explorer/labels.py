@@ -6,10 +6,10 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
+from cdir_nb.encoders.zero_shot import prompt_embeddings
 from cdir_nb.explorer.ask import Answer
 from cdir_nb.explorer.collection import Collection
 from cdir_nb.methods.clair.pseudo_labels import RefinementConfig, assigned, initial_labels, refine
-from cdir_nb.methods.frozen.zero_shot import prompt_embeddings
 from cdir_nb.retrieval import rank
 
 NEIGHBOURS = 10  # images averaged in place of a learnt feature, as in notebook 02

@@ -11,6 +11,7 @@ import torch
 from cdir_nb.conventions import LAST_EPOCH
 from cdir_nb.data import Protocol, object_names
 from cdir_nb.encoders import ClipEncoder
+from cdir_nb.encoders.zero_shot import class_prompts, prompt_embeddings
 from cdir_nb.explorer.collection import Collection
 from cdir_nb.explorer.stored import stored
 from cdir_nb.methods import Embedder, VanillaClip
@@ -18,8 +19,7 @@ from cdir_nb.methods.checkpoints import digest_of
 from cdir_nb.methods.clair import MappedClip
 from cdir_nb.methods.clair.mapping import geodesic, procrustes
 from cdir_nb.methods.embedder import Direction
-from cdir_nb.methods.frozen.zero_shot import class_prompts, prompt_embeddings
-from cdir_nb.methods.kept import KeptEmbedder, kept
+from cdir_nb.methods.stored import StoredEmbedder, stored_embedders
 from cdir_nb.methods.table import fit
 
 STRENGTHS = tuple(round(0.05 * i, 2) for i in range(21))
@@ -150,8 +150,8 @@ def task_of(collection: Collection) -> Protocol:
 
 def from_cache(collection: Collection) -> list[Method]:
     """Trained methods that notebooks have kept for these images; one Method per name, encoder and pair of domains."""
-    groups: dict[tuple, dict[int, KeptEmbedder]] = {}
-    for one in kept(collection.images):
+    groups: dict[tuple, dict[int, StoredEmbedder]] = {}
+    for one in stored_embedders(collection.images):
         groups.setdefault((one.name, one.encoder.identity, one.directions), {})[one.step] = one
     labels = _labels(list(groups), collection)
     methods = [_kept_method(label, steps, collection) for label, steps in zip(labels, groups.values())]
@@ -169,18 +169,18 @@ def _labels(groups: Sequence[tuple], collection: Collection) -> list[str]:
     return labels
 
 
-def _kept_method(name: str, steps: dict[int, KeptEmbedder], collection: Collection) -> Method:
+def _kept_method(name: str, steps: dict[int, StoredEmbedder], collection: Collection) -> Method:
     last, order = steps[max(steps)], tuple(sorted(steps))
     about = f"Trained on {last.train_set}; selection: {last.selection}."
     slider = Slider("epoch", order, order[-1], "The state after each epoch.") if len(order) > 1 else None
     return Method(name, about, lambda direction, step: steps.get(step, last), slider, _served(last, collection))
 
 
-def _served(one: KeptEmbedder, c: Collection) -> tuple[Direction, ...]:
+def _served(one: StoredEmbedder, c: Collection) -> tuple[Direction, ...]:
     """The directions that it was fitted for and has vectors of: of all queries, and of the first choice of gallery."""
 
     def has(rows) -> bool:
-        return one.place.keys() >= {c.images.digests[row] for row in rows}
+        return one.rows.keys() >= {c.images.digests[row] for row in rows}
 
     first = next(iter(c.galleries))
     asked = {domain for domain in c.domains if has(c.query_rows(domain))}

@@ -17,7 +17,7 @@ from cdir_nb.encoders import ClipEncoder, load_encoder
 from cdir_nb.encoders.bundled import KNOWN_TOKENS
 from cdir_nb.encoders.pretraining import seen_in_pretraining
 from cdir_nb.encoders.words import DOMAIN, WordTower
-from cdir_nb.methods.frozen.zero_shot import accuracy, prompt_embeddings, zero_shot_labels, zero_shot_scores
+from cdir_nb.encoders.zero_shot import accuracy, prompt_embeddings, zero_shot_labels, zero_shot_scores
 from cdir_nb.paths import MOBILENET_V2, REAL_CLIP
 from tests.encoders.test_checkpoints import error_of
 

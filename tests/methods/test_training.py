@@ -17,7 +17,8 @@ from cdir_nb.errors import CdirError
 from cdir_nb.methods import METHODS, Method, Settings, fit, setting
 from cdir_nb.methods import training as engine
 from cdir_nb.methods.batches import domain_batches
-from cdir_nb.methods.training import Training, cache_key, checkpoint_file, peak_memory
+from cdir_nb.methods.checkpoints import cache_key, checkpoint_file
+from cdir_nb.methods.training import Training, peak_memory
 from cdir_nb.paths import PACKAGE
 
 pytestmark = pytest.mark.usefixtures("own_cache")
