@@ -4,10 +4,11 @@ import difflib
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any, cast
 
 import timm
 import torch
-from timm.data import resolve_model_data_config
+from timm.data.config import resolve_model_data_config
 from timm.models import load_state_dict
 from torch import nn
 
@@ -38,7 +39,7 @@ def build_backbone(spec: EncoderSpec) -> BuiltBackbone:
     if spec.kind == MOBILENET:
         return _build_mobilenet(paths.MOBILENET_V2)
     if spec.kind == MOCO:
-        return _build_moco(spec.path)
+        return _build_moco(cast(Path, spec.path))
     _check_name(spec)
     if spec.weights == RANDOM:
         return _build_random(spec.model)
@@ -58,7 +59,7 @@ def mobilenet_v2(folder: Path | None = None, *, classifier: bool = False) -> nn.
     return _evaluation(model)
 
 
-def load_backbone(model: nn.Module, file: Path, name: str) -> None:
+def load_backbone(model: Any, file: Path, name: str) -> None:
     """Load the tensors of `file` into `model`, except those of a classifier that the model does not have."""
     with loading(model, file, name, kind="checkpoint of a timm model"):
         state, expected = load_state_dict(str(file)), model.state_dict()

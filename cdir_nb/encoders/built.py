@@ -27,7 +27,7 @@ class BuiltBackbone:
     """An image model on the CPU in float32, with its configuration and origin."""
 
     name: str  # "timm:resnet50", "mobilenet-v2"
-    model: torch.nn.Module
+    model: Any  # torch.nn.Module
     model_cfg: dict[str, Any]  # with embed_dim: D
     preprocess_cfg: dict[str, Any]
     origin: str  # of the weights, for people
@@ -39,7 +39,7 @@ class BuiltModel:
     """An open_clip model on the CPU in float32, with its tokenizer, configuration and origin."""
 
     name: str  # "ViT-B-32:openai", "ViT-B-32:checkpoint.pt", "tiny-clip"
-    model: torch.nn.Module
+    model: Any  # torch.nn.Module
     tokenizer: Any
     model_cfg: dict[str, Any]
     preprocess_cfg: dict[str, Any]
@@ -91,7 +91,7 @@ def _pool(built: BuiltModel | BuiltBackbone) -> str:
     """One of POOLS, another name of timm, or empty for no pooling."""
     if isinstance(built, BuiltBackbone):
         return _pool_of_timm(built.model)
-    visual: Any = built.model.visual
+    visual = built.model.visual
     if isinstance(visual, VisionTransformer) and visual.attn_pool is None:
         return OPEN_CLIP_POOLS[visual.pool_type]
     if isinstance(visual, TimmModel):
@@ -109,9 +109,9 @@ def _pool_of_timm(model: torch.nn.Module) -> str:
     return "avg"
 
 
-def _set_pool_of_clip(model: torch.nn.Module, spec: EncoderSpec) -> None:
+def _set_pool_of_clip(model: Any, spec: EncoderSpec) -> None:
     names = {pool: name for name, pool in OPEN_CLIP_POOLS.items() if pool}
-    visual: Any = model.visual
+    visual = model.visual
     if not isinstance(visual, VisionTransformer) or visual.attn_pool is not None:
         raise CdirError(f"encoder {spec}: its projection was trained with one pooling only: leave out pool={spec.pool}")
     if spec.pool not in names:

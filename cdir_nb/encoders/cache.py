@@ -110,5 +110,5 @@ def _read_shard(file: Path, requested: dict[str, int]) -> tuple[list[str], torch
 
 def _content_digest(digests: list[str], rows: torch.Tensor) -> str:
     content = hashlib.sha256("\n".join(digests).encode())
-    content.update(rows.contiguous().numpy())
+    content.update(rows.contiguous().numpy())  # pyright: ignore[reportArgumentType]
     return content.hexdigest()[:24]

@@ -2,7 +2,7 @@
 
 import hashlib
 from textwrap import shorten
-from typing import Any
+from typing import Any, cast
 
 import open_clip
 import torch
@@ -41,10 +41,11 @@ def load_encoder(spec: str, *, device: str | torch.device | None = None, precisi
     Raises CdirError for an unknown name or option, without a network, for a missing, damaged or other checkpoint, and
     for a device or precision that cannot be used.
     """
-    precision = option_value("precision", precision) if precision else EncoderSpec.parse(spec).precision
+    precision = str(option_value("precision", precision)) if precision else EncoderSpec.parse(spec).precision
     usable, built = _usable_device(device), build_model(spec)
-    kind = ClipEncoder if isinstance(built, BuiltModel) else ImageEncoder
-    return kind(built, usable, precision)
+    if isinstance(built, BuiltModel):
+        return ClipEncoder(built, usable, precision)
+    return ImageEncoder(built, usable, precision)
 
 
 class ClipEncoder(ImageEncoder):
@@ -110,7 +111,7 @@ class ClipEncoder(ImageEncoder):
         return self.model.encode_image(batch)
 
     def _transform(self, cfg: dict[str, Any]) -> Compose:
-        return image_transform_v2(PreprocessCfg(**cfg), is_train=False)
+        return cast(Compose, image_transform_v2(PreprocessCfg(**cfg), is_train=False))
 
     @property
     def _traits(self) -> list[str]:

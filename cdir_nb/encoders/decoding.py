@@ -2,7 +2,7 @@
 
 import os
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 
 import numpy as np
@@ -19,7 +19,7 @@ MAX_WORKERS = 16
 
 def image_batches(
     images: ImageSet, rows: Sequence[int], preprocess: Compose, batch_size: int, device: torch.device | str = "cpu"
-) -> Iterator[tuple[list[int], torch.Tensor]]:
+) -> Generator[tuple[list[int], torch.Tensor], None, None]:
     """Yield (row numbers, (B, 3, H, W) float32 on `device`) over `rows`, in order.
 
     The pixels are those of `preprocess`. Threads decode, resize and crop (Pillow releases the interpreter lock).

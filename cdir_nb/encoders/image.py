@@ -4,10 +4,10 @@ import hashlib
 import json
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
-from typing import Any
+from typing import Any, cast
 
 import torch
-from timm.data import create_transform
+from timm.data.transforms_factory import create_transform
 from torchvision.transforms import Compose
 from tqdm import tqdm
 
@@ -38,7 +38,7 @@ class ImageEncoder:
 
     def __init__(self, built: BuiltBackbone | BuiltModel, device: torch.device, precision: str) -> None:
         self.built = built
-        self.model = built.model.to(device).eval()
+        self.model: Any = built.model.to(device).eval()
         self.preprocess = self._transform(built.preprocess_cfg)
         self.dim: int = built.model_cfg["embed_dim"]
         self.device = device
@@ -148,7 +148,7 @@ class ImageEncoder:
 
     def _transform(self, cfg: dict[str, Any]) -> Compose:
         """timm's evaluation transform, whose last two steps convert an image to numbers and scale them."""
-        return create_transform(**cfg, is_training=False)
+        return cast(Compose, create_transform(**cfg, is_training=False))
 
     @property
     def _traits(self) -> list[str]:

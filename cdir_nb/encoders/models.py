@@ -12,7 +12,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import open_clip
 import torch
@@ -84,7 +84,7 @@ def _build_open_clip(spec: EncoderSpec) -> BuiltModel:
         built = _create(name, cfg, origin=f"open_clip weights {spec.weights}", label=spec.weights)
         load_weights(built.model, file, built.name)
         return built
-    file = spec.path
+    file = cast(Path, spec.path)
     check_file(file)
     cfg, reason = recognise(name, file)
     built = _create(name, cfg, origin=f"local checkpoint, {reason}", label=file.name)
@@ -117,7 +117,7 @@ def _create(name: str, cfg: dict[str, Any], origin: str, label: str) -> BuiltMod
     If a tag needs QuickGELU and the name does not have it ("ViT-B-32:openai"), open_clip 3.3 only warns; here it is
     set.
     """
-    model_cfg = open_clip.get_model_config(name)
+    model_cfg: Any = open_clip.get_model_config(name)
     quick_gelu = bool(cfg.get("quick_gelu", model_cfg.get("quick_gelu", False)))
     try:
         with _quiet_open_clip():

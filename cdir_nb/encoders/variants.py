@@ -34,8 +34,8 @@ def with_preprocessing(encoder: ImageEncoder, **changes: Any) -> ImageEncoder:
     settings = SETTINGS if isinstance(encoder, ClipEncoder) else tuple(encoder.built.preprocess_cfg)
     if unknown := sorted(set(changes) - set(settings)):
         raise CdirError(f"preprocessing has no setting {unknown[0]!r}: use some of {', '.join(settings)}")
-    preprocess_cfg = {**encoder.built.preprocess_cfg, **changes}
-    return type(encoder)(replace(encoder.built, preprocess_cfg=preprocess_cfg), encoder.device, encoder.precision)
+    built: Any = replace(encoder.built, preprocess_cfg={**encoder.built.preprocess_cfg, **changes})
+    return type(encoder)(built, encoder.device, encoder.precision)
 
 
 def as_seen(encoder: ImageEncoder, image: Image.Image) -> Image.Image:

@@ -55,7 +55,7 @@ def loading(model: torch.nn.Module, file: Path, name: str, kind: str = "CLIP che
             raise CdirError(f"checkpoint {file} has NaN or infinite values in {key}: use another file")
 
 
-def load_weights(model: torch.nn.Module, file: Path, name: str) -> None:
+def load_weights(model: Any, file: Path, name: str) -> None:
     """Load a checkpoint into a CLIP model: all tensors of both, and no others. Raises CdirError."""
     with loading(model, file, name):
         if is_torchscript(file):
@@ -101,7 +101,7 @@ def _mismatch(file: Path, model: str, difference: str) -> str:
 def _shapes(file: Path) -> dict[str, torch.Tensor]:
     """The tensors of a checkpoint, without reading values where the format allows it; empty if it is unreadable."""
     try:
-        state = load_state_dict(str(file), device="cpu" if file.suffix == ".safetensors" else "meta")
+        state: Any = load_state_dict(str(file), device="cpu" if file.suffix == ".safetensors" else "meta")
         return {key: value for key, value in state.items() if torch.is_tensor(value)}
     except Exception:  # loading the file, which comes next, reports the problem
         return {}
@@ -112,7 +112,7 @@ def fetch(cfg: Mapping[str, Any], name: str, tag: str) -> Path:
     repo, filename = os.path.split(cfg["hf_hub"])
     try:
         cached = cached_file(repo, [filename] if filename else [HF_SAFE_WEIGHTS_NAME, HF_WEIGHTS_NAME])
-        return cached or Path(download_pretrained(cfg))
+        return cached or Path(download_pretrained(dict(cfg)))
     except Exception as error:
         raise CdirError(
             f"weights of {name}:{tag} are not on this machine and could not be downloaded ({first_line(error)}): "

@@ -87,8 +87,8 @@ def accuracy(predicted: Sequence[str], labels: Sequence[str]) -> float:
 
 def accuracy_by(predicted: Sequence[str], labels: Sequence[str], groups: Sequence[str]) -> dict[str, float]:
     """Accuracy within each group, in alphabetical order. groups: (N,) domains, or the labels for accuracy by class."""
-    correct, groups = _correct(predicted, labels), np.asarray(groups)
-    return {str(group): float(correct[groups == group].mean()) for group in np.unique(groups)}
+    correct, group_of = _correct(predicted, labels), np.asarray(groups)
+    return {str(group): float(correct[group_of == group].mean()) for group in np.unique(group_of)}
 
 
 def confusion(predicted: Sequence[str], labels: Sequence[str], classes: Sequence[str]) -> np.ndarray:
@@ -102,8 +102,8 @@ def most_confused(matrix: np.ndarray, classes: Sequence[str], count: int = 10) -
     """The `count` most frequent mistakes (true class, predicted class, how often), most frequent first."""
     mistakes = matrix * ~np.eye(len(classes), dtype=bool)
     order = np.argsort(-mistakes, axis=None, kind="stable")[:count]
-    rows, columns = np.unravel_index(order, mistakes.shape)
-    return [(classes[i], classes[j], int(mistakes[i, j])) for i, j in zip(rows, columns) if mistakes[i, j]]
+    pairs = [divmod(index, len(classes)) for index in order.tolist()]
+    return [(classes[i], classes[j], int(mistakes[i, j])) for i, j in pairs if mistakes[i, j]]
 
 
 def _correct(predicted: Sequence[str], labels: Sequence[str]) -> np.ndarray:

@@ -69,7 +69,9 @@ def cache_key(training: Any) -> dict[str, str] | None:
     The code is that of the class's module and of all modules that it imports.
     """
     code = _code_of(type(training))
-    return code and {
+    if code is None:
+        return None
+    return {
         "training": f"{type(training).__module__}.{type(training).__qualname__}",
         "code": code,
         "libraries": digest_of(library_versions()),

@@ -11,21 +11,19 @@ A file contains the vectors, and the digests of their images; no code is stored 
 import json
 import warnings
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 
 from cdir_nb import paths
 from cdir_nb.data.images import ImageSet
 from cdir_nb.errors import CdirError
 from cdir_nb.methods.checkpoints import digest_of
 from cdir_nb.methods.embedder import Embedder
-
-FIELDS = ("name", "step", "similarity", "train_set", "selection")
 
 
 @dataclass(frozen=True)
@@ -35,19 +33,21 @@ class EncoderName:
     identity: str
 
 
-@dataclass(frozen=True, kw_only=True)
 class StoredEmbedder(Embedder):
-    """The vectors of a trained method, looked up by the digest of an image; `rows`: {digest: row in `vectors`}."""
+    """The vectors of a trained method, looked up by the digest of an image.
 
-    encoder: EncoderName
-    name: str
-    step: int
-    similarity: str
-    train_set: str
-    selection: str
-    directions: tuple[tuple[str, str], ...] | None
-    vectors: torch.Tensor = field(repr=False)
-    rows: dict[str, int] = field(repr=False)
+    step     the epoch of the state
+    vectors  (N, D); rows: {digest of an image: its row in `vectors`}
+    """
+
+    encoder: Any  # an EncoderName
+
+    def __init__(self, about: dict[str, Any], vectors: torch.Tensor, rows: dict[str, int]) -> None:
+        self.name, self.step, self.encoder = about["name"], about["step"], EncoderName(about["encoder"])
+        self.similarity, self.train_set, self.selection = about["similarity"], about["train_set"], about["selection"]
+        pairs = about["directions"]
+        self.directions = None if pairs is None else tuple((query, gallery) for query, gallery in pairs)
+        self.vectors, self.rows = vectors, rows
 
     def embed(self, images: ImageSet, *, progress: bool = True) -> torch.Tensor:
         """(N, D) float32. Raises CdirError for an image without a stored vector."""
@@ -86,7 +86,11 @@ def stored_embedders(images: ImageSet) -> list[StoredEmbedder]:
     A damaged file is skipped with a warning.
     """
     digests = set(images.digests)
-    matches = [_opened(path, about, rows) for path, about, rows in _described() if digests & rows.keys()]
+    matches = [
+        StoredEmbedder(about, load_file(path)["vectors"], rows)
+        for path, about, rows in _described()
+        if digests & rows.keys()
+    ]
     return sorted(matches, key=lambda embedder: (embedder.name, embedder.step))
 
 
@@ -114,13 +118,3 @@ def _described() -> Iterator[tuple[Path, dict[str, Any], dict[str, int]]]:
             yield path, json.loads(metadata["about"]), rows
         except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
             warnings.warn(f"stored method {path} cannot be read ({error}): delete it and train again", stacklevel=2)
-
-
-def _opened(path: Path, about: dict[str, Any], rows: dict[str, int]) -> StoredEmbedder:
-    with safe_open(path, "pt") as file:
-        vectors = file.get_tensor("vectors")
-    pairs = about["directions"]
-    directions = None if pairs is None else tuple((a, b) for a, b in pairs)
-    fields = {name: about[name] for name in FIELDS}
-    encoder = EncoderName(about["encoder"])
-    return StoredEmbedder(encoder=encoder, directions=directions, vectors=vectors, rows=rows, **fields)

@@ -68,7 +68,7 @@ class Training:
     patience: int | None = None  # stop after this many epochs without a better score by the first selection rule
     schedule_each_step = False
     checkpointed: tuple[str, ...] = ()  # names of further attributes that a checkpoint stores
-    momentum: nn.Module | None = None
+    momentum: Any = None  # a network, or None
     images: ImageSet | None = None
     train_set = ""
     data_at_test_time: frozenset[str] = frozenset()
@@ -84,7 +84,8 @@ class Training:
         seed: int = 0,
         progress: bool = True,
     ) -> None:
-        self.encoder, self.task, self.domains, self.settings = encoder, task, tuple(domains), settings
+        self.encoder, self.task, self.domains = encoder, task, tuple(domains)
+        self.settings: Any = settings
         self.name, self.seed, self.progress = name, seed, progress
         self.epoch, self.history, self.snapshots = 0, [], {}
         self.best: dict[str, dict[str, Any]] = {}
@@ -182,7 +183,7 @@ class Training:
         """Run the remaining epochs: those after the last one in the cache, or all of them."""
         key = cache_key(self)
         file = checkpoint_file(self.name, key) if key else None
-        state = load_checkpoint(file, key, self.device) if file else None
+        state = load_checkpoint(file, key, self.device) if key and file else None
         self.restore(state) if state else self.begin()
         saved = time.monotonic()
         label = f"{self.name} {'-'.join(self.domains)}".strip()
@@ -192,10 +193,10 @@ class Training:
         ) as bar:
             while not self.finished:
                 self.run_epoch(bar)
-                if file and (self.finished or time.monotonic() - saved >= CHECKPOINT_SECONDS):
+                if key and file and (self.finished or time.monotonic() - saved >= CHECKPOINT_SECONDS):
                     save_checkpoint(file, key, self.state(), about(self))
                     saved = time.monotonic()
-            if file and not state and not self.history:  # zero epochs
+            if key and file and not state and not self.history:  # zero epochs
                 save_checkpoint(file, key, self.state(), about(self))
         self.release()
 
@@ -240,7 +241,7 @@ class Training:
         costs = {"seconds": seconds, "peak GB": peak_memory(self.device)}
         self.history.append({"epoch": self.epoch, **row, **scores, **moved, **costs})
 
-    def _step(self, batch: Any, weights: Mapping[str, float], sums: dict[str, torch.Tensor]) -> None:
+    def _step(self, batch: Any, weights: Mapping[str, float], sums: dict[str, Any]) -> None:
         """One optimiser step on the weighted sum of the losses, whose values are added to `sums`."""
         losses = self.losses(batch)
         total = sum(weights.get(name, 1.0) * loss for name, loss in losses.items() if weights.get(name, 1.0))
@@ -297,8 +298,9 @@ class Training:
     def update_momentum(self, m: float) -> None:
         """theta_k <- m theta_k + (1 - m) theta_q for all trained parameters; frozen ones are the same in both."""
         slow, fast = dict(self.momentum.named_parameters()), trainable_parameters(self.model)
-        torch._foreach_mul_([slow[name] for name in fast], m)
-        torch._foreach_add_([slow[name] for name in fast], list(fast.values()), alpha=1 - m)
+        tensors, new = [slow[name] for name in fast], list(fast.values())
+        torch._foreach_mul_(tensors, m)  # pyright: ignore[reportPrivateImportUsage]
+        torch._foreach_add_(tensors, new, alpha=1 - m)  # pyright: ignore[reportPrivateImportUsage]
 
     # ---- state ----
 

@@ -139,7 +139,7 @@ def test_the_first_of_equal_scores_is_selected():
 
 
 def test_a_score_that_is_not_a_number_is_refused():
-    with pytest.raises(CdirError, match="not a number in epoch 1"):
+    with pytest.raises(CdirError, match="NaN in epoch 1"):
         run(line(scored(0.1, math.nan)))
 
 

@@ -63,8 +63,8 @@ def mapped_clip(
     """CLIP + Q for one direction of a task; Q is fitted to texts alone: names in prompts of both domains (equations 8
     and 9). `seed` and `progress` have no effect. Raises CdirError as `text_pairs` does."""
     card, names = load_card(task.dataset), names_of(task, settings.names)
-    texts = text_pairs(encoder, names, {domain: card.domain_word(domain) for domain in direction})
-    embedder = MappedClip(encoder, direction, procrustes(*texts.values(), settings.null_space))
+    source, target = text_pairs(encoder, names, {domain: card.domain_word(domain) for domain in direction}).values()
+    embedder = MappedClip(encoder, direction, procrustes(source, target, settings.null_space))
     embedder.name, embedder.settings = name, settings.plain()
     embedder.train_set = f"no image; {len(names)} pairs of texts for two domains (names: {settings.names})"
     return embedder

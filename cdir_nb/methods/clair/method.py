@@ -49,6 +49,9 @@ class ClairTraining(Training):
 
     settings: ClairSettings
     encoder: ClipEncoder
+    images: ImageSet
+    model: DomainAlignment
+    momentum: DomainAlignment
     schedule_each_step = True
     checkpointed = ("soft", "assigned", "validation_labels")
 

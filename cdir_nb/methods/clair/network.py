@@ -1,5 +1,7 @@
 """What CLAIR trains: the image tower E_theta with prompts, and Q."""
 
+from typing import Any
+
 import torch
 import torch.nn.functional as F
 from torch import nn
@@ -20,7 +22,8 @@ class DomainAlignment(nn.Module):
 
     def __init__(self, encoder: ClipEncoder, q: torch.Tensor | None, *, train_q: bool = True) -> None:
         super().__init__()
-        self.encoder, self.clip = encoder, encoder.model
+        self.encoder = encoder
+        self.clip: Any = encoder.model
         q = None if q is None else q.to(encoder.device).clone()
         if q is not None and train_q:
             self.q = nn.Parameter(q)

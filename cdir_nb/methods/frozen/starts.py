@@ -8,7 +8,7 @@ import torch
 from cdir_nb.data.images import ImageSet
 from cdir_nb.data.protocols import Protocol
 from cdir_nb.encoders import ImageEncoder
-from cdir_nb.encoders.feature_maps import map_encoder
+from cdir_nb.encoders.feature_maps import MapEncoder, map_encoder
 from cdir_nb.methods.embedder import Embedder
 from cdir_nb.methods.frozen.clip import VanillaClip
 from cdir_nb.methods.method import BACKBONE, Method
@@ -30,7 +30,7 @@ class FrozenStart(VanillaClip):
     """Any image encoder, without a head: unit vectors, compared by cosine."""
 
     def __init__(
-        self, encoder: ImageEncoder, task: Protocol, domains: Sequence[str], settings: Settings, *, name: str, **_: Any
+        self, encoder: ImageEncoder, task: Protocol, domains: Sequence[str], settings: Any, *, name: str, **_: Any
     ) -> None:
         super().__init__(at_size(encoder, settings.image_size))
         self.name, self.settings = name, settings.plain()
@@ -50,10 +50,11 @@ class FrozenBackboneSettings(Settings):
 class FrozenBackbone(Embedder):
     """Pooled feature maps of a convolutional backbone, compared by Euclidean distance."""
 
+    encoder: MapEncoder
     similarity = "euclidean"
 
     def __init__(
-        self, encoder: ImageEncoder, task: Protocol, domains: Sequence[str], settings: Settings, *, name: str, **_: Any
+        self, encoder: ImageEncoder, task: Protocol, domains: Sequence[str], settings: Any, *, name: str, **_: Any
     ) -> None:
         self.encoder, self.name = map_encoder(encoder, settings.image_size), name
         self.settings, self.invert = settings.plain(), settings.invert

@@ -18,6 +18,7 @@ import torch
 from cdir_nb.conventions import BY_SEEN_LABELS
 from cdir_nb.data import load_card
 from cdir_nb.data.images import ImageSet
+from cdir_nb.encoders import ClipEncoder
 from cdir_nb.encoders.pretraining import seen_note
 from cdir_nb.encoders.zero_shot import prompt_embeddings
 from cdir_nb.errors import CdirError
@@ -94,6 +95,9 @@ class SketchLvmTraining(Training):
     """
 
     settings: SketchLvmSettings
+    encoder: ClipEncoder
+    images: ImageSet
+    model: Network
 
     def build(self) -> Network:
         """Split the images of the seen classes, and build the network."""

@@ -1,6 +1,7 @@
 """SketchLVM's network: CLIP's image tower, shared by both domains, and prompts for each domain."""
 
 import copy
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -36,11 +37,11 @@ class Network(nn.Module):
     def __init__(self, encoder: ClipEncoder, *, prompts: int, std: float, read: str, freeze: str, seed: int) -> None:
         super().__init__()
         self.encoder = prompted(encoder, prompts, std=std)
-        self.clip = self.encoder.model
+        self.clip: Any = self.encoder.model
         unfreeze(self.encoder, freeze)
         self.prompts = None
         if prompts:
-            tower = self.clip.visual
+            tower: Any = self.clip.visual
             if read == "first prompt":
                 tower.ln_pre = PromptsFirst(tower.ln_pre.ln_pre, tower.ln_pre.prompts.detach())
             placeholder = tower.ln_pre.prompts.requires_grad_(False)

@@ -18,7 +18,7 @@ def quadruples(domains: Sequence[Rows], generator: torch.Generator) -> tuple[np.
     domains  the rows of each class in the first and in the second domain; both have the same classes, at least two
     """
     first, second = domains
-    classes = np.array(sorted(first))
+    classes = sorted(first)
     anchors = [(row, index) for index, label in enumerate(classes) for row in first[label]]
     order = random_order(len(anchors), len(anchors), generator)
     rows, labels = [], []

@@ -50,6 +50,7 @@ class DomainExpansion(Training):
     steps_per_epoch = 1
     encoder: ClipEncoder
     settings: ExpansionSettings
+    model: DomainWords
 
     def __init__(
         self,

@@ -29,7 +29,7 @@ def names_for(task: Protocol, strategy: int = 1, *, count: int | None = None, se
     excluded = {word for name in own for word in _stems(name)}
     for pool in pools:
         names = sorted({name for name in map(display, pool) if not excluded & _stems(name)})
-        size = {None: len(own), 0: max(2, len(names))}.get(count, count)
+        size = len(own) if count is None else count or max(2, len(names))
         if len(names) >= size:
             return np.random.default_rng(seed).choice(names, size, replace=False).tolist()
     raise CdirError(
