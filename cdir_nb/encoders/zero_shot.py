@@ -102,7 +102,7 @@ def most_confused(matrix: np.ndarray, classes: Sequence[str], count: int = 10) -
     """The `count` most frequent mistakes (true class, predicted class, how often), most frequent first."""
     mistakes = matrix * ~np.eye(len(classes), dtype=bool)
     order = np.argsort(-mistakes, axis=None, kind="stable")[:count]
-    pairs = [divmod(index, len(classes)) for index in order.tolist()]
+    pairs: list[tuple[int, int]] = [divmod(index, len(classes)) for index in order.tolist()]
     return [(classes[i], classes[j], int(mistakes[i, j])) for i, j in pairs if mistakes[i, j]]
 
 

@@ -300,7 +300,7 @@ class Training:
         slow, fast = dict(self.momentum.named_parameters()), trainable_parameters(self.model)
         tensors, new = [slow[name] for name in fast], list(fast.values())
         torch._foreach_mul_(tensors, m)  # pyright: ignore[reportPrivateImportUsage]
-        torch._foreach_add_(tensors, new, alpha=1 - m)  # pyright: ignore[reportPrivateImportUsage]
+        torch._foreach_add_(tensors, new, alpha=1 - m)  # pyright: ignore
 
     # ---- state ----
 
@@ -337,7 +337,7 @@ class Training:
         return epoch * self.steps_per_epoch
 
     def moved_until(self, epoch: int) -> Numbers:
-        """How far each group of parameters had moved after an epoch; 0 at the start."""
+        """The relative change of each group of parameters after an epoch; 0 at the start."""
         groups = {key for row in self.history for key in row if key.startswith("moved, ")}
         row = self.history[epoch - 1] if epoch else {}
         return {key.removeprefix("moved, "): row.get(key, 0.0) for key in sorted(groups)}

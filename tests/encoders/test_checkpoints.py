@@ -56,13 +56,6 @@ def test_random_weights_are_labelled_and_repeatable(small_models):
     assert load_encoder("small:random", device="cpu").identity == before
 
 
-@pytest.mark.parametrize("name, dim", [("RN50", 1024), ("ViT-L-14", 768)])
-def test_other_models_are_built_with_their_own_size(name, dim):
-    with torch.device("meta"):  # shapes only: ViT-L-14 would take 1.7 GB
-        model = open_clip.CLIP(**open_clip.get_model_config(name))
-    assert model.text_projection.shape[1] == dim == open_clip.get_model_config(name)["embed_dim"]
-
-
 def test_rn50_embeds(pictures, fresh_cache):
     encoder = load_encoder("RN50:random", device="cpu")
     encoder.model.train()  # a method may leave it so: batch statistics must not leak into embeddings

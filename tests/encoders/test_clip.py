@@ -204,12 +204,3 @@ def test_properties(encoder):
 
 def test_an_empty_set(encoder, pictures):
     assert encoder.embed_images(pictures.select(labels=["owl"]), progress=True).shape == (0, 16)
-
-
-def test_the_bar_waits_a_second_before_it_shows(encoder, pictures, monkeypatch):
-    from tqdm import tqdm as original
-
-    asked = []
-    monkeypatch.setattr(image, "tqdm", lambda **options: asked.append(options) or original(disable=True))
-    encoder.embed_images(pictures, progress=True)
-    assert [options["delay"] for options in asked] == [1] and not asked[0]["leave"]

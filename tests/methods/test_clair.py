@@ -264,11 +264,6 @@ def test_q_is_applied_to_images_of_the_first_domain_only(last):
     torch.testing.assert_close(found.embed(images, progress=False), expected, rtol=1e-4, atol=1e-5)
 
 
-def test_the_result_says_that_the_pretraining_saw_training_images(last, monkeypatch):
-    monkeypatch.setattr("cdir_nb.encoders.pretraining.seen_in_pretraining", lambda *_: 7)
-    assert "two domains; some seen in the encoder's pretraining; 3 class names" in last.train_set
-
-
 def test_steps_and_movement_are_those_of_the_state(last):
     found = embedder(last)
     assert (found.epoch, found.steps) == (2, 2 * 3)  # 20 sketches in batches of 8
@@ -385,11 +380,6 @@ def test_the_key_of_a_training_follows_its_images_texts_and_classes(monkeypatch)
     monkeypatch.setattr("cdir_nb.methods.clair.data.object_names", lambda exclude: ["cup", "car"])
     keys.append(cache_key(prepared()))
     assert len({tuple(key.values()) for key in keys}) == 5
-
-
-def test_one_image_in_each_domain_is_enough():
-    few = make_task(pictures().take(np.array([0, 33])))
-    assert len(run(QUICK.changed(batch_size=2), task=few).history) == 2
 
 
 # ---- views, data, variants -----------------------------------------------------------------------------------------

@@ -17,7 +17,7 @@ from cdir_nb.encoders import ClipEncoder
 from cdir_nb.encoders.words import WordTower
 from cdir_nb.errors import CdirError
 from cdir_nb.methods.table import fit
-from cdir_nb.methods.tki import READINGS, TKI, VARIANTS, expansion
+from cdir_nb.methods.tki import READINGS, TKI, VARIANTS
 from cdir_nb.methods.tki.expansion import DomainExpansion
 from cdir_nb.methods.tki.losses import loss_agg, loss_max, loss_min
 from cdir_nb.methods.tki.method import TkiTraining, loss_agg_in_blocks
@@ -386,12 +386,6 @@ def test_embed_is_the_projection_behind_the_image_tower(encoder, fitted, fresh_c
 
 
 # ---- settings and class names ----------------------------------------------------------------------------------
-
-
-def test_the_papers_values():
-    config = TkiSettings()
-    assert (config.words, config.learning_rate, config.temperature, config.trade_off) == (20, 0.005, 0.1, 1.0)
-    assert (expansion.FULL_PROMPT, expansion.DOMAIN_PROMPT) == ("A [DOMAIN] style of [CLASS].", "A [DOMAIN] style of")
 
 
 def test_strategy_1_takes_the_names_of_the_query_classes_and_2_others():

@@ -5,6 +5,7 @@ LayerNorm (`ln_pre`), at the input of the first layer only. The paper follows Sk
 """
 
 import copy
+from typing import Any
 
 import torch
 from open_clip.transformer import VisionTransformer
@@ -92,7 +93,8 @@ def prompt_attention(encoder: ClipEncoder, batch: torch.Tensor, layer: int = 0) 
     return weights[:, -len(tower.ln_pre.prompts) :].float().cpu()
 
 
-def _vision_transformer(encoder: ClipEncoder) -> VisionTransformer:
+def _vision_transformer(encoder: ClipEncoder) -> Any:
+    """The image tower, a VisionTransformer. Raises CdirError for a tower without a class token."""
     tower = encoder.model.visual
     if isinstance(tower, VisionTransformer) and tower.pool_type == "tok" and tower.attn_pool is None:
         return tower
