@@ -181,7 +181,7 @@ def reproduce(
 
 def _have_weights(encoders: set[str]) -> None:
     """Download weights, or report that they are missing, once and before any notebook starts."""
-    from cdir_nb.encoders.checkpoints import fetch_weights
+    from cdir_nb.encoders.models import fetch_weights
 
     for encoder in sorted(encoders):
         fetch_weights(encoder)

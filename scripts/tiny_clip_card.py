@@ -12,7 +12,7 @@ import typer
 
 from cdir_nb.data import ImageSet, load_card, load_protocol, open_dataset
 from cdir_nb.encoders import ClipEncoder, load_encoder
-from cdir_nb.methods.frozen.zero_shot import accuracy, prompt_embeddings, zero_shot_labels, zero_shot_scores
+from cdir_nb.encoders.zero_shot import accuracy, prompt_embeddings, zero_shot_labels, zero_shot_scores
 from cdir_nb.paths import TINY_CLIP, atomic_write
 from cdir_nb.retrieval import precision_at_k, rank
 

@@ -35,7 +35,7 @@ from cdir_nb.encoders import load_encoder
 from cdir_nb.encoders.backbones import mobilenet_v2
 from cdir_nb.encoders.bundled import KNOWN_TOKENS
 from cdir_nb.encoders.variants import with_preprocessing
-from cdir_nb.methods.frozen.zero_shot import class_prompts
+from cdir_nb.encoders.zero_shot import class_prompts
 from cdir_nb.paths import REAL_CLIP, atomic_write
 
 SIZE = 112

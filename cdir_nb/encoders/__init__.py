@@ -1,7 +1,7 @@
 """Images and texts to vectors."""
 
-from cdir_nb.encoders.batches import image_batches
 from cdir_nb.encoders.clip import ClipEncoder, load_encoder, require_texts
+from cdir_nb.encoders.decoding import image_batches
 from cdir_nb.encoders.image import ImageEncoder
 
 __all__ = ["ClipEncoder", "ImageEncoder", "image_batches", "load_encoder", "require_texts"]

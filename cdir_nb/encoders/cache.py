@@ -1,9 +1,9 @@
-"""Embeddings on disk, row by row, under a key of what made them.
+"""Embeddings on disk, row by row, under a key of everything that determines them.
 
-One folder per key, `<cache>/embeddings/<key>/`: `key.json` says in words what made the rows; each shard
-`<digest>.safetensors` holds about SHARD_ROWS rows and the digests of their images or texts. A shard is written
-atomically and named by its content: so several processes may write at once, an interrupted run keeps what it
-had, and a damaged shard is found out. Rows are found by digest: any subset of a dataset reuses any row.
+One folder per key, `<cache>/embeddings/<key>/`: `key.json` describes the key; each shard `<digest>.safetensors` holds
+about SHARD_ROWS rows and the digests of their images or texts. Shards are written atomically and named by their
+content. Therefore several processes may write at once, an interrupted run loses at most one shard, and a damaged shard
+is detected. Rows are looked up by digest, so any subset of a dataset reuses any row.
 """
 
 import hashlib
@@ -24,7 +24,7 @@ SHARD_ROWS = 1024
 
 
 class EmbeddingStore:
-    """Rows of one key. `parts` is all that determines a row apart from the image itself; `dim` is D."""
+    """The rows of one key. `parts`: everything that determines a row except the image itself; `dim`: D."""
 
     def __init__(self, parts: dict[str, Any], dim: int) -> None:
         self.description = json.dumps(parts, sort_keys=True, indent=1)
@@ -33,9 +33,9 @@ class EmbeddingStore:
         self.dim = dim
 
     def read(self, digests: list[str]) -> tuple[torch.Tensor, torch.Tensor]:
-        """Rows at hand for N distinct digests: (N, D) float32, zero where not found, and (N,) bool found."""
+        """The stored rows of N distinct digests: (N, D) float32, zero where not stored, and (N,) bool: stored."""
         table = torch.zeros(len(digests), self.dim)
-        found = torch.zeros(len(digests), dtype=torch.bool)
+        stored = torch.zeros(len(digests), dtype=torch.bool)
         missing = {digest: i for i, digest in enumerate(digests)}
         for file in sorted(self.folder.glob("[!.]*.safetensors")):
             if not missing:
@@ -43,34 +43,29 @@ class EmbeddingStore:
             names, values = _read_shard(file, missing)
             rows = torch.tensor([missing.pop(name) for name in names], dtype=torch.long)
             if len(rows):
-                table[rows], found[rows] = values.float(), True
-        return table, found
+                table[rows], stored[rows] = values.float(), True
+        return table, stored
 
     def complete(self, digests: Sequence[str], compute: Callable[[list[int]], torch.Tensor]) -> torch.Tensor:
-        """(N, D) float32: the row of each of N digests, equal ones once; what is not at hand is computed.
+        """(N, D) float32: the rows of N digests. Missing rows are computed, once for equal digests.
 
-        compute  from places in `digests`, as `missing` gives them, to their rows
+        compute  from indices into `digests`, as returned by `missing`, to their rows
         """
-        rows, (table, found), todo = self._look_up(digests)
-        if todo:
-            table[~found] = compute(todo)
+        first = _first_index(digests)
+        table, stored = self.read(list(first))
+        missing = [index for index, is_stored in zip(first.values(), stored.tolist()) if not is_stored]
+        if missing:
+            table[~stored] = compute(missing)
+        rows = {digest: row for row, digest in enumerate(first)}
         return table[[rows[digest] for digest in digests]]
 
     def missing(self, digests: Sequence[str]) -> list[int]:
-        """The first place of each digest that has no row."""
-        return self._look_up(digests)[2]
-
-    def _look_up(self, digests: Sequence[str]) -> tuple[dict[str, int], tuple[torch.Tensor, torch.Tensor], list[int]]:
-        """{digest: number among the distinct ones}, what `read` gives for these, and what `missing` gives."""
-        first: dict[str, int] = {}
-        for place, digest in enumerate(digests):
-            first.setdefault(digest, place)
-        table, found = self.read(list(first))
-        todo = [place for place, known in zip(first.values(), found.tolist()) if not known]
-        return {digest: i for i, digest in enumerate(first)}, (table, found), todo
+        """The first index of each digest without a stored row."""
+        first = _first_index(digests)
+        return [index for index, is_stored in zip(first.values(), self.read(list(first))[1].tolist()) if not is_stored]
 
     def add(self, digests: list[str], rows: torch.Tensor) -> None:
-        """Keep `rows` (n, D) float32 as one shard. A full or read-only disk costs the cache, not the run."""
+        """Store `rows` (n, D) as one shard. A write error disables caching only."""
         if not digests:
             return
         name = _content_digest(digests, rows)
@@ -84,21 +79,29 @@ class EmbeddingStore:
             paths.warn_of_cache(getattr(error, "strerror", None) or str(error))
 
 
-def _read_shard(file: Path, wanted: dict[str, int]) -> tuple[list[str], torch.Tensor]:
-    """The digests in `file` that are `wanted`, and their rows; none, and a warning, if it is damaged."""
+def _first_index(digests: Sequence[str]) -> dict[str, int]:
+    """{digest: index of its first occurrence}."""
+    first: dict[str, int] = {}
+    for index, digest in enumerate(digests):
+        first.setdefault(digest, index)
+    return first
+
+
+def _read_shard(file: Path, requested: dict[str, int]) -> tuple[list[str], torch.Tensor]:
+    """The `requested` digests that `file` contains, and their rows; none, with a warning, if it is damaged."""
     try:
         with safe_open(file, "pt") as shard:
             digests = shard.metadata()["digests"].split("\n")
-            rows = [i for i, digest in enumerate(digests) if digest in wanted]
+            rows = [i for i, digest in enumerate(digests) if digest in requested]
             if not rows:
                 return [], torch.empty(0)
             values = shard.get_tensor("embeddings")
         if file.stem != _content_digest(digests, values):
-            raise SafetensorError("its content is not what its name says")
+            raise SafetensorError("its content does not match its name")
     except FileNotFoundError:  # another process has just removed it
         return [], torch.empty(0)
     except (SafetensorError, OSError, KeyError, TypeError, AttributeError) as error:
-        warnings.warn(f"embedding cache: {file} is damaged ({error}); its rows are computed again", stacklevel=3)
+        warnings.warn(f"embedding cache: {file} is damaged ({error}); its rows will be recomputed", stacklevel=3)
         with suppress(OSError):
             file.unlink()
         return [], torch.empty(0)
@@ -107,5 +110,5 @@ def _read_shard(file: Path, wanted: dict[str, int]) -> tuple[list[str], torch.Te
 
 def _content_digest(digests: list[str], rows: torch.Tensor) -> str:
     content = hashlib.sha256("\n".join(digests).encode())
-    content.update(rows.contiguous().numpy())
+    content.update(rows.contiguous().numpy())  # pyright: ignore[reportArgumentType]
     return content.hexdigest()[:24]

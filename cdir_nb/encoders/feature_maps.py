@@ -1,29 +1,29 @@
-"""Feature maps of an image backbone: what it computes before pooling, for methods that pool in a way of their own."""
+"""Feature maps of an image backbone, for methods with a pooling of their own."""
 
 from dataclasses import replace
 from typing import Any
 
 import torch
 
-from cdir_nb.data.images import ImageSet
-from cdir_nb.encoders.backbones import BuiltBackbone
-from cdir_nb.encoders.cache import EmbeddingStore
+from cdir_nb.encoders.built import BuiltBackbone
 from cdir_nb.encoders.image import ImageEncoder
 from cdir_nb.errors import CdirError
 
 
 class MapEncoder(ImageEncoder):
-    """A backbone whose "embedding" of a picture is its last feature map, flattened; kept in half precision.
+    """A backbone whose "embedding" of an image is its last feature map, flattened; cached in half precision.
 
-    channels, places  the map's shape: C channels at P places, so that `maps` are (N, C, P)
+    channels, places  the map's shape: C channels at P positions, so that maps are (N, C, P)
     """
 
     code_modules = (__name__,)
+    stored_dtype = torch.float16
 
     def __init__(self, built: BuiltBackbone, device: torch.device, precision: str) -> None:
         super().__init__(built, device, precision)
         with self._inference():
-            shape = self.model.forward_features(torch.zeros(1, 3, self._side, self._side, device=device)).shape
+            zeros = torch.zeros(1, 3, self._image_size, self._image_size, device=device)
+            shape = self.model.forward_features(zeros).shape
         if len(shape) != 4:
             raise CdirError(f"{built.name} has no feature map: choose a convolutional backbone, such as mobilenet-v2")
         self.channels, self.places = shape[1], shape[2] * shape[3]
@@ -34,25 +34,18 @@ class MapEncoder(ImageEncoder):
         return "none"
 
     def _features(self, batch: torch.Tensor) -> torch.Tensor:
-        return self.model.forward_features(batch).flatten(1).half()  # rounded, as the cache keeps it
+        return self.model.forward_features(batch).flatten(1).half()  # rounded as in the cache
 
-    @staticmethod
-    def _keep(
-        store: EmbeddingStore, images: ImageSet, rows: list[int], table: torch.Tensor, start: int, stop: int
-    ) -> int:
-        store.add([images.digests[row] for row in rows[start:stop]], table[start:stop].half())
-        return stop
-
-    def _made_of(self) -> dict[str, Any]:
-        return {**super()._made_of(), "features": "map"}
+    def _key(self) -> dict[str, Any]:
+        return {**super()._key(), "features": "map"}
 
 
-def map_encoder(encoder: ImageEncoder, side: int) -> MapEncoder:
-    """The backbone of `encoder` as a MapEncoder, for pictures resized to side x side (aspect not kept).
+def map_encoder(encoder: ImageEncoder, size: int) -> MapEncoder:
+    """The backbone of `encoder` as a MapEncoder, for images resized to size x size pixels (aspect not kept).
 
     Raises CdirError for a CLIP model, and for a backbone without a feature map.
     """
     if not isinstance(encoder.built, BuiltBackbone):
         raise CdirError(f"{encoder.built.name} is a CLIP model, and a backbone is needed here: choose mobilenet-v2")
-    cfg = {**encoder.built.preprocess_cfg, "input_size": (3, side, side), "crop_pct": 1.0, "crop_mode": "squash"}
+    cfg = {**encoder.built.preprocess_cfg, "input_size": (3, size, size), "crop_pct": 1.0, "crop_mode": "squash"}
     return MapEncoder(replace(encoder.built, preprocess_cfg=cfg), encoder.device, encoder.precision)

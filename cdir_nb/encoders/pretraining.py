@@ -1,4 +1,4 @@
-"""What an encoder saw in its pretraining, where that is listed."""
+"""The images of an encoder's pretraining, where these are listed."""
 
 from functools import cache
 
@@ -8,17 +8,17 @@ from cdir_nb.encoders.image import ImageEncoder
 
 
 def seen_in_pretraining(encoder: ImageEncoder, images: ImageSet) -> int:
-    """How many of these images the encoder's pretraining saw: 0 means that they are left for evaluation.
+    """The number of these images that the encoder's pretraining used; 0 if unknown.
 
-    Known for real-clip, whose pretraining is listed image by image (data_manifest/*/real_clip_seen.txt.gz), and told
-    by file id, so in any copy of PACS, Sketchy or QuickDraw; 0 for other encoders, of which nobody lists it.
+    Known for real-clip, whose pretraining images are listed (data_manifest/*/real_clip_seen.txt.gz). Images are
+    identified by file id, so in any copy of PACS, Sketchy or QuickDraw.
     """
     seen = _seen_ids(getattr(getattr(encoder, "built", None), "pretraining", ()))
     return sum(file_id(key) in seen for key in images.keys) if seen else 0
 
 
 def seen_note(encoder: ImageEncoder, images: ImageSet) -> str:
-    """For `train_set` of records: that the encoder's pretraining saw some of these training images; else empty."""
+    """A note for `train_set` of records if the encoder's pretraining used some of these training images; else empty."""
     return "; some seen in the encoder's pretraining" if seen_in_pretraining(encoder, images) else ""
 
 

@@ -1,7 +1,7 @@
 """The tensors of a TorchScript archive, read without TorchScript.
 
-`torch.jit.load` runs code of the archive (a module's `__setstate__`) while it loads. Here the pickle inside is read by
-an unpickler that knows tensors, plain containers and modules without behaviour, and refuses everything else.
+`torch.jit.load` runs code of the archive (a module's `__setstate__`) while it loads. Here a restricted unpickler reads
+the archive: it accepts tensors, plain containers and modules without behaviour, and refuses everything else.
 """
 
 import pickle
@@ -28,11 +28,11 @@ LISTS = ("build_boollist", "build_doublelist", "build_intlist", "build_tensorlis
 
 
 class ArchiveModule:
-    """A module of the archive: its attributes, and nothing of its class."""
+    """A module of the archive: its attributes, without the behaviour of its class."""
 
 
 def is_torchscript(file: Path) -> bool:
-    """Whether a file is an archive as `torch.jit.save` writes it."""
+    """Whether a file is an archive of `torch.jit.save`."""
     if not zipfile.is_zipfile(file):
         return False
     with zipfile.ZipFile(file) as archive:
@@ -40,10 +40,10 @@ def is_torchscript(file: Path) -> bool:
 
 
 def read_torchscript(file: Path) -> dict[str, torch.Tensor]:
-    """All tensors of an archive by their dotted names, as `state_dict` calls them. No code of the archive runs.
+    """All tensors of an archive by their names in `state_dict`. No code of the archive runs.
 
-    Raises pickle.UnpicklingError for an archive that asks for anything but tensors and modules, and what
-    zipfile, pickle or torch raise for a damaged one.
+    Raises pickle.UnpicklingError for an archive with anything but tensors and modules, and the exceptions of zipfile,
+    pickle or torch for a damaged one.
     """
     with zipfile.ZipFile(file) as archive:
         pickled = next((member for member in archive.namelist() if member.endswith("/data.pkl")), None)
@@ -64,15 +64,15 @@ class _TensorUnpickler(pickle.Unpickler):
             return ArchiveModule
         if module == "torch" and name in STORAGES:
             return STORAGES[name]
-        known = {
+        allowed = {
             ("collections", "OrderedDict"): OrderedDict,
             ("torch._utils", "_rebuild_tensor_v2"): _rebuild_tensor,
             ("torch.jit._pickle", "restore_type_tag"): _first,
             **{("torch.jit._pickle", kind): _first for kind in LISTS},
         }
-        if (module, name) not in known:
-            raise pickle.UnpicklingError(f"it asks for {module}.{name}, which is no tensor; nothing was run")
-        return known[module, name]
+        if (module, name) not in allowed:
+            raise pickle.UnpicklingError(f"it contains {module}.{name}, which is not a tensor; nothing was run")
+        return allowed[module, name]
 
     def persistent_load(self, saved: Any) -> torch.Tensor:
         """The values of one storage, flat: ("storage", type, key, device, number of values)."""
@@ -90,11 +90,11 @@ def _first(value: Any, *_: Any) -> Any:
 
 
 def _tensors(module: Any, prefix: str = "") -> dict[str, torch.Tensor]:
-    """Tensors among the attributes of a module and of its parts."""
-    found: dict[str, torch.Tensor] = {}
+    """Tensors among the attributes of a module and of its submodules."""
+    tensors: dict[str, torch.Tensor] = {}
     for name, value in vars(module).items():
         if isinstance(value, torch.Tensor):
-            found[prefix + name] = value
+            tensors[prefix + name] = value
         elif isinstance(value, ArchiveModule):
-            found |= _tensors(value, f"{prefix}{name}.")
-    return found
+            tensors |= _tensors(value, f"{prefix}{name}.")
+    return tensors

@@ -1,6 +1,6 @@
-"""The same weights used otherwise than they were trained: another preprocessing, the other activation.
+"""Encoders with the same weights but another preprocessing or activation.
 
-Both are mistakes that are easily made and that nothing reports: shapes fit, numbers come out, and are lower.
+Both are common mistakes that raise no error: shapes match, and numbers are lower.
 """
 
 import copy
@@ -16,41 +16,40 @@ from cdir_nb.encoders.image import ImageEncoder
 from cdir_nb.errors import CdirError
 
 IMAGENET = {"mean": (0.485, 0.456, 0.406), "std": (0.229, 0.224, 0.225)}
-UNSCALED = {"mean": (0.0, 0.0, 0.0), "std": (1.0, 1.0, 1.0)}  # pixels in 0..1 as they are
+UNSCALED = {"mean": (0.0, 0.0, 0.0), "std": (1.0, 1.0, 1.0)}  # pixels in 0..1, unchanged
 SETTINGS = ("size", "mean", "std", "interpolation", "resize_mode", "fill_color")
 
 
 def with_preprocessing(encoder: ImageEncoder, **changes: Any) -> ImageEncoder:
-    """An encoder of the same model whose preprocessing differs in `changes`; its identity and cache differ with it.
+    """An encoder of the same model with another preprocessing, and so with another identity and cache.
 
     For a CLIP model:
     mean, std      of each colour, for pixels in 0..1
     resize_mode    "shortest": shorter side to size, then the centre; "squash": both sides; "longest": pad to a square
-    fill_color     0..255, what "longest" pads with
+    fill_color     0..255, the padding of "longest"
     interpolation  "bicubic" or "bilinear"
     For a backbone: the names of timm's data config (input_size, mean, std, interpolation, crop_pct, crop_mode).
     Raises CdirError for a setting that the encoder's preprocessing does not have.
     """
     settings = SETTINGS if isinstance(encoder, ClipEncoder) else tuple(encoder.built.preprocess_cfg)
-    unknown = sorted(set(changes) - set(settings))
-    if unknown:
+    if unknown := sorted(set(changes) - set(settings)):
         raise CdirError(f"preprocessing has no setting {unknown[0]!r}: use some of {', '.join(settings)}")
-    preprocess_cfg = {**encoder.built.preprocess_cfg, **changes}
-    return type(encoder)(replace(encoder.built, preprocess_cfg=preprocess_cfg), encoder.device, encoder.precision)
+    built: Any = replace(encoder.built, preprocess_cfg={**encoder.built.preprocess_cfg, **changes})
+    return type(encoder)(built, encoder.device, encoder.precision)
 
 
-def as_seen(encoder: ImageEncoder, picture: Image.Image) -> Image.Image:
-    """What is left of a picture when it is resized and cropped or padded, before its colours are scaled."""
-    *shape_steps, _, _ = encoder.preprocess.transforms  # last: to numbers, scaled
+def as_seen(encoder: ImageEncoder, image: Image.Image) -> Image.Image:
+    """The image after resizing and cropping or padding, before its colours are scaled."""
+    *shape_steps, _, _ = encoder.preprocess.transforms  # the last two convert it to numbers and scale them
     for step in shape_steps:
-        picture = step(picture)
-    return picture
+        image = step(image)
+    return image
 
 
 def with_other_activation(encoder: ClipEncoder) -> ClipEncoder:
-    """An encoder with a copy of the weights and QuickGELU, x sigmoid(1.702 x), in place of GELU, or the reverse.
+    """An encoder with a copy of the weights and QuickGELU, x sigmoid(1.702 x), instead of GELU, or the reverse.
 
-    Raises CdirError where the model has neither.
+    Raises CdirError if the model has neither.
     """
     quick = require_texts(encoder).built.quick_gelu
     old, new = (QuickGELU, torch.nn.GELU) if quick else (torch.nn.GELU, QuickGELU)
@@ -61,5 +60,5 @@ def with_other_activation(encoder: ClipEncoder) -> ClipEncoder:
                 setattr(module, name, new())
                 count += 1
     if not count:
-        raise CdirError(f"{encoder.built.name} has no {old.__name__} to change: choose a CLIP of transformers")
+        raise CdirError(f"{encoder.built.name} has no {old.__name__} to replace: choose a CLIP of transformers")
     return ClipEncoder(replace(encoder.built, model=model, quick_gelu=not quick), encoder.device, encoder.precision)

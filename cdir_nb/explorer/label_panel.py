@@ -8,12 +8,12 @@ import torch
 import torch.nn.functional as F
 from matplotlib.figure import Figure
 
+from cdir_nb.encoders.zero_shot import prompt_embeddings
 from cdir_nb.explorer.ask import Answer
 from cdir_nb.explorer.collection import Collection
 from cdir_nb.explorer.controls import TEMPERATURES, int_slider, k_slider, menu, on_value, row, value_slider
 from cdir_nb.explorer.grid import Grid, answer_figure, result_tiles, tile_maker
 from cdir_nb.methods.clair.pseudo_labels import RefinementConfig, assigned, initial_labels, refine
-from cdir_nb.methods.frozen.zero_shot import prompt_embeddings
 from cdir_nb.retrieval import rank
 
 NEIGHBOURS = 10  # images averaged in place of a learnt feature, as in notebook 02

@@ -10,13 +10,13 @@ import torch
 
 from cdir_nb.conventions import LAST_EPOCH
 from cdir_nb.data import Protocol, object_names
+from cdir_nb.encoders.zero_shot import prompt_embeddings
 from cdir_nb.explorer.collection import Collection
 from cdir_nb.methods import Embedder, VanillaClip
 from cdir_nb.methods.clair import MappedClip
 from cdir_nb.methods.clair.mapping import geodesic, procrustes
 from cdir_nb.methods.embedder import Direction
-from cdir_nb.methods.frozen.zero_shot import prompt_embeddings
-from cdir_nb.methods.kept import KeptEmbedder, kept
+from cdir_nb.methods.stored import StoredEmbedder, stored_embedders
 from cdir_nb.methods.table import fit
 
 STRENGTHS = tuple(round(0.05 * i, 2) for i in range(21))
@@ -142,8 +142,8 @@ def from_cache(collection: Collection) -> list[ExplorerMethod]:
 
     The name has the encoder in brackets if it is not the collection's, and the domains if there are several pairs.
     """
-    groups: dict[tuple, dict[int, KeptEmbedder]] = {}
-    for embedder in kept(collection.images):
+    groups: dict[tuple, dict[int, StoredEmbedder]] = {}
+    for embedder in stored_embedders(collection.images):
         groups.setdefault((embedder.name, embedder.encoder.identity, embedder.directions), {})[embedder.step] = embedder
     names = [(name, encoder) for name, encoder, _ in groups]
     methods = []
@@ -154,7 +154,7 @@ def from_cache(collection: Collection) -> list[ExplorerMethod]:
     return [method for method in methods if method.directions]
 
 
-def _stored_method(name: str, steps: dict[int, KeptEmbedder], collection: Collection) -> ExplorerMethod:
+def _stored_method(name: str, steps: dict[int, StoredEmbedder], collection: Collection) -> ExplorerMethod:
     last, order = steps[max(steps)], tuple(sorted(steps))
     about = f"Trained on {last.train_set}; selection: {last.selection}."
     slider = Slider("epoch", order, order[-1], "The state after each epoch.") if len(order) > 1 else None
@@ -162,11 +162,11 @@ def _stored_method(name: str, steps: dict[int, KeptEmbedder], collection: Collec
     return ExplorerMethod(name, about, lambda direction, step: steps.get(step, last), slider, directions)
 
 
-def _served(embedder: KeptEmbedder, c: Collection) -> tuple[Direction, ...]:
+def _served(embedder: StoredEmbedder, c: Collection) -> tuple[Direction, ...]:
     """The directions that it was fitted for, if it has the vectors of all queries and of the whole first gallery."""
 
     def has_vectors(rows) -> bool:
-        return embedder.place.keys() >= {c.images.digests[row] for row in rows}
+        return embedder.rows.keys() >= {c.images.digests[row] for row in rows}
 
     gallery = next(iter(c.galleries))
     query_domains = {domain for domain in c.domains if has_vectors(c.query_rows(domain))}

@@ -1,4 +1,4 @@
-"""Methods: `fit` fits any row of `METHODS`, and gives embedders, which turn images into vectors."""
+"""Methods: `fit` fits any row of `METHODS` and returns embedders, which turn images into vectors."""
 
 from cdir_nb.methods.embedder import Embedder
 from cdir_nb.methods.frozen.clip import VanillaClip

@@ -1,8 +1,11 @@
-"""Training checkpoints: one file per training, to resume from after an interruption and to read when it is finished."""
+"""Training checkpoints in the cache: one file per training, which resumes after an interruption; and its cache key."""
 
 import hashlib
+import inspect
 import json
 import pickle
+import sys
+import textwrap
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,6 +15,7 @@ import torch
 
 from cdir_nb import paths
 from cdir_nb.errors import CdirError
+from cdir_nb.sources import code_digest, library_versions
 
 
 def digest_of(content: Any) -> str:
@@ -24,8 +28,8 @@ def save_checkpoint(
 ) -> None:
     """Write a training's state atomically. On a full or read-only disk, warn and let the training continue.
 
-    key    everything that determines the training, by name; `load_checkpoint` reports which of them differ
-    about  what `cdir cache` lists, written as JSON beside the checkpoint
+    key    everything that determines the training, by name; `load_checkpoint` reports which entries differ
+    about  plain data for `cdir cache`, written as JSON beside the checkpoint
     """
     try:
         if about:
@@ -57,3 +61,58 @@ def load_checkpoint(path: Path | str, key: Mapping[str, str], device: torch.devi
             "choose another file, or delete it to train from the start"
         )
     return state
+
+
+def cache_key(training: Any) -> dict[str, str] | None:
+    """Everything that determines a `Training`, by name; None for a class whose source cannot be read.
+
+    The code is that of the class's module and of all modules that it imports.
+    """
+    code = _code_of(type(training))
+    if code is None:
+        return None
+    return {
+        "training": f"{type(training).__module__}.{type(training).__qualname__}",
+        "code": code,
+        "libraries": digest_of(library_versions()),
+        "encoder": training.encoder.identity,
+        "settings": digest_of(training.recorded_settings),
+        "seed": str(training.seed),
+        "domains": ", ".join(training.domains),
+        **training.inputs(),
+    }
+
+
+def _code_of(kind: type) -> str | None:
+    """Digest of a class's module and of its imports; without a module file, of the script or of the class's source."""
+    module = sys.modules.get(kind.__module__)
+    file = getattr(module, "__file__", None)
+    if file and kind.__module__ != "__main__":
+        return code_digest(kind.__module__)
+    try:
+        source = Path(file).read_text(encoding="utf-8") if file else textwrap.dedent(inspect.getsource(kind))
+    except (OSError, TypeError):
+        return None
+    bases = [f"from {base.__module__} import {base.__name__}" for base in kind.__mro__[1:-1]]
+    return code_digest(text="\n".join([source, *(line for line in bases if "__main__" not in line)]))
+
+
+def checkpoint_file(name: str, key: Mapping[str, str]) -> Path:
+    """The file of the training that `key` describes, in a folder of the method's name."""
+    folder = "".join(c if c.isalnum() else "_" for c in name)
+    return paths.cache_dir() / "trainings" / folder / f"{digest_of(dict(key))}.pt"
+
+
+def about(training: Any) -> dict[str, Any]:
+    """The content of the file beside a checkpoint, for `cdir cache`: the method, its code and library versions."""
+    kind = type(training)
+    return {
+        "method": training.name,
+        "modules": [kind.__module__],
+        "code": _code_of(kind),
+        "libraries": library_versions(),
+        "domains": list(training.domains),
+        "encoder": training.encoder.identity,
+        "settings": training.recorded_settings,
+        "seed": training.seed,
+    }

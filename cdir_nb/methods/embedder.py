@@ -1,4 +1,4 @@
-"""The interface that all methods share: images in, vectors out, with everything that a record needs to know."""
+"""The interface of all methods: images in, vectors out, and the data that records store about them."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -15,20 +15,20 @@ FROZEN = "none: frozen encoder"
 
 
 class Embedder:
-    """A method ready to use. A subclass sets `name` and `encoder`, implements `embed`, and overrides what differs.
+    """A method ready to use. A subclass sets `name` and `encoder`, implements `embed`, and overrides other defaults.
 
     name        the method's name in records and tables
-    encoder     the encoder it is built on; each record stores its identity
+    encoder     the encoder that it uses; each record stores its identity
     similarity  "cosine" or "euclidean": how its embeddings are compared
     settings    plain data (numbers, strings, lists, dicts); runs with equal settings are averaged over seeds
-    train_set   what it was trained on, in words
+    train_set   its training data, in words
     training_images  the images that it was trained on; None: no image
     training_commit  commit of the code that trained it; empty: nothing was trained, or unknown
-    data_at_test_time  what it uses besides the query itself when it embeds or ranks: "gallery", "training images",
+    data_at_test_time  the data, besides the query itself, that it uses to embed or rank: "gallery", "training images",
                 "all queries"
     selection   how its final state was chosen, one of `conventions.SELECTION_RULES`
     steps       optimiser steps from the encoder to this state
-    moved       {group of parameters: how far it moved by then, |theta - theta_0| / |theta_0|}
+    moved       {group of parameters: its relative change, |theta - theta_0| / |theta_0|}
     directions  the (query domain, gallery domain) pairs that it was fitted for; None: any
     """
 
@@ -46,7 +46,7 @@ class Embedder:
     directions: tuple[Direction, ...] | None = None
 
     def serves(self, task: Protocol) -> bool:
-        """Whether it was fitted for a direction of a task. Callers leave out other tasks; embedding them raises."""
+        """Whether it was fitted for a direction of a task. Callers skip other tasks; embedding raises."""
         return self.directions is None or not set(self.directions).isdisjoint(task.directions)
 
     def embed(self, images: ImageSet, *, progress: bool = True) -> torch.Tensor:

@@ -4,10 +4,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from cdir_nb.conventions import NOTHING_SELECTED
 from cdir_nb.data.protocols import Protocol
 from cdir_nb.encoders import ClipEncoder, ImageEncoder
-from cdir_nb.encoders.backbones import BuiltBackbone
+from cdir_nb.encoders.built import BuiltBackbone
 from cdir_nb.errors import CdirError
 from cdir_nb.methods.embedder import Direction, Embedder
 from cdir_nb.methods.settings import Settings
@@ -29,15 +28,15 @@ class Method:
     name         in records and tables; paper: where it was published
     build        called as build(encoder, task, domains, settings, name=, seed=, progress=); returns a `Training`, or
                  an `Embedder` if nothing is trained. `domains` are a pair, a direction, or empty for all domains
-    settings     its settings; the defaults are the paper's
-    learns_from  what it may learn from: images of the domains that it is fitted for, their labels, names of the seen
+    settings     class of its settings; the defaults are the paper's
+    learns_from  its training data: images of the domains that it is fitted for, their labels, names of the seen
                  classes, names of other objects, strokes, pairs of images
     fitted_for   "a pair of domains", "one direction" or "all domains"
-    encoders     which it accepts: "any", "CLIP" (images and texts) or "convolutional backbone" (feature maps)
+    encoders     "any", "CLIP" (images and texts) or "convolutional backbone" (feature maps)
     variants     {name in records: settings that it overrides}: ablations, readings of what a paper leaves open
-    replaces     {variant: settings}: it is a variant only of settings that have these values; unlisted: of any
+    replaces     {variant: settings}: the variant exists only for settings with these values; unlisted: for any
     named        {name: settings} for certain encoders or budgets
-    for_encoder  {encoder's name: name in `named`}: what `fit` uses unless told otherwise
+    for_encoder  {encoder's name: name in `named`}: the default of `fit`
     """
 
     name: str
@@ -80,36 +79,36 @@ class Method:
         if not variant or variant == self.name:
             return {}
         if variant not in self.variants:
-            known = "; ".join(self.variants) or "none"
-            raise CdirError(f"{self.name} has no variant {variant!r}; known: {known}")
+            available = "; ".join(self.variants) or "none"
+            raise CdirError(f"{self.name} has no variant {variant!r}; available: {available}")
         return self.variants[variant]
 
     def applies(self, variant: str, settings: Settings) -> bool:
-        """Whether a variant differs from these settings: a part that is off cannot be left out. Where `replaces` lists
-        it, the settings must also have the values that it replaces."""
+        """Whether a variant differs from these settings, since a part that is off cannot be left out; and whether these
+        have the values that it replaces (see `replaces`)."""
         changes, replaced = self.changes(variant), self.replaces.get(variant, {})
         return settings.changed(**changes) != settings == settings.changed(**replaced)
 
     def parts(self, task: Protocol, directions: Sequence[Direction] | None = None) -> list[tuple[str, ...]]:
-        """What is fitted one by one: each pair of domains, each direction, or () once, for all domains.
+        """The domains of each training: every pair of domains, every direction, or () once, for all domains.
 
         Pairs and directions are those of the task, or of `directions`; a pair has the order of its first direction.
         Raises CdirError for a direction that the task does not have.
         """
-        chosen = list(task.directions if directions is None else map(tuple, directions))
-        unknown = [" -> ".join(pair) for pair in chosen if pair not in task.directions]
+        requested = list(task.directions if directions is None else map(tuple, directions))
+        unknown = [" -> ".join(pair) for pair in requested if pair not in task.directions]
         if unknown:
-            known = ", ".join(" -> ".join(pair) for pair in task.directions)
-            raise CdirError(f"{task.name} has no direction {', '.join(unknown)}; it has {known}")
+            available = ", ".join(" -> ".join(pair) for pair in task.directions)
+            raise CdirError(f"{task.name} has no direction {', '.join(unknown)}; available: {available}")
         if self.fitted_for == ALL_DOMAINS:
             return [()]
         if self.fitted_for == DIRECTION:
-            return chosen
-        return list({frozenset(pair): pair for pair in reversed(chosen)}.values())[::-1]
+            return requested
+        return list({frozenset(pair): pair for pair in reversed(requested)}.values())[::-1]
 
     @property
     def default_encoder(self) -> str:
-        """The bundled encoder that a run uses unless told otherwise: the first with settings of its own."""
+        """The bundled encoder that is used by default: the first with its own named settings."""
         fallback = "tiny-clip" if self.encoders == CLIP else "mobilenet-v2"
         return next(iter(self.for_encoder), fallback)
 
@@ -135,7 +134,7 @@ class Method:
         if name is None:
             return self.settings()
         if name not in self.named:
-            raise CdirError(f'{self.name} has no settings named "{name}"; known: {"; ".join(self.named) or "none"}')
+            raise CdirError(f'{self.name} has no settings named "{name}"; available: {"; ".join(self.named) or "none"}')
         return self.named[name]
 
 
@@ -159,7 +158,7 @@ class Fitted:
     @property
     def history(self) -> list[dict[str, Any]]:
         """One row per part and epoch: losses, scores, how far parameters moved, seconds; `domains` names the part."""
-        return [{"domains": "-".join(one.domains), **row} for one in self.trainings for row in one.history]
+        return [{"domains": "-".join(part.domains), **row} for part in self.trainings for row in part.history]
 
     @property
     def stored_epochs(self) -> tuple[int, ...]:
@@ -175,34 +174,3 @@ class Fitted:
         return tuple(
             TrainedEmbedder(training, "last epoch", epoch, training.snapshots[epoch]) for training in self.trainings
         )
-
-
-def fitted(
-    method: Method,
-    encoder: ImageEncoder,
-    task: Protocol,
-    *,
-    variant: str | None,
-    settings: Settings | Mapping[str, Any] | str | None,
-    directions: Sequence[Direction] | None,
-    seed: int,
-    progress: bool,
-) -> Fitted:
-    """`fit` for a row of the table; see there."""
-    method.require_encoder(encoder)
-    configured, name = method.configured(encoder, variant=variant, settings=settings), variant or method.name
-    results = []
-    for domains in method.parts(task, directions):
-        part = method.build(encoder, task, domains, configured, name=name, seed=seed, progress=progress)
-        if isinstance(part, Training):
-            part.run()
-        results.append(part)
-    if not isinstance(results[0], Training):
-        return Fitted(method, name, configured, seed, {NOTHING_SELECTED: tuple(results)})
-    chosen = [
-        {rule: TrainedEmbedder(training, rule, *found) for rule, found in training.states().items()}
-        for training in results
-    ]
-    rules = [rule for rule in chosen[0] if all(rule in found for found in chosen)]
-    states = {rule: tuple(found[rule] for found in chosen) for rule in rules}
-    return Fitted(method, name, configured, seed, states, tuple(results))

@@ -26,7 +26,7 @@ class Settings(BaseModel):
 
     @classmethod
     def _problems(cls, error: ValidationError) -> str:
-        """One line: each invalid value with what it should be, then the unknown names."""
+        """One line: each invalid value with its constraint, then the unknown names."""
         wrong = [(".".join(map(str, item["loc"])), item) for item in error.errors()]
         unknown = [name for name, item in wrong if item["type"] == "extra_forbidden"]
         lines = [
@@ -35,7 +35,7 @@ class Settings(BaseModel):
             if name not in unknown
         ]
         if unknown:
-            lines.append(f"unknown settings {', '.join(unknown)}; known: {', '.join(cls.model_fields)}")
+            lines.append(f"unknown settings {', '.join(unknown)}; available: {', '.join(cls.model_fields)}")
         return "; ".join(lines)
 
     def changed(self, **values: Any) -> Self:
@@ -52,7 +52,7 @@ class Settings(BaseModel):
         return self.model_dump(mode="json")
 
     def table(self) -> list[dict[str, str]]:
-        """Rows of setting, value, source; the source says so where a value is not the default.
+        """Rows of setting, value, source; the source of a changed value names the default.
 
         Nested settings get rows with names such as `refinement.steps`.
         """

@@ -3,16 +3,17 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from cdir_nb.conventions import NOTHING_SELECTED
 from cdir_nb.data.protocols import Protocol
 from cdir_nb.encoders import ClipEncoder, ImageEncoder
 from cdir_nb.errors import CdirError
 from cdir_nb.methods import clair, coda, sketchlvm, snmpnet, tki, ucdir
 from cdir_nb.methods.embedder import Direction
-from cdir_nb.methods.frozen.backbone import FROZEN_BACKBONE
 from cdir_nb.methods.frozen.clip import VANILLA_CLIP
-from cdir_nb.methods.frozen.start import FROZEN_START
-from cdir_nb.methods.method import BACKBONE, Fitted, Method, fitted
+from cdir_nb.methods.frozen.starts import FROZEN_BACKBONE, FROZEN_START
+from cdir_nb.methods.method import BACKBONE, Fitted, Method
 from cdir_nb.methods.settings import Settings
+from cdir_nb.methods.training import TrainedEmbedder, Training
 
 _ROWS = (
     VANILLA_CLIP,
@@ -56,27 +57,35 @@ def fit(
     Raises CdirError for an unknown method, variant, setting or direction, an encoder that the method cannot use, and a
     protocol without the training data that it needs.
     """
-    return fitted(
-        method_named(method) if isinstance(method, str) else method,
-        encoder,
-        task,
-        variant=variant,
-        settings=settings,
-        directions=directions,
-        seed=seed,
-        progress=progress,
-    )
+    method = method_named(method) if isinstance(method, str) else method
+    method.require_encoder(encoder)
+    configured, name = method.configured(encoder, variant=variant, settings=settings), variant or method.name
+    results = []
+    for domains in method.parts(task, directions):
+        result = method.build(encoder, task, domains, configured, name=name, seed=seed, progress=progress)
+        if isinstance(result, Training):
+            result.run()
+        results.append(result)
+    if not isinstance(results[0], Training):
+        return Fitted(method, name, configured, seed, {NOTHING_SELECTED: tuple(results)})
+    by_rule = [
+        {rule: TrainedEmbedder(training, rule, *state) for rule, state in training.states().items()}
+        for training in results
+    ]
+    rules = [rule for rule in by_rule[0] if all(rule in embedders for embedders in by_rule)]
+    states = {rule: tuple(embedders[rule] for embedders in by_rule) for rule in rules}
+    return Fitted(method, name, configured, seed, states, tuple(results))
 
 
 def method_named(name: str) -> Method:
-    """The row of this name. Raises CdirError for an unknown one."""
+    """The row of `METHODS` with this name. Raises CdirError for an unknown name."""
     if name not in METHODS:
-        raise CdirError(f"unknown method {name!r}; known: {'; '.join(METHODS)}")
+        raise CdirError(f"unknown method {name!r}; available: {'; '.join(METHODS)}")
     return METHODS[name]
 
 
 def fit_reference(method: Method, encoder: ImageEncoder, task: Protocol, settings: Settings) -> Fitted:
-    """What a method started from, without training: the encoder's own vectors, with the settings that both have."""
+    """The start of a method, without training: the encoder's own vectors, with the settings that both have."""
     if isinstance(encoder, ClipEncoder):
         name = "vanilla CLIP"
     else:

@@ -1,19 +1,16 @@
-"""The one training loop: steps, sums of losses, momentum encoder, selection of states, snapshots, checkpoints, cache.
+"""The only training loop: steps, means of losses, momentum encoder, selection of states, snapshots and checkpoints.
 
-A method subclasses `Training` and implements what differs: `build`, `batches`, `losses` and `embed`, and where needed
-`start`, `end_epoch`, `validate`, `weights`, the optimiser and its schedule. Only this file calls `backward`.
+A method subclasses `Training` and implements `build`, `batches`, `losses` and `embed`, and where needed `start`,
+`end_epoch`, `validate`, `weights`, the optimiser and its schedule. Only this file calls `backward`.
 """
 
 import copy
-import inspect
 import math
 import sys
-import textwrap
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 import psutil
@@ -22,16 +19,15 @@ from torch import nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from tqdm import tqdm
 
-from cdir_nb import paths
 from cdir_nb.conventions import LAST_EPOCH
 from cdir_nb.data.images import ImageSet
 from cdir_nb.data.protocols import Protocol
 from cdir_nb.encoders.image import ImageEncoder
 from cdir_nb.errors import CdirError
-from cdir_nb.methods.checkpoints import digest_of, load_checkpoint, save_checkpoint
+from cdir_nb.methods.checkpoints import about, cache_key, checkpoint_file, load_checkpoint, save_checkpoint
 from cdir_nb.methods.embedder import Direction, Embedder
 from cdir_nb.methods.settings import Settings
-from cdir_nb.sources import code_digest, current_commit, library_versions
+from cdir_nb.sources import current_commit
 
 Numbers = dict[str, float]
 State = dict[str, torch.Tensor]
@@ -40,15 +36,15 @@ ENGINE_STATE = ("epoch", "history", "initial", "initial_scores", "best", "snapsh
 
 
 class Training:
-    """One training of a method: its network, what a step computes, and all state that changes from epoch to epoch.
+    """One training of a method: its network, its steps, and all state that changes from epoch to epoch.
 
     A subclass implements, in this order of use:
 
     build        returns the network; sets `steps_per_epoch`, and `momentum` if there is a momentum encoder
     inputs       the data that determine the result, as digests for the cache key (default: `images`)
     start        prepares the first epoch, such as memory banks; not called where a finished training is loaded
-    batches      yields what `losses` takes, one item per step
-    losses       returns the value of each loss, by name; `weights` gives their weights in the total
+    batches      yields the argument of `losses`, one per step
+    losses       returns the value of each loss, by name; `weights` returns their weights in the total
     end_epoch    runs after the last step of an epoch; returns further numbers for the history
     validate     returns the score of each selection rule, larger is better
     embed        images -> vectors, for a network in any of its states
@@ -59,7 +55,7 @@ class Training:
     encoder      the frozen encoder; task, domains: the protocol and the domains that are fitted (empty: all)
     settings     the method's settings; seed
     images       the training images, or None
-    model        the network; momentum: its momentum copy, or None; evaluated: the one that embeds
+    model        the network; momentum: its momentum copy, or None; evaluated: the network that embeds
     generator    for the random draws of the current epoch, seeded by seed and epoch
     history      one dict per epoch: mean losses, further numbers, the scores, how far parameters moved, seconds
     initial_scores  the scores of the start, by selection rule
@@ -72,7 +68,7 @@ class Training:
     patience: int | None = None  # stop after this many epochs without a better score by the first selection rule
     schedule_each_step = False
     checkpointed: tuple[str, ...] = ()  # names of further attributes that a checkpoint stores
-    momentum: nn.Module | None = None
+    momentum: Any = None  # a network, or None
     images: ImageSet | None = None
     train_set = ""
     data_at_test_time: frozenset[str] = frozenset()
@@ -88,7 +84,8 @@ class Training:
         seed: int = 0,
         progress: bool = True,
     ) -> None:
-        self.encoder, self.task, self.domains, self.settings = encoder, task, tuple(domains), settings
+        self.encoder, self.task, self.domains = encoder, task, tuple(domains)
+        self.settings: Any = settings
         self.name, self.seed, self.progress = name, seed, progress
         self.epoch, self.history, self.snapshots = 0, [], {}
         self.best: dict[str, dict[str, Any]] = {}
@@ -98,7 +95,7 @@ class Training:
         self.optimizer = self.make_optimizer()
         self.schedule = self.make_schedule()
 
-    # ---- what a method implements ----
+    # ---- implemented by methods ----
 
     def build(self) -> nn.Module:
         """Return the network to train, on the encoder's device, and set `steps_per_epoch`."""
@@ -143,10 +140,10 @@ class Training:
         return {}
 
     def release(self) -> None:
-        """Drop what only training needs, such as cached features; called when the training has ended."""
+        """Delete data that only training needs, such as cached features; called after the last epoch."""
 
     def group_of(self, name: str) -> str:
-        """The group that a trained parameter belongs to, for `moved`."""
+        """The group of a trainable parameter, for `moved` and `parameter_groups`."""
         return "parameters"
 
     def stores_snapshot(self, epoch: int) -> bool:
@@ -164,7 +161,7 @@ class Training:
 
     @property
     def evaluated(self) -> nn.Module:
-        """The network whose states are selected and embed: `model`, or the momentum encoder where a method says so."""
+        """The network whose states are selected and embed: `model`, unless a method returns the momentum encoder."""
         return self.model
 
     @property
@@ -172,8 +169,8 @@ class Training:
         """The (query domain, gallery domain) pairs that it is fitted for: both of a pair of domains; None: any."""
         if len(self.domains) != 2:
             return None
-        first, second = self.domains
-        return (first, second), (second, first)
+        a, b = self.domains
+        return (a, b), (b, a)
 
     @property
     def recorded_settings(self) -> dict[str, Any]:
@@ -186,7 +183,7 @@ class Training:
         """Run the remaining epochs: those after the last one in the cache, or all of them."""
         key = cache_key(self)
         file = checkpoint_file(self.name, key) if key else None
-        state = load_checkpoint(file, key, self.device) if file else None
+        state = load_checkpoint(file, key, self.device) if key and file else None
         self.restore(state) if state else self.begin()
         saved = time.monotonic()
         label = f"{self.name} {'-'.join(self.domains)}".strip()
@@ -196,10 +193,10 @@ class Training:
         ) as bar:
             while not self.finished:
                 self.run_epoch(bar)
-                if file and (self.finished or time.monotonic() - saved >= CHECKPOINT_SECONDS):
+                if key and file and (self.finished or time.monotonic() - saved >= CHECKPOINT_SECONDS):
                     save_checkpoint(file, key, self.state(), about(self))
                     saved = time.monotonic()
-            if file and not state and not self.history:  # no epoch was asked for
+            if key and file and not state and not self.history:  # zero epochs
                 save_checkpoint(file, key, self.state(), about(self))
         self.release()
 
@@ -215,8 +212,8 @@ class Training:
     @property
     def finished(self) -> bool:
         """True after the last epoch, or after `patience` epochs without a better score by the first rule."""
-        first = next(iter(self.best.values()), None)
-        stale = self.patience is not None and first is not None and self.epoch - first["epoch"] >= self.patience
+        best = next(iter(self.best.values()), None)
+        stale = self.patience is not None and best is not None and self.epoch - best["epoch"] >= self.patience
         return self.epoch >= self.epochs or stale
 
     def run_epoch(self, bar: Any = None) -> None:
@@ -244,7 +241,7 @@ class Training:
         costs = {"seconds": seconds, "peak GB": peak_memory(self.device)}
         self.history.append({"epoch": self.epoch, **row, **scores, **moved, **costs})
 
-    def _step(self, batch: Any, weights: Mapping[str, float], sums: dict[str, torch.Tensor]) -> None:
+    def _step(self, batch: Any, weights: Mapping[str, float], sums: dict[str, Any]) -> None:
         """One optimiser step on the weighted sum of the losses, whose values are added to `sums`."""
         losses = self.losses(batch)
         total = sum(weights.get(name, 1.0) * loss for name, loss in losses.items() if weights.get(name, 1.0))
@@ -267,10 +264,10 @@ class Training:
             self._noted[name] = self._noted.get(name, 0.0) + value
 
     def _select(self, scores: Numbers) -> None:
-        """Store the current state for each rule by which it is the best so far; the first of equals."""
+        """Store the current state for each rule by which it is the best so far; of equal scores, the first."""
         for rule, score in scores.items():
             if math.isnan(score):
-                raise CdirError(f"{self.name}: the score for {rule!r} is not a number in epoch {self.epoch}")
+                raise CdirError(f"{self.name}: the score for {rule!r} is NaN in epoch {self.epoch}")
             if rule not in self.best or score > self.best[rule]["score"]:
                 self.best[rule] = {"score": score, "epoch": self.epoch, "state": self.current_state()}
 
@@ -279,9 +276,16 @@ class Training:
             self.snapshots[self.epoch] = self.current_state()
 
     def current_state(self) -> State:
-        """A snapshot of what training changes in the evaluated network."""
+        """A snapshot of the tensors of the evaluated network that training changes."""
         tensors = self.evaluated.state_dict()
         return snapshot({name: tensors[name] for name in mutable_state(self.model) if name in tensors})
+
+    def parameter_groups(self, rates: Mapping[str, float]) -> list[dict[str, Any]]:
+        """The trainable parameters as an optimiser's groups, with a learning rate for each `group_of`."""
+        groups: dict[str, list[nn.Parameter]] = {}
+        for name, parameter in trainable_parameters(self.model).items():
+            groups.setdefault(self.group_of(name), []).append(parameter)
+        return [{"params": parameters, "lr": rates[group]} for group, parameters in groups.items()]
 
     def moved(self) -> Numbers:
         """Distance of the trained parameters from their initial values, by group: |theta - theta_0| / |theta_0|."""
@@ -294,18 +298,19 @@ class Training:
     def update_momentum(self, m: float) -> None:
         """theta_k <- m theta_k + (1 - m) theta_q for all trained parameters; frozen ones are the same in both."""
         slow, fast = dict(self.momentum.named_parameters()), trainable_parameters(self.model)
-        torch._foreach_mul_([slow[name] for name in fast], m)
-        torch._foreach_add_([slow[name] for name in fast], list(fast.values()), alpha=1 - m)
+        tensors, new = [slow[name] for name in fast], list(fast.values())
+        torch._foreach_mul_(tensors, m)  # pyright: ignore[reportPrivateImportUsage]
+        torch._foreach_add_(tensors, new, alpha=1 - m)  # pyright: ignore
 
     # ---- state ----
 
     def state(self) -> dict[str, Any]:
         """Everything needed to resume training; of the networks, only the tensors that training changes."""
-        changed = mutable_state(self.model)
+        tensors = mutable_state(self.model)
         slow = self.momentum.state_dict() if self.momentum is not None else {}
         return {
-            "model": snapshot(changed),
-            "momentum": {name: slow[name] for name in changed if name in slow},
+            "model": snapshot(tensors),
+            "momentum": {name: slow[name] for name in tensors if name in slow},
             "optimizer": self.optimizer.state_dict(),
             "schedule": self.schedule.state_dict() if self.schedule else None,
             **{name: getattr(self, name) for name in (*ENGINE_STATE, *self.checkpointed)},
@@ -324,7 +329,7 @@ class Training:
 
     def states(self) -> dict[str, tuple[int, State]]:
         """{selection rule: (epoch, state)}: the last epoch, and the best state by each rule."""
-        selected = {rule: (found["epoch"], found["state"]) for rule, found in self.best.items()}
+        selected = {rule: (best["epoch"], best["state"]) for rule, best in self.best.items()}
         return {**selected, LAST_EPOCH: (self.epoch, self.current_state())}
 
     def steps_until(self, epoch: int) -> int:
@@ -332,7 +337,7 @@ class Training:
         return epoch * self.steps_per_epoch
 
     def moved_until(self, epoch: int) -> Numbers:
-        """How far each group of parameters had moved after an epoch; 0 at the start."""
+        """The relative change of each group of parameters after an epoch; 0 at the start."""
         groups = {key for row in self.history for key in row if key.startswith("moved, ")}
         row = self.history[epoch - 1] if epoch else {}
         return {key.removeprefix("moved, "): row.get(key, 0.0) for key in sorted(groups)}
@@ -366,92 +371,30 @@ class TrainedEmbedder(Embedder):
         """(N, D) float32 on the CPU. Raises CdirError for images of a domain that it was not fitted for."""
         if self.directions is not None:
             domains = dict.fromkeys(domain for pair in self.directions for domain in pair)
-            require_trained(self.name, images, list(domains))
+            if others := ", ".join(sorted(set(images.domains) - set(domains))):
+                raise CdirError(
+                    f"this {self.name} was trained for {' and '.join(domains)}, but there are images of {others}: "
+                    f"choose other images, or a training with {others}"
+                )
         return self.training.embed(self.model, images, progress)
-
-
-def require_trained(method: str, images: ImageSet, domains: Sequence[str]) -> None:
-    """Raise CdirError for images of a domain that the method was not trained for."""
-    other = sorted(set(images.domains) - set(domains))
-    if other:
-        raise CdirError(
-            f"this {method} was trained for {' and '.join(domains)}, but there are images of {', '.join(other)}: "
-            f"choose other images, or a training with {', '.join(other)}"
-        )
-
-
-# ---- the cache of trainings ----
-
-
-def cache_key(training: Training) -> dict[str, str] | None:
-    """Everything that determines a training, by name; None for a class whose source cannot be read.
-
-    The code is that of the modules which the training imports, followed from its class's module.
-    """
-    code = _code_of(type(training))
-    return code and {
-        "training": f"{type(training).__module__}.{type(training).__qualname__}",
-        "code": code,
-        "libraries": digest_of(library_versions()),
-        "encoder": training.encoder.identity,
-        "settings": digest_of(training.recorded_settings),
-        "seed": str(training.seed),
-        "domains": ", ".join(training.domains),
-        **training.inputs(),
-    }
-
-
-def _code_of(kind: type) -> str | None:
-    """Digest of the modules that a class's module imports; of the script or class, where there is no such module."""
-    module = sys.modules.get(kind.__module__)
-    file = getattr(module, "__file__", None)
-    if file and kind.__module__ != "__main__":
-        return code_digest(kind.__module__)
-    try:
-        source = Path(file).read_text(encoding="utf-8") if file else textwrap.dedent(inspect.getsource(kind))
-    except (OSError, TypeError):
-        return None
-    bases = [f"from {base.__module__} import {base.__name__}" for base in kind.__mro__[1:-1]]
-    return code_digest(text="\n".join([source, *(line for line in bases if "__main__" not in line)]))
-
-
-def checkpoint_file(name: str, key: Mapping[str, str]) -> Path:
-    """The file of the training that `key` describes, in a folder of the method's name."""
-    folder = "".join(c if c.isalnum() else "_" for c in name)
-    return paths.cache_dir() / "trainings" / folder / f"{digest_of(dict(key))}.pt"
-
-
-def about(training: Training) -> dict[str, Any]:
-    """What `cdir cache` reads beside a checkpoint: the method, its code and the libraries' versions."""
-    kind = type(training)
-    return {
-        "method": training.name,
-        "modules": [kind.__module__],
-        "code": _code_of(kind),
-        "libraries": library_versions(),
-        "domains": list(training.domains),
-        "encoder": training.encoder.identity,
-        "settings": training.recorded_settings,
-        "seed": training.seed,
-    }
 
 
 # ---- networks ----
 
 
 def trainable_parameters(model: nn.Module) -> dict[str, nn.Parameter]:
-    """The parameters that are trained, by name."""
+    """The parameters that require gradients, by name."""
     return {name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad}
 
 
 def mutable_state(model: nn.Module) -> State:
-    """The tensors that training may change, by name: trained parameters, and buffers such as running statistics."""
+    """The tensors that training may change, by name: trainable parameters, and buffers such as running statistics."""
     state = model.state_dict(keep_vars=True)
     return {name: x for name, x in state.items() if x.requires_grad or not isinstance(x, nn.Parameter)}
 
 
 def snapshot(tensors: Mapping[str, torch.Tensor]) -> State:
-    """Detached copies, which further training does not change."""
+    """Detached copies, by name."""
     return {name: tensor.detach().clone() for name, tensor in tensors.items()}
 
 

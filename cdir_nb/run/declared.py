@@ -76,7 +76,7 @@ def _tables() -> list[str]:
 
 
 def _template(text: str) -> str:
-    from cdir_nb.methods.frozen.zero_shot import class_prompts
+    from cdir_nb.encoders.zero_shot import class_prompts
 
     class_prompts(["cup"], "photo", text)
     return text

@@ -9,7 +9,7 @@ from safetensors import safe_open
 from cdir_nb.data import load_card
 from cdir_nb.data.world import draw
 from cdir_nb.encoders import load_encoder
-from cdir_nb.methods.frozen.zero_shot import accuracy, prompt_embeddings, zero_shot_labels, zero_shot_scores
+from cdir_nb.encoders.zero_shot import accuracy, prompt_embeddings, zero_shot_labels, zero_shot_scores
 from cdir_nb.paths import TINY_CLIP
 
 CARD = (TINY_CLIP / "MODEL_CARD.md").read_text(encoding="utf-8")

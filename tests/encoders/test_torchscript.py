@@ -86,7 +86,7 @@ def test_code_of_a_module_does_not_run(small_models, tmp_path):
     torch.jit.load(file)
     assert trace.exists(), "the file does no harm to torch: this test shows nothing"
     trace.unlink()
-    assert "model.pt is damaged or no CLIP checkpoint (" in error_of(f"small:{file}")
+    assert "model.pt is damaged" in error_of(f"small:{file}")
     assert not trace.exists()
 
 
@@ -113,8 +113,8 @@ def test_a_pickle_that_calls_something_is_refused(small_models, tmp_path, suffix
     else:
         file.write_bytes(pickled)
     message = error_of(f"small:{file}")
-    assert f"model.{suffix} is damaged or no CLIP checkpoint (" in message
-    assert not archive or "asks for __builtin__.getattr" in message
+    assert f"model.{suffix} is damaged" in message
+    assert not archive or "__builtin__.getattr" in message
     assert not trace.exists()
 
 
@@ -125,4 +125,4 @@ def test_damaged_archives_are_one_line(small_models, tmp_path):
             archive.writestr("model/constants.pkl", b"")
             for name, content in members.items():
                 archive.writestr(name, content)
-        assert "is damaged or no CLIP checkpoint" in error_of(f"small:{file}")
+        assert "model.pt is damaged" in error_of(f"small:{file}")

@@ -78,5 +78,5 @@ def test_what_cannot_be_changed_is_refused(clip):
     for module in clip.model.modules():
         if hasattr(module, "gelu"):
             module.gelu = torch.nn.ReLU()
-    with pytest.raises(CdirError, match="has no GELU to change"):
+    with pytest.raises(CdirError, match="no GELU"):
         with_other_activation(clip)

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from cdir_nb.encoders import ClipEncoder, load_encoder, words
-from cdir_nb.encoders.checkpoints import BuiltModel
+from cdir_nb.encoders.built import BuiltModel
 from cdir_nb.encoders.words import DOMAIN, WordTower
 from cdir_nb.errors import CdirError
 
@@ -116,33 +116,28 @@ def test_nearest_tokens(tower):
     assert {token for token, _ in among[0]} == {"sketch", "photo"}
 
 
-def test_a_prompt_longer_than_the_context_is_refused(tower):
-    with pytest.raises(
-        CdirError, match=r'prompt "A \[DOMAIN\] style of a very.*" has \d+ tokens, test reads 16: shorten'
-    ):
-        tower.prompts([f"A {DOMAIN} style of a very long class name that goes on and on and on and on"])
+@pytest.mark.parametrize(
+    "texts, message",
+    [
+        ([f"A {DOMAIN} style of a very long class name that goes on and on and on and on"], "very long.* reads 16"),
+        ([f"{DOMAIN} and {DOMAIN}"], "more than once"),
+    ],
+)
+def test_prompts_that_cannot_be_tokenised_are_refused(tower, texts, message):
+    with pytest.raises(CdirError, match=message):
+        tower.prompts(texts)
 
 
-def test_a_gap_named_twice_is_refused(tower):
-    with pytest.raises(CdirError, match="holds .* twice: leave one"):
-        tower.prompts([f"{DOMAIN} and {DOMAIN}"])
-
-
-def test_a_word_of_several_tokens_has_no_one_vector(tower):
-    with pytest.raises(CdirError, match='"light bulb" is 2 tokens: give a word that is one token'):
+def test_a_word_of_several_tokens_has_no_vector(tower):
+    with pytest.raises(CdirError, match='"light bulb" is 2 tokens'):
         tower.vector("light bulb")
 
 
-@pytest.mark.parametrize("what", ["no model", "images only", "bidirectional"])
-def test_an_encoder_without_a_causal_text_tower_is_refused(what):
-    class Backbone:
-        model = torch.nn.Linear(2, 2)
-
-    encoder = Backbone()
-    if what == "no model":
-        encoder.model = None
-    if what == "bidirectional":
-        config = small("ViT-B-32", width=32, heads=2, no_causal_mask=True)
-        encoder = make_encoder(open_clip.CustomTextCLIP(**config))
-    with pytest.raises(CdirError, match="has no CLIP text tower that takes word vectors: choose a CLIP model"):
+@pytest.mark.parametrize("kind", ["images only", "bidirectional"])
+def test_an_encoder_without_a_causal_text_tower_is_refused(kind):
+    if kind == "images only":
+        encoder = load_encoder("timm:test_vit:random", device="cpu")
+    else:
+        encoder = make_encoder(open_clip.CustomTextCLIP(**small("ViT-B-32", width=32, heads=2, no_causal_mask=True)))
+    with pytest.raises(CdirError, match=f"{encoder.built.name.split()[0]}.* has no CLIP text tower"):
         WordTower(encoder)

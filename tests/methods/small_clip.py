@@ -4,7 +4,7 @@ import open_clip
 import torch
 
 from cdir_nb.encoders import ClipEncoder
-from cdir_nb.encoders.checkpoints import BuiltModel
+from cdir_nb.encoders.built import BuiltModel
 
 SMALL = {
     "embed_dim": 12,

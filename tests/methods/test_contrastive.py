@@ -5,15 +5,13 @@ import math
 import pytest
 import torch
 
-from cdir_nb.errors import CdirError
 from cdir_nb.methods.clair.losses import (
-    both_domains,
+    Bank,
     equation_5_by_loops,
     inter_cluster_loss,
     inter_domain_loss,
     inter_instance_loss,
 )
-from cdir_nb.methods.memory import Bank
 
 TAU = 0.3
 
@@ -86,30 +84,3 @@ def test_low_temperatures_stay_finite():
     x = 50 * units(4, 2).float()
     memory = Bank(50 * units(9, 3).float(), torch.arange(9) % 3, 6)
     assert inter_cluster_loss(x, torch.tensor([0, 1, 2, 5]), memory, 0.01).isfinite()
-
-
-def test_mean_over_domains():
-    assert both_domains(torch.tensor(1.0), torch.tensor(3.0)) == 2
-
-
-@pytest.mark.parametrize(
-    ("call", "message"),
-    [
-        (
-            lambda: Bank(units(3, 0), torch.tensor([0, 1]), 6),
-            r"features \(N, D\) and labels \(N,\), got shapes \(3, 6\) and \(2,\)",
-        ),
-        (lambda: Bank(units(0, 0), torch.tensor([]), 6), "a memory bank needs features"),
-        (lambda: Bank(units(2, 0), torch.tensor([0, 6]), 6), r"must lie in 0 .. 5, got 0 to 6"),
-        (lambda: Bank(units(2, 0), torch.tensor([-1, 0]), 6), r"must lie in 0 .. 5, got -1 to 0"),
-        (lambda: inter_cluster_loss(units(2, 0), torch.tensor([0]), bank()), "1 labels for 2 features"),
-        (
-            lambda: inter_domain_loss(units(2, 0, 4), torch.tensor([0, 1]), bank()),
-            "do not match a memory bank of 6 dimensions",
-        ),
-        (lambda: inter_instance_loss(units(2, 0), units(2, 1), bank(), 0.0), "temperature is 0.0: give a positive"),
-    ],
-)
-def test_errors_say_what_to_do(call, message):
-    with pytest.raises(CdirError, match=message):
-        call()

@@ -12,8 +12,8 @@ from cdir_nb.encoders import load_encoder
 from cdir_nb.errors import CdirError
 from cdir_nb.methods import METHODS, Training, fit, fit_reference
 from cdir_nb.methods import training as engine
+from cdir_nb.methods.checkpoints import cache_key, checkpoint_file
 from cdir_nb.methods.method import ALL_DOMAINS, BACKBONE, CLIP, PAIR
-from cdir_nb.methods.training import cache_key, checkpoint_file
 from cdir_nb.results import measure
 
 FEW_STEPS = {  # those of these that a method has
@@ -131,13 +131,14 @@ def test_an_encoder_that_a_method_cannot_use_is_refused(images, name):
 
 
 @pytest.mark.parametrize("name", METHODS)
-def test_every_variant_and_named_setting_is_valid_and_changes_something(name):
+def test_variants_and_named_settings_are_valid_and_each_setting_has_a_source(name):
     row = METHODS[name]
     for variant in row.variants:
         bases = [row.configured(settings=named) for named in row.named] or [row.configured()]
         assert any(row.applies(variant, base) for base in bases), variant
     for encoder, named in row.for_encoder.items():
         assert named in row.named, (encoder, named)
+    assert all(line["source"] for settings in (row.settings(), *row.named.values()) for line in settings.table())
 
 
 def test_names_of_methods_and_variants_are_unique():

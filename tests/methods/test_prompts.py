@@ -87,33 +87,27 @@ def test_attention_of_the_prompts_is_what_the_layer_computes():
     assert found.shape == (3, 2, 1 + 4 + 2)
 
 
-def test_resnets_and_pooling_towers_are_refused():
-    resnet = make_encoder()
-    resnet.model.visual = open_clip.model.ModifiedResNet([1, 1, 1, 1], 12, 1, 32, 8)
-    with pytest.raises(CdirError, match="the image tower of small is a ModifiedResNet, .* set prompts=0, or choose"):
-        prompted(resnet, 2)
-    pooling = make_encoder()
-    pooling.model.visual.pool_type = "avg"
-    with pytest.raises(CdirError, match="does not read its class token"):
-        prompted(pooling, 2)
+@pytest.mark.parametrize("kind", ["ModifiedResNet", "VisionTransformer", "TimmModel"])
+def test_towers_without_a_class_token_are_refused(kind):
+    encoder = make_timm_encoder() if kind == "TimmModel" else make_encoder()
+    if kind == "ModifiedResNet":
+        encoder.model.visual = open_clip.model.ModifiedResNet([1, 1, 1, 1], 12, 1, 32, 8)
+    if kind == "VisionTransformer":
+        encoder.model.visual.pool_type = "avg"
+    with pytest.raises(CdirError, match=f"small .a {kind}.*prompts=0"):
+        prompted(encoder, 2)
 
 
-def test_looking_at_prompts_that_are_not_there():
+def test_attention_without_prompts_is_refused():
     with pytest.raises(CdirError, match="has no prompts"):
         prompt_attention(prompted(make_encoder(), 0), BATCH)
-    with pytest.raises(CdirError, match="layer 5 does not exist: choose one of 0 to 0"):
-        prompt_attention(prompted(make_encoder(), 1), BATCH, layer=5)
 
 
 # ---- towers without tokens, with batch norm ------------------------------------------------------------------------
 
 
-def test_prompts_are_refused_in_a_timm_tower_and_none_are_fine():
+def test_no_prompts_in_a_timm_tower_change_nothing():
     encoder = make_timm_encoder()
-    with pytest.raises(
-        CdirError, match="the image tower of small is a TimmModel, .* set prompts=0, or choose a vision"
-    ):
-        prompted(encoder, 1)
     plain = prompted(encoder, 0)
     with torch.no_grad():
         torch.testing.assert_close(plain.model.encode_image(BATCH), encoder.model.encode_image(BATCH))
@@ -132,5 +126,5 @@ def test_scale_and_shift_of_batch_norms_are_trained():
 def test_a_tower_with_nothing_to_train_is_refused():
     encoder = make_encoder()
     encoder.model.visual = torch.nn.Conv2d(3, 12, 32)
-    with pytest.raises(CdirError, match="small has no normalisation layer to train: set freeze=False"):
+    with pytest.raises(CdirError, match="small has no normalisation layer"):
         train_only_norms_and_prompts(encoder)

@@ -5,7 +5,6 @@ import math
 import pytest
 import torch
 
-from cdir_nb.errors import CdirError
 from cdir_nb.methods.clair.pseudo_labels import (
     RefinementConfig,
     alignment_loss,
@@ -94,27 +93,3 @@ def test_loss_of_the_model_flips_the_kl_and_spares_the_labels():
     loss.backward()
     torch.testing.assert_close(loss, kl(labels, scores, 5.0).mean())
     assert labels.grad is None and scores.grad.abs().sum() > 0
-
-
-def test_every_setting_names_its_source():
-    table = RefinementConfig(steps=7).table()
-    assert {row["setting"] for row in table} == set(vars(RefinementConfig()))
-    assert all(
-        row["source"].startswith(("paper", "unknown: our default", "None:"))
-        for row in table
-        if row["setting"] != "steps"
-    )
-    assert next(row for row in table if row["setting"] == "steps")["source"].startswith("set here; default 1")
-
-
-@pytest.mark.parametrize(
-    ("call", "message"),
-    [
-        (lambda: RefinementConfig(scale=0.0), "scale should be greater than 0, not 0.0"),
-        (lambda: RefinementConfig(steps=-1), "steps should be greater than or equal to 0, not -1"),
-        (lambda: refine(cosines(6), cosines(5)), r"labels \(6, 5\) and target \(5, 5\) must have the same shape"),
-    ],
-)
-def test_errors_say_what_to_do(call, message):
-    with pytest.raises(CdirError, match=message):
-        call()

@@ -48,7 +48,7 @@ def test_the_table_names_value_and_source():
         ({"size": 0}, "whole: size should be greater than or equal to 1, not 0"),
         ({"size": True}, "whole: size should be a valid integer, not True"),
         ({"part": {"steps": -1}}, "part: steps should be greater than or equal to 0, not -1"),
-        ({"lr": 1, "eta": 2}, "whole: unknown settings lr, eta; known: rate, names, size, part"),
+        ({"lr": 1, "eta": 2}, "whole: unknown settings lr, eta; available: rate, names, size, part"),
     ],
 )
 def test_a_wrong_value_is_refused_in_one_line(values, message):
@@ -58,7 +58,7 @@ def test_a_wrong_value_is_refused_in_one_line(values, message):
 
 
 def test_an_unknown_setting_of_a_part_is_refused():
-    with pytest.raises(CdirError, match="part: unknown settings stepz; known: steps"):
+    with pytest.raises(CdirError, match="part: unknown settings stepz; available: steps"):
         Whole().changed(**{"part.stepz": 1})
     with pytest.raises(CdirError, match="whole: unknown settings pert.steps"):
         Whole().changed(**{"pert.steps": 1})

@@ -277,7 +277,7 @@ def test_validation_holds_out_classes_or_images(encoder, task):
 
 
 def test_bad_input_is_refused(encoder, task):
-    with pytest.raises(CdirError, match="6 seen classes are too few"):
+    with pytest.raises(CdirError, match="6 seen classes"):
         training(encoder, small_task(SEEN[:6]))
     with pytest.raises(CdirError, match="zero-shot"):
         training(encoder, replace(task, classes=("cat", *UNSEEN)))

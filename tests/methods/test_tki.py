@@ -17,14 +17,13 @@ from cdir_nb.encoders import ClipEncoder
 from cdir_nb.encoders.words import WordTower
 from cdir_nb.errors import CdirError
 from cdir_nb.methods.table import fit
-from cdir_nb.methods.tki import TKI, expansion
+from cdir_nb.methods.tki import READINGS, TKI, VARIANTS
 from cdir_nb.methods.tki.expansion import DomainExpansion
-from cdir_nb.methods.tki.losses import loss_agg, loss_agg_in_blocks, loss_max, loss_min
-from cdir_nb.methods.tki.method import TkiTraining
-from cdir_nb.methods.tki.names import names_for, training_names
+from cdir_nb.methods.tki.losses import loss_agg, loss_max, loss_min
+from cdir_nb.methods.tki.method import TkiTraining, loss_agg_in_blocks
+from cdir_nb.methods.tki.names import names_for
 from cdir_nb.methods.tki.network import Projection
 from cdir_nb.methods.tki.settings import ExpansionSettings, TkiSettings
-from cdir_nb.methods.tki.variants import READINGS, VARIANTS
 from cdir_nb.methods.training import TrainedEmbedder, Training
 
 NAMES = ["dog", "cat", "light bulb", "house"]
@@ -355,15 +354,6 @@ def test_other_readings_of_the_hyperbolic_layer():
     torch.testing.assert_close(*(one(text) for one in start), rtol=1e-4, atol=1e-5)
 
 
-def test_strategy_2_takes_as_many_names_as_asked_for():
-    pool = ["cat", "tree", "guitar", "dog", "apple"]
-    found = {count: training_names(["dog", "house"], 2, pool=pool, count=count) for count in (None, 3, 0)}
-    assert {count: len(names) for count, names in found.items()} == {None: 2, 3: 3, 0: 4}
-    assert set(found[0]) == {"cat", "tree", "guitar", "apple"}
-    with pytest.raises(CdirError, match="needs 9 names .* the pool has 4"):
-        training_names(["dog", "house"], 2, pool=pool, count=9)
-
-
 def test_the_result_says_what_its_numbers_need(fitted):
     assert (fitted.name, fitted.similarity, fitted.seed, fitted.directions) == ("TKI", "cosine", 1, None)
     assert (fitted.selection, fitted.steps) == ("last epoch", 15 + 30)
@@ -398,33 +388,21 @@ def test_embed_is_the_projection_behind_the_image_tower(encoder, fitted, fresh_c
 # ---- settings and class names ----------------------------------------------------------------------------------
 
 
-def test_every_setting_says_where_it_comes_from():
-    table = TkiSettings(radius=2.5).table()
-    assert {row["setting"] for row in table} >= {"words", "alpha", "mu", "radius", "expansion_steps"}
-    assert all(row["source"].startswith(("paper", "unknown: our default", "set here")) for row in table)
-    changed = {row["setting"]: row["source"] for row in table if row["source"].startswith("set here")}
-    assert list(changed) == ["radius"] and "default 1.0 (unknown" in changed["radius"]
-
-
-def test_the_papers_values():
-    config = TkiSettings()
-    assert (config.words, config.learning_rate, config.temperature, config.trade_off) == (20, 0.005, 0.1, 1.0)
-    assert (expansion.FULL_PROMPT, expansion.DOMAIN_PROMPT) == ("A [DOMAIN] style of [CLASS].", "A [DOMAIN] style of")
-
-
-def test_strategy_1_takes_the_datasets_names_and_2_others():
-    assert training_names(["light_bulb", "dog"], 1) == ["light bulb", "dog"]
-    pool = ["hot_dog", "dogs", "cat", "tree", "bulb", "Guitar"]
-    assert set(training_names(["light_bulb", "dog"], 2, pool=pool, seed=0)) < {"cat", "tree", "guitar"}
-    drawn = [training_names(["dog", "house"], 2, seed=seed) for seed in range(2)]
-    assert drawn[0] != drawn[1] and drawn[0] == training_names(["dog", "house"], 2, seed=0)
-
-
-def test_names_are_those_of_the_task():
+def test_strategy_1_takes_the_names_of_the_query_classes_and_2_others():
     task = task_with(["light_bulb", "dog_n01"], seen=["dog_n01", "Hot_Dog", "cat", "guitar"], words={"dog_n01": "dog"})
     assert names_for(task) == ["light bulb", "dog"]
-    assert sorted(names_for(task, 2)) == ["cat", "guitar"]  # seen classes that are no query classes, and no dogs
-    assert names_for(task, 2, seed=3) == training_names(["light bulb", "dog"], 2, pool=["cat", "guitar"], seed=3)
+    assert sorted(names_for(task, 2)) == ["cat", "guitar"]  # seen classes that are not query classes, and no dogs
+    drawn = [names_for(task_with(["dog", "house"]), 2, seed=seed) for seed in (0, 1, 0)]
+    assert drawn[0] != drawn[1] and drawn[0] == drawn[2]
+
+
+@pytest.mark.parametrize(("count", "size"), [(None, 2), (3, 3), (0, 4)])
+def test_strategy_2_draws_the_requested_number_of_names(count, size):
+    task = task_with(["dog", "house"], seen=["cat", "tree", "Guitar", "dogs", "apple"])
+    names = names_for(task, 2, count=count)
+    assert len(names) == size and set(names) <= {"cat", "tree", "guitar", "apple"}
+    with pytest.raises(CdirError, match="9 names.* 4"):
+        names_for(task, 2, count=9)
 
 
 # ---- bad input -------------------------------------------------------------------------------------------------
@@ -433,13 +411,10 @@ def test_names_are_those_of_the_task():
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"words": 1}, "TKI: words should be greater than or equal to 2, not 1"),
-        ({"radius": 0}, "TKI: radius should be greater than 0, not 0"),
-        ({"temperature": 0.0}, "TKI: temperature should be greater than 0, not 0.0"),
-        ({"learning_rate": float("nan")}, "TKI: learning_rate should be a finite number, not nan"),
-        ({"geometry": "spherical"}, "geometry should be 'hyperbolic', 'euclidean' or 'no bias', not 'spherical'"),
-        ({"losses": ("maximum",)}, "TKI: losses.0 should be 'max' or 'min', not 'maximum'"),
-        ({"aggregation_steps": 0}, "TKI: aggregation_steps should be greater than or equal to 1, not 0"),
+        ({"words": 1}, "TKI: words.* 1"),
+        ({"strategy": 3}, "strategy.* 3"),
+        ({"geometry": "spherical"}, "geometry.*'spherical'"),
+        ({"losses": ("maximum",)}, "losses.0.*'maximum'"),
     ],
 )
 def test_a_senseless_setting_is_refused(values, message):
@@ -450,14 +425,11 @@ def test_a_senseless_setting_is_refused(values, message):
 @pytest.mark.parametrize(
     ("names", "message"),
     [
-        ([], "at least two class names, none of them empty; got none"),
-        (["dog"], "at least two class names, none of them empty; got 'dog'"),
-        (["dog", " "], "at least two class names, none of them empty; got 'dog', ' '"),
-        (["dog", "cat", "dog"], 'class name "dog" appears twice: give each class a different name'),
-        (
-            ["dog", "one " * 20],
-            r'prompt "A \[DOMAIN\] style of one one.*" has \d+ tokens, small reads 16: shorten the class name',
-        ),
+        ([], "TKI.* got none"),
+        (["dog"], "got 'dog'"),
+        (["dog", " "], "got 'dog', ' '"),
+        (["dog", "cat", "dog"], '"dog" appears twice'),
+        (["dog", "one " * 20], "one one.* small reads 16"),
     ],
 )
 def test_bad_class_names_are_refused(encoder, names, message):
@@ -465,26 +437,8 @@ def test_bad_class_names_are_refused(encoder, names, message):
         tki(encoder, names=names)
 
 
-def test_an_encoder_without_a_text_tower_is_refused():
-    class Backbone:
-        model = torch.nn.Linear(2, 2)
-
-    with pytest.raises(CdirError, match="encoder Backbone has no CLIP text tower that takes word vectors"):
-        expand(Backbone(), QUICK)
-
-
-def test_an_unknown_label_strategy_is_refused():
-    with pytest.raises(CdirError, match="unknown label strategy 3; known: 1 .*, 2 "):
-        training_names(NAMES, 3)
-
-
 def test_domainnet_s_other_names_are_from_our_list_of_objects():
     own = load_card("domainnet_original").classes
-    found = training_names(own, 2, seed=0)
-    assert len(found) == 345 and set(found) <= set(object_names())
-    assert not {word for name in own for word in re.findall(r"\w+", name.lower())} & set(" ".join(found).split())
-
-
-def test_a_pool_too_small_is_refused():
-    with pytest.raises(CdirError, match="label strategy 2 needs 4 names .* the pool has 1: give a larger pool"):
-        training_names(NAMES, 2, pool=["dog", "tree"])
+    names = names_for(task_with(own), 2)
+    assert len(names) == 345 and set(names) <= set(object_names())
+    assert not {word for name in own for word in re.findall(r"\w+", name.lower())} & set(" ".join(names).split())

@@ -17,7 +17,8 @@ from cdir_nb.errors import CdirError
 from cdir_nb.methods import METHODS, Method, Settings, fit, setting
 from cdir_nb.methods import training as engine
 from cdir_nb.methods.batches import domain_batches
-from cdir_nb.methods.training import Training, cache_key, checkpoint_file, peak_memory
+from cdir_nb.methods.checkpoints import cache_key, checkpoint_file
+from cdir_nb.methods.training import Training, peak_memory
 from cdir_nb.paths import PACKAGE
 
 pytestmark = [pytest.mark.medium, pytest.mark.usefixtures("own_cache")]
@@ -138,7 +139,7 @@ def test_the_first_of_equal_scores_is_selected():
 
 
 def test_a_score_that_is_not_a_number_is_refused():
-    with pytest.raises(CdirError, match="not a number in epoch 1"):
+    with pytest.raises(CdirError, match="NaN in epoch 1"):
         run(line(scored(0.1, math.nan)))
 
 

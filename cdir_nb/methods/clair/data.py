@@ -9,6 +9,7 @@ from cdir_nb.data import load_card
 from cdir_nb.data.images import ImageSet
 from cdir_nb.data.objects import object_names
 from cdir_nb.data.protocols import Protocol
+from cdir_nb.encoders.zero_shot import require_names, require_words
 from cdir_nb.errors import CdirError
 from cdir_nb.methods.clair.settings import ClairSettings
 from cdir_nb.methods.two_domains import drawn_rows, require_two_domains, training_images
@@ -16,15 +17,15 @@ from cdir_nb.methods.two_domains import drawn_rows, require_two_domains, trainin
 
 @dataclass(frozen=True)
 class Texts:
-    """The texts that CLAIR trains with.
+    """The texts of a CLAIR training.
 
     words    {domain: its word in prompts}
-    names    K class names in natural words: the classes that pseudo-labels can take
+    names    K class names in natural words: the possible pseudo-labels
     objects  names of objects for Q's text pairs (section 4.4)
     unseen   the test classes; they must not be among `names` or `objects`
 
-    Raises CdirError for a domain without a word, and unless there are at least two names, all different and none of
-    them a test class.
+    Raises CdirError for a domain without a word, for fewer than two or duplicate names, and for a test class among the
+    names.
     """
 
     words: dict[str, str]
@@ -33,33 +34,31 @@ class Texts:
     unseen: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        for domain, word in self.words.items():
-            if not word.strip():
-                raise CdirError(f"domain {domain} has no word for prompts: give one, such as photo or sketch")
-        _check_names(self.names)
+        require_words(self.words)
+        require_names("CLAIR", self.names)
         leaked = sorted({*self.names, *self.objects} & set(self.unseen))
         if leaked:
             raise CdirError(
                 f"names include test classes ({', '.join(leaked[:3])}): remove them, "
-                "since zero-shot training must not know the test classes"
+                "since zero-shot training must not use the test classes"
             )
 
 
 def texts_of(task: Protocol, domains: Sequence[str], class_names: str) -> Texts:
-    """The texts of a protocol: words of the domains, our object names, and class names as the setting `class_names`
-    describes them. Object names never include a test class."""
+    """The texts of a protocol: words of the domains, our object names (without test classes), and the class names that
+    the setting `class_names` selects."""
     card = load_card(task.dataset)
     seen, unseen = (tuple(card.display(label) for label in labels) for labels in (task.seen, task.unseen))
-    others = tuple(object_names(exclude=[*seen, *unseen]))
-    names = {"seen": seen, "seen and objects": seen + others, "objects": others}[class_names]
+    objects = tuple(object_names(exclude=[*seen, *unseen]))
+    names = {"seen": seen, "seen and objects": seen + objects, "objects": objects}[class_names]
     words = {domain: card.domain_word(domain) for domain in domains}
     return Texts(words, names, tuple(object_names(exclude=unseen)), unseen)
 
 
 def images_of(task: Protocol, domains: Sequence[str], settings: ClairSettings, seed: int) -> ImageSet:
-    """The training images of two domains, drawn at random where the settings limit them.
+    """The training images of two domains; a random subset if the settings limit their number.
 
-    Raises CdirError if the protocol does not train on one of the domains, or if no image of one is left.
+    Raises CdirError if the protocol does not train on one of the domains, or if one has no images.
     """
     images = training_images(task, domains)
     images = images.take(np.concatenate(drawn_rows(images, domains, settings.train_images, seed)))
@@ -70,35 +69,27 @@ def images_of(task: Protocol, domains: Sequence[str], settings: ClairSettings, s
 
 
 def mismatched(images: ImageSet, domains: Sequence[str], classes: Sequence[str], seed: int) -> ImageSet:
-    """A subset of the images in which each domain has three quarters of the classes: a quarter that the other domain
-    lacks, and the half that both share.
+    """A subset of the images in which each domain has three quarters of the classes: a quarter of its own, and the half
+    that is common to both.
 
-    These are the paper's proportions: of 80 classes 20 + 20 in one domain only and 40 shared (section 5.5); as in the
+    These are the paper's proportions: of 80 classes 20 + 20 in one domain only and 40 common (section 5.5); as in the
     paper, each domain then has fewer images. Labels are used to set up this task only; the method does not read them.
     """
     order = np.random.default_rng(seed).permutation(np.array(classes)).tolist()
     quarter = len(order) // 4
     if not quarter:
         raise CdirError(f"mismatched categories need at least 4 classes, got {len(order)}: choose a protocol with more")
-    only_first, only_second = set(order[:quarter]), set(order[quarter : 2 * quarter])
-    absent = {domains[0]: only_second, domains[1]: only_first}
+    first, second = domains
+    absent = {first: set(order[quarter : 2 * quarter]), second: set(order[:quarter])}
     present = [label not in absent.get(domain, ()) for domain, label in zip(images.domains, images.labels)]
     return images.take(np.array(present))
 
 
 def split(rows: np.ndarray, count: int, seed: Sequence[int]) -> tuple[np.ndarray, np.ndarray]:
-    """(training rows, validation rows) of one domain: `count` rows are set aside for validation.
+    """(training rows, validation rows) of one domain: `count` rows are held out for validation.
 
-    Labels are not read, so images are drawn at random; at most a third of the rows is set aside (our default).
+    Images are drawn at random, without reading labels; at most a third of the rows is held out (our default).
     """
     count = min(count, len(rows) // 3)
     order = np.random.default_rng(seed).permutation(rows)
     return np.sort(order[count:]), np.sort(order[:count])
-
-
-def _check_names(names: Sequence[str]) -> None:
-    if len(names) < 2 or not all(name.strip() for name in names):
-        raise CdirError(f"CLAIR needs at least two class names, none of them empty; got {len(names)}")
-    twice = next((name for i, name in enumerate(names) if name in names[:i]), None)
-    if twice is not None:
-        raise CdirError(f'class name "{twice}" appears twice: give each class a different name')

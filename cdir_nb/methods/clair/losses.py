@@ -1,18 +1,42 @@
 """CLAIR's three contrastive losses against memory banks (section 4.3, equations 4 to 6).
 
-One function per loss. Features are not normalised here: pass unit vectors for cosines (our default; whether the paper
-does so is unknown). The paper averages over a whole domain; here a training step averages over its batch.
+    paper                 here
+    x_i                   row i of `x` (B, D): a training image's feature, after Q
+    x'_i                  row i of `other_view` (B, D): the feature of a second view of the same image
+    m_a, M_A, M_B         rows of `bank.features` (N, D): the momentum encoder's features of all images of a domain
+    y_i                   `labels[i]`: the pseudo-label of image i
+    P(i)                  rows of the bank whose label is y_i: of the same domain in equation 5, of the other in 6
+    tau                   `temperature`
 
-Time and memory are linear in the size of the bank. All members of a class share one positive term, since the mean of
-x . m over a class is x . (mean of m): a loss needs the similarities (B, N) once, and the K class means of the bank.
+One function per loss. Features are not normalised here: pass unit vectors for cosines (our default; it is unknown
+whether the paper does so). The paper averages over a whole domain; here a training step averages over its batch.
 """
+
+from dataclasses import dataclass
 
 import torch
 
-from cdir_nb.errors import CdirError
-from cdir_nb.methods.memory import Bank
-
 TEMPERATURE = 0.2  # unknown in the paper: our default, UCDIR's
+
+
+@dataclass(frozen=True)
+class Bank:
+    """A domain's memory bank: the momentum encoder's feature of every image, and its class.
+
+    features  (N, D), row i belongs to image i
+    labels    (N,) int64 in 0 .. n_classes - 1: pseudo-labels
+    """
+
+    features: torch.Tensor
+    labels: torch.Tensor
+    n_classes: int
+
+    def class_means(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """(K, D) mean feature and (K,) size of each class; an empty class has mean 0."""
+        sizes = torch.bincount(self.labels, minlength=self.n_classes)
+        sums = self.features.new_zeros(self.n_classes, self.features.shape[1])
+        sums.index_add_(0, self.labels, self.features)
+        return sums / sizes.clamp(min=1)[:, None], sizes
 
 
 def inter_instance_loss(
@@ -22,7 +46,6 @@ def inter_instance_loss(
 
     -1/B sum_i log( exp(x_i . x'_i / tau) / sum_{a in bank} exp(x_i . m_a / tau) )
 
-    x, other_view  (B, D) features of two augmentations of the same images, both from the trained encoder
     As written in the paper, the denominator does not contain the positive, so the loss may be negative.
     """
     positive = (x * other_view).sum(dim=1) / temperature
@@ -36,8 +59,8 @@ def inter_cluster_loss(
 
     -1/B sum_i 1/|P(i)| sum_{p in P(i)} log( exp(x_i . m_p / tau) / sum_{a in bank} exp(x_i . m_a / tau) )
 
-    x  (B, D); labels  (B,) their classes. As written in the paper, P(i) contains i itself: for the only member of a
-    cluster, the positive is its own memory. Rows without a positive are ignored (see `_class_loss`).
+    As written in the paper, P(i) contains i itself: for the only member of a cluster, the positive is its own memory.
+    Rows without a positive are ignored (see `_class_loss`).
     """
     return _class_loss(x, labels, bank, temperature)
 
@@ -45,7 +68,7 @@ def inter_cluster_loss(
 def inter_domain_loss(
     x: torch.Tensor, labels: torch.Tensor, other_bank: Bank, temperature: float = TEMPERATURE
 ) -> torch.Tensor:
-    """Scalar L_ID of one domain (equation 6): as equation 5, but with the bank of the *other* domain.
+    """Scalar L_ID of one domain (equation 6): equation 5 with the bank of the *other* domain.
 
     Rows whose class does not occur in the other domain are ignored (see `_class_loss`).
     """
@@ -53,8 +76,8 @@ def inter_domain_loss(
 
 
 def equation_5_by_loops(x: torch.Tensor, labels: torch.Tensor, bank: Bank, temperature: float) -> torch.Tensor:
-    """Scalar: equation 5 as it is written, row by row and positive by positive; with the bank of the other domain,
-    equation 6. Every row needs a positive. It is here to be read, and to test the two fast functions against."""
+    """Scalar: equation 5 as written, row by row and positive by positive; with the bank of the other domain, equation
+    6. Every row needs a positive. `_class_loss` is the fast form, and is tested against this one."""
     rows = []
     for x_i, y_i in zip(x, labels):
         exponentials = torch.exp(bank.features @ x_i / temperature)
@@ -63,32 +86,26 @@ def equation_5_by_loops(x: torch.Tensor, labels: torch.Tensor, bank: Bank, tempe
     return -torch.stack(rows).mean()
 
 
-def both_domains(loss_a: torch.Tensor, loss_b: torch.Tensor) -> torch.Tensor:
-    """L = 0.5 (L_A + L_B), the mean over both domains, used for each loss (text before equation 7)."""
-    return 0.5 * (loss_a + loss_b)
-
-
 def _class_loss(x: torch.Tensor, labels: torch.Tensor, bank: Bank, temperature: float) -> torch.Tensor:
-    """Equations 5 and 6: mean over rows of (log-denominator - mean positive); the mean of x . m over the positives is
-    x . (mean of m). The loss of a row without a positive is undefined (0 / 0 in the paper), so the mean ignores it; if
-    no row has a positive, the loss is 0 with gradient 0 (our default)."""
-    if labels.shape != x.shape[:1]:
-        raise CdirError(f"{len(labels)} labels for {len(x)} features: expected one label per row")
+    """Equations 5 and 6 in time and memory linear in the size of the bank.
+
+    The mean of x . m over a class is x . (mean of m), so a loss needs the similarities (B, N) once, and the K class
+    means. For a row without a positive the paper's term is 0 / 0: the mean ignores it, and if no row has a positive,
+    the loss is 0 with gradient 0 (our default).
+    """
     log_denominator = _log_denominator(x, bank, temperature)
     means, sizes = bank.class_means()
     positive = (x * means[labels]).sum(dim=1) / temperature
     has_positive = sizes[labels] > 0
-    each = (log_denominator - positive) * has_positive
-    return each.sum() / has_positive.sum().clamp(min=1)
+    rows = (log_denominator - positive) * has_positive
+    return rows.sum() / has_positive.sum().clamp(min=1)
 
 
 def _log_denominator(x: torch.Tensor, bank: Bank, temperature: float) -> torch.Tensor:
     """(B,) log sum_a exp(x_i . m_a / tau) over the whole bank."""
-    if x.ndim != 2 or x.shape[1] != bank.features.shape[1]:
-        raise CdirError(
-            f"features {tuple(x.shape)} do not match a memory bank of {bank.features.shape[1]} dimensions: "
-            "use the same encoder for both"
-        )
-    if not temperature > 0:
-        raise CdirError(f"temperature is {temperature}: give a positive number, such as {TEMPERATURE}")
     return torch.logsumexp(x @ bank.features.T / temperature, dim=1)
+
+
+def both_domains(loss_a: torch.Tensor, loss_b: torch.Tensor) -> torch.Tensor:
+    """L = 0.5 (L_A + L_B), the mean over both domains, used for each loss (text before equation 7)."""
+    return 0.5 * (loss_a + loss_b)

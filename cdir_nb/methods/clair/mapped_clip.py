@@ -31,7 +31,7 @@ class MappedClipSettings(Settings):
 
 
 class MappedClip(Embedder):
-    """Vanilla CLIP with queries mapped to the gallery's domain: Q x for queries, y for the gallery.
+    """Vanilla CLIP, with queries mapped to the gallery's domain.
 
     direction  (query domain, gallery domain); q  (D, D)
     """
@@ -39,8 +39,8 @@ class MappedClip(Embedder):
     name = "CLIP + Q"
 
     def __init__(self, encoder: ClipEncoder, direction: Direction, q: torch.Tensor) -> None:
-        self.encoder, self.direction, self.q = encoder, tuple(direction), q
-        self.directions = (self.direction,)
+        self.encoder, self.direction, self.q = encoder, direction, q
+        self.directions = (direction,)
         self.train_set = "no image; texts alone"
 
     def embed(self, images: ImageSet, *, progress: bool = True) -> torch.Tensor:
@@ -61,18 +61,17 @@ def mapped_clip(
     progress: bool = True,
 ) -> MappedClip:
     """CLIP + Q for one direction of a task; Q is fitted to texts alone: names in prompts of both domains (equations 8
-    and 9). Neither `seed` nor `progress` has an effect. Raises CdirError as `text_pairs` does."""
-    card = load_card(task.dataset)
-    names = names_of(task, settings.names)
-    texts = text_pairs(encoder, names, {domain: card.domain_word(domain) for domain in direction})
-    embedder = MappedClip(encoder, direction, procrustes(*texts.values(), settings.null_space))
+    and 9). `seed` and `progress` have no effect. Raises CdirError as `text_pairs` does."""
+    card, names = load_card(task.dataset), names_of(task, settings.names)
+    source, target = text_pairs(encoder, names, {domain: card.domain_word(domain) for domain in direction}).values()
+    embedder = MappedClip(encoder, direction, procrustes(source, target, settings.null_space))
     embedder.name, embedder.settings = name, settings.plain()
     embedder.train_set = f"no image; {len(names)} pairs of texts for two domains (names: {settings.names})"
     return embedder
 
 
 def names_of(task: Protocol, choice: str) -> list[str]:
-    """The names in the text pairs, without those of the query classes: our object names, or the training classes."""
+    """The names in the text pairs, without query classes: our object names, or the training classes."""
     card = load_card(task.dataset)
     if choice == "objects":
         return object_names(exclude=[card.display(label) for label in task.classes])

@@ -5,8 +5,8 @@
     Throughout, Q, computed from texts alone, maps the first domain's features to the second's.
 
 No image label is read, except by one diagnostic score and by one ablation. What the paper leaves open is a setting, or
-is noted where it matters. Lists with one entry per domain are in the order of `domains`; (N, D) means N images of one
-domain.
+is noted where it matters. Lists with one entry per domain are in the order of `domains`: index 0 is domain A, 1 is
+domain B. (N, D) means N images of one domain.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -21,17 +21,16 @@ import torch.nn.functional as F
 from cdir_nb.conventions import BY_PSEUDO_LABELS, BY_SEEN_LABELS
 from cdir_nb.data.images import ImageSet
 from cdir_nb.encoders import ClipEncoder
+from cdir_nb.encoders.zero_shot import prompt_embeddings
 from cdir_nb.methods.batches import Batches, domain_batches, pixel_batches, random_view
 from cdir_nb.methods.checkpoints import digest_of
 from cdir_nb.methods.clair.data import Texts, images_of, split, texts_of
-from cdir_nb.methods.clair.losses import both_domains, inter_cluster_loss, inter_domain_loss, inter_instance_loss
+from cdir_nb.methods.clair.losses import Bank, both_domains, inter_cluster_loss, inter_domain_loss, inter_instance_loss
 from cdir_nb.methods.clair.mapping import procrustes, text_pairs
 from cdir_nb.methods.clair.network import DomainAlignment, domain_alignment
 from cdir_nb.methods.clair.pseudo_labels import alignment_loss, assigned, initial_labels, refine
 from cdir_nb.methods.clair.settings import ClairSettings
-from cdir_nb.methods.frozen.zero_shot import prompt_embeddings
-from cdir_nb.methods.memory import Bank
-from cdir_nb.methods.training import Numbers, Training, mixed_precision, trainable_parameters
+from cdir_nb.methods.training import Numbers, Training, mixed_precision
 from cdir_nb.methods.two_domains import class_numbers, in_words, precision_at
 
 BANK_BATCH = 256
@@ -42,28 +41,31 @@ class ClairTraining(Training):
     """The training of CLAIR on unlabelled images of two domains (Figure 2).
 
     texts        the words of the domains, the class names and the object names
-    rows         per domain, (N,) rows of `images` to train on; validation: those set aside
+    rows         per domain, (N,) rows of `images` to train on; validation: rows held out
     soft         per domain, (N, K) pseudo-labels
-    assigned     per domain, a list of (N,) classes: those of the start and after each epoch
+    assigned     per domain, a list of (N,) classes: initially and after each epoch
     banks        per domain, the memory bank: features of the momentum encoder in the shared space
     """
 
     settings: ClairSettings
     encoder: ClipEncoder
+    images: ImageSet
+    model: DomainAlignment
+    momentum: DomainAlignment
     schedule_each_step = True
     checkpointed = ("soft", "assigned", "validation_labels")
 
     # ---- network, data and schedule ----
 
     def build(self) -> DomainAlignment:
-        """The network and its momentum copy; training images without labels, and texts."""
+        """Build the network and its momentum copy; select training images, without labels, and texts."""
         settings, task = self.settings, self.task
         self.images = images_of(task, self.domains, settings, self.seed)
         self.texts: Texts = texts_of(task, self.domains, settings.class_names)
         count = round(settings.validation_per_class * len(task.seen) / 2)  # half of it in each domain
         rows = [np.flatnonzero(self.images.domains == domain) for domain in self.domains]
-        parts = [split(rows[d], count, [self.seed, d]) for d in (0, 1)]
-        self.rows, self.validation = [train for train, _ in parts], [aside for _, aside in parts]
+        splits = [split(rows[d], count, [self.seed, d]) for d in (0, 1)]
+        self.rows, self.validation = [train for train, _ in splits], [held_out for _, held_out in splits]
         self.steps_per_epoch = -(-max(map(len, self.rows)) // settings.batch_size)
         self.momentum = domain_alignment(self.encoder, settings, self.seed).requires_grad_(False)
         return domain_alignment(self.encoder, settings, self.seed)
@@ -77,13 +79,8 @@ class ClairTraining(Training):
             "prompts": s.learning_rate_prompts,
             "Q": s.learning_rate_mapping,
         }
-        groups: dict[str, dict[str, Any]] = {}
-        for name, parameter in trainable_parameters(self.model).items():
-            group = self.group_of(name)
-            groups.setdefault(group, {"params": [], "lr": rates[group] or s.learning_rate})["params"].append(parameter)
-        return torch.optim.SGD(
-            list(groups.values()), lr=s.learning_rate, momentum=s.momentum, weight_decay=s.weight_decay
-        )
+        groups = self.parameter_groups({group: rate or s.learning_rate for group, rate in rates.items()})
+        return torch.optim.SGD(groups, lr=s.learning_rate, momentum=s.momentum, weight_decay=s.weight_decay)
 
     def make_schedule(self) -> torch.optim.lr_scheduler.LRScheduler:
         """Cosine to 0, stepped per step."""
@@ -147,18 +144,18 @@ class ClairTraining(Training):
         view of each image, only if it has a weight."""
         s, views = self.settings, self.views(batch)
         tau, scale = s.temperature, s.scale_kl or s.refinement.scale
-        parts: dict[str, list[torch.Tensor]] = {"L_KL": [], "L_II": [], "L_IC": [], "L_ID": []}
+        losses: dict[str, list[torch.Tensor]] = {"L_KL": [], "L_II": [], "L_IC": [], "L_ID": []}
         for a, b in ((0, 1), (1, 0)):
-            ids = batch[a][0].to(self.device)
-            labels = self.banks[a].labels[ids]
-            x = self.model.shared(views[0][a], a)
-            parts["L_KL"].append(alignment_loss(views[0][a] @ self.text_features[a].T, self.soft[a][ids], scale))
+            indices, features = batch[a][0].to(self.device), views[0][a]
+            labels, bank, other_bank = self.banks[a].labels[indices], self.banks[a], self.banks[b]
+            x = self.model.shared(features, a)
+            losses["L_KL"].append(alignment_loss(features @ self.text_features[a].T, self.soft[a][indices], scale))
             if s.weight_ii:
                 other_view = self.model.shared(views[1][a], a)
-                parts["L_II"].append(inter_instance_loss(x, other_view, self.banks[a], tau))
-            parts["L_IC"].append(inter_cluster_loss(x, labels, self.banks[a], tau))
-            parts["L_ID"].append(inter_domain_loss(x, labels, self.banks[b], tau))
-        return {name: both_domains(*values) for name, values in parts.items() if values}
+                losses["L_II"].append(inter_instance_loss(x, other_view, bank, tau))
+            losses["L_IC"].append(inter_cluster_loss(x, labels, bank, tau))
+            losses["L_ID"].append(inter_domain_loss(x, labels, other_bank, tau))
+        return {name: both_domains(*values) for name, values in losses.items() if values}
 
     def weights(self) -> Mapping[str, float]:
         """The weights of equation 7."""
@@ -166,9 +163,9 @@ class ClairTraining(Training):
         return {"L_KL": s.weight_kl, "L_II": s.weight_ii, "L_IC": s.weight_ic, "L_ID": s.weight_id}
 
     def views(self, batch: Batches) -> list[Sequence[torch.Tensor]]:
-        """For each view, one or two: per domain, (B, D) unit features before Q of random views of the batch's images.
-        All go through the network together."""
-        sizes = [len(ids) for ids, _ in batch]
+        """For each view, one or two: per domain, (B, D) unit features, before Q, of random views of the batch's images.
+        All pass the network together."""
+        sizes = [len(indices) for indices, _ in batch]
         pixels = torch.cat([pixels for _, pixels in batch])
         count = 2 if self.settings.weight_ii else 1
         pixels = torch.cat([random_view(pixels, self.generator, self.settings.least_crop) for _ in range(count)])
@@ -240,9 +237,8 @@ class ClairTraining(Training):
     def encode(self, model: DomainAlignment, rows: np.ndarray) -> torch.Tensor:
         """(N, D) unit features of the images `rows`, before Q."""
         with self.mixed():
-            pixels = pixel_batches(self.encoder, self.images, rows, BANK_BATCH)
-            parts = [model.image_features(batch) for batch in pixels]
-        return torch.cat(parts) if parts else torch.empty(0, self.encoder.dim, device=self.device)
+            batches = pixel_batches(self.encoder, self.images, rows, BANK_BATCH)
+            return torch.cat([model.image_features(batch) for batch in batches])
 
     def mixed(self) -> AbstractContextManager:
         """Context manager for the precision that the networks run in."""

@@ -1,5 +1,7 @@
 """What CLAIR trains: the image tower E_theta with prompts, and Q."""
 
+from typing import Any
+
 import torch
 import torch.nn.functional as F
 from torch import nn
@@ -12,15 +14,16 @@ from cdir_nb.methods.clair.settings import ClairSettings
 class DomainAlignment(nn.Module):
     """E_theta and Q: images to unit features; Q maps those of the first domain to the second's.
 
-    encoder  a ClipEncoder of its own, with prompts
+    encoder  a copy of the ClipEncoder, with prompts
     q        (D, D), or None without a mapping
 
-    It stays in evaluation mode: CLIP's towers have no dropout, and running statistics of batch norms do not change.
+    Always in evaluation mode: CLIP's towers have no dropout, and running statistics of batch norms do not change.
     """
 
     def __init__(self, encoder: ClipEncoder, q: torch.Tensor | None, *, train_q: bool = True) -> None:
         super().__init__()
-        self.encoder, self.clip = encoder, encoder.model
+        self.encoder = encoder
+        self.clip: Any = encoder.model
         q = None if q is None else q.to(encoder.device).clone()
         if q is not None and train_q:
             self.q = nn.Parameter(q)
@@ -29,7 +32,7 @@ class DomainAlignment(nn.Module):
         self.eval()
 
     def train(self, mode: bool = True) -> "DomainAlignment":
-        """Leave the network in evaluation mode."""
+        """Does nothing: the network stays in evaluation mode."""
         return super().train(False)
 
     def image_features(self, batch: torch.Tensor) -> torch.Tensor:
@@ -37,7 +40,7 @@ class DomainAlignment(nn.Module):
         return F.normalize(self.clip.encode_image(batch).float(), dim=-1)
 
     def shared(self, features: torch.Tensor, domain: int) -> torch.Tensor:
-        """(B, D) unit features of domain 0 or 1 of the pair -> the shared space: Q x for domain 0, x for domain 1."""
+        """(B, D) unit features of domain 0 or 1 -> the shared space: unit(Q x) for domain 0, x for domain 1."""
         return F.normalize(features @ self.q.T, dim=-1) if domain == 0 and self.q is not None else features
 
 

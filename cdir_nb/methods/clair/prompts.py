@@ -5,6 +5,7 @@ LayerNorm (`ln_pre`), at the input of the first layer only. The paper follows Sk
 """
 
 import copy
+from typing import Any
 
 import torch
 from open_clip.transformer import VisionTransformer
@@ -45,25 +46,24 @@ def prompted(encoder: ClipEncoder, n_prompts: int, *, std: float = 1.0, seed: in
 
 
 def train_only_norms_and_prompts(encoder: ClipEncoder) -> list[nn.Parameter]:
-    """Freeze everything but the prompts and the scale and shift of the image tower's normalisation layers; returns
-    the parameters that are left to train.
+    """Freeze everything except the prompts and the scale and shift of the image tower's normalisation layers; returns
+    the trainable parameters.
 
     The paper's tower has only LayerNorms. Running statistics of batch norms do not change as long as the model is in
     evaluation mode (our reading of "only the normalisation layers").
     Raises CdirError for a tower with neither norms nor prompts.
     """
     encoder.model.requires_grad_(False)
-    for module in encoder.model.visual.modules():
-        if isinstance(module, (*NORMS, PromptedNorm)):
-            for parameter in module.parameters(recurse=False):
-                parameter.requires_grad_(True)
-    trained = [parameter for parameter in encoder.model.parameters() if parameter.requires_grad]
-    if not trained:
+    modules = [module for module in encoder.model.visual.modules() if isinstance(module, (*NORMS, PromptedNorm))]
+    trainable = [parameter for module in modules for parameter in module.parameters(recurse=False)]
+    if not trainable:
         raise CdirError(
             f"the image tower of {encoder.built.name} has no normalisation layer to train: set freeze=False, "
             "or choose another model"
         )
-    return trained
+    for parameter in trainable:
+        parameter.requires_grad_(True)
+    return trainable
 
 
 def train_image_tower(encoder: ClipEncoder) -> list[nn.Parameter]:
@@ -78,14 +78,12 @@ def prompt_attention(encoder: ClipEncoder, batch: torch.Tensor, layer: int = 0) 
     """(B, n_p, L) attention of each prompt to each token in a layer, averaged over heads; rows sum to one.
 
     batch  (B, 3, H, W) preprocessed images. Tokens: class token, patches row by row, prompts.
-    Raises CdirError for an encoder without prompts, or a layer that does not exist.
+    Raises CdirError for an encoder without prompts.
     """
     tower = _vision_transformer(encoder)
     if not isinstance(tower.ln_pre, PromptedNorm):
         raise CdirError("this encoder has no prompts: make one with prompted(encoder, n_prompts)")
     blocks = tower.transformer.resblocks
-    if not 0 <= layer < len(blocks):
-        raise CdirError(f"layer {layer} does not exist: choose one of 0 to {len(blocks) - 1}")
     tokens = tower._embeds(batch.to(encoder.device))
     for block in blocks[:layer]:
         tokens = block(tokens)
@@ -95,16 +93,12 @@ def prompt_attention(encoder: ClipEncoder, batch: torch.Tensor, layer: int = 0) 
     return weights[:, -len(tower.ln_pre.prompts) :].float().cpu()
 
 
-def _vision_transformer(encoder: ClipEncoder) -> VisionTransformer:
+def _vision_transformer(encoder: ClipEncoder) -> Any:
+    """The image tower, a VisionTransformer. Raises CdirError for a tower without a class token."""
     tower = encoder.model.visual
-    if not isinstance(tower, VisionTransformer):
-        raise CdirError(
-            f"the image tower of {encoder.built.name} is a {type(tower).__name__}, which has no tokens to add "
-            "prompts to: set prompts=0, or choose a vision transformer, such as ViT-B-32"
-        )
-    if tower.pool_type != "tok" or tower.attn_pool is not None:
-        raise CdirError(
-            f"{encoder.built.name} does not read its class token, and would pool prompts together with "
-            "patches: set prompts=0, or choose a model with CLIP's architecture, such as ViT-B-32"
-        )
-    return tower
+    if isinstance(tower, VisionTransformer) and tower.pool_type == "tok" and tower.attn_pool is None:
+        return tower
+    raise CdirError(
+        f"the image tower of {encoder.built.name} (a {type(tower).__name__}) has no class token, which prompts need: "
+        "set prompts=0, or choose a vision transformer, such as ViT-B-32"
+    )

@@ -1,14 +1,19 @@
 """Pseudo-labels from CLIP, and their refinement with the features learnt so far (CLAIR, sections 4.1 and 4.2).
 
-No official code of CLAIR is known: what the paper leaves open is a setting that states the source of its default.
+    paper                 here
+    y_i, x^_i             rows of `labels` and `target` (N, K): cosines of images and class prompts
+    psi, alpha, lambda    `psi`, its `weight` and `spread`
+    n_r                   `RefinementConfig.steps`
+    sigma                 softmax over `scale` times the cosines
+
+No official code of CLAIR is known. What the paper leaves open is a setting, with the source of its default.
 """
 
 import math
 
 import torch
 
-from cdir_nb.errors import CdirError
-from cdir_nb.methods.frozen.zero_shot import zero_shot_scores
+from cdir_nb.encoders.zero_shot import zero_shot_scores
 from cdir_nb.methods.settings import Settings, setting
 
 
@@ -47,8 +52,8 @@ def psi(labels: torch.Tensor, weight: float = 1.0, spread: float = 1.0) -> torch
 
     psi(y) = weight / (spread sqrt(2 pi)) * exp(-(y - 0.5)^2 / (2 spread^2))
 
-    weight is alpha_psi, spread is lambda_psi. In our copy it is hard to read whether the paper divides by
-    spread sqrt(2 pi); we do, since it calls psi a normal distribution with a weight and a standard deviation.
+    Our copy of the paper is hard to read at the division by spread sqrt(2 pi); we divide, since the text calls psi a
+    normal distribution with a weight and a standard deviation.
     """
     return weight / (spread * math.sqrt(2 * math.pi)) * torch.exp(-((labels - 0.5) ** 2) / (2 * spread**2))
 
@@ -74,18 +79,13 @@ def refine(labels: torch.Tensor, target: torch.Tensor, config: RefinementConfig 
 
     y <- y - step_size * psi(y) o grad_y KL(sigma(x) || sigma(y))
 
-    Labels are not clipped (unknown: our default). Raises CdirError if the shapes differ.
+    Labels are not clipped (unknown: our default).
     """
-    if labels.shape != target.shape or labels.ndim != 2:
-        raise CdirError(
-            f"labels {tuple(labels.shape)} and target {tuple(target.shape)} must have the same shape (N, K): "
-            "use the same images and classes for both"
-        )
     config = config or RefinementConfig()
     step_size = 1 / config.scale**2 if config.step_size is None else config.step_size
     for _ in range(config.steps):
-        by = psi(labels, config.weight, config.spread) if config.scaled else 1.0
-        labels = labels - step_size * by * kl_gradient(target, labels, config.scale)
+        factor = psi(labels, config.weight, config.spread) if config.scaled else 1.0
+        labels = labels - step_size * factor * kl_gradient(target, labels, config.scale)
     return labels
 
 

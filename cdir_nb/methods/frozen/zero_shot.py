@@ -1,123 +1,13 @@
-"""CLIP zero-shot classification: an image gets the class with the nearest prompt (CLAIR, section 4.1)."""
+"""Old module name, for notebooks; use `cdir_nb.encoders.zero_shot`."""
 
-import re
-import string
-from collections.abc import Sequence
-
-import numpy as np
-import torch
-import torch.nn.functional as F
-
-from cdir_nb.encoders import ClipEncoder
-from cdir_nb.errors import CdirError
-
-TEMPLATE = "A {domain} of a {class}"  # CLAIR, section 4.1
-ENSEMBLE = (TEMPLATE, "A {domain} of one {class}", "A {class}, {domain}", "This is a {domain} of a {class}")  # our own
-
-# Words whose article does not follow their first letter: "a unicorn", "an hourglass", "an SUV".
-_A_BEFORE_VOWEL = re.compile(r"(uni(?!m|n)|us[aeiu]|ut[ei]|uku|ufo|eu|ewe|one\b|once\b)", re.IGNORECASE)
-_AN_BEFORE_CONSONANT = re.compile(r"(hour|heir|honou?r|honest|x-?ray|suv\b|mp3)", re.IGNORECASE)
-
-
-def class_prompts(classes: Sequence[str], domain_word: str, template: str = TEMPLATE) -> list[str]:
-    """K prompts, one per class: "A photo of a guitar", "An infograph of an airplane" (CLAIR, 4.1 and 4.4).
-
-    Underscores in class names become spaces; "a" becomes "an" before a vowel sound, and is
-    dropped before "The".
-    Raises CdirError for a template without {class}, or with a field other than {class} and {domain}.
-    """
-    _check_template(template)
-    return [_fill(template, {"domain": domain_word, "class": name.replace("_", " ")}) for name in classes]
-
-
-def prompt_embeddings(
-    encoder: ClipEncoder, classes: Sequence[str], domain_word: str, templates: Sequence[str] = (TEMPLATE,)
-) -> torch.Tensor:
-    """(K, D) unit text embeddings of one template, or the normalised mean over several (an ensemble)."""
-    per_template = [encoder.embed_texts(class_prompts(classes, domain_word, template)) for template in templates]
-    units = torch.stack([F.normalize(embeddings, dim=-1) for embeddings in per_template])
-    return F.normalize(units.mean(dim=0), dim=-1)
-
-
-def zero_shot_scores(image_emb: torch.Tensor, text_emb: torch.Tensor) -> torch.Tensor:
-    """(N, K) cosine similarity of image n and class prompt j (CLAIR, section 4.1):
-
-    y[n, j] = cos(f_n, w_j) = f_n . w_j / (|f_n| |w_j|)
-    """
-    return F.normalize(image_emb, dim=-1) @ F.normalize(text_emb, dim=-1).T
-
-
-def zero_shot_labels(scores: torch.Tensor, classes: Sequence[str]) -> np.ndarray:
-    """(N,) names of the classes with the highest score; the first of tied classes."""
-    if scores.shape[1] != len(classes):
-        raise CdirError(
-            f"scores have {scores.shape[1]} columns for {len(classes)} classes: expected one class per column"
-        )
-    best = scores.cpu().numpy().argmax(axis=1)  # numpy guarantees the first of tied values, torch does not
-    return np.asarray(classes)[best]
-
-
-def accuracy(predicted: Sequence[str], labels: Sequence[str]) -> float:
-    """Fraction of the N predictions that are correct, 0 to 1; nan for N = 0."""
-    right = _right(predicted, labels)
-    return float(right.mean()) if len(right) else float("nan")
-
-
-def accuracy_by(predicted: Sequence[str], labels: Sequence[str], groups: Sequence[str]) -> dict[str, float]:
-    """Accuracy within each group, in alphabetical order. groups: (N,) domains, or the labels for accuracy by class."""
-    right, groups = _right(predicted, labels), np.asarray(groups)
-    if len(groups) != len(right):
-        raise CdirError(f"{len(groups)} groups for {len(right)} predictions: expected one group per prediction")
-    return {str(group): float(right[groups == group].mean()) for group in np.unique(groups)}
-
-
-def confusion(predicted: Sequence[str], labels: Sequence[str], classes: Sequence[str]) -> np.ndarray:
-    """(K, K) counts: row = true class, column = predicted class, both in the order of `classes`."""
-    from sklearn.metrics import confusion_matrix  # imported when needed, as it takes seconds
-
-    return confusion_matrix(np.asarray(labels), np.asarray(predicted), labels=list(classes))
-
-
-def most_confused(matrix: np.ndarray, classes: Sequence[str], count: int = 10) -> list[tuple[str, str, int]]:
-    """The `count` most frequent mistakes (true class, predicted class, how often), most frequent first."""
-    mistakes = matrix * ~np.eye(len(classes), dtype=bool)
-    order = np.argsort(-mistakes, axis=None, kind="stable")[:count]
-    rows, columns = np.unravel_index(order, mistakes.shape)
-    return [(classes[i], classes[j], int(mistakes[i, j])) for i, j in zip(rows, columns) if mistakes[i, j]]
-
-
-def _right(predicted: Sequence[str], labels: Sequence[str]) -> np.ndarray:
-    predicted, labels = np.asarray(predicted), np.asarray(labels)
-    if predicted.shape != labels.shape:
-        raise CdirError(f"{len(predicted)} predictions for {len(labels)} labels: expected one prediction per label")
-    return predicted == labels
-
-
-def _check_template(template: str) -> None:
-    try:
-        fields = {field for _, field, _, _ in string.Formatter().parse(template) if field is not None}
-    except ValueError as error:
-        raise CdirError(f'template "{template}" is malformed ({error}): write for example "{TEMPLATE}"') from error
-    if "class" not in fields or fields - {"class", "domain"}:
-        raise CdirError(
-            f'template "{template}" needs {{class}}, and no other field than {{domain}}: for example "{TEMPLATE}"'
-        )
-
-
-def _fill(template: str, words: dict[str, str]) -> str:
-    """Fill in the words, each with the right article."""
-
-    def with_article(match: re.Match) -> str:
-        word = words[match["field"]]
-        return f"{_article(match['article'], word)}{word}"
-
-    filled = re.sub(r"\b(?P<article>[Aa]n?) \{(?P<field>class|domain)\}", with_article, template)
-    return filled.format(**words)
-
-
-def _article(written: str, word: str) -> str:
-    """ "a " or "an ", or nothing before a name with its own article; capitalised as in the template."""
-    if word.lower().startswith("the "):
-        return ""
-    vowel = word.lower().startswith(tuple("aeiou")) and not _A_BEFORE_VOWEL.match(word)
-    return written[0] + ("n " if vowel or _AN_BEFORE_CONSONANT.match(word) else " ")
+from cdir_nb.encoders.zero_shot import (  # noqa: F401
+    ENSEMBLE,
+    accuracy,
+    accuracy_by,
+    class_prompts,
+    confusion,
+    most_confused,
+    prompt_embeddings,
+    zero_shot_labels,
+    zero_shot_scores,
+)

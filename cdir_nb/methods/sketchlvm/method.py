@@ -3,10 +3,9 @@ Fine-Grained or Not", CVPR 2023).
 
     prompts for each domain + normalisation layers of one image tower  <-  triplets across domains, by labels of seen
                                                                           classes; each image near its class's text
-The paper's text could not be obtained. What is known comes from two codes: Sketch_LVM (the authors' release, triplets
-only) and ClipPrompt (an independent reproduction, with the class texts). Each setting names its source; what neither
-code gives, or what they do differently for no reason that we know, is our default.
-Only category-level retrieval is built: the paper's fine-grained losses are left out.
+The paper's text could not be obtained. The sources are two code bases: Sketch_LVM (the authors' release, triplets only)
+and ClipPrompt (an independent reproduction, with the class texts). Each setting names its source; where neither has a
+value, or both differ for unknown reasons, it is our default. The paper's fine-grained losses are not implemented.
 """
 
 from collections.abc import Iterator
@@ -19,16 +18,17 @@ import torch
 from cdir_nb.conventions import BY_SEEN_LABELS
 from cdir_nb.data import load_card
 from cdir_nb.data.images import ImageSet
+from cdir_nb.encoders import ClipEncoder
 from cdir_nb.encoders.pretraining import seen_note
+from cdir_nb.encoders.zero_shot import prompt_embeddings
 from cdir_nb.errors import CdirError
 from cdir_nb.methods.batches import pixel_batches, random_view
 from cdir_nb.methods.checkpoints import digest_of
-from cdir_nb.methods.frozen.zero_shot import prompt_embeddings
 from cdir_nb.methods.settings import Settings, setting
 from cdir_nb.methods.sketchlvm.losses import class_text, triplet
 from cdir_nb.methods.sketchlvm.network import Network
 from cdir_nb.methods.sketchlvm.sampling import quadruples
-from cdir_nb.methods.training import Numbers, Training, mixed_precision, trainable_parameters
+from cdir_nb.methods.training import Numbers, Training, mixed_precision
 from cdir_nb.methods.two_domains import class_numbers, drawn_rows, precision_at, training_images
 
 RELEASED = "released code, Sketch_LVM"
@@ -40,7 +40,7 @@ Batch = tuple[list[torch.Tensor], torch.Tensor]  # pixels of s, p, s', p', (B, 3
 class SketchLvmSettings(Settings):
     """Settings of SketchLVM. The defaults are for OpenAI's ViT-B/32, the paper's encoder.
 
-    Raises CdirError for an invalid value, and for reading a prompt where there is none.
+    Raises CdirError for an invalid value, and for reading a prompt without prompts.
     """
 
     method = "SketchLVM"
@@ -91,15 +91,22 @@ class SketchLvmTraining(Training):
 
     images      the training images, without those held out
     validation  the images held out to choose an epoch
-    classes     the training classes, K; neither validation classes nor unseen ones are among them
+    classes     the K training classes, without validation classes and unseen ones
     """
 
     settings: SketchLvmSettings
+    encoder: ClipEncoder
+    images: ImageSet
+    model: Network
 
     def build(self) -> Network:
-        """Split the seen classes' images, and make the network."""
+        """Split the images of the seen classes, and build the network."""
         s = self.settings
-        self._require_unseen_queries()
+        if overlap := [label for label in self.task.classes if label in set(self.task.seen)]:
+            raise CdirError(
+                f"{self.name} trains on labels, and {self.task.name} has test classes among its training classes "
+                f"({', '.join(overlap[:3])}): choose a zero-shot task, such as world-unseen"
+            )
         images = training_images(self.task, self.domains)
         images = images.take(np.sort(np.concatenate(drawn_rows(images, self.domains, s.train_images, self.seed))))
         held_out = self._held_out(images)
@@ -110,11 +117,11 @@ class SketchLvmTraining(Training):
         return Network(self.encoder, prompts=s.prompts, std=s.prompt_std, read=s.read, freeze=s.freeze, seed=self.seed)
 
     def group_of(self, name: str) -> str:
-        """Prompts, norms, or the other parameters of the image tower; all of the tower if nothing is frozen."""
+        """Prompts, norms, or other parameters of the image tower; the whole tower if nothing is frozen."""
         if name == "prompts":
             return "prompts"
-        frozen_by_name = self.settings.freeze in ("norms", "as released")  # of what trains, only norms have these names
-        is_norm = frozen_by_name and name.rpartition(".")[2] in ("weight", "bias")
+        by_name = self.settings.freeze in ("norms", "as released")  # then only trainable norms have these names
+        is_norm = by_name and name.rpartition(".")[2] in ("weight", "bias")
         return "norms" if is_norm else "image tower"
 
     def make_optimizer(self) -> torch.optim.Optimizer:
@@ -125,10 +132,7 @@ class SketchLvmTraining(Training):
             "norms": s.learning_rate_norms,
             "image tower": s.learning_rate_tower,
         }
-        groups: dict[str, list[torch.Tensor]] = {}
-        for name, parameter in trainable_parameters(self.model).items():
-            groups.setdefault(self.group_of(name), []).append(parameter)
-        return torch.optim.Adam([{"params": group, "lr": rates[name]} for name, group in groups.items()])
+        return torch.optim.Adam(self.parameter_groups(rates))
 
     def inputs(self) -> dict[str, str]:
         """Training and validation images, and the words in the class texts."""
@@ -166,29 +170,32 @@ class SketchLvmTraining(Training):
     # ---- an epoch ----
 
     def batches(self) -> Iterator[Batch]:
-        """Pixels of B quadruples per step; s' is read only where images of the second domain are anchors too."""
+        """Pixels of B quadruples per step; s' is needed only if images of the second domain are anchors too."""
         rows, labels = quadruples(self._rows_of_classes(), self.generator)
         size = self.settings.batch_size
         columns = [0, 1, 2, 3] if self.settings.anchors == "both domains" else [0, 1, 3]
         streams = [pixel_batches(self.encoder, self.images, rows[:, column], size) for column in columns]
+        least = self.settings.least_crop
         for *pixels, classes in zip(*streams, torch.from_numpy(labels).split(size)):
-            yield self._views(pixels), classes.to(self.device)
+            views = pixels if least is None else [random_view(x, self.generator, least) for x in pixels]
+            yield views, classes.to(self.device)
 
     def losses(self, batch: Batch) -> dict[str, torch.Tensor]:
         """The triplet loss, of the anchors of both domains or the first, and the mean class text loss of both."""
-        (s, p, *s_other, p_other), classes = batch  # without s', `s_other` is empty
+        (s, p, *s_other, p_other), classes = batch  # `s_other` is [s'], or empty
         margin = self.settings.margin
         with mixed_precision(self.device, False):
-            first, *first_other = self._features([s, *s_other], 0)
-            second, second_other = self._features([p, p_other], 1)
-        triplets = [triplet(first, second, second_other, margin)]
-        triplets += [triplet(second, first, other, margin) for other in first_other]
-        found = {"L_triplet": torch.stack(triplets).mean()}
+            s, *s_other = self._features([s, *s_other], 0)
+            p, p_other = self._features([p, p_other], 1)
+        triplets = [triplet(s, p, p_other, margin)]
+        if s_other:
+            triplets.append(triplet(p, s, s_other[0], margin))
+        losses = {"L_triplet": torch.stack(triplets).mean()}
         if self.settings.weight_class_text:
             scale = self.encoder.logit_scale
-            parts = [class_text(x, texts, classes, scale) for x, texts in zip((first, second), self.texts)]
-            found["L_class_text"] = torch.stack(parts).mean()
-        return found
+            class_texts = [class_text(x, texts, classes, scale) for x, texts in zip((s, p), self.texts)]
+            losses["L_class_text"] = torch.stack(class_texts).mean()
+        return losses
 
     def weights(self) -> dict[str, float]:
         """lambda of the class texts."""
@@ -199,36 +206,30 @@ class SketchLvmTraining(Training):
         """Mean P@k of both directions on the images held out; no rule if there are none."""
         if not len(self.validation):
             return {}
-        parts = [self.validation.select(domain) for domain in self.domains]
-        features = [self._whole_images(part, number) for number, part in enumerate(parts)]
+        images = [self.validation.select(domain) for domain in self.domains]
+        features = []
+        for d in (0, 1):
+            batches = pixel_batches(self.encoder, images[d], np.arange(len(images[d])), EVAL_BATCH)
+            with mixed_precision(self.device, False):
+                features.append(torch.cat([self.model(pixels, d) for pixels in batches]))
         scores = features[0] @ features[1].T
-        labels = class_numbers([part.labels for part in parts])
+        labels = class_numbers([part.labels for part in images])
         return {BY_SEEN_LABELS: precision_at(self.settings.score_at, scores.cpu(), labels)}
 
     def embed(self, model: Network, images: ImageSet, progress: bool) -> torch.Tensor:
         """(N, D) unit vectors, each with the prompts of its domain."""
         vectors = torch.empty(len(images), self.encoder.dim)
-        for number, domain in enumerate(self.domains):
+        for d, domain in enumerate(self.domains):
             rows = np.flatnonzero(images.domains == domain)
             if len(rows):
-                vectors[rows] = model.encoder_of(number).embed_images(images.take(rows), progress=progress)
+                vectors[rows] = model.encoder_of(d).embed_images(images.take(rows), progress=progress)
         return torch.nn.functional.normalize(vectors, dim=-1)
 
     # ---- parts ----
 
-    def _views(self, pixels: list[torch.Tensor]) -> list[torch.Tensor]:
-        least = self.settings.least_crop
-        return pixels if least is None else [random_view(x, self.generator, least) for x in pixels]
-
-    def _features(self, batches: list[torch.Tensor], domain: int) -> tuple[torch.Tensor, ...]:
-        """(B, D) of each batch of one domain, which go through the network together."""
-        return self.model(torch.cat(batches), domain).split(len(batches[0]))
-
-    def _whole_images(self, images: ImageSet, domain: int) -> torch.Tensor:
-        """(N, D) features of images of one domain."""
-        batches = pixel_batches(self.encoder, images, np.arange(len(images)), EVAL_BATCH)
-        with mixed_precision(self.device, False):
-            return torch.cat([self.model(pixels, domain) for pixels in batches])
+    def _features(self, batches: list[torch.Tensor], domain_index: int) -> tuple[torch.Tensor, ...]:
+        """(B, D) features of each batch of one domain; the batches pass the network together."""
+        return self.model(torch.cat(batches), domain_index).split(len(batches[0]))
 
     def _rows_of_classes(self) -> list[dict[int, np.ndarray]]:
         """For each domain, {class number: its rows in `images`}."""
@@ -259,20 +260,10 @@ class SketchLvmTraining(Training):
 
     def _in_both_domains(self, images: ImageSet) -> ImageSet:
         """The images of classes that both domains have. Raises CdirError for fewer than two classes."""
-        there = [set(images.labels[images.domains == domain]) for domain in self.domains]
-        shared = sorted(set.intersection(*there))
-        if len(shared) < 2:
+        a, b = (set(images.labels[images.domains == domain]) for domain in self.domains)
+        if len(a & b) < 2:
             raise CdirError(
                 f"{self.name} needs at least two training classes with images of {' and '.join(self.domains)}, and "
-                f"there are {len(shared)}: choose another task, or raise train_images"
+                f"there are {len(a & b)}: choose another task, or raise train_images"
             )
-        return images.select(labels=shared)
-
-    def _require_unseen_queries(self) -> None:
-        """Raise CdirError if labels of test classes would be read."""
-        both = [label for label in self.task.classes if label in set(self.task.seen)]
-        if both:
-            raise CdirError(
-                f"{self.name} trains on labels, and {self.task.name} has test classes among those to train on "
-                f"({', '.join(both[:3])}): choose a zero-shot task, such as world-unseen"
-            )
+        return images.select(labels=sorted(a & b))

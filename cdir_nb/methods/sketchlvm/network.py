@@ -1,6 +1,7 @@
 """SketchLVM's network: CLIP's image tower, shared by both domains, and prompts for each domain."""
 
 import copy
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -15,8 +16,8 @@ PROMPTS = "ln_pre.prompts"  # the tower's parameter that holds the prompts of on
 
 
 class PromptsFirst(PromptedNorm):
-    """`ln_pre` that first puts the prompts before the class token, so that a tower which reads its first token reads
-    the first prompt (as ClipPrompt's code does)."""
+    """`ln_pre` that first prepends the prompts, so that a tower which pools its first token pools the first prompt (as
+    ClipPrompt's code does)."""
 
     def forward(self, tokens: torch.Tensor) -> torch.Tensor:
         prompts = self.prompts.to(tokens.dtype).expand(len(tokens), -1, -1)
@@ -26,53 +27,54 @@ class PromptsFirst(PromptedNorm):
 class Network(nn.Module):
     """Images of one of two domains -> unit features.
 
-    encoder  a copy of the encoder, whose tower reads the prompts of one domain at a time
-    clip     its model; prompts: (2, n, width), those of both domains, or None without prompts
+    encoder  a copy of the encoder, whose tower contains the prompts of one domain at a time
+    clip     its model
+    prompts  (2, n, width), those of both domains, or None without prompts
 
-    Raises CdirError for prompts in a tower without tokens, and for a tower without the part that is to be trained.
+    Raises CdirError for prompts in a tower without tokens, and for a tower without the trained part.
     """
 
     def __init__(self, encoder: ClipEncoder, *, prompts: int, std: float, read: str, freeze: str, seed: int) -> None:
         super().__init__()
         self.encoder = prompted(encoder, prompts, std=std)
-        self.clip = self.encoder.model
+        self.clip: Any = self.encoder.model
         unfreeze(self.encoder, freeze)
         self.prompts = None
         if prompts:
-            tower = self.clip.visual
+            tower: Any = self.clip.visual
             if read == "first prompt":
                 tower.ln_pre = PromptsFirst(tower.ln_pre.ln_pre, tower.ln_pre.prompts.detach())
-            slot = tower.ln_pre.prompts.requires_grad_(False)
-            drawn = std * torch.randn(2, *slot.shape, generator=torch.Generator().manual_seed(seed))
-            self.prompts = nn.Parameter(drawn.to(slot))
+            placeholder = tower.ln_pre.prompts.requires_grad_(False)
+            drawn = std * torch.randn(2, *placeholder.shape, generator=torch.Generator().manual_seed(seed))
+            self.prompts = nn.Parameter(drawn.to(placeholder))
         self.eval()
 
     def train(self, mode: bool = True) -> "Network":
-        """Always in evaluation mode: the running statistics of batch norms stay as they are."""
+        """Does nothing: the network stays in evaluation mode, and running statistics of batch norms do not change."""
         return super().train(False)
 
-    def forward(self, pixels: torch.Tensor, domain: int) -> torch.Tensor:
-        """(B, 3, H, W) of domain 0 or 1 -> (B, D) unit features."""
-        prompts = {} if self.prompts is None else {PROMPTS: self.prompts[domain]}
+    def forward(self, pixels: torch.Tensor, domain_index: int) -> torch.Tensor:
+        """(B, 3, H, W) images of domain 0 or 1 -> (B, D) unit features."""
+        prompts = {} if self.prompts is None else {PROMPTS: self.prompts[domain_index]}
         return F.normalize(functional_call(self.clip.visual, prompts, (pixels,)).float(), dim=-1)
 
     @torch.no_grad()
-    def encoder_of(self, domain: int) -> ClipEncoder:
+    def encoder_of(self, domain_index: int) -> ClipEncoder:
         """An encoder with the prompts of domain 0 or 1; its weights, and so its cache, are those of this state."""
         tuned = copy.copy(self.encoder)
         tuned.model = copy.deepcopy(self.clip)
         if self.prompts is not None:
-            tuned.model.visual.ln_pre.prompts.copy_(self.prompts[domain])
+            tuned.model.visual.ln_pre.prompts.copy_(self.prompts[domain_index])
         return tuned
 
 
 def unfreeze(encoder: ClipEncoder, freeze: str) -> None:
-    """Let the parameters of the image tower that `freeze` leaves trainable require gradients, and no others.
+    """Enable gradients of the parameters of the image tower that `freeze` leaves trainable, and of no others.
 
     freeze  "norms": scale and shift of the normalisation layers
-            "as released": also every parameter that is not called weight or bias. The released code freezes weights
-            and biases of all other modules by these names, and so misses the joint query, key and value matrices and
-            biases of the attention layers, the class and position embeddings, and the final projection of a ViT
+            "as released": also every parameter that is not named weight or bias. The released code freezes other
+            modules by these two names, and so misses the joint query, key and value matrices and biases of the
+            attention layers, the class and position embeddings, and the final projection of a ViT
             "all but the head": the final projection
             "nothing": the whole tower
     """

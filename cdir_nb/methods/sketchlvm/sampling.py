@@ -18,16 +18,16 @@ def quadruples(domains: Sequence[Rows], generator: torch.Generator) -> tuple[np.
     domains  the rows of each class in the first and in the second domain; both have the same classes, at least two
     """
     first, second = domains
-    classes = np.array(sorted(first))
-    anchors = [(row, place) for place, label in enumerate(classes) for row in first[label]]
+    classes = sorted(first)
+    anchors = [(row, index) for index, label in enumerate(classes) for row in first[label]]
     order = random_order(len(anchors), len(anchors), generator)
-    table = []
-    for row, place in (anchors[i] for i in order.tolist()):
-        other = classes[(place + 1 + _below(len(classes) - 1, generator)) % len(classes)]
-        label = classes[place]
-        table.append([label, row, *(_one(rows, generator) for rows in (second[label], first[other], second[other]))])
-    labels, *columns = np.array(table).T
-    return np.stack(columns, axis=1), labels
+    rows, labels = [], []
+    for s, index in (anchors[i] for i in order.tolist()):
+        label, other = classes[index], classes[(index + 1 + _below(len(classes) - 1, generator)) % len(classes)]
+        p, s_other, p_other = (_choice(x, generator) for x in (second[label], first[other], second[other]))
+        rows.append([s, p, s_other, p_other])
+        labels.append(label)
+    return np.array(rows), np.array(labels)
 
 
 def _below(count: int, generator: torch.Generator) -> int:
@@ -35,5 +35,5 @@ def _below(count: int, generator: torch.Generator) -> int:
     return int(torch.randint(count, (), generator=generator))
 
 
-def _one(rows: np.ndarray, generator: torch.Generator) -> int:
+def _choice(rows: np.ndarray, generator: torch.Generator) -> int:
     return rows[_below(len(rows), generator)]

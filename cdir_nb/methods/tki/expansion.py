@@ -1,6 +1,6 @@
 """TKI's first stage, prompt-based domain expansion (section 4.1).
 
-P word vectors learn to represent P domains in prompts that CLIP's frozen text tower reads. No image is used.
+P word vectors are trained, each to represent a domain in prompts for CLIP's frozen text tower. No image is used.
 """
 
 from collections.abc import Iterator, Sequence
@@ -12,9 +12,9 @@ from torch import nn
 from cdir_nb.data.protocols import Protocol
 from cdir_nb.encoders import ClipEncoder
 from cdir_nb.encoders.words import DOMAIN, Prompts, WordTower
+from cdir_nb.encoders.zero_shot import require_names
 from cdir_nb.methods.checkpoints import digest_of
 from cdir_nb.methods.tki.losses import between, loss_max, loss_min
-from cdir_nb.methods.tki.names import check_names
 from cdir_nb.methods.tki.settings import ExpansionSettings
 from cdir_nb.methods.training import Training
 
@@ -25,7 +25,7 @@ CLASS_PROMPT = CLASS
 
 
 class DomainWords(nn.Module):
-    """P word vectors (P, W), each of which stands for a domain."""
+    """P word vectors (P, W), one for each domain."""
 
     def __init__(self, vectors: torch.Tensor) -> None:
         super().__init__()
@@ -42,14 +42,15 @@ class DomainExpansion(Training):
     history     one row per step: the losses, and the smallest, mean and largest cosine between domains before the step
 
     Words are initialised from N(0, word_std^2). A step embeds P (c + 1) prompts, c <= `classes_per_step`, in blocks:
-    with DomainNet's 345 names and ViT-B/32 about 6 GB are enough for 64 or 128 classes per step (measured). Such a step
-    takes about 20 s on two cores, so use a GPU.
+    with DomainNet's 345 names and ViT-B/32, 64 or 128 classes per step need about 6 GB (measured). Such a step takes
+    about 20 s on two cores, so use a GPU.
     Raises CdirError for an encoder without a text tower, too few class names, or a name that is too long.
     """
 
     steps_per_epoch = 1
     encoder: ClipEncoder
     settings: ExpansionSettings
+    model: DomainWords
 
     def __init__(
         self,
@@ -61,12 +62,12 @@ class DomainExpansion(Training):
         seed: int = 0,
         progress: bool = True,
     ) -> None:
-        check_names(names)
+        require_names("TKI", names)
         self.names = tuple(names)
         super().__init__(encoder, task, (), settings, name="TKI, domain expansion", seed=seed, progress=progress)
 
     def build(self) -> DomainWords:
-        """The words, and the classes of each step; all of it is drawn here, in this order."""
+        """Draw the words and then the classes of each step."""
         s, self.tower = self.settings, WordTower(self.encoder)
         generator = torch.Generator().manual_seed(self.seed)
         words = s.word_std * torch.randn(s.words, self.tower.width, generator=generator)
@@ -88,7 +89,7 @@ class DomainExpansion(Training):
         yield self.classes[self.epoch].to(self.device)
 
     def losses(self, chosen: torch.Tensor) -> dict[str, torch.Tensor]:
-        """L_min and L_max, those that the settings name."""
+        """L_min and L_max, as far as the settings include them."""
         s = self.settings
         domain_emb, text_emb = self.embed_prompts(chosen)
         self.note(**between(domain_emb.detach()))

@@ -77,9 +77,9 @@ class HyperbolicLinear(nn.Linear):
 
     y = log_0( W (x) exp_0(v)  (+)  exp_0(b) )        in_ball: without log_0, so that y is a point in the ball
 
-    Has the same parameters as `nn.Linear`, and tends to it as r grows. The bias b is stored as a tangent vector, so
-    that ordinary Adam can update it. Without a bias the layer IS linear (see `mobius_matvec`): all its curvature comes
-    from the Möbius addition.
+    It has the parameters of `nn.Linear`, and tends to it as r grows. The bias b is stored as a tangent vector, so that
+    ordinary Adam can update it. Without a bias the layer is linear (see `mobius_matvec`): its curvature comes only from
+    the Möbius addition.
     """
 
     def __init__(self, in_features: int, out_features: int, radius: float, *, in_ball: bool = False) -> None:

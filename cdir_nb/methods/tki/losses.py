@@ -1,4 +1,11 @@
-"""The losses of TKI's paper (ICML 2024), each as printed; where the print is unclear, we say how we read it.
+"""The losses of TKI's paper (ICML 2024), each as printed; where the print is unclear, our reading is noted.
+
+    paper            here
+    t_p^d            row p of `domain_emb` (P, D): the domain-only prompt of domain p
+    t_pi             `text_emb[p, i]` (P, C, D): the full prompt of domain p and class i
+    t_j^c            row j of `class_emb` (C, D): the class-only prompt of class j
+    h(t_pi)          `projected[p, i]` (P, C, D)
+    alpha, mu, tau   arguments
 
 Equation 5, L_exp = L_min + lambda L_max, is the weighted sum in the first stage's training.
 """
@@ -8,7 +15,7 @@ import torch.nn.functional as F
 
 
 def loss_max(domain_emb: torch.Tensor, alpha: float, mu: float) -> torch.Tensor:
-    """Domain-wise diversity maximum loss of (P, D) domain features t_p^d; small if no two are similar.
+    """Domain-wise diversity maximum loss of (P, D) domain features t_p^d; small if no two domains are similar.
 
     Equation 1:  1 / (P (P-1))  sum_p sum_{q != p}  log(1 + e^{alpha (s_pq - mu)})
     Equation 2:  s_pq = cosine of t_p and t_q.   The paper does not give alpha and mu: see `ExpansionSettings`.
@@ -35,27 +42,19 @@ def loss_agg(projected: torch.Tensor, tau: float) -> torch.Tensor:
 
     Equation 6:  -1 / (P C)  sum_p sum_i  log( sum_{q != p} exp(h(t_pi) . h(t_qi) / tau)
                                              / sum_{q, j}    exp(h(t_pi) . h(t_qj) / tau) )
-    As printed: the sum over q != p is inside the logarithm, and the denominator runs over all (q, j), including the
-    text itself; so the minimum is not 0 but log(P / (P-1)) or slightly more.
+    As printed: the sum over q != p is inside the logarithm, and the denominator is over all (q, j), including the
+    text itself; therefore the minimum is not 0 but log(P / (P-1)) or slightly more.
     """
-    return _mean_over(projected, projected, tau)
+    return agg_terms(projected, projected, tau).mean()
 
 
-def loss_agg_in_blocks(projected: torch.Tensor, tau: float, block: int) -> torch.Tensor:
-    """`loss_agg` with the memory of `block` classes: P block x P C scores at a time instead of (P C)^2.
-
-    The gradient of each block is computed at once and its scores are freed; the scalar that is returned has the value
-    and the gradient of the whole sum.
-    """
-    count = projected.shape[1]
-    leaf = projected.detach().requires_grad_()
-    total, gradient = projected.new_zeros(()), torch.zeros_like(projected)
-    for classes in torch.arange(count, device=projected.device).split(block):
-        part = _mean_over(leaf[:, classes], leaf, tau) * len(classes) / count
-        gradient += torch.autograd.grad(part, leaf)[0]
-        total += part.detach()
-    linear = (projected * gradient).sum()  # its gradient is `gradient`; its value is taken off again
-    return total + (linear - linear.detach())
+def agg_terms(anchors: torch.Tensor, projected: torch.Tensor, tau: float) -> torch.Tensor:
+    """(P c,) the terms -log(...) of equation 6 for (P, c, D) anchors, the texts of c of the classes in `projected`."""
+    same_class = torch.einsum("pid,qid->piq", anchors, anchors) / tau  # h(t_pi) . h(t_qi)
+    itself = torch.eye(len(anchors), dtype=torch.bool, device=anchors.device)[:, None, :]
+    numerator = same_class.masked_fill(itself, -torch.inf).logsumexp(2).flatten()
+    denominator = (anchors.flatten(0, 1) @ projected.flatten(0, 1).T / tau).logsumexp(1)
+    return denominator - numerator
 
 
 def cosine(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
@@ -67,11 +66,3 @@ def between(domain_emb: torch.Tensor) -> dict[str, float]:
     """Smallest, mean and largest cosine between any two of (P, D) domain features."""
     s = cosine(domain_emb, domain_emb)[tuple(torch.triu_indices(len(domain_emb), len(domain_emb), offset=1))]
     return {"least cosine": float(s.min()), "mean cosine": float(s.mean()), "greatest cosine": float(s.max())}
-
-
-def _mean_over(anchors: torch.Tensor, projected: torch.Tensor, tau: float) -> torch.Tensor:
-    """Equation 6 as the mean over (P, c, D) anchors, texts of some of the classes; `projected` (P, C, D): all texts."""
-    same_class = torch.einsum("pid,qid->piq", anchors, anchors) / tau  # h(t_pi) . h(t_qi)
-    itself = torch.eye(len(anchors), dtype=torch.bool, device=anchors.device)[:, None, :]
-    scores = anchors.flatten(0, 1) @ projected.flatten(0, 1).T / tau
-    return (scores.logsumexp(1) - same_class.masked_fill(itself, -torch.inf).logsumexp(2).flatten()).mean()

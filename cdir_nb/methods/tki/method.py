@@ -5,7 +5,7 @@ Training has two stages and uses no image. Expansion: P word vectors learn to re
 frozen text tower reads. Aggregation: a small MLP h learns to bring texts of the same class together, whatever their
 domain. At test time h is applied to the output of CLIP's frozen image tower: z = h(I(x)).
 
-We found no official code. What the paper leaves open is a setting of `TkiSettings`, and is noted where it matters.
+No official code is known. What the paper leaves open is a setting of `TkiSettings`, and is noted where it matters.
 """
 
 from collections.abc import Iterator
@@ -16,7 +16,7 @@ from cdir_nb.data.images import ImageSet
 from cdir_nb.encoders import ClipEncoder
 from cdir_nb.methods.checkpoints import digest_of
 from cdir_nb.methods.tki.expansion import DomainExpansion, drawn_classes
-from cdir_nb.methods.tki.losses import loss_agg, loss_agg_in_blocks
+from cdir_nb.methods.tki.losses import agg_terms, loss_agg
 from cdir_nb.methods.tki.names import names_for
 from cdir_nb.methods.tki.network import Projection
 from cdir_nb.methods.tki.settings import TkiSettings
@@ -90,3 +90,20 @@ class TkiTraining(Training):
     def embed(self, model: Projection, images: ImageSet, progress: bool) -> torch.Tensor:
         """(N, D) image embeddings z_n = h(I(x_n)) (section 4.3), unit vectors by default."""
         return model.project(self.encoder.embed_images(images, progress=progress))
+
+
+def loss_agg_in_blocks(projected: torch.Tensor, tau: float, block: int) -> torch.Tensor:
+    """`loss_agg` with the memory of `block` classes: P block x P C scores at a time instead of (P C)^2.
+
+    The gradient of each block is computed at once and its scores are freed. The returned scalar has the value and the
+    gradient of the whole mean.
+    """
+    count = projected.shape[1]
+    leaf = projected.detach().requires_grad_()
+    total, gradient = projected.new_zeros(()), torch.zeros_like(projected)
+    for classes in torch.arange(count, device=projected.device).split(block):
+        part = agg_terms(leaf[:, classes], leaf, tau).mean() * len(classes) / count
+        gradient += torch.autograd.grad(part, leaf)[0]
+        total += part.detach()
+    linear = (projected * gradient).sum()  # has this gradient; its value is subtracted
+    return total + (linear - linear.detach())

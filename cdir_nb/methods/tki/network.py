@@ -11,11 +11,11 @@ from cdir_nb.methods.tki.settings import TkiSettings
 class Projection(nn.Module):
     """h, the domain-agnostic universal projection: unit features (..., D) -> unit features (..., D).
 
-    h(t) = unit( layer_2( relu( layer_1(t) ) ) ).  layer_2 is non-Euclidean and treats the hidden features as tangent
-    vectors at the origin; the Euclidean variant (Table 7) has an ordinary linear layer of the same size instead. That
-    there are two layers with the second one hyperbolic, and that input and output have unit length, is our reading of
-    section 4.2; settings give the other readings (`hyperbolic_layers`, `output`, `unit_norm`).
-    Without its bias, layer_2 is the same in both geometries: "no bias" is a third choice of ours, not in the paper.
+    h(t) = unit( layer_2( relu( layer_1(t) ) ) ).  layer_2 is hyperbolic and treats the hidden features as tangent
+    vectors at the origin; the Euclidean variant (Table 7) has an ordinary linear layer of the same size instead. Our
+    reading of section 4.2 is two layers, the second one hyperbolic, and unit length of input and output; settings
+    select other readings (`hyperbolic_layers`, `output`, `unit_norm`).
+    Without its bias, layer_2 is the same in both geometries: "no bias" is our addition.
     """
 
     def __init__(self, dim: int, settings: TkiSettings) -> None:

@@ -1,13 +1,12 @@
-"""The options of an encoder specification, applied to a model that was built; pooling and preprocessing in words."""
+"""Models as they were built, before an encoder wraps them; their pooling and preprocessing, as options and in words."""
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 from open_clip.timm_model import TimmModel
 from open_clip.transformer import VisionTransformer
 
-from cdir_nb.encoders.backbones import BuiltBackbone, BuiltModel
 from cdir_nb.encoders.spec import POOLS, EncoderSpec
 from cdir_nb.errors import CdirError
 
@@ -23,20 +22,47 @@ SHAPE_WORDS = {"squash": "squashed", "border": "padded to a square", "longest": 
 OPEN_CLIP_POOLS = {"tok": "token", "avg": "avg", "none": ""}
 
 
-def with_options(built: BuiltModel | BuiltBackbone, spec: EncoderSpec) -> BuiltModel | BuiltBackbone:
-    """The model with the pooling and padding of `spec`; unchanged where these are what the model has anyway.
+@dataclass(frozen=True)
+class BuiltBackbone:
+    """An image model on the CPU in float32, with its configuration and origin."""
 
-    Pooling is changed in the model itself. Padding fills with the mean colour of the model's configuration.
-    Raises CdirError where the model cannot pool as `spec` says.
+    name: str  # "timm:resnet50", "mobilenet-v2"
+    model: Any  # torch.nn.Module
+    model_cfg: dict[str, Any]  # with embed_dim: D
+    preprocess_cfg: dict[str, Any]
+    origin: str  # of the weights, for people
+    head: dict[str, torch.Tensor] | None = None  # a projection head stored with the weights, as in MoCo v2
+
+
+@dataclass(frozen=True)
+class BuiltModel:
+    """An open_clip model on the CPU in float32, with its tokenizer, configuration and origin."""
+
+    name: str  # "ViT-B-32:openai", "ViT-B-32:checkpoint.pt", "tiny-clip"
+    model: Any  # torch.nn.Module
+    tokenizer: Any
+    model_cfg: dict[str, Any]
+    preprocess_cfg: dict[str, Any]
+    quick_gelu: bool
+    origin: str  # of weights and activation, for people
+    pretraining: tuple[str, ...] = ()  # datasets; their listed halves were used in pretraining
+
+
+def with_options(built: BuiltModel | BuiltBackbone, spec: EncoderSpec) -> BuiltModel | BuiltBackbone:
+    """The model with the pooling and padding of `spec`; unchanged where the model has these already.
+
+    Pooling is changed in place, in the model. Padding uses the mean colour of the model's configuration.
+    Raises CdirError if the model does not support the pooling.
     """
     if spec.pool and spec.pool != _pool(built):
-        _set_pool(built, spec)
+        set_pool = _set_pool_of_timm if isinstance(built, BuiltBackbone) else _set_pool_of_clip
+        set_pool(built.model, spec)
         built = replace(built, model_cfg={**built.model_cfg, "pool": spec.pool})
     return replace(built, preprocess_cfg=_padded(built)) if spec.pad else built
 
 
 def pooling(built: BuiltModel | BuiltBackbone) -> str:
-    """How the vision model makes one vector of its positions: "class token", "average", "attention", ..."""
+    """How the vision model pools its positions to one vector: "class token", "average", "attention", ..."""
     name = _pool(built)
     return POOL_WORDS.get(name, name)
 
@@ -74,21 +100,18 @@ def _pool(built: BuiltModel | BuiltBackbone) -> str:
 
 
 def _pool_of_timm(model: torch.nn.Module) -> str:
-    """timm keeps it as a name or as a layer, in the model or in its head."""
-    for holder in (model, getattr(model, "head", None)):
-        found = getattr(holder, "global_pool", None)
-        name = getattr(found, "pool_type", found)
+    """timm stores it as a name or as a layer, in the model or in its head."""
+    for module in (model, getattr(model, "head", None)):
+        pool = getattr(module, "global_pool", None)
+        name = getattr(pool, "pool_type", pool)
         if isinstance(name, str):
             return "avg" if name == "fast" else name.removeprefix("fast")
     return "avg"
 
 
-def _set_pool(built: BuiltModel | BuiltBackbone, spec: EncoderSpec) -> None:
-    if isinstance(built, BuiltBackbone):
-        _set_pool_of_timm(built.model, spec)
-        return
+def _set_pool_of_clip(model: Any, spec: EncoderSpec) -> None:
     names = {pool: name for name, pool in OPEN_CLIP_POOLS.items() if pool}
-    visual = built.model.visual
+    visual = model.visual
     if not isinstance(visual, VisionTransformer) or visual.attn_pool is not None:
         raise CdirError(f"encoder {spec}: its projection was trained with one pooling only: leave out pool={spec.pool}")
     if spec.pool not in names:
@@ -96,18 +119,17 @@ def _set_pool(built: BuiltModel | BuiltBackbone, spec: EncoderSpec) -> None:
     visual.pool_type = names[spec.pool]
 
 
-def _set_pool_of_timm(model: torch.nn.Module, spec: EncoderSpec) -> None:
+def _set_pool_of_timm(model: Any, spec: EncoderSpec) -> None:
     before = _pool_of_timm(model)
     try:
         model.reset_classifier(0, global_pool=spec.pool)
         changed = _pool_of_timm(model) == spec.pool
-    except Exception:  # models refuse by assertions and by errors of several kinds
+    except Exception:  # models refuse by assertions and by errors of several classes
         changed = False
     if not changed:
         others = ", ".join(pool for pool in POOLS if pool != spec.pool)
-        raise CdirError(
-            f"encoder {spec}: this model cannot pool by {spec.pool} (it has {before}): try one of {others}"
-        ) from None
+        problem = f"this model cannot pool by {spec.pool} (it has {before}): try one of {others}"
+        raise CdirError(f"encoder {spec}: {problem}") from None
     model.eval()
 
 

@@ -1,4 +1,4 @@
-"""A convolutional backbone without training: pooled feature maps, compared by Euclidean distance (as in SnMpNet)."""
+"""Encoders without training: the start of UCDIR's harness, and that of SnMpNet's."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -8,12 +8,32 @@ import torch
 from cdir_nb.data.images import ImageSet
 from cdir_nb.data.protocols import Protocol
 from cdir_nb.encoders import ImageEncoder
-from cdir_nb.encoders.feature_maps import map_encoder
+from cdir_nb.encoders.feature_maps import MapEncoder, map_encoder
 from cdir_nb.methods.embedder import Embedder
+from cdir_nb.methods.frozen.clip import VanillaClip
 from cdir_nb.methods.method import BACKBONE, Method
 from cdir_nb.methods.settings import Settings, setting
 from cdir_nb.methods.snmpnet.harness import frozen_maps
 from cdir_nb.methods.snmpnet.views import inverted_in
+from cdir_nb.methods.ucdir.views import at_size
+
+
+class FrozenStartSettings(Settings):
+    """How images are read: as in UCDIR's harness."""
+
+    method = "frozen start"
+
+    image_size: int = setting(0, "our default; width and height of images in pixels, 0: the encoder's", ge=0)
+
+
+class FrozenStart(VanillaClip):
+    """Any image encoder, without a head: unit vectors, compared by cosine."""
+
+    def __init__(
+        self, encoder: ImageEncoder, task: Protocol, domains: Sequence[str], settings: Any, *, name: str, **_: Any
+    ) -> None:
+        super().__init__(at_size(encoder, settings.image_size))
+        self.name, self.settings = name, settings.plain()
 
 
 class FrozenBackboneSettings(Settings):
@@ -28,12 +48,13 @@ class FrozenBackboneSettings(Settings):
 
 
 class FrozenBackbone(Embedder):
-    """Pooled feature maps of a backbone as it is."""
+    """Pooled feature maps of a convolutional backbone, compared by Euclidean distance."""
 
+    encoder: MapEncoder
     similarity = "euclidean"
 
     def __init__(
-        self, encoder: ImageEncoder, task: Protocol, domains: Sequence[str], settings: Settings, *, name: str, **_: Any
+        self, encoder: ImageEncoder, task: Protocol, domains: Sequence[str], settings: Any, *, name: str, **_: Any
     ) -> None:
         self.encoder, self.name = map_encoder(encoder, settings.image_size), name
         self.settings, self.invert = settings.plain(), settings.invert
@@ -43,6 +64,14 @@ class FrozenBackbone(Embedder):
         return frozen_maps(self.encoder, inverted_in(images, self.invert), progress).float().mean(2)
 
 
+FROZEN_START = Method(
+    name="frozen start",
+    paper="none: the start of UCDIR's harness",
+    build=FrozenStart,
+    settings=FrozenStartSettings,
+    named={"two cores": FrozenStartSettings(image_size=64)},  # as UCDIR's settings for heads
+    for_encoder={"mobilenet-v2": "two cores"},
+)
 FROZEN_BACKBONE = Method(
     name="frozen backbone",
     paper="none: the start of SnMpNet's harness",

