@@ -1,3 +1,5 @@
+"""Embeddings of images and texts: order, batches, the cache and its keys, bad images, memory."""
+
 import json
 import threading
 from dataclasses import replace
@@ -5,11 +7,12 @@ from dataclasses import replace
 import pytest
 import torch
 from PIL import Image
+from safetensors.torch import load_file, save_file
 
 from cdir_nb.encoders import image, image_batches, load_encoder
 from cdir_nb.errors import CdirError
-from cdir_nb.sources import code_digest, library_versions, provenance, source_files
-from tests.encoders.conftest import TINY, make_pictures
+from cdir_nb.sources import provenance, source_files
+from tests.encoders.conftest import make_pictures
 
 
 @pytest.fixture
@@ -17,10 +20,10 @@ def encoder(tiny):
     return load_encoder("tiny-clip", device="cpu")
 
 
-def counted(encoder, monkeypatch) -> list[int]:
-    """Sizes of the batches that the model really sees from now on."""
-    sizes, encode = [], encoder.model.encode_image
-    monkeypatch.setattr(encoder.model, "encode_image", lambda batch: sizes.append(len(batch)) or encode(batch))
+def counted(encoder, monkeypatch, method: str = "encode_image") -> list[int]:
+    """Sizes of the batches that the model computes from now on."""
+    sizes, encode = [], getattr(encoder.model, method)
+    monkeypatch.setattr(encoder.model, method, lambda batch: sizes.append(len(batch)) or encode(batch))
     return sizes
 
 
@@ -81,11 +84,7 @@ def test_changed_weights_never_reuse_an_entry(encoder, tiny, pictures, monkeypat
     assert not torch.allclose(before, tuned)
     with torch.no_grad():
         encoder.model.visual.ln_post.bias.sub_(1)
-    again = load_encoder("tiny-clip", device="cpu")
-    assert again.identity == identity
-
-    from safetensors.torch import load_file, save_file
-
+    assert load_encoder("tiny-clip", device="cpu").identity == identity
     state = load_file(tiny / "model.safetensors")
     state["visual.proj"][0, 0] += 1
     save_file(state, tiny / "model.safetensors")
@@ -97,7 +96,7 @@ def test_changed_weights_never_reuse_an_entry(encoder, tiny, pictures, monkeypat
 
 
 @pytest.mark.parametrize("change", ["precision", "preprocessing", "quick_gelu", "code", "libraries"])
-def test_all_that_makes_a_row_is_in_the_key(encoder, tiny, pictures, monkeypatch, change):
+def test_everything_that_determines_a_row_is_in_the_key(encoder, tiny, pictures, monkeypatch, change):
     encoder.embed_images(pictures, progress=False)
     other = load_encoder("tiny-clip", device="cpu", precision="bf16" if change == "precision" else "fp32")
     if change == "preprocessing":
@@ -112,12 +111,11 @@ def test_all_that_makes_a_row_is_in_the_key(encoder, tiny, pictures, monkeypatch
     assert (other.identity == encoder.identity) is (change in ("code", "libraries"))
 
 
-def test_a_store_states_its_code(encoder, pictures):
+def test_the_key_follows_the_code_that_makes_a_row_and_no_other(encoder, pictures):
     encoder.embed_images(pictures, progress=False)
-    stated = json.loads((encoder.store().folder / "key.json").read_text())
-    assert stated["code"] == code_digest(*stated["modules"]) and stated["libraries"] == library_versions()
-    read = {path.name for path in source_files(*stated["modules"])}
-    assert {"clip.py", "image.py", "decoding.py", "pictures.py"} < read and not {"style.py", "cli.py"} & read
+    key = json.loads((encoder.store().folder / "key.json").read_text())
+    files = {path.name for path in source_files(*key["modules"])}
+    assert {"clip.py", "image.py", "decoding.py", "pictures.py"} < files and not {"style.py", "cli.py"} & files
 
 
 def test_bf16_is_near_and_comes_back_as_float32(encoder, pictures):
@@ -127,7 +125,7 @@ def test_bf16_is_near_and_comes_back_as_float32(encoder, pictures):
     assert torch.cosine_similarity(exact, rough).min() > 0.99
 
 
-def test_a_bad_image_is_named_and_the_rest_is_kept(encoder, pictures, monkeypatch):
+def test_a_bad_image_is_named_and_earlier_rows_are_stored(encoder, pictures, monkeypatch):
     def load(key):
         if key == pictures.keys[7]:
             raise CdirError(f"image {key} cannot be read: replace it")
@@ -136,10 +134,10 @@ def test_a_bad_image_is_named_and_the_rest_is_kept(encoder, pictures, monkeypatc
     threads = threading.active_count()
     with pytest.raises(CdirError, match="real/dog/7.png"):
         encoder.embed_images(replace(pictures, load=load), batch_size=2, progress=False)
-    assert threading.active_count() == threads  # no thread is left behind
+    assert threading.active_count() == threads
     sizes = counted(encoder, monkeypatch)
     encoder.embed_images(pictures, progress=False)
-    assert sizes == [4]  # rows 0 to 5 were kept
+    assert sizes == [4]  # rows 0 to 5 were stored
 
 
 def test_damaged_pixels_are_named(encoder, pictures, tmp_path):
@@ -160,6 +158,7 @@ def test_few_pictures_are_in_memory_at_once(encoder, monkeypatch):
 
 
 def test_texts(encoder):
+    assert encoder.logit_scale == pytest.approx(1 / 0.07, rel=1e-2)
     got = encoder.embed_texts(["a dog", "a cat", "a dog"])
     assert got.shape == (3, 16) and got.dtype == torch.float32
     assert torch.equal(got[0], got[2]) and not torch.allclose(got[0], got[1])
@@ -174,18 +173,13 @@ def test_texts(encoder):
 
 
 def test_a_long_list_of_texts_is_computed_once(encoder, monkeypatch):
-    def counting(asked) -> list[int]:
-        sizes, encode = [], asked.model.encode_text
-        monkeypatch.setattr(asked.model, "encode_text", lambda tokens: sizes.append(len(tokens)) or encode(tokens))
-        return sizes
-
     texts = [f"a {word} {i}" for word in ("dog", "cat") for i in range(150)]
-    short = torch.cat([encoder.embed_texts(texts[:150]), encoder.embed_texts(texts[150:])])  # not kept
-    sizes = counting(encoder)
+    short = torch.cat([encoder.embed_texts(texts[:150]), encoder.embed_texts(texts[150:])])  # not stored
+    sizes = counted(encoder, monkeypatch, "encode_text")
     first = encoder.embed_texts(texts + texts[:5])
     assert sizes == [256, 44] and torch.allclose(first, torch.cat([short, short[:5]]), atol=1e-6)
     again = load_encoder("tiny-clip", device="cpu")
-    sizes = counting(again)
+    sizes = counted(again, monkeypatch, "encode_text")
     assert torch.equal(again.embed_texts(texts[::-1] + ["a bird"])[:300], first[:300].flip(0)) and sizes == [1]
     with torch.no_grad():
         again.model.text_projection *= 2
@@ -194,13 +188,5 @@ def test_a_long_list_of_texts_is_computed_once(encoder, monkeypatch):
         again.embed_texts([*texts, "dog " * 15])
 
 
-def test_properties(encoder):
-    assert (encoder.dim, encoder.context_length, encoder.built.model_cfg) == (16, 16, TINY)
-    assert encoder.logit_scale == pytest.approx(1 / 0.07, rel=1e-2)
-    assert encoder.identity.startswith("tiny-clip GELU fp32 [") and encoder.device.type == "cpu"
-    assert "images of 64 pixels, 16 dimensions" in encoder.description
-    assert not encoder.model.training
-
-
-def test_an_empty_set(encoder, pictures):
+def test_an_empty_set_gives_no_rows(encoder, pictures):
     assert encoder.embed_images(pictures.select(labels=["owl"]), progress=True).shape == (0, 16)

@@ -15,31 +15,21 @@ from tests.encoders.test_checkpoints import error_of
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning", "ignore:.*plain GELU")
 
 
-class Part(nn.Module):
+class Whole(nn.Module):
+    """Layers in lists, a shared weight, a transposed view, half precision, several data types, lists of numbers."""
+
     def __init__(self) -> None:
         super().__init__()
-        self.linear = nn.Linear(4, 3)
-        self.norm = nn.BatchNorm1d(3)
+        self.layers = nn.ModuleList([nn.Linear(4, 3), nn.Linear(4, 3).half(), nn.BatchNorm1d(3)])
+        self.layers[1].bias = self.layers[0].bias
+        self.view = nn.Parameter(torch.arange(6.0).view(2, 3).T)
         self.register_buffer("flags", torch.tensor([True, False]))
         self.register_buffer("empty", torch.empty(0, 5, dtype=torch.int64))
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.norm(self.linear(x))
-
-
-class Whole(nn.Module):
-    """Parts in lists, a shared weight, a transposed view, half precision."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.parts = nn.ModuleList([Part(), Part().half()])
-        self.parts[1].linear.bias = self.parts[0].linear.bias
-        self.view = nn.Parameter(torch.arange(6.0).view(2, 3).T)
         self.sizes = [2, 3]
         self.weights = [1.5, 2.5]
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.parts[0](x) @ self.view * self.sizes[0] * self.weights[0]
+        return self.layers[0](x) @ self.view * self.sizes[0] * self.weights[0]
 
 
 class WritesWhenLoaded(nn.Module):
@@ -68,13 +58,13 @@ def test_tensors_are_those_of_torchs_own_reader(tmp_path):
     file = tmp_path / "whole.pt"
     torch.manual_seed(0)
     torch.jit.script(Whole()).save(file)
-    expected, found = torch.jit.load(file).state_dict(), read_torchscript(file)
-    assert is_torchscript(file) and set(found) == set(expected)
+    expected, tensors = torch.jit.load(file).state_dict(), read_torchscript(file)
+    assert is_torchscript(file) and set(tensors) == set(expected)
     for name, tensor in expected.items():
-        assert found[name].dtype == tensor.dtype and torch.equal(found[name], tensor), name
+        assert tensors[name].dtype == tensor.dtype and torch.equal(tensors[name], tensor), name
 
 
-def test_a_plain_checkpoint_is_no_archive_of_torchscript(tmp_path):
+def test_a_plain_checkpoint_is_not_an_archive_of_torchscript(tmp_path):
     torch.save({"a": torch.ones(2)}, tmp_path / "plain.pt")
     (tmp_path / "text.pt").write_text("hello")
     assert not is_torchscript(tmp_path / "plain.pt") and not is_torchscript(tmp_path / "text.pt")
@@ -84,7 +74,7 @@ def test_code_of_a_module_does_not_run(small_models, tmp_path):
     file, trace = tmp_path / "model.pt", tmp_path / "trace"
     torch.jit.script(WritesWhenLoaded(str(trace))).save(file)
     torch.jit.load(file)
-    assert trace.exists(), "the file does no harm to torch: this test shows nothing"
+    assert trace.exists(), "the file is harmless to torch: this test checks nothing"
     trace.unlink()
     assert "model.pt is damaged" in error_of(f"small:{file}")
     assert not trace.exists()
@@ -104,7 +94,7 @@ def test_a_pickle_that_calls_something_is_refused(small_models, tmp_path, suffix
     file, trace = tmp_path / f"model.{suffix}", tmp_path / "trace"
     pickled = pickle.dumps({"weight": RunsWhenUnpickled(trace)}, protocol=2)
     pickle.load(io.BytesIO(pickled))
-    assert trace.exists(), "the pickle does no harm: this test shows nothing"
+    assert trace.exists(), "the pickle is harmless: this test checks nothing"
     trace.unlink()
     if archive:
         with zipfile.ZipFile(file, "w") as members:

@@ -1,3 +1,5 @@
+"""Zero-shot classification: prompts, scores and accuracies by hand."""
+
 import numpy as np
 import pytest
 import torch
@@ -18,35 +20,30 @@ class FakeEncoder:
         return torch.tensor([self.table[text] for text in texts])
 
 
-def test_prompts_as_in_the_paper():
-    assert zs.class_prompts(["airplane", "guitar"], "infograph") == [
-        "An infograph of an airplane",
-        "An infograph of a guitar",
-    ]
+def test_prompts_of_the_paper():
+    infographs = ["An infograph of an airplane", "An infograph of a guitar"]
+    assert zs.class_prompts(["airplane", "guitar"], "infograph") == infographs
     assert zs.class_prompts(["light_bulb"], "quickdraw drawing") == ["A quickdraw drawing of a light bulb"]
 
 
-@pytest.mark.parametrize(
-    "word, expected",
-    [
-        ("unicorn", "a unicorn"),
-        ("ukulele", "a ukulele"),
-        ("umbrella", "an umbrella"),
-        ("hourglass", "an hourglass"),
-        ("house", "a house"),
-        ("SUV", "an SUV"),
-        ("t-shirt", "a t-shirt"),
-        ("ice_cream", "an ice cream"),
-    ],
-)
-def test_articles(word, expected):
-    assert zs.class_prompts([word], "photo") == [f"A photo of {expected}"]
+def test_articles():
+    words = ["unicorn", "ukulele", "umbrella", "hourglass", "house", "SUV", "t-shirt", "ice_cream"]
+    expected = [
+        "a unicorn",
+        "a ukulele",
+        "an umbrella",
+        "an hourglass",
+        "a house",
+        "an SUV",
+        "a t-shirt",
+        "an ice cream",
+    ]
+    assert zs.class_prompts(words, "photo") == [f"A photo of {noun}" for noun in expected]
 
 
 def test_other_templates():
-    assert zs.class_prompts(["owl"], "art painting", "this is {class} in an {domain}") == [
-        "this is owl in an art painting"
-    ]
+    prompts = zs.class_prompts(["owl"], "art painting", "this is {class} in an {domain}")
+    assert prompts == ["this is owl in an art painting"]
     assert zs.class_prompts(["owl"], "sketch", "a {class}") == ["an owl"]
     for template in ("a photo", "a {klass}", "a {class", "a {domain}"):
         with pytest.raises(CdirError, match="for example"):
@@ -56,8 +53,8 @@ def test_other_templates():
 
 def test_ensemble_is_the_mean_direction():
     encoder = FakeEncoder({"A photo of a cat": [3.0, 0.0], "a cat": [0.0, 7.0]})
-    one = zs.prompt_embeddings(encoder, ["cat"], "photo")
-    assert torch.allclose(one, torch.tensor([[1.0, 0.0]]))
+    single = zs.prompt_embeddings(encoder, ["cat"], "photo")
+    assert torch.allclose(single, torch.tensor([[1.0, 0.0]]))
     both = zs.prompt_embeddings(encoder, ["cat"], "photo", (zs.TEMPLATE, "a {class}"))
     assert torch.allclose(both, torch.tensor([[0.5**0.5, 0.5**0.5]]))
 

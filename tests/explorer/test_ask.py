@@ -6,11 +6,10 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from PIL import Image
 
 from cdir_nb.data import object_names
 from cdir_nb.errors import CdirError
-from cdir_nb.explorer import Explorer, Question, open_user_folder
+from cdir_nb.explorer import Explorer, Question
 from cdir_nb.methods.clair.mapping import procrustes, text_pairs
 
 
@@ -112,13 +111,3 @@ def test_the_memory_of_embeddings_gives_the_encoders_own(collection):
     rows = [5, 3, 3]
     own = collection.encoder.encoder.embed_images(collection.images.take(rows), progress=False)
     assert torch.equal(collection.encoder.embed_images(collection.images.take(rows)), own)
-
-
-def test_what_a_folder_holds_is_one_quote_with_the_files_that_were_left_out(cache, tmp_path):
-    for number in range(2):
-        Image.new("RGB", (40, 30), (80 * number, 0, 0)).save(tmp_path / f"{number}.png")
-    (tmp_path / "broken.jpg").write_bytes(b"no")
-    lines = open_user_folder(tmp_path, "tiny-clip").about.splitlines()
-    assert all(line.startswith(">") for line in lines)
-    assert "> left out (1):" in lines and sum(line.startswith("> - broken.jpg") for line in lines) == 1
-    assert lines[-1].startswith("> **Encoder:** tiny-clip")

@@ -133,10 +133,8 @@ def test_with_a_large_radius_the_layer_is_linear_and_with_a_small_one_it_is_not(
 
 def test_a_bias_turns_points_near_the_centre_and_hardly_any_near_the_edge():
     layer = HyperbolicLinear(4, 4, 1.0).double()
-    layer.weight.data, layer.bias.data = (
-        torch.eye(4, dtype=torch.double),
-        torch.tensor([0, 2.0, 0, 0], dtype=torch.double),
-    )
+    torch.nn.init.eye_(layer.weight)
+    layer.bias.data = torch.tensor([0, 2.0, 0, 0], dtype=torch.double)
     direction = torch.tensor([[1.0, 0, 0, 0]], dtype=torch.double)
     with torch.no_grad():
         cosines = [float(torch.cosine_similarity(layer(size * direction), direction)) for size in (0.1, 1.0, 5.0)]

@@ -172,9 +172,8 @@ class Encoder:
 
 
 def test_pairs_of_texts_and_maps_for_every_direction():
-    texts = text_pairs(
-        Encoder(), ["light_bulb", "apple", "cup"], {"real": "photo", "sketch": "sketch", "info": "infograph"}
-    )
+    words = {"real": "photo", "sketch": "sketch", "info": "infograph"}
+    texts = text_pairs(Encoder(), ["light_bulb", "apple", "cup"], words)
     apple = Encoder().embed_texts(["An infograph of an apple"])
     torch.testing.assert_close(texts["info"][1:2], apple / apple.norm())
     plain = text_pairs(Encoder(), ["apple"], {"real": "photo", "sketch": "sketch"}, template="{class}, {domain}")

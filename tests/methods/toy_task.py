@@ -31,7 +31,7 @@ def shapes(per_domain=(20, 13)) -> ImageSet:
 
 
 def toy_task(images: ImageSet | None = None, **changes) -> Protocol:
-    """A closed-set protocol in which all images are training images, queries and gallery."""
+    """A protocol with `changes`; by default closed-set, where all images are training images, queries and gallery."""
     task = Protocol(
         name="shapes",
         dataset="world",
