@@ -86,18 +86,13 @@ def test_there_are_no_import_cycles():
 # --- the checks themselves, on packages that break the rules
 
 
-@pytest.fixture
-def package(tmp_path):
-    """Returns a function that writes a package: {path without .py: code}."""
-
-    def write(code: dict[str, str]) -> Path:
-        for name, text in code.items():
-            path = tmp_path / "cdir_nb" / f"{name}.py"
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(text)
-        return tmp_path / "cdir_nb"
-
-    return write
+def write(package: Path, code: dict[str, str]) -> Path:
+    """Write a package of {path without .py: code}."""
+    for name, text in code.items():
+        path = package / f"{name}.py"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    return package
 
 
 @pytest.mark.parametrize(
@@ -110,15 +105,12 @@ def package(tmp_path):
         "from cdir_nb.data.c import x",
     ],
 )
-def test_an_import_from_a_later_module_is_reported(package, code):
+def test_an_import_from_a_later_module_is_reported(tmp_path, code):
     others = {"results/__init__": "", "results/b": "", "data/c": "", "results/d": "import cdir_nb.data.c"}
-    broken = package({"retrieval/a": code, **others})
+    broken = write(tmp_path / "cdir_nb", {"retrieval/a": code, **others})
     assert [line.partition(":")[0] for line in wrong_imports(broken)] == ["retrieval.a"]
 
 
-def test_a_cycle_through_functions_is_reported(package):
-    code = {"a": "from cdir_nb.data.b import x", "b": "from cdir_nb.data.c import x", "d": "import cdir_nb.data.b"}
-    broken = package({f"data/{name}": text for name, text in code.items()})
-    assert cycles(broken) == []
-    package({"data/c": "def f():\n    from cdir_nb.data.a import x"})
-    assert cycles(broken) == ["data.a", "data.b", "data.c"]
+def test_a_cycle_through_functions_is_reported(tmp_path):
+    code = {"data/a": "import cdir_nb.data.b", "data/b": "def f():\n    import cdir_nb.data.a", "data/c": ""}
+    assert cycles(write(tmp_path / "cdir_nb", code)) == ["data.a", "data.b"]

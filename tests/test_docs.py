@@ -39,13 +39,6 @@ def test_every_convention_and_selection_rule_is_in_the_glossary():
     assert {*PRECISION, *AVERAGE_PRECISION, *SELECTION_RULES} <= terms
 
 
-def test_every_line_of_the_glossary_has_term_meaning_and_source():
-    lines = [line for line in GLOSSARY.splitlines() if line.startswith("|")]
-    assert [line for line in lines if not re.fullmatch(r"\|( [^|]+ \||---\|){3}", line)] == []
-    terms = re.findall(r"^\| ([^|]+) \|", GLOSSARY, flags=re.M)
-    assert len(terms) - terms.count("term") == len(set(terms) - {"term"})
-
-
 @pytest.mark.parametrize("name", ["CONTRIBUTING.md", "CHANGELOG.md", "SECURITY.md", "docs/glossary.md"])
 def test_links_between_documents_lead_somewhere(name):
     path = ROOT / name
@@ -59,8 +52,7 @@ def test_all_files_state_the_same_version():
     assert CITATION["version"] == PROJECT["project"]["version"] == cdir_nb.__version__
 
 
-def test_the_citation_names_a_reference_for_each_reproduced_paper():
-    assert CITATION["cff-version"] == "1.2.0" and {"message", "title", "authors"} <= CITATION.keys()
+def test_the_citation_has_a_reference_for_each_reproduced_paper():
     assert len(CITATION["references"]) >= len(papers())
     assert all({"type", "title", "authors", "year"} <= paper.keys() for paper in CITATION["references"])
 
@@ -78,17 +70,10 @@ def test_workflows_parse_and_call_targets_that_exist(path):
     assert commands and all((ROOT / name).is_file() for name in scripts)
 
 
-def test_workflows_and_make_select_the_same_fast_tests():
-    fast = '-m "not (medium or slow or browser or cluster)"'
-    assert fast in (ROOT / "Makefile").read_text() and fast in (ROOT / ".github" / "workflows" / "ci.yml").read_text()
-
-
-def test_issue_templates_and_hooks_parse():
+def test_issue_templates_parse():
     forms = [path for path in (ROOT / ".github" / "ISSUE_TEMPLATE").glob("*.yml") if path.stem != "config"]
     for form in (yaml.safe_load(path.read_text(encoding="utf-8")) for path in forms):
         assert {"name", "description", "body"} <= form.keys()
-    hooks = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text())["repos"][0]["hooks"]
-    assert [hook["id"] for hook in hooks] == ["ruff", "ruff-format", "basedpyright"]
 
 
 def test_every_mark_is_described():

@@ -62,14 +62,10 @@ def edited(path: str, *replacements: tuple[str, str]) -> str:
     return text
 
 
-LOSSES = '''
-import torch
-
-
-def same_class_loss(z: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-    """Mean over pairs of one class of 1 - cos; z (N, D) unit vectors, labels (N,)."""
+LOSSES = """
+def same_class_loss(z, labels):
     return (1 - z @ z.T)[labels[:, None] == labels].mean()
-'''
+"""
 METHOD = """
 import torch
 import torch.nn.functional as F

@@ -1,10 +1,11 @@
-"""Which files a digest reads, and which edits change it: on small packages, and on a copy of this one."""
+"""Which files a digest reads, and which edits change it, on small packages."""
 
 import shutil
 import time
 from textwrap import dedent
 
 import pytest
+import torch
 
 from cdir_nb.errors import CdirError
 from cdir_nb.sources import code_digest, followed, library_versions, provenance, source_files, used
@@ -121,7 +122,7 @@ def test_text_is_followed_as_a_module_is(write):
         ("def f(y): return y + 1", False),
     ],
 )
-def test_words_do_not_change_a_digest_and_code_does(write, code, same):
+def test_comments_do_not_change_a_digest_and_code_does(write, code, same):
     folder = write(INIT="", a="from p.b import f", b='"""Words."""\n\ndef f(x):\n    return x + 1\n')
     before = code_digest("p.a", folders=[folder])
     write(b=code)
@@ -169,20 +170,15 @@ def test_which_modules_and_names_are_used(write, text, expected):
     assert used(["p.low", "p.sub.a", "p.sub.a.f"], text=text, folders=[write(**FILES)]) == expected
 
 
-def test_a_stored_result_states_its_code():
-    stated = provenance("cdir_nb.errors", "cdir_nb.paths")
-    assert stated["modules"] == ["cdir_nb.errors", "cdir_nb.paths"]
-    assert stated["code"] == code_digest("cdir_nb.errors", "cdir_nb.paths")
-    assert stated["libraries"] == library_versions()
-
-
-def test_libraries_by_version():
-    import torch
-
-    versions = library_versions("no-such-library")
-    assert versions["torch"].split("+")[0] == torch.__version__.split("+")[0]
-    assert versions["no-such-library"] == "missing"
-    assert "no-such-library" not in library_versions()
+def test_provenance_has_modules_code_and_versions_of_libraries():
+    modules = ["cdir_nb.errors", "cdir_nb.paths"]
+    stated = provenance(*modules)
+    assert (stated["modules"], stated["code"]) == (modules, code_digest(*modules))
+    assert (
+        stated["libraries"] == library_versions()
+        and library_versions("no-such-library")["no-such-library"] == "missing"
+    )
+    assert stated["libraries"]["torch"].split("+")[0] == torch.__version__.split("+")[0]
 
 
 def test_a_digest_is_fast_once_files_are_parsed():

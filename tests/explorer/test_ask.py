@@ -39,7 +39,7 @@ def test_the_answer_is_the_ranking_by_hand(explorer, collection, question):
 
 
 @pytest.mark.parametrize("gallery_domain", ["sketch", "photo"])
-def test_the_average_is_that_of_all_queries_none_of_which_finds_itself(explorer, collection, question, gallery_domain):
+def test_the_average_is_over_all_queries_and_no_query_finds_itself(explorer, collection, question, gallery_domain):
     x, labels, domains = unit(collection), collection.images.labels, collection.images.domains
     hits = []
     for query in np.flatnonzero(domains == "photo"):
@@ -50,7 +50,7 @@ def test_the_average_is_that_of_all_queries_none_of_which_finds_itself(explorer,
     assert collection.row(question.query) not in found.rows
 
 
-def test_q_at_no_strength_is_clip_and_at_full_strength_the_mapping(explorer, collection, question):
+def test_q_of_strength_0_is_clip_and_of_strength_1_the_mapping(explorer, collection, question):
     rows = {value: explorer.ask(replace(question, method="CLIP + Q", value=value)) for value in (0.0, 1.0)}
     assert rows[0.0].rows.tolist() == explorer.ask(question).rows.tolist()
     names = object_names(exclude=["banana", "guitar", "tree"])
@@ -69,10 +69,10 @@ def test_a_text_finds_the_images_nearest_to_it(explorer, collection, question):
         explorer.ask_text(question, "  ")
 
 
-def test_a_picture_from_outside_is_embedded_and_kept_nowhere(explorer, collection, question, cache):
+def test_an_uploaded_image_is_embedded_and_not_stored(explorer, collection, question, cache):
     before = sorted(cache.rglob("*.safetensors"))
-    one = collection.images.take([collection.row("photo/tree/0.png")])
-    found = explorer.ask_image(question, replace(one, digests=("another",)))
+    image = collection.images.take([collection.row("photo/tree/0.png")])
+    found = explorer.ask_image(question, replace(image, digests=("another",)))
     assert found.rows.tolist() == explorer.ask(replace(question, query="photo/tree/0.png")).rows.tolist()
     assert sorted(cache.rglob("*.safetensors")) == before
 
@@ -96,18 +96,15 @@ def test_a_gallery_of_the_query_alone_is_an_error(collection, question):
         Explorer(alone).ask(replace(question, gallery_domain="photo"))
 
 
-def test_a_direction_that_a_method_does_not_serve_is_named(explorer, question):
-    method = explorer.methods["vanilla CLIP"]
-    explorer.methods["one way"] = replace(method, name="one way", directions=(("photo", "sketch"),))
-    try:
-        assert explorer.ask(replace(question, method="one way")).rows.tolist() == explorer.ask(question).rows.tolist()
-        with pytest.raises(CdirError, match="one way serves only photo → sketch"):
-            explorer.ask(replace(question, method="one way", query_domain="sketch", gallery_domain="photo"))
-    finally:
-        del explorer.methods["one way"]
+def test_a_direction_that_a_method_does_not_serve_is_refused(explorer, question, monkeypatch):
+    method = replace(explorer.methods["vanilla CLIP"], name="one way", directions=(("photo", "sketch"),))
+    monkeypatch.setitem(explorer.methods, "one way", method)
+    assert explorer.ask(replace(question, method="one way")).rows.tolist() == explorer.ask(question).rows.tolist()
+    with pytest.raises(CdirError, match="one way serves only photo → sketch"):
+        explorer.ask(replace(question, method="one way", query_domain="sketch", gallery_domain="photo"))
 
 
-def test_the_memory_of_embeddings_gives_the_encoders_own(collection):
-    rows = [5, 3, 3]
-    own = collection.encoder.encoder.embed_images(collection.images.take(rows), progress=False)
-    assert torch.equal(collection.encoder.embed_images(collection.images.take(rows)), own)
+def test_embeddings_in_memory_are_those_of_the_encoder(collection):
+    images = collection.images.take([5, 3, 3])
+    expected = collection.encoder.encoder.embed_images(images, progress=False)
+    assert torch.equal(collection.encoder.embed_images(images), expected)

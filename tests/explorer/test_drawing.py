@@ -1,3 +1,5 @@
+"""A drawing on the canvas becomes a sketch: size, position, strokes."""
+
 import numpy as np
 import pytest
 from PIL import Image, ImageDraw
@@ -18,17 +20,17 @@ def extent(picture) -> tuple[int, int, int, int]:
 
 
 @pytest.mark.parametrize("paper", [(0, 0, 0, 0), (255, 255, 255, 255)])
-def test_an_empty_canvas_is_a_polite_message(paper):
+def test_an_empty_canvas_is_refused(paper):
     with pytest.raises(CdirError, match="canvas is empty"):
         as_sketch(Image.new("RGBA", (320, 320), paper))
 
 
-def test_where_and_how_large_one_draws_does_not_matter():
+def test_position_and_size_of_the_drawing_do_not_matter():
     boxes = ((20, 20, 120, 120), (180, 150, 280, 250), (10, 10, 310, 310))
-    here, there, large = (as_sketch(canvas(shape=box)) for box in boxes)
-    assert np.array_equal(here, there)
-    assert extent(here) == pytest.approx(extent(large), abs=3)
-    assert (np.asarray(here) < 128).mean() == pytest.approx((np.asarray(large) < 128).mean(), rel=0.15)
+    small, moved, large = (as_sketch(canvas(shape=box)) for box in boxes)
+    assert np.array_equal(small, moved)
+    assert extent(small) == pytest.approx(extent(large), abs=3)
+    assert (np.asarray(small) < 128).mean() == pytest.approx((np.asarray(large) < 128).mean(), rel=0.15)
 
 
 def test_a_circle_stays_round_and_a_line_stays_a_line():

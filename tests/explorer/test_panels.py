@@ -1,4 +1,4 @@
-"""Controls without a browser: what a hand does is a change of a widget's value."""
+"""Controls without a browser: a test sets the values of widgets, as a user would."""
 
 import base64
 import io
@@ -15,10 +15,6 @@ def keys(grid) -> list[str]:
     return [tile["key"] for tile in grid.items]
 
 
-def picture_of(url: str) -> Image.Image:
-    return Image.open(io.BytesIO(base64.b64decode(url.partition(",")[2])))
-
-
 @pytest.fixture
 def panel(explorer):
     explorer.methods.pop("TKI", None)  # its training is tested with TKI
@@ -31,7 +27,7 @@ def test_a_slider_changes_the_grid(panel):
     assert len(panel.results.items) == 3 and "P@3" in panel.message.value
 
 
-def test_the_methods_own_slider_comes_and_goes(panel):
+def test_a_slider_appears_with_the_method_that_has_one(panel):
     assert panel.value.layout.display == "none"
     panel.method.value = "CLIP + Q"
     assert panel.value.layout.display == "" and panel.value.description == "strength of Q" and panel.value.value == 1.0
@@ -41,14 +37,8 @@ def test_the_methods_own_slider_comes_and_goes(panel):
     assert keys(panel.results) == at_zero and panel.value.layout.display == "none"
 
 
-def test_temperature_changes_what_is_said_and_not_the_order(panel):
-    before, said = keys(panel.results), panel.message.value
-    panel.temperature.value = 1.0
-    assert keys(panel.results) == before and panel.message.value != said
-
-
 def test_a_second_method_answers_the_same_question_below_the_first(panel):
-    assert panel.compared_results.items == [] and panel.compared_message.value == ""
+    assert panel.compared_results.items == []
     panel.compared.value = "CLIP + Q"
     alone = RetrievalPanel(panel.explorer)
     alone.method.value = "CLIP + Q"
@@ -59,10 +49,10 @@ def test_a_second_method_answers_the_same_question_below_the_first(panel):
     panel.compared_results.clicked = {"key": clicked, "times": 1}
     assert panel.question.query == clicked and panel.question.method == "vanilla CLIP"
     panel.compared.value = "nothing"
-    assert panel.compared_results.items == [] and panel.compared_message.value == ""
+    assert panel.compared_results.items == []
 
 
-def test_a_result_that_is_clicked_becomes_the_query_and_back_returns(panel):
+def test_a_clicked_result_becomes_the_query_and_back_returns(panel):
     before = panel.question
     clicked = panel.results.items[2]["key"]
     panel.results.clicked = {"key": clicked, "times": 1}
@@ -72,33 +62,31 @@ def test_a_result_that_is_clicked_becomes_the_query_and_back_returns(panel):
     assert panel.question == before and panel.back.disabled
 
 
-def test_a_thumbnail_chooses_the_query(panel):
+def test_a_thumbnail_chooses_the_query_and_a_button_shows_other_queries(panel):
     panel.queries.clicked = {"key": panel.queries.items[4]["key"], "times": 1}
     assert panel.question.query == panel.queries.items[4]["key"] and panel.queries.items[4]["kind"] == "chosen"
-
-
-def test_other_queries_are_others(panel):
     before = keys(panel.queries)
     panel.more.click()
     assert keys(panel.queries) != before and len(keys(panel.queries)) == len(set(keys(panel.queries)))
 
 
-def test_every_tile_says_what_it_shows(panel):
+def test_every_tile_has_a_text_for_its_judgement(panel):
     for tile in panel.results.items:
         assert tile["alt"].endswith(tile["kind"]) and tile["kind"] in ("right", "wrong")
         assert tile["note"].startswith("✓" if tile["kind"] == "right" else "✗")
 
 
 @pytest.mark.parametrize("size", [(400, 100), (30, 90), (64, 64), (1, 500)])
-def test_tiles_keep_the_shape_of_the_picture(size):
-    width, height = picture_of(data_url(Image.new("RGB", size))).size
+def test_tiles_have_the_shape_of_the_image(size):
+    content = base64.b64decode(data_url(Image.new("RGB", size)).partition(",")[2])
+    width, height = Image.open(io.BytesIO(content)).size
     assert max(width, height) == 96
     assert width / height == pytest.approx(size[0] / size[1], rel=0.06) or min(width, height) == 1
 
 
 def test_every_value_of_every_menu_and_slider_has_an_answer(panel):
-    names = ("method", "query_domain", "gallery_domain", "gallery", "value", "temperature", "compared")
-    for control in [getattr(panel, name) for name in names]:
+    for name in ("method", "query_domain", "gallery_domain", "gallery", "value", "temperature", "compared"):
+        control = getattr(panel, name)
         for option in control.options:
             control.value = option[1] if isinstance(option, tuple) else option
             assert len(panel.results.items) == 10 and "<br>" in panel.message.value
@@ -110,31 +98,31 @@ def strokes() -> Image.Image:
     return picture
 
 
-def test_each_stroke_is_ranked_and_an_empty_canvas_is_answered_politely(explorer):
+def test_a_drawing_is_ranked_and_an_empty_canvas_has_a_message(explorer):
     panel = DrawPanel(explorer)
     assert "canvas is empty" in panel.message.value and panel.results.items == []
     panel.canvas.replace_with_pil(strokes())
     assert len(panel.results.items) == 10 and "ranked in" in panel.message.value
     panel.canvas.replace_with_pil(Image.new("RGBA", (320, 320), (0, 0, 0, 0)))
     assert "canvas is empty" in panel.message.value and panel.results.items == []
-    panel.gallery_domain.value = "sketch"  # nor does a control without a drawing fail
+    panel.gallery_domain.value = "sketch"  # without a drawing
     assert "canvas is empty" in panel.message.value
 
 
-def test_a_first_drawing_is_no_part_of_the_canvas_which_clear_would_bring_back(explorer):
+def test_a_first_drawing_is_not_part_of_the_canvas_which_clear_would_restore(explorer):
     panel = DrawPanel(explorer)
     blank = panel.canvas.base64
     panel.begin_with(strokes())
     assert len(panel.results.items) == 10 and panel.canvas.base64 == blank
 
 
-def test_a_file_is_a_query_as_it_is_and_a_bad_one_is_named(explorer, collection):
+def test_an_image_file_is_a_query_and_a_bad_file_is_refused(explorer, collection):
     panel, buffer = DrawPanel(explorer), io.BytesIO()
     collection.images.image(3).save(buffer, "PNG")
     panel.gallery_domain.value = collection.images.domains[3]
     panel.loaded(buffer.getvalue())
     assert panel.results.items[0]["key"] == collection.images.keys[3]  # it finds itself
-    panel.loaded(b"not a picture")
+    panel.loaded(b"not an image")
     assert "not an image" in panel.message.value and panel.results.items == []
 
 
@@ -156,20 +144,19 @@ def test_a_selection_shows_its_images_and_what_the_first_one_finds(explorer, mon
     left, right = (view.scatter.widget for view in panel.views)
     left.selection = np.array([4, 1])
     images = explorer.collection.images
-    assert keys(panel.selected) == [images.keys[panel.maps.rows[place]] for place in (4, 1)]
+    assert keys(panel.selected) == [images.keys[panel.maps.rows[point]] for point in (4, 1)]
     assert list(right.selection) == [4, 1]
-    found = explorer.ask(panel.question(panel.maps.rows[4]))
-    assert keys(panel.results) == [images.keys[row] for row in found.rows]
+    answer = explorer.ask(panel.question(panel.maps.rows[4]))
+    assert keys(panel.results) == [images.keys[row] for row in answer.rows]
     right.selection = np.array([2])
     assert list(left.selection) == [2] and keys(panel.selected) == [images.keys[panel.maps.rows[2]]]
-    assert np.abs(panel.views[0].table[["x", "y"]]).to_numpy().max() < 1
 
 
 @pytest.mark.parametrize("headless", ["1", "0"])
-def test_a_figure_where_nothing_moves_and_the_widget_where_it_does(panel, monkeypatch, headless):
+def test_a_figure_in_headless_runs_and_the_widget_otherwise(panel, monkeypatch, headless):
     shown = []
     monkeypatch.setenv("CDIR_HEADLESS", headless)
     monkeypatch.setattr("cdir_nb.explorer.controls.display", shown.append)
     fig = show_panel(panel)
     assert shown == [fig if headless == "1" else panel.box]
-    assert len([patch for patch in fig.axes[0].patches if patch.get_gid() in ("right", "wrong")]) == 10
+    assert sum(patch.get_gid() in ("right", "wrong") for patch in fig.axes[0].patches) == 10

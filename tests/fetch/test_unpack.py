@@ -47,7 +47,7 @@ def below(folder: Path) -> list[str]:
 
 
 @pytest.mark.parametrize("make", [zipped, tarred])
-def test_images_land_in_the_layout_however_deep_they_were(staging, tmp_path, make):
+def test_images_are_unpacked_into_the_layout_from_any_depth(staging, tmp_path, make):
     files = {
         "Photo/dog/1.png": b"1",
         "top/x/Photo/alarm clock/2.jpg": b"2",  # a space where the card has an underscore
@@ -98,20 +98,14 @@ def test_links_in_zip_files_are_refused(staging, tmp_path):
 
 
 @pytest.mark.parametrize("make", [zipped, tarred])
-def test_bombs_are_refused(staging, tmp_path, monkeypatch, make):
-    monkeypatch.setattr(module, "MIN_LIMIT", 1 << 20)
-    archive = make(tmp_path / "a", {f"Photo/dog/{i}.png": bytes(1 << 20) for i in range(5)})
-    with pytest.raises(CdirError, match="unpacks to over 1 MiB"):
+@pytest.mark.parametrize("limit, message", [("MIN_LIMIT", "unpacks to over 1 MiB"), ("MAX_IMAGE", "larger than 1 MiB")])
+def test_bombs_are_refused(staging, tmp_path, monkeypatch, make, limit, message):
+    monkeypatch.setattr(module, limit, 1 << 20)
+    size = 1 << 20 if limit == "MIN_LIMIT" else 5 << 20
+    archive = make(tmp_path / "a", {f"Photo/dog/{i}.png": bytes(size) for i in range(5)})
+    with pytest.raises(CdirError, match=message):
         unpack(archive, staging, {})
-    assert len(below(tmp_path / "out")) <= 2
-
-
-def test_a_giant_image_is_refused(staging, tmp_path, monkeypatch):
-    monkeypatch.setattr(module, "MAX_IMAGE", 3 << 20)
-    archive = zipped(tmp_path / "a", {"Photo/dog/1.png": bytes(5 << 20)})
-    with pytest.raises(CdirError, match="larger than 3 MiB"):
-        unpack(archive, staging, {})
-    assert all(path.stat().st_size <= 3 << 20 for path in staging.root.rglob("*.png"))
+    assert sum(path.stat().st_size for path in staging.root.rglob("*.png")) <= 2 << 20
 
 
 def test_damaged_and_encrypted_archives_are_one_line(staging, tmp_path):

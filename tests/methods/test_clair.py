@@ -207,24 +207,6 @@ def test_banks_store_the_momentum_encoders_features_of_every_image():
     assert not torch.equal(training.banks[0].labels, before), "refinement must change some labels"
 
 
-def test_each_epoch_reads_every_image_in_a_new_order(monkeypatch):
-    training, seen = started(WHOLE), []
-    losses = training.losses
-
-    def watched(batch):
-        seen.append([rows.tolist() for rows, _ in batch])
-        return losses(batch)
-
-    monkeypatch.setattr(training, "losses", watched)
-    training.run_epoch(), training.run_epoch()
-    half = len(seen) // 2
-    larger = [[row for batch in epoch for row in batch[0]] for epoch in (seen[:half], seen[half:])]
-    assert half == training.steps_per_epoch == 3
-    assert larger[0] != larger[1] and all(sorted(rows) == list(range(20)) for rows in larger)
-    smaller = {row for batch in seen[:half] for row in batch[1]}
-    assert smaller == set(range(14)), "the smaller domain starts over"
-
-
 def test_momentum_encoder_is_updated_once_per_epoch():
     training = started(QUICK.changed(encoder_momentum=0.75))
     old = {name: p.clone() for name, p in training.momentum.named_parameters()}
