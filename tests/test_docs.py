@@ -70,12 +70,6 @@ def test_workflows_parse_and_call_targets_that_exist(path):
     assert commands and all((ROOT / name).is_file() for name in scripts)
 
 
-def test_issue_templates_parse():
-    forms = [path for path in (ROOT / ".github" / "ISSUE_TEMPLATE").glob("*.yml") if path.stem != "config"]
-    for form in (yaml.safe_load(path.read_text(encoding="utf-8")) for path in forms):
-        assert {"name", "description", "body"} <= form.keys()
-
-
 def test_every_mark_is_described():
     marks = {line.partition(":")[0] for line in PROJECT["tool"]["pytest"]["ini_options"]["markers"]}
     assert {f"`{mark}`" for mark in marks} <= set(re.findall(r"`\w+`", section("Set up and test")))

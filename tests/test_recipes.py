@@ -167,26 +167,3 @@ assert verify(card, "images").ok
 print(*[(r.protocol, r.query_domain, r.metric) for r in measure(VanillaClip(load_encoder("tiny-clip")), task)])
 """
     assert "('toy-unseen', 'photo', 'P@1:hits_over_k')" in run(code)
-
-
-def test_a_claim(project, run):
-    entry = """
-- id: recipe
-  paper: tki
-  where: a test
-  says: TKI is above CLIP.
-  better: TKI
-  worse: vanilla CLIP
-  metric: P@10:hits_over_k
-"""
-    path = "cdir_nb/results/claims/claims.yaml"
-    write(project, "claim", "recipe", {path: edited(path) + entry})
-    code = """
-from cdir_nb.results import Record, load_claims, verdicts
-same = dict(dataset="world", protocol="p", metric="P@10:hits_over_k", encoder="tiny", query_domain="real",
-            gallery_domain="sketch")
-rows = [("TKI", 0.3, "last epoch"), ("vanilla CLIP", 0.2, "nothing selected")]
-records = [Record(method=method, value=value, seed=0, selection_rule=rule, **same) for method, value, rule in rows]
-print(verdicts(records).set_index("id").loc["recipe", "verdict"])
-"""
-    assert run(code).strip() == "holds"

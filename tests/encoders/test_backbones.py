@@ -58,13 +58,9 @@ def test_an_image_encoder_refuses_what_needs_a_text_tower(use):
         use(load_encoder(f"timm:{SMALL}:random", device="cpu"))
 
 
-def test_wrong_checkpoints_are_named(classifier, tmp_path):
-    file = tmp_path / "mine.safetensors"
-    save_file(classifier.state_dict(), file)
-    assert "resnet26 (" in error_of(f"timm:resnet26:{file}")
-    assert "nowhere.pt" in error_of(f"timm:{SMALL}:{tmp_path}/nowhere.pt")
-    file.write_bytes(b"no weights at all")
-    assert "mine.safetensors is damaged" in error_of(f"timm:{SMALL}:{file}")
+def test_a_checkpoint_of_another_model_is_refused(classifier, tmp_path):
+    save_file(classifier.state_dict(), tmp_path / "mine.safetensors")
+    assert "resnet26 (" in error_of(f"timm:resnet26:{tmp_path}/mine.safetensors")
 
 
 def test_unknown_models_show_the_nearest(monkeypatch):
