@@ -1,4 +1,4 @@
-"""The README names every notebook, real targets and pictures that exist."""
+"""The README lists every notebook, names targets that exist, and has examples that run."""
 
 import re
 
@@ -21,12 +21,7 @@ def test_every_notebook_has_a_row_with_a_picture():
         assert "docs/pictures/" in row, f"{name}: no picture"
 
 
-def test_every_file_that_it_links_to_is_there():
-    links = re.findall(r"\]\(([^)#:]+)\)|src=\"([^\"]+)\"", README)
-    assert [link for pair in links for link in pair if link and not (ROOT / link).exists()] == []
-
-
-def test_every_target_that_it_names_is_there():
+def test_every_target_that_it_names_exists():
     named = set(re.findall(r"`?make ([a-z]+)", README))
     assert {"reproduce", "test", "lab", "help"} <= named <= TARGETS
 
@@ -36,16 +31,14 @@ def test_ci_runs_the_readmes_test_command():
 
 
 @pytest.mark.medium
-def test_the_method_of_ones_own_runs_in_20_lines_and_stands_beside_vanilla_clip(tmp_path, monkeypatch):
+def test_the_example_of_a_method_has_20_lines_and_is_compared_with_vanilla_clip(tmp_path, monkeypatch):
     shown = _run_example(0, 20, tmp_path, monkeypatch)
     rows = [line for line in map(str.strip, shown.splitlines()) if line.startswith(("vanilla CL", "CLIP, c"))]
     assert len(rows) == 2 and rows[1].endswith("30 of 30")
 
 
 @pytest.mark.medium
-def test_the_method_of_ones_own_that_trains_runs_in_60_lines_with_three_seeds_and_a_selection_rule(
-    tmp_path, monkeypatch
-):
+def test_the_example_of_a_training_has_60_lines_three_seeds_and_a_selection_rule(tmp_path, monkeypatch):
     shown = _run_example(1, 60, tmp_path, monkeypatch)
     rows = [line.split() for line in shown.splitlines() if line.strip().startswith("turned CLIP")]
     assert [row[row.index("±") + 2] for row in rows] == ["3", "3"]

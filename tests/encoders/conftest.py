@@ -20,7 +20,6 @@ TINY = {
     "text_cfg": {"context_length": 16, "vocab_size": 49408, "width": 32, "heads": 2, "layers": 1},
 }
 SMALL = {**TINY, "text_cfg": {**TINY["text_cfg"], "context_length": 77}}
-NEEDS_QUICK_GELU = {**SMALL, "quick_gelu": True}
 
 
 @pytest.fixture
@@ -39,14 +38,16 @@ def tiny(tmp_path, monkeypatch, fresh_cache) -> Path:
 
 @pytest.fixture(scope="session")
 def small_models(tmp_path_factory) -> None:
-    """Names "small" and "small-quickgelu" in open_clip, so that checkpoints cost nothing."""
+    """Adds small models to those that open_clip finds by name."""
     folder = tmp_path_factory.mktemp("configs")
-    (folder / "small.json").write_text(json.dumps(SMALL))
-    (folder / "small-quickgelu.json").write_text(json.dumps(NEEDS_QUICK_GELU))
-    (folder / "small-wide.json").write_text(json.dumps({**SMALL, "embed_dim": 32}))
-    (folder / "small-large.json").write_text(
-        json.dumps({**SMALL, "vision_cfg": {**TINY["vision_cfg"], "image_size": 96}})
-    )
+    changes = {
+        "small": {},
+        "small-quickgelu": {"quick_gelu": True},
+        "small-wide": {"embed_dim": 32},
+        "small-large": {"vision_cfg": {**TINY["vision_cfg"], "image_size": 96}},
+    }
+    for name, changed in changes.items():
+        (folder / f"{name}.json").write_text(json.dumps({**SMALL, **changed}))
     open_clip.add_model_config(folder)
 
 

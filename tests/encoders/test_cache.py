@@ -29,12 +29,6 @@ def test_rows_come_back_bit_for_bit_in_any_order(store):
     assert torch.equal(table[found], rows[[5, 0, 3]]) and not table[2].any()
 
 
-def test_other_parts_are_another_folder(store):
-    store.add(names(1), torch.ones(1, 4))
-    assert not EmbeddingStore({**PARTS, "weights": "v"}, 4).read(names(1))[1].any()
-    assert '"weights": "w"' in (store.folder / "key.json").read_text()
-
-
 DAMAGES = {
     "cut": lambda content: content[:-5],
     "one bit changed": lambda content: content[:-1] + bytes([content[-1] ^ 1]),

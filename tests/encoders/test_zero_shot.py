@@ -27,18 +27,9 @@ def test_prompts_of_the_paper():
 
 
 def test_articles():
-    words = ["unicorn", "ukulele", "umbrella", "hourglass", "house", "SUV", "t-shirt", "ice_cream"]
-    expected = [
-        "a unicorn",
-        "a ukulele",
-        "an umbrella",
-        "an hourglass",
-        "a house",
-        "an SUV",
-        "a t-shirt",
-        "an ice cream",
-    ]
-    assert zs.class_prompts(words, "photo") == [f"A photo of {noun}" for noun in expected]
+    nouns = ["a unicorn", "a ukulele", "an umbrella", "an hourglass", "a house", "an SUV", "a t-shirt", "an ice cream"]
+    classes = [noun.partition(" ")[2].replace(" ", "_") for noun in nouns]
+    assert zs.class_prompts(classes, "photo") == [f"A photo of {noun}" for noun in nouns]
 
 
 def test_other_templates():

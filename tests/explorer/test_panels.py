@@ -38,7 +38,6 @@ def test_a_slider_appears_with_the_method_that_has_one(panel):
 
 
 def test_a_second_method_answers_the_same_question_below_the_first(panel):
-    assert panel.compared_results.items == []
     panel.compared.value = "CLIP + Q"
     alone = RetrievalPanel(panel.explorer)
     alone.method.value = "CLIP + Q"

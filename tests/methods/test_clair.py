@@ -364,8 +364,6 @@ def test_clip_with_q_has_a_map_for_each_direction(monkeypatch, null_space, fresh
     expected = all_maps(text_pairs(encoder, OBJECTS, {"sketch": "sketch", "real": "photo"}), null_space)
     assert [one.directions for one in embedders] == [(direction,) for direction in task.directions]
     assert all(torch.equal(one.q, expected[one.direction]) for one in embedders)
-    assert embedders[0].settings == {"names": "objects", "null_space": null_space}
-    assert embedders[0].train_set == "no image; 4 pairs of texts for two domains (names: objects)"
     (seen,) = fit("CLIP + Q", encoder, task, settings={"names": "seen"}, directions=[DOMAINS]).states.values()
     assert torch.equal(seen[0].q, all_maps(text_pairs(encoder, NAMES, {"sketch": "sketch", "real": "photo"}))[DOMAINS])
     closed = dataclasses.replace(task, classes=NAMES)
@@ -396,7 +394,6 @@ def test_bad_texts(changed, message):
     ("changed", "message"),
     [
         ({"domains": ("sketch",)}, "two domains"),
-        ({"domains": ("sketch", "oil")}, "noise does not train on oil"),
         ({"task": make_task(pictures().take(range(20)))}, "domain real has no training images"),
         ({"settings": QUICK.changed(mismatched=True)}, "mismatched categories need at least 4 classes, got 3"),
     ],
@@ -406,11 +403,7 @@ def test_bad_data(changed, message):
         prepared(**changed)
 
 
-def test_other_bad_input(last):
-    with pytest.raises(CdirError, match="'CLAIR w/o luck'"):
-        CLAIR.configured(variant="CLAIR w/o luck")
-    with pytest.raises(CdirError, match='"CLAIR-Z".*CLAIR-A'):
-        CLAIR.configured(settings="CLAIR-Z")
+def test_images_of_another_domain_are_refused(last):
     other = pictures().take([0])
     with pytest.raises(CdirError, match="sketch and real, .* oil"):
         embedder(last).embed(ImageSet(other.keys, np.array(["oil"]), other.labels, other.load, other.digests))

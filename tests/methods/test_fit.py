@@ -1,10 +1,12 @@
 """Every row of the table of methods through `fit`: a few steps, every state measured, resuming, what is refused."""
 
 import re
+import shutil
 
 import pytest
 import torch
 
+from cdir_nb import paths
 from cdir_nb.conventions import LAST_EPOCH, NOTHING_SELECTED, SELECTION_RULES
 from cdir_nb.data import load_protocol
 from cdir_nb.data.world import load_world
@@ -20,6 +22,7 @@ FEW_STEPS = {  # a method uses those that it has
     "epochs": 2,
     "expansion_steps": 2,
     "aggregation_steps": 2,
+    "classes_per_step": 3,
     "decay_epochs": 2,
     "cluster_from": 0,
     "full_from": 1,
@@ -95,27 +98,31 @@ def test_every_method_fits_and_every_state_is_measured(images, name):
         assert set(fitted.states) == {NOTHING_SELECTED} and not fitted.history
 
 
-@pytest.mark.parametrize("name", ["CLAIR", "UCDIR", "SnMpNet", "TKI", "CoDA", "SketchLVM"])
-def test_a_training_that_was_interrupted_resumes_from_its_checkpoint(images, name, monkeypatch):
+INTERRUPTED = ["CLAIR", "UCDIR", "SnMpNet", "TKI, domain expansion", "TKI", "CoDA", "SketchLVM"]
+
+
+@pytest.mark.parametrize("stage", INTERRUPTED)
+def test_an_interrupted_training_resumes_from_its_checkpoint(images, stage, monkeypatch):
     """The loop stops after its first checkpoint; the second call reads that file and gives the same result."""
+    name = stage.partition(",")[0]
     _, complete = fitted_by(name, images, seed=3)
     (training,) = complete.trainings
-    file = checkpoint_file(name, cache_key(training))
-    file.unlink()
+    interrupted = training.expansion if stage == "TKI, domain expansion" else training
+    shutil.rmtree(paths.cache_dir() / "trainings")
     monkeypatch.setattr(engine, "CHECKPOINT_SECONDS", 0.0)
     run_epoch = Training.run_epoch
 
-    def stops(self, bar=None):
-        if type(self) is type(training) and self.epoch == 1:
+    def stop(self, bar=None):
+        if self.name == stage and self.epoch == 1:
             raise KeyboardInterrupt
         run_epoch(self, bar)
 
     with monkeypatch.context() as patch:
-        patch.setattr(type(training), "run_epoch", stops, raising=False)
+        patch.setattr(Training, "run_epoch", stop)
         with pytest.raises(KeyboardInterrupt):
             fitted_by(name, images, seed=3)
-    assert file.is_file()
-    monkeypatch.setattr(type(training), "begin", lambda self: pytest.fail("began again"))
+    assert checkpoint_file(stage, cache_key(interrupted)).is_file()
+    monkeypatch.setattr(type(interrupted), "begin", lambda self: pytest.fail("began again"))
     _, resumed = fitted_by(name, images, seed=3)
     for rule, (embedder,) in complete.states.items():
         (other,) = resumed.states[rule]

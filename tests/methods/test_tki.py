@@ -6,11 +6,10 @@ from functools import partial
 from types import SimpleNamespace
 
 import numpy as np
-import PIL.Image
 import pytest
 import torch
 from small_clip import make_encoder
-from toy_task import toy_task
+from toy_task import shapes, toy_task
 
 from cdir_nb.conventions import LAST_EPOCH
 from cdir_nb.data import Protocol, load_card, object_names
@@ -54,9 +53,9 @@ def tki(encoder, settings=QUICK, *, names=NAMES, seed=0, **how) -> TrainedEmbedd
 
 def expand(encoder, settings, seed=0) -> DomainExpansion:
     """A finished first stage."""
-    found = DomainExpansion(encoder, task_with(), settings.first_stage(), NAMES, seed=seed, progress=False)
-    found.run()
-    return found
+    stage = DomainExpansion(encoder, task_with(), settings.first_stage(), NAMES, seed=seed, progress=False)
+    stage.run()
+    return stage
 
 
 def aggregate(text: torch.Tensor, settings: TkiSettings) -> tuple[Projection, list[dict[str, float]]]:
@@ -158,12 +157,12 @@ def test_equation_5_weighs_the_two_losses(encoder, monkeypatch):
 
 def test_expansion_lowers_its_losses_and_leaves_the_encoder_alone(encoder):
     before = {name: value.clone() for name, value in encoder.model.state_dict().items()}
-    found = expand(encoder, QUICK)
-    assert found.words.shape == (3, 32)
-    assert found.text_emb.shape == (3, 4, 12) and found.domain_emb.shape == (3, 12)
-    first, last = found.history[0], found.history[-1]
+    stage = expand(encoder, QUICK)
+    assert stage.words.shape == (3, 32)
+    assert stage.text_emb.shape == (3, 4, 12) and stage.domain_emb.shape == (3, 12)
+    first, last = stage.history[0], stage.history[-1]
     assert last["L_min"] + last["L_max"] < 0.8 * (first["L_min"] + first["L_max"])
-    assert last["greatest cosine"] < first["greatest cosine"] and len(found.history) == 15
+    assert last["greatest cosine"] < first["greatest cosine"] and len(stage.history) == 15
     assert all(torch.equal(value, before[name]) for name, value in encoder.model.state_dict().items())
     assert all(parameter.grad is None and parameter.requires_grad for parameter in encoder.model.parameters())
 
@@ -192,16 +191,18 @@ def test_a_step_embeds_its_prompts_in_one_pass_of_at_most_classes_per_step(encod
         assert sorted(sizes) == [len(NAMES), *passes] and stage.text_emb.shape == (3, 4, 12)
 
 
-@pytest.mark.parametrize(("losses", "numbers"), [(("max",), {"L_max"}), (("min",), {"L_min"}), ((), set())])
-def test_losses_can_be_left_out(encoder, losses, numbers):
-    found = expand(encoder, QUICK.changed(losses=losses, expansion_steps=3))
-    assert {name for row in found.history for name in row if name in ("L_max", "L_min")} == numbers
-    assert len(found.history) == found.epochs == 3 * bool(losses)
+def test_without_losses_the_words_remain_at_their_start(encoder):
+    stage = expand(encoder, QUICK.changed(losses=()))
     start = QUICK.word_std * torch.randn(3, 32, generator=torch.Generator().manual_seed(0))
-    assert torch.equal(found.words, start) == (losses == ())
+    assert torch.equal(stage.words, start) and stage.epochs == len(stage.history) == 0
 
 
 # ---- stage 2 and both ------------------------------------------------------------------------------------------
+
+
+def trained_h(text: torch.Tensor, **changed) -> torch.Tensor:
+    """h of the texts after the second stage."""
+    return aggregate(text, QUICK.changed(**changed))[0](text).detach()
 
 
 def fraction_near_own_class(text: torch.Tensor) -> float:
@@ -227,13 +228,9 @@ def test_aggregation_brings_texts_of_one_class_together(geometry, residual):
 
 def test_with_a_large_radius_training_is_that_of_the_euclidean_twin():
     text = features(3, 4, 12).float()
-
-    def h(**changed):
-        return aggregate(text, QUICK.changed(**changed))[0](text)
-
-    euclidean = h(geometry="euclidean", radius=1e3)
-    torch.testing.assert_close(h(radius=1e3), euclidean, rtol=0, atol=1e-3)
-    assert (h(radius=0.2) - euclidean).abs().max() > 0.01
+    euclidean = trained_h(text, geometry="euclidean", radius=1e3)
+    torch.testing.assert_close(trained_h(text, radius=1e3), euclidean, rtol=0, atol=1e-3)
+    assert (trained_h(text, radius=0.2) - euclidean).abs().max() > 0.01
 
 
 def test_the_seed_determines_the_result_and_the_global_random_state_stays(encoder, fitted, fresh_cache):
@@ -251,11 +248,7 @@ def test_the_papers_variants_change_one_thing():
         changed = QUICK.changed(**TKI.changes(name))
         assert len([field for field, value in changed if value != getattr(QUICK, field)]) == 1
         assert TKI.applies(name, QUICK)
-    for name, changes in (VARIANTS | READINGS).items():
-        settings = QUICK.changed(**changes)
-        assert settings != QUICK and (settings.strategy == 2) == ("strategy 2" in name)
-        assert settings.other_names is None or settings.strategy == 2
-    assert set(TKI.variants) == {*VARIANTS, *READINGS}
+    assert all(TKI.applies(name, QUICK) for name in READINGS)
 
 
 def test_variants_with_the_same_first_stage_share_it(encoder, fresh_cache, monkeypatch):
@@ -271,47 +264,18 @@ def test_variants_with_the_same_first_stage_share_it(encoder, fresh_cache, monke
     trained.clear()
     again, raw = tki(encoder), features(6, 12).float()
     assert trained == [] and torch.equal(again.model.project(raw), first.model.project(raw))
-    assert (again.settings, again.steps, again.train_set) == (first.settings, first.steps, first.train_set)
-    assert len(again.training.history) == 30 and len(again.training.expansion.history) == 15
-
-
-@pytest.mark.parametrize("stage", ["TKI, domain expansion", "TKI"])
-def test_an_interrupted_stage_continues_to_the_same_end(encoder, fresh_cache, monkeypatch, stage):
-    settings, raw = QUICK.changed(classes_per_step=2), features(6, 12).float()
-    run_epoch = Training.run_epoch
-
-    def interrupted(self, bar):
-        if self.name == stage and self.epoch == 8:
-            raise KeyboardInterrupt
-        run_epoch(self, bar)
-
-    with monkeypatch.context() as patch:
-        patch.setattr("cdir_nb.methods.training.CHECKPOINT_SECONDS", 0.0)
-        patch.setattr(Training, "run_epoch", interrupted)
-        with pytest.raises(KeyboardInterrupt):
-            tki(encoder, settings)
-    resumed = tki(encoder, settings)
-    monkeypatch.setenv("CDIR_CACHE", str(fresh_cache / "another"))
-    whole = tki(encoder, settings)
-    assert torch.equal(resumed.model.project(raw), whole.model.project(raw))
-    for one, other in zip((resumed, resumed.training.expansion), (whole, whole.training.expansion)):
-        rows, expected = (getattr(x, "training", x).history for x in (one, other))
-        assert [row["L_total"] for row in rows] == [row["L_total"] for row in expected]
 
 
 def test_equation_6_over_all_classes_in_every_step():
     text = features(3, 5, 12).float()
-    every = aggregate(text, QUICK.changed(classes_per_step=2, all_classes=True))[0](text)
-    torch.testing.assert_close(every, aggregate(text, QUICK)[0](text), rtol=1e-2, atol=1e-3)
-    assert (every - aggregate(text, QUICK.changed(classes_per_step=2))[0](text)).abs().max() > 1e-2
+    every = trained_h(text, classes_per_step=2, all_classes=True)
+    torch.testing.assert_close(every, trained_h(text), rtol=1e-2, atol=1e-3)
+    assert (every - trained_h(text, classes_per_step=2)).abs().max() > 1e-2
 
 
 def test_other_readings_of_the_hyperbolic_layer():
     text, unit = features(3, 4, 12).float(), torch.ones(3, 4)
-
-    def h(**changed):
-        return aggregate(text, QUICK.changed(radius=0.5, **changed))[0](text).detach()
-
+    h = partial(trained_h, text, radius=0.5)
     torch.testing.assert_close(h(output="ball").norm(dim=-1), unit)
     inside = h(output="ball", unit_norm=False).norm(dim=-1)
     assert inside.max() < 0.5 and not torch.allclose(h(unit_norm=False).norm(dim=-1), unit)
@@ -333,10 +297,8 @@ def test_training_touches_no_image(encoder, fresh_cache, monkeypatch):
     assert fit("TKI", encoder, task, settings=QUICK, progress=False).history
 
 
-def test_embed_is_the_projection_behind_the_image_tower(encoder, fitted, fresh_cache):
-    pixels = {f"real/dog/{i}": np.random.default_rng(i).integers(0, 256, (32, 32, 3), dtype=np.uint8) for i in range(4)}
-    columns = np.array(["real"] * 4), np.array(["dog"] * 4)
-    images = ImageSet(tuple(pixels), *columns, lambda key: PIL.Image.fromarray(pixels[key]), tuple(pixels))
+def test_an_embedding_is_the_projection_of_the_image_towers_features(encoder, fitted, fresh_cache):
+    images = shapes((2, 2))
     emb = fitted.embed(images)
     with torch.no_grad():
         torch.testing.assert_close(emb, fitted.model(encoder.embed_images(images)))

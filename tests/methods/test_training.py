@@ -18,7 +18,7 @@ from cdir_nb.methods import METHODS, Method, Settings, fit, setting
 from cdir_nb.methods import training as engine
 from cdir_nb.methods.batches import domain_batches
 from cdir_nb.methods.checkpoints import cache_key, checkpoint_file
-from cdir_nb.methods.training import Training, peak_memory
+from cdir_nb.methods.training import Training
 from cdir_nb.paths import PACKAGE
 
 pytestmark = [pytest.mark.medium, pytest.mark.usefixtures("own_cache")]
@@ -291,11 +291,6 @@ def _codes(folder) -> dict[str, str]:
 
 
 # ---- memory and batches ----------------------------------------------------------------------------------------
-
-
-def test_peak_memory_is_that_of_this_process():
-    before = peak_memory(torch.device("cpu"))
-    assert 0.05 < before <= peak_memory(torch.device("cpu")) < 1000
 
 
 def test_the_smaller_domain_starts_over_until_the_larger_one_is_read(monkeypatch):
