@@ -26,10 +26,6 @@ def test_every_target_that_it_names_exists():
     assert {"reproduce", "test", "lab", "help"} <= named <= TARGETS
 
 
-def test_ci_runs_the_readmes_test_command():
-    assert re.search(r"^make test$", (ROOT / ".ci" / "run").read_text(), flags=re.M)
-
-
 @pytest.mark.medium
 def test_the_example_of_a_method_has_20_lines_and_is_compared_with_vanilla_clip(tmp_path, monkeypatch):
     shown = _run_example(0, 20, tmp_path, monkeypatch)

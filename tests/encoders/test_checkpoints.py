@@ -223,11 +223,3 @@ def test_weights_that_are_not_finite_floats_are_refused(small_model, tmp_path, s
     file = tmp_path / f"weights.{suffix}"
     save_file(state, file) if suffix == "safetensors" else torch.save(state, file)
     assert name in error_of(f"{spec}:{file}")
-
-
-@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
-@pytest.mark.filterwarnings("ignore:.*plain GELU")
-def test_other_floating_types_are_read(small_model, tmp_path, dtype):
-    state = {k: v.to(dtype) if v.is_floating_point() else v for k, v in small_model.state_dict().items()}
-    save_file(state, tmp_path / "weights.safetensors")
-    assert load_encoder(f"small:{tmp_path}/weights.safetensors", device="cpu").dim

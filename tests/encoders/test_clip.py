@@ -27,13 +27,6 @@ def counted(encoder, monkeypatch, method: str = "encode_image") -> list[int]:
     return sizes
 
 
-def test_batches_equal_the_models_own_preprocessing(encoder, pictures):
-    got = list(image_batches(pictures, range(10), encoder.preprocess, 4))
-    assert [rows for rows, _ in got] == [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9]]
-    expected = torch.stack([encoder.preprocess(pictures.image(i)) for i in range(10)])
-    assert torch.equal(torch.cat([batch for _, batch in got]), expected)
-
-
 def test_embeddings_are_the_models_rows_in_order(encoder, pictures):
     got = encoder.embed_images(pictures, batch_size=3, progress=False)
     batch = torch.stack([encoder.preprocess(pictures.image(i)) for i in range(10)])

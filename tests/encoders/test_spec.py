@@ -11,7 +11,7 @@ from PIL import Image
 from cdir_nb import paths
 from cdir_nb.encoders import load_encoder
 from cdir_nb.encoders.spec import BUNDLED_FILES, EncoderSpec
-from cdir_nb.encoders.variants import as_seen, with_preprocessing
+from cdir_nb.encoders.variants import as_seen
 from cdir_nb.errors import CdirError
 
 VIT, CNN = "timm:test_vit:random", "timm:test_efficientnet:random"
@@ -179,13 +179,3 @@ def test_padding_loses_nothing_of_a_wide_image(name, size):
         dark[option] = bool((seen[size // 2, 0] < 60).all() and (seen[size // 2, -1] < 60).all())
         assert ("padded to a square" in encoder.preprocessing) == (option == "true")
     assert dark == {"false": False, "true": True}
-
-
-def test_descriptions_of_preprocessing_and_pooling():
-    tiny, mobilenet = load_encoder("tiny-clip", device="cpu"), load_encoder("mobilenet-v2", device="cpu")
-    assert mobilenet.preprocessing == "224 px, bicubic, centre crop 0.875, mean 0.5, std 0.5"
-    squashed = with_preprocessing(mobilenet, crop_mode="squash", crop_pct=1.0, mean=(0.1, 0.2, 0.3))
-    assert squashed.preprocessing == "224 px, bicubic, squashed, mean 0.1 0.2 0.3, std 0.5"
-    assert "squashed" in with_preprocessing(tiny, resize_mode="squash").preprocessing
-    poolings = {"mobilenet-v2": "average", "real-clip": "average", "RN50:random": "attention", VIT: "class token"}
-    assert {name: load_encoder(name, device="cpu").pooling for name in poolings} == poolings

@@ -10,8 +10,6 @@ from fetch.loopback import Loopback
 from cdir_nb import paths
 from cdir_nb.fetch import http
 
-REVISION = "a" * 40
-
 
 @pytest.fixture
 def server(monkeypatch):
@@ -30,8 +28,8 @@ def sources(tmp_path, monkeypatch, fresh_cache, server):
 
     def write(*listed: dict, **card) -> Path:
         write_card(paths.MANIFEST, **card)
-        whole = [{"confirmed": True, "review": "made here", **source} for source in listed]
-        text = yaml.safe_dump({"toy": {"terms": "be kind", "sources": whole}}).replace("{url}", server.url)
+        complete = [{"confirmed": True, "review": "made here", **source} for source in listed]
+        text = yaml.safe_dump({"toy": {"terms": "be kind", "sources": complete}}).replace("{url}", server.url)
         (paths.MANIFEST / "sources.yaml").write_text(text)
         return paths.MANIFEST
 

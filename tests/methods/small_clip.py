@@ -14,12 +14,9 @@ SMALL = {
 
 
 TIMM_TOWER = {
-    "timm_model_name": "test_efficientnet",
-    "timm_model_pretrained": False,
-    "timm_pool": "avg",
-    "timm_proj": "linear",
+    "timm_model_name": "test_efficientnet", "timm_model_pretrained": False, "timm_pool": "avg", "timm_proj": "linear",
     "image_size": 32,
-}
+}  # fmt: skip
 
 
 def make_encoder() -> ClipEncoder:

@@ -306,15 +306,6 @@ def test_views_are_crops_of_the_image_mirrored_or_not():
     assert all(torch.allclose(w, r, atol=1e-5) or torch.allclose(w, r.flip(-1), atol=1e-5) for w, r in zip(whole, ramp))
 
 
-def test_a_trial_applies_only_to_settings_with_the_value_that_it_replaces():
-    def trials(settings: ClairSettings) -> list[str]:
-        return [name for name in CLAIR.replaces if CLAIR.applies(name, settings)]
-
-    assert trials(CLAIR.named["CLAIR-A, tiny-clip, long"]) == ["CLAIR with L_II", "CLAIR, wider prompts"]
-    assert trials(CLAIR.named["CLAIR-A, real-clip"]) == ["CLAIR with L_II"]
-    assert trials(ClairSettings()) == []
-
-
 def test_validation_takes_at_most_a_third_of_the_images():
     train, validation = split(np.arange(20), 3, [0, 1])
     assert len(validation) == 3 and sorted([*train, *validation]) == list(range(20))

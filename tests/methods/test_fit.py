@@ -19,21 +19,10 @@ from cdir_nb.methods.method import ALL_DOMAINS, BACKBONE, CLIP, PAIR
 from cdir_nb.results import measure
 
 FEW_STEPS = {  # a method uses those that it has
-    "epochs": 2,
-    "expansion_steps": 2,
-    "aggregation_steps": 2,
-    "classes_per_step": 3,
-    "decay_epochs": 2,
-    "cluster_from": 0,
-    "full_from": 1,
-    "align_from": 0,
-    "batch_size": 10,
-    "train_images": 12,
-    "image_size": 64,
-    "clusters": 3,
-    "views": 2,
-    "pools": 1,
-}
+    "epochs": 2, "expansion_steps": 2, "aggregation_steps": 2, "classes_per_step": 3, "decay_epochs": 2,
+    "cluster_from": 0, "full_from": 1, "align_from": 0, "clusters": 3, "views": 2, "pools": 1,
+    "batch_size": 10, "train_images": 12, "image_size": 64,
+}  # fmt: skip
 TRAINED = [name for name, row in METHODS.items() if isinstance(row.build, type) and issubclass(row.build, Training)]
 
 pytestmark = [pytest.mark.medium, pytest.mark.usefixtures("own_cache")]

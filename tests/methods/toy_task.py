@@ -32,19 +32,10 @@ def shapes(per_domain=(20, 13)) -> ImageSet:
 
 def toy_task(images: ImageSet | None = None, **changes) -> Protocol:
     """A protocol with `changes`; by default closed-set, where all images are training images, queries and gallery."""
+    metric = MetricSpec(kind="precision", k=2, convention="hits_over_k", paper="", known="our default")
     task = Protocol(
-        name="shapes",
-        dataset="world",
-        about="",
-        paper="",
-        zero_shot=False,
-        seen=CLASSES,
-        unseen=(),
-        classes=CLASSES,
-        gallery_classes=CLASSES,
-        train_domains=("ink", "line"),
-        directions=(("ink", "line"), ("line", "ink")),
-        metrics=(MetricSpec(kind="precision", k=2, convention="hits_over_k", paper="", known="our default"),),
-        images=shapes() if images is None else images,
-    )
+        name="shapes", dataset="world", about="", paper="", zero_shot=False, seen=CLASSES, unseen=(), classes=CLASSES,
+        gallery_classes=CLASSES, train_domains=("ink", "line"), directions=(("ink", "line"), ("line", "ink")),
+        metrics=(metric,), images=shapes() if images is None else images,
+    )  # fmt: skip
     return replace(task, **changes)
