@@ -185,7 +185,7 @@ def test_a_step_embeds_its_prompts_in_one_pass_of_at_most_classes_per_step(encod
     monkeypatch.setattr(
         WordTower, "embed", lambda self, prompts, words: sizes.append(len(prompts)) or embed(self, prompts, words)
     )
-    for settings, passes in (({}, [15, 15, 15]), ({"classes_per_step": 2}, [9, 9])):  # 3 words, alone and per class
+    for settings, passes in (({}, [15, 15]), ({"classes_per_step": 2}, [9, 9])):  # 3 words, alone and with each class
         sizes.clear()
         stage = expand(encoder, QUICK.changed(expansion_steps=2, **settings))
         assert sorted(sizes) == [len(NAMES), *passes] and stage.text_emb.shape == (3, 4, 12)
