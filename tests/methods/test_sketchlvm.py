@@ -131,11 +131,11 @@ def test_anchors_of_the_first_domain_only(encoder, task):
 
 # ---- what trains, and what is read ----
 
-TRAINED = {  # patterns of the names of the trained tensors
-    "norms": r"prompts|clip\.visual\..*ln_.*",
-    "as released": r"prompts|clip\.visual\.(.*ln_.*|class_embedding|positional_embedding|proj|.*in_proj_.*)",
+TRAINED = {  # patterns of the names of the trained tensors; ln_pre.prompts is a placeholder
+    "norms": r"prompts|clip\.visual\..*ln_\w+\.(weight|bias)",
+    "as released": r"prompts|clip\.visual\.(.*ln_\w+\.(weight|bias)|.*_embedding|proj|.*in_proj_(weight|bias))",
     "all but the head": r"prompts|clip\.visual\.proj",
-    "nothing": r"prompts|clip\.visual\..*",
+    "nothing": r"prompts|clip\.visual\.(?!ln_pre\.prompts).*",
 }
 
 
