@@ -22,10 +22,9 @@ from PIL import Image
 
 from cdir_nb.data.manifest import drawn_title
 from cdir_nb.errors import CdirError
-from cdir_nb.pages.clock import clock
+from cdir_nb.pages.html import without_scripts
 from cdir_nb.pages.papers import as_texts, beside, claims, on_real_images
-from cdir_nb.pages.passive import passive
-from cdir_nb.pages.run_folder import DONE, FAILED, Part, Run, read_run
+from cdir_nb.pages.run_folder import DONE, FAILED, Part, Run, clock, read_run
 from cdir_nb.paths import is_abandoned, process_mark
 from cdir_nb.results import Record, direction_tables, headline, load_records, save_table, to_frame
 
@@ -167,10 +166,10 @@ def _short(value: Any) -> str:
 
 
 def _copied(path: Path, folder: Path) -> str:
-    """Copy a file to `folder`, a page without its active content; returns its address relative to the report's page."""
+    """Copy a file to `folder`; returns its address relative to the report's page. In a page, scripts are disabled."""
     folder.mkdir(parents=True, exist_ok=True)
     if path.suffix == ".html":
-        page = passive(path.read_text(encoding="utf-8", errors="replace"))
+        page = without_scripts(path.read_text(encoding="utf-8", errors="replace"))
         (folder / path.name).write_text(page, encoding="utf-8")
     else:
         shutil.copyfile(path, folder / path.name)

@@ -8,10 +8,10 @@ import pandas as pd
 
 from cdir_nb.data.manifest import drawn_title
 from cdir_nb.results import Record, load_claims, published_verdicts, reproduced_records, to_frame, verdicts
-from cdir_nb.results.claims.verdicts import CONTEXT
 from cdir_nb.results.claims.wording import how, joint_verdict, marked, span
 from cdir_nb.results.compare import Panel, our_panels, printed_panel, views
 from cdir_nb.results.published import own_method
+from cdir_nb.results.records import TASK
 from cdir_nb.results.summary import summarise
 
 
@@ -28,8 +28,7 @@ def claims(records: Sequence[Record]) -> list[dict[str, Any]]:
 
 def _scoreboard(paper: str, theirs: pd.DataFrame, ours: pd.DataFrame) -> dict[str, Any]:
     """One paper. Columns: its own numbers, then each task and encoder with a claim that was run."""
-    keys = list(dict.fromkeys(ours[CONTEXT].itertuples(index=False, name=None)))
-    tasks = [ours[(ours[CONTEXT] == list(key)).all(axis=1)] for key in keys]
+    keys, tasks = zip(*ours.groupby(list(TASK), sort=False))
     rows = [
         {
             "says": claim.says,

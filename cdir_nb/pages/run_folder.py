@@ -16,6 +16,11 @@ if TYPE_CHECKING:
 DONE, FAILED, NOT_RUN = "done", "failed", "not run"
 
 
+def clock(seconds: float) -> str:
+    """A duration as `m:ss`, or with tenths below ten seconds."""
+    return f"{seconds:.1f} s" if seconds < 10 else f"{int(seconds) // 60}:{int(seconds) % 60:02d}"
+
+
 @dataclass(frozen=True)
 class Part:
     """One job of a run. `without`: labels of failed jobs that it should have followed. A failed job has no time."""

@@ -9,13 +9,12 @@ from typing import Any
 
 from cdir_nb.errors import CdirError
 from cdir_nb.paths import atomic_write
-from cdir_nb.results.records import SAME, Record, same_images, setting_of, settings_digest, to_frame
+from cdir_nb.results.records import SAME, WHOLE, Record, same_images, setting_of, settings_digest, to_frame
 
 REPRODUCED = Path(__file__).with_name("reproduced")
 TABLES = (".csv", ".csv.gz")  # large ones are compressed
 SETTINGS = "settings.json"  # {digest: settings}, beside a table or the jsonl files of a folder
 FIELDS = tuple(name for name in Record.model_fields if name != "settings")
-WHOLE = ("steps", "threads", "query_images", "gallery_images", "train_images")  # may be empty in a table
 
 Settings = dict[str, dict[str, Any]]  # by digest
 

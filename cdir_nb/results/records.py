@@ -21,10 +21,15 @@ if TYPE_CHECKING:
 RANDOM_WEIGHTS = "random weights"
 SAME = 1e-6  # closer values count as equal: sums in another order, or a csv file with six decimals
 TEST_TIME_DATA = ("gallery", "training images", "all queries")
-# What may differ between two runs of one setting. The images are compared separately, because old records lack them.
-ONE_RUN = ("value", "steps", "moved", "threads", "training_commit", "measuring_commit", "date")
-IMAGES = tuple(f"{part}_{what}" for part in ("query", "gallery", "train") for what in ("images", "fingerprint"))
-DERIVED = ("settings", "preprocessing", "pooling")  # determined by the settings' digest and the encoder's identity
+# Two numbers belong to one setting if they agree in SETTING: only these are averaged, over directions and seeds.
+TASK = ("dataset", "protocol", "encoder")  # numbers are compared only within one task and with one encoder
+DIRECTION = ("query_domain", "gallery_domain")
+SETTING = (
+    "method", "dataset", "protocol", "metric", "encoder", "preprocessing", "pooling", "selection_rule", "train_set",
+    "test_set", "settings_digest", "data_at_test_time", "seen_in_pretraining", "pipeline_test",
+)  # fmt: skip
+DERIVED = ("preprocessing", "pooling")  # determined by the encoder's identity; missing in old records
+WHOLE = ("steps", "threads", "query_images", "gallery_images", "train_images")  # whole numbers; None if unknown
 
 
 def _plain(value: Any) -> Any:
@@ -209,7 +214,7 @@ def _only_paths(value: Any) -> Any:
     raise CdirError(f"settings: {value!r} is not plain data: use numbers, strings, lists and dicts")
 
 
-_setting = attrgetter(*(name for name in Record.model_fields if name not in (*ONE_RUN, *IMAGES, *DERIVED)))
+_setting = attrgetter(*(name for name in (*SETTING, *DIRECTION, "seed") if name not in DERIVED))
 
 
 def setting_of(record: Record) -> tuple:
@@ -238,5 +243,4 @@ def to_frame(records: Sequence[Record]) -> "pd.DataFrame":
 
     frame = pd.DataFrame([vars(record) for record in records], columns=list(Record.model_fields))
     frame["data_at_test_time"] = frame["data_at_test_time"].map(", ".join).astype(object)
-    whole = dict.fromkeys(("steps", "threads", "query_images", "gallery_images", "train_images"), "Int64")
-    return frame.astype({**whole, "value": float, "seed": int})
+    return frame.astype({**dict.fromkeys(WHOLE, "Int64"), "value": float, "seed": int})

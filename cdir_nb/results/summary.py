@@ -11,16 +11,15 @@ from typing import TYPE_CHECKING
 
 from cdir_nb.conventions import Metric
 from cdir_nb.data.protocols import protocol_spec
-from cdir_nb.results.compare import BASELINE
-from cdir_nb.results.differing import differing
-from cdir_nb.results.records import SAME
+from cdir_nb.results.aggregate import BASELINE, differing, means, plus_minus, steps_taken
+from cdir_nb.results.records import DERIVED, DIRECTION, SAME, SETTING, TASK
 
 if TYPE_CHECKING:
     import pandas as pd
 
-TASK = ["dataset", "protocol", "test_set", "encoder"]
-DIRECTION = ["query_domain", "gallery_domain"]
-SETTING = ["settings_digest", "selection_rule", "train_set", "pipeline_test"]
+BLOCK = [*TASK, "test_set"]
+# What two settings of one method may differ in, within a block and a metric; the settings' values are named first.
+WITHIN = sorted({*SETTING} - {*BLOCK, *DERIVED, "method", "metric"}, key=lambda name: (name != "settings_digest", name))
 WIDTH = 100  # characters per line of a printed block
 NAME = 40  # longer method names are shortened
 
@@ -30,7 +29,7 @@ class Line:
     """One method on one task.
 
     percent    mean over directions of the mean over seeds
-    spread     standard deviation over seeds of the mean over directions; None for one seed, or if one lacks a direction
+    spread     standard deviation over seeds of the mean over directions; NaN for one seed, or if one lacks a direction
     steps      training steps of the reported states, such as `92 to 184`; empty if not known
     gain       points above vanilla CLIP, over the directions that both have; None if there are none
     better_in  (directions in which it is above vanilla CLIP, directions that both have)
@@ -38,7 +37,7 @@ class Line:
 
     method: str
     percent: float
-    spread: float | None
+    spread: float
     seeds: int
     directions: int
     steps: str
@@ -49,12 +48,11 @@ class Line:
     @property
     def texts(self) -> tuple[str, ...]:
         """Name, precision, seeds, steps, gain, directions: the columns of a printed block."""
-        spread = "" if self.spread is None else f" ± {self.spread:.2f}"
         gain, directions = "", f"(of {self.directions})"
         if self.gain is not None:
             gain, directions = f"{self.gain:+.2f}", "{} of {}".format(*self.better_in)
         name = textwrap.shorten(self.method, NAME, placeholder=" ...")
-        return name, f"{self.percent:.2f}{spread}", str(self.seeds), self.steps, gain, directions
+        return name, plus_minus(self.percent, self.spread), str(self.seeds), self.steps, gain, directions
 
 
 @dataclass(frozen=True)
@@ -66,8 +64,8 @@ class Block:
 
     dataset: str
     protocol: str
-    test_set: str
     encoder: str
+    test_set: str
     metric: Metric
     lines: tuple[Line, ...]
     without: tuple[str, ...]
@@ -106,14 +104,14 @@ def summarise(frame: "pd.DataFrame") -> list[Block]:
     """
     across = (frame["gallery_domain"] != "") & (frame["query_domain"] != frame["gallery_domain"])
     rows = frame[across & frame["metric"].map(_is_precision).astype(bool)]
-    return [_block(task, task_rows) for task, task_rows in rows.groupby(TASK, sort=False)]
+    return [_block(task, task_rows) for task, task_rows in rows.groupby(BLOCK, sort=False)]
 
 
 def _is_precision(metric: str) -> bool:
     return Metric.parse(metric).kind == "precision"
 
 
-def _block(task: tuple[str, str, str, str], rows: "pd.DataFrame") -> Block:
+def _block(task: tuple[str, ...], rows: "pd.DataFrame") -> Block:
     metric = _headline(task[1], rows)
     chosen = rows[rows["metric"] == str(metric)]
     names = sorted(chosen["method"].unique(), key=lambda name: name != BASELINE)  # stable: others as recorded
@@ -145,7 +143,7 @@ def _settings(rows: "pd.DataFrame") -> Iterator[tuple[str, "pd.DataFrame"]]:
         yield method, rows
         return
     words = differing(dict(zip(rows["settings_digest"], rows["settings"])))
-    columns = [column for column in SETTING if rows[column].nunique() > 1]
+    columns = [column for column in WITHIN if rows[column].nunique() > 1]
     for key, part in rows.groupby(columns, sort=False):
         fields = {column: value for column, value in zip(columns, key) if column != "selection_rule"}
         more = [words[value] if column == "settings_digest" else str(value) for column, value in fields.items()]
@@ -153,30 +151,18 @@ def _settings(rows: "pd.DataFrame") -> Iterator[tuple[str, "pd.DataFrame"]]:
 
 
 def _line(name: str, rows: "pd.DataFrame", vanilla: "pd.DataFrame | None") -> Line:
-    ours = _by_direction(rows)
-    spread, seeds = spread_over_seeds(rows)
+    result = means(rows, by="method").iloc[0]
     gain, better_in = None, (0, 0)
     if vanilla is not None and name != BASELINE:
-        gains = (ours - _by_direction(vanilla)).dropna()
+        gains = (_by_direction(rows) - _by_direction(vanilla)).dropna()
         gain = 100 * float(gains.mean()) if len(gains) else None
         better_in = (int((gains > SAME).sum()), len(gains))
     rules = ", ".join(rows["selection_rule"].unique())
-    return Line(name, 100 * float(ours.mean()), spread, seeds, len(ours), steps_taken(rows), gain, better_in, rules)
-
-
-def steps_taken(rows: "pd.DataFrame") -> str:
-    """The fewest and the most training steps, such as `92 to 184`; empty if they are not known."""
-    steps = rows["steps"].dropna()
-    return " to ".join(f"{count:,}" for count in sorted({steps.min(), steps.max()})) if len(steps) else ""
+    percent, spread = 100 * result["mean"], 100 * result["spread"]
+    seeds, directions = len(result["seeds"]), int(result["directions"])
+    return Line(name, percent, spread, seeds, directions, steps_taken(rows), gain, better_in, rules)
 
 
 def _by_direction(rows: "pd.DataFrame") -> "pd.Series":
     """Mean over seeds, per direction."""
-    return rows.groupby(DIRECTION)["value"].mean()
-
-
-def spread_over_seeds(rows: "pd.DataFrame") -> tuple[float | None, int]:
-    """Standard deviation over seeds of the mean over directions, in percent, if every seed has all; number of seeds."""
-    table = rows.pivot_table(index=DIRECTION, columns="seed", values="value")
-    seeds, complete = table.shape[1], table.notna().all(axis=None)
-    return (100 * float(table.mean().std()) if complete and seeds > 1 else None), seeds
+    return rows.groupby(list(DIRECTION))["value"].mean()

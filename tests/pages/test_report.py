@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 from cdir_nb.cli import app
 from cdir_nb.errors import CdirError
 from cdir_nb.pages import numbers_of, read_run, write_report
-from cdir_nb.pages.html import mathml, strip, to_html
+from cdir_nb.pages.html import POLICY, mathml, strip, to_html, without_scripts
 from cdir_nb.paths import process_mark
 from cdir_nb.results import Record, load_records, save_records
 
@@ -375,24 +375,32 @@ def test_what_a_killed_report_left_is_removed(run_folder, tmp_path):
     assert sorted(path.name for path in tmp_path.glob(".report-*")) == sorted([f".report-{mark}x", ".report-mine"])
 
 
-def test_the_report_is_without_active_content_whatever_the_notebooks_show(run_folder, tmp_path):
+EVIL = """<script>document.title = "ran"</script><svg onload="document.title = 'ran'"></svg>
+<img src="missing.png" onerror="document.title = 'ran'"><img src="https://evil.example/a.png">"""
+
+
+@pytest.mark.parametrize(
+    "page",
+    [
+        f"<html><head></head><body>{EVIL}</body></html>",
+        f"{EVIL}<!DOCTYPE html><html><head>{POLICY}</head></html>",
+        f"<!-- <!DOCTYPE html><html><head>{POLICY} -->{EVIL}",
+        f'<!DOCTYPE html><html onload="x()"><head>{POLICY}</head></html>',
+    ],
+)
+def test_the_policy_of_a_copied_page_comes_before_everything_that_could_run(run_folder, tmp_path, page):
     folder = run_folder(record())
-    evil = '<script>alert(1)</script><img src="https://evil.example/a.png" onerror="alert(1)">'
-    (folder / "a-1" / "a.html").write_text(f"<html><head></head><body><p>figures</p>{evil}</body></html>")
+    (folder / "a-1" / "a.html").write_text(page)
     write_report([folder], tmp_path / "report")
-    (page,) = (tmp_path / "report").rglob("a.html")
-    text = page.read_text()
-    assert "<p>figures</p>" in text and "Content-Security-Policy" in text
-    assert "alert" not in text and "evil" not in text and web_references(text) == []
+    (copy,) = (tmp_path / "report").rglob("a.html")
+    start = re.match(r"\s*<!DOCTYPE html>\s*(<html><head>)?", copy.read_text()).end()
+    assert copy.read_text().startswith(POLICY, start)
 
 
-def test_an_executed_notebook_is_without_active_content():
-    output = nbformat.v4.new_output("display_data", data={"text/markdown": "**fine** <script>alert(1)</script>"})
-    remote = nbformat.v4.new_output(
-        "display_data", data={"text/html": "<b>x</b><img src='https://evil.example/a.png'>"}
-    )
-    cells = [nbformat.v4.new_code_cell("1", outputs=[output, remote]), nbformat.v4.new_markdown_cell(TEXT)]
-    page = to_html(nbformat.v4.new_notebook(cells=cells), "a", Path())
-    assert "<strong>fine</strong>" in page and "<b>x</b>" in page and "<math" in page
-    assert "evil" not in page and "<script" not in page  # what the script said may stay, as text
-    assert '<a href="https://example.org/paper"' in page
+def test_the_policy_is_first_in_the_head_of_an_executed_notebook_and_allows_no_script():
+    output = nbformat.v4.new_output("display_data", data={"text/html": f"<b>x</b>{EVIL}"})
+    page = page_of(nbformat.v4.new_code_cell("1", outputs=[output]), nbformat.v4.new_markdown_cell(TEXT))
+    assert re.match(r'\s*<!DOCTYPE html>\s*<html lang="en">\s*<head>', page).end() == page.index(POLICY)
+    assert without_scripts(page) == page and "<b>x</b>" in page and "<math" in page
+    rules = dict(rule.split(" ", 1) for rule in re.search(r'content="([^"]+)"', POLICY)[1].split("; "))
+    assert rules["default-src"] == "'none'" and not any("script" in name or "unsafe-eval" in rules for name in rules)

@@ -2,7 +2,7 @@ import pandas as pd
 import pytest
 
 from cdir_nb.errors import CdirError
-from cdir_nb.results.selection import RULES, selected
+from cdir_nb.results.aggregate import RULES, selected
 
 VALIDATION = "validation by validation classes"
 

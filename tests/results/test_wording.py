@@ -5,8 +5,8 @@ from types import SimpleNamespace
 import pandas as pd
 import pytest
 
-from cdir_nb.results import Record, load_claims, published_verdicts, verdicts
-from cdir_nb.results.claims.wording import claims_table, each_seed, held, how, joint_verdict, marked, span
+from cdir_nb.results import Record, load_claims, verdicts
+from cdir_nb.results.claims.wording import each_seed, held, how, joint_verdict, marked, span
 
 IDS = "tki-above-clip", "tki-l-max-helps", "tki-more-words-better"
 CLAIMS = [claim for claim in load_claims() if claim.id in IDS]
@@ -72,12 +72,3 @@ def test_how_a_verdict_was_found():
     assert how(decided[decided["id"] == IDS[0]]) == ["directions: 1, 1 of 1", measure, "seeds 0, 1"]
     assert how(decided[decided["id"] == IDS[1]]) == [] == how(decided.iloc[:0])
     assert how(decided) == ["3 comparisons"]
-
-
-def test_a_row_of_the_table_has_points_seeds_and_directions():
-    table = claims_table(verdicts(FOUND, CLAIMS)).set_index("claim")
-    row = table.loc[CLAIMS[0].says]
-    assert (row["verdict"], row["points"], row["each seed"]) == ("holds", "+3.50", "+3.00, +4.00")
-    assert (row["directions"], row["seeds"], row["task"]) == ("1, 1 of 1", "0, 1", "world-unseen")
-    assert table.loc[CLAIMS[2].says, ["verdict", "points", "measure"]].tolist() == ["not run", "", ""]
-    assert set(claims_table(published_verdicts(CLAIMS))["encoder"]) >= {"ViT-B/32", "ResNet-50", ""}

@@ -72,26 +72,3 @@ def how(rows: "pd.DataFrame") -> list[str]:
         return []
     seeds = f"seed{'s' if len(row.seeds) > 1 else ''} {', '.join(map(str, row.seeds))}" if row.seeds else ""
     return [f"directions: {held(row)}" if row.directions else "", row.measure, seeds]
-
-
-def claims_table(decided: "pd.DataFrame") -> "pd.DataFrame":
-    """Rows of `verdicts` or `published_verdicts` for display: all strings, points with two digits."""
-    import pandas as pd
-
-    return pd.DataFrame([_texts(row) for row in decided.itertuples()])
-
-
-def _texts(row) -> dict[str, str]:
-    return {
-        "claim": row.says,
-        "where": row.where,
-        "task": row.protocol or row.dataset,
-        "encoder": getattr(row, "encoder", "") or getattr(row, "backbone", ""),
-        "verdict": row.verdict,
-        "points": "" if row.difference != row.difference else f"{row.difference:+.2f}",
-        "each seed": each_seed(row) if len(row.differences) > 1 else "",
-        "seeds": ", ".join(map(str, row.seeds)),
-        "directions": held(row),
-        "measure": row.measure if row.differences else "",
-        "selection rule": row.selection_rule,
-    }

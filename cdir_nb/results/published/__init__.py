@@ -10,9 +10,20 @@ from cdir_nb.results.published.reader import (
     own_method,
     papers,
     published,
+    published_frame,
     recomputed_averages,
     tables,
     wide,
 )
 
-__all__ = ["load_paper", "misprints", "own_method", "papers", "published", "recomputed_averages", "tables", "wide"]
+__all__ = [
+    "load_paper",
+    "misprints",
+    "own_method",
+    "papers",
+    "published",
+    "published_frame",
+    "recomputed_averages",
+    "tables",
+    "wide",
+]

@@ -12,6 +12,7 @@ from pydantic import ValidationError
 
 from cdir_nb.errors import CdirError
 from cdir_nb.results.published.sheet import KEYS, Misprint, Paper, Place, Sheet
+from cdir_nb.results.records import Record
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -69,6 +70,22 @@ def published(paper: str | None = None, table: str | None = None) -> "pd.DataFra
         known = dict.fromkeys(key for name in chosen for key in tables(name))
         raise CdirError(f"{', '.join(chosen)}: no table {table!r}; known: {', '.join(known)}")
     return pd.DataFrame(rows, columns=FIELDS).astype({"value": float})
+
+
+def published_frame(paper: str | None = None, table: str | None = None) -> "pd.DataFrame":
+    """Published numbers in the columns of `to_frame`, so that they are processed like records.
+
+    The method is our name if the workbook runs it, `encoder` is the printed backbone, and `seed` is None. The columns
+    `paper`, `table`, `setting`, `column`, `average` and `our_method` are added. Dashes are left out; a number that is
+    lost in our scan is NaN.
+    """
+    cells = published(paper, table)
+    cells = cells[cells["printed"] != DASH]
+    method = cells["our_method"].where(cells["our_method"] != "", cells["method"])
+    context = dict.fromkeys(("settings_digest", "selection_rule", "train_set"), "")
+    cells = cells.assign(method=method, encoder=cells["backbone"], seed=None, **context)
+    more = ["paper", "table", "setting", "column", "average", "our_method"]
+    return cells.reindex(columns=[*Record.model_fields, *more])
 
 
 def wide(paper: str, table: str) -> "pd.DataFrame":
