@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
+from math import isnan
 from typing import TYPE_CHECKING, Any
 
 from cdir_nb.conventions import BEST_ON_TEST, BY_VALIDATION_CLASSES, LAST_EPOCH
@@ -36,9 +37,9 @@ def means(frame: "pd.DataFrame", by: str, over: Sequence[str] = DIRECTION) -> "p
     return table
 
 
-def plus_minus(percent: float, spread: float) -> str:
-    """A mean with its spread, such as `51.00 ± 1.41`; without it if the spread is NaN."""
-    return f"{percent:.2f}" + (f" ± {spread:.2f}" if spread == spread else "")
+def plus_minus(percent: float, spread: float | None) -> str:
+    """A mean with its spread, such as `51.00 ± 1.41`; the mean alone if the spread is None or NaN."""
+    return f"{percent:.2f}" + ("" if spread is None or isnan(spread) else f" ± {spread:.2f}")
 
 
 def steps_taken(rows: "pd.DataFrame") -> str:

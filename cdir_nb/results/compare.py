@@ -1,6 +1,6 @@
-"""A published table and, beside it but never in the same table, our numbers for the methods in it.
+"""A published table, and our numbers for its methods in separate panels.
 
-A number is valid only for the images that it was measured on. Our numbers on other images are in separate panels.
+A number is valid only for the images that it was measured on, so the two are never in one table.
 """
 
 import re
@@ -93,12 +93,12 @@ class Panel:
 
 def views() -> list[View]:
     """Every metric and cut-off of every published table, in the order of `papers`."""
-    found = []
+    available = []
     for paper in papers():
         cells = published(paper)[["table", "metric"]].drop_duplicates()
         measures = [(table, Metric.parse(metric)) for table, metric in cells.itertuples(index=False)]
-        found += dict.fromkeys(View(paper, table, metric.kind, metric.k) for table, metric in measures)
-    return found
+        available += dict.fromkeys(View(paper, table, metric.kind, metric.k) for table, metric in measures)
+    return available
 
 
 @lru_cache
@@ -205,7 +205,7 @@ def _our_panel(view: View, rows: "pd.DataFrame", methods: list[str], collection:
 
 
 def _likeness(cells: "pd.DataFrame", where: "pd.Series") -> str:
-    """How close our run is to the paper's: same images, task and encoder?"""
+    """Whether our run has the paper's images, task and encoder, in words."""
     run = cells[cells["our_method"] != ""]
     backbones = {name.replace("/", "-").replace("ResNet-", "RN") for name in run["encoder"]} - {""}
     if set(run["dataset"]) != {where["dataset"]}:
@@ -220,8 +220,8 @@ def _likeness(cells: "pd.DataFrame", where: "pd.Series") -> str:
 
 def _other_measure(view: View, rows: "pd.DataFrame") -> str:
     """How the measure of our rows differs from the table's (numbers in two measures are not comparable), or ""."""
-    first = Metric.parse(rows["metric"].iloc[0])
-    same = {"convention": first.convention in _conventions(_cells(view)), "cut-off": first.k == view.k}
+    metric = Metric.parse(rows["metric"].iloc[0])
+    same = {"convention": metric.convention in _conventions(_cells(view)), "cut-off": metric.k == view.k}
     different = " and ".join(name for name, is_same in same.items() if not is_same)
     return f", another {different} than the table's" if different else ""
 

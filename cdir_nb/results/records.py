@@ -1,4 +1,4 @@
-"""Records: one number with everything needed to interpret it. `results.files` stores them."""
+"""Records: a number with everything needed to interpret it. `results.files` stores them."""
 
 import datetime
 import hashlib
@@ -45,7 +45,7 @@ def _metric(name: Any) -> str:
         raise ValueError(str(error)) from None
 
 
-def _known_data(names: Iterable[str]) -> tuple[str, ...]:
+def _test_time_data(names: Iterable[str]) -> tuple[str, ...]:
     """Names of TEST_TIME_DATA, sorted, each once."""
     names = tuple(sorted({names} if isinstance(names, str) else set(names)))
     if unknown := [name for name in names if name not in TEST_TIME_DATA]:
@@ -69,7 +69,7 @@ def today() -> str:
 
 
 class Record(BaseModel):
-    """One number with its context. A number without metric, seed or selection rule is refused.
+    """A number with its context; metric, seed, selection rule, dataset and encoder are required.
 
     metric          name of a `conventions.Metric`, such as `P@10:hits_over_k`
     value           a fraction in [0, 1]; tables print percent
@@ -90,9 +90,10 @@ class Record(BaseModel):
     pipeline_test   if not empty, the number only tests the pipeline, for the reason given ("random weights");
                     set automatically if the encoder's name contains "random"
     training_commit commit of the code that trained the method; empty if nothing was trained
-    measuring_commit, date  commit of the code and UTC date of the measurement; "inf" and the like are refused, which a
-                    spreadsheet makes of a hash such as 912e518
-    Raises CdirError with one line that names every field that is wrong.
+    measuring_commit, date  commit of the code and UTC date of the measurement
+
+    Raises CdirError with one line that names every invalid field. (A commit such as "inf" is invalid: spreadsheets
+    convert a hash such as 912e518 to it.)
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -122,7 +123,7 @@ class Record(BaseModel):
     gallery_fingerprint: str = ""
     train_fingerprint: str = ""
     seen_in_pretraining: Count = 0
-    data_at_test_time: Annotated[tuple[str, ...], BeforeValidator(_known_data)] = ()
+    data_at_test_time: Annotated[tuple[str, ...], BeforeValidator(_test_time_data)] = ()
     threads: Annotated[int, Field(ge=1), BeforeValidator(_plain)] | None = None
     pipeline_test: str = ""
     training_commit: Annotated[str, Field(pattern=f"^({Commit})?$")] = ""
@@ -169,12 +170,12 @@ def problems(error: ValidationError) -> str:
     lines = []
     for item in error.errors():
         field = ".".join(str(part) for part in item["loc"] if isinstance(part, int) or part.isidentifier())
-        given = "" if item["type"] in ("missing", "value_error") else f", not {item['input']!r}"
-        lines.append(f"{field}: {_friendly(item, field)}{given}")
+        value = "" if item["type"] in ("missing", "value_error") else f", not {item['input']!r}"
+        lines.append(f"{field}: {_message(item, field)}{value}")
     return "; ".join(dict.fromkeys(lines))
 
 
-def _friendly(item: dict[str, Any], field: str) -> str:
+def _message(item: dict[str, Any], field: str) -> str:
     """Pydantic's message in the terms of this workbook."""
     if item["type"] == "missing":
         return "missing, but every record needs it" if field in Record.model_fields else "missing"
@@ -202,11 +203,11 @@ def _digest(text: str) -> str:
 
 
 def _json(settings: Mapping[str, Any]) -> str:
-    return json.dumps(dict(settings), sort_keys=True, default=_only_paths)
+    return json.dumps(dict(settings), sort_keys=True, default=_plain_setting)
 
 
-def _only_paths(value: Any) -> Any:
-    """Convert numpy scalars and paths; refuse other objects."""
+def _plain_setting(value: Any) -> Any:
+    """Convert numpy scalars and paths; raise CdirError for other objects."""
     if isinstance(value, Path):
         return str(value)
     if hasattr(value, "item"):
@@ -218,20 +219,15 @@ _setting = attrgetter(*(name for name in (*SETTING, *DIRECTION, "seed") if name 
 
 
 def setting_of(record: Record) -> tuple:
-    """The setting that a number belongs to: every field that two runs of it must have in common."""
+    """The fields in which two measurements of the same number agree."""
     return _setting(record)
 
 
-def same_images(one: Record, other: Record) -> bool:
-    """True unless two records of one setting are known to have been measured on different images."""
+def same_images(left: Record, right: Record) -> bool:
+    """False if two records of one setting were measured on different images; unknown images count as the same."""
     names = ("query_fingerprint", "gallery_fingerprint")
-    pairs = ((getattr(one, name), getattr(other, name)) for name in names)
+    pairs = ((getattr(left, name), getattr(right, name)) for name in names)
     return all(a == b for a, b in pairs if a and b)
-
-
-def moved_in_words(moved: Mapping[str, float]) -> str:
-    """How far groups of parameters moved, for tables: `norms 0.1 %, Q 33 %`."""
-    return ", ".join(f"{group} {100 * fraction:.2g} %" for group, fraction in moved.items())
 
 
 def to_frame(records: Sequence[Record]) -> "pd.DataFrame":

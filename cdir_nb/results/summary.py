@@ -7,6 +7,7 @@ with it, the next one in the card. Without a card (your own images) it is the fi
 import textwrap
 from collections.abc import Iterator
 from dataclasses import dataclass
+from math import isnan
 from typing import TYPE_CHECKING
 
 from cdir_nb.conventions import Metric
@@ -29,7 +30,7 @@ class Line:
     """One method on one task.
 
     percent    mean over directions of the mean over seeds
-    spread     standard deviation over seeds of the mean over directions; NaN for one seed, or if one lacks a direction
+    spread     standard deviation over seeds of the mean over directions; None for one seed, or if one lacks a direction
     steps      training steps of the reported states, such as `92 to 184`; empty if not known
     gain       points above vanilla CLIP, over the directions that both have; None if there are none
     better_in  (directions in which it is above vanilla CLIP, directions that both have)
@@ -37,7 +38,7 @@ class Line:
 
     method: str
     percent: float
-    spread: float
+    spread: float | None
     seeds: int
     directions: int
     steps: str
@@ -75,7 +76,7 @@ class Block:
         protocol = "" if self.protocol in self.test_set else self.protocol
         header = ("method, by selection rule", measure, "seeds", "steps", "vs vanilla", "better in")
         rows = [(f"  {name}", *rest) for name, *rest in (line.texts for line in self.lines)]
-        # A rule stands on a line of its own, so it does not widen the column of the names.
+        # A rule has its own line, so that it does not widen the column of the names.
         widths = [max(map(len, column)) for column in zip(header, *rows)]
         table = ["  ".join(map(str.ljust, header, widths))]
         for rule in dict.fromkeys(line.selection_rule for line in self.lines):
@@ -113,10 +114,10 @@ def _is_precision(metric: str) -> bool:
 
 def _block(task: tuple[str, ...], rows: "pd.DataFrame") -> Block:
     metric = _headline(task[1], rows)
-    chosen = rows[rows["metric"] == str(metric)]
-    names = sorted(chosen["method"].unique(), key=lambda name: name != BASELINE)  # stable: others as recorded
+    measured = rows[rows["metric"] == str(metric)]
+    names = sorted(measured["method"].unique(), key=lambda name: name != BASELINE)  # stable: others as recorded
     without = [name for name in rows["method"].unique() if name not in names]
-    settings = [part for name in names for part in _settings(chosen[chosen["method"] == name])]
+    settings = [part for name in names for part in _settings(measured[measured["method"] == name])]
     vanilla = [part for name, part in settings if name == BASELINE]
     lines = [_line(name, part, vanilla[0] if vanilla else None) for name, part in settings]
     return Block(*task, metric, tuple(lines), tuple(without))
@@ -158,7 +159,7 @@ def _line(name: str, rows: "pd.DataFrame", vanilla: "pd.DataFrame | None") -> Li
         gain = 100 * float(gains.mean()) if len(gains) else None
         better_in = (int((gains > SAME).sum()), len(gains))
     rules = ", ".join(rows["selection_rule"].unique())
-    percent, spread = 100 * result["mean"], 100 * result["spread"]
+    percent, spread = 100 * result["mean"], None if isnan(result["spread"]) else 100 * result["spread"]
     seeds, directions = len(result["seeds"]), int(result["directions"])
     return Line(name, percent, spread, seeds, directions, steps_taken(rows), gain, better_in, rules)
 

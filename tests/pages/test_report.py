@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 
 from cdir_nb.cli import app
 from cdir_nb.errors import CdirError
-from cdir_nb.pages import numbers_of, read_run, write_report
+from cdir_nb.pages import read_run, write_report
 from cdir_nb.pages.html import POLICY, mathml, strip, to_html, without_scripts
 from cdir_nb.paths import process_mark
 from cdir_nb.results import Record, load_records, save_records
@@ -56,24 +56,17 @@ def report(run_folder, tmp_path):
 
 def test_the_report_names_everything_that_a_number_depends_on(report):
     page = report(record())
-    for text in (
+    number = (
         "12.50",
         "P@10:hits_over_k",
         "tiny-clip [1a2b]",
         "best on test",
         "no image at all",
         "40 classes of the world",
-        "seeds: 3",
-        "1 direction",
-    ):
-        assert text in page
-
-
-def test_the_report_shows_status_time_and_title(report):
-    page = report(record())
-    assert "How far does it &lt;get&gt;?" in page and "1:15" in page and "2026-01-02 03:04" in page
-    assert "ValueError: &lt;b&gt;no&lt;/b&gt;" in page and "<b>no" not in page
-    assert re.search(r'class="failed">failed', page) and "not run" in page
+    )
+    job = ("How far does it &lt;get&gt;?", "1:15", "2026-01-02 03:04", "ValueError: &lt;b&gt;no&lt;/b&gt;", "not run")
+    assert [text for text in (*number, *job, "seeds: 3", "1 direction") if text not in page] == []
+    assert "<b>no" not in page
 
 
 def test_figures_lie_beside_the_page_with_captions(report, tmp_path):
@@ -109,12 +102,11 @@ def test_the_report_says_what_the_data_are(report):
     assert "Dataset: pacs" in page and "drawn world" not in page
 
 
-def test_results_on_real_images_stand_beside_the_drawn_world_only(report):
+def test_results_on_real_images_are_shown_beside_the_drawn_world_only(report):
     """Committed numbers, each with its task, encoder and selection rule, apart from those of the run."""
     committed = re.compile(r'<section id="committed">.*?</section>', re.S)
     shown = committed.search(report(record(), dataset="world")).group()
-    assert "sketchy_mini, sketchy_mini-21, real-clip: P@10:hits_over_k, mean over directions" in shown
-    assert re.search(r"<th[^>]*>CLAIR</th>.*?<span>25\.62 ± 0\.62</span>.*?last epoch", shown, re.S)
+    assert "sketchy_mini-21, real-clip: P@10:hits_over_k" in shown and "last epoch" in shown
     assert "world-unseen" not in shown and "12.50" not in shown
 
 
@@ -122,23 +114,12 @@ def test_a_run_on_real_images_is_not_mixed_with_committed_ones(report):
     assert 'id="committed"' not in report(record(dataset="pacs", protocol="pacs-all"), dataset="pacs")
 
 
-def test_random_weights_are_said_loudly(report):
-    assert 'class="loud"' not in report(record())
-    page = report(record(encoder="ViT-B-32:random (RANDOM WEIGHTS)"))
-    assert 'class="loud">Pipeline test (random weights): these numbers only show that the code runs' in page
-    assert "PIPELINE TEST, NOT A RESULT: random weights" in page
-
-
-def test_of_several_runs_the_pipeline_test_is_the_marked_one(run_folder, tmp_path):
+def test_a_pipeline_test_is_marked_in_its_own_section(run_folder, tmp_path):
     real = run_folder(record(), name="real-1")
-    pipeline_test = run_folder(record(encoder="ViT-B-32:random"), name="pipeline_test-1")
-    page = write_report([real, pipeline_test], tmp_path / "report").read_text()
-    first, second = page[page.index('<section id="1-real-1"') :].split('<section id="2-pipeline_test-1"')
-    assert (
-        'class="loud"' not in first
-        and 'class="loud"' in second
-        and "<h1>Cross-domain image retrieval, measured: 2 runs</h1>" in page
-    )
+    random = run_folder(record(encoder="ViT-B-32:random"), name="random-1")
+    page = write_report([real, random], tmp_path / "report").read_text()
+    first, second = page[page.index('<section id="1-real-1"') :].split('<section id="2-random-1"')
+    assert 'class="loud"' not in first and re.search(r'class="loud">[^<]*random weights', second)
 
 
 def test_a_sweep_is_one_section_with_its_seeds_averaged(tmp_path):
@@ -156,7 +137,7 @@ def test_a_job_that_had_to_do_without_others_says_so(report):
 def test_numbers_of_a_failed_notebook_do_not_count(report, run_folder):
     folder = run_folder(record())
     save_records([record(value=0.99)], next(folder.glob("*.failed")), "r")
-    numbers = numbers_of(read_run(folder))
+    numbers = read_run(folder).records
     assert numbers[["notebook", "value"]].values.tolist() == [["a", 0.125]]
 
 

@@ -13,13 +13,13 @@ from cdir_nb.conventions import Metric
 from cdir_nb.data import load_card
 from cdir_nb.errors import CdirError
 from cdir_nb.results import Record
+from cdir_nb.results import published as module
 from cdir_nb.results.published import (
     load_paper,
     misprints,
     papers,
     published,
     published_frame,
-    reader,
     recomputed_averages,
     tables,
     wide,
@@ -60,7 +60,7 @@ def short(metric):
 
 
 def test_every_table_is_as_it_was_checked():
-    found = {path.stem: hashlib.sha256(path.read_bytes()).hexdigest()[:12] for path in reader.FOLDER.glob("*.csv")}
+    found = {path.stem: hashlib.sha256(path.read_bytes()).hexdigest()[:12] for path in module.FOLDER.glob("*.csv")}
     assert found == CHECKED
 
 
@@ -297,8 +297,8 @@ MISPRINT = {
 @pytest.fixture
 def toy(tmp_path, monkeypatch):
     """Writes a paper of one table, with changes to its header, its paper fields, or its cells; then reads it."""
-    monkeypatch.setattr(reader, "FOLDER", tmp_path)
-    reader._load.cache_clear()
+    monkeypatch.setattr(module, "FOLDER", tmp_path)
+    module._load.cache_clear()
 
     def write(text=TEXT, paper=None, **changes):
         header = {key: value for key, value in {**HEADER, **changes}.items() if value is not None}
@@ -390,7 +390,7 @@ def test_damaged_files_are_refused_by_name(toy, named, change):
 
 
 def test_broken_yaml(tmp_path, monkeypatch):
-    monkeypatch.setattr(reader, "FOLDER", tmp_path)
+    monkeypatch.setattr(module, "FOLDER", tmp_path)
     (tmp_path / "toy.yaml").write_text("paper: [toy", encoding="utf-8")
     with pytest.raises(CdirError, match="toy.yaml"):
         published("toy")

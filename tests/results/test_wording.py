@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 from cdir_nb.results import Record, load_claims, verdicts
-from cdir_nb.results.claims.wording import each_seed, held, how, joint_verdict, marked, span
+from cdir_nb.results.claims.wording import each_seed, held, how, joint_verdict, span
 
 IDS = "tki-above-clip", "tki-l-max-helps", "tki-more-words-better"
 CLAIMS = [claim for claim in load_claims() if claim.id in IDS]
@@ -32,16 +32,6 @@ FOUND = records("vanilla CLIP", [30], "nothing selected") + records("TKI", [33, 
 )
 def test_the_rows_of_a_claim_have_one_verdict(kinds, expected):
     assert joint_verdict(pd.DataFrame({"verdict": kinds})) == expected
-
-
-def test_a_sign_stands_before_what_was_decided():
-    assert [marked(kind) for kind in ("holds", "mixed", "does not hold", "not run", "verdicts differ")] == [
-        "✓ holds",
-        "~ mixed",
-        "✗ does not hold",
-        "not run",
-        "verdicts differ",
-    ]
 
 
 @pytest.mark.parametrize(
