@@ -141,10 +141,6 @@ def test_numbers_of_a_failed_notebook_do_not_count(report, run_folder):
     assert numbers[["notebook", "value"]].values.tolist() == [["a", 0.125]]
 
 
-def test_a_report_without_numbers_is_a_report(report):
-    assert "How far" in report()
-
-
 # --- claims, and published tables
 
 TKI = {"metric": "mAP@200:over_min_k_relevant", "protocol": "world-unseen"}
@@ -299,21 +295,6 @@ def test_pictures_beside_the_notebook_are_embedded(tmp_path):
     (tmp_path / "p.png").write_bytes(b"\x89PNG")
     page = page_of(nbformat.v4.new_markdown_cell("![a](p.png)"), folder=tmp_path)
     assert 'src="data:image/png;base64,' in page and 'src="p.png"' not in page
-
-
-@pytest.mark.parametrize(
-    "html",
-    [
-        '<script src="https://a.b/c.js">',
-        "<link rel=x href='//a.b/c.css'>",
-        "<img alt=a src=http://a.b/c.png>",
-        "a { background: url(https://a.b/c) }",
-        '@import "https://a.b/c.css"',
-        'import("https://a.b/c.mjs")',
-    ],
-)
-def test_web_references_are_found(html):
-    assert len(web_references(f"<p>{html}</p>")) == 1
 
 
 def test_widget_state_and_views_are_stripped():

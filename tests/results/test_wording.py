@@ -5,25 +5,7 @@ from types import SimpleNamespace
 import pandas as pd
 import pytest
 
-from cdir_nb.results import Record, load_claims, verdicts
-from cdir_nb.results.claims.wording import each_seed, held, how, joint_verdict, span
-
-IDS = "tki-above-clip", "tki-l-max-helps", "tki-more-words-better"
-CLAIMS = [claim for claim in load_claims() if claim.id in IDS]
-
-
-def records(method, percents, rule):
-    return [
-        Record(
-            method=method, dataset="world", protocol="world-unseen", query_domain="real", gallery_domain="sketch",
-            metric="mAP@200:over_min_k_relevant", value=percent / 100, seed=seed,
-            encoder="tiny-clip [ab]", selection_rule=rule,
-        )
-        for seed, percent in enumerate(percents)
-    ]  # fmt: skip
-
-
-FOUND = records("vanilla CLIP", [30], "nothing selected") + records("TKI", [33, 34], "last epoch")
+from cdir_nb.results.claims.wording import each_seed, held, joint_verdict, span
 
 
 @pytest.mark.parametrize(
@@ -54,11 +36,3 @@ def test_parts_of_one_row():
     row = SimpleNamespace(verdict="mixed", differences=(3.0, -0.5), above=(2, 1), directions=2)
     assert each_seed(row) == "+3.00, -0.50" and held(row) == "2, 1 of 2"
     assert held(SimpleNamespace(verdict="mixed", above=(), directions=0)) == ""
-
-
-def test_how_a_verdict_was_found():
-    decided = verdicts(FOUND, CLAIMS)
-    measure = "mAP@200:over_min_k_relevant"
-    assert how(decided[decided["id"] == IDS[0]]) == ["directions: 1, 1 of 1", measure, "seeds 0, 1"]
-    assert how(decided[decided["id"] == IDS[1]]) == [] == how(decided.iloc[:0])
-    assert how(decided) == ["3 comparisons"]

@@ -218,7 +218,7 @@ def claimed_directions(claim: Claim, protocol: str) -> set[tuple[str, str]]:
     return directions & printed if same_domains else directions
 
 
-_directions_of = functools.lru_cache(protocol_directions)  # it reads all cards
+_directions_of = functools.lru_cache(protocol_directions)  # looks into all cards
 
 
 @functools.lru_cache
