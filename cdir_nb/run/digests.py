@@ -22,7 +22,7 @@ READ_BY: dict[str, tuple[Path, ...]] = {
     "cdir_nb.retrieval.families": (PACKAGE / "retrieval" / "families.yaml",),
     "cdir_nb.encoders.backbones": (MOBILENET_V2,),
     "cdir_nb.encoders.bundled": (TINY_CLIP, REAL_CLIP),
-    "cdir_nb.results.published.reader": (PACKAGE / "results" / "published",),
+    "cdir_nb.results.published": (PACKAGE / "results" / "published",),
     "cdir_nb.results.files.reproduced_records": (PACKAGE / "results" / "reproduced",),
     "cdir_nb.results.claims.claim.load_claims": (PACKAGE / "results" / "claims" / "claims.yaml",),
     "cdir_nb.explorer.grid": (PACKAGE / "explorer" / "grid.css", PACKAGE / "explorer" / "grid.js"),

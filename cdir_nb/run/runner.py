@@ -20,7 +20,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from cdir_nb.errors import CdirError, os_problem
-from cdir_nb.pages.clock import clock
+from cdir_nb.pages.run_folder import clock
 from cdir_nb.paths import atomic_write, cache_dir, is_abandoned, remove_leftovers
 from cdir_nb.results.records import current_commit
 from cdir_nb.run.places import Running, Start, start_here

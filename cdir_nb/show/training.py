@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from cdir_nb.conventions import BY_PSEUDO_LABELS, BY_SEEN_LABELS
-from cdir_nb.results.selection import RULES, selected
+from cdir_nb.results.aggregate import RULES, selected
 from cdir_nb.show.style import EMPTY, PALETTE, QUIET, SMALL, WIDTH, keys_of, looks, pretty, shorten, styled, titled
 
 

@@ -19,7 +19,7 @@ from tiny_notebooks import CDIR, save, write_notebook, write_profile
 
 from cdir_nb import paths
 from cdir_nb.errors import CdirError
-from cdir_nb.pages import clock
+from cdir_nb.pages.run_folder import clock
 from cdir_nb.results import load_records
 from cdir_nb.run import places, processes, runner
 from cdir_nb.run.plan import make_plan
@@ -430,7 +430,7 @@ def test_threads_are_shared_and_a_users_lower_limit_stays(monkeypatch):
 
 @pytest.mark.parametrize("seconds,text", [(3.14, "3.1 s"), (75, "1:15"), (600.9, "10:00")])
 def test_clock(seconds, text):
-    assert clock.clock(seconds) == text
+    assert clock(seconds) == text
 
 
 def test_locked_is_an_error_in_process_too(tmp_path):

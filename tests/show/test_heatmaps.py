@@ -151,8 +151,8 @@ def test_a_panel_without_a_reference_is_drawn_by_value():
 
 
 def test_every_verdict_has_a_colour():
-    from cdir_nb.results.claims.printed import NOT_PRINTED
-    from cdir_nb.results.claims.verdicts import FAILS, HOLDS, IN_PART, MIXED, NOT_RUN
+
+    from cdir_nb.results.claims.verdicts import FAILS, HOLDS, IN_PART, MIXED, NOT_PRINTED, NOT_RUN
     from cdir_nb.results.claims.wording import VERDICTS_DIFFER
     from cdir_nb.show.paper_tables import COLOURS
 
