@@ -341,4 +341,4 @@ def test_the_command(server, tmp_path):
     )
     assert gone.returncode == 2 and "then give --from FILE" in gone.stderr and gone.stderr.count("\n") == 1
     unknown = subprocess.run([*command, "mnist", "--to", str(tmp_path)], capture_output=True, text=True)
-    assert unknown.returncode == 2 and "no dataset is called 'mnist'" in unknown.stderr
+    assert unknown.returncode == 2 and "'mnist'" in unknown.stderr
