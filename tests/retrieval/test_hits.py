@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from cdir_nb.retrieval import blocks, evaluate, evaluate_embeddings, metrics, rank, whole_order
-from cdir_nb.retrieval.counting import Sums
-from cdir_nb.retrieval.ranking import each_block
-from cdir_nb.retrieval.whole_order import Members
+from cdir_nb.retrieval import blocks, evaluate, evaluate_embeddings, hits, metrics, rank
+from cdir_nb.retrieval.hits import ClassMembers
+from cdir_nb.retrieval.metrics import fractions
+from cdir_nb.retrieval.ranking import ranked_blocks
 
 CUTOFFS = {"ks": (1, 7, 50, 1000), "ap_ks": (7, 50, None)}
 
@@ -18,7 +18,7 @@ def sorted_ranks(scores, gallery_codes, codes):
 
 
 def assert_ranks(scores, gallery_codes, codes):
-    ranks = Members(np.asarray(gallery_codes)).ranks(np.asarray(scores, np.float32), np.asarray(codes))
+    ranks = ClassMembers(np.asarray(gallery_codes)).ranks(np.asarray(scores, np.float32), np.asarray(codes))
     expected = sorted_ranks(np.asarray(scores, np.float32), np.asarray(gallery_codes), codes)
     assert [row[np.isfinite(row)].tolist() for row in ranks] == [row.tolist() for row in expected]
     assert ranks.shape == (len(codes), max(map(len, expected)))
@@ -28,7 +28,7 @@ def assert_ranks(scores, gallery_codes, codes):
 @pytest.mark.parametrize("levels", [1, 2, 40, 100_000])
 def test_ranks_are_those_of_a_full_sort(monkeypatch, intervals, levels):
     """With few levels nearly everything ties; with few intervals nearly everything shares one."""
-    monkeypatch.setattr(whole_order, "INTERVALS", intervals)
+    monkeypatch.setattr(hits, "INTERVALS", intervals)
     draw = np.random.default_rng(levels)
     scores = draw.integers(0, levels, (30, 400)) / levels - 0.5
     assert_ranks(scores, draw.choice(5, 400, p=[0.6, 0.3, 0.08, 0.01, 0.01]), draw.integers(0, 7, 30))
@@ -36,7 +36,9 @@ def test_ranks_are_those_of_a_full_sort(monkeypatch, intervals, levels):
 
 def test_by_hand():
     #            rows: 0    1    2    3    4; relevant 1, 3, 4; rows 0 and 1 tie, 0.9 stands before both
-    ranks = Members(np.array([0, 1, 0, 1, 1])).ranks(np.array([[0.5, 0.5, 0.9, -1, 0.4]], np.float32), np.array([1]))
+    ranks = ClassMembers(np.array([0, 1, 0, 1, 1])).ranks(
+        np.array([[0.5, 0.5, 0.9, -1, 0.4]], np.float32), np.array([1])
+    )
     assert ranks.tolist() == [[3, 4, 5]]
 
 
@@ -83,22 +85,22 @@ def test_a_large_gallery_is_not_sorted_on_a_cpu(monkeypatch):
     monkeypatch.setattr(metrics, "SORTED", 9)
     small, large = ((signs(5, 0), signs(n, 1), [0] * 5, [0] * n) for n in (9, 10))
     used = []
-    monkeypatch.setattr(metrics, "each_block", lambda *args: used.append("sorted") or each_block(*args))
+    monkeypatch.setattr(metrics, "ranked_blocks", lambda *args: used.append("sorted") or ranked_blocks(*args))
     assert evaluate_embeddings(*small, ks=(1,), ap_ks=(None,)) and used == ["sorted"]
     monkeypatch.setattr(blocks, "merge_scores", None)
     assert evaluate_embeddings(*large, ks=(1,), ap_ks=(None,)) and used == ["sorted"]
 
 
-def test_sums_do_not_depend_on_the_other_queries():
+def test_values_do_not_depend_on_the_other_queries():
     """numpy's own `sum` adds up a padded row in another order than the row alone."""
     draw = np.random.default_rng(5)
     n_relevant = np.array([0, 3, *range(100, 1300, 37)])
-    of_one = [np.sort(draw.choice(5000, n, replace=False)) + 1.0 for n in n_relevant]
-    ranks = np.full((len(of_one), max(n_relevant)), np.inf)
-    for row, own in zip(ranks, of_one):
-        row[: len(own)] = own
-    together = Sums(ranks, n_relevant, (10, 100), (100, None))
-    for i, own in enumerate(of_one):
-        alone = Sums(own[None], n_relevant[i : i + 1], (10, 100), (100, None))
-        for name in ("hits", "hits_in_relevant", "found", "plain", "interpolated"):
-            assert all(getattr(together, name)[k][i] == got[0] for k, got in getattr(alone, name).items()), name
+    ranks_per_query = [np.sort(draw.choice(5000, n, replace=False)) + 1.0 for n in n_relevant]
+    padded = np.full((len(n_relevant), max(n_relevant)), np.inf)
+    for row, ranks in zip(padded, ranks_per_query):
+        row[: len(ranks)] = ranks
+    together = fractions(padded, n_relevant, 5000, (10, 100), (100, None))
+    for i, ranks in enumerate(ranks_per_query):
+        alone = fractions(ranks[None], n_relevant[i : i + 1], 5000, (10, 100), (100, None))
+        for name, (numerator, denominator) in alone.items():
+            assert (together[name][0][i], together[name][1][i]) == (numerator[0], denominator[0]), name
