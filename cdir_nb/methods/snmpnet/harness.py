@@ -3,25 +3,24 @@ and validation on classes that are not trained on.
 
     trunk (or its feature maps, if it is frozen)  ->  soft attention  ->  head: losses, and features for retrieval
 
-A method subclasses `HarnessTraining` and names the class of its head; `network` describes what a head implements.
+A method subclasses `HarnessTraining` and names the class of its head, a `network.Head`.
 """
 
 import copy
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import permutations
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
-from torch import nn
 
 from cdir_nb.conventions import BY_VALIDATION_CLASSES
 from cdir_nb.data.images import ImageSet
-from cdir_nb.encoders import image_batches
 from cdir_nb.encoders.feature_maps import MapEncoder, map_encoder
+from cdir_nb.methods.batches import pixel_batches, seeded
 from cdir_nb.methods.checkpoints import digest_of
 from cdir_nb.methods.method import ALL_DOMAINS, BACKBONE, LearnsFrom, Method
-from cdir_nb.methods.snmpnet.network import Batch, Network, Setup
+from cdir_nb.methods.snmpnet.network import Batch, Head, Network, Setup
 from cdir_nb.methods.snmpnet.sampling import Epoch, draw_epoch, pool_of, reshuffled, rows_by_domain
 from cdir_nb.methods.snmpnet.semantics import class_semantics
 from cdir_nb.methods.snmpnet.settings import BY_ENCODER, HEAD_ONLY, HarnessSettings, named_settings
@@ -30,23 +29,23 @@ from cdir_nb.methods.snmpnet.views import epoch_views, inverted_in
 from cdir_nb.methods.training import Numbers, Training, mixed_precision
 from cdir_nb.retrieval import evaluate_embeddings
 
-EMBED_BATCH = 256
+EMBED_BATCH = 256  # of feature maps; of images: 64
 Maps = dict[str, torch.Tensor]  # view -> (S x B, C, P) half-precision maps of an epoch's images
 
 
 class HarnessTraining(Training):
     """The training of one head on a protocol's training domains.
 
-    head             class of the head
-    told_the_domain  whether the head needs to be told the domain of an image; it then has no feature for an image of
-                     an unseen domain
-    data             training images, their classes and domains, and the validation part
-    semantics        the source of the class vectors; vectors: (K, m), those of the seen classes
+    head           class of the head; head_options: further arguments of its constructor
+    needs_domain   whether the head reads the domain of an image; it then has no feature for an unseen domain
+    data           training images, their classes and domains, and the validation part
+    semantics      the source of the class vectors; vectors: (K, m), those of the seen classes
     """
 
     similarity = "euclidean"  # section 4.4
-    head: ClassVar[type[nn.Module]]
-    told_the_domain = False
+    head: ClassVar[type[Head]]
+    head_options: ClassVar[Mapping[str, Any]] = {}
+    needs_domain = False
     settings: HarnessSettings
 
     # ---- network, data and schedule ----
@@ -70,11 +69,11 @@ class HarnessTraining(Training):
     def make_network(self) -> Network:
         """Trunk, attention and head, with PyTorch's own initialisation."""
         encoder, settings = self.encoder, self.settings
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(self.seed)
-            head = self.head(Setup(encoder.channels, self.vectors, self.data.domains, settings, encoder))
-            trunk = copy.deepcopy(encoder.model) if settings.trains == "all" else None
-            return Network(trunk, encoder.channels, settings.attention_width, head).to(encoder.device)
+        setup = Setup(encoder.channels, self.vectors, self.data.domains, settings, encoder)
+        backbone = None if self.only_head else copy.deepcopy(encoder.model)
+        with seeded(self.seed):
+            head = self.head(setup, **self.head_options)
+            return Network(backbone, encoder.channels, settings.attention_width, head).to(encoder.device)
 
     def make_optimizer(self) -> torch.optim.Optimizer:
         """SGD with momentum, or Adam."""
@@ -86,9 +85,9 @@ class HarnessTraining(Training):
 
     def make_schedule(self) -> torch.optim.lr_scheduler.LRScheduler:
         """Exponential decay to the least learning rate, stepped per epoch."""
-        floor = min(1.0, self.settings.least_learning_rate / self.settings.learning_rate)
+        least = min(1.0, self.settings.least_learning_rate / self.settings.learning_rate)
         epochs = self.settings.decay_epochs
-        return torch.optim.lr_scheduler.LambdaLR(self.optimizer, lambda epoch: floor ** min(1.0, epoch / epochs))
+        return torch.optim.lr_scheduler.LambdaLR(self.optimizer, lambda epoch: least ** min(1.0, epoch / epochs))
 
     def inputs(self) -> dict[str, str]:
         """Training images, validation images and class vectors."""
@@ -101,27 +100,32 @@ class HarnessTraining(Training):
         }
 
     @property
+    def only_head(self) -> bool:
+        """Whether the trunk is frozen."""
+        return self.settings.trains == "head"
+
+    @property
     def recorded_settings(self) -> dict[str, object]:
         """The settings, with the origin of the class vectors (name and digest) in place of a path."""
         return {**super().recorded_settings, "semantics": self.semantics.origin}
 
     @property
     def train_set(self) -> str:
-        """What it was trained on, and whether only heads were trained."""
-        return self.data.in_words + (f"; {HEAD_ONLY}" if self.settings.trains == "head" else "")
+        """Description of the training images; it states if only heads were trained."""
+        return self.data.description + (f"; {HEAD_ONLY}" if self.only_head else "")
 
     @property
     def directions(self) -> tuple[tuple[str, str], ...] | None:
-        """Any; between training domains, if the head is told the domain."""
-        return tuple(permutations(self.data.domains, 2)) if self.told_the_domain else None
+        """None, which stands for any; between training domains if the head reads the domain."""
+        return tuple(permutations(self.data.domains, 2)) if self.needs_domain else None
 
     def group_of(self, name: str) -> str:
         """trunk, attention, head."""
         return name.partition(".")[0]
 
     def stores_snapshot(self, epoch: int) -> bool:
-        """Heads on a frozen trunk after epoch 0, 1, 2, 4, 8, ..."""
-        return self.settings.trains == "head" and epoch & (epoch - 1) == 0
+        """Heads on a frozen trunk are stored after epoch 0, 1, 2, 4, 8, ..."""
+        return self.only_head and epoch & (epoch - 1) == 0
 
     # ---- an epoch ----
 
@@ -132,24 +136,35 @@ class HarnessTraining(Training):
 
     def start(self) -> None:
         """Standardise a frozen trunk's channels."""
-        if self.settings.trains == "head":
+        if self.only_head:
             _, maps = self.pool(0)
             self.model.standardise(maps[self.model.head.views[0]])
 
     def batches(self) -> Iterator[Batch]:
         """The batches of an epoch: views drawn now, or with a frozen trunk the maps of a pool drawn beforehand."""
         rng = np.random.default_rng([self.seed, self.epoch])
-        if self.settings.trains == "all":
-            epoch = self._draw(self.epoch)
-            places = torch.arange(epoch.rows.size).view(epoch.rows.shape)
-            inputs = self._pixels(epoch)
-        else:
+        if self.only_head:
             epoch, maps = self.pool(pool_of(self.epoch, self.settings))
-            places = torch.from_numpy(reshuffled(epoch, len(self.rows), rng))
-            inputs = self._gathered(maps, places)
-        columns = [column[places].to(self.device) for column in self._columns(epoch)]
-        for views, *own in zip(inputs, *columns):
-            yield Batch(views, *own, rng)
+            positions = torch.from_numpy(reshuffled(epoch, len(self.rows), rng))
+            inputs = self._pool_batches(maps, positions)
+        else:
+            epoch = self._draw(self.epoch)
+            positions = torch.arange(epoch.rows.size).view(epoch.rows.shape)
+            inputs = self._pixel_batches(epoch)
+        labels, domains = torch.from_numpy(self.data.labels), torch.from_numpy(self.data.domain_numbers)
+        rows, partners = torch.from_numpy(epoch.rows.ravel()), torch.from_numpy(epoch.partners.ravel())
+        ratio, shuffles = torch.from_numpy(epoch.ratio.ravel()).float(), torch.from_numpy(epoch.shuffles.ravel())
+        for step, views in zip(positions, inputs):
+            images = rows[step]
+            yield Batch(
+                inputs=views,
+                labels=labels[images].to(self.device),
+                other_labels=labels[partners[step]].to(self.device),
+                ratio=ratio[step].to(self.device),
+                domains=domains[images].to(self.device),
+                shuffles=shuffles[step].to(self.device),
+                rng=rng,
+            )
 
     def losses(self, batch: Batch) -> dict[str, torch.Tensor]:
         """The head's losses on the pooled features of every view that it learns from."""
@@ -162,7 +177,8 @@ class HarnessTraining(Training):
         """A pool of views drawn beforehand, with their maps; embedded once."""
         if number not in self._pools:
             epoch = self._draw(number)
-            maps = {view: self._maps(self._views(epoch, view, number)) for view in self.model.head.views}
+            views = {view: self._views(epoch, view, number) for view in self.model.head.views}
+            maps = {view: frozen_maps(self.encoder, images, self.progress) for view, images in views.items()}
             self._pools[number] = epoch, maps
         return self._pools[number]
 
@@ -172,33 +188,18 @@ class HarnessTraining(Training):
     def _views(self, epoch: Epoch, view: str, number: int) -> ImageSet:
         return epoch_views(self.images, epoch, view, self.settings, seed=self.seed, number=number)
 
-    def _maps(self, images: ImageSet) -> torch.Tensor:
-        return frozen_maps(self.encoder, images, self.progress)
-
-    def _gathered(self, maps: Maps, places: torch.Tensor) -> Iterator[Maps]:
+    def _pool_batches(self, maps: Maps, positions: torch.Tensor) -> Iterator[Maps]:
         """For each step, view -> (B, C, P) maps on the device."""
-        for own in places:
-            yield {view: x.index_select(0, own).to(self.device).float() for view, x in maps.items()}
+        for step in positions:
+            yield {view: x.index_select(0, step).to(self.device).float() for view, x in maps.items()}
 
-    def _pixels(self, epoch: Epoch) -> Iterator[dict[str, torch.Tensor]]:
+    def _pixel_batches(self, epoch: Epoch) -> Iterator[dict[str, torch.Tensor]]:
         """For each step, view -> (B, 3, H, W) pixels on the device."""
-        names, (_, size) = self.model.head.views, epoch.rows.shape
-        streams = [
-            image_batches(
-                self._views(epoch, view, self.epoch), range(epoch.rows.size), self.encoder.preprocess, size, self.device
-            )
-            for view in names
-        ]
-        for parts in zip(*streams):
-            yield {view: pixels for view, (_, pixels) in zip(names, parts)}
-
-    def _columns(self, epoch: Epoch) -> tuple[torch.Tensor, ...]:
-        """(S x B,) each: labels, other labels, ratio, domains, shuffles."""
-        rows, partners, ratio, shuffles = (
-            torch.from_numpy(x.ravel()) for x in (epoch.rows, epoch.partners, epoch.ratio, epoch.shuffles)
-        )
-        labels, domains = torch.from_numpy(self.data.labels), torch.from_numpy(self.data.domain_numbers)
-        return labels[rows], labels[partners], ratio.float(), domains[rows], shuffles
+        names, (steps, size) = self.model.head.views, epoch.rows.shape
+        view_sets = [self._views(epoch, view, self.epoch) for view in names]
+        streams = [pixel_batches(self.encoder, images, range(steps * size), size) for images in view_sets]
+        for pixels in zip(*streams):
+            yield dict(zip(names, pixels))
 
     # ---- validation and retrieval ----
 
@@ -207,8 +208,9 @@ class HarnessTraining(Training):
         if not self.data.queries:
             return {}
         gallery = self._validation_features("gallery", self.data.gallery)
-        scores = [
-            evaluate_embeddings(
+        scores = []
+        for domain, queries in self.data.queries.items():
+            results = evaluate_embeddings(
                 self._validation_features(domain, queries),
                 gallery,
                 queries.labels,
@@ -217,21 +219,19 @@ class HarnessTraining(Training):
                 ks=(),
                 ap_ks=(200,),
             )
-            for domain, queries in self.data.queries.items()
-        ]
-        found = [result.mean for results in scores for result in results if result.convention == "over_found"]
-        return {BY_VALIDATION_CLASSES: sum(found) / len(found)}
+            scores += [result.mean for result in results if result.convention == "over_found"]
+        return {BY_VALIDATION_CLASSES: sum(scores) / len(scores)}
 
     def _validation_features(self, name: str, images: ImageSet) -> torch.Tensor:
-        if self.settings.trains == "head" and name not in self._validation_maps:
-            self._validation_maps[name] = self._maps(images)
+        if self.only_head and name not in self._validation_maps:
+            self._validation_maps[name] = frozen_maps(self.encoder, images, self.progress)
         self.model.eval()
         return embedded(self.model, images, self.data.domains, self.encoder, self._validation_maps.get(name))
 
     def embed(self, model: Network, images: ImageSet, progress: bool) -> torch.Tensor:
         """(N, m) features, not normalised; compare them by Euclidean distance (section 4.4)."""
         images = inverted_in(images, self.settings.invert)
-        maps = frozen_maps(self.encoder, images, progress) if model.trunk is None else None
+        maps = frozen_maps(self.encoder, images, progress) if self.only_head else None
         return embedded(model, images, self.data.domains, self.encoder, maps)
 
 
@@ -239,36 +239,45 @@ class HarnessTraining(Training):
 def embedded(
     model: Network, images: ImageSet, domains: Sequence[str], encoder: MapEncoder, maps: torch.Tensor | None
 ) -> torch.Tensor:
-    """(N, m) float32 on the CPU: retrieval features; maps (N, C, P) from a frozen trunk, None: from the images."""
+    """(N, m) float32 on the CPU: retrieval features; maps (N, C, P) of a frozen trunk, None: computed from pixels."""
     numbers = torch.from_numpy(numbers_of(images.domains, domains)).to(encoder.device)
-    if maps is not None:
-        batches = iter(maps.split(EMBED_BATCH))
-    else:
-        rows = range(len(images))
-        batches = (batch for _, batch in image_batches(images, rows, encoder.preprocess, 64, encoder.device))
-    parts, start = [], 0
-    for batch in batches:
-        own = numbers[start : start + len(batch)]
-        parts.append(model(batch.to(encoder.device).float(), own).float().cpu())
-        start += len(batch)
-    return torch.cat(parts)
+    size = 64 if maps is None else EMBED_BATCH
+    batches = pixel_batches(encoder, images, range(len(images)), size) if maps is None else maps.split(size)
+    features = [
+        model(batch.to(encoder.device).float(), own_domains).float().cpu()
+        for batch, own_domains in zip(batches, numbers.split(size))
+    ]
+    return torch.cat(features)
 
 
 def frozen_maps(encoder: MapEncoder, images: ImageSet, progress: bool = True) -> torch.Tensor:
-    """(N, C, P) half-precision feature maps, from the cache where it has them."""
+    """(N, C, P) half-precision feature maps, read from the cache if available."""
     return encoder.embed_images(images, progress=progress).half().unflatten(1, (encoder.channels, encoder.places))
 
 
-def baseline(name: str, paper: str, training: type[HarnessTraining], *more: LearnsFrom) -> Method:
-    """The row of a method without settings of its own; it learns from images, labels, and what `more` names."""
+def method_row(
+    name: str,
+    paper: str,
+    training: type[HarnessTraining],
+    *more: LearnsFrom,
+    settings: type[HarnessSettings] = HarnessSettings,
+    released: Mapping[str, Any] | None = None,
+    variants: Mapping[str, Mapping[str, Any]] | None = None,
+) -> Method:
+    """The row of a method of this harness in `METHODS`.
+
+    more      what it learns from besides images and labels
+    released  values of its released code, beyond those of the harness
+    """
     return Method(
         name=name,
         paper=paper,
         build=training,
-        settings=HarnessSettings,
+        settings=settings,
         learns_from=("images", "labels", *more),
         fitted_for=ALL_DOMAINS,
         encoders=BACKBONE,
-        named=named_settings(HarnessSettings),
+        variants=variants or {},
+        named=named_settings(settings, **released or {}),
         for_encoder=BY_ENCODER,
     )

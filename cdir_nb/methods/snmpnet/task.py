@@ -18,9 +18,9 @@ class TrainingData:
     """The images of one training.
 
     name        of the protocol
-    images      to train on; classes, domains: theirs, in the protocol's order
+    images      the training images; classes, domains: their names, in the protocol's order
     queries     {training domain: images of validation classes}; gallery: the same classes in the gallery's domain.
-                Both are empty where the protocol has no validation classes
+                Both are empty if the protocol has no validation classes
     """
 
     name: str
@@ -41,68 +41,67 @@ class TrainingData:
         return numbers_of(self.images.domains, self.domains)
 
     @property
-    def in_words(self) -> str:
-        """The training set, for records."""
+    def description(self) -> str:
+        """The training set in words, for records."""
         return f"{len(self.images)} images of {self.name}: {len(self.classes)} classes, {', '.join(self.domains)}"
 
 
 def training_data(task: Protocol, settings: HarnessSettings, seed: int) -> TrainingData:
-    """The training part of a protocol.
-
-    Raises CdirError for a protocol without training images, training classes that are also for validation or (where
-    the protocol is zero-shot) queries, and a held-out query domain that is also trained on.
-    """
+    """The training part of a protocol. Raises CdirError as `check_splits` does."""
     check_splits(task)
     images = task.train.select(task.train_domains)
     if settings.train_images:
         images = _some_of_each(images, settings.train_images, seed)
     gallery_domain = task.directions[0][1]
-    rest = tuple(domain for domain in task.train_domains if domain != gallery_domain)
-    unseen = inverted_in(task.images.select(labels=task.validation), settings.invert)
-    queries = {domain: unseen.select(domain) for domain in rest}
-    queries = {domain: _share(own, settings.validation_fraction) for domain, own in queries.items() if len(own)}
+    validation = inverted_in(task.images.select(labels=task.validation), settings.invert)
+    queries = {}
+    for domain in task.train_domains:
+        candidates = validation.select(domain)
+        if domain != gallery_domain and len(candidates):
+            queries[domain] = candidates.take(random_share(candidates.labels, settings.validation_fraction))
     return TrainingData(
         name=task.name,
         images=inverted_in(images, settings.invert),
         classes=task.seen,
         domains=tuple(task.train_domains),
         queries=queries,
-        gallery=unseen.select(gallery_domain),
+        gallery=validation.select(gallery_domain),
     )
 
 
-def numbers_of(names: np.ndarray, known: Sequence[str]) -> np.ndarray:
-    """(N,) int64 place of each name in `known`; -1 where it is not there."""
-    place = {name: i for i, name in enumerate(known)}
-    return np.array([place.get(name, -1) for name in names.tolist()], dtype=np.int64)
+def numbers_of(values: np.ndarray, names: Sequence[str]) -> np.ndarray:
+    """(N,) int64 index of each value in `names`; -1 for a value that is not among them."""
+    index = {name: i for i, name in enumerate(names)}
+    return np.array([index.get(value, -1) for value in values.tolist()], dtype=np.int64)
 
 
 def check_splits(task: Protocol) -> None:
-    """CdirError unless training, validation and query classes, and an unseen domain, are kept apart."""
+    """Raise CdirError for a protocol whose training part is empty or overlaps with what it is tested on.
+
+    Training classes must differ from validation classes and, in a zero-shot protocol, from query classes; an unseen
+    query domain must not be trained on.
+    """
     if not task.seen:
         raise CdirError(f"{task.name} has no training images, and SnMpNet learns from labelled images: choose another")
-    for other, classes in (("validation", task.validation), ("query", task.classes if task.zero_shot else ())):
-        both = [label for label in task.seen if label in set(classes)]
-        if both:
+    for split, classes in (("validation", task.validation), ("query", task.classes if task.zero_shot else ())):
+        shared = [label for label in task.seen if label in set(classes)]
+        if shared:
             raise CdirError(
-                f"{task.name}: training and {other} classes overlap ({', '.join(both[:5])}): take them out of one"
+                f"{task.name}: training and {split} classes overlap ({', '.join(shared[:5])}): remove them from one"
             )
     held_out = {query for query, _ in task.directions} if task.unseen_domain else set()
-    both = [domain for domain in task.train_domains if domain in held_out]
-    if both:
+    shared = [domain for domain in task.train_domains if domain in held_out]
+    if shared:
         raise CdirError(
-            f"{task.name}: {', '.join(both)} is held out as the unseen domain, but also trained on: "
-            "take it out of train_domains"
+            f"{task.name}: {', '.join(shared)} is held out as the unseen domain, but also trained on: "
+            "remove it from train_domains"
         )
 
 
 def _some_of_each(images: ImageSet, count: int, seed: int) -> ImageSet:
     """At most `count` random images of each class and domain, in the order of the set."""
-    rng, groups = np.random.default_rng(seed), {}
+    rng = np.random.default_rng(seed)
+    groups: dict[tuple[str, str], list[int]] = {}
     for row, group in enumerate(zip(images.domains.tolist(), images.labels.tolist())):
         groups.setdefault(group, []).append(row)
     return images.take(np.sort(np.concatenate([rng.permutation(rows)[:count] for rows in groups.values()])))
-
-
-def _share(images: ImageSet, share: float) -> ImageSet:
-    return images.take(random_share(images.labels, share)) if share < 1 else images

@@ -2,8 +2,8 @@
 
 from cdir_nb.methods.method import PAIR, Method
 from cdir_nb.methods.ucdir.baselines import CDS, ID, PCS, PROTO_NCE
-from cdir_nb.methods.ucdir.harness import BY_ENCODER
 from cdir_nb.methods.ucdir.method import UcdirSettings, UcdirTraining, ucdir_settings
+from cdir_nb.methods.ucdir.settings import BY_ENCODER
 
 UCDIR = Method(
     name="UCDIR",
@@ -16,7 +16,7 @@ UCDIR = Method(
         "L_IW (v1)": {"losses": ("IW",)},  # Table 3
         "L_IW + L_CW (v2)": {"losses": ("IW", "CW")},
         "L_IW + L_CW + L_SE (v3)": {"losses": ("IW", "CW", "SE")},
-        "L_IW + L_CW + L_DD": {"losses": ("IW", "CW", "DD")},  # ours: is L_SE needed for L_DD?
+        "L_IW + L_CW + L_DD": {"losses": ("IW", "CW", "DD")},  # our addition: is L_SE needed for L_DD?
         "CLIP-UCDIR": {"trains": "all"},  # CLAIR, Table 1: from CLIP's image tower
     },
     named=ucdir_settings(),
