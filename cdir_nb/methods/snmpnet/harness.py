@@ -24,7 +24,7 @@ from cdir_nb.methods.snmpnet.network import Batch, Head, Network, Setup
 from cdir_nb.methods.snmpnet.sampling import Epoch, draw_epoch, pool_of, reshuffled, rows_by_domain
 from cdir_nb.methods.snmpnet.semantics import class_semantics
 from cdir_nb.methods.snmpnet.settings import BY_ENCODER, HEAD_ONLY, HarnessSettings, named_settings
-from cdir_nb.methods.snmpnet.task import numbers_of, training_data
+from cdir_nb.methods.snmpnet.task import numbers_of, training_images, validation_images
 from cdir_nb.methods.snmpnet.views import epoch_views, inverted_in
 from cdir_nb.methods.training import Numbers, Training, mixed_precision
 from cdir_nb.retrieval import evaluate_embeddings
@@ -38,7 +38,7 @@ class HarnessTraining(Training):
 
     head           class of the head; head_options: further arguments of its constructor
     needs_domain   whether the head reads the domain of an image; it then has no feature for an unseen domain
-    data           training images, their classes and domains, and the validation part
+    queries        {training domain: images of validation classes}; gallery: the images that they search
     semantics      the source of the class vectors; vectors: (K, m), those of the seen classes
     """
 
@@ -55,13 +55,13 @@ class HarnessTraining(Training):
         class vectors, splits that overlap, one domain only, and a batch that cannot be balanced."""
         settings = self.settings
         self.encoder = map_encoder(self.encoder, settings.image_size)
-        self.data = training_data(self.task, settings, self.seed)
-        self.images = self.data.images
+        self.images = training_images(self.task, settings, self.seed)
+        self.queries, self.gallery = validation_images(self.task, settings)
         self.semantics = class_semantics(settings.semantics, self.task, self.encoder.device)
-        self.vectors = self.semantics.of(self.data.classes, unit=settings.unit_semantics)
+        self.vectors = self.semantics.of(self.task.seen, unit=settings.unit_semantics)
         self.rows = rows_by_domain(self.images, settings.batch_size)
         self.steps_per_epoch = min(map(len, self.rows)) // (settings.batch_size // len(self.rows))
-        self.patience = settings.patience if self.data.queries else None
+        self.patience = settings.patience if self.queries else None
         self._pools: dict[int, tuple[Epoch, Maps]] = {}
         self._validation_maps: dict[str, torch.Tensor] = {}
         return self.make_network()
@@ -69,7 +69,7 @@ class HarnessTraining(Training):
     def make_network(self) -> Network:
         """Trunk, attention and head, with PyTorch's own initialisation."""
         encoder, settings = self.encoder, self.settings
-        setup = Setup(encoder.channels, self.vectors, self.data.domains, settings, encoder)
+        setup = Setup(encoder.channels, self.vectors, self.train_domains, settings, encoder)
         backbone = None if self.only_head else copy.deepcopy(encoder.model)
         with seeded(self.seed):
             head = self.head(setup, **self.head_options)
@@ -91,13 +91,18 @@ class HarnessTraining(Training):
 
     def inputs(self) -> dict[str, str]:
         """Training images, validation images and class vectors."""
-        validation = [images.fingerprint for images in (*self.data.queries.values(), self.data.gallery)]
-        vectors = digest_of([list(self.data.classes), self.vectors.tolist()])
+        validation = [images.fingerprint for images in (*self.queries.values(), self.gallery)]
+        vectors = digest_of([list(self.task.seen), self.vectors.tolist()])
         return {
             **super().inputs(),
             "validation": digest_of(validation),
             "class vectors": f"{self.semantics.origin} {vectors}",
         }
+
+    @property
+    def train_domains(self) -> tuple[str, ...]:
+        """The training domains; their order numbers them."""
+        return tuple(self.task.train_domains)
 
     @property
     def only_head(self) -> bool:
@@ -112,12 +117,14 @@ class HarnessTraining(Training):
     @property
     def train_set(self) -> str:
         """Description of the training images; it states if only heads were trained."""
-        return self.data.description + (f"; {HEAD_ONLY}" if self.only_head else "")
+        images = f"{len(self.images)} images of {self.task.name}"
+        classes = f"{len(self.task.seen)} classes, {', '.join(self.train_domains)}"
+        return f"{images}: {classes}" + (f"; {HEAD_ONLY}" if self.only_head else "")
 
     @property
     def directions(self) -> tuple[tuple[str, str], ...] | None:
         """None, which stands for any; between training domains if the head reads the domain."""
-        return tuple(permutations(self.data.domains, 2)) if self.needs_domain else None
+        return tuple(permutations(self.train_domains, 2)) if self.needs_domain else None
 
     def group_of(self, name: str) -> str:
         """trunk, attention, head."""
@@ -151,20 +158,19 @@ class HarnessTraining(Training):
             epoch = self._draw(self.epoch)
             positions = torch.arange(epoch.rows.size).view(epoch.rows.shape)
             inputs = self._pixel_batches(epoch)
-        labels, domains = torch.from_numpy(self.data.labels), torch.from_numpy(self.data.domain_numbers)
-        rows, partners = torch.from_numpy(epoch.rows.ravel()), torch.from_numpy(epoch.partners.ravel())
-        ratio, shuffles = torch.from_numpy(epoch.ratio.ravel()).float(), torch.from_numpy(epoch.shuffles.ravel())
+        rows, partners, ratio, shuffles = (
+            torch.from_numpy(x.ravel()) for x in (epoch.rows, epoch.partners, epoch.ratio, epoch.shuffles)
+        )
+        labels = numbers_of(self.images.labels, self.task.seen)
+        columns = {
+            "labels": labels[rows],
+            "other_labels": labels[partners],
+            "ratio": ratio.float(),
+            "domains": numbers_of(self.images.domains, self.train_domains)[rows],
+            "shuffles": shuffles,
+        }
         for step, views in zip(positions, inputs):
-            images = rows[step]
-            yield Batch(
-                inputs=views,
-                labels=labels[images].to(self.device),
-                other_labels=labels[partners[step]].to(self.device),
-                ratio=ratio[step].to(self.device),
-                domains=domains[images].to(self.device),
-                shuffles=shuffles[step].to(self.device),
-                rng=rng,
-            )
+            yield Batch(views, rng=rng, **{name: column[step].to(self.device) for name, column in columns.items()})
 
     def losses(self, batch: Batch) -> dict[str, torch.Tensor]:
         """The head's losses on the pooled features of every view that it learns from."""
@@ -205,20 +211,13 @@ class HarnessTraining(Training):
 
     def validate(self) -> Numbers:
         """mAP@200 (over_found) of validation classes: each training domain's queries, mean over domains."""
-        if not self.data.queries:
+        if not self.queries:
             return {}
-        gallery = self._validation_features("gallery", self.data.gallery)
-        scores = []
-        for domain, queries in self.data.queries.items():
-            results = evaluate_embeddings(
-                self._validation_features(domain, queries),
-                gallery,
-                queries.labels,
-                self.data.gallery.labels,
-                similarity=self.similarity,
-                ks=(),
-                ap_ks=(200,),
-            )
+        gallery, scores = self._validation_features("gallery", self.gallery), []
+        options = {"similarity": self.similarity, "ks": (), "ap_ks": (200,)}
+        for domain, images in self.queries.items():
+            queries = self._validation_features(domain, images)
+            results = evaluate_embeddings(queries, gallery, images.labels, self.gallery.labels, **options)
             scores += [result.mean for result in results if result.convention == "over_found"]
         return {BY_VALIDATION_CLASSES: sum(scores) / len(scores)}
 
@@ -226,13 +225,13 @@ class HarnessTraining(Training):
         if self.only_head and name not in self._validation_maps:
             self._validation_maps[name] = frozen_maps(self.encoder, images, self.progress)
         self.model.eval()
-        return embedded(self.model, images, self.data.domains, self.encoder, self._validation_maps.get(name))
+        return embedded(self.model, images, self.train_domains, self.encoder, self._validation_maps.get(name))
 
     def embed(self, model: Network, images: ImageSet, progress: bool) -> torch.Tensor:
         """(N, m) features, not normalised; compare them by Euclidean distance (section 4.4)."""
         images = inverted_in(images, self.settings.invert)
         maps = frozen_maps(self.encoder, images, progress) if self.only_head else None
-        return embedded(model, images, self.data.domains, self.encoder, maps)
+        return embedded(model, images, self.train_domains, self.encoder, maps)
 
 
 @torch.no_grad()
@@ -240,13 +239,10 @@ def embedded(
     model: Network, images: ImageSet, domains: Sequence[str], encoder: MapEncoder, maps: torch.Tensor | None
 ) -> torch.Tensor:
     """(N, m) float32 on the CPU: retrieval features; maps (N, C, P) of a frozen trunk, None: computed from pixels."""
-    numbers = torch.from_numpy(numbers_of(images.domains, domains)).to(encoder.device)
+    numbers = numbers_of(images.domains, domains).to(encoder.device)
     size = 64 if maps is None else EMBED_BATCH
     batches = pixel_batches(encoder, images, range(len(images)), size) if maps is None else maps.split(size)
-    features = [
-        model(batch.to(encoder.device).float(), own_domains).float().cpu()
-        for batch, own_domains in zip(batches, numbers.split(size))
-    ]
+    features = [model(x.to(encoder.device).float(), d).float().cpu() for x, d in zip(batches, numbers.split(size))]
     return torch.cat(features)
 
 

@@ -8,13 +8,8 @@ import torch
 from torch import nn
 
 from cdir_nb.methods.settings import setting
+from cdir_nb.methods.snmpnet import losses
 from cdir_nb.methods.snmpnet.harness import HarnessTraining, method_row
-from cdir_nb.methods.snmpnet.losses import (
-    mixed_semantics,
-    mixture_prediction,
-    mixup_cross_entropy,
-    semantic_neighbourhood,
-)
 from cdir_nb.methods.snmpnet.network import Batch, Head, Setup
 from cdir_nb.methods.snmpnet.settings import HarnessSettings
 from cdir_nb.methods.snmpnet.views import MIXED, PLAIN
@@ -53,12 +48,13 @@ class SnMpNetHead(Head):
         """Equation 10: L = L_CE^mix + gamma_1 L_Mp + gamma_2 L_Sn."""
         g, a, s = pooled[self.views[0]], self.semantics, self.settings
         f = self.embed(g, batch.domains)
-        losses = {"L_CE": mixup_cross_entropy(f, a, *batch.mixed)}
+        terms = {"L_CE": losses.mixup_cross_entropy(f, a, *batch.mixed)}
         if s.weight_mp:
-            losses["L_Mp"] = s.weight_mp * mixture_prediction(self.mixture_layer(g), *batch.mixed)
+            terms["L_Mp"] = s.weight_mp * losses.mixture_prediction(self.mixture_layer(g), *batch.mixed)
         if s.weight_sn:
-            losses["L_Sn"] = s.weight_sn * semantic_neighbourhood(f, mixed_semantics(a, *batch.mixed), a, s.kappa)
-        return losses
+            mixed = losses.mixed_semantics(a, *batch.mixed)
+            terms["L_Sn"] = s.weight_sn * losses.semantic_neighbourhood(f, mixed, a, s.kappa)
+        return terms
 
 
 class SnMpNetTraining(HarnessTraining):

@@ -19,6 +19,8 @@ from cdir_nb.encoders import ImageEncoder, load_encoder, require_texts
 from cdir_nb.errors import CdirError
 
 TEMPLATE = "a {}"
+# What numpy raises for a file that is missing, damaged, pickled, a single array, or lacks one of the two arrays.
+UNREADABLE = (OSError, EOFError, ValueError, KeyError, AttributeError, TypeError, zipfile.BadZipFile)
 
 
 @dataclass(frozen=True)
@@ -83,13 +85,7 @@ def read_semantics(file: Path | str) -> Semantics:
     try:
         with np.load(file, allow_pickle=False) as content:
             names, vectors = content["names"], content["vectors"]
-    except FileNotFoundError:
-        raise CdirError(f"{file} does not exist: give an .npz file with `names` and `vectors`") from None
-    except (KeyError, AttributeError, TypeError):  # an .npy file is an array without names
-        raise CdirError(
-            f"{file} has no `names` and `vectors`: save them with np.savez(file, names=..., vectors=...)"
-        ) from None
-    except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
+    except UNREADABLE as error:
         raise CdirError(
             f"{file} cannot be read ({' '.join(str(error).split())}): give an .npz file with `names` (text, not "
             "objects) and `vectors`, which needs no pickle"

@@ -1,9 +1,9 @@
-"""What a training reads from a protocol: training images, their classes and domains, and the validation part."""
+"""What a training reads from a protocol: training images, and images of validation classes."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
+import torch
 
 from cdir_nb.data.images import ImageSet
 from cdir_nb.data.protocols import Protocol
@@ -13,66 +13,34 @@ from cdir_nb.methods.snmpnet.views import inverted_in
 from cdir_nb.retrieval.galleries import random_share
 
 
-@dataclass(frozen=True)
-class TrainingData:
-    """The images of one training.
-
-    name        of the protocol
-    images      the training images; classes, domains: their names, in the protocol's order
-    queries     {training domain: images of validation classes}; gallery: the same classes in the gallery's domain.
-                Both are empty if the protocol has no validation classes
-    """
-
-    name: str
-    images: ImageSet
-    classes: tuple[str, ...]
-    domains: tuple[str, ...]
-    queries: dict[str, ImageSet]
-    gallery: ImageSet
-
-    @property
-    def labels(self) -> np.ndarray:
-        """(N,) int64 class numbers of the training images."""
-        return numbers_of(self.images.labels, self.classes)
-
-    @property
-    def domain_numbers(self) -> np.ndarray:
-        """(N,) int64 domain numbers of the training images."""
-        return numbers_of(self.images.domains, self.domains)
-
-    @property
-    def description(self) -> str:
-        """The training set in words, for records."""
-        return f"{len(self.images)} images of {self.name}: {len(self.classes)} classes, {', '.join(self.domains)}"
-
-
-def training_data(task: Protocol, settings: HarnessSettings, seed: int) -> TrainingData:
-    """The training part of a protocol. Raises CdirError as `check_splits` does."""
+def training_images(task: Protocol, settings: HarnessSettings, seed: int) -> ImageSet:
+    """The images to train on. Raises CdirError as `check_splits` does."""
     check_splits(task)
     images = task.train.select(task.train_domains)
     if settings.train_images:
         images = _some_of_each(images, settings.train_images, seed)
+    return inverted_in(images, settings.invert)
+
+
+def validation_images(task: Protocol, settings: HarnessSettings) -> tuple[dict[str, ImageSet], ImageSet]:
+    """Queries {training domain: images of validation classes}, and the same classes in the gallery's domain.
+
+    Both are empty if the protocol has no validation classes.
+    """
     gallery_domain = task.directions[0][1]
-    validation = inverted_in(task.images.select(labels=task.validation), settings.invert)
+    images = inverted_in(task.images.select(labels=task.validation), settings.invert)
     queries = {}
     for domain in task.train_domains:
-        candidates = validation.select(domain)
+        candidates = images.select(domain)
         if domain != gallery_domain and len(candidates):
             queries[domain] = candidates.take(random_share(candidates.labels, settings.validation_fraction))
-    return TrainingData(
-        name=task.name,
-        images=inverted_in(images, settings.invert),
-        classes=task.seen,
-        domains=tuple(task.train_domains),
-        queries=queries,
-        gallery=validation.select(gallery_domain),
-    )
+    return queries, images.select(gallery_domain)
 
 
-def numbers_of(values: np.ndarray, names: Sequence[str]) -> np.ndarray:
+def numbers_of(values: np.ndarray, names: Sequence[str]) -> torch.Tensor:
     """(N,) int64 index of each value in `names`; -1 for a value that is not among them."""
     index = {name: i for i, name in enumerate(names)}
-    return np.array([index.get(value, -1) for value in values.tolist()], dtype=np.int64)
+    return torch.tensor([index.get(value, -1) for value in values.tolist()], dtype=torch.int64)
 
 
 def check_splits(task: Protocol) -> None:

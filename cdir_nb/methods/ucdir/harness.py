@@ -8,10 +8,10 @@ A method subclasses `TwoDomainTraining` and implements `terms`: the value of eac
 """
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -27,7 +27,7 @@ from cdir_nb.methods.trunks import ImageTower, Standardise
 from cdir_nb.methods.two_domains import class_numbers, drawn_rows, in_words, precision_at, training_images
 from cdir_nb.methods.ucdir.clusters import Clusters, kmeans
 from cdir_nb.methods.ucdir.network import Network, keys
-from cdir_nb.methods.ucdir.settings import BY_ENCODER, MomentumSettings, named_settings
+from cdir_nb.methods.ucdir.settings import BY_ENCODER, MomentumSettings, TwoDomainSettings
 from cdir_nb.methods.ucdir.views import CachedViews, Inputs, PixelViews, at_size
 
 EMBED_BATCH = 1024
@@ -211,9 +211,12 @@ class TwoDomainTraining(Training):
         return self.views.epoch(orders, self.batch_size, self.generator)
 
     def losses(self, batch: Inputs) -> dict[str, torch.Tensor]:
-        """The mean of each term over the domains."""
-        terms = self.terms(self.see(batch))
-        return {name: torch.stack(values).mean() for name, values in terms.items()}
+        """Each term, reduced to one number."""
+        return {name: self.reduce(values) for name, values in self.terms(self.see(batch)).items()}
+
+    def reduce(self, values: list[torch.Tensor]) -> torch.Tensor:
+        """The mean of a term over the domains."""
+        return torch.stack(values).mean()
 
     def see(self, inputs: Inputs) -> Step:
         """Features of both views, in the order of the released code: queries, update of the momentum encoder, keys,
@@ -268,16 +271,13 @@ class TwoDomainTraining(Training):
 
 
 def method_row(
-    name: str, paper: str, training: type[TwoDomainTraining], settings: type[MomentumSettings], *, head_rate: float
+    name: str,
+    paper: str,
+    training: type[TwoDomainTraining],
+    settings: type[TwoDomainSettings],
+    named: Mapping[str, TwoDomainSettings],
+    **more: Any,
 ) -> Method:
-    """The row of a baseline in `METHODS`; head_rate: see `named_settings`."""
-    return Method(
-        name=name,
-        paper=paper,
-        build=training,
-        settings=settings,
-        learns_from=("images",),
-        fitted_for=PAIR,
-        named=named_settings(settings, head_rate=head_rate),
-        for_encoder=BY_ENCODER,
-    )
+    """The row of a method of this trainer in `METHODS`; more: further fields of `Method`."""
+    row = {"learns_from": ("images",), "fitted_for": PAIR, "for_encoder": BY_ENCODER, **more}
+    return Method(name, paper, training, settings, named=named, **row)

@@ -9,7 +9,6 @@ from cdir_nb.methods.settings import setting
 from cdir_nb.methods.ucdir.harness import BOTH, Clustered, Step, Terms, TwoDomainTraining
 from cdir_nb.methods.ucdir.losses import cluster_wise, distance_of_distance, instance_wise, self_entropy
 from cdir_nb.methods.ucdir.settings import MAIN, MomentumSettings, named_settings
-from cdir_nb.methods.ucdir.views import Inputs
 
 DOMAINNET = "released code, scripts/domainnet.sh; the paper does not give it"
 OFFICE = "released code, scripts/office-home.sh; the paper does not give it"
@@ -98,13 +97,10 @@ class UcdirTraining(TwoDomainTraining):
             terms["L_DD"] = [distance_of_distance(q[d], centroids[0], centroids[1], s.phi_distance) for d in BOTH]
         return {name: values for name, values in terms.items() if name.removeprefix("L_") in s.losses}
 
-    def losses(self, batch: Inputs) -> dict[str, torch.Tensor]:
+    def reduce(self, values: list[torch.Tensor]) -> torch.Tensor:
         """The mean over the domains; or, as the paper prints it, the sum over the domains and the images of a batch."""
-        terms = self.terms(self.see(batch))
-        means = {name: torch.stack(values).mean() for name, values in terms.items()}
-        if self.settings.reduction == "mean":
-            return means
-        return {name: mean * len(terms[name]) * self.batch_size for name, mean in means.items()}
+        mean = super().reduce(values)
+        return mean if self.settings.reduction == "mean" else mean * len(values) * self.batch_size
 
     def weights(self) -> dict[str, float]:
         """lambda of equation 4, then gamma and beta from `align_from` on."""

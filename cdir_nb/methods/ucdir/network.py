@@ -34,16 +34,11 @@ class Network(nn.Module):
 
     def load_head(self, state: dict[str, torch.Tensor]) -> None:
         """Load MoCo v2's head. Raises CdirError if its shapes differ from those that the settings give."""
-        shapes, required = _shapes(state), _shapes(self.head.state_dict())
-        if shapes != required:
-            raise CdirError(
-                f"the checkpoint's head has shapes {shapes}, the settings need {required}: change hidden or dim"
-            )
-        self.head.load_state_dict(state)
-
-
-def _shapes(state: dict[str, torch.Tensor]) -> dict[str, tuple[int, ...]]:
-    return {name: tuple(value.shape) for name, value in state.items()}
+        try:
+            self.head.load_state_dict(state)
+        except RuntimeError:
+            shapes = [tuple(x.shape) for x in state.values()]
+            raise CdirError(f"the checkpoint's head has shapes {shapes}: change hidden or dim") from None
 
 
 @torch.no_grad()

@@ -11,7 +11,7 @@ from cdir_nb.methods.settings import setting
 from cdir_nb.methods.ucdir.baselines.instance_discrimination import instance_discrimination
 from cdir_nb.methods.ucdir.harness import BOTH, Step, Terms, TwoDomainTraining, method_row
 from cdir_nb.methods.ucdir.losses import mean_entropy
-from cdir_nb.methods.ucdir.settings import MomentumSettings
+from cdir_nb.methods.ucdir.settings import MomentumSettings, named_settings
 
 
 class CdsSettings(MomentumSettings):
@@ -54,4 +54,4 @@ class CdsTraining(TwoDomainTraining):
 
 
 # P@10 at head rates 0.01, 0.03 and 0.1: 33.3, 30.1, 25.4 %
-CDS = method_row("CDS", "Kim et al., ICCV 2021", CdsTraining, CdsSettings, head_rate=0.01)
+CDS = method_row("CDS", "Kim et al., ICCV 2021", CdsTraining, CdsSettings, named_settings(CdsSettings, head_rate=0.01))

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 
 from cdir_nb.methods.settings import setting
 from cdir_nb.methods.ucdir.harness import Step, Terms, TwoDomainTraining, method_row
-from cdir_nb.methods.ucdir.settings import MomentumSettings
+from cdir_nb.methods.ucdir.settings import MomentumSettings, named_settings
 
 
 class IdSettings(MomentumSettings):
@@ -42,4 +42,4 @@ class IdTraining(TwoDomainTraining):
 
 
 # P@10 at head rates 0.01, 0.03, 0.1 and 0.3: 36.1, 38.8, 41.8, 40.9 %
-ID = method_row("ID", "Wu et al., CVPR 2018", IdTraining, IdSettings, head_rate=0.1)
+ID = method_row("ID", "Wu et al., CVPR 2018", IdTraining, IdSettings, named_settings(IdSettings, head_rate=0.1))

@@ -11,7 +11,7 @@ from cdir_nb.methods.settings import setting
 from cdir_nb.methods.ucdir.baselines.protonce import prototype_losses
 from cdir_nb.methods.ucdir.harness import BOTH, Step, Terms, TwoDomainTraining, method_row
 from cdir_nb.methods.ucdir.losses import self_entropy
-from cdir_nb.methods.ucdir.settings import MomentumSettings
+from cdir_nb.methods.ucdir.settings import MomentumSettings, named_settings
 
 
 class PcsSettings(MomentumSettings):
@@ -43,4 +43,4 @@ class PcsTraining(TwoDomainTraining):
 
 
 # P@10 at head rates 0.01, 0.03, 0.1 and 0.3: 36.5, 37.3, 38.9, 38.1 %
-PCS = method_row("PCS", "Yue et al., CVPR 2021", PcsTraining, PcsSettings, head_rate=0.1)
+PCS = method_row("PCS", "Yue et al., CVPR 2021", PcsTraining, PcsSettings, named_settings(PcsSettings, head_rate=0.1))

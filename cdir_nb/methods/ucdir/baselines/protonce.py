@@ -5,8 +5,6 @@ Differences from the released code: all prototypes are compared, instead of 16,3
 part uses the memory of all images, not a queue; fewer clusterings (`granularity`).
 """
 
-from dataclasses import replace
-
 import torch
 import torch.nn.functional as F
 
@@ -14,7 +12,7 @@ from cdir_nb.methods.settings import setting
 from cdir_nb.methods.ucdir.baselines.instance_discrimination import instance_discrimination
 from cdir_nb.methods.ucdir.clusters import Clusters
 from cdir_nb.methods.ucdir.harness import Step, Terms, TwoDomainTraining, method_row
-from cdir_nb.methods.ucdir.settings import MomentumSettings
+from cdir_nb.methods.ucdir.settings import MomentumSettings, named_settings
 
 SMOOTHING = 10  # PCL, section 3.3: alpha
 QUANTILES = (0.1, 0.9)  # the range to which concentrations are clamped (released code)
@@ -86,6 +84,8 @@ class ProtoNceTraining(TwoDomainTraining):
 
 
 # P@10 at head rates 0.01, 0.03, 0.1 and 0.3: 38.2, 39.7, 41.6, 42.3 %
-_ROW = method_row("ProtoNCE", "Li et al., ICLR 2021", ProtoNceTraining, ProtoNceSettings, head_rate=0.3)
-# As in UCDIR, k-means begins after a tenth of the epochs.
-PROTO_NCE = replace(_ROW, named={name: s.changed(cluster_from=s.epochs // 10) for name, s in _ROW.named.items()})
+_NAMED = {
+    name: settings.changed(cluster_from=settings.epochs // 10)  # as in UCDIR
+    for name, settings in named_settings(ProtoNceSettings, head_rate=0.3).items()
+}
+PROTO_NCE = method_row("ProtoNCE", "Li et al., ICLR 2021", ProtoNceTraining, ProtoNceSettings, _NAMED)
