@@ -38,7 +38,7 @@ def pixel_batches(
 
     preprocess  from image to pixels; None: the encoder's own preprocessing
     """
-    for _, pixels in image_batches(images, rows, preprocess or encoder.preprocess, batch_size, encoder.device):
+    for _, pixels in image_batches(images, list(rows), preprocess or encoder.preprocess, batch_size, encoder.device):
         yield pixels
 
 
@@ -71,7 +71,7 @@ def random_view(batch: torch.Tensor, generator: torch.Generator, least_crop: flo
     mirror = 1 - 2 * torch.randint(2, (count,), generator=generator)
     theta = torch.zeros(count, 2, 3)
     theta[:, 0, 0], theta[:, 1, 1], theta[:, :, 2] = scale * mirror, scale, shift
-    grid = F.affine_grid(theta, batch.shape, align_corners=False).to(batch)
+    grid = F.affine_grid(theta, list(batch.shape), align_corners=False).to(batch)
     return F.grid_sample(batch, grid, padding_mode="border", align_corners=False)
 
 

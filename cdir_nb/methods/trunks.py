@@ -2,6 +2,7 @@
 
 import copy
 from dataclasses import replace
+from typing import Any
 
 import torch
 from torch import nn
@@ -34,6 +35,8 @@ class Standardise(nn.Module):
 
 class ImageTower(nn.Module):
     """A trainable copy of an encoder's image part: pixels (B, 3, H, W) -> features (B, D)."""
+
+    model: Any
 
     def __init__(self, encoder: ImageEncoder) -> None:
         super().__init__()

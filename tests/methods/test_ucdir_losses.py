@@ -5,6 +5,7 @@ import math
 import pytest
 import torch
 import torch.nn.functional as F
+from by_hand import softmax, unit
 from sklearn.metrics import normalized_mutual_info_score
 
 from cdir_nb.errors import CdirError
@@ -24,10 +25,6 @@ from cdir_nb.methods.ucdir.losses import (
 B, N, K, D = 5, 12, 3, 7
 
 
-def unit(*shape: int, seed: int = 0) -> torch.Tensor:
-    return F.normalize(torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.double), dim=-1)
-
-
 @pytest.fixture
 def batch():
     """q, k (B, D); bank (N, D), which holds the keys; ids (B,); clusters (N,); centroids of two domains (K, D)."""
@@ -38,11 +35,6 @@ def batch():
 
 def dot(a: torch.Tensor, b: torch.Tensor) -> float:
     return float((a * b).sum())
-
-
-def softmax(scores: list[float]) -> list[float]:
-    total = sum(math.exp(s) for s in scores)
-    return [math.exp(s) / total for s in scores]
 
 
 def entropy(p: list[float]) -> float:
@@ -122,15 +114,16 @@ def test_proposition_1_the_order_of_centroids_does_not_matter(batch, seed):
     q, *_, first, second = batch
     order = torch.randperm(K, generator=torch.Generator().manual_seed(seed))
     torch.testing.assert_close(in_domain_distances(q, first[order], 0.1), in_domain_distances(q, first, 0.1))
-    found = distance_of_distance(q, first[order], second, 0.1)
-    torch.testing.assert_close(found, distance_of_distance(q, first, second, 0.1))
+    permuted, plain = (distance_of_distance(q, centroids, second, 0.1) for centroids in (first[order], first))
+    torch.testing.assert_close(permuted, plain)
 
 
-def test_equal_domains_have_no_distance_of_distance_and_nor_have_uniform_probabilities(batch):
+@pytest.mark.parametrize("phi, expected", [(0.01, None), (1e6, 0.0)])  # uniform probabilities: why L_SE is needed
+def test_equal_domains_have_no_distance_of_distance_and_nor_have_uniform_probabilities(batch, phi, expected):
     q, *_, first, second = batch
-    assert float(distance_of_distance(q, first, first, 0.01)) == 0
-    assert float(distance_of_distance(q, first, second, 0.01)) > 1e-3
-    assert float(distance_of_distance(q, first, second, 1e6)) == pytest.approx(0, abs=1e-9)  # why L_SE is needed
+    distance = float(distance_of_distance(q, first, second, phi))
+    assert float(distance_of_distance(q, first, first, phi)) == 0
+    assert distance > 1e-3 if expected is None else distance == pytest.approx(expected, abs=1e-9)
 
 
 def test_gradients_reach_the_queries(batch):

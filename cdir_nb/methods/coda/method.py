@@ -8,7 +8,7 @@ The paper's text could not be obtained: method and settings are those of its rel
 which each step uses one; an epoch as long as the larger domain), and k-means without faiss.
 """
 
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
@@ -20,6 +20,7 @@ from cdir_nb.methods.settings import setting
 from cdir_nb.methods.training import trainable_parameters
 from cdir_nb.methods.ucdir.clusters import Clusters
 from cdir_nb.methods.ucdir.harness import BOTH, Clustered, Step, Terms, TwoDomainTraining
+from cdir_nb.methods.ucdir.network import Network
 from cdir_nb.methods.ucdir.settings import TwoDomainSettings
 from cdir_nb.methods.ucdir.views import Inputs
 
@@ -66,6 +67,7 @@ class CodaTraining(TwoDomainTraining):
     """CoDA has no momentum encoder; its network has a classifier without bias for each domain and level."""
 
     settings: CodaSettings
+    model: Any  # a `Network` with classifiers
 
     @property
     def clustered(self) -> Clustered:
@@ -83,7 +85,7 @@ class CodaTraining(TwoDomainTraining):
     def make_momentum(self) -> None:
         """None: the trained network fills the memory, and is evaluated."""
 
-    def make_network(self) -> nn.Module:
+    def make_network(self) -> Network:
         """The trainer's network, with `classifiers[domain][level]` (K_l, dim), which `start` fills."""
         network, dim = super().make_network(), self.settings.dim
         classifiers = [nn.ParameterList(torch.zeros(count, dim) for count in self.counts) for _ in BOTH]
@@ -157,8 +159,9 @@ class CodaTraining(TwoDomainTraining):
 # sketch of ten classes of the drawn world that are in no test of UCDIR (the first ten that world-unseen trains on), at
 # 0.003, 0.01, 0.03, 0.1 and 0.3: 38.6, 40.1, 40.4, 39.1, 37.8 %; features of the frozen trunk 38.2 %. The classifiers'
 # rate is that of the released code. The whole tower has the rate of UCDIR's "as_released, short, slow", not searched.
-HEAD = {"trains": "head", "learning_rate": 0.03, "views": 4, "score_at": 10, "snapshot_every": 2, "image_size": 64}
-SHORT = {**HEAD, "trains": "all", "learning_rate": 1e-3}
+SMALL: dict[str, Any] = {"views": 4, "score_at": 10, "snapshot_every": 2, "image_size": 64}
+HEAD: dict[str, Any] = {**SMALL, "trains": "head", "learning_rate": 0.03}
+SHORT: dict[str, Any] = {**SMALL, "trains": "all", "learning_rate": 1e-3}
 
 
 def coda_settings() -> dict[str, CodaSettings]:

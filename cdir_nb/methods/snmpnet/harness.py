@@ -47,6 +47,8 @@ class HarnessTraining(Training):
     head_options: ClassVar[Mapping[str, Any]] = {}
     needs_domain = False
     settings: HarnessSettings
+    model: Network
+    images: ImageSet
 
     # ---- network, data and schedule ----
 
@@ -78,7 +80,7 @@ class HarnessTraining(Training):
     def make_optimizer(self) -> torch.optim.Optimizer:
         """SGD with momentum, or Adam."""
         s, parameters = self.settings, self.model.parameters()
-        rates = {"lr": s.learning_rate, "weight_decay": s.weight_decay}
+        rates: dict[str, Any] = {"lr": s.learning_rate, "weight_decay": s.weight_decay}
         if s.optimizer == "Adam":
             return torch.optim.Adam(parameters, **rates)
         return torch.optim.SGD(parameters, momentum=s.momentum, nesterov=s.nesterov and s.momentum > 0, **rates)
@@ -214,7 +216,7 @@ class HarnessTraining(Training):
         if not self.queries:
             return {}
         gallery, scores = self._validation_features("gallery", self.gallery), []
-        options = {"similarity": self.similarity, "ks": (), "ap_ks": (200,)}
+        options: dict[str, Any] = {"similarity": self.similarity, "ks": (), "ap_ks": (200,)}
         for domain, images in self.queries.items():
             queries = self._validation_features(domain, images)
             results = evaluate_embeddings(queries, gallery, images.labels, self.gallery.labels, **options)

@@ -4,6 +4,8 @@ A backbone with soft attention maps an image of any domain near the vector of it
 images, of one domain or of two, and predicts the fraction of each class in them.
 """
 
+from typing import cast
+
 import torch
 from torch import nn
 
@@ -34,9 +36,11 @@ class SnMpNetHead(Head):
     Chained (paper, section 4): theta_Sn reads the logits. Parallel (released code): it reads the pooled feature.
     """
 
+    settings: SnMpNetSettings
+
     def __init__(self, setup: Setup) -> None:
         super().__init__(setup)
-        (n_classes, m), settings = setup.semantics.shape, setup.settings
+        (n_classes, m), settings = setup.semantics.shape, cast(SnMpNetSettings, setup.settings)
         self.settings, self.views = settings, (MIXED if settings.mix else PLAIN,)
         self.mixture_layer = nn.Linear(setup.channels, n_classes)
         self.semantic_layer = nn.Linear(n_classes if settings.chained else setup.channels, m)

@@ -1,6 +1,7 @@
 """The network of SnMpNet and of the baselines beside it: a trunk, soft attention, and a head that differs by method."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -96,6 +97,10 @@ class Network(nn.Module):
     The channels of a frozen trunk are standardised, so that one learning rate suits the heads of all methods (our
     default). A pooled feature then has a length of about 1.
     """
+
+    trunk: Any
+    attention: "SoftAttention"
+    head: Head
 
     def __init__(self, backbone: nn.Module | None, channels: int, width: int, head: Head) -> None:
         super().__init__()

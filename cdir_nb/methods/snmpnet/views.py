@@ -7,16 +7,18 @@ effect beyond rounding.
 
 from collections.abc import Collection
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 from PIL import Image
-from torchvision.transforms.v2 import functional as tv
+from torchvision.transforms.v2 import functional
 
 from cdir_nb.data.images import ImageSet, inverted
 from cdir_nb.methods.snmpnet.sampling import Epoch
 from cdir_nb.methods.snmpnet.settings import HarnessSettings
 
 PLAIN, MIXED, JIGSAW = "plain", "mixed", "jigsaw"
+tv: Any = functional  # accepts PIL images, but its annotations list tensors only
 TILES = 3  # a jigsaw has 3 x 3 of them
 _RNG = np.random.default_rng(0)
 ORDERS = np.stack([np.arange(TILES**2), *(_RNG.permutation(TILES**2) for _ in range(30))])  # the first: unchanged

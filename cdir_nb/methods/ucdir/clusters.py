@@ -36,7 +36,8 @@ def kmeans(features: torch.Tensor, count: int, *, iterations: int, restarts: int
     """
     if count > len(features):
         raise CdirError(f"{count} clusters are more than {len(features)} images: lower `clusters`")
-    result = KMeans(count, n_init=restarts, max_iter=iterations, random_state=seed).fit(features.float().cpu().numpy())
+    model = KMeans(count, n_init=restarts, max_iter=iterations, random_state=seed)  # pyright: ignore[reportArgumentType]
+    result = model.fit(features.float().cpu().numpy())
     labels = torch.from_numpy(result.labels_).long().to(features.device)
     means = torch.from_numpy(result.cluster_centers_).to(features)
     return Clusters(labels, F.normalize(means, dim=1), (features - means[labels]).norm(dim=1))

@@ -74,6 +74,9 @@ class TwoDomainTraining(Training):
     clustered: Clustered = ""
     checkpointed = ("banks", "features")
     settings: MomentumSettings
+    model: Network
+    momentum: Network | None
+    images: ImageSet
 
     def terms(self, step: Step) -> Terms:
         """The values of each loss; losses that need clusters are left out without them."""
@@ -89,7 +92,7 @@ class TwoDomainTraining(Training):
 
     # ---- network, data and schedule ----
 
-    def build(self) -> torch.nn.Module:
+    def build(self) -> Network:
         """The network and its momentum copy; training images of both domains, without labels."""
         settings = self.settings
         self.encoder = at_size(self.encoder, settings.image_size)
@@ -103,7 +106,7 @@ class TwoDomainTraining(Training):
         self.momentum = self.make_momentum()
         return self.make_network()
 
-    def make_network(self) -> torch.nn.Module:
+    def make_network(self) -> Network:
         """A network with a head drawn from the seed, or with the head of a MoCo v2 checkpoint."""
         trunk = Standardise(self.encoder.dim) if self.only_head else ImageTower(self.encoder)
         network = Network(trunk, self.encoder.dim, self.settings, self.seed).to(self.encoder.device)
@@ -112,7 +115,7 @@ class TwoDomainTraining(Training):
             network.load_head(head)
         return network
 
-    def make_momentum(self) -> torch.nn.Module | None:
+    def make_momentum(self) -> Network | None:
         """The momentum copy of the network."""
         return self.make_network().requires_grad_(False)
 
@@ -164,7 +167,7 @@ class TwoDomainTraining(Training):
         return f"{in_words(self.encoder, self.images, self.settings.train_images)}; {part}"
 
     @property
-    def evaluated(self) -> torch.nn.Module:
+    def evaluated(self) -> Network:
         """The momentum encoder, as in UCDIR's released code; the trained network for a method without one."""
         return self.model if self.momentum is None else self.momentum
 
@@ -193,7 +196,7 @@ class TwoDomainTraining(Training):
 
     def start(self) -> None:
         """Standardise the features of a frozen trunk; fill the memory with the evaluated network's features."""
-        if self.only_head:
+        if isinstance(self.views, CachedViews):
             features = torch.cat(self.views.whole_images)
             for network in (self.model, self.evaluated):
                 network.trunk.set(features.mean(dim=0), features.std(dim=0).clamp(min=SMALLEST_SPREAD))
@@ -226,7 +229,7 @@ class TwoDomainTraining(Training):
         q = self.model(queries)
         self.update_momentum(self.settings.encoder_momentum)
         split = self.settings.key_norm == "split" and not self.only_head
-        k = keys(self.momentum, key_inputs, split=split, generator=self.generator)
+        k = keys(self.evaluated, key_inputs, split=split, generator=self.generator)
         for bank, rows, domain_keys in zip(self.banks, ids, k.split(sizes)):
             bank[rows] = domain_keys
         return Step(list(q.split(sizes)), list(k.split(sizes)), ids, self.banks, self.clusters)
@@ -241,7 +244,7 @@ class TwoDomainTraining(Training):
         if not self.clustered or self.epoch < self.clusters_begin():
             return []
         s, seed = self.settings, 1000 * self.seed + self.epoch
-        options = {"iterations": s.kmeans_iterations, "restarts": s.kmeans_restarts, "seed": seed}
+        options: dict[str, int] = {"iterations": s.kmeans_iterations, "restarts": s.kmeans_restarts, "seed": seed}
         sets = [torch.cat(self.features)] if self.clustered == "both together" else self.features
         return [[kmeans(features, count, **options) for count in self.counts] for features in sets]
 
@@ -260,7 +263,7 @@ class TwoDomainTraining(Training):
         rule = BY_SEEN_LABELS if self.task.zero_shot else BEST_ON_TEST  # a closed set is tested on its training images
         return {rule: precision_at(self.settings.score_at, scores.cpu(), labels)}
 
-    def embed(self, model: torch.nn.Module, images: ImageSet, progress: bool) -> torch.Tensor:
+    def embed(self, model: Network, images: ImageSet, progress: bool) -> torch.Tensor:
         """(N, dim) unit vectors (as evaluated by the released code)."""
         device = self.encoder.device
         if self.only_head:
@@ -279,5 +282,5 @@ def method_row(
     **more: Any,
 ) -> Method:
     """The row of a method of this trainer in `METHODS`; more: further fields of `Method`."""
-    row = {"learns_from": ("images",), "fitted_for": PAIR, "for_encoder": BY_ENCODER, **more}
+    row: dict[str, Any] = {"learns_from": ("images",), "fitted_for": PAIR, "for_encoder": BY_ENCODER, **more}
     return Method(name, paper, training, settings, named=named, **row)

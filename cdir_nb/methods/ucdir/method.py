@@ -12,7 +12,7 @@ from cdir_nb.methods.ucdir.settings import MAIN, MomentumSettings, named_setting
 
 DOMAINNET = "released code, scripts/domainnet.sh; the paper does not give it"
 OFFICE = "released code, scripts/office-home.sh; the paper does not give it"
-OFFICE_HOME = {"alpha": 0.5, "gamma": 1.0, "beta": 0.5, "phi_entropy": 0.01}
+OFFICE_HOME: dict[str, Any] = {"alpha": 0.5, "gamma": 1.0, "beta": 0.5, "phi_entropy": 0.01}
 AS_WRITTEN: dict[str, Any] = {"reduction": "sum", "least_confidence": None, "align_from": 20, "key_norm": "plain"}
 HEAD_RATE = 0.3  # P@10 at 0.01, 0.03, 0.1 and 0.3: UCDIR 41.9, 45.4, 44.1, 48.6 %, v3 42.8, 46.0, 50.5, 50.5
 
@@ -23,7 +23,8 @@ class UcdirSettings(MomentumSettings):
     Raises CdirError for an invalid value, or a schedule out of order.
     """
 
-    sources = MomentumSettings.sources | {
+    sources = {
+        **MomentumSettings.sources,
         **{(name, str(value)): OFFICE for name, value in OFFICE_HOME.items()},
         ("full_from", "20"): "our default for training the head only",
         ("full_from", "10"): "our default for a short training of a small network",
@@ -115,8 +116,8 @@ class UcdirTraining(TwoDomainTraining):
 
 def ucdir_settings() -> dict[str, UcdirSettings]:
     """UCDIR's named settings: those of the trainer, with the schedule and the weights of its losses."""
-    head_schedule = {"cluster_from": 4, "full_from": 20, "align_from": 20}
-    short_schedule = {"cluster_from": 2, "full_from": 10, "align_from": 10}
+    head_schedule: dict[str, Any] = {"cluster_from": 4, "full_from": 20, "align_from": 20}
+    short_schedule: dict[str, Any] = {"cluster_from": 2, "full_from": 10, "align_from": 10}
     overrides: dict[str, dict[str, Any]] = {
         "as_released, Office-Home": OFFICE_HOME,
         "as_written": AS_WRITTEN,

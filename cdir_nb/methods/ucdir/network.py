@@ -3,6 +3,8 @@
 A MoCo v2 checkpoint gives both trunk and head. Any other encoder gives the trunk, and the head is drawn at random.
 """
 
+from typing import Any
+
 import torch
 import torch.nn.functional as F
 from torch import nn
@@ -20,6 +22,9 @@ class Network(nn.Module):
     settings  with `dim` and `hidden`: width of the head's hidden layer, None: that of the trunk, 0: no hidden layer
     seed      of the head's initial weights, drawn from PyTorch's default distribution
     """
+
+    trunk: Any
+    head: nn.Sequential
 
     def __init__(self, trunk: nn.Module, width: int, settings: TwoDomainSettings, seed: int) -> None:
         super().__init__()

@@ -116,7 +116,9 @@ def named_settings(kind: type[Named], *, head_rate: float) -> dict[str, Named]:
                0.01, 0.03, 0.1 and 0.3 by the score by labels (P@10, last epoch, one seed) on clipart and sketch of ten
                classes of the drawn world that are in no test of UCDIR
     """
-    head, written = {**HEAD, "learning_rate": head_rate}, {"key_norm": "plain"}
+    head: dict[str, Any] = {**HEAD, "learning_rate": head_rate}
+    written: dict[str, Any] = {"key_norm": "plain"}
+    slow: dict[str, Any] = {**SHORT, "learning_rate": 0.001}
     return {
         "as_released": kind(score_at=50),
         "as_released, Office-Home": kind(),
@@ -124,6 +126,6 @@ def named_settings(kind: type[Named], *, head_rate: float) -> dict[str, Named]:
         "as_written, Office-Home": kind(**written),
         "as_released, head": kind(**head),
         "as_released, short": kind(**SHORT),
-        "as_released, short, slow": kind(**SHORT | {"learning_rate": 0.001}),
+        "as_released, short, slow": kind(**slow),
         "as_written, head": kind(**head | written),
     }

@@ -8,7 +8,7 @@ only, at milliseconds per step on a CPU.
 import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -95,7 +95,8 @@ def with_views(images: ImageSet, count: int, size: int) -> ImageSet:
 
 def image_size(encoder: ImageEncoder) -> int:
     """The width and height, in pixels, of the square images that an encoder reads."""
-    return encoder.preprocess(Image.new("RGB", (8, 8))).shape[-1]
+    pixels: Any = encoder.preprocess(Image.new("RGB", (8, 8)))
+    return pixels.shape[-1]
 
 
 def at_size(encoder: ImageEncoder, size: int) -> ImageEncoder:

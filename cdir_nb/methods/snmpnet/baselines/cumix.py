@@ -23,19 +23,14 @@ class CuMixHead(LinearHead):
         self.settings, self.n_domains = setup.settings, len(setup.domains)
 
     def losses(self, pooled: dict[str, torch.Tensor], batch: Batch) -> dict[str, torch.Tensor]:
-        plain, labels = pooled[PLAIN], batch.labels
+        plain, labels, a = pooled[PLAIN], batch.labels, self.semantics
         partner, ratio = self._draw(batch)
         mixed = ratio[:, None] * plain + (1 - ratio[:, None]) * plain[partner]
         return {
-            "L_CE": self._cross_entropy(plain, labels, labels, torch.ones_like(batch.ratio)),
-            "L_image": IMAGE_WEIGHT * self._cross_entropy(pooled[MIXED], *batch.mixed),
-            "L_feature": FEATURE_WEIGHT * self._cross_entropy(mixed, labels, labels[partner], ratio),
+            "L_CE": mixup_cross_entropy(self.feature(plain), a, labels, labels, torch.ones_like(batch.ratio)),
+            "L_image": IMAGE_WEIGHT * mixup_cross_entropy(self.feature(pooled[MIXED]), a, *batch.mixed),
+            "L_feature": FEATURE_WEIGHT * mixup_cross_entropy(self.feature(mixed), a, labels, labels[partner], ratio),
         }
-
-    def _cross_entropy(
-        self, pooled: torch.Tensor, labels: torch.Tensor, other_labels: torch.Tensor, ratio: torch.Tensor
-    ) -> torch.Tensor:
-        return mixup_cross_entropy(self.feature(pooled), self.semantics, labels, other_labels, ratio)
 
     def _draw(self, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
         """(B,) partners in the batch, and (B,) ratios."""

@@ -21,6 +21,8 @@ MARGIN, NEGATIVES, MOMENTUM = 2.0, 256, 0.999
 
 class EisNetHead(LinearHead):
     views = (PLAIN, JIGSAW)
+    slow_weight: torch.Tensor
+    slow_bias: torch.Tensor
 
     def __init__(self, setup: Setup) -> None:
         super().__init__(setup)

@@ -6,6 +6,8 @@ on the pooled feature, in place of the gates inside the backbone; the WordNet te
 the workbook does not include WordNet; features have unit length, as in the original's evaluation.
 """
 
+from typing import Any
+
 import torch
 import torch.nn.functional as F
 from torch import nn
@@ -22,6 +24,10 @@ REDUCTION = 16  # of a squeeze-and-excitation gate
 
 class SakeHead(LinearHead):
     """`label`: whether it reads the domain; domains that were not trained on then have no feature."""
+
+    encoder: ImageEncoder
+    teacher_weight: torch.Tensor
+    teacher_bias: torch.Tensor
 
     def __init__(self, setup: Setup, dim: int = 512, label: bool = True) -> None:
         teacher = imagenet_classifier(setup.encoder)
@@ -53,7 +59,8 @@ class SakeHead(LinearHead):
     @torch.no_grad()
     def _teacher(self, inputs: torch.Tensor) -> torch.Tensor:
         """(B, 1000 or 1001) probabilities of ImageNet classes, from pixels or from maps of the frozen trunk."""
-        maps = self.encoder.model.forward_features(inputs).flatten(2) if inputs.ndim == 4 else inputs
+        backbone: Any = self.encoder.model
+        maps = backbone.forward_features(inputs).flatten(2) if inputs.ndim == 4 else inputs
         return F.linear(maps.float().mean(2), self.teacher_weight, self.teacher_bias).softmax(1)
 
 
@@ -66,12 +73,12 @@ def imagenet_classifier(encoder: ImageEncoder) -> nn.Linear:
     """The linear ImageNet classifier of a backbone. Raises CdirError for a backbone without one."""
     name = encoder.built.name
     if name == MOBILENET:
-        return mobilenet_v2(classifier=True).get_classifier()
+        return mobilenet_v2(classifier=True).get_classifier()  # pyright: ignore[reportCallIssue]
     kind, _, tagged = name.partition(":")
     if kind == "timm" and ":" not in tagged and " " not in tagged:
         import timm  # only this function needs it
 
-        return timm.create_model(tagged, pretrained=True).get_classifier()
+        return timm.create_model(tagged, pretrained=True).get_classifier()  # pyright: ignore[reportCallIssue]
     raise CdirError(
         f"SAKE learns from the backbone's ImageNet classifier, which {name} does not provide: choose mobilenet-v2, or "
         "a model with timm's own weights, such as timm:legacy_seresnet50"
