@@ -274,7 +274,7 @@ def test_a_damaged_checkpoint_is_named(monkeypatch):
 
 
 def test_a_changed_loss_changes_the_keys_of_what_imports_it_and_of_nothing_else(tmp_path):
-    """In a copy of the package: a constant in ucdir/losses.py is part of UCDIR's and PCS's code, not of the others'."""
+    """In a copy of the package: a constant in ucdir/losses.py is part of the code of UCDIR, PCS and CDS only."""
     copied = tmp_path / "cdir_nb"
     shutil.copytree(PACKAGE, copied, ignore=shutil.ignore_patterns("*.safetensors", "*.gz", "__pycache__"))
     shutil.copytree(PACKAGE.parent / "data_manifest", tmp_path / "data_manifest")
@@ -284,7 +284,7 @@ def test_a_changed_loss_changes_the_keys_of_what_imports_it_and_of_nothing_else(
     losses.write_text(losses.read_text().replace("square()", "pow(3)"))
     after = _codes(tmp_path)
     changed = {name for name in before if before[name] != after[name]}
-    assert changed == {"UCDIR", "PCS"} and len(before) == len(
+    assert changed == {"UCDIR", "PCS", "CDS"} and len(before) == len(
         [row for row in METHODS.values() if isinstance(row.build, type)]
     )
 
