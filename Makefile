@@ -27,7 +27,7 @@ test: $(READY)  ## check the style, run all tests, then check every notebook and
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(PYTEST) -n 2 tests
-	@$(BIN)/python scripts/exercises.py --into test-output/notebooks
+	@$(BIN)/python scripts/notebooks.py exercises --into test-output/notebooks
 	@CDIR_HEADLESS=1 OMP_NUM_THREADS=1 $(PYTEST) -n 2 --dist loadscope --nbval-lax --nbval-current-env -p no:cacheprovider test-output/notebooks
 
 fuzz: $(READY)  ## read 10,000 mutated cards and 100,000 mutated stroke lines (a few minutes)
@@ -49,7 +49,7 @@ notebooks: $(READY)  ## run the notebooks in place and store their cleaned outpu
 	@$(BIN)/python scripts/notebooks.py run
 
 exercises: $(READY)  ## print what the solutions of all exercises print (as long as `make notebooks`)
-	@$(BIN)/python scripts/exercises.py
+	@$(BIN)/python scripts/notebooks.py exercises
 
 lock: $(READY)  ## update requirements.lock from pyproject.toml
 	@$(BIN)/python -m pip install --quiet uv
