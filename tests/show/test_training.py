@@ -1,4 +1,4 @@
-"""Curves over training and settings: every loss, every stop, every value in its place."""
+"""Curves over training and settings: every loss, every stop, every value."""
 
 import numpy as np
 import pandas as pd
@@ -40,34 +40,21 @@ def test_value_curves_go_over_each_table_s_index_and_share_a_legend():
     assert (left.get_xlabel(), right.get_xlabel()) == ("step", "epoch")
 
 
-def test_sensitivity_has_a_panel_a_setting_in_ascending_order_and_rings_the_default():
+def test_sensitivity_has_a_panel_per_setting_in_ascending_order_and_circles_the_default():
     rows = [
-        ("radius", 10.0, 3.0),
-        ("radius", 0.1, 1.0),
-        ("radius", 1.0, 2.0),
-        ("residual", "True", 4.0),
-        ("residual", "False", 5.0),
-    ]
-    table = pd.DataFrame(
-        [
-            {
-                "setting": s,
-                "value": v,
-                "seed": seed,
-                "percent": p + seed,
-                "default": v in (1.0, "False"),
-                "vanilla": 2.5,
-            }
-            for s, v, p in rows
-            for seed in (0, 1)
-        ]
-    )
-    first, second = training.sensitivity(table, value="mAP", columns=2).axes
-    assert [tick.get_text() for tick in first.get_xticklabels()] == ["0.1", "1", "10"]
-    assert list(first.lines[0].get_ydata()) == [1.5, 2.5, 3.5]
-    ringed = next(line for line in first.lines if line.get_markersize() == 10)
-    assert (float(np.squeeze(ringed.get_xdata())), float(np.squeeze(ringed.get_ydata()))) == (1, 2.5)
-    assert [tick.get_text() for tick in second.get_xticklabels()] == ["False", "True"]
+        {"setting": name, "value": value, "seed": seed, "percent": percent + seed, "default": default, "vanilla": 2.5}
+        for name, value, percent, default in (
+            ("radius", 10.0, 3.0, False), ("radius", 0.1, 1.0, False), ("radius", 1.0, 2.0, True),
+            ("residual", "True", 4.0, False), ("residual", "False", 5.0, True),
+        )
+        for seed in (0, 1)
+    ]  # fmt: skip
+    radius, residual = training.sensitivity(pd.DataFrame(rows), value="mAP", columns=2).axes
+    assert [tick.get_text() for tick in radius.get_xticklabels()] == ["0.1", "1", "10"]
+    assert list(radius.lines[0].get_ydata()) == [1.5, 2.5, 3.5]
+    (circle,) = [line for line in radius.lines if line.get_markerfacecolor() == "none"]
+    assert circle.get_xydata().tolist() == [[1, 2.5]]
+    assert [tick.get_text() for tick in residual.get_xticklabels()] == ["False", "True"]
 
 
 HISTORY = [
@@ -104,3 +91,17 @@ def test_a_training_without_validation_says_so_in_its_panel():
     rows = [{"domains": "", "epoch": 1, "L_agg": 1.0, "moved, parameters": 0.5}]
     _, scores, _ = training.training_history(rows).axes
     assert not scores.lines and scores.texts
+
+
+def test_losses_may_begin_at_one_and_the_chosen_epoch_is_circled():
+    rows = [row for row in HISTORY if row["domains"] == "ink-paint"]
+    losses, scores, _ = training.training_history(rows, chosen={BY_SEEN_LABELS: 2}, relative=True).axes
+    assert curves(losses)["total, weighted"] == pytest.approx([1, 2 / 3, 1 / 3])
+    (circle,) = [line for line in scores.lines if line.get_markerfacecolor() == "none"]
+    assert circle.get_xydata().tolist() == [[2, pytest.approx(30)]]
+
+
+def test_weights_that_change_have_a_panel():
+    rows = [{"domains": "", "epoch": e, "L_IW": 5.0 - e, "weight L_IW": 0.5 * e} for e in (1, 2)]
+    weights = training.training_history(rows).axes[3]
+    assert list(curves(weights).values()) == [pytest.approx([0.5, 1])]
