@@ -42,17 +42,18 @@ def training_history(
     if relative:
         first_values = table.groupby("domains")[list(losses)].transform("first")
         table[list(losses)] /= first_values
+    look = looks(list(losses)) | looks(list(scores)) | looks(list(moved))
+    look |= {WEIGHT + name: look[name] for name in losses}
     fig, axes = plt.subplots(1, 4 if weights else 3, figsize=(WIDTH, 3.9))
-    _history_panel(axes[0], table, losses, "losses, first epoch = 1" if relative else "losses, mean per step")
-    _history_panel(axes[1], table, scores, "score of each rule (%)", 100, empty="nothing is validated")
-    _history_panel(axes[2], table, moved, "movement (% of the start)", 100)
+    _history_panel(axes[0], table, losses, look, "losses, first epoch = 1" if relative else "losses, mean per step")
+    _history_panel(axes[1], table, scores, look, "score of each rule (%)", 100, empty="nothing is validated")
+    _history_panel(axes[2], table, moved, look, "movement (% of the start)", 100)
     if weights:
-        _history_panel(axes[3], table, weights, "weight of each loss")
+        _history_panel(axes[3], table, weights, look, "weight of each loss")
     for rule, epoch in (chosen or {}).items():
-        rows = table[table["epoch"] == epoch]
-        if rule in rows:
-            colour = looks(list(scores))[rule][0]
-            axes[1].plot([epoch], [100 * rows[rule].mean()], "o", ms=11, mfc="none", mec=colour)
+        if rule in scores:
+            score = 100 * table.loc[table["epoch"] == epoch, rule].mean()
+            axes[1].plot([epoch], [score], "o", ms=11, mfc="none", mec=look[rule][0])
     return titled(fig, title)
 
 
@@ -62,15 +63,23 @@ def _loss_label(name: str) -> str:
 
 
 def _history_panel(
-    ax: Axes, table: pd.DataFrame, labels: Mapping[str, str], title: str, factor: float = 1, *, empty: str = ""
+    ax: Axes,
+    table: pd.DataFrame,
+    labels: Mapping[str, str],
+    look: Mapping[str, tuple[str, str]],
+    title: str,
+    factor: float = 1,
+    *,
+    empty: str = "",
 ) -> None:
     """One line per column {column: label}, by epoch, and the legend; `empty` is the text of a panel without columns."""
     parts = [part.set_index("epoch") for _, part in table.groupby("domains", sort=False)]
-    for name, (colour, _) in looks(list(labels)).items():
+    for name, label in labels.items():
+        colour = look[name][0]
         for part in parts if len(parts) > 1 else []:
             ax.plot(factor * part[name], color=colour, lw=0.6, alpha=0.45)
         mean = table.groupby("epoch")[name].mean()
-        ax.plot(factor * mean, "--" if name == TOTAL else "-", color=colour, lw=2, label=labels[name])
+        ax.plot(factor * mean, "--" if name == TOTAL else "-", color=colour, lw=2, label=label)
     ax.set(title=title, xlabel="epoch")
     ax.xaxis.set_major_locator(MaxNLocator(integer=True))
     ax.grid(True)
