@@ -1,7 +1,7 @@
-"""Make the README's pictures.
+"""Make the README's images.
 
-python scripts/readme_pictures.py                  only the road
-python scripts/readme_pictures.py runs/world-...   also the figures of a finished run, made smaller
+python scripts/readme_pictures.py                  only the diagram of the modules
+python scripts/readme_pictures.py runs/world-...   also the figures of a finished run, scaled down
 """
 
 from pathlib import Path
@@ -18,7 +18,7 @@ from cdir_nb.errors import CdirError
 from cdir_nb.paths import ROOT, atomic_write
 from cdir_nb.show.style import PALETTE, QUIET, styled
 
-PICTURES = {  # picture: (notebook, figure it saves, width in pixels)
+PICTURES = {  # image: (notebook, figure, width in pixels)
     "ranked_grid": ("00_tour", "worked_example", 560),
     "00_tour": ("00_tour", "domains_by_classes", 320),
     "01_clip_zero_shot": ("01_clip_zero_shot", "directions", 320),
@@ -54,10 +54,10 @@ ROAD = (  # room, what it contains, what it passes on to the rooms below
 
 def find_figure(run: Path, notebook: str, figure: str) -> Path:
     """The newest figure of this name in a run folder."""
-    found = sorted(run.glob(f"{notebook}-*/{figure}.png"), key=lambda path: path.stat().st_mtime)
-    if not found:
-        raise CdirError(f"{run} has no {notebook}-*/{figure}.png: make it with `cdir reproduce`")
-    return found[-1]
+    paths = sorted(run.glob(f"{notebook}-*/{figure}.png"), key=lambda path: path.stat().st_mtime)
+    if not paths:
+        raise CdirError(f"{run}: no {notebook}-*/{figure}.png; make it with `cdir reproduce`")
+    return paths[-1]
 
 
 @styled
@@ -95,10 +95,10 @@ def main(run: Annotated[Path | None, typer.Argument(help="A run folder; without 
 
 
 def shrink(run: Path) -> None:
-    """Write the figures of a run at the README's widths; pictures of notebooks that it does not have stay."""
+    """Write the figures of a run at the README's widths; images of notebooks that the run lacks do not change."""
     for picture, (notebook, figure, width) in PICTURES.items():
         if not any(run.glob(f"{notebook}-*")):
-            typer.echo(f"{picture}.png stays: {notebook} is not in this run")
+            typer.echo(f"{picture}.png is unchanged: {notebook} is not in this run")
             continue
         image = Image.open(find_figure(run, notebook, figure)).convert("RGB")
         image = image.resize((width, round(image.height * width / image.width)), Image.Resampling.LANCZOS)
