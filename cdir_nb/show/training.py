@@ -39,6 +39,8 @@ def training_history(
     scores = {name: name for name in table if name in SELECTION_RULES}
     moved = {name: name.removeprefix(MOVED) for name in table if name.startswith(MOVED)}
     weights = {name: _loss_label(name.removeprefix(WEIGHT)) for name in table if name.startswith(WEIGHT)}
+    if all(table[name].nunique() == 1 for name in weights):
+        weights = {}
     if relative:
         first_values = table.groupby("domains")[list(losses)].transform("first")
         table[list(losses)] /= first_values
