@@ -8,7 +8,7 @@ import os
 import tempfile
 import time
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, cast
 from unittest.mock import patch
 
 import torch
@@ -77,7 +77,7 @@ def main(
     model: Annotated[Path, typer.Option(help="folder of the model")] = REAL_CLIP,
 ) -> None:
     """Measure and write MODEL_CARD.md beside the weights."""
-    encoder = load_encoder("real-clip" if model == REAL_CLIP else f"real-clip:{model}")
+    encoder = cast(ClipEncoder, load_encoder("real-clip" if model == REAL_CLIP else f"real-clip:{model}"))
     datasets = {name: open_dataset(name, data / name) for name in ("pacs", "sketchy_mini", "quickdraw25")}
     held_out = {name: in_list(images, name, HELD_OUT) for name, images in datasets.items()}
     facts = json.loads((model / "training.json").read_text(encoding="utf-8"))

@@ -6,7 +6,7 @@ python scripts/tiny_clip_card.py --quickdraw DIR --pacs DIR            also real
 
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, cast
 
 import typer
 from bundled_models import direction_rows, precision_at_10, write_card, zero_shot_accuracy
@@ -49,7 +49,7 @@ def main(
     pacs: Annotated[Path | None, typer.Option(help="folder of PACS")] = None,
 ) -> None:
     """Measure the model and write MODEL_CARD.md beside its weights."""
-    encoder, world = load_encoder("tiny-clip"), open_dataset("world")
+    encoder, world = cast(ClipEncoder, load_encoder("tiny-clip")), open_dataset("world")
     facts = json.loads((TINY_CLIP / "training.json").read_text())
     percent = precision_at_10(encoder, load_protocol("world-unseen", world))
     write_card(

@@ -22,6 +22,7 @@ import open_clip
 import torch
 import typer
 from bundled_models import Optimizer, clip_loss, environment, save_facts, save_model
+from open_clip.transformer import PatchDropout
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from tqdm import tqdm
 
@@ -152,7 +153,7 @@ def main(
     pixels, rows = draw_images(images, work / f"tiny-clip-{images}-seed-{seed}-{source_digest()}.npy", rng)
     print(f"drew {images} images in {time.time() - started:.0f} s", flush=True)
     model = open_clip.CLIP(**MODEL_CFG)
-    model.visual.patch_dropout = open_clip.transformer.PatchDropout(0.5)
+    model.visual.patch_dropout = PatchDropout(0.5)
     tokenizer = open_clip.SimpleTokenizer(context_length=MODEL_CFG["text_cfg"]["context_length"])
     steps, log, unseen_classes = samples // batch, [], unseen.split(",")
     optimizer = Optimizer(model, lr, steps, fused=True)

@@ -71,7 +71,7 @@ def _correlation_text(norms: np.ndarray, shift: np.ndarray) -> str:
 
 @styled
 def two_maps(
-    maps: Mapping[str, np.ndarray], labels: Sequence[str], domains: Sequence[str], *, title: str = ""
+    maps: Mapping[str, np.ndarray], labels: Sequence | np.ndarray, domains: Sequence | np.ndarray, *, title: str = ""
 ) -> Figure:
     """Maps {title: points (N, 2)} of the same images side by side: colours are classes, markers are domains.
 

@@ -81,9 +81,9 @@ def _degrees(start: torch.Tensor, end: torch.Tensor) -> np.ndarray:
 
 def _turns(ax: Axes, plane: np.ndarray, disc: np.ndarray, labels: Sequence[str]) -> None:
     """Degrees by which the bias turns each point: in the plane (x) and in the disc (y)."""
-    labels, top = np.asarray(labels), 1.08 * float(max(plane.max(), disc.max(), 1e-9))
+    top = 1.08 * float(max(plane.max(), disc.max(), 1e-9))
     for name, (colour, marker) in looks(list(dict.fromkeys(labels))).items():
-        rows = labels == name
+        rows = np.asarray(labels) == name
         ax.scatter(plane[rows], disc[rows], s=20, c=colour, marker=marker, lw=0)
     ax.plot([0, top], [0, top], color=QUIET, ls="--", lw=1.2)
     ax.text(0.7 * top, 0.73 * top, "alike", ha="right", va="bottom", color=QUIET)
@@ -100,10 +100,9 @@ def _grid(limit: float) -> list[torch.Tensor]:
 
 def _arrows(ax: Axes, start: torch.Tensor, end: torch.Tensor, labels: Sequence[str]) -> None:
     """A marker at each point, coloured by class, and an arrow to its position after the bias is added."""
-    labels = np.asarray(labels)
     for name, (colour, marker) in looks(list(dict.fromkeys(labels))).items():
-        rows = np.flatnonzero(labels == name)
+        rows = np.flatnonzero(np.asarray(labels) == name)
         arrow = {**ARROW, "color": colour}
         ax.scatter(*start[rows].T, s=14, c=colour, marker=marker, lw=0, label=shorten(name, 16), zorder=3)
         for i in rows:
-            ax.annotate("", xy=end[i].tolist(), xytext=start[i].tolist(), arrowprops=arrow, zorder=2)
+            ax.annotate("", xy=tuple(end[i].tolist()), xytext=tuple(start[i].tolist()), arrowprops=arrow, zorder=2)

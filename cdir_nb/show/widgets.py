@@ -21,7 +21,7 @@ def headless() -> bool:
     return os.environ.get(HEADLESS, "0") not in ("", "0")
 
 
-def explore(draw: Callable[..., Figure], **controls: object) -> Figure:
+def explore(draw: Callable[..., Figure], **controls: tuple[int, int, int] | list) -> Figure:
     """Display `draw(**values)` and, in a live notebook, controls that redraw it. Returns the first figure.
 
     Each control is a tuple (low, high, start) of integers for a slider, or a list for a drop-down menu that starts at
@@ -48,13 +48,13 @@ def _draw(draw: Callable[..., Figure], widgets: dict[str, ipywidgets.ValueWidget
     return fig
 
 
-def _control(name: str, spec: object) -> ipywidgets.ValueWidget:
+def _control(name: str, spec: tuple[int, int, int] | list) -> ipywidgets.ValueWidget:
     """A slider for (low, high, start), a drop-down menu for a list."""
     text = name.replace("_", " ")
     if isinstance(spec, tuple):
         low, high, start = spec
         return ipywidgets.IntSlider(value=start, min=low, max=high, description=text, continuous_update=False)
-    return ipywidgets.Dropdown(options=list(spec), description=text)
+    return ipywidgets.Dropdown(options=spec, description=text)
 
 
 def show_source(*functions: Callable) -> None:
