@@ -57,10 +57,10 @@ def write_folder(dataset: str, root: Path, per_class: int) -> None:
 def try_profile(profile: Profile, work: Path, per_class: int) -> int:
     """Exit code of `cdir reproduce` on random images."""
     write_folder(profile.dataset, work / "images", per_class)
-    swept = {name: value for entry in profile.notebooks for name, value in next(entry.combinations({})).items()}
+    swept = {name: value for entry in profile.notebooks for name, value in entry.combinations({})[0].items()}
     chosen = {**swept, "train_images": 60}
-    known = {name for entry in profile.notebooks for name in (*entry.parameters, *entry.swept)}
-    options = [f"--set={name}={value}" for name, value in chosen.items() if name in known]
+    available = {name for entry in profile.notebooks for name in (*entry.parameters, *entry.swept)}
+    options = [f"--set={name}={value}" for name, value in chosen.items() if name in available]
     numbers = [entry.notebook[:2] for entry in profile.notebooks]
     options += [f"--set={number}.{name}={value}" for number in numbers for name, value in SHORT.get(number, {}).items()]
     command = [sys.executable, "-m", "cdir_nb.cli", "reproduce", "--profile", profile.name, "--encoder", "tiny-clip"]

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 import yaml
-from batch.tiny_notebooks import save, write_notebook, write_profile
 from nbformat import read
 from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
+from run.tiny_notebooks import save, write_notebook, write_profile
 
 from cdir_nb.paths import ROOT
 from cdir_nb.results import load_records
@@ -117,11 +117,13 @@ def python(site, tmp_path):
     return run
 
 
+@pytest.mark.slow
 def test_the_installed_package_holds_all_that_determines_a_number(python):
     code = "from cdir_nb.run.digests import package_digest; print(package_digest())"
     assert python("-c", code).strip() == package_digest()
 
 
+@pytest.mark.slow
 def test_the_installed_package_reproduces_from_any_folder(python, site, tmp_path):
     (tmp_path / "mine").mkdir()
     write_notebook(tmp_path / "mine" / "where.ipynb", save(), OWN_FILES)
@@ -136,6 +138,7 @@ def test_the_installed_package_reproduces_from_any_folder(python, site, tmp_path
     assert len(printed) > 5 and [path for path in printed if not Path(path).is_relative_to(site)] == []
 
 
+@pytest.mark.slow
 def test_the_description_of_the_installed_package_is_the_readme(site):
     (file,) = site.glob("*.dist-info/METADATA")
     head, text = file.read_text(encoding="utf-8").split("\n\n", 1)

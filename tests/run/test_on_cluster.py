@@ -23,6 +23,7 @@ from cdir_nb.retrieval import ShardedGallery, evaluate_embeddings, rank, write_g
 from cdir_nb.run import cluster
 from cdir_nb.run.on_cluster import embed_on, evaluate_on, rank_on
 
+pytestmark = pytest.mark.cluster
 distributed = pytest.importorskip("distributed", reason="dask.distributed is not installed (pip install '.[cluster]')")
 
 
