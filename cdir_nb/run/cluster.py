@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 
 CONNECT_WITHIN = 30  # seconds
 OTHER_CODE = "has another version of the workbook or its libraries: install the same version there"
-package_digest = functools.cache(package_digest)
 
 
 @contextmanager
@@ -85,10 +84,15 @@ def refuse_other_code(client: "Client") -> str:
     Workers that join later are checked when they get their first notebook.
     """
     digest = package_digest()
-    for worker, other in cast(dict[str, str], client.run(package_digest)).items():
+    for worker, other in cast(dict[str, str], client.run(_worker_digest)).items():
         if other != digest:
             raise CdirError(f"worker {worker} {OTHER_CODE}")
     return digest
+
+
+@functools.cache
+def _worker_digest() -> str:
+    return package_digest()
 
 
 def run_attempt(folder: str, digest: str, hosts: dict[str, int]) -> tuple[int, str]:
@@ -96,7 +100,7 @@ def run_attempt(folder: str, digest: str, hosts: dict[str, int]) -> tuple[int, s
 
     hosts  {address of a machine: number of workers on it}
     """
-    if package_digest() != digest:
+    if _worker_digest() != digest:
         raise CdirError(f"this worker {OTHER_CODE}")
     source = Path(folder)
     if not (source / "params.json").is_file():
