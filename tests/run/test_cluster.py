@@ -45,7 +45,7 @@ def run_on(address, folder, name="run", **options):
         return run_plan(plan, folder / name, say=said.append, submit=submit, **options), said
 
 
-def wait_for(condition, seconds=120):
+def wait_for(condition, seconds=300):
     end = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < end, "waited in vain"

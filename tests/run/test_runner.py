@@ -37,7 +37,7 @@ def run(folder, **options):
     return run_plan(plan, folder / "run", say=said.append, **options), said
 
 
-def wait_for(condition, seconds=120):
+def wait_for(condition, seconds=300):
     end = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < end, "waited in vain"
