@@ -3,22 +3,24 @@
 import json
 import os
 import signal
+import subprocess
 import threading
 import time
 
 import nbformat
 import psutil
 import pytest
-from tiny_notebooks import save, write_notebook, write_profile
+from tiny_notebooks import CDIR, save, write_notebook, write_profile
 
 from cdir_nb.errors import CdirError
 from cdir_nb.results import load_records
-from cdir_nb.run import cluster, places
-from cdir_nb.run.cluster import place_to_run, run_attempt
+from cdir_nb.run import cluster
+from cdir_nb.run.cluster import cluster_pool, run_attempt
 from cdir_nb.run.plan import make_plan
 from cdir_nb.run.profile import load_profile
 from cdir_nb.run.runner import run_plan
 
+pytestmark = pytest.mark.cluster
 distributed = pytest.importorskip("distributed", reason="dask.distributed is not installed (pip install '.[cluster]')")
 pytestmark = pytest.mark.cluster
 
@@ -40,11 +42,11 @@ def test_a_local_cluster_has_as_many_workers_as_asked_for():
 def run_on(address, folder, name="run", **options):
     plan = make_plan(load_profile(str(write_profile(folder))))
     said = []
-    with place_to_run(address, None) as start:
-        return run_plan(plan, folder / name, say=said.append, start=start, **options), said
+    with cluster_pool(address, None) as submit:
+        return run_plan(plan, folder / name, say=said.append, submit=submit, **options), said
 
 
-def wait_for(condition, seconds=120):
+def wait_for(condition, seconds=300):
     end = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < end, "waited in vain"
@@ -96,74 +98,46 @@ while not os.path.exists({str(key)!r}): time.sleep(.05)""",
     assert not list((tmp_path / "run").glob(".*.partial"))  # the lost attempt's folder went with the next run
 
 
-def test_a_stopped_run_stops_its_notebooks(scheduler, tmp_path):
+@pytest.mark.parametrize("end", ["interrupted", "killed"])
+def test_a_stopped_run_stops_its_notebooks(scheduler, tmp_path, end):
     trace = tmp_path / "trace"
-    write_notebook(
-        tmp_path / "a.ipynb",
-        f"import os, time\nopen({str(trace)!r}, 'w').write(f'{{os.getpid()}}\\n')\ntime.sleep(600)",
-    )
-
-    class Stopped(Exception):
-        pass
-
-    def stop_soon(text):
-        wait_for(lambda: trace.is_file() and trace.read_text().endswith("\n"))
-        raise Stopped
-
-    plan = make_plan(load_profile(str(write_profile(tmp_path))))
-    with pytest.raises(Stopped), place_to_run(scheduler, None) as start:
-
-        def sent(folder, share):
-            task = start(folder, share)
-            task.ended = lambda: stop_soon("")
-            return task
-
-        run_plan(plan, tmp_path / "run", say=lambda line: None, start=sent)
-    wait_for(lambda: not psutil.pid_exists(int(trace.read_text())), 30)
+    code = f"import os, time\nopen({str(trace)!r}, 'w').write(f'{{os.getpid()}}\\n')\ntime.sleep(600)"
+    write_notebook(tmp_path / "a.ipynb", code)
+    words = ["reproduce", "--profile", str(write_profile(tmp_path)), "--out", str(tmp_path), "--scheduler", scheduler]
+    process = subprocess.Popen([*CDIR, *words], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    wait_for(lambda: trace.is_file() and trace.read_text().endswith("\n"))
+    process.send_signal(signal.SIGTERM if end == "interrupted" else signal.SIGKILL)
+    process.wait(60)
+    wait_for(lambda: not psutil.pid_exists(int(trace.read_text())), 60)
 
 
-def test_a_runner_that_is_gone_is_noticed(tmp_path, monkeypatch):
-    """The time stamp of its sign of life no longer changes."""
-    alive = tmp_path / "alive"
-    alive.touch()
-    monkeypatch.setattr(cluster, "GIVE_UP_AFTER", 0.2)
-    assert cluster._still_wanted(alive)
-    time.sleep(0.3)
-    assert not cluster._still_wanted(alive)
-    os.utime(alive, ns=(1, 1))
-    assert cluster._still_wanted(alive)
-    alive.unlink()
-    assert not cluster._still_wanted(alive)
-
-
-def test_a_worker_refuses_other_code_and_a_folder_that_it_cannot_see(tmp_path, monkeypatch):
-    monkeypatch.setattr(places, "start_here", None)
-    with pytest.raises(CdirError, match="another version of the workbook"):
+def test_a_worker_refuses_other_code_and_a_folder_that_it_cannot_see(tmp_path):
+    with pytest.raises(CdirError, match="version"):
         run_attempt(str(tmp_path), "0" * 64, {})
-    with pytest.raises(CdirError, match="the run folder must be on shared storage"):
-        run_attempt(str(tmp_path / "gone"), cluster._own_digest(), {})
+    with pytest.raises(CdirError, match="gone"):
+        run_attempt(str(tmp_path / "gone"), cluster.package_digest(), {})
 
 
 def test_workers_with_other_code_are_refused_before_anything_runs(scheduler, monkeypatch):
     monkeypatch.setattr(cluster, "package_digest", lambda: "0" * 64)
-    with pytest.raises(CdirError, match="has another version of the workbook"), place_to_run(scheduler, None):
+    with pytest.raises(CdirError, match="version"), cluster_pool(scheduler, None):
         pass
 
 
 def test_wrong_wishes_are_one_line(monkeypatch):
     monkeypatch.setattr(cluster, "CONNECT_WITHIN", 1)
-    with pytest.raises(CdirError, match="no dask scheduler answers") as caught, place_to_run("tcp://127.0.0.1:9", None):
+    with pytest.raises(CdirError, match="tcp://127.0.0.1:9") as caught, cluster_pool("tcp://127.0.0.1:9", None):
         pass
     assert "\n" not in str(caught.value)
-    with pytest.raises(CdirError, match="exclude each other"), place_to_run("tcp://127.0.0.1:9", 2):
+    with pytest.raises(CdirError, match="--scheduler and --local-cluster"), cluster_pool("tcp://127.0.0.1:9", 2):
         pass
-    with place_to_run(None, None) as start:
-        assert start is None
+    with cluster_pool(None, None) as submit:
+        assert submit is None
 
 
 def test_a_cluster_of_its_own(tmp_path):
     write_notebook(tmp_path / "a.ipynb", "import os\nprint(os.environ['OMP_NUM_THREADS'])")
     plan = make_plan(load_profile(str(write_profile(tmp_path))))
-    with place_to_run(None, 1) as start:
-        (outcome,) = run_plan(plan, tmp_path / "run", say=lambda line: None, start=start)
+    with cluster_pool(None, 1) as submit:
+        (outcome,) = run_plan(plan, tmp_path / "run", say=lambda line: None, submit=submit)
     assert outcome.status == "done" and json.loads((outcome.folder / "done").read_text())["seconds"] > 0
