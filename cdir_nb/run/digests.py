@@ -27,7 +27,7 @@ READ_BY: dict[str, tuple[Path, ...]] = {
     "cdir_nb.results.claims.claim.load_claims": (PACKAGE / "results" / "claims" / "claims.yaml",),
     "cdir_nb.explorer.grid": (PACKAGE / "explorer" / "grid.css", PACKAGE / "explorer" / "grid.js"),
 }
-NOT_READ = ("sources.yaml", "training.json", "MODEL_CARD.md", "ATTRIBUTION.md", "LICENSE")
+NOT_READ = ("py.typed", "sources.yaml", "training.json", "MODEL_CARD.md", "ATTRIBUTION.md", "LICENSE")
 
 
 def notebook_digest(path: Path) -> str:

@@ -24,8 +24,8 @@ from pydantic import (
 from cdir_nb.data.manifest import card_names, load_card
 from cdir_nb.data.protocols import dataset_of, default_protocol, protocol_directions, protocol_names
 from cdir_nb.encoders.spec import EncoderSpec
-from cdir_nb.errors import CdirError
 from cdir_nb.encoders.zero_shot import class_prompts
+from cdir_nb.errors import CdirError
 from cdir_nb.methods.snmpnet import BASELINES, SNMPNET
 from cdir_nb.methods.table import METHODS
 from cdir_nb.results.compare import views
