@@ -32,7 +32,7 @@ fast: $(READY)
 
 test: check  ## `make check`, all other tests but the slow ones, every notebook and the solutions of its exercises (15 min)
 	@$(PYTEST) -n 2 -m "(medium or browser or cluster) and not slow"
-	@$(BIN)/python scripts/exercises.py --into test-output/notebooks
+	@$(BIN)/python scripts/notebooks.py exercises --into test-output/notebooks
 	@CDIR_HEADLESS=1 OMP_NUM_THREADS=1 $(PYTEST) -n 2 --dist loadscope --nbval-lax --nbval-current-env -p no:cacheprovider test-output/notebooks
 
 test-all: test fuzz  ## `make test`, `make fuzz` and the slow tests
@@ -57,7 +57,7 @@ notebooks: $(READY)  ## run the notebooks in place and store their cleaned outpu
 	@$(BIN)/python scripts/notebooks.py run
 
 exercises: $(READY)  ## print what the solutions of all exercises print (as long as `make notebooks`)
-	@$(BIN)/python scripts/exercises.py
+	@$(BIN)/python scripts/notebooks.py exercises
 
 lock: $(READY)  ## update requirements.lock from pyproject.toml
 	@$(BIN)/python -m pip install --quiet uv

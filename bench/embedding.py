@@ -49,20 +49,22 @@ def main(
     """Print the two rates and their ratio, round by round and as medians."""
     with tempfile.TemporaryDirectory() as cache:
         os.environ["CDIR_CACHE"] = cache
-        model, found = load_encoder(encoder, precision=precision), open_folder(folder)
-        rows = np.random.default_rng(0).permutation(len(found))
+        model, files = load_encoder(encoder, precision=precision), open_folder(folder)
+        rows = np.random.default_rng(0).permutation(len(files))
         print(
             f"{model.description}; {torch.get_num_threads()} threads, {platform.machine()}, torch {torch.__version__}"
         )
         ratios = []
         for number in range(rounds + 1):
-            chosen = found.take(rows[number * images : (number + 1) * images])
+            chosen = files.take(rows[number * images : (number + 1) * images])
             tensors = torch.stack([model.preprocess(chosen.image(i)) for i in range(len(chosen))])
             alone = forward_rate(model, list(tensors.split(batch_size)), precision == "bf16")
-            whole = embedding_rate(model, chosen, batch_size)
+            complete = embedding_rate(model, chosen, batch_size)
             if number:  # the first round warms up
-                ratios.append(whole / alone)
-                print(f"round {number}: forward {alone:6.1f} images/s, files to vectors {whole:6.1f}, {ratios[-1]:.2f}")
+                ratios.append(complete / alone)
+                print(
+                    f"round {number}: forward {alone:6.1f} images/s, files to vectors {complete:6.1f}, {ratios[-1]:.2f}"
+                )
         print(f"files to vectors: {median(ratios):.2f} of the forward pass alone (median of {rounds})")
 
 

@@ -1,17 +1,17 @@
-"""Time of each move of the explorer's controls, on the bundled world: from the control's new value to the new tiles.
+"""Time from a new value of an explorer control to the new tiles, on the bundled world.
 
-    .venv/bin/python bench/explorer.py [--dataset NAME --root FOLDER --encoder SPEC]
+    python bench/explorer.py [--dataset NAME --root FOLDER --encoder SPEC]
 
-Everything is measured in the kernel, pictures encoded for the browser included; the browser's own time is not.
-Each control is moved through all its values (at most 40 moves), and medians are printed as rows of a table.
+The time in the kernel is measured, which includes encoding images for the browser but not the browser's own time.
+Each control is moved through all its values (at most 40 moves). Prints medians and maxima as rows of a table.
 """
 
-import argparse
 import statistics
 import time
 from collections.abc import Callable, Iterable
 
 import torch
+import typer
 from PIL import Image, ImageDraw
 
 from cdir_nb.explorer import DrawPanel, Explorer, LabelPanel, RetrievalPanel, open_collection
@@ -41,19 +41,19 @@ def values_of(control) -> list:
 
 
 def retrieval_moves(panel: RetrievalPanel) -> dict[str, list[float]]:
-    found = {}
+    times = {}
     for name, method in panel.explorer.methods.items():
         panel.method.value = name
         if method.slider:
-            found[f"{name}: {method.slider.name}"] = moved(panel.value, values_of(panel.value) * 3)
+            times[f"{name}: {method.slider.name}"] = moved(panel.value, values_of(panel.value) * 3)
     panel.method.value = next(iter(panel.explorer.methods))
     for name in ("k", "temperature", "gallery", "query_domain", "gallery_domain"):
         control = getattr(panel, name)
-        found[name.replace("_", " ")] = moved(control, values_of(control) * 6)
+        times[name.replace("_", " ")] = moved(control, values_of(control) * 6)
     panel.gallery.value = panel.gallery.options[-1][1]
     keys = [tile["key"] for tile in panel.queries.items]
-    found["another query"] = [seconds(lambda key=key: panel.ask(query=key)) for key in keys]
-    return found
+    times["another query"] = [seconds(lambda key=key: panel.ask(query=key)) for key in keys]
+    return times
 
 
 def strokes(number: int) -> Image.Image:
@@ -64,13 +64,9 @@ def strokes(number: int) -> Image.Image:
     return canvas
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--dataset", default="world")
-    parser.add_argument("--root", default="")
-    parser.add_argument("--encoder", default="tiny-clip")
-    options = parser.parse_args()
-    explorer = Explorer(open_collection(options.dataset, options.root, "", options.encoder))
+def main(dataset: str = "world", root: str = "", encoder: str = "tiny-clip") -> None:
+    """Print one table row per control."""
+    explorer = Explorer(open_collection(dataset, root, "", encoder))
     explorer.prepare()
     table = retrieval_moves(RetrievalPanel(explorer))
     if explorer.collection.labelled and explorer.collection.reads_texts:
@@ -87,4 +83,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    typer.run(main)

@@ -4,8 +4,8 @@
     python bench/training_step.py UCDIR TKI         some of them
 
 A method trains for some epochs on the drawn world. Calls of networks, of loss functions and of `backward` are timed,
-and the updates of networks (the optimiser's and the momentum encoder's). What is left of the steps is overhead: batches
-of features, memory, sums of losses, progress. Times are CPU times of one thread, so that other work does not count.
+and the updates of networks (the optimiser's and the momentum encoder's). The remaining time of a step is overhead:
+batches of features, memory, sums of losses, progress. Times are CPU times of one thread, so other work does not count.
 """
 
 import functools
@@ -52,21 +52,21 @@ class Clock:
 
 @contextmanager
 def timed(clock: Clock, training: Training):
-    """Networks, losses, `backward` and the optimiser's step are timed by `clock`."""
+    """Time networks, losses, `backward` and the optimiser's step by `clock`."""
     module = sys.modules[type(training).__module__]
-    places = [
+    functions = [
         (torch.nn.Module, "__call__"),
         (torch.Tensor, "backward"),
-        (training.optimizer, "step"),
-    ]  # the schedule wraps the instance
-    places.append((torch.optim.Optimizer, "zero_grad"))
-    places.append((Training, "update_momentum"))
-    places += [(module, name) for name, value in vars(module).items() if _is_loss(value)]
+        (training.optimizer, "step"),  # of the instance, which the schedule wraps
+        (torch.optim.Optimizer, "zero_grad"),
+        (Training, "update_momentum"),
+    ]
+    functions += [(module, name) for name, value in vars(module).items() if _is_loss(value)]
     if hasattr(getattr(training.model, "head", None), "losses"):
-        places.append((type(training.model.head), "losses"))
+        functions.append((type(training.model.head), "losses"))
     if hasattr(training, "terms"):
-        places.append((type(training), "terms"))
-    before = [(owner, name, getattr(owner, name)) for owner, name in places]
+        functions.append((type(training), "terms"))
+    before = [(owner, name, getattr(owner, name)) for owner, name in functions]
     try:
         for owner, name, function in before:
             setattr(owner, name, clock.wrapped(function))
@@ -83,7 +83,7 @@ def _is_loss(value: object) -> bool:
 def measured(training: Training, epochs: int) -> tuple[float, float]:
     """(milliseconds of a step, fraction of it outside network, losses and optimiser), the lowest of several epochs."""
     training.begin()
-    found = []
+    steps_and_fractions = []
     for _ in range(epochs):
         clock, sums = Clock(), {}
         training.generator = torch.Generator().manual_seed(training.epoch)
@@ -102,8 +102,8 @@ def measured(training: Training, epochs: int) -> tuple[float, float]:
         training.end_epoch()
         training.epoch += 1
         if steps:
-            found.append((1000 * total / steps, 1 - clock.seconds / total))
-    return min(found, key=lambda one: one[1]) if found else (float("nan"), float("nan"))
+            steps_and_fractions.append((1000 * total / steps, 1 - clock.seconds / total))
+    return min(steps_and_fractions, key=lambda pair: pair[1]) if steps_and_fractions else (float("nan"), float("nan"))
 
 
 def main(

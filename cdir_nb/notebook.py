@@ -34,9 +34,9 @@ def read_parameters(path: Path) -> dict[str, Any]:
         raise CdirError(f"{path.name}: parameters cell, line {line}: invalid Python, fix the syntax") from None
     defaults = {}
     for node in body:
-        name, value = _assignment(node)
         try:
-            defaults[name] = ast.literal_eval(value)  # pyright: ignore[reportArgumentType]  # None: ValueError
+            name, value = _assignment(node)
+            defaults[name] = ast.literal_eval(value)
         except (ValueError, TypeError, RecursionError, MemoryError):
             raise CdirError(
                 f"{path.name}: parameters cell, line {node.lineno}: only `name = literal` is allowed"
@@ -44,10 +44,10 @@ def read_parameters(path: Path) -> dict[str, Any]:
     return defaults
 
 
-def _assignment(node: ast.stmt) -> tuple[str, ast.expr | None]:
-    """Name and value of `name = value` or `name: type = value`; (\"\", None) for any other statement."""
+def _assignment(node: ast.stmt) -> tuple[str, ast.expr]:
+    """Name and value of `name = value` or `name: type = value`. Raises ValueError for any other statement."""
     if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
         return node.targets[0].id, node.value
-    if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
+    if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name) and node.value:
         return node.target.id, node.value
-    return "", None
+    raise ValueError

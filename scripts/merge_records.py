@@ -5,7 +5,7 @@
 A record replaces the one of the same setting, if there is one; the others are added. A table keeps its choice of
 metrics: records of others are left out. Settings are added to the settings.json beside the table; records with unknown
 settings, or of other images than those of the table, cannot be merged. A number in two tables must be replaced in
-both, since reading two values of one setting is an error. Then run `scripts/claims_report.py`.
+both, since reading two values of one setting is an error. Then run `python -m cdir_nb.pages.claims_page`.
 """
 
 from pathlib import Path

@@ -1,87 +1,90 @@
-"""Run, clean and check the committed notebooks.
+"""Run, strip and check the committed notebooks, and run the solutions of their exercises.
 
-    python scripts/notebooks.py run                 run all notebooks in place, with their default parameters
-    python scripts/notebooks.py run 01 05           run those whose file names begin with 01 or 05
-    python scripts/notebooks.py clean               do not run; remove everything that differs from run to run
-    python scripts/notebooks.py check               lint only; prints one line per problem, exit code 1 if any
+    python scripts/notebooks.py run              run all notebooks in place, with their default parameters
+    python scripts/notebooks.py run 01 05        run those whose file names begin with 01 or 05
+    python scripts/notebooks.py strip            run nothing; remove everything that differs from run to run
+    python scripts/notebooks.py lint             print one line per problem; the exit code is 1 if there are any
+    python scripts/notebooks.py exercises        run copies with the solutions as further cells; print their output
+    python scripts/notebooks.py exercises --into FOLDER     write these copies and run nothing
 
-`run` also cleans and checks. A notebook is only written back if all its cells ran.
+`run` and `strip` also lint. A notebook is written back only if all its cells ran. `make test` checks the copies that
+`exercises --into` writes, so that every solution runs after the code of its notebook and no notebook runs twice.
 """
 
-import argparse
 import base64
 import io
 import os
-import sys
+import tempfile
 import time
-from collections.abc import Sequence
 from pathlib import Path
+from typing import Annotated
 
 import nbformat
+import typer
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
 from nbformat import NotebookNode
+from notebook_lint import problems, solutions
 from PIL import Image
-
-sys.path.insert(0, str(Path(__file__).resolve().parent))  # tests load this file by path and must find notebook_lint
-from notebook_lint import problems
 
 from cdir_nb.paths import NOTEBOOKS, atomic_write
 
 KERNEL = {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}
 WIDGET = "application/vnd.jupyter.widget-view+json"
-LARGE_PICTURE = 20_000  # bytes
+LARGE_IMAGE = 20_000  # bytes
+
+app = typer.Typer(help=__doc__.partition("\n")[0], add_completion=False)
+Names = Annotated[list[str] | None, typer.Argument(help="beginnings of file names, such as 01 (default: all)")]
 
 
-def find(names: Sequence[str], folder: Path = NOTEBOOKS) -> list[Path]:
-    """Notebooks whose file names begin with one of `names` (all if empty), in order."""
-    paths = [p for p in sorted(folder.glob("*.ipynb")) if not names or p.name.startswith(tuple(names))]
+def matching(names: list[str] | None, folder: Path = NOTEBOOKS) -> list[Path]:
+    """Notebooks whose file names begin with one of `names` (all notebooks if there are none), sorted."""
+    paths = [path for path in sorted(folder.glob("*.ipynb")) if not names or path.name.startswith(tuple(names))]
     if not paths:
-        raise SystemExit(f"error: no notebook in {folder.name}/ begins with {' or '.join(names) or 'anything'}")
+        raise SystemExit(f"error: {' or '.join(names or ['*'])}: no notebook in {folder.name}/ begins with this")
     return paths
 
 
-def run(path: Path, timeout: int = 1200) -> NotebookNode:
-    """Execute a notebook in its own folder, headless, and return it cleaned. Nothing is written."""
+def execute(path: Path, timeout: int = 1200) -> NotebookNode:
+    """Execute a notebook in its own folder, headless, and return it stripped. The file does not change."""
     os.environ["CDIR_HEADLESS"] = "1"  # inherited by the kernel: only static figures are shown
     book = nbformat.read(path, as_version=4)
-    NotebookClient(
-        book, timeout=timeout, kernel_name="python3", resources={"metadata": {"path": str(path.parent)}}
-    ).execute()
-    return clean(book)
+    resources = {"metadata": {"path": str(path.parent)}}
+    NotebookClient(book, timeout=timeout, kernel_name="python3", resources=resources).execute()
+    return stripped(book)
 
 
-def clean(book: NotebookNode) -> NotebookNode:
+def stripped(book: NotebookNode) -> NotebookNode:
     """Remove everything but the results of a run: widget state, times, progress bars, versions."""
     book.metadata = nbformat.from_dict({"kernelspec": KERNEL, "language_info": {"name": "python"}})
     for cell in book.cells:
         tags = cell.metadata.get("tags")
         cell.metadata = nbformat.from_dict({"tags": tags} if tags else {})
         if cell.cell_type == "code":
-            cell.outputs = [clean_output(x) for x in cell.outputs if not volatile(x)]
+            cell.outputs = [_stripped_output(output) for output in cell.outputs if not _is_volatile(output)]
     return book
 
 
-def volatile(output: NotebookNode) -> bool:
-    """True for progress bars and warnings (stderr) and for widgets."""
+def _is_volatile(output: NotebookNode) -> bool:
+    """Whether an output is a progress bar, a warning (both are written to stderr) or a widget."""
     return output.get("name") == "stderr" or WIDGET in output.get("data", {})
 
 
-def clean_output(output: NotebookNode) -> NotebookNode:
-    """The output without metadata and with a smaller image."""
+def _stripped_output(output: NotebookNode) -> NotebookNode:
+    """The output without metadata and with a compressed image."""
     if "metadata" in output:
         output.metadata = nbformat.from_dict({})
     if "image/png" in output.get("data", {}):
-        mime, picture = smaller(output.data.pop("image/png"))
-        output.data[mime] = picture
+        mime, image = compressed(output.data.pop("image/png"))
+        output.data[mime] = image
     return output
 
 
-def smaller(encoded: str) -> tuple[str, str]:
+def compressed(encoded: str) -> tuple[str, str]:
     """Base64 of a PNG -> MIME type and base64 of a smaller image that looks the same at the size of a notebook.
 
-    A palette of 256 colours is enough for most figures. Figures with many photos are still large: for them, take the
-    smaller of a PNG with 128 colours and a JPEG.
+    A palette of 256 colours is enough for most figures. Figures with many photos remain large: for them, the smaller of
+    a PNG with 64 colours and a JPEG is returned.
     """
     original = base64.b64decode(encoded)
     image = Image.open(io.BytesIO(original))
@@ -89,20 +92,21 @@ def smaller(encoded: str) -> tuple[str, str]:
         return "image/png", encoded
     flat = Image.new("RGB", image.size, "white")
     flat.paste(image, mask=image.getchannel("A") if image.mode == "RGBA" else None)
-    made = {"image/png": min(original, with_palette(flat, 256), key=len)}
-    if len(made["image/png"]) > LARGE_PICTURE:
-        made = {"image/png": with_palette(flat, 64), "image/jpeg": saved(flat, "JPEG", quality=50, progressive=True)}
-    mime = min(made, key=lambda kind: len(made[kind]))
-    return mime, base64.b64encode(made[mime]).decode() + "\n"
+    candidates = {"image/png": min(original, with_palette(flat, 256), key=len)}
+    if len(candidates["image/png"]) > LARGE_IMAGE:
+        jpeg = _encoded(flat, "JPEG", quality=50, progressive=True)
+        candidates = {"image/png": with_palette(flat, 64), "image/jpeg": jpeg}
+    mime = min(candidates, key=lambda kind: len(candidates[kind]))
+    return mime, base64.b64encode(candidates[mime]).decode() + "\n"
 
 
 def with_palette(image: Image.Image, colours: int) -> bytes:
     """PNG of an RGB image, reduced to `colours` colours."""
-    method = Image.Quantize.MAXCOVERAGE  # keeps rare colours, such as those of a colour bar, and white
-    return saved(image.quantize(colours, method=method, dither=Image.Dither.NONE, kmeans=2), "PNG")
+    method = Image.Quantize.MAXCOVERAGE  # preserves rare colours, such as those of a colour bar, and white
+    return _encoded(image.quantize(colours, method=method, dither=Image.Dither.NONE, kmeans=2), "PNG")
 
 
-def saved(image: Image.Image, kind: str, **options: int) -> bytes:
+def _encoded(image: Image.Image, kind: str, **options: int) -> bytes:
     buffer = io.BytesIO()
     image.save(buffer, kind, optimize=True, **options)
     return buffer.getvalue()
@@ -114,33 +118,75 @@ def write(book: NotebookNode, path: Path) -> None:
         nbformat.write(book, temporary)
 
 
-def run_and_write(path: Path) -> None:
-    """Execute in place and print the time it took; leave the file unchanged if a cell fails."""
-    start = time.perf_counter()
-    try:
-        book = run(path)
-    except CellExecutionError as error:
-        raise SystemExit(f"error: {path.name} failed and was not changed\n{error}") from None
-    write(book, path)
-    print(f"{path.name}: {time.perf_counter() - start:.0f} s, {path.stat().st_size / 1000:.0f} kB", flush=True)
+def write_with_solutions(path: Path, folder: Path) -> Path:
+    """Write a copy of the notebook into `folder`, with one more cell for each solution; returns its path."""
+    folder.mkdir(parents=True, exist_ok=True)
+    book = nbformat.read(path, as_version=4)
+    book.cells += [nbformat.v4.new_code_cell(code) for code in solutions(book) if code]
+    nbformat.write(book, folder / path.name)
+    return folder / path.name
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Entry point; returns the exit code."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=["run", "clean", "check"])
-    parser.add_argument("names", nargs="*", help="beginnings of file names, such as 01 (default: all)")
-    options = parser.parse_args(arguments)
-    paths = find(options.names)
-    for path in paths:
-        if options.what == "run":
-            run_and_write(path)
-        elif options.what == "clean":
-            write(clean(nbformat.read(path, as_version=4)), path)
-    wrong = [f"{path.name}: {problem}" for path in paths for problem in problems(path)]
-    print("\n".join(wrong) or f"{len(paths)} notebooks are in order")
-    return 1 if wrong else 0
+def run_solutions(path: Path) -> None:
+    """Execute a copy of a notebook with its solutions; prints the text output of the solutions."""
+    first_solution = len(nbformat.read(path, as_version=4).cells)
+    with tempfile.TemporaryDirectory() as folder:
+        book = execute(write_with_solutions(path, Path(folder)))
+    for number, cell in enumerate(book.cells[first_solution:], start=1):
+        printed = "".join(output.get("text", "") for output in cell.outputs)
+        print(f"{path.stem}, solution {number}:\n{printed}", flush=True)
+
+
+@app.command()
+def run(names: Names = None) -> None:
+    """Run notebooks in place, print the time of each, and lint. A notebook with a failing cell is not changed."""
+    for path in matching(names):
+        start = time.perf_counter()
+        try:
+            book = execute(path)
+        except CellExecutionError as error:
+            raise SystemExit(f"error: {path.name} failed and was not changed\n{error}") from None
+        write(book, path)
+        print(f"{path.name}: {time.perf_counter() - start:.0f} s, {path.stat().st_size / 1000:.0f} kB", flush=True)
+    lint(names)
+
+
+@app.command()
+def strip(names: Names = None) -> None:
+    """Remove everything that differs from run to run, and lint."""
+    for path in matching(names):
+        write(stripped(nbformat.read(path, as_version=4)), path)
+    lint(names)
+
+
+@app.command()
+def lint(names: Names = None) -> None:
+    """Print one line per problem."""
+    paths = matching(names)
+    complaints = [f"{path.name}: {problem}" for path in paths for problem in problems(path)]
+    print("\n".join(complaints) or f"{len(paths)} notebooks are in order")
+    if complaints:
+        raise typer.Exit(1)
+
+
+@app.command()
+def exercises(
+    names: Names = None,
+    into: Annotated[Path | None, typer.Option(help="write copies with the solutions here and run nothing")] = None,
+) -> None:
+    """Run the solutions of the exercises after the code of their notebook; print their output."""
+    failures = []
+    for path in matching(names):
+        try:
+            if into:
+                write_with_solutions(path, into)
+            else:
+                run_solutions(path)
+        except CellExecutionError as error:
+            failures.append(f"{path.name}: {error}")
+    if failures:
+        raise SystemExit("\n".join(failures))
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    app()

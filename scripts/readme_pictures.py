@@ -1,4 +1,4 @@
-"""Make the README's pictures.
+"""Make the README's images.
 
 python scripts/readme_pictures.py                  only the picture of the modules
 python scripts/readme_pictures.py runs/world-...   also the figures of a finished run, made smaller

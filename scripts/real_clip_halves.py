@@ -1,10 +1,10 @@
-"""Write the two halves of the real images: what real-clip's pretraining may see, and what is left for evaluation.
+"""Write the two halves of the real images: one for the pretraining of real-clip, one for evaluation.
 
     python scripts/real_clip_halves.py ../shared/data
 
-A photo and all sketches of it are in the same half, in whatever dataset they stand: PACS and Sketchy have files in
-common. Sketchy's 21 unseen classes are held out in whole, in QuickDraw too, and so is each file of theirs in PACS.
-Within these rules every class of every domain is cut as evenly as groups allow, in an order given by a hash.
+A photo and all its sketches are in the same half, across datasets: PACS and Sketchy have files in common. All images of
+Sketchy's 21 unseen classes are held out, in QuickDraw too, and so are their files in PACS. Under these rules, every
+class of every domain is divided as evenly as possible, in an order given by a hash.
 """
 
 import gzip
@@ -23,7 +23,7 @@ Row = tuple[str, str]  # dataset, key
 
 
 def held_out_classes() -> dict[str, set[str]]:
-    """For each dataset the classes of which pretraining sees no image. PACS's giraffe is the one exception."""
+    """For each dataset, the classes without images for pretraining. The only exception is giraffe in PACS."""
     unseen = set(load_card("sketchy_extended").class_set("unseen_21"))
     normal = {label.lower().replace("-", "_") for label in unseen}
     doodles = {label for label in load_card("quickdraw25").classes if label.lower().replace("-", "_") in normal}
@@ -31,7 +31,7 @@ def held_out_classes() -> dict[str, set[str]]:
 
 
 def groups_of(rows: list[Row]) -> dict[str, list[Row]]:
-    """Rows that must stay together: a photo and the sketches of it."""
+    """Rows that must be in the same half: a photo and its sketches."""
     groups = defaultdict(list)
     for dataset, key in rows:
         name = photo_id(key)
@@ -40,14 +40,14 @@ def groups_of(rows: list[Row]) -> dict[str, list[Row]]:
 
 
 def cell(row: Row) -> tuple[str, ...]:
-    """What is to be cut evenly: a class of a domain of a dataset."""
+    """The unit that is divided evenly: a class of a domain of a dataset."""
     return row[0], *row[1].split("/")[:2]
 
 
 def halves(rows: list[Row]) -> tuple[list[Row], list[Row]]:
     """Seen and held-out rows."""
     closed, counts = held_out_classes(), (Counter(), Counter())
-    found: tuple[list[Row], list[Row]] = ([], [])
+    both: tuple[list[Row], list[Row]] = ([], [])
     groups = groups_of(rows)
 
     def forced(members: list[Row]) -> bool:
@@ -60,16 +60,16 @@ def halves(rows: list[Row]) -> tuple[list[Row], list[Row]]:
         members = groups[name]
         cells = Counter(map(cell, members))
         excess = sum(size * (counts[0][c] - counts[1][c]) for c, size in cells.items())
-        side = 1 if forced(members) or excess > 0 or (excess == 0 and int(order(name)[1][0], 16) % 2) else 0
-        found[side].extend(members)
-        counts[side].update(cells)
-    return found
+        half = 1 if forced(members) or excess > 0 or (excess == 0 and int(order(name)[1][0], 16) % 2) else 0
+        both[half].extend(members)
+        counts[half].update(cells)
+    return both
 
 
 def check(seen: list[Row], held_out: list[Row]) -> None:
-    """The rules, checked on the result."""
+    """Assert that the result follows the rules."""
     ids = [{photo_id(key) if "/" not in file_id(key) else f"{d}/{key}" for d, key in half} for half in (seen, held_out)]
-    assert not ids[0] & ids[1], "a file id stands in both halves"
+    assert not ids[0] & ids[1], "a file id is in both halves"
     closed = held_out_classes()
     assert not [key for dataset, key in seen if key.split("/")[1] in closed[dataset]]
 

@@ -2,17 +2,16 @@
 
     python scripts/train_real_clip.py ../shared/data                    the whole training
     python scripts/train_real_clip.py ../shared/data --steps 50 --out /tmp/real     a rehearsal
-    python scripts/train_real_clip.py ../shared/data --without pacs --out DIR       another pretraining, kept elsewhere
+    python scripts/train_real_clip.py ../shared/data --without pacs --out DIR       pretraining without a dataset
 
-The image tower is the bundled MobileNetV2 and stays as it is (LiT, Zhai et al. 2022): features of all images are
-computed once and cached, then a linear head and the text tower are trained on them. Beside the images of the seen half,
-the 1,000 rows of the ImageNet classifier stand as pseudo-images of their names (as DeViSE, Frome et al. 2013, used
-class names): a vocabulary of 1,000 real names without an image. A tenth of the seen half is set aside to calibrate;
-the held-out half is not looked at here (`scripts/real_clip_card.py` does so, once).
+The image tower is the bundled MobileNetV2 and is not trained (LiT, Zhai et al. 2022): features of all images are
+computed once and cached, then a linear head and the text tower are trained on them. Besides the images of the seen
+half, the 1,000 rows of the ImageNet classifier serve as pseudo-images of their class names (as DeViSE, Frome et al.
+2013, used class names): a vocabulary of 1,000 real names without an image. A tenth of the seen half is set aside for
+validation; the held-out half is not read here (`scripts/real_clip_card.py` reads it once).
 """
 
 import json
-import platform
 import time
 import zlib
 from collections.abc import Sequence
@@ -25,8 +24,8 @@ import open_clip
 import torch
 import torch.nn.functional as F
 import typer
+from bundled_models import Optimizer, clip_loss, environment, save_facts, save_model
 from open_clip.model import CustomTextCLIP
-from safetensors.torch import save_file
 from timm.data import ImageNetInfo
 
 from cdir_nb.data import load_card, open_dataset
@@ -36,7 +35,7 @@ from cdir_nb.encoders.backbones import mobilenet_v2
 from cdir_nb.encoders.bundled import KNOWN_TOKENS
 from cdir_nb.encoders.variants import with_preprocessing
 from cdir_nb.encoders.zero_shot import class_prompts
-from cdir_nb.paths import REAL_CLIP, atomic_write
+from cdir_nb.paths import REAL_CLIP
 
 SIZE = 112
 MODEL_CFG = {
@@ -72,74 +71,71 @@ TEMPLATES = [
     "A good {domain} of a {class}",
     "A {class}",
 ]
-WRONG = 0.10  # share of captions that name another class, as captions on the web do
-PSEUDO = 0.25  # share of a batch that are rows of the classifier
-PSEUDO_NOISE = 1.0  # standard deviation of what is added to a pseudo-image's standardised features
-VALIDATION = 10  # one photo in so many, with its sketches, is set aside
+WRONG = 0.10  # fraction of captions that name another class, as captions on the web do
+PSEUDO = 0.25  # fraction of pseudo-images in a batch
+PSEUDO_NOISE = 1.0  # standard deviation of noise on the standardised features of pseudo-images
+VALIDATION = 10  # one in ten photos, with its sketches, is set aside
 
 
 @dataclass
-class Pictures:
-    """Images as the training needs them: standardised features (N, 1280), domain and class name of each."""
+class Samples:
+    """Images as the training reads them: features (N, 1280), and the domain and class name of each."""
 
     features: torch.Tensor
     domains: np.ndarray
     names: np.ndarray
 
-    def take(self, rows: np.ndarray) -> "Pictures":
-        return Pictures(self.features[rows], self.domains[rows], self.names[rows])
+    def take(self, rows: np.ndarray) -> "Samples":
+        return Samples(self.features[rows], self.domains[rows], self.names[rows])
 
 
-def seen_half(data: Path, datasets: Sequence[str]) -> tuple[Pictures, np.ndarray, np.ndarray]:
-    """All images that the pretraining may use, (N,) whether each is for validation, and its dataset."""
+def seen_half(data: Path, datasets: Sequence[str]) -> tuple[Samples, np.ndarray, np.ndarray]:
+    """All images that pretraining may use, (N,) bool whether each is for validation, and (N,) its dataset."""
     tower = with_preprocessing(load_encoder("mobilenet-v2"), input_size=(3, SIZE, SIZE), crop_pct=1.0)
-    parts, validation, origin = [], [], []
+    features, domains, names, is_validation, origin = [], [], [], [], []
     for dataset in datasets:
         card, images = load_card(dataset), in_list(open_dataset(dataset, data / dataset), dataset, SEEN)
-        names = np.array([card.display(label) for label in images.labels])
-        parts.append(Pictures(tower.embed_images(images), images.domains, names))
-        validation += [set_aside(key) for key in images.keys]
+        features.append(tower.embed_images(images))
+        domains += list(images.domains)
+        names += [card.display(label) for label in images.labels]
+        is_validation += [set_aside(key) for key in images.keys]
         origin += [dataset] * len(images)
-    whole = Pictures(*(join([getattr(part, column) for part in parts]) for column in ("features", "domains", "names")))
-    return whole, np.array(validation), np.array(origin)
-
-
-def join(columns: list) -> torch.Tensor | np.ndarray:
-    return torch.cat(columns) if isinstance(columns[0], torch.Tensor) else np.concatenate(columns)
+    samples = Samples(torch.cat(features), np.array(domains), np.array(names))
+    return samples, np.array(is_validation), np.array(origin)
 
 
 def set_aside(key: str) -> bool:
-    """Whether an image is for validation: told by its photo, in whatever dataset."""
+    """Whether an image is for validation: the same for a photo and its sketches in all datasets."""
     return zlib.crc32(photo_id(key).encode()) % VALIDATION == 0
 
 
 def pseudo_images(std: torch.Tensor, length: float) -> torch.Tensor:
-    """(1000, 1280) standardised features that stand for ImageNet's classes: directions of the classifier's rows.
+    """(1000, 1280) standardised features for ImageNet's classes: directions of the rows of the classifier.
 
-    Multiplied by the features' covariance, as linear discriminant analysis would have it, they lie nearer to the mean
-    of a class's photos, but are told apart far worse (48 % against 82 % among 33 classes of Sketchy's seen photos).
+    Multiplied by the covariance of the features, as in linear discriminant analysis, they are closer to the mean of a
+    class's photos but far less discriminative (48 % against 82 % among 33 classes of Sketchy's seen photos).
     """
     rows = mobilenet_v2(classifier=True).classifier.weight.detach()[1:]  # 0 is "background"
     return F.normalize(rows * std, dim=1) * length
 
 
 def imagenet_names() -> list[list[str]]:
-    """Names of each of the 1,000 classes, the usual one first."""
+    """Names of each of the 1,000 classes, the most common one first."""
     return [line.lower().split(", ") for line in ImageNetInfo().label_descriptions()]
 
 
 class Captions:
-    """Captions by name and domain, as tokens of a vocabulary that holds what captions use and nothing more."""
+    """Captions by name and domain, as tokens of a vocabulary that is restricted to the tokens of captions."""
 
-    def __init__(self, pictures: Pictures, names: list[list[str]]) -> None:
-        self.real, self.pseudo = sorted(set(pictures.names)), names
+    def __init__(self, samples: Samples, names: list[list[str]]) -> None:
+        self.real, self.pseudo = sorted(set(samples.names)), names
         self.tokenizer = open_clip.SimpleTokenizer(context_length=MODEL_CFG["text_cfg"]["context_length"])
         words = [word for words in WORDS.values() for word in words]
         parts = [*self.real, *(name for group in names for name in group), *words, *TEMPLATES, "an"]
         used = {token for part in parts for token in self.tokenizer.encode(part)}
         ends = {0, self.tokenizer.sot_token_id, self.tokenizer.eot_token_id}
-        self.vocabulary = torch.tensor(sorted(used | ends))  # sorted: the end of a text stays the largest
-        self.known: dict[str, torch.Tensor] = {}
+        self.vocabulary = torch.tensor(sorted(used | ends))  # sorted: the end of a text remains the largest
+        self.cache: dict[str, torch.Tensor] = {}
 
     def __call__(self, pairs: Sequence[tuple[str, str]], rng: np.random.Generator) -> torch.Tensor:
         """(B, L) tokens: one caption per (name, domain)."""
@@ -147,20 +143,20 @@ class Captions:
 
     def of(self, texts: Sequence[str]) -> torch.Tensor:
         """(B, L) tokens of the vocabulary, cut behind the longest text."""
-        new = [text for text in dict.fromkeys(texts) if text not in self.known]
+        new = [text for text in dict.fromkeys(texts) if text not in self.cache]
         if new:
-            self.known |= dict(zip(new, torch.searchsorted(self.vocabulary, self.tokenizer(new))))
-        tokens = torch.stack([self.known[text] for text in texts])
+            self.cache |= dict(zip(new, torch.searchsorted(self.vocabulary, self.tokenizer(new))))
+        tokens = torch.stack([self.cache[text] for text in texts])
         return tokens[:, : int(tokens.argmax(dim=1).max()) + 1]
 
 
 class Aligned(torch.nn.Module):
-    """What is trained: the linear head on standardised features, the text tower, the scale."""
+    """The trained parts: the linear head on standardised features, the text tower, the scale."""
 
     def __init__(self, vocabulary: int) -> None:
         super().__init__()
-        whole = CustomTextCLIP(**MODEL_CFG | {"text_cfg": MODEL_CFG["text_cfg"] | {"vocab_size": vocabulary}})
-        self.head, self.text, self.logit_scale = whole.visual.head.proj, whole.text, whole.logit_scale
+        clip = CustomTextCLIP(**MODEL_CFG | {"text_cfg": MODEL_CFG["text_cfg"] | {"vocab_size": vocabulary}})
+        self.head, self.text, self.logit_scale = clip.visual.head.proj, clip.text, clip.logit_scale
         self.mask = self.text.attn_mask
 
     def images(self, z: torch.Tensor) -> torch.Tensor:
@@ -168,62 +164,51 @@ class Aligned(torch.nn.Module):
 
     def texts(self, tokens: torch.Tensor) -> torch.Tensor:
         length = tokens.shape[1]
-        self.text.attn_mask = self.mask[:length, :length]  # no token sees a later one: cutting texts changes nothing
+        self.text.attn_mask = self.mask[:length, :length]  # attention is causal: cutting texts changes nothing
         return F.normalize(self.text(tokens), dim=1)
 
 
 def batches(
-    pictures: Pictures, pseudo: torch.Tensor, captions: Captions, batch: int, rng: np.random.Generator
+    samples: Samples, pseudo: torch.Tensor, captions: Captions, batch: int, rng: np.random.Generator
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """One batch: (B, 1280) features and (B, L) tokens."""
-    few = round(batch * PSEUDO)
-    shares = {d: share for d, share in SHARES.items() if (pictures.domains == d).any()}
-    counts = rng.multinomial(batch - few, np.array(list(shares.values())) / sum(shares.values()))
-    rows = np.concatenate([rng.choice(np.flatnonzero(pictures.domains == d), n) for d, n in zip(shares, counts)])
-    classes = rng.choice(len(pseudo), few, replace=False)
-    noise = torch.from_numpy(rng.standard_normal((few, pseudo.shape[1]), dtype=np.float32))
-    features = torch.cat([pictures.features[rows], pseudo[classes] + PSEUDO_NOISE * noise])
-    names = [rng.choice(captions.real) if rng.random() < WRONG else name for name in pictures.names[rows]]
+    n_pseudo = round(batch * PSEUDO)
+    shares = {domain: share for domain, share in SHARES.items() if (samples.domains == domain).any()}
+    counts = rng.multinomial(batch - n_pseudo, np.array(list(shares.values())) / sum(shares.values()))
+    rows = np.concatenate([rng.choice(np.flatnonzero(samples.domains == d), n) for d, n in zip(shares, counts)])
+    classes = rng.choice(len(pseudo), n_pseudo, replace=False)
+    noise = torch.from_numpy(rng.standard_normal((n_pseudo, pseudo.shape[1]), dtype=np.float32))
+    features = torch.cat([samples.features[rows], pseudo[classes] + PSEUDO_NOISE * noise])
+    names = [rng.choice(captions.real) if rng.random() < WRONG else name for name in samples.names[rows]]
     named = [captions.pseudo[c][0 if rng.random() < 0.6 else rng.integers(len(captions.pseudo[c]))] for c in classes]
-    pairs = list(zip(names, pictures.domains[rows])) + [(name, "photo") for name in named]
+    pairs = list(zip(names, samples.domains[rows])) + [(name, "photo") for name in named]
     return features, captions(pairs, rng)
 
 
-def clip_loss(image: torch.Tensor, text: torch.Tensor, scale: torch.Tensor) -> torch.Tensor:
-    """Symmetric cross-entropy over the batch's own pairs (Radford et al. 2021, figure 3); (B, D) and (B, D)."""
-    logits, pairs = scale * image @ text.T, torch.arange(len(image))
-    return (F.cross_entropy(logits, pairs) + F.cross_entropy(logits.T, pairs)) / 2
-
-
 @torch.no_grad()
-def zero_shot(model: Aligned, captions: Captions, pictures: Pictures, origin: np.ndarray) -> dict[str, float]:
+def zero_shot(model: Aligned, captions: Captions, samples: Samples, origin: np.ndarray) -> dict[str, float]:
     """Accuracy for each dataset and domain, among the dataset's classes."""
     model.eval()
-    found = {}
+    accuracy = {}
     for dataset in dict.fromkeys(origin):
-        for domain in dict.fromkeys(pictures.domains[origin == dataset]):
-            part = pictures.take(np.flatnonzero((origin == dataset) & (pictures.domains == domain)))
-            names = sorted(set(pictures.names[origin == dataset]))
+        for domain in dict.fromkeys(samples.domains[origin == dataset]):
+            part = samples.take(np.flatnonzero((origin == dataset) & (samples.domains == domain)))
+            names = sorted(set(samples.names[origin == dataset]))
             text = model.texts(captions.of(class_prompts(names, WORDS[domain][0])))
-            best = (model.images(part.features) @ text.T).argmax(dim=1)
-            found[f"{dataset} {domain}"] = round(float((np.array(names)[best] == part.names).mean()), 4)
+            predicted = (model.images(part.features) @ text.T).argmax(dim=1)
+            accuracy[f"{dataset} {domain}"] = round(float((np.array(names)[predicted] == part.names).mean()), 4)
     model.train()
-    return found
+    return accuracy
 
 
 def save(model: Aligned, captions: Captions, mean: torch.Tensor, std: torch.Tensor, out: Path, datasets: list) -> None:
-    """Weights in half precision, the standardisation put into the head; the config beside them."""
+    """Write the weights, with the standardisation folded into the head, and the config."""
     head = model.head.weight / std
     state = {f"text.{key}": value for key, value in model.text.state_dict().items()}
     state |= {"visual.head.proj.weight": head, "visual.head.proj.bias": model.head.bias - head @ mean}
-    state |= {"logit_scale": model.logit_scale}
-    state = {key: value.detach().half().contiguous() for key, value in state.items()}
-    state[KNOWN_TOKENS] = captions.vocabulary.int()
-    with atomic_write(out / "model.safetensors") as path:
-        save_file(state, path)
+    state |= {"logit_scale": model.logit_scale, KNOWN_TOKENS: captions.vocabulary.int()}
     config = {"model_cfg": MODEL_CFG, "preprocess_cfg": PREPROCESS_CFG, "pretraining": datasets}
-    with atomic_write(out / "config.json") as path:
-        path.write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
+    save_model(out, state, config)
 
 
 def main(
@@ -240,34 +225,22 @@ def main(
     started, rng = time.time(), np.random.default_rng(seed)
     torch.manual_seed(seed)
     datasets = [name for name in DATASETS if name not in (without or [])]
-    whole, validation, origin = seen_half(data, datasets)
-    mean, std = whole.features[~validation].mean(dim=0), whole.features[~validation].std(dim=0) + 1e-3
-    whole.features = (whole.features - mean) / std
-    pseudo = pseudo_images(std, float(whole.features.norm(dim=1).mean()))
-    training, rest = whole.take(np.flatnonzero(~validation)), whole.take(np.flatnonzero(validation))
-    captions = Captions(whole, imagenet_names())
-    print(
-        f"{len(training.names):,} images, {len(captions.vocabulary):,} tokens, {time.time() - started:.0f} s",
-        flush=True,
-    )
+    seen, is_validation, origin = seen_half(data, datasets)
+    mean, std = seen.features[~is_validation].mean(dim=0), seen.features[~is_validation].std(dim=0) + 1e-3
+    seen.features = (seen.features - mean) / std
+    pseudo = pseudo_images(std, float(seen.features.norm(dim=1).mean()))
+    training, validation = (seen.take(np.flatnonzero(rows)) for rows in (~is_validation, is_validation))
+    captions = Captions(seen, imagenet_names())
+    seconds = time.time() - started
+    print(f"{len(training.names):,} images, {len(captions.vocabulary):,} tokens, {seconds:.0f} s", flush=True)
     model, log, began = Aligned(len(captions.vocabulary)), [], time.time()
-    groups = [[p for p in model.parameters() if (p.ndim >= 2) is many] for many in (True, False)]
-    optimizer = torch.optim.AdamW(
-        [{"params": groups[0], "weight_decay": 0.1}, {"params": groups[1], "weight_decay": 0.0}], lr, betas=(0.9, 0.98)
-    )
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, lr, steps, pct_start=0.1, cycle_momentum=False)
+    optimizer = Optimizer(model, lr, steps)
     for step in range(1, steps + 1):
         features, tokens = batches(training, pseudo, captions, batch, rng)
         loss = clip_loss(model.images(features), model.texts(tokens), model.logit_scale.exp())
-        optimizer.zero_grad()
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        optimizer.step()
-        schedule.step()
-        with torch.no_grad():
-            model.logit_scale.clamp_(0, np.log(100))
+        optimizer.step(loss)
         if step % max(1, steps // 10) == 0:
-            accuracy = zero_shot(model, captions, rest, origin[validation])
+            accuracy = zero_shot(model, captions, validation, origin[is_validation])
             log.append({"step": step, "loss": round(loss.item(), 3), **accuracy})
             print(f"{time.time() - began:.0f} s", json.dumps(log[-1]), flush=True)
             save(model, captions, mean, std, out, datasets)
@@ -276,13 +249,9 @@ def main(
     facts = {
         "steps": steps, "batch": batch, "lr": lr, "seed": seed, "domain shares": SHARES, "wrong captions": WRONG,
         "pseudo-images": PSEUDO, "pretraining": datasets, "images trained on": len(training.names),
-        "images for validation": len(rest.names), "tokens": len(captions.vocabulary),
-        "minutes of training": round((time.time() - began) / 60, 1), "torch": torch.__version__,
-        "open_clip": open_clip.__version__, "machine": f"{torch.get_num_threads()} threads, {platform.machine()}",
-        "log": log,
+        "images for validation": len(validation.names), "tokens": len(captions.vocabulary),
     }  # fmt: skip
-    with atomic_write(out / "training.json") as path:
-        path.write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
+    save_facts(out, {**facts, **environment(began, digits=1), "log": log})
 
 
 if __name__ == "__main__":

@@ -5,13 +5,12 @@
     python scripts/train_tiny_clip.py --samples 2000 --images 2000 --out /tmp/tiny     a quick trial
 
 The mixture of domains is uneven on purpose, like the web data of CLIP: few infographs and even fewer quick drawings, so
-that there is a domain gap to close. World and model were calibrated only by the pattern of vanilla CLIP (how its
-accuracy and precision vary over DomainNet's domains), never by the gains of any method in the workbook: so was the step
-at which training stops, before the end of its schedule.
+that there is a domain gap to close. The world, the model and the step at which training stops (before the end of its
+schedule) were calibrated only by the pattern of vanilla CLIP (how its accuracy and precision vary over DomainNet's
+domains), never by the gains of any method in the workbook.
 """
 
 import json
-import platform
 import time
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import nullcontext
@@ -21,15 +20,15 @@ from typing import Annotated
 import numpy as np
 import open_clip
 import torch
-import torch.nn.functional as F
 import typer
-from safetensors.torch import save_file
+from bundled_models import Optimizer, clip_loss, environment, save_facts, save_model
+from open_clip.transformer import PatchDropout
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from tqdm import tqdm
 
 from cdir_nb.data.world import DOMAINS, PRETRAINING_SEED, draw, drawings, load_world, source_digest
 from cdir_nb.data.world.domains import SIZE
-from cdir_nb.paths import TINY_CLIP, atomic_write
+from cdir_nb.paths import TINY_CLIP
 
 MODEL_CFG = {
     "embed_dim": 128,
@@ -38,7 +37,7 @@ MODEL_CFG = {
 }
 PREPROCESS_CFG = {"size": 64, "mode": "RGB", "mean": [0.5] * 3, "std": [0.5] * 3, "interpolation": "bicubic"}
 SHARES = {"real": 0.48, "painting": 0.20, "clipart": 0.22, "infograph": 0.02, "sketch": 0.075, "quickdraw": 0.005}
-WORDS = {  # words for a domain in captions; about a third of the captions do not name the domain
+WORDS = {  # words for a domain in captions; about a third of the captions omit the domain
     "real": ["photo", "photograph", "picture"],
     "painting": ["painting", "oil painting", "watercolor"],
     "clipart": ["clipart", "clip art", "cartoon drawing"],
@@ -61,7 +60,7 @@ NAMED = [
     "this is a {word} of a {label}",
 ]
 UNNAMED = ["a {label}", "{label}", "the {label}", "one {label}", "this is a {label}", "my {label}", "{label} for sale"]
-WRONG = 0.10  # share of captions that name another class, as captions on the web do
+WRONG = 0.10  # fraction of captions that name another class, as captions on the web do
 LABELS = sorted(drawings())
 FAST_BFLOAT16 = torch.backends.cpu.get_cpu_capability().startswith("AVX512")  # elsewhere 10 times slower than float32
 
@@ -92,8 +91,9 @@ def draw_images(count: int, path: Path, rng: np.random.Generator) -> tuple[np.nd
     pixels = np.lib.format.open_memmap(path.with_suffix(".part"), "w+", np.uint8, (count, SIZE, SIZE, 3))
     jobs = [(first, rows[first : first + 1000]) for first in range(0, count, 1000)]
     with ProcessPoolExecutor() as pool:
-        for (first, _), drawn in zip(jobs, tqdm(pool.map(_draw_many, jobs), "drawing", len(jobs), mininterval=10)):
-            pixels[first : first + len(drawn)] = drawn
+        blocks = tqdm(pool.map(_draw_many, jobs), "drawing", len(jobs), mininterval=10)
+        for (first, _), block in zip(jobs, blocks):
+            pixels[first : first + len(block)] = block
     path.with_suffix(".part").rename(path)
     return pixels, rows
 
@@ -101,13 +101,6 @@ def draw_images(count: int, path: Path, rng: np.random.Generator) -> tuple[np.nd
 def to_tensor(pixels: np.ndarray) -> torch.Tensor:
     """(B, 64, 64, 3) uint8 -> (B, 3, 64, 64) in [-1, 1]."""
     return torch.from_numpy(pixels).permute(0, 3, 1, 2).float().div_(127.5).sub_(1)
-
-
-def clip_loss(image: torch.Tensor, text: torch.Tensor, scale: torch.Tensor) -> torch.Tensor:
-    """Symmetric cross-entropy over the batch's own pairs (Radford et al. 2021, figure 3); (B, D) and (B, D)."""
-    logits = scale * image.float() @ text.float().T
-    pairs = torch.arange(len(logits))
-    return (F.cross_entropy(logits, pairs) + F.cross_entropy(logits.T, pairs)) / 2
 
 
 @torch.no_grad()
@@ -118,32 +111,27 @@ def evaluate(
     model.eval()
     world = load_world(per_class, seed)
     images = np.stack([np.asarray(world.image(i)) for i in range(len(world))])
-    embed = torch.cat(
-        [model.encode_image(to_tensor(images[i : i + 500]), normalize=True) for i in range(0, len(images), 500)]
-    )
-    found = {}
+    batches = [to_tensor(images[i : i + 500]) for i in range(0, len(images), 500)]
+    embed = torch.cat([model.encode_image(batch, normalize=True) for batch in batches])
+    columns = np.searchsorted(LABELS, unseen)
+    accuracy = {}
     for domain in DOMAINS:
         text = model.encode_text(tokenizer([f"a {WORDS[domain][0]} of a {label}" for label in LABELS]), normalize=True)
         scores = (embed[world.domains == domain] @ text.T).numpy()
         truth = np.searchsorted(LABELS, world.labels[world.domains == domain])
-        some = np.searchsorted(LABELS, unseen)
-        within = some[scores[:, some].argmax(axis=1)] == truth
-        found[domain] = {
+        correct_among_unseen = columns[scores[:, columns].argmax(axis=1)] == truth
+        accuracy[domain] = {
             "all classes": float((scores.argmax(axis=1) == truth).mean()),
-            "unseen classes": float(within[np.isin(truth, some)].mean()),
+            "unseen classes": float(correct_among_unseen[np.isin(truth, columns)].mean()),
         }
     model.train()
-    return found
+    return accuracy
 
 
 def save(model: open_clip.CLIP, out: Path) -> None:
-    """Weights in half precision and the config beside them."""
-    weights = {k: v.half() if v.is_floating_point() else v for k, v in model.state_dict().items()}
-    weights = {k: v.contiguous().clone() for k, v in weights.items() if k != "attn_mask"}
-    with atomic_write(out / "model.safetensors") as path:
-        save_file(weights, path)
-    with atomic_write(out / "config.json") as path:
-        path.write_text(json.dumps({"model_cfg": MODEL_CFG, "preprocess_cfg": PREPROCESS_CFG}, indent=2) + "\n")
+    """Write the weights and the config."""
+    state = {name: x for name, x in model.state_dict().items() if name != "attn_mask"}
+    save_model(out, state, {"model_cfg": MODEL_CFG, "preprocess_cfg": PREPROCESS_CFG})
 
 
 def main(
@@ -152,7 +140,7 @@ def main(
     batch: int = 256,
     lr: float = 1e-3,
     seed: int = 0,
-    unmasked: Annotated[float, typer.Option(help="share of the schedule, at its end, with all patches")] = 0.2,
+    unmasked: Annotated[float, typer.Option(help="fraction of the schedule, at its end, with all patches")] = 0.2,
     stop: Annotated[int, typer.Option(help="number of pairs seen when training stops")] = 313_344,
     work: Annotated[Path, typer.Option(help="folder for the drawn images (12 KB each)")] = Path("/tmp"),
     out: Annotated[Path, typer.Option(help="folder for the model")] = TINY_CLIP,
@@ -165,58 +153,41 @@ def main(
     pixels, rows = draw_images(images, work / f"tiny-clip-{images}-seed-{seed}-{source_digest()}.npy", rng)
     print(f"drew {images} images in {time.time() - started:.0f} s", flush=True)
     model = open_clip.CLIP(**MODEL_CFG)
-    model.visual.patch_dropout = open_clip.transformer.PatchDropout(0.5)
+    model.visual.patch_dropout = PatchDropout(0.5)
     tokenizer = open_clip.SimpleTokenizer(context_length=MODEL_CFG["text_cfg"]["context_length"])
-    steps, log, named = samples // batch, [], unseen.split(",")
-    decay = [p for p in model.parameters() if p.ndim >= 2]
-    rest = [p for p in model.parameters() if p.ndim < 2]
-    groups = [{"params": decay, "weight_decay": 0.1}, {"params": rest, "weight_decay": 0.0}]
-    optimizer = torch.optim.AdamW(groups, lr=lr, betas=(0.9, 0.98), fused=True)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimizer, lr, total_steps=steps, pct_start=0.1, cycle_momentum=False
-    )
+    steps, log, unseen_classes = samples // batch, [], unseen.split(",")
+    optimizer = Optimizer(model, lr, steps, fused=True)
     order = np.concatenate([rng.permutation(images) for _ in range(samples // images + 2)])
     began = time.time()
     for step in tqdm(range(min(steps, stop // batch)), "training", mininterval=30):
         if step == int(steps * (1 - unmasked)):
             model.visual.patch_dropout = torch.nn.Identity()
-        pick = np.sort(order[step * batch : (step + 1) * batch])
-        image = to_tensor(pixels[pick])
-        text = tokenizer([caption(*rows[i], rng) for i in pick])
-        # in bfloat16 the fused kernel is twice as slow, in float32 it is faster
+        indices = np.sort(order[step * batch : (step + 1) * batch])
+        image = to_tensor(pixels[indices])
+        text = tokenizer([caption(*rows[i], rng) for i in indices])
+        # the fused kernel is faster in float32, but takes twice as long in bfloat16
         attention = sdpa_kernel(SDPBackend.MATH) if FAST_BFLOAT16 else nullcontext()
         with torch.autocast("cpu", torch.bfloat16, enabled=FAST_BFLOAT16), attention:
             features = model(image, text)
         loss = clip_loss(*features)
-        optimizer.zero_grad()
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        optimizer.step()
-        schedule.step()
-        with torch.no_grad():
-            model.logit_scale.clamp_(0, np.log(100))
+        optimizer.step(loss)
         if step % 200 == 199:
             print(f"step {step + 1}: loss {loss.item():.3f}, scale {model.logit_scale.exp().item():.1f}", flush=True)
         if (step + 1) % max(1, steps // 12) == 0:
-            log.append(
-                {"samples": (step + 1) * batch, "loss": round(loss.item(), 3)}
-                | evaluate(model, tokenizer, named, 5, 99)
-            )
+            accuracy = evaluate(model, tokenizer, unseen_classes, 5, 99)
+            log.append({"samples": (step + 1) * batch, "loss": round(loss.item(), 3), **accuracy})
             save(model, out)
             if stages:
                 save(model, stages / f"{log[-1]['samples']}-samples")
             print(json.dumps(log[-1]), flush=True)
     save(model, out)
-    accuracy = evaluate(model, tokenizer, named, 30, 0)
     facts = {
         "images": images, "samples": (step + 1) * batch, "schedule": steps * batch, "batch": batch, "lr": lr,
         "seed": seed, "domain shares": SHARES, "wrong captions": WRONG,
-        "minutes of training": round((time.time() - began) / 60), "torch": torch.__version__,
-        "open_clip": open_clip.__version__, "machine": f"{torch.get_num_threads()} threads, {platform.machine()}",
-        "final loss": round(loss.item(), 3), "zero-shot accuracy": accuracy, "log": log,
     }  # fmt: skip
-    with atomic_write(out / "training.json") as path:
-        path.write_text(json.dumps(facts, indent=1) + "\n")
+    accuracy = evaluate(model, tokenizer, unseen_classes, 30, 0)
+    final = {"final loss": round(loss.item(), 3), "zero-shot accuracy": accuracy}
+    save_facts(out, {**facts, **environment(began, digits=None), **final, "log": log})
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""A table of trials, from run folders of the profiles that make them.
+"""Write a table of trials, from run folders of the profiles that run them.
 
     python scripts/trials_table.py trials.csv runs/when-does-it-pay-world-DIGEST runs/when-does-it-pay-pacs-DIGEST
 

@@ -3,9 +3,9 @@
     python scripts/try_profiles.py domainnet-zs officehome-tki
     python scripts/try_profiles.py                             all that can be tried with random images (an hour)
 
-It shows that names, folders and notebooks fit together; the numbers mean nothing. Only the first of swept seeds and
-pairs is run, with the tiny CLIP, and trainings of a few steps. docs/results/profiles-tried.csv keeps the last try of
-each profile.
+This tests that names, folders and notebooks fit together; the numbers mean nothing. Only the first of swept seeds and
+pairs is run, with the tiny CLIP and trainings of a few steps. docs/results/profiles-tried.csv has the last try of each
+profile.
 """
 
 import subprocess
@@ -27,11 +27,11 @@ from cdir_nb.results.records import today
 from cdir_nb.run.profile import Profile, load_profile, profile_names
 
 FILE = ROOT / "docs" / "results" / "profiles-tried.csv"
-# They need images of a list, or files of strokes; searches of settings make no table of results.
+# These need listed images or files of strokes, or search settings and make no table of results.
 NOT_TRIED = {"pacs-heldout", "sketchy_mini", "sketchy_mini-20", "snmpnet-sketchy"}
 NOT_TRIED |= {"clair-grid-sketchy_mini", "coda-pacs", "coda-sketchlvm-sketchy_mini", "tki-sensitivity-pacs"}
 NOT_TRIED |= {"when-does-it-pay-pacs", "when-does-it-pay-sketchy_mini"}
-SHORT = {  # notebook: what makes it short
+SHORT = {  # {number of a notebook: parameters that shorten it}
     "04": {"settings": "CLAIR-A, tiny-clip", "variants": "some"},
     "06": {"expansion_steps": 3, "aggregation_steps": 3},
     "07": {"settings": "as_released, short", "variants": "full", "epochs": 2},
@@ -40,7 +40,7 @@ SHORT = {  # notebook: what makes it short
 
 
 def write_folder(dataset: str, root: Path, per_class: int) -> None:
-    """Random 64 x 64 images in the folders that a card describes, or that its parts describe."""
+    """Write random 64 x 64 images into the folders that a card, or its parts, describe."""
     card, rng = load_card(dataset), np.random.default_rng(0)
     if card.kind == "combined":
         for part in card.parts:
@@ -55,12 +55,12 @@ def write_folder(dataset: str, root: Path, per_class: int) -> None:
 
 
 def try_profile(profile: Profile, work: Path, per_class: int) -> int:
-    """Exit code of `cdir reproduce` on random images."""
+    """Run `cdir reproduce` on random images. Returns its exit code."""
     write_folder(profile.dataset, work / "images", per_class)
-    swept = {name: value for entry in profile.notebooks for name, value in next(entry.combinations({})).items()}
+    swept = {name: value for entry in profile.notebooks for name, value in entry.combinations({})[0].items()}
     chosen = {**swept, "train_images": 60}
-    known = {name for entry in profile.notebooks for name in (*entry.parameters, *entry.swept)}
-    options = [f"--set={name}={value}" for name, value in chosen.items() if name in known]
+    available = {name for entry in profile.notebooks for name in (*entry.parameters, *entry.swept)}
+    options = [f"--set={name}={value}" for name, value in chosen.items() if name in available]
     numbers = [entry.notebook[:2] for entry in profile.notebooks]
     options += [f"--set={number}.{name}={value}" for number in numbers for name, value in SHORT.get(number, {}).items()]
     command = [sys.executable, "-m", "cdir_nb.cli", "reproduce", "--profile", profile.name, "--encoder", "tiny-clip"]
@@ -72,7 +72,7 @@ def main(
     names: Annotated[list[str] | None, typer.Argument(help="profiles")] = None,
     per_class: Annotated[int, typer.Option(help="images per class and domain")] = 3,
 ) -> None:
-    """Try profiles one after the other; fails if one of them did."""
+    """Try profiles one after the other. The exit code is 1 if one of them fails."""
     profiles = [load_profile(name) for name in names or profile_names()]
     rows = pd.read_csv(FILE, dtype={"commit": str}).set_index("profile").to_dict("index") if FILE.exists() else {}
     failed, commit = [], current_commit()  # before the file, which is part of it, is changed

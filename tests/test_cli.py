@@ -1,4 +1,4 @@
-"""The command line: help that teaches, one-line errors, exit codes. (Running notebooks: tests/batch.)"""
+"""The command line: help that teaches, one-line errors, exit codes. (Running notebooks: tests/run.)"""
 
 import subprocess
 import sys

@@ -225,6 +225,7 @@ def test_the_installed_package_reproduces_from_any_folder(python, site, tmp_path
     assert len(printed) > 5 and [path for path in printed if not Path(path).is_relative_to(site)] == []
 
 
+@pytest.mark.slow
 def test_the_description_of_the_installed_package_is_the_readme(site):
     (file,) = site.glob("*.dist-info/METADATA")
     head, text = file.read_text(encoding="utf-8").split("\n\n", 1)

@@ -38,10 +38,10 @@ def without_extension(key: str) -> str:
 
 
 def file_id(key: str) -> str:
-    """What names the same picture in all datasets: PACS and Sketchy have files in common, under other folders, and so
-    have all copies of QuickDraw.
+    """ID that identifies the same image across datasets.
 
-    photo/dog/n02103406_3255.jpg -> n02103406_3255; other names mean nothing without their folders, which stay.
+    PACS and Sketchy share files under different folders, and so do copies of QuickDraw:
+    photo/dog/n02103406_3255.jpg -> n02103406_3255. Other names are unique only with their folders, which are kept.
     """
     name = without_extension(key)
     stem = name.rpartition("/")[2]
@@ -49,13 +49,15 @@ def file_id(key: str) -> str:
 
 
 def photo_id(key: str) -> str:
-    """The file id of the photo that a sketch of Sketchy was drawn from; of any other picture the key itself, since the
-    halves were drawn by a hash of this name."""
+    """The file id of the photo that a sketch of Sketchy was drawn from; for other images, the key without extension.
+
+    The halves were drawn by a hash of this name.
+    """
     name = file_id(key)
     return name.partition("-")[0] if SHARED_NAME.fullmatch(name) else without_extension(key)
 
 
 def in_list(images: ImageSet, dataset: str, file: str) -> ImageSet:
-    """The images whose keys the list names, in their order."""
+    """The images whose keys are in the list, order kept."""
     keys = listed_keys(dataset, file)
     return images.take([row for row, key in enumerate(images.keys) if without_extension(key) in keys])

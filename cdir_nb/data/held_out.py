@@ -13,17 +13,18 @@ def held_out(task: Protocol, trained: ImageSet) -> Protocol | None:
     """A closed-set task on other images of its classes; None if there are none.
 
     On the drawn world, drawings of another seed (the protocol `<task>-redrawn`). On other datasets, the images of the
-    task whose pictures are not among `trained` (`<task>-rest`, where training used a sample of them).
+    task that are not among `trained` (`<task>-rest`, where training used a sample of them).
     Source: our default; UCDIR's released code tests on its training images.
     """
     redrawn = f"{task.name}-redrawn"
     if protocol_spec(redrawn):
         return replace(load_protocol(redrawn, load_world(seed=1, classes=task.classes)), directions=task.directions)
-    known, used = set(trained.digests), [*task.queries.values(), *task.galleries.values()]
-    if all(known.isdisjoint(side.digests) for side in used):  # nothing was trained on anyway
+    trained_digests = set(trained.digests)
+    parts = [*task.queries.values(), *task.galleries.values()]
+    if all(trained_digests.isdisjoint(part.digests) for part in parts):  # nothing was trained on anyway
         return None
-    left = [row for row, digest in enumerate(task.images.digests) if digest not in known]
-    rest = replace(task, name=f"{task.name}-rest", images=task.images.take(np.array(left, dtype=int)))
-    needed = {place for side in used for place in zip(side.domains.tolist(), side.labels.tolist())}
-    there = set(zip(rest.images.domains.tolist(), rest.images.labels.tolist()))
-    return rest if needed <= there else None
+    rows = [row for row, digest in enumerate(task.images.digests) if digest not in trained_digests]
+    remainder = replace(task, name=f"{task.name}-rest", images=task.images.take(np.array(rows, dtype=int)))
+    needed = {cell for part in parts for cell in zip(part.domains.tolist(), part.labels.tolist())}
+    available = set(zip(remainder.images.domains.tolist(), remainder.images.labels.tolist()))
+    return remainder if needed <= available else None

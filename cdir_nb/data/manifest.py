@@ -30,8 +30,8 @@ def card_names() -> list[str]:
 def load_card(name: str) -> Card:
     """The card of a dataset. Raises CdirError, naming file and field, if the card is wrong."""
     if name not in card_names():
-        known = ", ".join(card_names())
-        raise CdirError(f"no dataset is called {name!r}; known: {known} (a folder of your own: open_folder(root))")
+        available = ", ".join(card_names())
+        raise CdirError(f"unknown dataset {name!r}; available: {available} (for your own folder: open_folder(root))")
     return _load_card(name, paths.MANIFEST)
 
 
@@ -42,7 +42,7 @@ def _load_card(name: str, manifest: Path) -> Card:
         card = Card.model_validate(_raw(manifest / name))
         for part in card.parts:
             if _raw(_in_manifest(manifest / name, f"../{part}")).get("kind") == "combined":
-                raise ValueError(f"parts: {part} is made of parts itself")
+                raise ValueError(f"parts: {part} consists of parts itself")
     except ValidationError as error:
         first = error.errors()[0]
         field = ".".join(map(str, first["loc"])) or "card"
@@ -60,7 +60,7 @@ def _raw(folder: Path, below: tuple[str, ...] = ()) -> dict:
     base = {}
     if like := raw.pop("like", None):
         if like in (*below, folder.name):
-            raise ValueError(f"like: {like} is like itself")
+            raise ValueError(f"circular `like`: {like}")
         base = _raw(_in_manifest(folder, f"../{like}"), (*below, folder.name))
     if isinstance(raw.get("classes"), str):
         raw["classes"] = _read_list(_in_manifest(folder, raw["classes"]))
@@ -135,18 +135,18 @@ def open_dataset(
 
 
 def is_bundled(card: Card) -> bool:
-    """Whether all its images come with the workbook: drawn by it, kept beside the card, or parts that are."""
+    """Whether all images come with the package: drawn, stored beside the card, or in parts that are bundled."""
     parts = [is_bundled(load_card(part)) for part in card.parts]
     return card.kind == "drawn" or bool(card.bundled) or (bool(parts) and all(parts))
 
 
 def needs_folder(name: str) -> bool:
-    """Whether a dataset's images have to be given as a folder; True where no card is called so."""
+    """Whether a dataset needs a folder of images; True for a name without a card."""
     return name not in card_names() or not is_bundled(load_card(name))
 
 
 def _is_drawn(name: str) -> bool:
-    """Whether a dataset, or a part of it, is drawn by the package: its numbers are never those of a paper's data."""
+    """Whether a dataset, or a part of it, is drawn by the package: its numbers cannot be compared with a paper's."""
     card = load_card(name) if name in card_names() else None
     return card is not None and (card.kind == "drawn" or any(map(_is_drawn, card.parts)))
 

@@ -77,6 +77,11 @@ class EncoderSpec:
         return ",".join([":".join(filter(None, (self._model(), self.weights))), *self._changed_options()])
 
     @property
+    def is_clip(self) -> bool:
+        """Whether the model embeds images and texts; a backbone embeds images only."""
+        return self.kind == "open_clip" or self.kind in BUNDLED_CLIPS
+
+    @property
     def path(self) -> Path | None:
         """The checkpoint file, or the folder of another training of a bundled CLIP; None if no path is given."""
         looks_like_path = "/" in self.weights or os.sep in self.weights or self.weights.startswith("~")

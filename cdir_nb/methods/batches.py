@@ -1,25 +1,49 @@
-"""Input of a training step: one batch per domain, and random views (augmentations) of the images."""
+"""Input of a training step: rows in random order, batches of pixels, random views, and seeded draws from PyTorch."""
 
+import threading
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 import numpy as np
 import torch
 import torch.nn.functional as F
+from torchvision.transforms import Compose
 
 from cdir_nb.data.images import ImageSet
-from cdir_nb.encoders import ClipEncoder, image_batches
+from cdir_nb.encoders import ImageEncoder, image_batches
 
 Batches = list[tuple[torch.Tensor, torch.Tensor]]  # per domain: (B,) indices into its rows, (B, 3, H, W) pixels
+_GLOBAL_GENERATOR = threading.RLock()
 
 
-def pixel_batches(encoder: ClipEncoder, images: ImageSet, rows: np.ndarray, batch_size: int) -> Iterator[torch.Tensor]:
-    """Batches (B, 3, H, W) of preprocessed images on the encoder's device, in the order of `rows`."""
-    for _, batch in image_batches(images, rows.tolist(), encoder.preprocess, batch_size, encoder.device):
-        yield batch
+@contextmanager
+def seeded(seed: int) -> Iterator[None]:
+    """Seed PyTorch's global CPU generator inside the block and restore it afterwards; one thread at a time.
+
+    For code that accepts no generator: the initial weights of layers, and torchvision's augmentations.
+    """
+    with _GLOBAL_GENERATOR, torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        yield
+
+
+def pixel_batches(
+    encoder: ImageEncoder,
+    images: ImageSet,
+    rows: Sequence[int] | np.ndarray,
+    batch_size: int,
+    preprocess: Compose | None = None,
+) -> Iterator[torch.Tensor]:
+    """Batches (B, 3, H, W) of preprocessed images on the encoder's device, in the order of `rows`.
+
+    preprocess  from image to pixels; None: the encoder's own preprocessing
+    """
+    for _, pixels in image_batches(images, list(rows), preprocess or encoder.preprocess, batch_size, encoder.device):
+        yield pixels
 
 
 def domain_batches(
-    encoder: ClipEncoder,
+    encoder: ImageEncoder,
     images: ImageSet,
     rows: Sequence[np.ndarray],
     length: int,
@@ -30,21 +54,24 @@ def domain_batches(
 
     rows  row indices of each domain, read in random order; a domain with fewer than `length` rows starts over
     """
-    orders = [random_order(len(own), length, generator) for own in rows]
-    streams = [pixel_batches(encoder, images, own[order.numpy()], batch_size) for own, order in zip(rows, orders)]
-    for *pixels, places in zip(*streams, zip(*(order.split(batch_size) for order in orders))):
-        yield list(zip(places, pixels))
+    streams = []
+    for domain_rows in rows:
+        order = random_order(len(domain_rows), length, generator)
+        pixels = pixel_batches(encoder, images, domain_rows[order.numpy()], batch_size)
+        streams.append(zip(order.split(batch_size), pixels))
+    for batches in zip(*streams):
+        yield list(batches)
 
 
 def random_view(batch: torch.Tensor, generator: torch.Generator, least_crop: float) -> torch.Tensor:
     """(B, 3, H, W): random crops with at least `least_crop` of the area, randomly mirrored (our default)."""
     count = len(batch)
-    side = torch.empty(count).uniform_(least_crop, 1, generator=generator).sqrt()
-    shift = (1 - side)[:, None] * torch.empty(count, 2).uniform_(-1, 1, generator=generator)
+    scale = torch.empty(count).uniform_(least_crop, 1, generator=generator).sqrt()
+    shift = (1 - scale)[:, None] * torch.empty(count, 2).uniform_(-1, 1, generator=generator)
     mirror = 1 - 2 * torch.randint(2, (count,), generator=generator)
     theta = torch.zeros(count, 2, 3)
-    theta[:, 0, 0], theta[:, 1, 1], theta[:, :, 2] = side * mirror, side, shift
-    grid = F.affine_grid(theta, batch.shape, align_corners=False).to(batch)
+    theta[:, 0, 0], theta[:, 1, 1], theta[:, :, 2] = scale * mirror, scale, shift
+    grid = F.affine_grid(theta, list(batch.shape), align_corners=False).to(batch)
     return F.grid_sample(batch, grid, padding_mode="border", align_corners=False)
 
 

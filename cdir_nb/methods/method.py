@@ -6,7 +6,6 @@ from typing import Any, Literal
 
 from cdir_nb.data.protocols import Protocol
 from cdir_nb.encoders import ClipEncoder, ImageEncoder
-from cdir_nb.encoders.built import BuiltBackbone
 from cdir_nb.errors import CdirError
 from cdir_nb.methods.embedder import Direction, Embedder
 from cdir_nb.methods.settings import Settings
@@ -114,15 +113,18 @@ class Method:
 
     def require_encoder(self, encoder: ImageEncoder) -> None:
         """Raise CdirError for an encoder that the method cannot use."""
-        is_clip = isinstance(encoder, ClipEncoder)
+        self.require_kind(encoder.built.name, is_clip=isinstance(encoder, ClipEncoder))
+
+    def require_kind(self, encoder: str, *, is_clip: bool) -> None:
+        """Raise CdirError if the method cannot use an encoder of this kind; `encoder`: its name, for the message."""
         if self.encoders == CLIP and not is_clip:
             raise CdirError(
-                f"{self.name} needs a CLIP model, and {encoder.built.name} reads images only: choose tiny-clip, "
+                f"{self.name} needs a CLIP model, and {encoder} reads images only: choose tiny-clip, "
                 "real-clip or a model of open_clip"
             )
-        if self.encoders == BACKBONE and (is_clip or not isinstance(encoder.built, BuiltBackbone)):
+        if self.encoders == BACKBONE and is_clip:
             raise CdirError(
-                f"{self.name} needs feature maps, and {encoder.built.name} is a CLIP model: choose mobilenet-v2 or "
+                f"{self.name} needs feature maps, and {encoder} is a CLIP model: choose mobilenet-v2 or "
                 "another convolutional backbone"
             )
 

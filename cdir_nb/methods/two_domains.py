@@ -1,4 +1,4 @@
-"""What methods that learn from images of two domains (CLAIR, UCDIR) share: their training images, checks and score."""
+"""What methods that learn from images of two domains share: their training images, checks, and score by labels."""
 
 from collections.abc import Sequence
 
@@ -26,7 +26,7 @@ def training_images(task: Protocol, domains: Sequence[str]) -> ImageSet:
 
 
 def require_two_domains(name: str, images: ImageSet, domains: Sequence[str]) -> None:
-    """Raise CdirError unless there are two domains, each with images."""
+    """Raise CdirError unless there are two different domains, each with images."""
     if len(set(domains)) != 2 or len(domains) != 2:
         raise CdirError(f"{name}: two domains are needed, got {', '.join(domains) or 'none'}: give exactly two")
     for domain in domains:
@@ -35,7 +35,7 @@ def require_two_domains(name: str, images: ImageSet, domains: Sequence[str]) -> 
 
 
 def drawn_rows(images: ImageSet, domains: Sequence[str], count: int, seed: int) -> list[np.ndarray]:
-    """For each domain, the rows of at most `count` images drawn at random, in order; 0: all."""
+    """For each domain, the sorted rows of at most `count` randomly drawn images; 0: all."""
     if count < 0:
         raise CdirError(f"cannot draw {count} training images per domain: give a positive number, or 0 for all")
     rng = np.random.default_rng(seed)
@@ -43,23 +43,27 @@ def drawn_rows(images: ImageSet, domains: Sequence[str], count: int, seed: int) 
 
 
 def in_words(encoder: ImageEncoder, images: ImageSet, limit: int) -> str:
-    """The training images, in words, for records; `limit` of each domain, 0: all."""
+    """Description of the training images for records; at most `limit` of each domain were used, 0: all."""
     count = f"at most {limit}" if limit else "all"
     return f"{count} unlabelled images of each of two domains{seen_note(encoder, images)}"
 
 
 def class_numbers(labels: Sequence[np.ndarray]) -> list[torch.Tensor]:
     """The class names of each domain's images as integers, with the same numbering in both domains."""
-    known = np.unique(np.concatenate(labels))
-    return [torch.from_numpy(np.searchsorted(known, each)) for each in labels]
+    names = np.unique(np.concatenate(labels))
+    return [torch.from_numpy(np.searchsorted(names, domain_labels)) for domain_labels in labels]
 
 
 def precision_at(k: int, scores: torch.Tensor, labels: Sequence[torch.Tensor]) -> float:
-    """Mean P@k of both directions, for choosing a state: (Q, G) scores between the images of two domains, and the
-    labels of both. Fewer results count where a gallery is smaller.
+    """Mean P@k of both directions, for the selection of a state.
+
+    scores  (N_A, N_B) similarities between the images of both domains; labels  (N_A,) and (N_B,)
+    A gallery of fewer than k images is read completely.
     """
-    first, second = labels
-    return 0.5 * (_fraction_relevant(k, scores, first, second) + _fraction_relevant(k, scores.T, second, first))
+    labels_a, labels_b = labels
+    a_to_b = _fraction_relevant(k, scores, labels_a, labels_b)
+    b_to_a = _fraction_relevant(k, scores.T, labels_b, labels_a)
+    return 0.5 * (a_to_b + b_to_a)
 
 
 def _fraction_relevant(k: int, scores: torch.Tensor, query_labels: torch.Tensor, gallery_labels: torch.Tensor) -> float:

@@ -10,8 +10,13 @@ from nbconvert import HTMLExporter
 from nbconvert.filters.markdown_mistune import IPythonRenderer, MarkdownWithMath
 from nbformat import NotebookNode
 
-from cdir_nb.pages.passive import passive
-
+# What a browser may do with a page of a notebook, whose outputs may contain any HTML: no script, frame, form or plugin
+# runs, and nothing is loaded. It is effective only for what follows it in the page.
+POLICY = (
+    '<meta http-equiv="Content-Security-Policy" content="default-src \'none\'; img-src data:; media-src data:; '
+    "font-src data:; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'\">"
+)
+HEAD = re.compile(r'\s*<!DOCTYPE html>\s*<html( lang="\w+")?>\s*<head>', re.I)
 # nbconvert's lab template without RequireJS, MathJax and Mermaid, which it would load from the web.
 PAGE = """{%- extends 'lab/index.html.j2' -%}
 {%- block html_head_js -%}{%- endblock -%}
@@ -83,10 +88,17 @@ def mathml(tex: str, display: str) -> str:
 
 
 def to_html(notebook: NotebookNode, title: str, folder: Path) -> str:
-    """An executed notebook as an HTML page without active content. Images in its text are embedded from `folder`."""
+    """An executed notebook as an HTML page in which no script runs. Images in its text are embedded from `folder`."""
     resources = {"metadata": {"name": title, "path": str(folder)}}
     page, _ = OfflineExporter().from_notebook_node(notebook, resources=resources)
-    return passive(page)
+    return without_scripts(page)
+
+
+def without_scripts(page: str) -> str:
+    """The page with `POLICY` first in its head; before everything else if the page does not start with a plain head."""
+    match = HEAD.match(page)
+    start, remainder = (match[0], page[match.end() :]) if match else ("<!DOCTYPE html>\n", page)
+    return page if match and remainder.startswith(POLICY) else start + POLICY + remainder
 
 
 def strip(notebook: NotebookNode) -> None:

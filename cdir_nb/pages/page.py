@@ -1,6 +1,6 @@
 """The report: a folder with one page of all numbers, claims and figures, the executed notebooks, and a csv file.
 
-It needs no network, no scripts and no files outside the folder: it can be moved, zipped, or put on any web server.
+It needs no network, no scripts and no files outside the folder, so it can be moved, zipped, or served.
 
     index.html
     records.csv, settings.json                 all numbers with their context, as `cdir results --csv` writes them
@@ -22,10 +22,9 @@ from PIL import Image
 
 from cdir_nb.data.manifest import drawn_title
 from cdir_nb.errors import CdirError
-from cdir_nb.pages.clock import clock
+from cdir_nb.pages.html import without_scripts
 from cdir_nb.pages.papers import as_texts, beside, claims, on_real_images
-from cdir_nb.pages.passive import passive
-from cdir_nb.pages.run_folder import DONE, FAILED, Part, Run, read_run
+from cdir_nb.pages.run_folder import DONE, FAILED, Part, Run, clock, read_run
 from cdir_nb.paths import is_abandoned, process_mark
 from cdir_nb.results import Record, direction_tables, headline, load_records, save_table, to_frame
 
@@ -36,8 +35,8 @@ NUMBERS = ("percent",)  # right-aligned columns in tables of text
 def write_report(folders: Sequence[Path], out: Path) -> Path:
     """Write the report of these run folders to the folder `out`, atomically; returns its page.
 
-    An old report in `out` is replaced. Raises CdirError for a missing or damaged run folder, for two runs that disagree
-    on a number, and if `out` contains anything else than a report.
+    An existing report in `out` is replaced. Raises CdirError for a missing or damaged run folder, for two runs that
+    disagree on a number, and if `out` contains anything other than a report.
     """
     runs = [read_run(folder) for folder in dict.fromkeys(Path(folder).resolve() for folder in folders)]
     records = load_records([run.folder for run in runs])
@@ -52,13 +51,13 @@ def write_report(folders: Sequence[Path], out: Path) -> Path:
 def _new_folder(out: Path) -> Iterator[Path]:
     """A temporary folder, which becomes `out` if the block ends without an error."""
     page = out / "index.html"
-    ours = page.is_file() and GENERATOR in page.read_text(encoding="utf-8", errors="replace")[:2000]
-    if out.exists() and not ours and not (out.is_dir() and not any(out.iterdir())):
+    is_report = page.is_file() and GENERATOR in page.read_text(encoding="utf-8", errors="replace")[:2000]
+    if out.exists() and not is_report and not (out.is_dir() and not any(out.iterdir())):
         raise CdirError(f"{out} exists and is not a report, so it is not replaced: choose another --out")
     out.parent.mkdir(parents=True, exist_ok=True)
-    for left in out.parent.iterdir():
-        if left.name.startswith(f".{out.name}-") and is_abandoned(left.name):  # by a report whose process was killed
-            shutil.rmtree(left, ignore_errors=True)
+    for folder in out.parent.iterdir():
+        if folder.name.startswith(f".{out.name}-") and is_abandoned(folder.name):  # its process was killed
+            shutil.rmtree(folder, ignore_errors=True)
     with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}-{process_mark()}") as scratch:
         building = Path(scratch) / "new"
         building.mkdir()
@@ -89,13 +88,8 @@ def _page(sections: list[dict[str, Any]], records: list[Record]) -> str:
 # ---- the sections of the page ---------------------------------------------------------------------------------
 
 
-def numbers_of(run: Run) -> pd.DataFrame:
-    """All records of a run, with a column for the notebook that each comes from."""
-    return pd.concat([part.records.assign(notebook=part.name) for part in run.parts], ignore_index=True)
-
-
 def pipeline_test_of(frame: pd.DataFrame) -> str:
-    """Why some of these numbers are not results (\"random weights\"); empty if all are."""
+    """Why some of these numbers are not results ("random weights"); empty if all are."""
     return ", ".join(sorted({label for label in frame["pipeline_test"] if label}))
 
 
@@ -109,7 +103,7 @@ def _section(run: Run, folder: Path) -> dict[str, Any]:
         "dataset": run.dataset,
         "drawn": drawn_title(run.dataset),
         "commits": ", ".join(dict.fromkeys(part.commit for part in run.parts if part.commit)),
-        "pipeline_test": pipeline_test_of(numbers_of(run)),
+        "pipeline_test": pipeline_test_of(run.records),
         "notebooks": [_notebook(name, parts, folder) for name, parts in run.notebooks.items()],
     }
 
@@ -127,14 +121,14 @@ def _notebook(name: str, parts: list[Part], folder: Path) -> dict[str, Any]:
 
 
 def _numbers_early(table: pd.DataFrame, context: dict[str, str]) -> tuple[pd.DataFrame, dict[str, str]]:
-    """The numbers right after method and metric: a wide table must not hide them at its end."""
-    first = [name for name in ("method", "metric", *NUMBERS) if name in table]
-    return table[[*first, *table.columns.difference(first, sort=False)]], context
+    """The table with its numbers right after method and metric, so that a wide table does not hide them at its end."""
+    leading = [name for name in ("method", "metric", *NUMBERS) if name in table]
+    return table[[*leading, *table.columns.difference(leading, sort=False)]], context
 
 
 def _part(part: Part, folder: Path) -> dict[str, Any]:
     frame = part.records
-    place = folder / part.folder.name
+    target = folder / part.folder.name
     return {
         "label": part.label,
         "status": part.status,
@@ -142,9 +136,9 @@ def _part(part: Part, folder: Path) -> dict[str, Any]:
         "finished": part.finished.replace("T", " ")[:16],
         "without": ", ".join(part.without),
         "parameters": _parameters(part),
-        "link": _copied(part.page, place) if part.page.is_file() else "",
+        "link": _copy(part.page, target) if part.page.is_file() else "",
         "traceback": part.traceback if part.status == FAILED else "",
-        "figures": [_figure(path, place) for path in part.figures],
+        "figures": [_figure(path, target) for path in part.figures],
         "count": len(frame),
         "tables": [
             (name, context, as_texts(table, "query"))
@@ -155,8 +149,8 @@ def _part(part: Part, folder: Path) -> dict[str, Any]:
 
 def _parameters(part: Part) -> str:
     """Parameters on one line, without paths on this machine."""
-    given = {k: v for k, v in part.parameters.items() if k not in ("data_root", "run_folders") and v != ""}
-    return ", ".join(f"{name} = {_short(value)}" for name, value in given.items())
+    shown = {k: v for k, v in part.parameters.items() if k not in ("data_root", "run_folders") and v != ""}
+    return ", ".join(f"{name} = {_short(value)}" for name, value in shown.items())
 
 
 def _short(value: Any) -> str:
@@ -166,11 +160,11 @@ def _short(value: Any) -> str:
     )
 
 
-def _copied(path: Path, folder: Path) -> str:
-    """Copy a file to `folder`, a page without its active content; returns its address relative to the report's page."""
+def _copy(path: Path, folder: Path) -> str:
+    """Copy a file to `folder`; returns its address relative to the report's page. In a page, scripts are disabled."""
     folder.mkdir(parents=True, exist_ok=True)
     if path.suffix == ".html":
-        page = passive(path.read_text(encoding="utf-8", errors="replace"))
+        page = without_scripts(path.read_text(encoding="utf-8", errors="replace"))
         (folder / path.name).write_text(page, encoding="utf-8")
     else:
         shutil.copyfile(path, folder / path.name)
@@ -178,7 +172,7 @@ def _copied(path: Path, folder: Path) -> str:
 
 
 def _figure(path: Path, folder: Path) -> dict[str, Any]:
-    """A figure with size and caption: the PNG's Description, or else its file name in words."""
+    """A figure with its size and caption: the PNG's Description, or its file name in words if it has none."""
     try:
         with Image.open(path) as image:
             image.load()
@@ -186,4 +180,4 @@ def _figure(path: Path, folder: Path) -> dict[str, Any]:
             size = image.size
     except (OSError, SyntaxError):  # Pillow raises one of these for a damaged file
         raise CdirError(f"{path} is not a readable image: run `cdir reproduce` again") from None
-    return {"link": _copied(path, folder), "caption": caption, "size": size}
+    return {"link": _copy(path, folder), "caption": caption, "size": size}

@@ -1,4 +1,4 @@
-"""Runs compared with the papers and with committed records: claims and verdicts, published tables with ours below."""
+"""Sections of the report that compare runs with the papers and with committed records."""
 
 import functools
 from collections.abc import Sequence
@@ -8,47 +8,48 @@ import pandas as pd
 
 from cdir_nb.data.manifest import drawn_title
 from cdir_nb.results import Record, load_claims, published_verdicts, reproduced_records, to_frame, verdicts
-from cdir_nb.results.claims.verdicts import CONTEXT
+from cdir_nb.results.claims.verdicts import NOT_RUN
 from cdir_nb.results.claims.wording import how, joint_verdict, marked, span
 from cdir_nb.results.compare import Panel, our_panels, printed_panel, views
 from cdir_nb.results.published import own_method
+from cdir_nb.results.records import TASK
 from cdir_nb.results.summary import summarise
 
 
 def claims(records: Sequence[Record]) -> list[dict[str, Any]]:
-    """For each paper with a claim that was run: its claims, with the verdicts of its own numbers and of ours by task.
+    """For each paper with a claim that was run: its claims, with verdicts from its own numbers and from ours by task.
 
     Pipeline tests are ignored.
     """
-    ours = verdicts(records)
-    run = ours[ours["verdict"] != "not run"]
-    theirs = published_verdicts([claim for claim in load_claims() if claim.paper in set(run["paper"])])
-    return [_scoreboard(paper, rows, run[run["paper"] == paper]) for paper, rows in theirs.groupby("paper", sort=False)]
+    decided = verdicts(records)
+    decided = decided[decided["verdict"] != NOT_RUN]
+    printed = published_verdicts([claim for claim in load_claims() if claim.paper in set(decided["paper"])])
+    by_paper = printed.groupby("paper", sort=False)
+    return [_scoreboard(paper, rows, decided[decided["paper"] == paper]) for paper, rows in by_paper]
 
 
-def _scoreboard(paper: str, theirs: pd.DataFrame, ours: pd.DataFrame) -> dict[str, Any]:
+def _scoreboard(paper: str, printed: pd.DataFrame, decided: pd.DataFrame) -> dict[str, Any]:
     """One paper. Columns: its own numbers, then each task and encoder with a claim that was run."""
-    keys = list(dict.fromkeys(ours[CONTEXT].itertuples(index=False, name=None)))
-    tasks = [ours[(ours[CONTEXT] == list(key)).all(axis=1)] for key in keys]
+    keys, tasks = zip(*decided.groupby(list(TASK), sort=False))
     rows = [
         {
             "says": claim.says,
             "where": claim.where,
-            "cells": [_verdict(t[t["id"] == claim.id]) for t in (theirs, *tasks)],
+            "cells": [_verdict(t[t["id"] == claim.id]) for t in (printed, *tasks)],
         }
-        for claim in theirs.drop_duplicates("id").itertuples()
+        for claim in printed.drop_duplicates("id").itertuples()
     ]
     heads = [(protocol or dataset, encoder, drawn_title(dataset)) for dataset, protocol, encoder in keys]
     return {
         "paper": own_method(paper),
         "tasks": heads,
         "rows": rows,
-        "said": [_said(task, len(rows)) for task in tasks],
+        "summaries": [_summary(task, len(rows)) for task in tasks],
     }
 
 
-def _said(task: pd.DataFrame, count: int) -> str:
-    """Such as `11 of 20 claims decided: holds 8, does not hold 3`; one of the verdicts is "verdicts differ"."""
+def _summary(task: pd.DataFrame, count: int) -> str:
+    """The numbers of verdicts on a task, such as `11 of 20 claims decided: holds 8, does not hold 3`."""
     kinds = [joint_verdict(rows) for _, rows in task.groupby("id", sort=False)]
     counts = ", ".join(f"{kind} {kinds.count(kind)}" for kind in dict.fromkeys(kinds))
     return f"{len(kinds)} of {count} claims decided: {counts}"
@@ -64,9 +65,9 @@ def _verdict(rows: pd.DataFrame) -> dict[str, str]:
 def beside(frame: pd.DataFrame) -> list[dict[str, Any]]:
     """Published tables of methods that were run, each with our panels below it.
 
-    If several tables of a paper need the same numbers of ours, these are shown once and then referred to.
+    Panels of ours that belong to several tables are shown once; the other tables refer to the first one.
     """
-    found, first = [], {}
+    sections, first = [], {}
     for view in views():
         panels = [(panel, dataset) for dataset, rows in frame.groupby("dataset") for panel in our_panels(view, rows)]
         if not panels:
@@ -78,8 +79,8 @@ def beside(frame: pd.DataFrame) -> list[dict[str, Any]]:
                 tables.append(_panel(panel, dataset))
             else:
                 again.append(title)
-        found.append({"title": str(view), "tables": tables, "again": again})
-    return found
+        sections.append({"title": str(view), "tables": tables, "again": again})
+    return sections
 
 
 @functools.cache

@@ -1,4 +1,4 @@
-"""Read and check a run folder: what was requested, and how each notebook ended."""
+"""Reading a run folder of `cdir reproduce`: its jobs, how each ended, and their records and figures."""
 
 import json
 from dataclasses import dataclass, field
@@ -16,9 +16,14 @@ if TYPE_CHECKING:
 DONE, FAILED, NOT_RUN = "done", "failed", "not run"
 
 
+def clock(seconds: float) -> str:
+    """A duration as `m:ss`, or with tenths below ten seconds."""
+    return f"{seconds:.1f} s" if seconds < 10 else f"{int(seconds) // 60}:{int(seconds) % 60:02d}"
+
+
 @dataclass(frozen=True)
 class Part:
-    """One job of a run. `without`: labels of failed jobs that it should have followed. A failed job has no time."""
+    """One job of a run. `without`: labels of failed jobs that it depends on. A failed job has no time."""
 
     name: str
     label: str
@@ -71,8 +76,15 @@ class Run:
     parts: tuple[Part, ...]
 
     @property
+    def records(self) -> "pd.DataFrame":
+        """The records of all finished jobs, with a column for the notebook that each comes from."""
+        import pandas as pd
+
+        return pd.concat([part.records.assign(notebook=part.name) for part in self.parts], ignore_index=True)
+
+    @property
     def notebooks(self) -> dict[str, list[Part]]:
-        """{notebook: its jobs}, by number, whatever ran first; a sweep has several jobs."""
+        """{notebook: its jobs}, in the order of notebooks' names; a sweep has several jobs."""
         names = sorted({part.name for part in self.parts})
         return {name: [part for part in self.parts if part.name == name] for name in names}
 

@@ -1,8 +1,7 @@
 """Numbers with their context: records, tables of records, and verdicts on the papers' claims."""
 
 from cdir_nb.results.claims.claim import Claim, load_claims
-from cdir_nb.results.claims.printed import published_verdicts
-from cdir_nb.results.claims.verdicts import verdicts
+from cdir_nb.results.claims.verdicts import published_verdicts, verdicts
 from cdir_nb.results.files import load_records, reproduced_records, save_records, save_table
 from cdir_nb.results.measure import about_images, context_of, measure, percent_by_direction
 from cdir_nb.results.records import Record, current_commit, settings_digest, to_frame

@@ -1,18 +1,18 @@
-"""A published table and, beside it but never in the same table, our numbers for the methods in it.
+"""A published table, and our numbers for its methods in separate panels.
 
-A number is valid only for the images that it was measured on. Our numbers on other images are in separate panels.
+A number is valid only for the images that it was measured on, so the two are never in one table.
 """
 
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from cdir_nb.conventions import SHORT, Metric
-from cdir_nb.results.claims.verdicts import CONTEXT, as_in_card
-from cdir_nb.results.differing import differing
-from cdir_nb.results.published import own_method, papers, published
+from cdir_nb.results.aggregate import BASELINE, differing, means
+from cdir_nb.results.claims.verdicts import as_in_card
+from cdir_nb.results.published import own_method, papers, published, published_frame
+from cdir_nb.results.records import DIRECTION, TASK
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -21,7 +21,6 @@ MOST_COLUMNS = 14  # with more directions, numbers are averaged over galleries
 MEAN = "mean"
 SAME_IN_ALL = "ours, the paper's images, task and encoder"
 DIFFERENCE = "difference, ours minus published"
-BASELINE = "vanilla CLIP"
 SMALL_K = 10  # cut-off for tasks with few relevant images
 
 
@@ -94,12 +93,12 @@ class Panel:
 
 def views() -> list[View]:
     """Every metric and cut-off of every published table, in the order of `papers`."""
-    found = []
+    available = []
     for paper in papers():
         cells = published(paper)[["table", "metric"]].drop_duplicates()
         measures = [(table, Metric.parse(metric)) for table, metric in cells.itertuples(index=False)]
-        found += dict.fromkeys(View(paper, table, metric.kind, metric.k) for table, metric in measures)
-    return found
+        available += dict.fromkeys(View(paper, table, metric.kind, metric.k) for table, metric in measures)
+    return available
 
 
 @lru_cache
@@ -108,7 +107,7 @@ def printed_panel(view: View) -> Panel:
     cells = _cells(view)
     single = cells[~cells["average"]]
     overall = _averages(cells)
-    percent = _by_place(single, _places(single)) if len(single) else overall
+    percent = _by_column(single, _columns(single)) if len(single) else overall
     percent[MEAN] = percent[MEAN].fillna(overall[MEAN])  # where a cell is lost but the average is not
     conventions = ", ".join(_conventions(cells))
     data = ", ".join(dict.fromkeys(cells["dataset"]))
@@ -117,14 +116,13 @@ def printed_panel(view: View) -> Panel:
 
 @lru_cache
 def _cells(view: View) -> "pd.DataFrame":
-    """The view's published cells in percent; `row` is the method, with its backbone if the table has several."""
-    cells = published(view.paper, view.table)
-    cells = cells[cells["printed"] != "-"]
+    """The view's published numbers; `row` is the method, with its backbone if the table has several."""
+    cells = published_frame(view.paper, view.table)
     cells = cells[cells["metric"].map(view.shows).astype(bool)]
-    rows = cells["our_method"].where(cells["our_method"] != "", cells["method"])
-    if cells["backbone"].replace("", None).nunique() > 1:
-        rows += (" (" + cells["backbone"] + ")").where(cells["backbone"] != "", "")
-    return cells.assign(row=rows, percent=100 * cells["value"])
+    rows = cells["method"].copy()
+    if cells["encoder"].replace("", None).nunique() > 1:
+        rows += (" (" + cells["encoder"] + ")").where(cells["encoder"] != "", "")
+    return cells.assign(row=rows)
 
 
 def _conventions(rows: "pd.DataFrame") -> list[str]:
@@ -132,85 +130,84 @@ def _conventions(rows: "pd.DataFrame") -> list[str]:
     return list(dict.fromkeys(Metric.parse(metric).convention for metric in rows["metric"].unique()))
 
 
-def _places(cells: "pd.DataFrame") -> list[str]:
+def _columns(cells: "pd.DataFrame") -> list[str]:
     """A column name for each cell: its direction, or the printed row group and column if directions are not unique."""
-    directions = [_direction(q, g) for q, g in zip(cells["query_domain"], cells["gallery_domain"])]
+    directions = _directions(cells)
     if not cells.assign(place=directions).duplicated(["row", "place"]).any():
         return directions
     printed = [f"{setting} {column}".strip() for setting, column in zip(cells["setting"], cells["column"])]
     return [re.sub(r" Search Set| \S+@\d+", "", place) for place in printed]
 
 
-def _direction(query: str, gallery: str) -> str:
-    return f"{query} → {gallery}" if gallery else query
+def _directions(cells: "pd.DataFrame") -> list[str]:
+    return [" → ".join(filter(None, pair)) for pair in cells[list(DIRECTION)].itertuples(index=False)]
 
 
-def _by_place(cells: "pd.DataFrame", places: list[str]) -> "pd.DataFrame":
-    """Percent, rows x places, with the mean in the last column; too many places are averaged over galleries."""
-    cells = cells.assign(place=places)
+def _by_column(cells: "pd.DataFrame", columns: list[str]) -> "pd.DataFrame":
+    """Percent, rows x columns, with the mean in the last column; too many columns are averaged over galleries."""
+    cells = cells.assign(place=columns)
+    overall = 100 * means(cells, by="row", over=["place"])["mean"]
+    is_lost = cells["value"].isna().groupby(cells["row"]).any()
     if cells["place"].nunique() > MOST_COLUMNS:
         cells["place"] = "from " + cells["query_domain"]
-    order = {name: list(dict.fromkeys(cells[name])) for name in ("row", "place")}
-    table = cells.pivot_table(index="row", columns="place", values="percent", dropna=False)
-    table = table.reindex(index=order["row"], columns=order["place"])
-    overall = cells.groupby("row")["percent"].mean()
-    complete = cells.groupby("row")["percent"].count() == cells.groupby("row")["percent"].size()
-    return table.assign(**{MEAN: overall.where(complete)}).rename_axis(index=None, columns=None)
+    rows, columns = (list(dict.fromkeys(cells[name])) for name in ("row", "place"))
+    table = 100 * cells.pivot_table(index="row", columns="place", values="value", dropna=False)
+    table = table.reindex(index=rows, columns=columns)
+    return table.assign(**{MEAN: overall.where(~is_lost)}).rename_axis(index=None, columns=None)
 
 
 def _averages(cells: "pd.DataFrame") -> "pd.DataFrame":
-    """The printed averages over all directions."""
-    cells = cells[cells["average"] & (cells["query_domain"] == "") & (cells["gallery_domain"] == "")]
-    return cells.set_index("row")[["percent"]].set_axis([MEAN], axis=1).rename_axis(index=None)
+    """The printed averages over all directions, in percent."""
+    cells = cells[cells["average"] & (cells[list(DIRECTION)] == "").all(axis=1)]
+    percent = 100 * cells.set_index("row")[["value"]]
+    return percent.set_axis([MEAN], axis=1).rename_axis(index=None)
 
 
-def our_panels(view: View, frame: "pd.DataFrame", kept: str = "") -> list[Panel]:
+def our_panels(view: View, frame: "pd.DataFrame", collection: str = "") -> list[Panel]:
     """One panel for each dataset, task and encoder with which the view's methods were run; seeds are averaged.
 
-    frame  from `to_frame`, of one collection of records without repeated runs of a setting
-    kept   a description of this collection, for the panels' captions
+    frame       from `to_frame`, of one collection of records without repeated runs of a setting
+    collection  its name, for the panels' captions
     The convention is the table's if our records have it, else the first one available; the cut-off is the table's or
     the one in the task's card. Columns are the table's directions if the task has them, else the task's own.
     """
     cells = _cells(view)
     methods = [name for name in dict.fromkeys(cells["row"]) if name in set(cells["our_method"])]
-    frame = frame[frame["seen_in_pretraining"] == 0]
     same_kind = frame["metric"].map(lambda metric: Metric.parse(metric).kind == view.kind).astype(bool)
-    frame = frame[(frame["pipeline_test"] == "") & same_kind & frame["method"].isin(methods)]
-    frame = frame[frame["query_domain"] != frame["gallery_domain"]]
-    groups = frame.groupby(CONTEXT, sort=False)
-    contexts = [({**dict(zip(CONTEXT, key)), "kept": kept}, rows) for key, rows in groups]
-    return [panel for where, rows in contexts if (panel := _our_panel(view, where, rows, methods))]
+    usable = (frame["seen_in_pretraining"] == 0) & (frame["pipeline_test"] == "")
+    across = frame["query_domain"] != frame["gallery_domain"]
+    frame = frame[usable & across & same_kind & frame["method"].isin(methods)]
+    panels = [_our_panel(view, rows, methods, collection) for _, rows in frame.groupby(list(TASK), sort=False)]
+    return [panel for panel in panels if panel]
 
 
-def _our_panel(view: View, where: Mapping[str, str], rows: "pd.DataFrame", methods: list[str]) -> Panel | None:
+def _our_panel(view: View, rows: "pd.DataFrame", methods: list[str], collection: str) -> Panel | None:
     cells = _cells(view)
-    rows = _measured_alike(view, where["protocol"], rows, _conventions(cells))
+    rows = _measured_alike(view, rows, _conventions(cells))
     if rows["method"].nunique() < min(2, len(methods)):
         return None
-    rows = rows.assign(row=_row_names(rows), percent=100 * rows["value"])
-    rows = rows.drop_duplicates(["row", "query_domain", "gallery_domain", "seed"])  # vanilla CLIP of several notebooks
-    places = [_direction(q, g) for q, g in zip(rows["query_domain"], rows["gallery_domain"])]
-    wanted = list(dict.fromkeys(_places(cells[~cells["average"]])))
-    common = [place for place in wanted if place in places]
-    count, there = str(len(set(places))), set(common)
-    if len(wanted) <= MOST_COLUMNS and common and there in (set(wanted), set(places)):
-        rows = rows[[place in there for place in places]]
-        places = [place for place in places if place in there]
-        count = f"{len(there)} of {count}" if str(len(there)) != count else count
-    percent = _by_place(rows, places)
-    theirs = [place for place in printed_panel(view).percent if place in percent and place != MEAN]
-    percent = percent[[*theirs, *(place for place in percent if place not in theirs)]]
+    rows = rows.assign(row=_row_names(rows))
+    rows = rows.drop_duplicates(["row", *DIRECTION, "seed"])  # vanilla CLIP of several notebooks
+    columns = _directions(rows)
+    requested = list(dict.fromkeys(_columns(cells[~cells["average"]])))
+    common, count = set(requested) & set(columns), str(len(set(columns)))
+    if len(requested) <= MOST_COLUMNS and common and common in (set(requested), set(columns)):
+        rows = rows[[column in common for column in columns]]
+        columns = [column for column in columns if column in common]
+        count = f"{len(common)} of {count}" if str(len(common)) != count else count
+    percent = _by_column(rows, columns)
+    printed = [column for column in printed_panel(view).percent if column in percent and column != MEAN]
+    percent = percent[[*printed, *(column for column in percent if column not in printed)]]
     order = sorted(percent.index, key=lambda name: next(i for i, m in enumerate(methods) if name.startswith(m)))
-    likeness, other = _likeness(cells, where), _other_measure(view, rows)
-    source = f"{likeness}: {_source(where, rows, other, count)}"
-    return Panel(source, percent.loc[order], likeness == SAME_IN_ALL and not other)
+    likeness, difference = _likeness(cells, rows.iloc[0]), _other_measure(view, rows)
+    source = f"{likeness}: {_source(rows, difference, count, collection)}"
+    return Panel(source, percent.loc[order], likeness == SAME_IN_ALL and not difference)
 
 
-def _likeness(cells: "pd.DataFrame", where: Mapping[str, str]) -> str:
-    """How close our run is to the paper's: same images, task and encoder?"""
+def _likeness(cells: "pd.DataFrame", where: "pd.Series") -> str:
+    """Whether our run has the paper's images, task and encoder, in words."""
     run = cells[cells["our_method"] != ""]
-    backbones = {name.replace("/", "-").replace("ResNet-", "RN") for name in run["backbone"]} - {""}
+    backbones = {name.replace("/", "-").replace("ResNet-", "RN") for name in run["encoder"]} - {""}
     if set(run["dataset"]) != {where["dataset"]}:
         return "ours, NOT the paper's images"
     if set(run["protocol"]) != {where["protocol"]}:
@@ -223,22 +220,22 @@ def _likeness(cells: "pd.DataFrame", where: Mapping[str, str]) -> str:
 
 def _other_measure(view: View, rows: "pd.DataFrame") -> str:
     """How the measure of our rows differs from the table's (numbers in two measures are not comparable), or ""."""
-    first = Metric.parse(rows["metric"].iloc[0])
-    same = {"convention": first.convention in _conventions(_cells(view)), "cut-off": first.k == view.k}
+    metric = Metric.parse(rows["metric"].iloc[0])
+    same = {"convention": metric.convention in _conventions(_cells(view)), "cut-off": metric.k == view.k}
     different = " and ".join(name for name, is_same in same.items() if not is_same)
     return f", another {different} than the table's" if different else ""
 
 
-def _measured_alike(view: View, protocol: str, rows: "pd.DataFrame", conventions: list[str]) -> "pd.DataFrame":
+def _measured_alike(view: View, rows: "pd.DataFrame", conventions: list[str]) -> "pd.DataFrame":
     """Rows of one metric, in the first of the table's conventions that we have, at the cut-off with most methods."""
-    ours = _conventions(rows)
-    convention = next(name for name in [*conventions, *ours] if name in ours)
+    recorded = _conventions(rows)
+    convention = next(name for name in [*conventions, *recorded] if name in recorded)
     methods = rows.groupby("metric")["method"].nunique()
-    table = as_in_card(tuple(Metric(view.kind, k, convention) for k in (view.k, SMALL_K)), protocol)
-    recorded = [metric for metric in map(Metric.parse, methods.index) if metric.convention == convention]
-    wanted = [*table, *sorted(recorded, key=lambda metric: (metric.k is None, metric.k))]
-    first = max(wanted, key=lambda metric: methods.get(str(metric), 0))  # the first of equals
-    return rows[rows["metric"] == str(first)]
+    card = as_in_card(tuple(Metric(view.kind, k, convention) for k in (view.k, SMALL_K)), rows["protocol"].iloc[0])
+    alike = [metric for metric in map(Metric.parse, methods.index) if metric.convention == convention]
+    preferred = [*card, *sorted(alike, key=lambda metric: (metric.k is None, metric.k))]
+    best = max(preferred, key=lambda metric: methods.get(str(metric), 0))  # the first of equals
+    return rows[rows["metric"] == str(best)]
 
 
 def _row_names(rows: "pd.DataFrame") -> list[str]:
@@ -253,11 +250,10 @@ def _row_names(rows: "pd.DataFrame") -> list[str]:
     return names.tolist()
 
 
-def _source(where: Mapping[str, str], rows: "pd.DataFrame", other: str, directions: str) -> str:
+def _source(rows: "pd.DataFrame", difference: str, directions: str, collection: str) -> str:
     """Where our numbers come from, in one line."""
+    where = rows.iloc[0]
     seeds, dates = (", ".join(map(str, sorted(set(rows[name])))) for name in ("seed", "date"))
-    measure = f"{rows['metric'].iloc[0]}{other}"
-    task = where["protocol"] or where["dataset"]
     encoder = where["encoder"].partition(" [")[0]
-    parts = [task, encoder, measure, f"{directions} directions", f"seeds {seeds}", dates, where["kept"]]
-    return ", ".join(filter(None, parts))
+    parts = [where["protocol"] or where["dataset"], encoder, f"{where['metric']}{difference}"]
+    return ", ".join(filter(None, [*parts, f"{directions} directions", f"seeds {seeds}", dates, collection]))

@@ -9,13 +9,12 @@ from typing import Any
 
 from cdir_nb.errors import CdirError, require_extra
 from cdir_nb.paths import atomic_write
-from cdir_nb.results.records import SAME, Record, same_images, setting_of, settings_digest, to_frame
+from cdir_nb.results.records import SAME, WHOLE, Record, same_images, setting_of, settings_digest, to_frame
 
 REPRODUCED = Path(__file__).with_name("reproduced")
 TABLES = (".csv", ".csv.gz")  # large ones are compressed
 SETTINGS = "settings.json"  # {digest: settings}, beside a table or the jsonl files of a folder
 FIELDS = tuple(name for name in Record.model_fields if name != "settings")
-WHOLE = ("steps", "threads", "query_images", "gallery_images", "train_images")  # may be empty in a table
 
 Settings = dict[str, dict[str, Any]]  # by digest
 
@@ -58,11 +57,11 @@ def save_table(records: Sequence[Record], path: Path, *, parquet: bool = False) 
 
 
 def _add_settings(records: Iterable[Record], path: Path) -> None:
-    """Add the records' known settings to a file; settings of digests that no record here has are left as they are."""
-    found = {record.settings_digest: record.settings for record in records if record.settings is not None}
+    """Add the records' settings to a file; entries that no record here has are left as they are."""
+    new = {record.settings_digest: record.settings for record in records if record.settings is not None}
     stored = read_settings(path.parent)
-    if not found.keys() <= stored.keys() or not path.exists():
-        lines = (f" {json.dumps(digest)}: {json.dumps(one)}" for digest, one in sorted({**stored, **found}.items()))
+    if not new.keys() <= stored.keys() or not path.exists():
+        lines = (f" {json.dumps(digest)}: {json.dumps(values)}" for digest, values in sorted({**stored, **new}.items()))
         with atomic_write(path) as temporary:
             temporary.write_text("{\n" + ",\n".join(lines) + "\n}\n", encoding="utf-8")
 
@@ -73,20 +72,21 @@ def _add_settings(records: Iterable[Record], path: Path) -> None:
 def load_records(sources: Iterable[str | Path] | str | Path) -> list[Record]:
     """All records of one or several run folders and csv files (from `cdir results --csv`), each number once, in order.
 
-    From a run folder of `cdir reproduce`, only the current results are read: none of superseded, failed or unfinished
-    jobs. If two records have the same setting (`setting_of`), equal values count once, with the fields of the first
-    source; different values, or equal ones on different images, raise CdirError with both sources, since a table must
-    not choose between them. Also raises CdirError for a missing folder or a damaged line. Settings that are not in the
-    `settings.json` beside a file are None.
+    From a run folder of `cdir reproduce`, only the current results are read, not those of superseded, failed or
+    unfinished jobs. If two records agree in `setting_of` and in their values, the first one is returned. Settings that
+    are not in the `settings.json` beside a file are None.
+
+    Raises CdirError for a missing folder, for a damaged line, and if two records of one setting have different values,
+    or equal values on different images; the message names both sources.
     """
     sources = [sources] if isinstance(sources, (str, Path)) else sources
-    kept: dict[tuple, tuple[Record, Path]] = {}
+    records: dict[tuple, tuple[Record, Path]] = {}
     for path in (file for source in sources for file in record_files(Path(source))):
         for record in _read(path):
-            first = kept.setdefault(setting_of(record), (record, path))
+            first = records.setdefault(setting_of(record), (record, path))
             if abs(first[0].value - record.value) > SAME or not same_images(first[0], record):
                 raise CdirError(_conflict(first, (record, path)))
-    return [record for record, _ in kept.values()]
+    return [record for record, _ in records.values()]
 
 
 def reproduced_records() -> list[Record]:
@@ -97,8 +97,8 @@ def reproduced_records() -> list[Record]:
 def _conflict(*both: tuple[Record, Path]) -> str:
     """Error message, in one line, for two different values of one setting."""
     record = both[0][0]
-    place = " -> ".join(filter(None, (record.query_domain, record.gallery_domain)))
-    what = [record.method, record.dataset, record.protocol, place, record.metric, f"seed {record.seed}"]
+    direction = " -> ".join(filter(None, (record.query_domain, record.gallery_domain)))
+    what = [record.method, record.dataset, record.protocol, direction, record.metric, f"seed {record.seed}"]
     values = " and ".join(f"{r.value:.6f} in {path} (commit {r.measuring_commit}, {r.date})" for r, path in both)
     images = "" if same_images(both[0][0], both[1][0]) else ", on different images"
     return f"two values of one setting ({', '.join(filter(None, what))}){images}: {values}; load one of them at a time"
@@ -123,7 +123,7 @@ def record_files(folder: Path) -> list[Path]:
 
 
 def _is_finished(path: Path, folder: Path) -> bool:
-    """Whether it is a file outside of working folders (`.name.partial`) and failed ones (`name.failed`)."""
+    """False for files in the folders of unfinished (`.name.partial`) and failed (`name.failed`) jobs."""
     parts = path.relative_to(folder).parts
     return path.is_file() and not any(part.startswith(".") or part.endswith(".failed") for part in parts)
 
@@ -131,25 +131,25 @@ def _is_finished(path: Path, folder: Path) -> bool:
 def read_settings(folder: Path) -> Settings:
     """{digest: settings} from the `settings.json` in a folder; empty without one.
 
-    Raises CdirError for a damaged file, and for settings that do not have their digest.
+    Raises CdirError for a damaged file, and for settings that do not match their digest.
     """
     path = folder / SETTINGS
     if not path.is_file():
         return {}
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
+        stored = json.loads(path.read_text(encoding="utf-8"))
     except (ValueError, RecursionError):
-        found = None
-    if not isinstance(found, dict) or not all(isinstance(settings, dict) for settings in found.values()):
+        stored = None
+    if not isinstance(stored, dict) or not all(isinstance(settings, dict) for settings in stored.values()):
         raise CdirError(f"{path} is not a file of settings: move it, or restore it from where the records come from")
-    for digest, settings in found.items():
+    for digest, settings in stored.items():
         if settings_digest(settings) != digest:
             raise CdirError(f"{path}: the settings under {digest} were changed: restore the file")
-    return found
+    return stored
 
 
 def require_settings(records: Iterable[Record]) -> None:
-    """CdirError, naming method and digest, if the settings of a record are unknown."""
+    """Raise CdirError, naming method and digest, if the settings of a record are unknown."""
     for record in records:
         if record.settings is None:
             raise CdirError(

@@ -1,4 +1,4 @@
-"""The one way from a fitted method (an embedder) and a task to records."""
+"""Measure a fitted method (an embedder) on a task; the results are records."""
 
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
@@ -29,15 +29,15 @@ def measure(embedder: "Embedder | Iterable[Embedder]", task: "Protocol", seed: i
     Raises CdirError if an embedder was fitted for no direction of the task.
     """
     embedders = [embedder] if hasattr(embedder, "embed") else list(embedder)
-    return [record for one in embedders for record in _records(one, task, seed)]
+    return [record for embedder in embedders for record in _records(embedder, task, seed)]
 
 
 def _records(embedder: "Embedder", task: "Protocol", seed: int) -> list[Record]:
-    same = context_of(embedder, task, seed)
+    context = context_of(embedder, task, seed)
     queries = {domain: about_images(query=images) for domain, images in task.queries.items()}
     galleries = {domain: about_images(gallery=images) for domain, images in task.galleries.items()}
     return [
-        Record(query_domain=a, gallery_domain=b, **result.row(), **queries[a], **galleries[b], **same)
+        Record(query_domain=a, gallery_domain=b, **result.row(), **queries[a], **galleries[b], **context)
         for (a, b), results in evaluate_task(embedder, task).items()
         for result in results
     ]
@@ -68,14 +68,14 @@ def context_of(
 ) -> dict[str, object]:
     """The fields that all records of an embedder on a task have in common.
 
-    training_images  for a number measured on these; None: it was measured on the task's queries and galleries
+    training_images  the images that the numbers are measured on, if these are not the task's queries and galleries
     """
     import torch
 
     from cdir_nb.encoders.pretraining import seen_in_pretraining
 
     tested = [training_images] if training_images is not None else [*task.queries.values(), *task.galleries.values()]
-    each_once = {images.keys: images for images in tested}.values()
+    distinct = {images.keys: images for images in tested}.values()
     return {
         "method": embedder.name,
         "dataset": task.dataset,
@@ -91,7 +91,7 @@ def context_of(
         "train_set": embedder.train_set,
         "test_set": f"{'queries and gallery' if training_images is None else 'training images'} of {task.name}",
         **about_images(train=embedder.training_images),
-        "seen_in_pretraining": sum(seen_in_pretraining(embedder.encoder, images) for images in each_once),
+        "seen_in_pretraining": sum(seen_in_pretraining(embedder.encoder, images) for images in distinct),
         "data_at_test_time": embedder.data_at_test_time,
         "threads": torch.get_num_threads(),
         "training_commit": embedder.training_commit,
@@ -101,21 +101,21 @@ def context_of(
 
 def directions_of(embedder: "Embedder", task: "Protocol") -> "list[Direction]":
     """The task's directions that an embedder was fitted for, in the task's order. CdirError if there are none."""
-    served = [pair for pair in task.directions if embedder.directions is None or pair in embedder.directions]
-    if not served:
+    directions = [pair for pair in task.directions if embedder.directions is None or pair in embedder.directions]
+    if not directions:
         fitted = ", ".join(" -> ".join(pair) for pair in embedder.directions)
         raise CdirError(f"{embedder.name} was fitted for {fitted}, which is not in {task.name}: fit one of its pairs")
-    return served
+    return directions
 
 
 def embedded(embedder: "Embedder", task: "Protocol") -> "PairOf":
     """(a, b) -> embeddings of a's queries and b's gallery; each set of images is embedded only once."""
-    made = {}
+    embeddings = {}
 
     def embed(images: "ImageSet") -> "torch.Tensor":
-        if images.keys not in made:
-            made[images.keys] = embedder.embed(images)
-        return made[images.keys]
+        if images.keys not in embeddings:
+            embeddings[images.keys] = embedder.embed(images)
+        return embeddings[images.keys]
 
     return lambda a, b: (embed(task.query(a)), embed(task.gallery(b)))
 
@@ -124,7 +124,7 @@ def percent_by_direction(pair_of: "PairOf", task: "Protocol", metric: str | Metr
     """One metric in percent by direction, for any function from (query domain, gallery domain) to embeddings.
 
     metric  such as "P@10:hits_over_k"
-    For exploration: embeddings are compared by cosine, no other metric is computed, and nothing is recorded.
+    Intended for exploration: similarity is the cosine, and no record is made.
     Raises CdirError if `metric` is not a metric of a ranking.
     """
     import pandas as pd

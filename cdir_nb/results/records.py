@@ -1,4 +1,4 @@
-"""Records: one number with everything needed to interpret it. `results.files` stores them."""
+"""Records: a number with everything needed to interpret it. `results.files` stores them."""
 
 import datetime
 import hashlib
@@ -21,10 +21,15 @@ if TYPE_CHECKING:
 RANDOM_WEIGHTS = "random weights"
 SAME = 1e-6  # closer values count as equal: sums in another order, or a csv file with six decimals
 TEST_TIME_DATA = ("gallery", "training images", "all queries")
-# What may differ between two runs of one setting. The images are compared separately, because old records lack them.
-ONE_RUN = ("value", "steps", "moved", "threads", "training_commit", "measuring_commit", "date")
-IMAGES = tuple(f"{part}_{what}" for part in ("query", "gallery", "train") for what in ("images", "fingerprint"))
-DERIVED = ("settings", "preprocessing", "pooling")  # determined by the settings' digest and the encoder's identity
+# Two numbers belong to one setting if they agree in SETTING: only these are averaged, over directions and seeds.
+TASK = ("dataset", "protocol", "encoder")  # numbers are compared only within one task and with one encoder
+DIRECTION = ("query_domain", "gallery_domain")
+SETTING = (
+    "method", "dataset", "protocol", "metric", "encoder", "preprocessing", "pooling", "selection_rule", "train_set",
+    "test_set", "settings_digest", "data_at_test_time", "seen_in_pretraining", "pipeline_test",
+)  # fmt: skip
+DERIVED = ("preprocessing", "pooling")  # determined by the encoder's identity; missing in old records
+WHOLE = ("steps", "threads", "query_images", "gallery_images", "train_images")  # whole numbers; None if unknown
 
 
 def _plain(value: Any) -> Any:
@@ -40,7 +45,7 @@ def _metric(name: Any) -> str:
         raise ValueError(str(error)) from None
 
 
-def _known_data(names: Iterable[str]) -> tuple[str, ...]:
+def _test_time_data(names: Iterable[str]) -> tuple[str, ...]:
     """Names of TEST_TIME_DATA, sorted, each once."""
     names = tuple(sorted({names} if isinstance(names, str) else set(names)))
     if unknown := [name for name in names if name not in TEST_TIME_DATA]:
@@ -64,7 +69,7 @@ def today() -> str:
 
 
 class Record(BaseModel):
-    """One number with its context. A number without metric, seed or selection rule is refused.
+    """A number with its context; metric, seed, selection rule, dataset and encoder are required.
 
     metric          name of a `conventions.Metric`, such as `P@10:hits_over_k`
     value           a fraction in [0, 1]; tables print percent
@@ -85,9 +90,10 @@ class Record(BaseModel):
     pipeline_test   if not empty, the number only tests the pipeline, for the reason given ("random weights");
                     set automatically if the encoder's name contains "random"
     training_commit commit of the code that trained the method; empty if nothing was trained
-    measuring_commit, date  commit of the code and UTC date of the measurement; "inf" and the like are refused, which a
-                    spreadsheet makes of a hash such as 912e518
-    Raises CdirError with one line that names every field that is wrong.
+    measuring_commit, date  commit of the code and UTC date of the measurement
+
+    Raises CdirError with one line that names every invalid field. (A commit such as "inf" is invalid: spreadsheets
+    convert a hash such as 912e518 to it.)
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -117,7 +123,7 @@ class Record(BaseModel):
     gallery_fingerprint: str = ""
     train_fingerprint: str = ""
     seen_in_pretraining: Count = 0
-    data_at_test_time: Annotated[tuple[str, ...], BeforeValidator(_known_data)] = ()
+    data_at_test_time: Annotated[tuple[str, ...], BeforeValidator(_test_time_data)] = ()
     threads: Annotated[int, Field(ge=1), BeforeValidator(_plain)] | None = None
     pipeline_test: str = ""
     training_commit: Annotated[str, Field(pattern=f"^({Commit})?$")] = ""
@@ -164,12 +170,12 @@ def problems(error: ValidationError) -> str:
     lines = []
     for item in error.errors():
         field = ".".join(str(part) for part in item["loc"] if isinstance(part, int) or part.isidentifier())
-        given = "" if item["type"] in ("missing", "value_error") else f", not {item['input']!r}"
-        lines.append(f"{field}: {_friendly(item, field)}{given}")
+        value = "" if item["type"] in ("missing", "value_error") else f", not {item['input']!r}"
+        lines.append(f"{field}: {_message(item, field)}{value}")
     return "; ".join(dict.fromkeys(lines))
 
 
-def _friendly(item: dict[str, Any], field: str) -> str:
+def _message(item: dict[str, Any], field: str) -> str:
     """Pydantic's message in the terms of this workbook."""
     if item["type"] == "missing":
         return "missing, but every record needs it" if field in Record.model_fields else "missing"
@@ -197,11 +203,11 @@ def _digest(text: str) -> str:
 
 
 def _json(settings: Mapping[str, Any]) -> str:
-    return json.dumps(dict(settings), sort_keys=True, default=_only_paths)
+    return json.dumps(dict(settings), sort_keys=True, default=_plain_setting)
 
 
-def _only_paths(value: Any) -> Any:
-    """Convert numpy scalars and paths; refuse other objects."""
+def _plain_setting(value: Any) -> Any:
+    """Convert numpy scalars and paths; raise CdirError for other objects."""
     if isinstance(value, Path):
         return str(value)
     if hasattr(value, "item"):
@@ -209,24 +215,19 @@ def _only_paths(value: Any) -> Any:
     raise CdirError(f"settings: {value!r} is not plain data: use numbers, strings, lists and dicts")
 
 
-_setting = attrgetter(*(name for name in Record.model_fields if name not in (*ONE_RUN, *IMAGES, *DERIVED)))
+_setting = attrgetter(*(name for name in (*SETTING, *DIRECTION, "seed") if name not in DERIVED))
 
 
 def setting_of(record: Record) -> tuple:
-    """The setting that a number belongs to: every field that two runs of it must have in common."""
+    """The fields in which two measurements of the same number agree."""
     return _setting(record)
 
 
-def same_images(one: Record, other: Record) -> bool:
-    """True unless two records of one setting are known to have been measured on different images."""
+def same_images(left: Record, right: Record) -> bool:
+    """False if two records of one setting were measured on different images; unknown images count as the same."""
     names = ("query_fingerprint", "gallery_fingerprint")
-    pairs = ((getattr(one, name), getattr(other, name)) for name in names)
+    pairs = ((getattr(left, name), getattr(right, name)) for name in names)
     return all(a == b for a, b in pairs if a and b)
-
-
-def moved_in_words(moved: Mapping[str, float]) -> str:
-    """How far groups of parameters moved, for tables: `norms 0.1 %, Q 33 %`."""
-    return ", ".join(f"{group} {100 * fraction:.2g} %" for group, fraction in moved.items())
 
 
 def to_frame(records: Sequence[Record]) -> "pd.DataFrame":
@@ -238,5 +239,4 @@ def to_frame(records: Sequence[Record]) -> "pd.DataFrame":
 
     frame = pd.DataFrame([vars(record) for record in records], columns=list(Record.model_fields))
     frame["data_at_test_time"] = frame["data_at_test_time"].map(", ".join).astype(object)
-    whole = dict.fromkeys(("steps", "threads", "query_images", "gallery_images", "train_images"), "Int64")
-    return frame.astype({**whole, "value": float, "seed": int})
+    return frame.astype({**dict.fromkeys(WHOLE, "Int64"), "value": float, "seed": int})

@@ -7,20 +7,20 @@ with it, the next one in the card. Without a card (your own images) it is the fi
 import textwrap
 from collections.abc import Iterator
 from dataclasses import dataclass
+from math import isnan
 from typing import TYPE_CHECKING
 
 from cdir_nb.conventions import Metric
 from cdir_nb.data.protocols import protocol_spec
-from cdir_nb.results.compare import BASELINE
-from cdir_nb.results.differing import differing
-from cdir_nb.results.records import SAME
+from cdir_nb.results.aggregate import BASELINE, differing, means, plus_minus, steps_taken
+from cdir_nb.results.records import DERIVED, DIRECTION, SAME, SETTING, TASK
 
 if TYPE_CHECKING:
     import pandas as pd
 
-TASK = ["dataset", "protocol", "test_set", "encoder"]
-DIRECTION = ["query_domain", "gallery_domain"]
-SETTING = ["settings_digest", "selection_rule", "train_set", "pipeline_test"]
+BLOCK = [*TASK, "test_set"]
+# What two settings of one method may differ in, within a block and a metric; the settings' values are named first.
+WITHIN = sorted({*SETTING} - {*BLOCK, *DERIVED, "method", "metric"}, key=lambda name: (name != "settings_digest", name))
 WIDTH = 100  # characters per line of a printed block
 NAME = 40  # longer method names are shortened
 
@@ -49,12 +49,11 @@ class Line:
     @property
     def texts(self) -> tuple[str, ...]:
         """Name, precision, seeds, steps, gain, directions: the columns of a printed block."""
-        spread = "" if self.spread is None else f" ± {self.spread:.2f}"
         gain, directions = "", f"(of {self.directions})"
         if self.gain is not None:
             gain, directions = f"{self.gain:+.2f}", "{} of {}".format(*self.better_in)
         name = textwrap.shorten(self.method, NAME, placeholder=" ...")
-        return name, f"{self.percent:.2f}{spread}", str(self.seeds), self.steps, gain, directions
+        return name, plus_minus(self.percent, self.spread), str(self.seeds), self.steps, gain, directions
 
 
 @dataclass(frozen=True)
@@ -66,8 +65,8 @@ class Block:
 
     dataset: str
     protocol: str
-    test_set: str
     encoder: str
+    test_set: str
     metric: Metric
     lines: tuple[Line, ...]
     without: tuple[str, ...]
@@ -77,7 +76,7 @@ class Block:
         protocol = "" if self.protocol in self.test_set else self.protocol
         header = ("method, by selection rule", measure, "seeds", "steps", "vs vanilla", "better in")
         rows = [(f"  {name}", *rest) for name, *rest in (line.texts for line in self.lines)]
-        # A rule stands on a line of its own, so it does not widen the column of the names.
+        # A rule has its own line, so that it does not widen the column of the names.
         widths = [max(map(len, column)) for column in zip(header, *rows)]
         table = ["  ".join(map(str.ljust, header, widths))]
         for rule in dict.fromkeys(line.selection_rule for line in self.lines):
@@ -106,19 +105,19 @@ def summarise(frame: "pd.DataFrame") -> list[Block]:
     """
     across = (frame["gallery_domain"] != "") & (frame["query_domain"] != frame["gallery_domain"])
     rows = frame[across & frame["metric"].map(_is_precision).astype(bool)]
-    return [_block(task, task_rows) for task, task_rows in rows.groupby(TASK, sort=False)]
+    return [_block(task, task_rows) for task, task_rows in rows.groupby(BLOCK, sort=False)]
 
 
 def _is_precision(metric: str) -> bool:
     return Metric.parse(metric).kind == "precision"
 
 
-def _block(task: tuple[str, str, str, str], rows: "pd.DataFrame") -> Block:
+def _block(task: tuple[str, ...], rows: "pd.DataFrame") -> Block:
     metric = _headline(task[1], rows)
-    chosen = rows[rows["metric"] == str(metric)]
-    names = sorted(chosen["method"].unique(), key=lambda name: name != BASELINE)  # stable: others as recorded
+    measured = rows[rows["metric"] == str(metric)]
+    names = sorted(measured["method"].unique(), key=lambda name: name != BASELINE)  # stable: others as recorded
     without = [name for name in rows["method"].unique() if name not in names]
-    settings = [part for name in names for part in _settings(chosen[chosen["method"] == name])]
+    settings = [part for name in names for part in _settings(measured[measured["method"] == name])]
     vanilla = [part for name, part in settings if name == BASELINE]
     lines = [_line(name, part, vanilla[0] if vanilla else None) for name, part in settings]
     return Block(*task, metric, tuple(lines), tuple(without))
@@ -145,7 +144,7 @@ def _settings(rows: "pd.DataFrame") -> Iterator[tuple[str, "pd.DataFrame"]]:
         yield method, rows
         return
     words = differing(dict(zip(rows["settings_digest"], rows["settings"])))
-    columns = [column for column in SETTING if rows[column].nunique() > 1]
+    columns = [column for column in WITHIN if rows[column].nunique() > 1]
     for key, part in rows.groupby(columns, sort=False):
         fields = {column: value for column, value in zip(columns, key) if column != "selection_rule"}
         more = [words[value] if column == "settings_digest" else str(value) for column, value in fields.items()]
@@ -153,30 +152,18 @@ def _settings(rows: "pd.DataFrame") -> Iterator[tuple[str, "pd.DataFrame"]]:
 
 
 def _line(name: str, rows: "pd.DataFrame", vanilla: "pd.DataFrame | None") -> Line:
-    ours = _by_direction(rows)
-    spread, seeds = spread_over_seeds(rows)
+    result = means(rows, by="method").iloc[0]
     gain, better_in = None, (0, 0)
     if vanilla is not None and name != BASELINE:
-        gains = (ours - _by_direction(vanilla)).dropna()
+        gains = (_by_direction(rows) - _by_direction(vanilla)).dropna()
         gain = 100 * float(gains.mean()) if len(gains) else None
         better_in = (int((gains > SAME).sum()), len(gains))
     rules = ", ".join(rows["selection_rule"].unique())
-    return Line(name, 100 * float(ours.mean()), spread, seeds, len(ours), steps_taken(rows), gain, better_in, rules)
-
-
-def steps_taken(rows: "pd.DataFrame") -> str:
-    """The fewest and the most training steps, such as `92 to 184`; empty if they are not known."""
-    steps = rows["steps"].dropna()
-    return " to ".join(f"{count:,}" for count in sorted({steps.min(), steps.max()})) if len(steps) else ""
+    percent, spread = 100 * result["mean"], None if isnan(result["spread"]) else 100 * result["spread"]
+    seeds, directions = len(result["seeds"]), int(result["directions"])
+    return Line(name, percent, spread, seeds, directions, steps_taken(rows), gain, better_in, rules)
 
 
 def _by_direction(rows: "pd.DataFrame") -> "pd.Series":
     """Mean over seeds, per direction."""
-    return rows.groupby(DIRECTION)["value"].mean()
-
-
-def spread_over_seeds(rows: "pd.DataFrame") -> tuple[float | None, int]:
-    """Standard deviation over seeds of the mean over directions, in percent, if every seed has all; number of seeds."""
-    table = rows.pivot_table(index=DIRECTION, columns="seed", values="value")
-    seeds, complete = table.shape[1], table.notna().all(axis=None)
-    return (100 * float(table.mean().std()) if complete and seeds > 1 else None), seeds
+    return rows.groupby(list(DIRECTION))["value"].mean()

@@ -3,26 +3,22 @@
 A score and a gallery index are packed into one 64-bit key, so that sorting keys orders exactly by score and then by
 gallery index. On a CPU each thread works on its own blocks, with BLAS limited to one thread: no thread waits for
 another that is delayed by other programs, which made this several times faster on a busy machine.
-
-The last bit of a score depends on the shape of the matrix product that it comes from. So all products are tiles of one
-grid, and the grid depends only on the numbers of queries, of distinct gallery rows, of ranks and of threads: whoever
-computes the tiles of this grid, in whatever order, gets the same scores.
 """
 
 import hashlib
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
 import numpy as np
+import pandas as pd
 import torch
 from threadpoolctl import ThreadpoolController
 
 BLOCK_BYTES = 64 << 20  # limit for one block; each thread needs a few times this, however large the gallery
-QUERY_ROWS, GALLERY_ROWS = 512, 8192  # largest tile of scores: 16 MiB, so that it fits in the CPU cache
+QUERY_ROWS, GALLERY_ROWS = 512, 8192  # of a block of scores: 16 MiB, so that it fits in the CPU cache
 LEAST_ROWS = 32  # of queries at a time, even if their scores take more than BLOCK_BYTES: BLAS is slow with fewer
 MOST_CANDIDATES = BLOCK_BYTES // 16  # with more (many equal scores), the block is split in half
 INDEX_BITS = 32
@@ -31,7 +27,7 @@ LAST_KEY = np.iinfo(np.int64).max
 
 Result = TypeVar("Result")
 _blas = ThreadpoolController()
-_own = threading.local()  # each thread reuses its buffer for scores: allocating new memory is slow
+_thread = threading.local()  # each thread reuses its buffer for scores: allocating new memory is slow
 
 
 def map_blocks(
@@ -41,21 +37,21 @@ def map_blocks(
 
     rows: slice of queries; keys: their (n, k) keys, best first. `use` runs in the thread that computed the keys.
     """
-    copies = Copies(row_digests(gallery.cpu().numpy()))
-    distinct = gallery[copies.firsts] if copies.any else gallery
-    on_cpu = query.device.type == "cpu"
+    copies = Copies(gallery.cpu().numpy())
+    distinct = gallery[copies.first_rows] if copies.exist else gallery
+    n_distinct, on_cpu = len(distinct), query.device.type == "cpu"
     workers = torch.get_num_threads() if on_cpu else 1
-    best = best_keys if on_cpu else _best_keys_torch
-    if on_cpu:
-        query, distinct = query.numpy(), distinct.numpy()
-    rows, columns = block_shape(len(query), len(distinct), k, workers)
+    rows, columns = block_shape(len(query), n_distinct, k, workers)
 
-    def work(start: int) -> Result:
-        block = slice(start, min(start + rows, len(query)))
-        keys = best(query[block], distinct, min(k, len(distinct)), columns)
-        return use(block, copies.spread(keys, k) if copies.any else keys)
+    def work(block: slice) -> Result:
+        depth = min(k, n_distinct)
+        if on_cpu:
+            keys = best_keys(query[block].numpy(), distinct.numpy(), depth, columns)
+        else:
+            keys = _best_keys_torch(query[block], distinct, depth, columns)
+        return use(block, copies.spread(keys, k) if copies.exist else keys)
 
-    return _in_threads(work, range(0, len(query), rows), workers)
+    return _in_threads(work, _slices(len(query), rows), workers)
 
 
 def map_scores(
@@ -63,73 +59,61 @@ def map_scores(
 ) -> Iterator[Result]:
     """Like `map_blocks` on a CPU, but yields use(rows, scores) with the (n, G) scores of the whole gallery, unsorted.
 
-    The scores are those that `map_blocks` sorts for k = G: the grid of tiles is the same.
+    The scores are exactly those that `map_blocks` sorts for k = G. They are valid only during the call of `use`.
     """
-    copies = Copies(row_digests(gallery.numpy()))
-    distinct = gallery[copies.firsts].numpy() if copies.any else gallery.numpy()
-    query, workers = query.numpy(), torch.get_num_threads()
+    copies = Copies(gallery.numpy())
+    distinct = gallery[copies.first_rows].numpy() if copies.exist else gallery.numpy()
+    queries, workers = query.numpy(), torch.get_num_threads()
     rows, _ = block_shape(len(query), len(distinct), len(gallery), workers)
-    tile = tile_width(len(distinct))
 
-    def work(start: int) -> Result:
-        block = slice(start, min(start + rows, len(query)))
-        scores = tiled_scores(query[block], distinct, tile)
-        return use(block, scores.take(copies.group, axis=1) if copies.any else scores)
+    def work(block: slice) -> Result:
+        scores = _scores(queries[block], distinct)
+        return use(block, scores.take(copies.group, axis=1) if copies.exist else scores)
 
-    return _in_threads(work, range(0, len(query), rows), workers)
+    return _in_threads(work, _slices(len(query), rows), workers)
 
 
-def one_blas_thread() -> AbstractContextManager:
-    """A `with` block in which BLAS has one thread: with more, it cuts products into pieces of other shapes."""
-    return _blas.limit(limits=1, user_api="blas")
+def _slices(n: int, step: int) -> list[slice]:
+    return [slice(start, min(start + step, n)) for start in range(0, n, step)]
 
 
-def _in_threads(work: Callable[[int], Result], items: Iterable[int], workers: int) -> Iterator[Result]:
-    """Results in order; only a few are kept waiting, so that memory stays bounded even if the caller is slow."""
-    waiting: deque = deque()
-    with one_blas_thread(), ThreadPoolExecutor(workers) as pool:
-        for item in items:
-            waiting.append(pool.submit(work, item))
+def _in_threads(work: Callable[[slice], Result], blocks: Iterable[slice], workers: int) -> Iterator[Result]:
+    """Results in order. Only a few of them wait, so that memory stays bounded even if the caller is slow."""
+    waiting: deque[Future[Result]] = deque()
+    with _blas.limit(limits=1, user_api="blas"), ThreadPoolExecutor(workers) as pool:
+        for block in blocks:
+            waiting.append(pool.submit(work, block))
             if len(waiting) > workers:
                 yield waiting.popleft().result()
         while waiting:
             yield waiting.popleft().result()
 
 
-def tile_width(n_gallery: int) -> int:
-    """How many (distinct) gallery rows a tile has; the last tile may have fewer."""
-    return -(-n_gallery // max(1, n_gallery // GALLERY_ROWS))
-
-
 def block_shape(n_query: int, n_gallery: int, k: int, workers: int) -> tuple[int, int]:
-    """How many query rows, and gallery rows (some tiles, at least 4k), to rank at a time.
+    """How many query rows, and gallery rows (at least 4k), to rank at a time.
 
     The memory of the k keys per query counts too.
     """
-    tile = tile_width(n_gallery)
-    columns = min(n_gallery, tile * -(-4 * k // tile))
+    columns = -(-n_gallery // max(1, n_gallery // max(GALLERY_ROWS, 4 * k)))
     rows = min(QUERY_ROWS, max(LEAST_ROWS, BLOCK_BYTES // (4 * columns + 8 * k)))
     rounds = -(-n_query // (rows * workers))  # every thread gets equally many blocks
     return -(-n_query // (rounds * workers)), columns
 
 
 def best_keys(query: np.ndarray, gallery: np.ndarray, k: int, columns: int) -> np.ndarray:
-    """(n, k) sorted keys of the best gallery rows for each query."""
-    best, tile = np.empty((len(query), 0), np.int64), tile_width(len(gallery))
+    """(n, k) sorted keys of the best gallery rows for each query; scores `columns` gallery rows at a time."""
+    best = np.empty((len(query), 0), np.int64)
     for start in range(0, len(gallery), columns):
-        best = merge_scores(best, tiled_scores(query, gallery[start : start + columns], tile), start, k)
+        best = merge_scores(best, _scores(query, gallery[start : start + columns]), start, k)
     return best
 
 
-def tiled_scores(query: np.ndarray, part: np.ndarray, tile: int) -> np.ndarray:
-    """(n, w) inner products, tile by tile, in this thread's buffer: valid until its next call."""
-    size = len(query) * len(part)
-    if getattr(_own, "buffer", np.empty(0)).size < size:
-        _own.buffer = np.empty(size, np.float32)
-    scores = _own.buffer[:size].reshape(len(query), len(part))
-    for start in range(0, len(part), tile):
-        np.matmul(query, part[start : start + tile].T, out=scores[:, start : start + tile])
-    return scores
+def _scores(query: np.ndarray, gallery: np.ndarray) -> np.ndarray:
+    """(n, w) inner products in this thread's buffer: valid until its next call."""
+    size = len(query) * len(gallery)
+    if getattr(_thread, "buffer", np.empty(0)).size < size:
+        _thread.buffer = np.empty(size, np.float32)
+    return np.matmul(query, gallery.T, out=_thread.buffer[:size].reshape(len(query), len(gallery)))
 
 
 def merge_scores(best: np.ndarray, scores: np.ndarray, start: int, k: int) -> np.ndarray:
@@ -140,14 +124,15 @@ def merge_scores(best: np.ndarray, scores: np.ndarray, start: int, k: int) -> np
         keys.sort(axis=1)
         return keys[:, :k]
     if best.shape[1] == 0:
-        wanted = np.flatnonzero(scores >= _bound(scores, k))
+        candidates = np.flatnonzero(scores >= _bound(scores, k))
     else:  # equal scores are later in the gallery, so they rank behind
-        wanted = np.flatnonzero(scores > scores_of(best[:, -1:]))
-    if len(wanted) > MOST_CANDIDATES and n > 1:
+        candidates = np.flatnonzero(scores > scores_of(best[:, -1:]))
+    if len(candidates) > MOST_CANDIDATES and n > 1:
         halves = zip(np.array_split(best, 2), np.array_split(scores, 2))
         return np.concatenate([merge_scores(*half, start, k) for half in halves])
-    rows = wanted // width
-    return first_keys(best, rows, keys_of(scores.ravel()[wanted], start + wanted - rows * width), k)
+    rows = candidates // width
+    keys = keys_of(scores.ravel()[candidates], start + candidates - rows * width)
+    return _first_keys(best, rows, keys, k)
 
 
 def _bound(scores: np.ndarray, k: int) -> np.ndarray:
@@ -163,13 +148,13 @@ def _bound(scores: np.ndarray, k: int) -> np.ndarray:
     return maxima[:, groups - k, None]
 
 
-def first_keys(best: np.ndarray, rows: np.ndarray, keys: np.ndarray, k: int) -> np.ndarray:
+def _first_keys(best: np.ndarray, rows: np.ndarray, keys: np.ndarray, k: int) -> np.ndarray:
     """(n, k) smallest keys per row, from a table of keys (n, b) and a flat list of keys with their (ascending) rows."""
     counts = np.bincount(rows, minlength=len(best))
-    nth = np.arange(len(rows)) - (counts.cumsum() - counts)[rows]
+    positions = np.arange(len(rows)) - (counts.cumsum() - counts)[rows]
     table = np.full((len(best), best.shape[1] + counts.max()), LAST_KEY)
     table[:, : best.shape[1]] = best
-    table[rows, best.shape[1] + nth] = keys
+    table[rows, best.shape[1] + positions] = keys
     table.sort(axis=1)
     return table[:, :k]
 
@@ -207,12 +192,6 @@ def _best_keys_torch(query: torch.Tensor, gallery: torch.Tensor, k: int, columns
     return best.sort(dim=1).values.cpu().numpy()
 
 
-def row_digests(rows: np.ndarray) -> np.ndarray:
-    """(n,) 16 bytes per row: equal rows have equal digests, others have not."""
-    digests = (hashlib.blake2b(row, digest_size=16).digest() for row in rows + np.float32(0))
-    return np.fromiter(digests, "S16", len(rows))
-
-
 class Copies:
     """Groups of identical gallery rows: they must tie, but BLAS may give them scores that differ in the last bit.
 
@@ -220,17 +199,15 @@ class Copies:
     their copies contain the k best rows overall.
     """
 
-    def __init__(self, digests: np.ndarray) -> None:
-        """`digests` (G,): those of all gallery rows, by `row_digests`."""
-        _, first, group = np.unique(digests, return_index=True, return_inverse=True)
-        number = np.empty(len(first), np.int64)
-        number[first.argsort()] = np.arange(len(first))  # groups are numbered by their first rows
-        self.group = number[group]
-        self.any = len(first) < len(digests)
+    def __init__(self, gallery: np.ndarray) -> None:
+        """`gallery` (G, D) float32."""
+        digests = [hashlib.blake2b(row, digest_size=16).digest() for row in gallery + np.float32(0)]
+        self.group, groups = pd.factorize(np.array(digests, object))  # groups are numbered by their first rows
+        self.exist = len(groups) < len(gallery)
         self.members = np.argsort(self.group, kind="stable")  # gallery rows, with identical ones side by side
         self.sizes = np.bincount(self.group)
         self.starts = self.sizes.cumsum() - self.sizes
-        self.firsts = self.members[self.starts]
+        self.first_rows = self.members[self.starts]
 
     def spread(self, keys: np.ndarray, k: int) -> np.ndarray:
         """(n, m) keys of distinct rows -> (n, k) keys of all gallery rows."""
@@ -242,4 +219,4 @@ class Copies:
         members = self.members[np.repeat(self.starts[group], sizes) + nth]
         rows = np.repeat(np.repeat(np.arange(len(keys)), keys.shape[1]), sizes)
         spread_keys = np.repeat(keys.ravel() & ~INDEX_MASK, sizes) | members
-        return first_keys(np.empty((len(keys), 0), np.int64), rows, spread_keys, k)
+        return _first_keys(np.empty((len(keys), 0), np.int64), rows, spread_keys, k)

@@ -17,7 +17,7 @@ average precision: the sum of the precisions at the ranks of hits within k, divi
 Without a cut-off (k=None) all but voc_interpolated agree, except for queries with n_rel = 0.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -26,14 +26,22 @@ import torch
 
 from cdir_nb.conventions import AVERAGE_PRECISION, PRECISION, Metric
 from cdir_nb.errors import CdirError
-from cdir_nb.retrieval.counting import Sums, highest_from_here_on, precisions_at_hits, ranks_of_hits
-from cdir_nb.retrieval.ranking import Embeddings, Ranking, checked_cutoff, checked_pair, each_block, each_score
-from cdir_nb.retrieval.whole_order import Members
+from cdir_nb.retrieval.hits import (
+    ClassMembers,
+    hits_by_depth,
+    interpolated,
+    precisions_at_hits,
+    ranks_of_hits,
+    sum_in_order,
+)
+from cdir_nb.retrieval.ranking import Embeddings, Ranking, checked_cutoff, checked_pair, ranked_blocks, scored_blocks
 
 BLOCK_CELLS = 1 << 22  # ranks processed at a time
 SORTED = 2_000  # up to this many gallery items, sorting them is faster than counting what ranks before the hits
+BOOTSTRAP_DRAWS = 1000
 
 Labels = Sequence | np.ndarray | torch.Tensor
+Fractions = dict[tuple[int | None, str], tuple[np.ndarray, np.ndarray]]  # (k, convention): numerator, denominator (n,)
 
 
 @dataclass(frozen=True)
@@ -85,18 +93,20 @@ def precision_at_k(
     """Precision in the first k ranks; the module docstring defines the conventions.
 
     Labels (Q,) and (G,): text or numbers. Raises CdirError if their lengths do not fit the ranking, if the ranking
-    keeps fewer than k ranks (although the gallery has more), or if the convention is unknown.
+    has fewer than k ranks (although the gallery is larger), or if the convention is unknown.
     """
-    _known(convention, PRECISION)
-    return evaluate(ranking, query_labels, gallery_labels, ks=(k,), ap_ks=())[PRECISION.index(convention)]
+    _check_convention(convention, PRECISION)
+    results = evaluate(ranking, query_labels, gallery_labels, ks=(k,), ap_ks=())
+    return next(result for result in results if result.convention == convention)
 
 
 def average_precision(
     ranking: Ranking, query_labels: Labels, gallery_labels: Labels, k: int | None = None, convention: str = "over_found"
 ) -> PerQuery:
     """Average precision in the first k ranks, or (k=None) in the whole ranking; errors as in `precision_at_k`."""
-    _known(convention, AVERAGE_PRECISION)
-    return evaluate(ranking, query_labels, gallery_labels, ks=(), ap_ks=(k,))[AVERAGE_PRECISION.index(convention)]
+    _check_convention(convention, AVERAGE_PRECISION)
+    results = evaluate(ranking, query_labels, gallery_labels, ks=(), ap_ks=(k,))
+    return next(result for result in results if result.convention == convention)
 
 
 def evaluate(
@@ -108,12 +118,12 @@ def evaluate(
 ) -> list[PerQuery]:
     """Every convention at every cut-off, in one pass over the ranking. Errors as in `precision_at_k`."""
     classes = Classes(query_labels, gallery_labels, len(ranking), ranking.n_gallery)
-    _cutoffs_within(ranking, ks, ap_ks)
-    step = max(1, BLOCK_CELLS // ranking.k)
-    parts = [slice(start, start + step) for start in range(0, len(ranking), step)]
-    hits = ((rows, ranks_of_hits(classes.relevant(rows, ranking.indices[rows]))) for rows in parts)
-    sums = [Sums(ranks, classes.n_relevant[rows], ks, ap_ks) for rows, ranks in hits]
-    return results_of(sums, classes.n_relevant, ranking.n_gallery, ks, ap_ks)
+    _check_depth(ranking, ks, ap_ks)
+    blocks = []
+    for rows in _blocks(ranking):
+        ranks = ranks_of_hits(classes.relevant(rows, ranking.indices[rows]))
+        blocks.append(fractions(ranks, classes.n_relevant[rows], ranking.n_gallery, ks, ap_ks))
+    return _results(blocks, ks, ap_ks)
 
 
 def evaluate_embeddings(
@@ -130,34 +140,73 @@ def evaluate_embeddings(
 
     The values are those of `evaluate(rank(...))` to the last digit. On a CPU, mAP@all does not sort a large gallery.
     """
-    deepest = deepest_of(ks, ap_ks)
+    cutoffs = [checked_cutoff(k) for k in (*ks, *ap_ks) if k is not None]
+    deepest = None if None in ap_ks else max(cutoffs, default=None)
     query, gallery, k = checked_pair(query_emb, gallery_emb, deepest, similarity)
     classes = Classes(query_labels, gallery_labels, len(query), len(gallery))
 
-    def of_ranking(rows: slice, block: Ranking) -> Sums:
-        return Sums(ranks_of_hits(classes.relevant(rows, block.indices)), classes.n_relevant[rows], ks, ap_ks)
+    def of_ranks(rows: slice, ranks: np.ndarray) -> Fractions:
+        return fractions(ranks, classes.n_relevant[rows], len(gallery), ks, ap_ks)
 
-    def of_scores(rows: slice, scores: np.ndarray) -> Sums:
-        return Sums(members.ranks(scores, classes.query[rows]), classes.n_relevant[rows], ks, ap_ks)
+    def of_ranking(rows: slice, block: Ranking) -> Fractions:
+        return of_ranks(rows, ranks_of_hits(classes.relevant(rows, block.indices)))
 
     if deepest is None and len(gallery) > SORTED and query.device.type == "cpu":
-        members = Members(classes.gallery)
-        sums = list(each_score(query, gallery, similarity, of_scores))
-    else:
-        sums = list(each_block(query, gallery, k, similarity, of_ranking))
-    return results_of(sums, classes.n_relevant, len(gallery), ks, ap_ks)
+        members = ClassMembers(classes.gallery)
+
+        def of_scores(rows: slice, scores: np.ndarray) -> Fractions:
+            return of_ranks(rows, members.ranks(scores, classes.query[rows]))
+
+        return _results(list(scored_blocks(query, gallery, similarity, of_scores)), ks, ap_ks)
+    return _results(list(ranked_blocks(query, gallery, k, similarity, of_ranking)), ks, ap_ks)
 
 
-def deepest_of(ks: Sequence[int], ap_ks: Sequence[int | None]) -> int | None:
-    """How many ranks these cut-offs need; None: all."""
-    for cutoff in (*ks, *ap_ks):
-        cutoff is None or checked_cutoff(cutoff)
-    return None if None in ap_ks or not (*ks, *ap_ks) else max((*ks, *ap_ks))
+def fractions(
+    ranks: np.ndarray, n_relevant: np.ndarray, n_gallery: int, ks: Sequence[int], ap_ks: Sequence[int | None]
+) -> Fractions:
+    """Numerator and denominator of every convention, for n queries: this is the definition of each convention.
+
+    ranks (n, most hits): the ranks of each query's hits, as returned by `ranks_of_hits`; n_relevant (n,).
+    """
+    by_name: Fractions = {}
+    depths, queries = hits_by_depth(ranks, max(ks, default=0)), np.arange(len(ranks))
+    for k in ks:
+        capped = np.minimum(k, n_relevant)
+        hits, hits_in_capped = depths[min(k, len(depths) - 1)], depths[np.minimum(capped, len(depths) - 1), queries]
+        by_name[k, "hits_over_k"] = hits, np.full(len(hits), min(k, n_gallery))
+        by_name[k, "hits_over_min_k_relevant"] = hits_in_capped, capped
+        by_name[k, "ucdir_micro"] = hits_in_capped, capped
+    precisions = precisions_at_hits(ranks)  # 0 where a row is padded
+    for k in ap_ks:
+        within = np.isfinite(ranks) if k is None else ranks[:, :k] <= k  # the k-th hit has rank k or more
+        precisions_within = precisions[:, :k] * within
+        total, found = sum_in_order(precisions_within), within.sum(1)
+        capped = n_relevant if k is None else np.minimum(k, n_relevant)
+        by_name[k, "over_found"] = total, np.maximum(found, 1)
+        by_name[k, "over_min_k_relevant"] = total, capped
+        by_name[k, "over_relevant"] = total, n_relevant
+        by_name[k, "voc_interpolated"] = sum_in_order(interpolated(precisions_within)), capped
+    return by_name
+
+
+def _results(blocks: list[Fractions], ks: Sequence[int], ap_ks: Sequence[int | None]) -> list[PerQuery]:
+    """One result per cut-off and convention: `ks` x PRECISION, then `ap_ks` x AVERAGE_PRECISION."""
+    metrics = [Metric("precision", k, name) for k in ks for name in PRECISION]
+    metrics += [Metric("average_precision", k, name) for k in ap_ks for name in AVERAGE_PRECISION]
+    results = []
+    for metric in metrics:
+        numerators, denominators = zip(*(block[metric.k, metric.convention] for block in blocks))
+        results.append(PerQuery(metric, _joined(numerators), _joined(denominators)))
+    return results
+
+
+def _joined(blocks: tuple[np.ndarray, ...]) -> np.ndarray:
+    return blocks[0] if len(blocks) == 1 else np.concatenate(blocks)
 
 
 def per_class(result: PerQuery, query_labels: Labels) -> dict[object, float]:
     """{class: mean over its queries}, classes sorted; NaN if none of its queries has a value."""
-    labels = _array("query_labels", query_labels, len(result.numerator), "queries in the result")
+    labels = _checked_labels("query_labels", query_labels, len(result.numerator), "queries in the result")
     return {label: result.select(labels == label).mean for label in np.unique(labels).tolist()}
 
 
@@ -171,28 +220,48 @@ def precision_recall(
     `np.nanmean(curves, axis=0)` is the mean curve.
     """
     classes = Classes(query_labels, gallery_labels, len(ranking), ranking.n_gallery)
-    _cutoffs_within(ranking, (), (None,))
+    _check_depth(ranking, (), (None,))
     recalls = np.linspace(0, 1, 101) if recalls is None else np.asarray(recalls, float)
     curves = np.full((len(ranking), len(recalls)), np.nan)
-    step = max(1, BLOCK_CELLS // ranking.k)
-    for start in range(0, len(ranking), step):
-        rows = slice(start, min(start + step, len(ranking)))
+    for rows in _blocks(ranking):
         precisions = precisions_at_hits(ranks_of_hits(classes.relevant(rows, ranking.indices[rows])))
         n_relevant = classes.n_relevant[rows, None]
         nth = np.ceil(recalls * n_relevant - 1e-9).clip(1, None).astype(int) - 1  # 1e-9: as floats, 0.14 * 50 > 7
         if precisions.shape[1]:
             nth = nth.clip(0, precisions.shape[1] - 1)
-            found = np.take_along_axis(highest_from_here_on(precisions), nth, axis=1)
-            curves[rows] = np.where(n_relevant > 0, found, np.nan)
+            curve = np.take_along_axis(interpolated(precisions), nth, axis=1)
+            curves[rows] = np.where(n_relevant > 0, curve, np.nan)
     return recalls, curves
 
 
+def bootstrap_interval(
+    values: np.ndarray, groups: np.ndarray | None = None, *, level: float = 0.95, seed: int = 0
+) -> tuple[float, float]:
+    """(low, high): percentile bootstrap interval of the mean of (Q,) values, at confidence `level`.
+
+    groups  (Q,) resample whole groups, such as classes, instead of single queries: queries of one class are
+            correlated, so intervals over classes are wider, and they are the right ones for a claim about new classes
+    NaN values are ignored. Raises CdirError if all values are NaN.
+    """
+    values = np.asarray(values, float)
+    defined = ~np.isnan(values)
+    if not defined.any():
+        raise CdirError("no query has a value, so there is no interval: check labels and convention")
+    names = np.arange(len(values)) if groups is None else np.asarray(groups)
+    codes = np.unique(names[defined], return_inverse=True)[1]
+    sums, sizes = np.bincount(codes, values[defined]), np.bincount(codes)
+    drawn = np.random.default_rng(seed).integers(len(sums), size=(BOOTSTRAP_DRAWS, len(sums)))
+    means = sums[drawn].sum(1) / sizes[drawn].sum(1)
+    low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])
+    return float(low), float(high)
+
+
 class Classes:
-    """Labels of both sides as integer codes, and the number of relevant gallery items for each query."""
+    """Query and gallery labels as integer codes, and the number of relevant gallery items for each query."""
 
     def __init__(self, query_labels: Labels, gallery_labels: Labels, n_query: int, n_gallery: int) -> None:
-        query = _array("query_labels", query_labels, n_query, "queries in the ranking")
-        gallery = _array("gallery_labels", gallery_labels, n_gallery, "items in the gallery")
+        query = _checked_labels("query_labels", query_labels, n_query, "queries in the ranking")
+        gallery = _checked_labels("gallery_labels", gallery_labels, n_gallery, "items in the gallery")
         if (query.dtype.kind == "O") != (gallery.dtype.kind == "O"):
             raise CdirError(
                 "query_labels and gallery_labels: one is text and the other numbers: "
@@ -207,48 +276,28 @@ class Classes:
         return self.gallery.take(indices) == self.query[rows, None]
 
 
-def _array(name: str, labels: Labels, expected: int, of_what: str) -> np.ndarray:
+def _checked_labels(name: str, labels: Labels, expected: int, items: str) -> np.ndarray:
     labels = labels.detach().cpu().numpy() if isinstance(labels, torch.Tensor) else np.asarray(labels)
     if labels.ndim != 1 or len(labels) != expected:
-        raise CdirError(f"{name} has shape {labels.shape} for {expected} {of_what}: expected one label per row")
+        raise CdirError(f"{name} has shape {labels.shape} for {expected} {items}: expected one label per row")
     if pd.isna(labels).any():
         raise CdirError(f"{name} has no label in row {np.flatnonzero(pd.isna(labels))[0]}: add one or drop the row")
     return labels if labels.dtype.kind in "iufb" else labels.astype(object)
 
 
-def _known(convention: str, conventions: tuple[str, ...]) -> None:
+def _check_convention(convention: str, conventions: tuple[str, ...]) -> None:
     if convention not in conventions:
         raise CdirError(f"unknown convention {convention!r}: use one of {', '.join(conventions)}")
 
 
-def _cutoffs_within(ranking: Ranking, ks: Sequence[int], ap_ks: Sequence[int | None]) -> None:
+def _blocks(ranking: Ranking) -> Iterator[slice]:
+    step = max(1, BLOCK_CELLS // ranking.k)
+    return (slice(start, min(start + step, len(ranking))) for start in range(0, len(ranking), step))
+
+
+def _check_depth(ranking: Ranking, ks: Sequence[int], ap_ks: Sequence[int | None]) -> None:
     for k in (*ks, *ap_ks):
         needed = ranking.n_gallery if k is None else min(checked_cutoff(k), ranking.n_gallery)
         if needed > ranking.k:
-            wanted = "a metric over the whole ranking" if k is None else f"a metric at {k}"
-            raise CdirError(f"{wanted} needs more than the {ranking.k} ranks kept: call rank with k={k}")
-
-
-def results_of(
-    sums: list[Sums], n_relevant: np.ndarray, n_gallery: int, ks: Sequence[int], ap_ks: Sequence[int | None]
-) -> list[PerQuery]:
-    """One result per cut-off and convention: `ks` x PRECISION, then `ap_ks` x AVERAGE_PRECISION."""
-    results = []
-    for k in ks:
-        hits, early = (
-            np.concatenate([getattr(part, name)[k] for part in sums]) for name in ("hits", "hits_in_relevant")
-        )
-        capped = np.minimum(k, n_relevant)
-        fractions = ((hits, np.full(len(hits), min(k, n_gallery))), (early, capped), (early, capped))
-        results += [PerQuery(Metric("precision", k, name), *fraction) for name, fraction in zip(PRECISION, fractions)]
-    for k in ap_ks:
-        found, plain, interpolated = (
-            np.concatenate([getattr(part, name)[k] for part in sums]) for name in ("found", "plain", "interpolated")
-        )
-        capped = n_relevant if k is None else np.minimum(k, n_relevant)
-        bases = (np.maximum(found, 1), capped, n_relevant, capped)
-        results += [
-            PerQuery(Metric("average_precision", k, name), total, base)
-            for name, total, base in zip(AVERAGE_PRECISION, (plain, plain, plain, interpolated), bases)
-        ]
-    return results
+            metric = "a metric over the whole ranking" if k is None else f"a metric at {k}"
+            raise CdirError(f"{metric} needs more than the {ranking.k} ranks of this ranking: call rank with k={k}")

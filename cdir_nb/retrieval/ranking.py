@@ -1,4 +1,4 @@
-"""Ranking: for each query, the gallery rows in order of similarity, the top k or all of them.
+"""Ranking: for each query, the gallery rows in order of similarity; the top k or all of them.
 
 Scores are float32. Ties are ordered by gallery row, and identical gallery rows always tie.
 """
@@ -26,7 +26,7 @@ class Ranking:
 
     indices    (Q, k) int32 gallery rows; equal scores are ordered by row
     scores     (Q, k) float32, in descending order: cosine, or minus the Euclidean distance
-    n_gallery  size of the gallery; if k < n_gallery, only the first k ranks are kept
+    n_gallery  size of the gallery; if k < n_gallery, only the first k ranks are stored
     """
 
     indices: np.ndarray
@@ -35,7 +35,7 @@ class Ranking:
 
     @property
     def k(self) -> int:
-        """How many ranks are kept."""
+        """The number of ranks stored."""
         return self.indices.shape[1]
 
     def __len__(self) -> int:
@@ -54,10 +54,15 @@ def rank(
     similarity, and, with cosine, a row of zeros.
     """
     query, gallery, k = checked_pair(query_emb, gallery_emb, k, similarity)
-    refuse_large(len(query), k)
+    size = 8 * len(query) * k
+    if size > MOST_RESULT_BYTES:
+        raise CdirError(
+            f"a ranking of {len(query)} queries x {k} ranks would take {size / 2**30:.0f} GiB: "
+            "give a smaller k, or use evaluate_embeddings or rank_blocks, which hold one block at a time"
+        )
     indices = np.empty((len(query), k), np.int32)
     scores = np.empty((len(query), k), np.float32)
-    for rows, block in each_block(query, gallery, k, similarity):
+    for rows, block in ranked_blocks(query, gallery, k, similarity):
         indices[rows], scores[rows] = block.indices, block.scores
     return Ranking(indices, scores, len(gallery))
 
@@ -67,12 +72,72 @@ def rank_blocks(
 ) -> Iterator[tuple[slice, Ranking]]:
     """Like `rank`, but yields (slice of query rows, their Ranking) for one block of queries at a time."""
     query, gallery, k = checked_pair(query_emb, gallery_emb, k, similarity)
-    return each_block(query, gallery, k, similarity)
+    return ranked_blocks(query, gallery, k, similarity)
+
+
+def for_dot_product(query: torch.Tensor, gallery: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """(Q, D + 1), (G, D + 1) whose *Euclidean* ranking is the ranking of (Q, D) and (G, D) by dot product.
+
+    An extra column extends all gallery rows to the length L of the longest: |q - g|^2 = |q|^2 + L^2 - 2 q.g.
+    """
+    squares = gallery.square().sum(1, keepdim=True)
+    remainder = (squares.max() - squares).clamp(min=0).sqrt()
+    return torch.cat([query, torch.zeros_like(query[:, :1])], 1), torch.cat([gallery, remainder], 1)
+
+
+def ranked_blocks(
+    query: torch.Tensor,
+    gallery: torch.Tensor,
+    k: int,
+    similarity: str,
+    use: Callable[[slice, Ranking], Any] = lambda rows, block: (rows, block),
+) -> Iterator[Any]:
+    """Yield use(rows, Ranking of these query rows) for each block of queries; `use` runs in worker threads."""
+    query, gallery = _as_inner_products(query, gallery, similarity)
+    euclidean = similarity == "euclidean"
+    squares = query[:, :-1].square().sum(1, keepdim=True).cpu().numpy() if euclidean else None
+
+    def decode(rows: slice, keys: np.ndarray) -> Any:
+        scores = scores_of(keys)
+        if squares is not None:  # so far, score = (|q|^2 - |q - g|^2) / 2
+            scores = -np.sqrt(np.maximum(squares[rows] - 2 * scores, 0))
+        return use(rows, Ranking(indices_of(keys), scores, len(gallery)))
+
+    return map_blocks(query, gallery, k, decode)
+
+
+def scored_blocks(
+    query: torch.Tensor, gallery: torch.Tensor, similarity: str, use: Callable[[slice, np.ndarray], Any]
+) -> Iterator[Any]:
+    """Like `ranked_blocks` on a CPU, but with use(rows, scores): (n, G) inner products that order the whole gallery."""
+    return map_scores(*_as_inner_products(query, gallery, similarity), use)
+
+
+def _as_inner_products(
+    query: torch.Tensor, gallery: torch.Tensor, similarity: str
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Rows whose inner products rank the gallery in the same order as the similarity.
+
+    cosine: unit rows. euclidean: [q, 1] and [g, -|g|^2 / 2], with inner product (|q|^2 - |q - g|^2) / 2.
+    """
+    if similarity == "cosine":
+        return _unit_rows(query), _unit_rows(gallery)
+    # Subtracting a common vector changes no distance, and a large offset would cost precision. Rounding it keeps
+    # integers exact.
+    centre = gallery.mean(0, dtype=torch.float64).round().float()
+    query, gallery = query - centre, gallery - centre
+    extended = torch.cat([gallery, -gallery.square().sum(1, keepdim=True) / 2], 1)
+    return torch.cat([query, torch.ones_like(query[:, :1])], 1), extended
+
+
+def _unit_rows(rows: torch.Tensor) -> torch.Tensor:
+    return rows / torch.linalg.vector_norm(rows, dim=1, keepdim=True, dtype=torch.float64).float()
 
 
 def checked_pair(
     query_emb: Embeddings, gallery_emb: Embeddings, k: int | None, similarity: str
 ) -> tuple[torch.Tensor, torch.Tensor, int]:
+    """Both as `checked_rows`, of one dimension and on one device, and k as a number of at most G."""
     query = checked_rows("query_emb", query_emb, similarity)
     gallery = checked_rows("gallery_emb", gallery_emb, similarity)
     if query.shape[1] != gallery.shape[1]:
@@ -85,16 +150,6 @@ def checked_pair(
     return query, gallery, len(gallery) if k is None else min(checked_cutoff(k), len(gallery))
 
 
-def refuse_large(n_query: int, k: int) -> None:
-    """Raises CdirError for a ranking that is too large to hold."""
-    size = 8 * n_query * k
-    if size > MOST_RESULT_BYTES:
-        raise CdirError(
-            f"a ranking of {n_query} queries x {k} ranks would take {size / 2**30:.0f} GiB: "
-            "give a smaller k, or use evaluate_embeddings or rank_blocks, which hold one block at a time"
-        )
-
-
 def checked_cutoff(k: int) -> int:
     """k as an int; raises CdirError unless it is a whole number of at least 1."""
     if isinstance(k, bool) or not isinstance(k, Integral) or k < 1:
@@ -103,7 +158,7 @@ def checked_cutoff(k: int) -> int:
 
 
 def checked_rows(name: str, emb: Embeddings, similarity: str) -> torch.Tensor:
-    """(N, D) float32, contiguous, finite; with cosine, no row of zeros. `name` is what an error calls them."""
+    """(N, D) float32, contiguous, finite; with cosine, no row of zeros. `name`: argument name for error messages."""
     if similarity not in SIMILARITIES:
         raise CdirError(f"unknown similarity {similarity!r}: use one of {', '.join(SIMILARITIES)}")
     try:
@@ -131,76 +186,3 @@ def _refuse(name: str, bad: torch.Tensor, what: str, remedy: str) -> None:
     if rows:
         more = f" (and {len(rows) - 1} more)" if len(rows) > 1 else ""
         raise CdirError(f"row {rows[0]}{more} of {name} {what}: {remedy}")
-
-
-def _as_inner_products(
-    query: torch.Tensor, gallery: torch.Tensor, similarity: str
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """Rows whose inner products rank the gallery in the same order as the similarity."""
-    centre = centre_of(gallery.mean(0, dtype=torch.float64)) if similarity == "euclidean" else None
-    return query_rows(query, centre), gallery_rows(gallery, centre)
-
-
-def centre_of(mean: torch.Tensor) -> torch.Tensor:
-    """(D,) float32: what is subtracted from all rows, since a large common offset would cost precision.
-
-    It changes no distance. It is rounded so that integers stay exact, and so that it has the same bits however the
-    mean (D,) float64 was summed up.
-    """
-    return mean.round().float()
-
-
-def query_rows(query: torch.Tensor, centre: torch.Tensor | None) -> torch.Tensor:
-    """cosine (centre is None): unit rows. euclidean: [q, 1], and [q, 1] . [g, -|g|^2 / 2] = (|q|^2 - |q - g|^2) / 2.
-
-    Each row of the result depends only on its row, as in `gallery_rows`.
-    """
-    if centre is None:
-        return query / torch.linalg.vector_norm(query, dim=1, keepdim=True, dtype=torch.float64).float()
-    query = query - centre
-    return torch.cat([query, torch.ones_like(query[:, :1])], 1)
-
-
-def gallery_rows(gallery: torch.Tensor, centre: torch.Tensor | None) -> torch.Tensor:
-    """cosine: unit rows. euclidean: [g, -|g|^2 / 2]."""
-    if centre is None:
-        return query_rows(gallery, None)
-    gallery = gallery - centre
-    return torch.cat([gallery, -gallery.square().sum(1, keepdim=True) / 2], 1)
-
-
-def squares_of(query: torch.Tensor, similarity: str) -> np.ndarray | None:
-    """(Q, 1) squared lengths of queries as `query_rows` made them; cosine needs none."""
-    return None if similarity == "cosine" else query[:, :-1].square().sum(1, keepdim=True).cpu().numpy()
-
-
-def decoded(keys: np.ndarray, squares: np.ndarray | None, n_gallery: int) -> Ranking:
-    """The Ranking of keys (n, k), with the `squares_of` their queries (n, 1)."""
-    scores = scores_of(keys)
-    if squares is not None:  # so far, score = (|q|^2 - |q - g|^2) / 2
-        scores = -np.sqrt(np.maximum(squares - 2 * scores, 0))
-    return Ranking(indices_of(keys), scores, n_gallery)
-
-
-def each_block(
-    query: torch.Tensor,
-    gallery: torch.Tensor,
-    k: int,
-    similarity: str,
-    use: Callable[[slice, Ranking], Any] = lambda rows, block: (rows, block),
-) -> Iterator[Any]:
-    """Yield use(rows, Ranking of these query rows) for each block of queries; `use` runs in worker threads."""
-    query, gallery = _as_inner_products(query, gallery, similarity)
-    squares = squares_of(query, similarity)
-
-    def decode(rows: slice, keys: np.ndarray) -> Any:
-        return use(rows, decoded(keys, squares if squares is None else squares[rows], len(gallery)))
-
-    return map_blocks(query, gallery, k, decode)
-
-
-def each_score(
-    query: torch.Tensor, gallery: torch.Tensor, similarity: str, use: Callable[[slice, np.ndarray], Any]
-) -> Iterator[Any]:
-    """Like `each_block` on a CPU, but with use(rows, scores): (n, G) inner products that order the whole gallery."""
-    return map_scores(*_as_inner_products(query, gallery, similarity), use)

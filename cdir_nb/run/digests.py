@@ -1,4 +1,4 @@
-"""Digests of everything that determines a notebook's result: its code, what it imports and reads, and the images."""
+"""Digests of everything that determines a notebook's result: its code, its imports, its data files and the images."""
 
 import ast
 import hashlib
@@ -10,11 +10,11 @@ from cdir_nb.notebook import read_notebook
 from cdir_nb.paths import MANIFEST, MOBILENET_V2, PACKAGE, REAL_CLIP, TINY_CLIP
 from cdir_nb.sources import code_digest, file_digest, library_versions, used
 
-MORE_LIBRARIES = ("umap-learn", "matplotlib")  # of notebooks, beside those that compute numbers
+MORE_LIBRARIES = ("umap-learn", "matplotlib")  # used by notebooks, in addition to those that compute numbers
 NO_NUMBER = ("run", "fetch", "pages", "cli.py", "data_manifest", "notebooks")  # the last two: digested separately
 
-# The data files of the package: which module reads them, or which function if notebooks import its module for more.
-# A folder stands for all files in it, without those of NOT_READ.
+# {module or function: the data files of the package that it reads}. A function is named if notebooks also import other
+# names of its module. A folder means all files in it except NOT_READ.
 READ_BY: dict[str, tuple[Path, ...]] = {
     "cdir_nb.data.manifest": (MANIFEST,),
     "cdir_nb.data.objects": (PACKAGE / "data" / "objects.txt",),
@@ -22,23 +22,23 @@ READ_BY: dict[str, tuple[Path, ...]] = {
     "cdir_nb.retrieval.families": (PACKAGE / "retrieval" / "families.yaml",),
     "cdir_nb.encoders.backbones": (MOBILENET_V2,),
     "cdir_nb.encoders.bundled": (TINY_CLIP, REAL_CLIP),
-    "cdir_nb.results.published.reader": (PACKAGE / "results" / "published",),
+    "cdir_nb.results.published": (PACKAGE / "results" / "published",),
     "cdir_nb.results.files.reproduced_records": (PACKAGE / "results" / "reproduced",),
     "cdir_nb.results.claims.claim.load_claims": (PACKAGE / "results" / "claims" / "claims.yaml",),
     "cdir_nb.explorer.grid": (PACKAGE / "explorer" / "grid.css", PACKAGE / "explorer" / "grid.js"),
 }
-NOT_READ = ("sources.yaml", "training.json", "MODEL_CARD.md", "ATTRIBUTION.md", "LICENSE")
+NOT_READ = ("py.typed", "sources.yaml", "training.json", "MODEL_CARD.md", "ATTRIBUTION.md", "LICENSE")
 
 
 def notebook_digest(path: Path) -> str:
-    """Digest of the code cells only: text and outputs do not change a number."""
+    """Digest of the code cells; text and outputs do not affect a number."""
     return _hash("\x00".join(_code_cells(path)).encode())
 
 
 def source_digest(notebook: Path) -> str:
     """Digest of what a notebook's code cells import, of the data files that this code reads, and of library versions.
 
-    A module of the user's own counts if it lies beside the notebook. Raises CdirError if it is not valid Python.
+    Modules in the notebook's folder are included. Raises CdirError if one of them is not valid Python.
     """
     text = python_of(notebook)
     folders = [notebook.resolve().parent]
@@ -48,18 +48,17 @@ def source_digest(notebook: Path) -> str:
 
 
 def package_digest() -> str:
-    """Digest of the package as a whole, of the manifests and of library versions: two machines have the same workbook.
+    """Digest of the whole package, the manifests and library versions: equal on machines with the same workbook.
 
-    `run`, `fetch`, `pages` and `cli.py` are left out, and the table of sources: they cannot affect a number.
-    The digest is the same in a checkout and in a wheel built from it, which has manifests and notebooks inside the
-    package.
+    Files that cannot affect a number are excluded (NO_NUMBER, NOT_READ). A checkout and a wheel built from it, which
+    has manifests and notebooks inside the package, have the same digest.
     """
     package = [line for line in _content(PACKAGE) if not line.startswith(NO_NUMBER)]
     return _hash("\n".join([*package, *_content(MANIFEST), *_versions()]).encode())
 
 
 def python_of(notebook: Path) -> str:
-    """A notebook's code cells as one text of Python, for `cdir_nb.sources`; cells in another language are left out."""
+    """A notebook's code cells as one Python text, for `cdir_nb.sources`; cells in another language are left out."""
     return "\n".join(filter(None, map(_as_python, _code_cells(notebook))))
 
 
@@ -68,7 +67,7 @@ def _code_cells(path: Path) -> list[str]:
 
 
 def _as_python(cell: str) -> str:
-    """The cell as Python code, with IPython's commands (%time, !ls) as calls; empty if it is in another language."""
+    """The cell as Python, with IPython's commands (%time, !ls) as calls; empty if it is in another language."""
     if _is_python(cell):
         return cell
     from IPython.core.inputtransformer2 import TransformerManager
@@ -89,12 +88,12 @@ def _is_python(code: str) -> bool:
 
 
 def _content(path: Path) -> list[str]:
-    """A line for each file that is read at `path`, a file or a folder: its relative name and its content's digest."""
+    """One line per file at `path`, a file or a folder: relative name and digest of its content."""
     if path.is_file():
         return [f"{path.name} {file_digest(path)}"]
     files = sorted(file.relative_to(path) for file in path.rglob("*") if file.is_file() and file.name not in NOT_READ)
-    shown = [file for file in files if not any(part.startswith((".", "__pycache__")) for part in file.parts)]
-    return [f"{file.as_posix()} {file_digest(path / file)}" for file in shown]
+    visible = [file for file in files if not any(part.startswith((".", "__pycache__")) for part in file.parts)]
+    return [f"{file.as_posix()} {file_digest(path / file)}" for file in visible]
 
 
 def _versions() -> Iterable[str]:
@@ -102,7 +101,7 @@ def _versions() -> Iterable[str]:
 
 
 def images_digest(images: ImageSet) -> str:
-    """Digest of a dataset's images: their names, domains, classes and content, wherever the files lie."""
+    """Digest of a dataset's images: names, domains, classes and content, but not the folder."""
     return _hash("\n".join([images.fingerprint, *images.keys]).encode())
 
 

@@ -1,72 +1,305 @@
-"""Checks of the values given for a notebook's parameters. Papermill only warns; we raise an error."""
+"""Notebook parameters: the ranges and choices of their values, as one pydantic model per notebook in `MODELS`.
 
-import ast
+The type of a value is that of the default in the notebook's `parameters` cell. A new notebook adds a model for what the
+type leaves open; your own notebooks need none.
+"""
+
 import json
-import math
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping
+from functools import cache, reduce
+from operator import or_
+from typing import Annotated, Any, Literal, Self
 
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    create_model,
+    model_validator,
+)
+
+from cdir_nb.data.manifest import card_names, load_card
+from cdir_nb.data.protocols import dataset_of, default_protocol, protocol_directions, protocol_names
+from cdir_nb.encoders.spec import EncoderSpec
+from cdir_nb.encoders.zero_shot import class_prompts
 from cdir_nb.errors import CdirError
-from cdir_nb.run.declared import check_declared
+from cdir_nb.methods.snmpnet import BASELINES, SNMPNET
+from cdir_nb.methods.table import METHODS
+from cdir_nb.results.compare import views
+from cdir_nb.results.records import problems
+from cdir_nb.run.profile import RESERVED
 
-RESERVED = {
-    "out_dir": "the runner sets it",
-    "data_root": "use --data NAME=PATH",
-    "dataset": "use --profile",
-    "run_folders": "`after` in a profile sets it",
+
+def one_of(names: Callable[[], Iterable[str]]) -> AfterValidator:
+    """Validates a text that must be in `names()`, which is called when a value is checked."""
+
+    def check(value: str) -> str:
+        if value not in (choices := list(dict.fromkeys(names()))):
+            raise ValueError(f"should be one of {', '.join(filter(None, choices))}; not {value!r}")
+        return value
+
+    return AfterValidator(check)
+
+
+def _snmpnet_methods(text: str) -> str:
+    names = ("all", "SnMpNet", *SNMPNET.variants, *(row.name for row in BASELINES))
+    if unknown := [name for name in map(str.strip, text.split(",")) if name not in names]:
+        raise ValueError(f"unknown: {', '.join(unknown)}; known: {', '.join(names)}")
+    return text
+
+
+def _template(text: str) -> str:
+    class_prompts(["cup"], "photo", text)
+    return text
+
+
+LARGEST = 10**9
+Count = Annotated[int, Field(ge=1, le=LARGEST)]
+CountOrZero = Annotated[int, Field(ge=0, le=LARGEST)]
+AtLeastTwo = Annotated[int, Field(ge=2, le=LARGEST)]
+MapPoints = Annotated[int, Field(ge=50, le=LARGEST)]
+Positive = Annotated[float, Field(gt=0, le=1e6)]
+ProtocolOrDefault = Annotated[str, one_of(lambda: ["", *protocol_names()])]
+ClairSettings = Annotated[str, one_of(lambda: METHODS["CLAIR"].named)]
+
+
+class Shared(BaseModel):
+    """Parameters of all notebooks, your own included."""
+
+    dataset: Annotated[str, one_of(card_names)] = "world"
+    seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
+
+
+class Numbered(Shared):
+    """Parameters of the numbered notebooks, which read images through a protocol (empty: the dataset's default).
+
+    A query and a gallery domain must be a direction of the protocol.
+    """
+
+    protocol: ProtocolOrDefault
+    query_domain: str = ""
+    gallery_domain: str = ""
+
+    @model_validator(mode="after")
+    def _check_direction(self) -> Self:
+        protocol = self.protocol or default_protocol(self.dataset)
+        directions = _directions(protocol)
+        domains = list(dict.fromkeys(domain for direction in directions for domain in direction))
+        if missing := sorted(set(domains) - set(load_card(self.dataset).domains)):
+            raise CdirError(f"protocol {protocol} needs {', '.join(missing)}, which {self.dataset} does not have")
+        pair = self.query_domain, self.gallery_domain
+        for name, domain in zip(("query_domain", "gallery_domain"), pair):
+            if domain and domain not in domains:
+                raise CdirError(f"{name} should be one of {', '.join(domains)}; not {domain!r}")
+        if any(pair) and pair not in directions and not self._fills_in(pair):
+            raise CdirError(_no_direction(protocol, pair))
+        return self
+
+    def _fills_in(self, pair: tuple[str, str]) -> bool:
+        """Whether the notebook itself replaces an empty domain."""
+        return False
+
+
+class Tour(Numbered):
+    k: Count
+    sheet_classes: Count
+
+
+class ZeroShot(Numbered):
+    k: CountOrZero
+    template: Annotated[str, AfterValidator(_template)]
+    map_points: MapPoints
+
+
+class PseudoLabels(Numbered):
+    steps: Count
+    weight: Annotated[float, Field(ge=0, le=1e6)]
+    spread: Positive
+    neighbours: Count
+    epochs: Count
+
+
+class DomainMapping(Numbered):
+    k: CountOrZero
+    name_list: Literal["objects", "seen"]
+    rest: Literal["svd", "identity"]
+    map_points: MapPoints
+
+
+class PromptLearning(Numbered):
+    settings: ClairSettings
+    train_images: CountOrZero
+    variants: Literal["full", "some", "all"]
+    k: CountOrZero
+
+
+class RetrievalGrids(Numbered):
+    settings: ClairSettings
+    train_images: CountOrZero
+    k: Count
+    first_domain: str
+    second_domain: str
+
+    @model_validator(mode="after")
+    def _check_domains(self, info: ValidationInfo) -> Self:
+        pair, domains = (self.first_domain, self.second_domain), list(load_card(self.dataset).domains)
+        # The notebook leaves out a figure if the dataset does not have the default domains.
+        changed = {"first_domain", "second_domain"} & (info.context or {}).get("changed", set())
+        if changed and (pair[0] == pair[1] or not set(pair) <= set(domains)):
+            listed, values = ", ".join(domains), " and ".join(map(repr, pair))
+            raise CdirError(f"first_domain and second_domain should be two of {listed}; not {values}")
+        return self
+
+
+class DataFree(Numbered):
+    label_strategy: Annotated[int, Field(ge=1, le=2)]
+    variants: Literal["some", "all", "readings"]
+    words: AtLeastTwo
+    radius: Positive
+    expansion_steps: Count
+    aggregation_steps: Count
+
+
+class Unsupervised(Numbered):
+    settings: Annotated[str, one_of(lambda: METHODS["UCDIR"].named)]
+    variants: Literal["full", "paper", "all"]
+    image_size: CountOrZero
+    epochs: CountOrZero
+    train_images: CountOrZero
+    k: CountOrZero
+
+
+class Universal(Numbered):
+    held_out: Annotated[str, one_of(lambda: [domain for name in card_names() for domain in load_card(name).domains])]
+    settings: Annotated[str, one_of(lambda: SNMPNET.named)]
+    methods: Annotated[str, AfterValidator(_snmpnet_methods)]
+    train_images: CountOrZero
+    epochs: CountOrZero
+    pools: Count
+
+
+class WhyDifferent(Numbered):
+    k: Count
+    runs: Count
+    variant_images: AtLeastTwo
+
+    def _fills_in(self, pair: tuple[str, str]) -> bool:
+        return bool(pair[0]) and not pair[1]
+
+
+class Tables(Numbered):
+    table: Annotated[str, one_of(lambda: map(str, views()))]
+
+
+class Explorer(Numbered):
+    map_points: MapPoints
+
+
+class ExperimentNotebook(Shared):
+    """One method on one task. Method, variant, settings, encoder and directions must fit each other."""
+
+    method: Annotated[str, one_of(lambda: METHODS)]
+    variant: str
+    task: Annotated[str, one_of(protocol_names)]
+    encoder: str
+    settings: dict[str, Any]
+    directions: list[list[str]]
+    test_task: ProtocolOrDefault
+
+    @model_validator(mode="after")
+    def _check_method(self) -> Self:
+        method = METHODS[self.method]
+        method.configured(variant=self.variant or None, settings=self.settings)
+        method.require_kind(self.encoder, is_clip=EncoderSpec.parse(self.encoder).is_clip)
+        return self
+
+    @model_validator(mode="after")
+    def _check_tasks(self) -> Self:
+        test_task = self.test_task or self.task
+        if (dataset := dataset_of(self.task)) != dataset_of(test_task):
+            raise CdirError(
+                f"test_task {test_task} is not on the images of {self.task}: choose a protocol of {dataset}"
+            )
+        for protocol in dict.fromkeys((self.task, test_task)):
+            for pair in map(tuple, self.directions):
+                if pair not in _directions(protocol):
+                    raise CdirError(_no_direction(protocol, pair))
+        return self
+
+
+MODELS: dict[str, type[BaseModel]] = {
+    "00_tour": Tour,
+    "01_clip_zero_shot": ZeroShot,
+    "02_pseudo_labels": PseudoLabels,
+    "03_domain_mapping": DomainMapping,
+    "04_prompt_learning": PromptLearning,
+    "05_retrieval_grids": RetrievalGrids,
+    "06_data_free_tki": DataFree,
+    "07_unsupervised_ucdir": Unsupervised,
+    "08_universal_snmpnet": Universal,
+    "09_why_does_my_number_differ": WhyDifferent,
+    "10_tables": Tables,
+    "11_explorer": Explorer,
+    "experiment": ExperimentNotebook,
 }
 
+_directions = cache(protocol_directions)
 
-def check(notebook: str, given: dict[str, Any], defaults: dict[str, Any]) -> None:
-    """Raise CdirError for a parameter that the notebook does not have, or a value that it cannot take.
 
-    A value must have the type of the default, and be in the range or among the choices that `declared` lists.
+def _no_direction(protocol: str, pair: tuple[str, ...]) -> str:
+    known = "; ".join(f"{query} to {gallery}" for query, gallery in _directions(protocol)[:12]) or "none"
+    return f"{' to '.join(pair) if all(pair) else pair} is not a direction of {protocol}; it has {known}"
+
+
+def complete_parameters(
+    notebook: str, values: Mapping[str, Any], defaults: Mapping[str, Any], model: type[BaseModel]
+) -> dict[str, Any]:
+    """All parameters of a notebook: `defaults`, overridden by `values`.
+
+    notebook  its name, for messages
+    model     from `MODELS`; `Shared` for your own notebook
+    Raises CdirError for a parameter that the notebook does not have, and for a value that it cannot use.
     """
-    for name, value in given.items():
+    for name, value in values.items():
         if name not in defaults:
-            known = ", ".join(sorted(set(defaults) - set(RESERVED))) or "none"
-            raise CdirError(f"{notebook} has no parameter {name!r}; known: {known}")
-        if not fits(value, defaults[name]):
-            want = type(defaults[name]).__name__
-            raise CdirError(
-                f"{notebook}: {name} must be {want} (default {defaults[name]!r}), not {type(value).__name__} {value!r}"
-            )
-        if isinstance(value, float) and not math.isfinite(value):
-            raise CdirError(f"{notebook}: {name} must be a finite number, not {value}")
-        if not _is_plain(value):
-            raise CdirError(f"{notebook}: {name} must be numbers, text, lists or mappings of them, not {value!r}")
-        if isinstance(value, str) and not value.isprintable():
-            raise CdirError(f"{notebook}: {name} must be one line of printable text, not {value!r}")
-        if value != defaults[name]:
-            check_declared(notebook, name, value)
+            available = ", ".join(sorted(set(defaults) - set(RESERVED))) or "none"
+            raise CdirError(f"{notebook} has no parameter {name!r}; known: {available}")
+        _require_plain(f"{notebook}: {name}", value)
+    parameters = {**defaults, **values}
+    try:
+        _model_of_types({name: defaults[name] for name in values}).model_validate(dict(values))
+        model.model_validate(parameters, context={"changed": set(values)})
+    except ValidationError as error:
+        raise CdirError(f"{notebook}: {problems(error)}") from None
+    except CdirError as error:
+        raise CdirError(f"{notebook}: {error}") from None
+    return parameters
 
 
-def _is_plain(value: Any) -> bool:
-    """Whether a value can be written to a notebook and into a digest; a date of a YAML file cannot."""
+def _require_plain(name: str, value: Any) -> None:
+    """Raise CdirError for a value that cannot be written to a notebook, such as a date from a YAML file."""
     try:
         json.dumps(value, allow_nan=False)
     except (TypeError, ValueError, RecursionError):
-        return False
-    return True
+        raise CdirError(f"{name} must be finite numbers, text, lists or mappings of them, not {value!r}") from None
+    if isinstance(value, str) and not value.isprintable():
+        raise CdirError(f"{name} must be one line of printable text, not {value!r}")
 
 
-def fits(value: Any, default: Any) -> bool:
-    """Whether `value` has the type of `default`: an int is accepted for a float, a bool is not a number."""
+def _model_of_types(defaults: Mapping[str, Any]) -> type[BaseModel]:
+    """A model that checks types only. Aliases, since a parameter's name may not suit a pydantic field."""
+    named = enumerate(defaults.items())
+    fields: dict[str, Any] = {f"field_{i}": (_type_of(default), Field(alias=name)) for i, (name, default) in named}
+    return create_model("Types", __config__=ConfigDict(strict=True), **fields)
+
+
+def _type_of(default: Any) -> Any:
+    """The type that a value must have: that of the default; a list's items, those of its default's items."""
     if default is None:
-        return True
-    if isinstance(default, float) and isinstance(value, int) and not isinstance(value, bool):
-        return True
-    if type(value) is not type(default):
-        return False
-    if isinstance(default, (list, tuple)) and default:
-        return all(any(fits(item, model) for model in default) for item in value)
-    return True
-
-
-def parse_value(text: str, default: Any) -> Any:
-    """Parse a value from the command line: text if the default is text, otherwise a literal."""
-    if isinstance(default, str):
-        return text
-    try:
-        return ast.literal_eval({"true": "True", "false": "False", "none": "None"}.get(text.lower(), text))
-    except (ValueError, SyntaxError, RecursionError, MemoryError):
-        return text  # `check` then reports the expected type
+        return Any
+    if isinstance(default, list) and default:
+        return list[reduce(or_, map(_type_of, default))]
+    return type(default)

@@ -1,68 +1,87 @@
-"""Processes of a run: the lock on its folder, signals, stopping all children, sharing the CPU cores."""
+"""Processes of a run: the lock on its folder, signals, a worker process per notebook, its share of the CPU cores."""
 
 import os
 import signal
 import subprocess
+import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Protocol
 
 import filelock
 import psutil
 
 from cdir_nb.errors import CdirError
 from cdir_nb.paths import ROOT
+from cdir_nb.run.worker import LOG
 
 THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS")
+POLL = 0.1  # seconds between two looks at a process
+
+
+class NotebookFuture(Protocol):
+    """A submitted notebook: a future of `concurrent.futures` or of dask."""
+
+    def done(self) -> bool: ...
+
+    def result(self) -> tuple[int, str]:
+        """Exit code of the worker, and the folder with what it wrote."""
+        ...
+
+
+Submit = Callable[[Path], NotebookFuture]  # the argument is a folder with params.json
 
 
 @contextmanager
-def locked(run_dir: Path, say: Callable[[str], None]) -> Iterator[None]:
-    """Lock the run folder. The system releases the lock however its holder dies, so it is never stale: a leftover
-    .owner file only means that the last run was interrupted."""
-    lock, note = filelock.FileLock(run_dir / ".lock"), run_dir / ".owner"
-    try:
-        lock.acquire(timeout=0)
-    except filelock.Timeout:
-        owner = note.read_text(encoding="utf-8").strip() if note.is_file() else "another process"
-        raise CdirError(f"{run_dir} is in use by another `cdir reproduce` ({owner}): wait for it or stop it") from None
-    try:
-        if note.is_file():
-            say("the last run here was interrupted: resuming where it stopped")
-        note.write_text(f"process {os.getpid()}, since {time.strftime('%H:%M:%S')}\n", encoding="utf-8")
-        yield
-    finally:
-        note.unlink(missing_ok=True)
-        lock.release()
+def local_pool(jobs: int) -> Iterator[Submit]:
+    """Run at most `jobs` notebooks at once on this machine. Leaving the context kills those that still run."""
+    stop = threading.Event()
+    with ThreadPoolExecutor(jobs) as pool:
+        try:
+            yield lambda folder: pool.submit(run_worker, folder, jobs, stop.is_set)
+        finally:
+            stop.set()
 
 
-@contextmanager
-def sigterm_as_interrupt() -> Iterator[None]:
-    """Make SIGTERM end the run as Ctrl-C does."""
+def run_worker(folder: Path, notebooks: int, cancelled: Callable[[], bool]) -> tuple[int, str]:
+    """Run the notebook of `folder` in a process of its own. Returns its exit code, and `folder`.
 
-    def interrupt(_number, _frame) -> None:
-        raise KeyboardInterrupt
+    notebooks  how many share the CPU cores of this machine
+    cancelled  is called several times a second; once it returns True, the process and its children are killed
+    """
+    with open(folder / LOG, "wb") as log:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "cdir_nb.run.worker", str(folder)],
+            stdin=subprocess.PIPE,  # closes when this process ends, even if it is killed: the worker then exits
+            stdout=log,
+            stderr=log,
+            env=environment(notebooks),
+            start_new_session=True,
+        )
+    with process:
+        while process.poll() is None:
+            if cancelled():
+                kill_tree(process)
+            time.sleep(POLL)
+    return process.returncode, str(folder)
 
-    before = signal.signal(signal.SIGTERM, interrupt)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
 
+def environment(notebooks: int) -> dict[str, str]:
+    """Environment variables of a worker: this package, no widgets, a fixed hash seed, its share of the CPU cores.
 
-def environment(share: int) -> dict[str, str]:
-    """A worker's environment variables: this package, no widgets, a fixed hash seed, and its share of the cores."""
+    A lower number of threads that the user has set is not raised.
+    """
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    threads = max(1, cores // share)
-    limits = {
-        name: str(min(threads, int(own) if (own := os.environ.get(name, "")).isdigit() else threads))
-        for name in THREADS
-    }
+    threads = max(1, cores // notebooks)
+    limits = [int(value) if (value := os.environ.get(name, "")).isdigit() else threads for name in THREADS]
     path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
     return {
         **os.environ,
-        **limits,
+        **{name: str(min(threads, limit)) for name, limit in zip(THREADS, limits)},
         "PYTHONPATH": path,
         "CDIR_HEADLESS": "1",
         "PYTHONHASHSEED": "0",
@@ -71,7 +90,7 @@ def environment(share: int) -> dict[str, str]:
 
 
 def kill_tree(process: subprocess.Popen) -> None:
-    """Kill a worker, its kernel and all processes they started (the kernel has its own session)."""
+    """Kill a worker, its kernel (which has a session of its own) and all processes that they started."""
     try:
         parent = psutil.Process(process.pid)
         family = [*parent.children(recursive=True), parent]
@@ -83,4 +102,31 @@ def kill_tree(process: subprocess.Popen) -> None:
         except psutil.NoSuchProcess:
             pass
     process.wait()
-    psutil.wait_procs(family, timeout=3)  # so that none is left when we report that all has stopped
+    psutil.wait_procs(family, timeout=3)
+
+
+@contextmanager
+def locked(run_dir: Path) -> Iterator[None]:
+    """Lock the run folder. The system releases the lock however its holder ends, so a lock is never stale.
+
+    Raises CdirError if another process holds it.
+    """
+    lock = filelock.FileLock(run_dir / ".lock")
+    try:
+        lock.acquire(timeout=0)
+    except filelock.Timeout:
+        raise CdirError(f"{run_dir} is in use by another `cdir reproduce`: wait for it or stop it") from None
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+@contextmanager
+def sigterm_as_interrupt() -> Iterator[None]:
+    """Make SIGTERM raise KeyboardInterrupt, as Ctrl-C does."""
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

@@ -1,14 +1,13 @@
-"""Profiles: which notebooks to run, on which dataset, with which parameters. YAML files, strictly validated."""
+"""Profiles: which notebooks run, on which dataset, with which parameters. YAML files, validated by pydantic."""
 
 import itertools
 import math
 import re
 import textwrap
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from cdir_nb.data.manifest import needs_folder
 from cdir_nb.data.protocols import dataset_of
@@ -16,96 +15,141 @@ from cdir_nb.data.strict_yaml import read_yaml
 from cdir_nb.errors import CdirError
 from cdir_nb.paths import NOTEBOOKS, PROFILES, expanded
 from cdir_nb.results.records import problems
-from cdir_nb.run.experiments import Experiment
 
 COST_BASIS = (
     "costs are estimates: time on two cores from ViT-B/32's measured 18 images/s embedded and 6 images/s trained, a "
     "GPU taken as 100 times as fast (not measured), no early stop; disk from the datasets' pages, or 60 KB an image"
 )
-MOST_JOBS = 1_000  # in a sweep
+EXPERIMENT = "experiment"  # the notebook that runs one method on one task
+MAX_JOBS = 1_000  # of one entry
+RESERVED = {
+    "out_dir": "the runner sets it",
+    "data_root": "use --data NAME=PATH",
+    "dataset": "use --profile",
+    "run_folders": "`after` in a profile sets it",
+}
+
+
+def refuse_reserved(parameters: dict[str, Any]) -> dict[str, Any]:
+    """The parameters unchanged. Raises CdirError for one that only the runner or another option sets."""
+    for name in parameters:
+        if name in RESERVED:
+            raise CdirError(f"parameter {name!r} cannot be set by hand: {RESERVED[name]}")
+    return parameters
+
+
+Parameters = Annotated[dict[str, Any], AfterValidator(refuse_reserved)]
+Values = Annotated[list[Any], Field(min_length=1)]
 
 
 class Entry(BaseModel):
-    """One notebook: its name in `notebooks/`, or a path ending in .ipynb, relative to the profile's folder.
+    """A notebook of a profile: a name in `notebooks/`, or a path ending in .ipynb, relative to the profile's folder.
 
-    sweep  {parameter: values}: one job per combination, the first parameter varying slowest. Parameters that change
-           together share one line: `query_domain, gallery_domain: [[clipart, sketch], [real, sketch]]`
-    after  names of entries above (`all`: every one): the notebook starts once those have ended, and its parameter
-           `run_folders` lists those of those that succeeded, separated by commas
-    title  the entry's name, if another entry runs the same notebook; else the notebook's name
+    sweep  {parameter: values}: one job per combination; the first parameter varies slowest
+    cases  a list of {parameter: value}: the jobs of `sweep` run once per case
+    after  names of entries above (`all`: every one). The notebook starts once their jobs have ended; its parameter
+           `run_folders` lists the folders of those that succeeded, separated by commas
+    title  the entry's name, if another entry runs the same notebook; default: the notebook's name
     """
 
     model_config = ConfigDict(extra="forbid")
     notebook: str = Field(min_length=1)
-    parameters: dict[str, Any] = {}
-    sweep: dict[str, Annotated[list[Any], Field(min_length=1)]] = {}
+    parameters: Parameters = {}
+    sweep: Annotated[dict[str, Values], AfterValidator(refuse_reserved)] = {}
+    cases: list[Parameters] = []
     after: list[str] = []
     title: str = ""
 
     @field_validator("after", mode="before")
     @classmethod
-    def _listed(cls, names: Any) -> Any:
+    def _as_list(cls, names: Any) -> Any:
         return [names] if isinstance(names, str) else names
 
     @model_validator(mode="after")
-    def _given_once(self) -> "Entry":
-        if both := ", ".join(sorted(self.parameters.keys() & set(self.swept))):
-            raise ValueError(f"{self.name}: {both} appears in both parameters and sweep: remove one")
-        if twice := sorted({name for name in self.swept if self.swept.count(name) > 1}):
-            raise ValueError(f"{self.name}: {', '.join(twice)} is swept twice: remove one")
-        if math.prod(map(len, self.sweep.values())) > MOST_JOBS:
-            raise ValueError(f"{self.name}: the sweep has more than {MOST_JOBS:,} combinations: split the profile")
-        for names, values in self.sweep.items():
-            if any(len(_together(names, value)) != len(names.split(",")) for value in values):
-                raise ValueError(f"{self.name}: each value in sweep must be a list with one value per name in {names}")
-        for name, values in self.sweep.items():
-            if len(set(map(repr, values))) < len(values):
-                raise ValueError(f"{self.name}: a value of {name} appears twice in sweep: remove one")
+    def _check_jobs(self) -> Self:
+        if any(case.keys() != self.cases[0].keys() for case in self.cases):
+            raise ValueError(f"{self.name}: cases must all set the same parameters")
+        names = [*self.parameters, *self.swept]
+        if duplicates := sorted({name for name in names if names.count(name) > 1}):
+            raise ValueError(f"{self.name}: {', '.join(duplicates)} is set twice: remove one")
+        if math.prod(map(len, self.sweep.values())) * max(1, len(self.cases)) > MAX_JOBS:
+            raise ValueError(f"{self.name}: the sweep has more than {MAX_JOBS:,} combinations: split the profile")
         return self
 
     def __str__(self) -> str:
-        """Its name, and how many times a sweep runs it."""
-        count = sum(1 for _ in self.combinations({}))
+        count = len(self.combinations({}))
         return f"{self.name} (x {count})" if count > 1 else self.name
 
-    def combinations(self, fixed: dict[str, Any]) -> Iterator[dict[str, Any]]:
-        """Every combination of the swept values; parameters in `fixed` keep their fixed value."""
-        axes = [[_together(names, value) for value in values] for names, values in self.sweep.items()]
-        seen: list[dict[str, Any]] = []
-        for chosen in itertools.product(*axes):
-            found = {name: value for part in chosen for name, value in part.items()}
-            found |= {name: value for name, value in fixed.items() if name in found}
-            if found not in seen:
-                seen.append(found)
-        return iter(seen)
+    def combinations(self, overrides: dict[str, Any]) -> list[dict[str, Any]]:
+        """The swept parameters of each job, without duplicates; a parameter in `overrides` has that value."""
+        jobs: list[dict[str, Any]] = []
+        for values in itertools.product(*self.sweep.values()):
+            for case in self.cases or [{}]:
+                swept = {**dict(zip(self.sweep, values)), **case}
+                swept |= {name: value for name, value in overrides.items() if name in swept}
+                if swept not in jobs:
+                    jobs.append(swept)
+        return jobs
 
     @property
     def swept(self) -> list[str]:
-        """Names of the swept parameters."""
-        return [name.strip() for names in self.sweep for name in names.split(",")]
+        """Names of the parameters that differ between the entry's jobs."""
+        return [*self.sweep, *(self.cases[0] if self.cases else ())]
 
     @property
     def name(self) -> str:
-        return self.title or self.stem
-
-    @property
-    def stem(self) -> str:
-        """The notebook's name, without its folder."""
-        return Path(self.notebook).name.removesuffix(".ipynb")
+        return self.title or Path(self.notebook).name.removesuffix(".ipynb")
 
 
-def _together(names: str, value: Any) -> dict[str, Any]:
-    """{parameter: value} for one step of a sweep; empty if the numbers of names and values differ."""
-    split = [name.strip() for name in names.split(",")]
-    values = [value] if len(split) == 1 else value
-    return dict(zip(split, values)) if isinstance(values, list) and len(values) == len(split) else {}
+class Experiment(BaseModel):
+    """One method on one task: an entry under `experiments` of a profile, run by the notebook `experiment`.
+
+    variants, encoders, seeds  one job per combination; an empty variant is the method itself
+    directions  [query domain, gallery domain] pairs to fit for; empty: all of the task
+    settings    overrides of single settings; sweep: {setting: values}, one job per combination
+    test        False: no test image is read, for a search of settings
+    test_task   another protocol to measure on; empty: the task
+    name        distinguishes experiments of one profile; empty: method and task
+    """
+
+    model_config = ConfigDict(extra="forbid")
+    method: str = Field(min_length=1)
+    task: str = Field(min_length=1)
+    variants: list[str] = [""]
+    encoders: list[str] = []
+    seeds: list[int] = [0]
+    directions: list[list[str]] = []
+    settings: dict[str, Any] = {}
+    sweep: dict[str, list[Any]] = {}
+    test: bool = True
+    test_task: str = ""
+    name: str = ""
+
+    def entry(self) -> Entry:
+        """The experiment as parameters and sweeps of its notebook."""
+        grid = itertools.product(*self.sweep.values())
+        axes: dict[str, list[Any]] = {
+            "encoder": self.encoders,
+            "variant": self.variants,
+            "settings": [{**self.settings, **dict(zip(self.sweep, values))} for values in grid],
+            "seed": self.seeds,
+        }
+        return Entry(
+            notebook=EXPERIMENT,
+            title=self.name or f"{self.method}, {self.task}",
+            parameters={
+                **self.model_dump(include={"method", "task", "directions", "test", "test_task"}),
+                **{name: values[0] for name, values in axes.items() if len(values) == 1},
+            },
+            sweep={name: values for name, values in axes.items() if len(values) > 1},
+        )
 
 
 class Profile(BaseModel):
-    """A profile. `parameters` apply to every notebook that has them, an entry's own `parameters` only to that entry.
+    """A profile. Its `parameters` apply to every notebook that has them; an entry's own `parameters` override them.
 
-    cost         disk and time that the images of a paper need, estimated (`COST_BASIS`)
-    experiments  methods on tasks; each becomes an entry of the notebook `experiment`, before those in `notebooks`
+    cost         disk space and time that the images of a paper need, estimated (`COST_BASIS`)
+    experiments  become entries before those in `notebooks`
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -113,46 +157,40 @@ class Profile(BaseModel):
     about: str = Field(min_length=1)
     cost: str = ""
     dataset: str = Field(min_length=1)
-    parameters: dict[str, Any] = {}
+    parameters: Parameters = {}
     notebooks: list[Entry] = Field(min_length=1)
-    folder: Path = Field(PROFILES, exclude=True)
+    folder: Path = Field(default=PROFILES, exclude=True)
 
     @model_validator(mode="before")
     @classmethod
-    def _with_experiments(cls, values: dict[str, Any]) -> dict[str, Any]:
-        experiments = [Experiment.model_validate(one).entry() for one in values.get("experiments", [])]
-        rest = {name: value for name, value in values.items() if name != "experiments"}
-        return {**rest, "notebooks": [*experiments, *values.get("notebooks", [])]} if experiments else values
+    def _add_experiments(cls, fields: dict[str, Any]) -> dict[str, Any]:
+        entries = [Experiment.model_validate(experiment).entry() for experiment in fields.get("experiments", [])]
+        others = {name: value for name, value in fields.items() if name != "experiments"}
+        return {**others, "notebooks": [*entries, *fields.get("notebooks", [])]} if entries else fields
 
     @field_validator("notebooks")
     @classmethod
-    def _named_once(cls, entries: list[Entry]) -> list[Entry]:
-        names = [entry.name for entry in entries]
-        twice = sorted({name for name in names if names.count(name) > 1})
-        if twice:
-            raise ValueError(f"{', '.join(twice)} appears twice: remove one, or use a sweep")
-        return entries
-
-    @field_validator("notebooks")
-    @classmethod
-    def _after_what_stands_above(cls, entries: list[Entry]) -> list[Entry]:
-        names = [entry.name for entry in entries]
-        for i, entry in enumerate(entries):
-            above = names[:i]
-            if wrong := [name for name in entry.after if name not in above and not (above and name == "all")]:
+    def _check_order(cls, entries: list[Entry]) -> list[Entry]:
+        above: list[str] = []
+        for entry in entries:
+            if entry.name in above:
+                raise ValueError(f"{entry.name} appears twice: remove one, use a sweep, or give it a title")
+            if unknown := [name for name in entry.after if name not in above and not (above and name == "all")]:
                 raise ValueError(
-                    f"{entry.name}: after {wrong[0]!r} must be an entry above: {', '.join(above) or 'none'}"
+                    f"{entry.name}: after {unknown[0]!r} must be an entry above: {', '.join(above) or 'none'}"
                 )
-            entry.after = above if "all" in entry.after else entry.after
+            if "all" in entry.after:
+                entry.after = list(above)
+            above.append(entry.name)
         return entries
 
     @property
     def needs(self) -> str:
-        """The option that the user must give: a folder of images, or nothing."""
+        """The option that the user must give, such as `--data pacs=PATH`; empty if the images are bundled."""
         return f"--data {self.dataset}=PATH" if needs_folder(self.dataset) else ""
 
     def __str__(self) -> str:
-        """What it runs and needs, as `cdir reproduce --list` shows it."""
+        """Notebooks and requirements, as `cdir reproduce --list` prints them."""
         lines = {
             "": self.about,
             "notebooks: ": ", ".join(sorted(map(str, self.notebooks))),
@@ -166,28 +204,28 @@ class Profile(BaseModel):
 
     @property
     def models(self) -> str:
-        """The encoders and the named settings of its notebooks, such as `ViT-B-32:openai; settings CLAIR-A`."""
-        given = [self.parameters]
+        """Encoders and named settings of its notebooks, such as `ViT-B-32:openai; settings CLAIR-A`."""
+        sets = [self.parameters]
         for entry in self.notebooks:
-            given += [entry.parameters, *entry.combinations({})]
+            sets += [entry.parameters, *entry.combinations({})]
         encoders, settings = (
-            list(dict.fromkeys(values[name] for values in given if isinstance(values.get(name), str)))
+            list(dict.fromkeys(values[name] for values in sets if isinstance(values.get(name), str)))
             for name in ("encoder", "settings")
         )
         return "; ".join([", ".join(encoders), *(f"settings {name}" for name in settings)])
 
     def path(self, entry: Entry) -> Path:
-        """The path of an entry's notebook."""
+        """Path of an entry's notebook."""
         if entry.notebook.endswith(".ipynb"):
             return (self.folder / entry.notebook).resolve()
         return NOTEBOOKS / f"{entry.notebook}.ipynb"
 
 
 def profile_of(experiment: Experiment) -> Profile:
-    """A profile with one experiment, on the dataset whose card defines its task. CdirError for an unknown task."""
-    name = re.sub(r"\W+", "-", f"{experiment.method} {experiment.task}").strip("-")
+    """A profile of one experiment, on the dataset of its task. Raises CdirError for an unknown task."""
     about = f"{experiment.method} on {experiment.task}"
-    return Profile(name=name, about=about, dataset=dataset_of(experiment.task), experiments=[experiment.model_dump()])
+    name = re.sub(r"\W+", "-", f"{experiment.method} {experiment.task}").strip("-")
+    return Profile(name=name, about=about, dataset=dataset_of(experiment.task), notebooks=[experiment.entry()])
 
 
 def profile_names() -> list[str]:
@@ -196,15 +234,17 @@ def profile_names() -> list[str]:
 
 
 def load_profile(name: str) -> Profile:
-    """Load a bundled profile by name, or your own YAML file. Raises CdirError naming file and field."""
-    own = name.endswith((".yaml", ".yml"))
-    path = expanded(name) if own else PROFILES / f"{name}.yaml"
-    if not (path.is_file() if own else name in profile_names()):
+    """Load a bundled profile by name, or your own YAML file. Raises CdirError that names file and field."""
+    is_file = name.endswith((".yaml", ".yml"))
+    path = expanded(name) if is_file else PROFILES / f"{name}.yaml"
+    if not (path.is_file() if is_file else name in profile_names()):
         raise CdirError(f"unknown profile {name!r}; known: {', '.join(profile_names())}, or give a .yaml file")
     content = read_yaml(path)
     if "folder" in content:
         raise CdirError(f"{path}: folder: unknown name")
     try:
-        return Profile(**{**content, "folder": path.resolve().parent})
+        return Profile(**content, folder=path.resolve().parent)
     except ValidationError as error:
         raise CdirError(f"{path}: {problems(error)}") from None
+    except CdirError as error:
+        raise CdirError(f"{path}: {error}") from None

@@ -12,23 +12,22 @@ runs/<profile>-<digest>/            named by what was requested
 import json
 import os
 import shutil
-import tempfile
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from collections.abc import Callable
+from contextlib import nullcontext
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from cdir_nb.errors import CdirError, os_problem
-from cdir_nb.pages.clock import clock
-from cdir_nb.paths import atomic_write, cache_dir, is_abandoned, remove_leftovers
+from cdir_nb.pages.run_folder import clock
+from cdir_nb.paths import atomic_write, cache_dir, remove_leftovers
 from cdir_nb.results.records import current_commit
-from cdir_nb.run.places import Running, Start, start_here
 from cdir_nb.run.plan import Job, Plan
-from cdir_nb.run.processes import locked, sigterm_as_interrupt
-from cdir_nb.run.progress import cells, show_live
-from cdir_nb.run.worker import KERNEL, LOG
+from cdir_nb.run.processes import POLL, NotebookFuture, Submit, local_pool, locked, sigterm_as_interrupt
+from cdir_nb.run.worker import LOG
 from cdir_nb.sources import file_digest
+
+VISIBLE_WITHIN = 90.0  # seconds
 
 
 @dataclass
@@ -42,21 +41,6 @@ class Outcome:
     reason: str = ""
 
 
-@dataclass
-class Task:
-    """A running notebook; `folder` has a temporary name until it ends."""
-
-    job: Job
-    folder: Path
-    running: Running
-    started: float
-
-    @property
-    def seconds(self) -> float:
-        """Time since it started."""
-        return time.monotonic() - self.started
-
-
 def run_plan(
     plan: Plan,
     run_dir: Path,
@@ -64,11 +48,11 @@ def run_plan(
     jobs: int = 1,
     force: bool = False,
     say: Callable[[str], None] = print,
-    start: Start | None = None,
+    submit: Submit | None = None,
 ) -> list[Outcome]:
-    """Run all unfinished notebooks, at most `jobs` at once. CdirError if another run uses the folder.
+    """Run all unfinished notebooks, at most `jobs` at once. Raises CdirError if another run uses the folder.
 
-    start: what starts a notebook elsewhere (`cluster.place_to_run`); then all that can run are handed over at once.
+    submit  starts a notebook elsewhere (`cluster_pool`); then all notebooks that can run are submitted at once
 
     A job that comes after others starts once they have ended, with the records of those that succeeded.
     On KeyboardInterrupt (Ctrl-C or SIGTERM) all child processes are killed; finished notebooks are kept.
@@ -76,37 +60,38 @@ def run_plan(
     if "," in str(run_dir) and any(job.after for job in plan.jobs):
         raise CdirError(f"{run_dir}: the path contains a comma, which separates run folders: choose another --out")
     run_dir.mkdir(parents=True, exist_ok=True)
-    with locked(run_dir, say), sigterm_as_interrupt():
-        _clear_unfinished(run_dir)
+    with locked(run_dir), sigterm_as_interrupt():
+        _remove_unfinished(run_dir, say)
         _write_listing(plan, run_dir)
-        earlier = {} if force else {job.folder: _kept(job, run_dir / job.folder, say) for job in plan.jobs}
-        outcomes = {name: outcome for name, outcome in earlier.items() if outcome}
-        todo = [job for job in plan.jobs if job.folder not in outcomes]
-        most = max(1, jobs) if start is None else len(plan.jobs)
-        _run(todo, outcomes, run_dir, most, plan.skip, say, start or start_here)
-    return [outcomes[job.folder] for job in plan.jobs]
+        run = _Run(plan, run_dir, say)
+        for job in [] if force else plan.jobs:
+            if outcome := finished(job, run_dir / job.folder):
+                say(f"kept    {job.label}  ({clock(outcome.seconds)})")
+                run.outcomes[job.folder] = outcome
+        slots = len(plan.jobs) if submit else max(1, min(jobs, len(plan.jobs) - len(run.outcomes)))
+        with nullcontext(submit) if submit else local_pool(slots) as submit:
+            run.execute(submit, slots)
+    return [run.outcomes[job.folder] for job in plan.jobs]
 
 
-def _kept(job: Job, folder: Path, say: Callable[[str], None]) -> Outcome | None:
-    """The outcome of an earlier run. None if the job is incomplete, damaged, or ran without one that it comes after."""
+def finished(job: Job, folder: Path) -> Outcome | None:
+    """The outcome of an earlier run. None if it is incomplete, damaged, or lacks a job that it comes after."""
     try:
         marker = json.loads((folder / "done").read_text(encoding="utf-8"))
         if marker["without"] or any(file_digest(folder / name) != digest for name, digest in marker["files"].items()):
             return None
-        seconds = float(marker["seconds"])
-        say(f"kept    {job.label}  (finished {marker['finished']}, {clock(seconds)})")
-    except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError):  # whatever damage may raise
+        return Outcome(job, folder, "kept", float(marker["seconds"]))
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError):  # any damage
         return None
-    return Outcome(job, folder, "kept", seconds)
 
 
-def _clear_unfinished(run_dir: Path) -> None:
-    """Remove what a killed run left behind: working folders, and temporary files here, in the cache and elsewhere."""
-    for folder in run_dir.glob(".*.partial"):
+def _remove_unfinished(run_dir: Path, say: Callable[[str], None]) -> None:
+    """Remove what a killed run left behind: working folders, and temporary files here and in the cache."""
+    unfinished = list(run_dir.glob(".*.partial"))
+    if unfinished:
+        say("the last run here was interrupted: resuming where it stopped")
+    for folder in unfinished:
         shutil.rmtree(folder, ignore_errors=True)
-    for folder in Path(tempfile.gettempdir()).glob(f"{KERNEL}*"):
-        if is_abandoned(folder.name):
-            shutil.rmtree(folder, ignore_errors=True)
     for folder in (run_dir, cache_dir()):
         remove_leftovers(folder)
 
@@ -124,87 +109,113 @@ def _write_listing(plan: Plan, run_dir: Path) -> None:
         temporary.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
 
 
-def _run(
-    todo: list[Job],
-    outcomes: dict[str, Outcome],
-    run_dir: Path,
-    jobs: int,
-    skip: str,
-    say: Callable[[str], None],
-    start: Start,
-) -> None:
-    """Start, watch and end worker processes, and fill `outcomes`; no process outlives this function."""
-    waiting, running = list(todo), []
-    try:
+@dataclass
+class _Task:
+    """A running notebook; `folder` has a temporary name until it ends."""
+
+    job: Job
+    folder: Path
+    future: NotebookFuture
+    started: float
+
+
+@dataclass
+class _Run:
+    plan: Plan
+    run_dir: Path
+    say: Callable[[str], None]
+    outcomes: dict[str, Outcome] = field(default_factory=dict)  # {folder of a job: its outcome}
+
+    def execute(self, submit: Submit, slots: int) -> None:
+        """Submit each job once those that it comes after have ended, at most `slots` at once; fill `outcomes`."""
+        waiting = [job for job in self.plan.jobs if job.folder not in self.outcomes]
+        running: list[_Task] = []
         while waiting or running:
-            ready = [job for job in waiting if outcomes.keys() >= set(job.after)]
-            for job in ready[: jobs - len(running)]:
+            ready = [job for job in waiting if self.outcomes.keys() >= set(job.after)]
+            for job in ready[: slots - len(running)]:
                 waiting.remove(job)
-                with _failing_alone(job, run_dir, outcomes, say):
-                    before = [outcomes[name] for name in job.after]
-                    folder = _prepared(job, before, run_dir, skip, say)
-                    running.append(Task(job, folder, start(folder, min(jobs, len(todo))), time.monotonic()))
-            for task in [task for task in running if task.running.ended()]:
+                try:
+                    folder = self._prepare(job)
+                    running.append(_Task(job, folder, submit(folder), time.monotonic()))
+                except OSError as error:  # the others continue
+                    self._end(Outcome(job, self._failed_folder(job), "failed", reason=os_problem(error)))
+            for task in [task for task in running if task.future.done()]:
                 running.remove(task)
-                with _failing_alone(task.job, run_dir, outcomes, say):
-                    outcomes[task.job.folder] = _finish(task, run_dir, say)
-            show_live(f"{task.job.label} {cells(task.folder)} {clock(task.seconds)}" for task in running)
-            time.sleep(0.1)
-    finally:
-        for task in running:
-            task.running.kill()
+                try:
+                    outcome = self._collect(task)
+                except OSError as error:
+                    outcome = Outcome(task.job, self._failed_folder(task.job), "failed", reason=os_problem(error))
+                self._end(outcome)
+            time.sleep(POLL)
+
+    def _prepare(self, job: Job) -> Path:
+        """A new working folder; its params.json has everything that a worker needs."""
+        folder = self.run_dir / f".{job.folder}.{os.getpid()}.partial"
+        folder.mkdir()
+        predecessors = [self.outcomes[name] for name in job.after]
+        without = [outcome.job.label for outcome in predecessors if outcome.status == "failed"]
+        self.say(f"start   {job.label}" + (f"  (without {', '.join(without)}, which failed)" if without else ""))
+        parameters = dict(job.parameters)
+        if predecessors:
+            succeeded = [str(outcome.folder) for outcome in predecessors if outcome.status != "failed"]
+            parameters["run_folders"] = ",".join(succeeded)
+        content = {
+            **asdict(job),
+            "notebook": str(job.notebook),
+            "parameters": parameters,
+            "commit": current_commit(),
+            "without": without,
+            "skip": self.plan.skip,
+        }
+        (folder / "params.json").write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+        return folder
+
+    def _collect(self, task: _Task) -> Outcome:
+        """Rename the folder of an ended notebook to its final name, or to `.failed` with the reason."""
+        seconds = time.monotonic() - task.started
+        try:
+            code, name = task.future.result()
+            folder = Path(name)
+        except Exception as error:  # CdirError of a dask worker, or an error of dask: several workers were lost
+            kind = "" if isinstance(error, CdirError) else f"{type(error).__name__}: "
+            code, folder = 1, task.folder
+            text = f"{kind}{' '.join(str(error).split())}\n"
+            (folder / "traceback.txt").write_text(text, encoding="utf-8")
+        if folder != task.folder:  # an attempt of a dask worker
+            shutil.rmtree(task.folder)
+            _wait_for(folder)
+        final, failed = self.run_dir / task.job.folder, self._failed_folder(task.job)
+        shutil.rmtree(failed, ignore_errors=True)
+        if code == 0 and (folder / "done").is_file():
+            shutil.rmtree(final, ignore_errors=True)
+            os.replace(folder, final)
+            return Outcome(task.job, final, "done", seconds)
+        reason = _reason(folder, code)
+        os.replace(folder, failed)
+        return Outcome(task.job, failed, "failed", seconds, reason)
+
+    def _end(self, outcome: Outcome) -> None:
+        job = outcome.job
+        self.outcomes[job.folder] = outcome
+        progress = f"{clock(outcome.seconds)}  ({len(self.outcomes)} of {len(self.plan.jobs)})"
+        if outcome.status == "done":
+            self.say(f"done    {job.label}  {progress}")
+        else:
+            self.say(f"FAILED  {job.label}  {progress}  {outcome.reason}\n        see {outcome.folder}")
+
+    def _failed_folder(self, job: Job) -> Path:
+        return self.run_dir / f"{job.folder}.failed"
 
 
-@contextmanager
-def _failing_alone(job: Job, run_dir: Path, outcomes: dict[str, Outcome], say: Callable[[str], None]) -> Iterator[None]:
-    """If the files of a job cannot be written, that job has failed, and the others go on."""
-    try:
-        yield
-    except OSError as error:
-        say(f"FAILED  {job.label}  {os_problem(error)}")
-        outcomes[job.folder] = Outcome(job, run_dir / f"{job.folder}.failed", "failed", reason=os_problem(error))
-
-
-def _prepared(job: Job, before: list[Outcome], run_dir: Path, skip: str, say: Callable[[str], None]) -> Path:
-    """A new working folder, with all that a worker must know in params.json."""
-    folder = run_dir / f".{job.folder}.{os.getpid()}.partial"
-    folder.mkdir()
-    without = [outcome.job.label for outcome in before if outcome.status == "failed"]
-    say(f"start   {job.label}" + (f"  (without {', '.join(without)}, which failed)" if without else ""))
-    content = {
-        **asdict(job),
-        "notebook": str(job.notebook),
-        "commit": current_commit(),
-        "without": without,
-        "skip": skip,
-    }
-    if before:
-        folders = [str(outcome.folder) for outcome in before if outcome.status != "failed"]
-        content["parameters"] = {**job.parameters, "run_folders": ",".join(folders)}
-    (folder / "params.json").write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
-    return folder
-
-
-def _finish(task: Task, run_dir: Path, say: Callable[[str], None]) -> Outcome:
-    """Rename the working folder to its final name: as done, or as `.failed` with the reason."""
-    seconds = task.seconds
-    code, task.folder = task.running.result()
-    final, failed = run_dir / task.job.folder, run_dir / f"{task.job.folder}.failed"
-    good = code == 0 and (task.folder / "done").is_file()
-    shutil.rmtree(failed, ignore_errors=True)
-    if good:
-        shutil.rmtree(final, ignore_errors=True)
-        os.replace(task.folder, final)
-        say(f"done    {task.job.label}  {clock(seconds)}")
-        return Outcome(task.job, final, "done", seconds)
-    reason = _reason(task.folder, code)
-    os.replace(task.folder, failed)
-    say(f"FAILED  {task.job.label}  {clock(seconds)}  {reason}\n        see {failed / 'traceback.txt'}")
-    return Outcome(task.job, failed, "failed", seconds, reason)
+def _wait_for(folder: Path) -> None:
+    """Wait until this machine shows a folder that another one wrote: shared storage may be late."""
+    end = time.monotonic() + VISIBLE_WITHIN
+    while not (folder / "params.json").is_file() and time.monotonic() < end:
+        time.sleep(POLL)
 
 
 def _reason(folder: Path, code: int) -> str:
-    """The last line of the traceback; if there is none, write one from the log and the exit code."""
+    """The last line of the traceback; without one, a traceback is written from the log and the exit code."""
     path = folder / "traceback.txt"
     if not path.is_file():
         log = (folder / LOG).read_text(encoding="utf-8", errors="replace")

@@ -1,6 +1,6 @@
 """Run one notebook in its own process: `python -m cdir_nb.run.worker FOLDER`, where FOLDER has params.json.
 
-Writes to FOLDER the executed notebook, its HTML page, what it saved, and traceback.txt if it failed or `done` if not.
+Writes to FOLDER the executed notebook, its HTML page, what the notebook saved, and `done` or traceback.txt.
 """
 
 import json
@@ -13,17 +13,18 @@ import time
 import traceback
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
-from cdir_nb.paths import process_mark
-
-PROGRESS, LOG = ".progress", "log.txt"
-KERNEL = "cdir-kernel-"  # begins the name of its folder for temporary files
+LOG = "log.txt"
 KERNEL_STARTS = 3  # kernels that start at the same time may choose the same port, and then one of them dies
 
 
 def main(folder: Path) -> int:
     """Run the notebook that `folder/params.json` names. Returns the exit code: 0 done, 1 failed."""
     threading.Thread(target=_die_with_parent, daemon=True).start()
+    # nbformat imports jsonschema, which imports this package if it is installed: more than a second for grammars of
+    # international addresses, which notebooks do not contain.
+    sys.modules.setdefault("rfc3987_syntax", None)  # pyright: ignore[reportArgumentType]
     job = json.loads((folder / "params.json").read_text(encoding="utf-8"))
     os.environ["CDIR_SKIP"] = job.get("skip", "")  # for the kernel
     started = time.monotonic()
@@ -31,16 +32,16 @@ def main(folder: Path) -> int:
         _execute(job, folder)
     except Exception as error:
         (folder / "traceback.txt").write_text(_traceback(error), encoding="utf-8")
-        _publish(job["name"], folder)
+        _publish(job, folder)
         return 1
-    _publish(job["name"], folder)
+    _publish(job, folder)
     _mark_done(job, folder, time.monotonic() - started)
     return 0
 
 
 def _die_with_parent() -> None:
-    """Wait until the runner's end of our stdin closes (which happens even if it is killed), then stop everything."""
-    while os.read(0, 1024):  # not sys.stdin: holding its lock here would crash the interpreter on exit
+    """Block until stdin closes, which means that the parent has ended; then kill everything."""
+    while os.read(0, 1024):  # not sys.stdin: its lock, held here, would crash the interpreter on exit
         pass
     import psutil
 
@@ -49,89 +50,82 @@ def _die_with_parent() -> None:
     os._exit(1)
 
 
-def _execute(job: dict, folder: Path) -> None:
-    """Run the notebook; a kernel that died before its first cell is started again."""
+def _execute(job: dict[str, Any], folder: Path) -> None:
+    """Run the notebook with papermill, in the notebook's own folder as JupyterLab does.
+
+    A kernel that died before its first cell is started again.
+    """
+    tempfile.tempdir = str(folder)  # for the kernel's connection file, so that nothing is left elsewhere after a kill
+    import papermill
+    from ipykernel.kernelspec import get_kernel_dict
+    from jupyter_client.kernelspec import KernelSpec
+    from jupyter_client.manager import AsyncKernelManager
+
+    class ThisPython(AsyncKernelManager):
+        """A kernel of this interpreter. The kernelspec `python3` may name one without this package."""
+
+        @property
+        def kernel_spec(self) -> KernelSpec:
+            return KernelSpec(**get_kernel_dict())
+
+    def escape(path: object) -> str:
+        """Papermill formats paths: braces are doubled."""
+        return str(path).replace("{", "{{").replace("}", "}}")
+
     for attempt in range(1, KERNEL_STARTS + 1):
         try:
-            return _run(job, folder)
-        except RuntimeError as error:
-            if attempt == KERNEL_STARTS or "Kernel died before replying" not in str(error):
-                raise
-    return None
-
-
-def _run(job: dict, folder: Path) -> None:
-    """Run with papermill, in the notebook's own folder as JupyterLab does, with a kernel of this Python."""
-    scratch = tempfile.TemporaryDirectory(prefix=f"{KERNEL}{process_mark()}", ignore_cleanup_errors=True)
-    with scratch as kernel, open(folder / PROGRESS, "w") as progress:
-        _own_kernel(Path(kernel))
-        tempfile.tempdir = kernel  # for the connection file: what a kill leaves, the next start finds by its name
-        import papermill  # after JUPYTER_PATH is set
-
-        try:
             papermill.execute_notebook(
-                _literal(job["notebook"]),
-                _literal(folder / f"{job['name']}.ipynb"),
+                escape(job["notebook"]),
+                escape(_output(job, folder)),
                 {**job["parameters"], "out_dir": str(folder)},
                 kernel_name="python3",
                 language="python",
+                kernel_manager_class=ThisPython,
                 cwd=Path(job["notebook"]).parent,
-                progress_bar={"file": progress, "bar_format": "{n_fmt}/{total_fmt} ", "mininterval": 0},
+                progress_bar=False,
             )
-        finally:
-            tempfile.tempdir = None
+            return
+        except RuntimeError as error:
+            if attempt == KERNEL_STARTS or "Kernel died before replying" not in str(error):
+                raise
 
 
-def _literal(path: Path | str) -> str:
-    """A path for papermill, which fills in what stands in braces."""
-    return str(path).replace("{", "{{").replace("}", "}}")
-
-
-def _own_kernel(folder: Path) -> None:
-    """Make the kernel name `python3` mean this interpreter: the user's may be one without our packages."""
-    spec = folder / "kernels" / "python3"
-    spec.mkdir(parents=True)
-    argv = [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"]
-    text = json.dumps({"argv": argv, "display_name": "Python 3 (ipykernel)", "language": "python"})
-    (spec / "kernel.json").write_text(text, encoding="utf-8")
-    os.environ["JUPYTER_PATH"] = os.pathsep.join(filter(None, [str(folder), os.environ.get("JUPYTER_PATH")]))
+def _output(job: dict[str, Any], folder: Path) -> Path:
+    return folder / f"{job['name']}.ipynb"
 
 
 def _traceback(error: Exception) -> str:
-    """The notebook's own traceback if there is one, otherwise ours (for example if the kernel died)."""
+    """The traceback of the notebook's cell if one failed, otherwise of this process (the kernel died, for example)."""
     lines = getattr(error, "traceback", None) or traceback.format_exception(error)
     return re.sub(r"\x1b\[[0-9;]*m", "", "\n".join(lines)).rstrip() + "\n"
 
 
-def _publish(name: str, folder: Path) -> None:
+def _publish(job: dict[str, Any], folder: Path) -> None:
     """Clean the executed notebook and write its HTML page; do nothing if the notebook never started."""
     import nbformat
 
     from cdir_nb.pages.html import strip, to_html
 
-    (folder / PROGRESS).unlink(missing_ok=True)
-    path = folder / f"{name}.ipynb"
-    if not path.is_file():
-        return
-    notebook = nbformat.read(path, as_version=4)
-    strip(notebook)
-    nbformat.write(notebook, path)
-    source = json.loads((folder / "params.json").read_text(encoding="utf-8"))["notebook"]
-    (folder / f"{name}.html").write_text(to_html(notebook, name, Path(source).parent), encoding="utf-8")
+    path = _output(job, folder)
+    if path.is_file():
+        notebook = nbformat.read(path, as_version=4)
+        strip(notebook)
+        nbformat.write(notebook, path)
+        page = to_html(notebook, job["name"], Path(job["notebook"]).parent)
+        path.with_suffix(".html").write_text(page, encoding="utf-8")
 
 
-def _mark_done(job: dict, folder: Path, seconds: float) -> None:
-    """Write the file `done`, last of all: a folder without it, or whose files are not those it lists, is ignored."""
+def _mark_done(job: dict[str, Any], folder: Path, seconds: float) -> None:
+    """Write the file `done`, last of all. A folder without it, or whose files differ from its list, is ignored."""
     from cdir_nb.sources import file_digest
 
+    files = sorted(path for path in folder.iterdir() if path.is_file() and path.name != LOG)
     content = {
         "digest": job["digest"],
         "seconds": round(seconds, 1),
         "without": job.get("without", []),
         "finished": datetime.now(UTC).isoformat(timespec="seconds"),
-        "files": {
-            path.name: file_digest(path) for path in sorted(folder.iterdir()) if path.is_file() and path.name != LOG
-        },
+        "files": {path.name: file_digest(path) for path in files},
     }
     (folder / "done").write_text(json.dumps(content) + "\n", encoding="utf-8")
 

@@ -1,4 +1,4 @@
-"""Texts in a notebook: the banner that says where its numbers come from, tables of settings and of notebooks."""
+"""Texts in a notebook: the banner with the origin of its numbers, tables of settings and of notebooks."""
 
 import html
 import json
@@ -26,7 +26,7 @@ RANDOM = (
 
 
 def banner(card: Card, images: ImageSet, encoder: ClipEncoder) -> Markdown:
-    """The dataset's card and the encoder in a few lines, with a warning if the weights are random."""
+    """The dataset card and the encoder in a few lines, with a warning if the weights are random."""
     lines = [
         f"**Images:** {card.title}, {len(images):,} of them. {card.about.strip()}",
         f"**Source:** {card.source}. **Licence:** {card.licence}.",
@@ -39,12 +39,12 @@ def banner(card: Card, images: ImageSet, encoder: ClipEncoder) -> Markdown:
 
 
 def _plain(text: str) -> str:
-    """Text that Markdown and HTML show as it is: the name of a weights file may hold anything."""
+    """Escape text for Markdown and HTML; the name of a weights file may contain any character."""
     return re.sub(r"([`\[\]])", r"\\\1", html.escape(printable(text), quote=False))
 
 
 def _plain_code(text: str) -> str:
-    """The same inside of backticks."""
+    """Escape text between backticks."""
     return printable(text).replace("`", "'")
 
 
@@ -54,7 +54,7 @@ def has_random_weights(encoder: ClipEncoder) -> bool:
 
 
 def plain_list(names: Sequence[str]) -> str:
-    """`a, b and c`."""
+    """Names joined as in `a, b and c`, with spaces instead of underscores."""
     names = [str(name).replace("_", " ") for name in names]
     return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
 
@@ -63,15 +63,15 @@ def notebook_map(folder: Path = NOTEBOOKS) -> Markdown:
     """A table of the notebooks in `folder`: link, title, and the question in bold below the title."""
     rows = ["| notebook | title | question |", "|---|---|---|"]
     for path in sorted(folder.glob("*.ipynb")):
-        first = json.loads(path.read_text(encoding="utf-8"))["cells"][0]  # nbformat takes two seconds to import
-        lines = "".join(first["source"]).splitlines()
+        cell = json.loads(path.read_text(encoding="utf-8"))["cells"][0]  # nbformat takes two seconds to import
+        lines = "".join(cell["source"]).splitlines()
         question = next((line.strip("* ") for line in lines if line.startswith("**")), "")
         rows.append(f"| [{path.stem}]({path.name}) | {lines[0].lstrip('# ')} | {question} |")
     return Markdown("\n".join(rows))
 
 
 def settings_table(configs: Mapping[str, Settings]) -> Markdown:
-    """All settings of each method with value and source, as a table whose text starts at the left."""
+    """All settings of each method with value and source, as a left-aligned table."""
     rows = ["| method | setting | value | source |", "|:--|:--|:--|:--|"]
     for method, config in configs.items():
         for row in config.table():

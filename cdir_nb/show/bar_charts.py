@@ -1,4 +1,4 @@
-"""Bar charts, and distributions of values: histograms, strips of points."""
+"""Bar charts, and distributions of values: histograms and strips of points."""
 
 from collections.abc import Mapping, Sequence
 
@@ -11,25 +11,27 @@ from matplotlib.ticker import MaxNLocator
 
 from cdir_nb.show.style import PALETTE, QUIET, SMALL, WIDTH, looks, pretty, shorten, styled, titled
 
+PANEL_COLOURS = (PALETTE[4], PALETTE[6], PALETTE[3])
+
 
 @styled
 def accuracy_bars(accuracy: pd.DataFrame, chance: Mapping[str, float], *, title: str = "") -> Figure:
     """Accuracy (%) by domain (rows), with one bar and one dashed chance line per column."""
     fig, ax = plt.subplots(figsize=(WIDTH, 3.4))
-    width, keys = 0.8 / len(accuracy.columns), []  # keys: each bar, then its own chance line
+    width, handles = 0.8 / len(accuracy.columns), []  # handles: each bar, then its own chance line
     for i, name in enumerate(accuracy.columns):
-        at = np.arange(len(accuracy)) + (i - (len(accuracy.columns) - 1) / 2) * width
+        x = np.arange(len(accuracy)) + (i - (len(accuracy.columns) - 1) / 2) * width
         colour = PALETTE[6 * i % len(PALETTE)]
-        drawn = ax.bar(at, accuracy[name], width * 0.94, color=colour, hatch="//" * (i % 2), ec="white", label=name)
-        ax.bar_label(drawn, fmt="%.0f", padding=2, fontsize=9)
+        bar = ax.bar(x, accuracy[name], width * 0.94, color=colour, hatch="//" * (i % 2), ec="white", label=name)
+        ax.bar_label(bar, fmt="%.0f", padding=2, fontsize=9)
         line = ax.axhline(chance[name], color=colour, ls="--", lw=1.4, zorder=3)
         line.set_label(f"  chance: {chance[name]:.1f}")
-        keys += [drawn, line]
+        handles += [bar, line]
     ax.set_xticks(range(len(accuracy)), [pretty(x) for x in accuracy.index])
     ax.set_ylim(0, 108)
     ax.set_ylabel("accuracy (%)")
     ax.set_title(title)
-    ax.legend(handles=keys, loc="upper left", bbox_to_anchor=(1.0, 1.0))
+    ax.legend(handles=handles, loc="upper left", bbox_to_anchor=(1.0, 1.0))
     return fig
 
 
@@ -37,8 +39,7 @@ def accuracy_bars(accuracy: pd.DataFrame, chance: Mapping[str, float], *, title:
 def bars(values: Mapping[str, float], *, label: str, title: str = "", digits: int = 1) -> Figure:
     """Horizontal bars with their values, in the given order."""
     fig, ax = plt.subplots(figsize=(WIDTH * 0.75, 0.32 * len(values) + 1.1))
-    _numbered(ax, [shorten(x, 40) for x in values], list(values.values()), PALETTE[4], digits=digits)
-    ax.invert_yaxis()
+    _labelled_bars(ax, pd.Series(values).rename(lambda name: shorten(name, 40)), PALETTE[4], digits=digits)
     ax.margins(x=0.12)
     ax.xaxis.set_major_locator(MaxNLocator(8, integer=not digits))
     ax.set_xlabel(label)
@@ -46,40 +47,28 @@ def bars(values: Mapping[str, float], *, label: str, title: str = "", digits: in
     return fig
 
 
-def _numbered(
-    ax: Axes,
-    names: Sequence,
-    values: Sequence[float],
-    colour: str | Sequence[str],
-    labels: Sequence[str] | None = None,
-    digits: int = 1,
+def _labelled_bars(
+    ax: Axes, values: pd.Series, colour: str | Sequence[str], *, missing: str = "", digits: int = 1
 ) -> None:
-    """Horizontal bars, each with its value (or its label) beside it."""
-    drawn = ax.barh(names, values, color=colour)
-    for text in ax.bar_label(drawn, labels, fmt=f"%.{digits}f", padding=3, fontsize=SMALL):
-        text.set_bbox({"fc": "white", "ec": "none", "pad": 0.5})  # so that no line runs through it
+    """Horizontal bars from top to bottom, each with its value beside it, or with `missing` where it is NaN."""
+    bar = ax.barh(range(len(values)), values.fillna(0), color=colour)
+    labels = [missing if np.isnan(value) else f"{value:.{digits}f}" for value in values]
+    for text in ax.bar_label(bar, labels, padding=3, fontsize=SMALL):
+        text.set_bbox({"fc": "white", "ec": "none", "pad": 0.5})  # so that no line crosses it
         text.set_zorder(4)
-
-
-def _told(values: pd.Series, missing: str) -> list[str]:
-    return [missing if np.isnan(value) else f"{value:.1f}" for value in values]
+    ax.set_yticks(range(len(values)), values.index)
+    if not ax.yaxis_inverted():  # panels may share the axis
+        ax.invert_yaxis()
 
 
 @styled
 def bars_in_groups(groups: Mapping[str, Mapping[str, float]], *, label: str, title: str = "") -> Figure:
     """Bars of several kinds on one scale, one panel and colour per kind: {kind: {name: value}}."""
     sizes = [len(values) for values in groups.values()]
-    fig, axes = plt.subplots(
-        len(groups),
-        1,
-        figsize=(WIDTH * 0.85, 0.3 * sum(sizes) + 0.5 * len(groups) + 0.7),
-        sharex=True,
-        squeeze=False,
-        height_ratios=sizes,
-    )
+    size = (WIDTH * 0.85, 0.3 * sum(sizes) + 0.5 * len(groups) + 0.7)
+    fig, axes = plt.subplots(len(groups), 1, figsize=size, sharex=True, squeeze=False, height_ratios=sizes)
     for ax, (kind, values), colour in zip(axes[:, 0], groups.items(), (PALETTE[4], PALETTE[3], PALETTE[6])):
-        _numbered(ax, list(values), list(values.values()), colour)
-        ax.invert_yaxis()
+        _labelled_bars(ax, pd.Series(values), colour)
         ax.margins(x=0.1)
         ax.set_title(kind)
     axes[-1, 0].set_xlabel(label)
@@ -90,13 +79,11 @@ def bars_in_groups(groups: Mapping[str, Mapping[str, float]], *, label: str, tit
 def metric_bars(table: pd.DataFrame, *, title: str = "") -> Figure:
     """One panel per column, one bar per row, in percent; NaN is "not reported". The index names the rows."""
     fig, axes = plt.subplots(1, table.shape[1], figsize=(WIDTH, 0.4 * len(table) + 1.2), sharey=True, squeeze=False)
-    places = np.arange(len(table))
-    for ax, name, colour in zip(axes[0], table.columns, (PALETTE[4], PALETTE[6], PALETTE[3])):
-        _numbered(ax, places, table[name].fillna(0), colour, _told(table[name], "not reported"))
+    for ax, name, colour in zip(axes[0], table.columns, PANEL_COLOURS):
+        _labelled_bars(ax, table[name], colour, missing="not reported")
         ax.set(title=name, xlabel="percent")
         ax.margins(x=0.2)
-    axes[0, 0].set_yticks(places, table.index, fontsize=SMALL)
-    axes[0, 0].invert_yaxis()
+    plt.setp(axes[0, 0].get_yticklabels(), fontsize=SMALL)
     return titled(fig, title)
 
 
@@ -109,12 +96,10 @@ def method_bars(table: pd.DataFrame, full: str, baseline: str, *, value: str, ti
     fig, axes = plt.subplots(1, table.shape[1], figsize=(WIDTH, 0.34 * len(table) + 1.3), sharey=True, squeeze=False)
     colours = [PALETTE[0] if name == full else QUIET if name == baseline else PALETTE[4] for name in table.index]
     for ax, name in zip(axes[0], table.columns):
-        _numbered(ax, range(len(table)), table[name].fillna(0), colours, _told(table[name], "not measured"))
+        _labelled_bars(ax, table[name], colours, missing="not measured")
         ax.axvline(table.loc[baseline, name], color=QUIET, ls="--", lw=1.2)
         ax.set(title=name, xlabel=value)
         ax.margins(x=0.14)
-    axes[0, 0].set_yticks(range(len(table)), table.index)
-    axes[0, 0].invert_yaxis()
     return titled(fig, title)
 
 

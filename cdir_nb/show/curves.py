@@ -10,10 +10,10 @@ from matplotlib.figure import Figure
 
 from cdir_nb.analysis import accuracy_at_coverage, calibration_error, reliability_bins
 from cdir_nb.conventions import Metric
-from cdir_nb.show.style import QUIET, SMALL, WIDTH, keys_of, looks, pretty, styled, titled
+from cdir_nb.show.style import MARKERS, PALETTE, QUIET, SMALL, WIDTH, keys_of, looks, pretty, styled, titled
 
 PANELS = {"precision": "P@k", "average_precision": "mAP@k"}
-DASHES = ("-", "--", ":", "-.")  # so that overlapping lines stay visible
+DASHES = ("-", "--", ":", "-.")  # so that overlapping lines remain visible
 
 
 @styled
@@ -30,14 +30,9 @@ def precision_recall(
     """
     look = looks(order or list(dict.fromkeys(name for curves in panels.values() for name in curves)))
     columns = 2 if len(panels) in (2, 4) else min(3, len(panels))
-    fig, axes = plt.subplots(
-        -(-len(panels) // columns),
-        columns,
-        sharex=True,
-        sharey=True,
-        squeeze=False,
-        figsize=(WIDTH, 2.5 * -(-len(panels) // columns) + 0.9),
-    )
+    rows = -(-len(panels) // columns)
+    size = (WIDTH, 2.5 * rows + 0.9)
+    fig, axes = plt.subplots(rows, columns, sharex=True, sharey=True, squeeze=False, figsize=size)
     for ax, (panel, curves) in zip(axes.flat, panels.items()):
         for name, (recall, precision) in curves.items():
             colour, marker = look[name]
@@ -52,50 +47,37 @@ def precision_recall(
         ax.set_xlabel("recall")
         ax.tick_params(labelbottom=True)
     plt.setp(axes[:, 0], ylabel="precision")
-    _shared_legend(fig, axes, [pretty(x) for x in look])
+    keys = keys_of(axes.flat)
+    names = [name for name in [*map(pretty, look), "chance"] if name in keys]
+    fig.legend([keys[name] for name in names], names, loc="outside lower center", ncols=min(7, len(names)))
     return titled(fig, title)
-
-
-def _shared_legend(fig: Figure, axes: np.ndarray, order: list[str]) -> None:
-    """One legend for all panels, below the figure, in the given order with "chance" last."""
-    handles = keys_of(axes.flat)
-    names = [name for name in [*order, "chance"] if name in handles]
-    fig.legend([handles[x] for x in names], names, loc="outside lower center", ncols=min(7, len(names)))
 
 
 @styled
 def convention_curves(galleries: Mapping[str, pd.DataFrame], k: int, *, title: str = "") -> Figure:
     """Every convention over the cut-off k: precision (left) and average precision (right), one row per gallery.
 
-    galleries  tables with columns metric and value (a fraction), as made by `PerQuery.row`
-    k          the cut-off whose values are shown in the legends (or the nearest one that was measured)
+    galleries  tables with columns metric and value (a fraction), as returned by `PerQuery.row`
+    k          the cut-off whose values are in the legends (or the nearest one that was measured)
     """
     fig, axes = plt.subplots(len(galleries), 2, figsize=(WIDTH, 2.7 * len(galleries) + 0.5), sharex=True, squeeze=False)
     for row, (name, table) in zip(axes, galleries.items()):
-        parts = pd.DataFrame([vars(Metric.parse(metric)) for metric in table["metric"]], index=table.index)
-        table = table.join(parts)
-        k = int(min(table["k"].unique(), key=lambda known: abs(known - k)))
+        table = table.join(pd.DataFrame([vars(Metric.parse(x)) for x in table["metric"]], index=table.index))
+        k = int(min(table["k"].unique(), key=lambda cutoff: abs(cutoff - k)))
         for ax, (kind, label) in zip(row, PANELS.items()):
-            _curves(ax, table[table["kind"] == kind], k)
+            _curves_of_conventions(ax, table[table["kind"] == kind], k)
             ax.set(title=f"{label}, {name}", ylim=(0, 102), ylabel="percent" if ax is row[0] else "")
     plt.setp(axes[-1], xlabel="cut-off k")
     return titled(fig, title)
 
 
-def _curves(ax: Axes, table: pd.DataFrame, k: int) -> None:
+def _curves_of_conventions(ax: Axes, table: pd.DataFrame, k: int) -> None:
     names = list(dict.fromkeys(table["convention"]))
     for i, (name, (colour, marker)) in enumerate(looks(names).items()):
         line = 100 * table[table["convention"] == name].set_index("k")["value"]
-        ax.plot(line.index, line, color=colour, ls=DASHES[i % len(DASHES)])
-        ax.plot(
-            [k],
-            [line[k]],
-            color=colour,
-            marker=marker,
-            ms=6,
-            ls=DASHES[i % len(DASHES)],
-            label=f"{line[k]:.1f}  {name}",
-        )
+        style = {"color": colour, "ls": DASHES[i % len(DASHES)]}
+        ax.plot(line.index, line, **style)
+        ax.plot([k], [line[k]], marker=marker, ms=6, label=f"{line[k]:.1f}  {name}", **style)
     ax.axvline(k, color=QUIET, lw=0.9, zorder=0)
     ax.legend(title=f"at k = {k}", fontsize=SMALL, title_fontsize=SMALL, alignment="left", handlelength=2.4)
     ax.grid(True)
@@ -107,15 +89,16 @@ def softmax_figure(probabilities: Mapping[str, np.ndarray], *, title: str = "") 
 
     probabilities  {scale: (N, K)}, all with the same K
     """
-    fig, (ranks, sure) = plt.subplots(1, 2, figsize=(WIDTH, 3.4))
+    fig, (ranks, confidences) = plt.subplots(1, 2, figsize=(WIDTH, 3.4))
     classes = next(iter(probabilities.values())).shape[1]
     for name, (colour, marker) in looks(list(probabilities)).items():
         table = -np.sort(-np.asarray(probabilities[name]), axis=1)
         ranks.plot(np.arange(1, classes + 1), table.mean(0), color=colour, marker=marker, ms=4, label=name)
-        sure.hist(table[:, 0], np.linspace(0, 1, 51), histtype="stepfilled", alpha=0.55, color=colour, label=name)
+        confidences.hist(table[:, 0], np.linspace(0, 1, 51), histtype="stepfilled", alpha=0.55, color=colour)
     ranks.axhline(1 / classes, color=QUIET, ls="--", lw=1.2, label=f"uniform: 1 / {classes}")
     ranks.set(title="mean probability", xlabel="rank of the class", xlim=(0, min(classes, 15) + 1), ylim=(0, None))
-    sure.set(title="confidence: probability of the best class", xlabel="confidence", ylabel="images", xlim=(0, 1))
+    confidences.set(title="confidence: probability of the best class", xlabel="confidence", ylabel="images")
+    confidences.set_xlim(0, 1)
     ranks.legend()
     return titled(fig, title)
 
@@ -129,20 +112,16 @@ def reliability(groups: Mapping[str, tuple[np.ndarray, np.ndarray]], *, title: s
     fig, (diagram, coverage) = plt.subplots(1, 2, figsize=(WIDTH, 3.9))
     diagram.plot([0, 1], [0, 1], color=QUIET, ls="--", lw=1.2, label="perfect calibration")
     for name, (colour, marker) in looks(list(groups)).items():
-        confidence, right = groups[name]
-        sure, share, _ = reliability_bins(confidence, right, bins).T
-        error = calibration_error(confidence, right, bins)
-        diagram.plot(sure, share, color=colour, marker=marker, ms=5, label=f"{pretty(name)} (ECE {error:.2f})")
-        kept = accuracy_at_coverage(confidence, right)
-        coverage.plot(np.arange(1, len(kept) + 1) / len(kept), kept, color=colour, marker=marker, markevery=0.12, ms=5)
-    diagram.set(title="reliability", xlabel="confidence", ylabel="accuracy", xlim=(0, 1), ylim=(0, 1.02))
-    coverage.set(
-        title="most confident images only",
-        xlabel="share of images kept",
-        ylabel="accuracy",
-        xlim=(0, 1),
-        ylim=(0, 1.02),
-    )
+        confidence, correct = groups[name]
+        mean_confidence, accuracy, _ = reliability_bins(confidence, correct, bins).T
+        label = f"{pretty(name)} (ECE {calibration_error(confidence, correct, bins):.2f})"
+        diagram.plot(mean_confidence, accuracy, color=colour, marker=marker, ms=5, label=label)
+        accuracy = accuracy_at_coverage(confidence, correct)
+        fraction = np.arange(1, len(accuracy) + 1) / len(accuracy)
+        coverage.plot(fraction, accuracy, color=colour, marker=marker, markevery=0.12, ms=5)
+    plt.setp((diagram, coverage), xlim=(0, 1), ylim=(0, 1.02), ylabel="accuracy")
+    diagram.set(title="reliability", xlabel="confidence")
+    coverage.set(title="most confident images only", xlabel="share of images kept")
     fig.legend(loc="outside lower left", ncols=4)
     return titled(fig, title)
 
@@ -152,16 +131,52 @@ def psi_figure(
     curves: Mapping[str, tuple[np.ndarray, np.ndarray]], scores: Mapping[str, np.ndarray], *, title: str = ""
 ) -> Figure:
     """psi(y), one curve per setting {name: (y, psi(y))}, above histograms of the scores that psi is applied to."""
-    fig, (top, below) = plt.subplots(2, 1, figsize=(WIDTH * 0.85, 4.4), sharex=True, height_ratios=(1.6, 1))
+    fig, (top, bottom) = plt.subplots(2, 1, figsize=(WIDTH * 0.85, 4.4), sharex=True, height_ratios=(1.6, 1))
     for name, (colour, marker) in looks(list(curves)).items():
         top.plot(*curves[name], color=colour, marker=marker, markevery=0.1, ms=5, label=name)
     for name, (colour, marker) in looks(list(scores)).items():
         heights, edges = np.histogram(scores[name], 80, density=True)
-        middle = (edges[1:] + edges[:-1]) / 2
-        below.plot(middle, heights, color=colour, marker=marker, markevery=0.1, ms=5, lw=1.5, label=name)
-    for ax in (top, below):
+        middles = (edges[1:] + edges[:-1]) / 2
+        bottom.plot(middles, heights, color=colour, marker=marker, markevery=0.1, ms=5, lw=1.5, label=name)
+    for ax in (top, bottom):
         ax.axvline(0.5, color=QUIET, ls=":", lw=1.2)
         ax.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0))
     top.set(ylabel=r"$\psi(y)$", ylim=(0, None))
-    below.set(xlabel="y", ylabel="density")
+    bottom.set(xlabel="y", ylabel="density")
     return titled(fig, title)
+
+
+@styled
+def gains_over_accuracy(table: pd.DataFrame, *, title: str = "") -> Figure:
+    """Gain of each method over vanilla CLIP against the encoder's zero-shot accuracy: one panel per task.
+
+    table  columns encoder, task, method, seed, zero-shot accuracy, P@10, and vanilla (vanilla CLIP's P@10 in the same
+           directions; all three in percent); a marker is the mean over seeds for one encoder
+    """
+    tasks, methods = (list(dict.fromkeys(table[column])) for column in ("task", "method"))
+    fig, axes = plt.subplots(1, len(tasks), figsize=(WIDTH, 3.8), squeeze=False, sharex=True, sharey=True)
+    for ax, task in zip(axes[0], tasks):
+        rows = table[table["task"] == task]
+        means = rows.groupby(["method", "encoder"]).mean(numeric_only=True).sort_values("zero-shot accuracy")
+        for i, method in enumerate(methods):
+            if method in means.index:
+                points = means.loc[method]
+                style = {"marker": MARKERS[i], "ls": ":", "lw": 1, "color": PALETTE[i], "label": method}
+                ax.plot(points["zero-shot accuracy"], points["P@10"] - points["vanilla"], **style)
+        ax.set_xlabel("zero-shot accuracy of the encoder (%)")
+        ax.axhline(0, color=QUIET, ls="--", lw=1)
+        ax.set_title(f"{task}\n{_encoder_names(rows)}")
+    axes[0, 0].set_ylabel("gain over vanilla CLIP (points of P@10)")
+    keys = keys_of(axes[0])
+    fig.legend(keys.values(), keys, loc="outside lower center", ncols=len(keys))
+    return titled(fig, title)
+
+
+def _encoder_names(table: pd.DataFrame) -> str:
+    """Encoders grouped by model, such as `tiny-clip, 8 stages` or `real-clip and real-clip without pacs`."""
+    by_model: dict[str, list[str]] = {}
+    for encoder in dict.fromkeys(table["encoder"]):
+        model, _, folder = encoder.partition(":")
+        by_model.setdefault(model, []).append(f"{model} {folder.replace('-', ' ')}".strip())
+    parts = [f"{m}, {len(names)} stages" if len(names) > 2 else " and ".join(names) for m, names in by_model.items()]
+    return ", ".join(parts)

@@ -1,4 +1,4 @@
-"""Small drawings of how CLIP and the four methods work: boxes and arrows, where a notebook first speaks of them."""
+"""Diagrams of CLIP and of four methods: boxes and arrows."""
 
 from dataclasses import dataclass
 
@@ -9,13 +9,13 @@ from matplotlib.patches import FancyBboxPatch
 
 from cdir_nb.show.style import SMALL, WIDTH, styled, titled
 
-DATA, FROZEN, TRAINED, LOSS = "#F2F2F2", "#D9E8F5", "#FBE3C8", "#E3EFD9"  # fills; each box also says what it is
+DATA, FROZEN, TRAINED, LOSS = "#F2F2F2", "#D9E8F5", "#FBE3C8", "#E3EFD9"  # fills; the text of a box repeats its role
 EDGE = "#555555"
 
 
 @dataclass(frozen=True)
 class Box:
-    """A box with its centre and half its width and height, in inches."""
+    """A box: its text, and its centre and half its width and height in inches."""
 
     text: str
     x: float
@@ -58,7 +58,7 @@ def _chain(ax: Axes, *boxes: Box) -> None:
 
 @styled
 def clip_diagram() -> Figure:
-    """CLIP: an image tower and a text tower, whose vectors are compared by their cosine."""
+    """CLIP: an image tower and a text tower; cosines compare their vectors."""
     fig, ax = _canvas(2.2)
     texts = Box("prompts\n“A photo of a cat” …", 1.1, 1.75, half_width=0.95)
     _chain(ax, texts, Box("text tower", 3.3, 1.75, FROZEN), Box("one vector $w_j$\nper class", 5.2, 1.75))
@@ -125,53 +125,38 @@ def tki_diagram() -> Figure:
 
 @styled
 def ucdir_diagram() -> Figure:
-    """UCDIR: in-domain losses above and below, between them the cross-domain losses, which compare clusters."""
+    """UCDIR: in-domain losses above and below, and between them the cross-domain losses, which compare clusters."""
     fig, ax = _canvas(3.6)
-    across = Box(
-        "across domains\n$L_{SE}$: be sure of a cluster\n$L_{DD}$: agree on distances", 7.65, 1.8, LOSS, 1.15, 0.42
-    )
+    text = "across domains\n$L_{SE}$: be sure of a cluster\n$L_{DD}$: agree on distances"
+    across = Box(text, 7.65, 1.8, LOSS, 1.15, 0.42)
     encoder = Box("encoder and its\nslow copy, the same\nfor both domains", 3.05, 1.8, TRAINED, 0.85, 0.42)
     _draw(ax, across, encoder)
-    for domain, y, side in (("A", 3.0, 1), ("B", 0.6, -1)):
+    for domain, y, sign in (("A", 3.0, 1), ("B", 0.6, -1)):
         images = Box(f"images of domain {domain},\ntwo views of each", 1.0, y, half_width=0.9)
         clusters = Box(f"clusters of {domain}\nby k-means, every epoch", 5.1, y, half_width=0.95)
-        losses = Box(
-            f"inside domain {domain}\n$L_{{IW}}$: two views alike\n$L_{{CW}}$: one cluster alike",
-            7.65,
-            y,
-            LOSS,
-            1.15,
-            0.42,
-        )
+        text = f"inside domain {domain}\n$L_{{IW}}$: two views alike\n$L_{{CW}}$: one cluster alike"
+        losses = Box(text, 7.65, y, LOSS, 1.15, 0.42)
         _draw(ax, images, clusters, losses)
-        _arrow(ax, (1.6, y - 0.3 * side), (2.2, 1.8 + 0.25 * side))
-        _arrow(ax, (3.7, 1.8 + 0.42 * side), (4.5, y - 0.3 * side))
+        _arrow(ax, (1.6, y - 0.3 * sign), (2.2, 1.8 + 0.25 * sign))
+        _arrow(ax, (3.7, 1.8 + 0.42 * sign), (4.5, y - 0.3 * sign))
         _arrow(ax, (6.05, y), (6.5, y))
-        _arrow(ax, (5.7, y - 0.3 * side), (6.5, 1.8 + 0.15 * side))
+        _arrow(ax, (5.7, y - 0.3 * sign), (6.5, 1.8 + 0.15 * sign))
     return titled(fig, "UCDIR: every domain is clustered; then both sets of clusters must tell images apart alike")
 
 
 @styled
 def snmpnet_diagram() -> Figure:
-    """SnMpNet: two images are mixed; one layer predicts the mixture, the next one lands among class vectors."""
+    """SnMpNet: two images are mixed; one layer predicts the mixture, the next maps it among class vectors."""
     fig, ax = _canvas(3.5)
     first = Box("image of class $c$\nin domain $d$", 0.95, 2.75, half_width=0.85)
     second = Box("image of another class,\nsame or other domain", 0.95, 1.45, half_width=0.85)
     mixed = Box("mixture\n$α x + (1 - α) x'$", 2.85, 2.1)
-    layers = (
-        Box("mixture-prediction\nlayer", 6.2, 2.1, TRAINED, 0.68),
-        Box("semantic layer:\nfeature $f$", 8.05, 2.1, TRAINED),
-    )
+    network = Box("network with\nattention", 4.55, 2.1, TRAINED)
+    prediction = Box("mixture-prediction\nlayer", 6.2, 2.1, TRAINED, 0.68)
     _draw(ax, first, second)
-    _chain(ax, mixed, Box("network with\nattention", 4.55, 2.1, TRAINED), *layers)
-    losses = Box(
-        "$L_{CE}^{mix}$: right direction\n$L_{Sn}$: as far from each class\nas its class vector is",
-        8.05,
-        0.95,
-        LOSS,
-        0.9,
-        0.42,
-    )
+    _chain(ax, mixed, network, prediction, Box("semantic layer:\nfeature $f$", 8.05, 2.1, TRAINED))
+    text = "$L_{CE}^{mix}$: right direction\n$L_{Sn}$: as far from each class\nas its class vector is"
+    losses = Box(text, 8.05, 0.95, LOSS, 0.9, 0.42)
     classes = Box("vectors $a^j$ of the\nseen class names", 5.5, 0.95, FROZEN, 0.75)
     _draw(ax, losses, classes, Box("$L_{Mp}$: the shares of both classes", 6.2, 3.1, LOSS, 1.2, 0.22))
     for start, end in (
@@ -179,8 +164,6 @@ def snmpnet_diagram() -> Figure:
         ((8.05, 1.8), (8.05, 1.37)), ((6.25, 0.95), (7.15, 0.95)),
     ):  # fmt: skip
         _arrow(ax, start, end)
-    test = (
-        "When tested, unmixed images of unseen classes are ranked by the Euclidean distance between their features $f$."
-    )
-    ax.text(0.1, 0.2, test, fontsize=SMALL)
+    test = "unmixed images of unseen classes are ranked by the Euclidean distance between their features $f$."
+    ax.text(0.1, 0.2, f"When tested, {test}", fontsize=SMALL)
     return titled(fig, "SnMpNet: mixed images of seen classes learn their place among the vectors of class names")

@@ -10,10 +10,10 @@ from matplotlib.patches import Rectangle
 from PIL import Image, ImageOps
 
 from cdir_nb.data.images import ImageSet
-from cdir_nb.show.style import DPI, PALETTE, QUIET, RIGHT, SMALL, WIDTH, WRONG, pretty, shorten, styled, titled
+from cdir_nb.show.style import DPI, PALETTE, RIGHT, SMALL, WIDTH, WRONG, pretty, shorten, styled, titled
 
 MARK = {True: "✓", False: "✗"}
-GAP = 1.3  # in tiles, from the left edge of the query to that of its first result: leaves a gap
+GAP = 1.3  # in tiles, from the left edge of the query to that of its first result
 TILE = 0.8  # inches: wide enough for a class name below it
 PITCH = 1.42  # in tiles, from row to row: a tile and two lines of text
 
@@ -24,9 +24,9 @@ def thumbnail(image: Image.Image, size: int) -> np.ndarray:
 
 
 def pick_cells(images: ImageSet, domains: Sequence[str], labels: Sequence[str], seed: int) -> np.ndarray:
-    """(D, C) int: for each domain and class the row of an image, picked with `seed`; -1 where there is none.
+    """(D, C) int: the row of a random image of each domain and class; -1 where there is none.
 
-    A class that appears in `labels` several times gets a different image each time.
+    A class that occurs several times in `labels` gets a different image each time.
     """
     rng = np.random.default_rng(seed)
     cells = np.full((len(domains), len(labels)), -1)
@@ -50,13 +50,7 @@ def mosaic(images: ImageSet, cells: np.ndarray, size: int, pad: int = 4) -> np.n
 
 @styled
 def contact_sheet(
-    images: ImageSet,
-    domains: Sequence[str],
-    labels: Sequence[str],
-    *,
-    seed: int = 0,
-    columns: int = 10,
-    title: str = "",
+    images: ImageSet, domains: Sequence[str], labels: Sequence[str], *, seed=0, columns=10, title: str = ""
 ) -> Figure:
     """One image per domain (rows) and class (columns), in blocks of `columns` classes."""
     blocks = [list(labels[i : i + columns]) for i in range(0, len(labels), columns)]
@@ -73,7 +67,7 @@ def contact_sheet(
 def _show_sheet(
     ax: Axes, sheet: np.ndarray, domains: Sequence[str], labels: Sequence[str], across: int, step: int
 ) -> None:
-    """One block of a contact sheet, domain names on the left, class names on top (none if one class repeats)."""
+    """One block of a contact sheet: domain names on the left, class names on top (none if one class repeats)."""
     repeated = len(labels) > 1 and len(set(labels)) == 1
     names = ["" if repeated else shorten(x, 14) for x in labels]
     ax.imshow(sheet)
@@ -98,17 +92,16 @@ def ranked_grid(
     """
     indices, scores = np.asarray(ranking.indices), np.asarray(ranking.scores)
     k = min(k, indices.shape[1])
-    fig, ax, size = _empty_grid(len(rows), k)
+    fig, ax, size = _empty_grid(len(rows), GAP + k)
     for r, row in enumerate(rows):
-        right = gallery.labels[indices[row, :k]] == query.labels[row]
-        _tile(ax, query.image(row), 0, r * PITCH, size)
-        _note(ax, 0, r * PITCH, f"query: {shorten(query.labels[row], 11)}\n{right.sum()} of {k} right", "black")
-        for j in range(k):
-            x, y, item = GAP + j, r * PITCH, indices[row, j]
-            _tile(ax, gallery.image(item), x, y, size)
-            _frame(ax, x, y, bool(right[j]))
-            wrong = "" if right[j] else shorten(gallery.labels[item], 11)
-            _note(ax, x, y, f"{MARK[bool(right[j])]} {scores[row, j]:.2f}\n{wrong}", RIGHT if right[j] else WRONG)
+        correct = gallery.labels[indices[row, :k]] == query.labels[row]
+        note = f"query: {shorten(query.labels[row], 11)}\n{correct.sum()} of {k} right"
+        _tile(ax, query.image(row), 0, r * PITCH, size, note)
+        for j, item in enumerate(indices[row, :k]):
+            is_correct = bool(correct[j])
+            note = f"{MARK[is_correct]} {scores[row, j]:.2f}\n"
+            note += "" if is_correct else shorten(gallery.labels[item], 11)
+            _tile(ax, gallery.image(item), GAP + j, r * PITCH, size, note, is_correct)
     return titled(fig, title)
 
 
@@ -121,13 +114,10 @@ def picture_row(
     marks: Sequence[bool | None] | None = None,
     title: str = "",
 ) -> Figure:
-    """A row of images, each with one or two lines of text below it, framed where `marks` says right or wrong."""
-    fig, ax, size = _empty_grid(1, max(len(rows) - 1, 8), query=False)
-    for x, (row, note, right) in enumerate(zip(rows, notes, marks or [None] * len(rows))):
-        _tile(ax, images.image(row), x, 0, size)
-        if right is not None:
-            _frame(ax, x, 0, bool(right))
-        _note(ax, x, 0, note, "black" if right is None else RIGHT if right else WRONG)
+    """A row of images, each with one or two lines of text below it, framed if its mark is True (right) or False."""
+    fig, ax, size = _empty_grid(1, max(len(rows), 9))
+    for x, (row, note, mark) in enumerate(zip(rows, notes, marks or [None] * len(rows))):
+        _tile(ax, images.image(row), x, 0, size, note, mark)
     return titled(fig, title)
 
 
@@ -141,47 +131,40 @@ def image_rows(images: ImageSet, rows: Mapping[str, Sequence[int]], *, title: st
     return titled(fig, title)
 
 
-def _empty_grid(n_rows: int, k: int, query: bool = True) -> tuple[Figure, Axes, int]:
-    """Figure, axes in units of tiles (y downwards, with room for text below each row), and the pixels per tile."""
-    across = (GAP if query else 1) + k
+def _empty_grid(n_rows: int, across: float) -> tuple[Figure, Axes, int]:
+    """Figure, axes in units of tiles (`across` of them; y downwards, with text below each row), pixels per tile."""
     tile = min(WIDTH / across, TILE)
     fig, ax = plt.subplots(figsize=(max(tile * across, 5), tile * PITCH * n_rows + 0.4))
-    ax.set_xlim(-0.05, across)
-    ax.set_ylim(n_rows * PITCH - 0.02, -0.05)
-    ax.set_anchor("W")
+    ax.set(xlim=(-0.05, across), ylim=(n_rows * PITCH - 0.02, -0.05), anchor="W")
     ax.axis("off")
     return fig, ax, round(tile * DPI)
 
 
-def _tile(ax: Axes, image: Image.Image, x: float, y: float, size: int) -> None:
+def _tile(ax: Axes, image: Image.Image, x: float, y: float, size: int, note: str, mark: bool | None = None) -> None:
+    """An image with a note below it; both are coloured by `mark`, if it is not None."""
+    box = {"xy": (x, y), "width": 0.92, "height": 0.92, "fill": False}
     ax.imshow(thumbnail(image, size), extent=(x, x + 0.92, y + 0.92, y), zorder=1, aspect="equal")
-    ax.add_patch(Rectangle((x, y), 0.92, 0.92, fill=False, ec="#CCCCCC", lw=0.6, zorder=2, gid="edge"))
-
-
-def _frame(ax: Axes, x: float, y: float, right: bool) -> None:
-    colour, dash = (RIGHT, "-") if right else (WRONG, (0, (3, 2)))
-    ax.add_patch(
-        Rectangle((x, y), 0.92, 0.92, fill=False, ec=colour, ls=dash, lw=2, zorder=3, gid="right" if right else "wrong")
-    )
-
-
-def _note(ax: Axes, x: float, y: float, text: str, colour: str) -> None:
-    ax.text(x + 0.46, y + 0.97, text, ha="center", va="top", fontsize=SMALL, color=colour or QUIET, linespacing=1.25)
+    ax.add_patch(Rectangle(**box, ec="#CCCCCC", lw=0.6, zorder=2, gid="edge"))
+    colour = "black" if mark is None else RIGHT if mark else WRONG
+    if mark is not None:
+        dash = "-" if mark else (0, (3, 2))
+        ax.add_patch(Rectangle(**box, ec=colour, ls=dash, lw=2, zorder=3, gid="right" if mark else "wrong"))
+    ax.text(x + 0.46, y + 0.97, note, ha="center", va="top", fontsize=SMALL, color=colour, linespacing=1.25)
 
 
 @styled
 def rank_strips(queries: Mapping[str, Sequence[bool]], *, title: str = "") -> Figure:
-    """One row of squares per query, marked right or wrong by rank, with the precision at the rank of each right one."""
+    """One row of squares per query, marked right or wrong by rank, with the precision at each right result."""
     longest = max(map(len, queries.values()))
     fig, ax = plt.subplots(figsize=(WIDTH * 0.8, 0.95 * len(queries) + 0.7))
     for row, (name, relevant) in enumerate(queries.items()):
         ax.text(-0.25, row + 0.4, name, ha="right", va="center")
-        for place, right in enumerate(relevant):
+        for x, right in enumerate(relevant):
             colour = RIGHT if right else WRONG
-            ax.add_patch(Rectangle((place, row), 0.9, 0.72, fc=colour, alpha=0.15, ec="none"))
-            ax.add_patch(Rectangle((place, row), 0.9, 0.72, fill=False, ec=colour, lw=1.6, ls="-" if right else "--"))
-            text = f"{MARK[right]}\n{sum(relevant[: place + 1])}/{place + 1}" if right else MARK[right]
-            ax.text(place + 0.45, row + 0.36, text, ha="center", va="center", color=colour)
+            ax.add_patch(Rectangle((x, row), 0.9, 0.72, fc=colour, alpha=0.15, ec="none"))
+            ax.add_patch(Rectangle((x, row), 0.9, 0.72, fill=False, ec=colour, lw=1.6, ls="-" if right else "--"))
+            text = f"{MARK[right]}\n{sum(relevant[: x + 1])}/{x + 1}" if right else MARK[right]
+            ax.text(x + 0.45, row + 0.36, text, ha="center", va="center", color=colour)
     ax.set(xlim=(-0.1, longest), ylim=(len(queries) - 0.1, -0.1), yticks=[])
     ax.set_xticks(np.arange(longest) + 0.45, [f"rank {i}" for i in range(1, longest + 1)])
     ax.tick_params(length=0)
@@ -207,24 +190,26 @@ def label_changes(
     """
     fig, axes = plt.subplots(2, len(rows), figsize=(WIDTH, 3.6), height_ratios=(1, 1.25), squeeze=False)
     longest = 1.05 * float(max(np.max(before), np.max(after)))
-    for picture, ax, row, p, q in zip(*axes, rows, before, after):
-        picture.imshow(thumbnail(images.image(row), 64))
-        picture.axis("off")
-        picture.set_title(f"{shorten(images.labels[row], 12)}\n{shorten(images.domains[row], 12)}", fontsize=9)
-        _bars(ax, np.asarray(p), np.asarray(q), classes, images.labels[row], top)
+    for image, ax, row, p, q in zip(*axes, rows, before, after):
+        image.imshow(thumbnail(images.image(row), 64))
+        image.axis("off")
+        image.set_title(f"{shorten(images.labels[row], 12)}\n{shorten(images.domains[row], 12)}", fontsize=9)
+        _probability_bars(ax, np.asarray(p), np.asarray(q), classes, images.labels[row], top)
         ax.set(xlim=(0, longest), xticks=[0, round(longest / 1.2, 1)])
     fig.legend(*axes[1, 0].get_legend_handles_labels(), loc="outside lower left", ncols=2)
     return titled(fig, title)
 
 
-def _bars(ax: Axes, before: np.ndarray, after: np.ndarray, classes: Sequence[str], truth: str, top: int) -> None:
+def _probability_bars(
+    ax: Axes, before: np.ndarray, after: np.ndarray, classes: Sequence[str], truth: str, top: int
+) -> None:
     """Two bars per class, for the `top` most likely classes before or after and the true one, sorted by `after`."""
     is_true = np.array([name == truth for name in classes])
     best = np.argsort(-np.maximum(before, after) - is_true, kind="stable")[:top]
     best = best[np.argsort(-after[best], kind="stable")]
-    at = np.arange(len(best))
+    y = np.arange(len(best))
     colours = [RIGHT if classes[j] == truth else PALETTE[9] for j in best]
-    ax.barh(at - 0.2, before[best], 0.36, color="white", ec=colours, lw=1.2, label="before")
-    ax.barh(at + 0.2, after[best], 0.4, color=colours, ec=colours, lw=1.2, label="after")
-    ax.set_yticks(at, [("✓ " if classes[j] == truth else "") + shorten(classes[j], 9) for j in best], fontsize=SMALL)
+    ax.barh(y - 0.2, before[best], 0.36, color="white", ec=colours, lw=1.2, label="before")
+    ax.barh(y + 0.2, after[best], 0.4, color=colours, ec=colours, lw=1.2, label="after")
+    ax.set_yticks(y, [("✓ " if classes[j] == truth else "") + shorten(classes[j], 9) for j in best], fontsize=SMALL)
     ax.set_ylim(top - 0.5, -0.5)

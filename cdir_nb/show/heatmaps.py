@@ -1,4 +1,4 @@
-"""Tables with coloured cells: directions and gains."""
+"""Tables with coloured cells, such as scores and gains by direction, and matrices of distances."""
 
 from collections.abc import Mapping, Sequence
 
@@ -26,8 +26,8 @@ def heat_maps(
     Cells without a value are grey. All panels have one colour scale, from 0 to the largest number, shown by a bar.
     """
     top = max(np.nanmax(t.to_numpy(float)) for t in tables.values())
-    labels = {"xlabel": across, "ylabel": down}
-    return titled(_heat_row(tables, labels, fmt=f".{digits}f", cmap=SEQUENTIAL, vmin=0, vmax=top), title)
+    fig = _heat_row(tables, down, across, fmt=f".{digits}f", cmap=SEQUENTIAL, vmin=0, vmax=top)
+    return titled(fig, title)
 
 
 @styled
@@ -56,40 +56,38 @@ def matrices(panels: Mapping[str, np.ndarray], groups: Sequence[str], *, title: 
 
 
 @styled
-def gain_map(tables: Mapping[str, pd.DataFrame], *, title: str = "", digits: int = 1) -> Figure:
+def gain_map(tables: Mapping[str, pd.DataFrame], *, title: str = "") -> Figure:
     """Differences by direction, query domains as rows: blue if better, red if worse, one colour scale around zero."""
     top = max(max(np.nanmax(np.abs(t.to_numpy(float))) for t in tables.values()), 1e-9)
-    labels = {"xlabel": "gallery domain", "ylabel": "query domain"}
-    return titled(_heat_row(tables, labels, fmt=f"+.{digits}f", cmap="RdBu", vmin=-top, vmax=top), title)
+    fig = _heat_row(tables, "query domain", "gallery domain", fmt="+.1f", cmap="RdBu", vmin=-top, vmax=top)
+    return titled(fig, title)
 
 
-def _heat_row(tables: Mapping[str, pd.DataFrame], labels: Mapping[str, str], **colours) -> Figure:
-    """The tables side by side with their axes' labels, and one colour bar."""
+def _heat_row(tables: Mapping[str, pd.DataFrame], down: str, across: str, **colours) -> Figure:
+    """The tables side by side with the labels of their axes, and one colour bar.
+
+    colours  number format and colour scale, arguments of `seaborn.heatmap`
+    """
     rows, columns = next(iter(tables.values())).shape
     size = (min(WIDTH, 2.2 + len(tables) * (0.6 * columns + 1.2)), max(2.6, 0.34 * rows + 1.9))
     fig, axes = plt.subplots(1, len(tables), figsize=size, squeeze=False)
     for ax, (name, table) in zip(axes[0], tables.items()):
         _heat(ax, table, **colours)
-        ax.set(title=name, xlabel=labels["xlabel"], ylabel=labels["ylabel"] if ax is axes[0, 0] else "")
+        ax.set(title=name, xlabel=across, ylabel=down if ax is axes[0, 0] else "")
     fig.colorbar(axes[0, -1].collections[0], ax=axes, pad=0.01, aspect=25).outline.set_visible(False)
     return fig
 
 
 def _heat(ax: Axes, table: pd.DataFrame, **colours) -> None:
-    """One table with its numbers. `colours`: number format and colour scale, in seaborn's names."""
+    """One table with its numbers."""
     ax.set_facecolor(EMPTY)
-    sns.heatmap(
-        table.astype(float),
-        ax=ax,
-        annot=True,
-        cbar=False,
-        linewidths=1,
-        linecolor="white",
-        annot_kws={"fontsize": SMALL},
-        xticklabels=[shorten(x, 14) for x in table.columns],
-        yticklabels=[shorten(x, 16) for x in table.index],
-        **colours,
-    )
+    names = {
+        "xticklabels": [shorten(name, 14) for name in table.columns],
+        "yticklabels": [shorten(name, 16) for name in table.index],
+    }
+    font = {"fontsize": SMALL}
+    lines = {"linewidths": 1, "linecolor": "white"}
+    sns.heatmap(table.astype(float), ax=ax, annot=True, annot_kws=font, cbar=False, **lines, **names, **colours)
     plt.setp(ax.get_xticklabels(), rotation=35, ha="right", rotation_mode="anchor")
     plt.setp(ax.get_yticklabels(), rotation=0)
     ax.tick_params(length=0)

@@ -1,4 +1,4 @@
-"""The papers' tables beside our numbers, and the papers' claims with verdicts."""
+"""The papers' tables beside reproduced numbers, and the papers' claims with verdicts."""
 
 import textwrap
 from collections.abc import Mapping, Sequence
@@ -9,6 +9,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.colors import to_rgba
 from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
 
 from cdir_nb.results.claims.verdicts import IN_PART, SIGNS
 from cdir_nb.results.claims.wording import expected, found, joint_verdict, marked
@@ -24,23 +25,25 @@ COLOURS = {
     "not run": "#F1F1F1",
     "not printed": "#F1F1F1",
 }
-OWN_NUMBERS = "the paper's\nown numbers"
+PAPER_COLUMN = "the paper's\nown numbers"
 CLAIM = 42  # characters per line of a claim, which has two
 LONG = 16  # characters; longer names of tasks take two lines
+MOST_COLUMNS = 7  # of a scoreboard; more would be illegible
+GAP = 0.15  # after the paper's column
 
 
 @styled
 def table_panels(panels: Sequence[Panel], *, title: str = "") -> Figure:
     """Panels below each other, the published one first. Cells show percent, and points above the panel's reference row.
 
-    Blue is above the reference (vanilla CLIP, otherwise the paper's method), red below, on one scale. If ours was run
-    on the paper's images, task and encoder, a panel of differences to the published numbers follows.
+    Blue is above the reference (vanilla CLIP, otherwise the paper's method), red below, on one scale. Panels of runs
+    with the paper's images, task and encoder are followed by a panel of differences from the published numbers.
     """
-    drawn = [*panels, *(panel.minus(panels[0]) for panel in panels[1:] if panel.comparable)]
-    heights = [0.36 * len(panel.percent) + 1.15 for panel in drawn]
-    fig, axes = plt.subplots(len(drawn), 1, figsize=(WIDTH, sum(heights) + 0.4), squeeze=False, height_ratios=heights)
-    top = max(1e-9, *(float(np.nanmax(np.abs(panel.points), initial=0)) for panel in drawn))
-    for ax, panel in zip(axes[:, 0], drawn):
+    panels = [*panels, *(panel.minus(panels[0]) for panel in panels[1:] if panel.comparable)]
+    heights = [0.36 * len(panel.percent) + 1.15 for panel in panels]
+    fig, axes = plt.subplots(len(panels), 1, figsize=(WIDTH, sum(heights) + 0.4), squeeze=False, height_ratios=heights)
+    top = max(1e-9, *(float(np.nanmax(np.abs(panel.points), initial=0)) for panel in panels))
+    for ax, panel in zip(axes[:, 0], panels):
         _panel(ax, panel, top)
     note = f"second number: points above {panels[0].reference}" if panels[0].reference else ""
     return titled(fig, " · ".join(filter(None, (title, note))))
@@ -57,12 +60,12 @@ def _panel(ax: Axes, panel: Panel, top: float) -> None:
     ax.imshow(shades.to_numpy(float), aspect="auto", **limits)
     for i, row in enumerate(values.index):
         for j, column in enumerate(values.columns):
-            ax.text(j, i, _number(panel, row, column), ha="center", va="center", fontsize=SMALL)
-    _frame(ax, panel)
+            ax.text(j, i, _cell_text(panel, row, column), ha="center", va="center", fontsize=SMALL)
+    _label_panel(ax, panel)
 
 
-def _number(panel: Panel, row: str, column: str) -> str:
-    """Percent with one digit, and below it the points above the reference; in a panel of differences, the points."""
+def _cell_text(panel: Panel, row: str, column: str) -> str:
+    """Percent, and below it the points above the reference; in a panel of differences, the difference."""
     value, gains = panel.percent.loc[row, column], panel.gains
     if np.isnan(value):
         return ""
@@ -71,7 +74,7 @@ def _number(panel: Panel, row: str, column: str) -> str:
     return f"{value:.1f}" + (f"\n{gains.loc[row, column]:+.1f}" if row in gains.index else "")
 
 
-def _frame(ax: Axes, panel: Panel) -> None:
+def _label_panel(ax: Axes, panel: Panel) -> None:
     """Labels, title, and the line before the mean."""
     columns = [shorten(x, 22) for x in panel.percent.columns]
     ax.set_xticks(range(len(columns)), columns, rotation=30, ha="right", rotation_mode="anchor", fontsize=SMALL)
@@ -86,75 +89,72 @@ def _frame(ax: Axes, panel: Panel) -> None:
     ax.set_title("\n".join(textwrap.wrap(panel.source, 96)), fontsize=9, weight="bold", loc="left")
 
 
-MOST_COLUMNS = 7  # of a scoreboard; more cannot be read
-
-
 @styled
 def scoreboard(published: pd.DataFrame, ours: Mapping[str, pd.DataFrame], *, title: str = "") -> Figure:
-    """Claims as rows; columns: what its own numbers say, then, after a gap, ours by task and encoder; where there are
-    more tasks than fit, by dataset, with the number of tasks of each verdict.
+    """Claims as rows; columns: the verdict on the paper's own numbers, then, after a gap, on ours by task and encoder.
+
+    If these columns do not fit, there is one per dataset, with the number of tasks of each verdict.
 
     published  from `published_verdicts`
     ours       {source of the records: `verdicts` on the same claims}; each source has its own columns
     """
     claims = published.drop_duplicates("id")
-    columns = {OWN_NUMBERS: published}
-    for name, decided in ours.items():
-        columns |= {_task(name, key, rows): rows for key, rows in _tasks(decided)}
+    columns = {PAPER_COLUMN: published, **_columns_of(ours)}
     if len(columns) > MOST_COLUMNS:
-        columns = {OWN_NUMBERS: published}
-        for name, decided in ours.items():
-            columns |= {_task(name, key, rows): rows for key, rows in _tasks(decided.assign(protocol=""))}
+        by_dataset = {name: decided.assign(protocol="") for name, decided in ours.items()}
+        columns = {PAPER_COLUMN: published, **_columns_of(by_dataset)}
+    positions = [j + GAP * (j > 0) for j in range(len(columns))]
     fig, ax = plt.subplots(figsize=(WIDTH, 0.66 * len(claims) + 1.4))
-    for j, rows in enumerate(columns.values()):
-        at = j + 0.15 * (j > 0)  # a gap after the paper's column
-        for i, name in enumerate(claims["id"]):
-            _cell(ax, at, i, rows[rows["id"] == name])
+    for x, decided in zip(positions, columns.values()):
+        for y, claim in enumerate(claims["id"]):
+            _draw_cell(ax, x, y, decided[decided["id"] == claim])
     ax.set_xlim(-0.5, len(columns) - 0.35)
     ax.set_ylim(len(claims) - 0.5, -0.5)
-    ax.set_xticks([j + 0.15 * (j > 0) for j in range(len(columns))], list(columns), fontsize=SMALL)
+    ax.set_xticks(positions, list(columns), fontsize=SMALL)
     ax.xaxis.tick_top()
-    ax.set_yticks(range(len(claims)), [_said(row) for row in claims.itertuples()], fontsize=SMALL)
+    ax.set_yticks(range(len(claims)), [_claim_text(claim) for claim in claims.itertuples()], fontsize=SMALL)
     ax.tick_params(length=0)
     ax.spines[:].set_visible(False)
     return titled(fig, title)
 
 
-def _tasks(ours: pd.DataFrame) -> list[tuple[tuple[str, str], pd.DataFrame]]:
-    """Tasks and encoders with at least one claim that was run, and their rows."""
-    run = ours[ours["verdict"] != "not run"]
-    keys = list(dict.fromkeys(zip(run["protocol"], run["dataset"], run["encoder"])))
-    same = [(ours["protocol"] == p) & (ours["dataset"] == d) & (ours["encoder"] == e) for p, d, e in keys]
-    return [((p or d, e), ours[rows]) for (p, d, e), rows in zip(keys, same)]
+def _columns_of(ours: Mapping[str, pd.DataFrame]) -> dict[str, pd.DataFrame]:
+    """{header: verdicts} for each source of records, task and encoder with at least one claim that was run."""
+    columns = {}
+    for source, decided in ours.items():
+        run = decided[decided["verdict"] != "not run"]
+        for task, dataset, encoder in dict.fromkeys(zip(run["protocol"], run["dataset"], run["encoder"])):
+            keys = {"protocol": task, "dataset": dataset, "encoder": encoder}
+            rows = decided[np.logical_and.reduce([decided[name] == value for name, value in keys.items()])]
+            columns[_header(source, task or dataset, encoder, rows)] = rows
+    return columns
 
 
-def _task(name: str, key: tuple[str, str], rows: pd.DataFrame) -> str:
+def _header(source: str, task: str, encoder: str, rows: pd.DataFrame) -> str:
     """A column header: source of the records, task, encoder, seeds."""
-    task, encoder = key
     seeds = sorted({seed for row in rows["seeds"] for seed in row})
     trained = f"seed{'s' * (len(seeds) > 1)} {', '.join(map(str, seeds))}" if seeds else "nothing trained"
     task = task if len(task) <= LONG else "-\n".join(task.rsplit("-", 1))
-    return f"{name}\n{task}\n{encoder.split()[0]}\n{trained}"
+    return f"{source}\n{task}\n{encoder.split()[0]}\n{trained}"
 
 
-def _cell(ax: Axes, at: float, row: int, decided: pd.DataFrame) -> None:
-    """A coloured box with the verdict and, in words, what was found."""
+def _draw_cell(ax: Axes, x: float, y: float, decided: pd.DataFrame) -> None:
+    """A coloured box with the verdict and the result in words."""
     run = decided[decided["verdict"] != "not run"]
     decided = run if len(run) else decided[:1]
     kind = joint_verdict(decided)
-    box = plt.Rectangle((at - 0.47, row - 0.44), 0.94, 0.88, facecolor=to_rgba(COLOURS[kind]), lw=0)
-    ax.add_patch(box)
+    ax.add_patch(Rectangle((x - 0.47, y - 0.44), 0.94, 0.88, facecolor=to_rgba(COLOURS[kind]), lw=0))
+    result = found(decided)
+    if len(decided) > 1 and decided["over"].iloc[0] == "each direction":
+        counts = decided["verdict"].value_counts()
+        result = f"in all {len(decided)}"
+        if len(counts) > 1:
+            result = ", ".join(f"{SIGNS.get(verdict, verdict)} {count}" for verdict, count in counts.items())
+    text = f"{marked(kind)}\n{result}".replace(IN_PART, IN_PART.replace(" ", "\n")).strip()
     colour = "#777777" if kind.startswith("not") else "black"
-    what = found(decided)
-    if (tasks := len(decided)) > 1 and decided["over"].iloc[0] == "each direction":
-        kinds = decided["verdict"].value_counts()
-        what = f"in all {tasks}"
-        if len(kinds) > 1:
-            what = ", ".join(f"{SIGNS.get(kind, kind)} {count}" for kind, count in kinds.items())
-    text = f"{marked(kind)}\n{what}".replace(IN_PART, IN_PART.replace(" ", "\n")).strip()
-    ax.text(at, row, text, ha="center", va="center", fontsize=SMALL, color=colour)
+    ax.text(x, y, text, ha="center", va="center", fontsize=SMALL, color=colour)
 
 
-def _said(row) -> str:
-    """A claim in at most two lines (longer ones are cut), and below it what was expected."""
-    return f"{textwrap.fill(row.says, CLAIM, max_lines=2, placeholder=' …')}\nexpected: {expected(row)}"
+def _claim_text(claim) -> str:
+    """A claim in at most two lines (longer ones are cut), and below it the expected result."""
+    return f"{textwrap.fill(claim.says, CLAIM, max_lines=2, placeholder=' …')}\nexpected: {expected(claim)}"

@@ -29,7 +29,7 @@ PALETTE = (
     "#999933",
     "#882255",
     "#666666",
-)  # P. Tol's "muted" with its pale yellow and cyan made darker, ordered so that neighbours differ
+)  # P. Tol's "muted" with darker yellow and cyan, ordered so that neighbours differ
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "p", "<", ">", "*")
 REAL, PAINTED, FLAT, SKETCHED = ("#222222", "o"), ("#E07B00", "s"), ("#3B5BDB", "^"), ("#993404", "v")
 DOMAIN_LOOKS = {
@@ -45,7 +45,7 @@ DOMAIN_LOOKS = {
     "sketch": SKETCHED,
     "quickdraw": ("#3288BD", "P"),
     "doodle": ("#3288BD", "P"),
-}  # far apart for red-blind and green-blind readers too (a test simulates them); the same in every figure
+}  # distinct for red-blind and green-blind readers too (a test simulates them)
 SEQUENTIAL = "YlGnBu"
 EMPTY = "#EDEDED"  # where there is no value, and behind lines
 
@@ -74,12 +74,12 @@ RC = {
 
 
 def styled(draw: Callable[..., Figure]) -> Callable[..., Figure]:
-    """Decorator: run a drawing function with our matplotlib settings, and restore the previous ones afterwards.
+    """Decorator: call a drawing function with the matplotlib settings of the workbook, and restore the previous ones.
 
-    Text that is no formula is drawn as it is: matplotlib would fail on a class called `$x^{$`.
+    Dollar signs in text that is not a valid formula are drawn literally: matplotlib would fail on a class `$x^{$`.
 
-    Only our own keys are restored: `rc_context` would also restore `interactive`, which a notebook's first figure
-    switches on, and later figures would not be shown.
+    Only the keys of `RC` are restored: `rc_context` would also restore `interactive`, which the first figure of a
+    notebook switches on, and later figures would not be shown.
     """
 
     @functools.wraps(draw)
@@ -99,7 +99,7 @@ def styled(draw: Callable[..., Figure]) -> Callable[..., Figure]:
 
 
 def _is_formula(text: str) -> bool:
-    """Whether matplotlib can draw the text as a formula, which stands between dollar signs."""
+    """Whether matplotlib can parse the formulas in a text, which are between dollar signs."""
     if text.count("$") < 2:
         return True  # nothing is parsed
     try:
@@ -111,18 +111,18 @@ def _is_formula(text: str) -> bool:
 
 
 def pretty(name: str) -> str:
-    """A class or domain name for display: `light_bulb` -> `light bulb`."""
+    """Format a class or domain name for display: `light_bulb` -> `light bulb`."""
     return str(name).replace("_", " ")
 
 
 def shorten(name: str, length: int) -> str:
-    """`name` for display, cut to `length` characters (with an ellipsis) if it is longer."""
+    """Format `name` for display, truncated to `length` characters (with an ellipsis) if it is longer."""
     name = pretty(name)
     return name if len(name) <= length else name[: length - 1].rstrip() + "…"
 
 
 def titled(fig: Figure, title: str) -> Figure:
-    """`fig` with `title` above all panels, aligned left."""
+    """Set a left-aligned title above all panels; returns `fig`."""
     fig.suptitle(title, x=0.01, ha="left")
     return fig
 
@@ -139,30 +139,32 @@ def keys_of(axes: Iterable[Axes]) -> dict[str, Artist]:
 
 
 def looks(names: Sequence[str]) -> dict[str, tuple[str, str]]:
-    """(colour, marker) for each name. A known domain always has the same; others get theirs in order, where neighbours
-    differ in both, so that colour is not the only cue, and no marker of a known domain in `names` is used twice."""
-    known = {DOMAIN_LOOKS[name][1] for name in names if name in DOMAIN_LOOKS}
-    markers = [marker for marker in MARKERS if marker not in known]
-    others = {name: (PALETTE[i % len(PALETTE)], markers[i % len(markers)]) for i, name in enumerate(names)}
-    return {name: DOMAIN_LOOKS.get(name, others[name]) for name in names}
+    """{name: (colour, marker)}; the domains in `DOMAIN_LOOKS` have the same look in every figure.
+
+    Neighbouring names differ in colour and marker, so that colour is not the only cue. No other name has the marker of
+    one of these domains.
+    """
+    reserved = {DOMAIN_LOOKS[name][1] for name in names if name in DOMAIN_LOOKS}
+    markers = [marker for marker in MARKERS if marker not in reserved]
+    look = {name: (PALETTE[i % len(PALETTE)], markers[i % len(markers)]) for i, name in enumerate(names)}
+    return {name: DOMAIN_LOOKS.get(name, look[name]) for name in names}
 
 
 def save_figure(fig: Figure, out_dir: str | Path, name: str) -> Path | None:
     """Write `fig` to `out_dir/name.png`, atomically. With an empty `out_dir`, write nothing and return None.
 
-    The figure's titles are stored in the PNG as its Description, which reports print below the picture.
+    The titles of the figure are stored in the PNG as its Description, which reports print below the image.
     """
     if not str(out_dir):
         return None
     path = Path(out_dir) / f"{name}.png"
     with atomic_write(path) as temporary:
-        fig.savefig(
-            temporary, format="png", bbox_inches="tight", metadata={"Software": None, "Description": caption(fig)}
-        )
+        metadata = {"Software": None, "Description": caption(fig)}
+        fig.savefig(temporary, format="png", bbox_inches="tight", metadata=metadata)
     return path
 
 
 def caption(fig: Figure) -> str:
     """The titles of the figure and its panels, in one line; formulas as plain text, `$L_{IW}$` as L_IW."""
     titles = [fig.get_suptitle(), *(ax.get_title("left") for ax in fig.axes)]
-    return re.sub(r"\$([^$]*)\$", lambda found: re.sub(r"[{}\\]", "", found[1]), " · ".join(filter(None, titles)))
+    return re.sub(r"\$([^$]*)\$", lambda match: re.sub(r"[{}\\]", "", match[1]), " · ".join(filter(None, titles)))

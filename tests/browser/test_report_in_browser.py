@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import nbformat.v4
 import pytest
 from PIL import Image
 
@@ -13,6 +14,7 @@ sys.path.append(str(Path(__file__).parents[1] / "run"))
 from run_folders import record, write_run
 
 from cdir_nb.pages import write_report
+from cdir_nb.pages.html import POLICY, to_html
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 pytestmark = pytest.mark.skipif(not CHROMIUM, reason="no Chromium on this machine: apt-get install chromium")
@@ -92,3 +94,18 @@ def test_a_phone_scrolls_tables_not_the_page(report):
         r"<title>(\d+) of (\d+)</title>", chromium("--dump-dom", report.with_name("phone.html").as_uri()).stdout
     )
     assert title and title.group(1) == title.group(2) == "420"
+
+
+HOSTILE = """<script>document.title = "ran"</script><svg onload="document.title = 'ran'"></svg>
+<img src="data:,x" onerror="document.title = 'ran'"><iframe srcdoc="<script>parent.document.title = 'ran'</script>">
+</iframe>"""
+
+
+@pytest.mark.parametrize("guarded", [True, False])
+def test_no_script_in_a_notebook_output_runs(tmp_path, guarded):
+    output = nbformat.v4.new_output("display_data", data={"text/html": HOSTILE})
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell("1", outputs=[output])])
+    page = to_html(notebook, "harmless", tmp_path)
+    (tmp_path / "a.html").write_text(page if guarded else page.replace(POLICY, ""))
+    found = chromium("--dump-dom", (tmp_path / "a.html").as_uri()).stdout
+    assert ("<title>harmless</title>" in found) == guarded and ("<title>ran</title>" in found) != guarded

@@ -72,7 +72,7 @@ def test_domain_words():
 
 
 def test_an_unknown_dataset_lists_the_known_ones(manifest):
-    with pytest.raises(CdirError, match=r"no dataset is called 'my'; known: toy \(a folder of your own: open_folder"):
+    with pytest.raises(CdirError, match=r"'my'; available: toy .*open_folder"):
         open_dataset("my", ".")
 
 
@@ -92,10 +92,10 @@ def test_an_unknown_dataset_lists_the_known_ones(manifest):
         ({"class_sets": {"seen": ["cat"], "unseen": []}}, "class_sets.seen has names that are not in the card: cat"),
         ({"classes": "none.txt"}, "bad/card.yaml: a field, or a file that it names, is wrong"),
         ({"name": "other"}, "bad/card.yaml: name is 'other' but the folder is 'bad'"),
-        ({"like": "bad"}, "bad/card.yaml: a field, or a file that it names, is wrong: like: bad is like itself"),
+        ({"like": "bad"}, "bad/card.yaml: a field, or a file that it names, is wrong: circular `like`: bad"),
         ({"like": "../../bad"}, "'../../../bad' is outside of the folder data_manifest"),
         ({"classes": "../../../etc/passwd"}, "outside of the folder data_manifest"),
-        ({"parts": {"bad": {}}, "kind": "combined"}, "parts: bad is made of parts itself"),
+        ({"parts": {"bad": {}}, "kind": "combined"}, "parts: bad consists of parts itself"),
         ({"like": "nowhere"}, "bad/card.yaml: a field, or a file that it names, is wrong"),
         ({"protocols": with_protocol(train="unseen")}, "toy-unseen: training classes and query classes overlap"),
         ({"protocols": with_protocol(validation="seen")}, "training classes and validation classes overlap"),
@@ -148,7 +148,7 @@ def test_yaml_that_is_none(manifest):
 
 def test_cards_like_each_other(manifest):
     write_card(manifest, "other", like="bad")
-    assert "like: bad is like itself" in refused(manifest, like="other")
+    assert "circular `like`: bad" in refused(manifest, like="other")
 
 
 def test_lists_and_counts_in_files_beside_the_card(manifest):

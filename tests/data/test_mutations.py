@@ -17,25 +17,12 @@ from cdir_nb.data.quickdraw import draw_strokes, parse_strokes, read_drawings
 from cdir_nb.errors import CdirError
 
 FULL = bool(os.environ.get("CDIR_FUZZ"))
-CARDS, LINES, AT_ONCE = (10_000, 100_000, 500) if FULL else (200, 1_000, 100)
+CARDS, LINES, AT_ONCE = (5_000, 100_000, 500) if FULL else (50, 1_000, 100)
 NASTY = ["null", "~", "true", "[]", "{}", "-1", "0", "1e400", ".nan", "1_000", "0b_", "2026-13-45", "*x", "&x", "!!int",
          "!!python/name:os.system", "<<", '""', "../..", "/dev/zero", "toy", "all", "photo", '"\\0"', "[[[[[[",
          '"\\u202e"', "9" * 22, "{a:{a:{a:", "-", "?", ":", ",", "]", "}", "|", ">", "%", "@", "#"]  # fmt: skip
-NUMBERS = [
-    "1e308",
-    "-1e308",
-    "1e400",
-    "NaN",
-    "Infinity",
-    "9" * 400,
-    "9" * 5000,
-    "null",
-    '"7"',
-    "[1]",
-    "{}",
-    "true",
-    "-0",
-]
+NUMBERS = ["1e308", "-1e308", "1e400", "NaN", "Infinity", "9" * 400, "9" * 5000, "null", '"7"', "[1]", "{}", "true",
+           "-0"]  # fmt: skip
 
 
 def mutated(rng: random.Random, text: str, tokens: list[str]) -> str:
@@ -44,17 +31,9 @@ def mutated(rng: random.Random, text: str, tokens: list[str]) -> str:
         start = rng.randrange(len(text) + 1)
         stop = min(len(text), start + rng.choice([0, 1, 3, 10, 40]))
         piece = text[start:stop]
-        new = rng.choice(
-            [
-                "",
-                piece * 2,
-                rng.choice(tokens),
-                f" {rng.choice(tokens)} ",
-                "[" * rng.choice([5, 5000]),
-                "\n",
-                piece[::-1],
-            ]
-        )
+        nested = "[" * rng.choice([5, 5000])
+        token = rng.choice(tokens)
+        new = rng.choice(["", piece * 2, token, f" {token} ", nested, "\n", piece[::-1]])
         text = text[:start] + new + text[stop:]
     return text
 
@@ -93,8 +72,8 @@ def use(card: Card) -> None:
     assert all(isinstance(card.display(label), str) for label in card.classes)
 
 
-@pytest.mark.parametrize("name", ["toy", "world", "domainnet_cleaned", "world_doodle"])
 @pytest.mark.medium
+@pytest.mark.parametrize("name", ["toy", "world_doodle"])
 def test_mutated_cards(name, manifest):
     bundled = paths.PACKAGE.parent / "data_manifest"
     if name != "toy":
@@ -106,7 +85,7 @@ def test_mutated_cards(name, manifest):
             (manifest / name / file.name).write_bytes(file.read_bytes())
     path, rng, read = manifest / name / "card.yaml", random.Random(7), 0
     whole = path.read_text()
-    for _ in range(CARDS // 4):
+    for _ in range(CARDS):
         change = mutated_lines(rng, whole) if rng.random() < 0.6 else mutated(rng, whole, NASTY)
         path.write_text(change, encoding="utf-8")
         _load_card.cache_clear()
@@ -118,7 +97,7 @@ def test_mutated_cards(name, manifest):
         except Exception as error:
             raise AssertionError(f"{type(error).__name__}: {error}; the card was\n{change}") from error
     _load_card.cache_clear()
-    assert 0 < read < CARDS // 4 and CARD["name"] == "toy"
+    assert 0 < read < CARDS and CARD["name"] == "toy"
 
 
 def test_mutated_stroke_lines(tmp_path):

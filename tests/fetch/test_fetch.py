@@ -293,6 +293,6 @@ def test_the_command(server, tmp_path):
     assert shown.exit_code == 2 and "The authors state no licence" in shown.stdout
     assert shown.stderr.startswith("error: nothing was fetched") and shown.stderr.count("\n") == 1
     gone = CliRunner().invoke(app, [*command, "--accept-licence"])
-    assert gone.exit_code == 2 and "then add --from FILE" in gone.stderr and gone.stderr.count("\n") == 1
+    assert gone.exit_code == 2 and "--from FILE" in gone.stderr and gone.stderr.count("\n") == 1
     unknown = CliRunner().invoke(app, ["fetch", "mnist", "--to", str(tmp_path)])
     assert unknown.exit_code == 2 and "'mnist'" in unknown.stderr

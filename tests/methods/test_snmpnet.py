@@ -136,18 +136,21 @@ def test_equation_10_weighs_the_losses_of_chained_and_parallel_heads(chained, en
     torch.testing.assert_close(head.embed(g, batch.domains), f)
 
 
-def test_the_ablations_leave_out_what_they_say(encoder):
-    def parts(name):
-        settings = SNMPNET.configured(variant=name)
-        head = SnMpNetHead(Setup(10, torch.randn(3, 8), DOMAINS[:2], settings, encoder))
-        return head.views, set(losses_of(head, torch.randn(4, 10))), settings.kappa
-
-    assert parts("Base N/W") == (("plain",), {"L_CE"}, 1.0)
-    assert parts("Base N/W + L_Sn (κ = 0)") == (("plain",), {"L_CE", "L_Sn"}, 0.0)
-    assert parts("Base N/W + L_Sn (κ = 2)") == (("plain",), {"L_CE", "L_Sn"}, 2.0)
-    assert parts("Base N/W + L_CE^mix") == (("mixed",), {"L_CE"}, 1.0)
-    assert parts("Base N/W + L_CE^mix + L_Mp") == (("mixed",), {"L_CE", "L_Mp"}, 1.0)
-    assert parts("SnMpNet") == (("mixed",), {"L_CE", "L_Mp", "L_Sn"}, 1.0)
+@pytest.mark.parametrize(
+    ("name", "view", "names", "kappa"),
+    [
+        ("Base N/W", "plain", {"L_CE"}, 1.0),
+        ("Base N/W + L_Sn (κ = 0)", "plain", {"L_CE", "L_Sn"}, 0.0),
+        ("Base N/W + L_Sn (κ = 2)", "plain", {"L_CE", "L_Sn"}, 2.0),
+        ("Base N/W + L_CE^mix", "mixed", {"L_CE"}, 1.0),
+        ("Base N/W + L_CE^mix + L_Mp", "mixed", {"L_CE", "L_Mp"}, 1.0),
+        ("SnMpNet", "mixed", {"L_CE", "L_Mp", "L_Sn"}, 1.0),
+    ],
+)
+def test_the_ablations_leave_out_losses(encoder, name, view, names, kappa):
+    settings = SNMPNET.configured(variant=name)
+    head = SnMpNetHead(Setup(10, torch.randn(3, 8), DOMAINS[:2], settings, encoder))
+    assert (head.views, set(losses_of(head, torch.randn(4, 10))), settings.kappa) == ((view,), names, kappa)
 
 
 # ---- training ---------------------------------------------------------------------------------------------------
@@ -166,13 +169,9 @@ def test_heads_learn_on_a_frozen_trunk(encoder, task, semantics):
     torch.testing.assert_close(emb[:5], found.embed(task.images.take(range(5)), progress=False))
 
 
-def test_the_state_with_the_best_validation_score_is_selected(encoder, task, semantics):
-    fitted = train(encoder, task, semantics)
-    scores, found = [row[BY_VALIDATION_CLASSES] for row in fitted.history], selected(fitted)
-    assert len(scores) == 4 and (found.epoch == 0 or scores[found.epoch - 1] == max(scores))
-    assert found.steps == found.epoch * 8  # 24 images of each domain, 3 of each a batch
-    without = train(encoder, replace(task, validation=()), semantics)
-    assert list(without.states) == [LAST_EPOCH] and without.states[LAST_EPOCH][0].epoch == 4
+def test_without_validation_classes_the_last_epoch_is_used(encoder, task, semantics):
+    fitted = train(encoder, replace(task, validation=()), semantics)
+    assert list(fitted.states) == [LAST_EPOCH] and fitted.states[LAST_EPOCH][0].epoch == 4
 
 
 def test_the_score_is_the_mean_over_training_domains_other_than_the_gallery(encoder, task, semantics):
@@ -189,7 +188,7 @@ def test_the_weights_are_those_of_the_selected_epoch(encoder, task, semantics, m
     fitted = train(encoder, task, semantics, learning_rate=2e-2)
     found, query = selected(fitted), task.query("clipart")
     emb, stored = found.embed(query), {epoch: fitted.at_epoch(epoch)[0] for epoch in (2, 4)}
-    assert found.epoch == 2 and found.steps == stored[2].steps
+    assert found.epoch == 2 and found.steps == stored[2].steps == 2 * 8  # 24 images of each domain, 3 of each a batch
     assert torch.equal(emb, stored[2].embed(query)) and not torch.equal(emb, stored[4].embed(query))
 
 
@@ -201,9 +200,8 @@ def test_a_finished_training_comes_from_the_cache_and_earlier_epochs_can_be_open
     again, query = train(encoder, task, semantics, epochs=3), task.query("clipart")
     for rule in (BY_VALIDATION_CLASSES, LAST_EPOCH):
         assert torch.equal(first.states[rule][0].embed(query), again.states[rule][0].embed(query))
-    assert again.stored_epochs == (0, 1, 2)
-    start = again.at_epoch(0)[0]
-    assert start.steps == 0 and not torch.equal(start.embed(query), again.at_epoch(2)[0].embed(query))
+    start, later = again.at_epoch(0)[0], again.at_epoch(2)[0]
+    assert again.stored_epochs == (0, 1, 2) and not torch.equal(start.embed(query), later.embed(query))
 
 
 def test_other_class_vectors_are_another_training(encoder, task, semantics, tmp_path):
@@ -264,7 +262,7 @@ def test_every_method_of_the_harness_trains_and_retrieves(encoder, task, semanti
     if found.serves(task):
         assert bool(torch.isfinite(found.embed(task.query("clipart"), progress=False)).all())
     else:
-        with pytest.raises(CdirError, match="SAKE-512 was trained for photo and sketch, but there are images of clip"):
+        with pytest.raises(CdirError, match="photo and sketch.* clipart"):
             found.embed(task.query("clipart"), progress=False)
         seen = replace(task, directions=(("sketch", "photo"),), unseen_domain=False)
         assert found.serves(seen) and measure(found, seen)
@@ -331,43 +329,33 @@ def test_the_reversed_gradient():
 
 
 @pytest.mark.parametrize(
-    ("changed", "message"),
+    ("changed", "value"),
     [
-        ({"train_domains": ("photo", "clipart")}, "clipart is held out as the unseen domain, but also trained on"),
-        ({"classes": CLASSES[3:]}, "training and query classes overlap [(]grey[)]"),
-        ({"validation": CLASSES[2:4]}, "training and validation classes overlap [(]blue, grey[)]"),
-        ({"train_domains": ("photo",)}, "several domains, got photo: train on two or more"),
-        ({"seen": ()}, "toy-ucdr has no training images"),
+        ({"train_domains": ("photo", "clipart")}, "clipart is held out"),
+        ({"classes": CLASSES[3:]}, "query .*grey"),
+        ({"validation": CLASSES[2:4]}, "validation .*blue, grey"),
+        ({"train_domains": ("photo",)}, "got photo"),
+        ({"seen": ()}, "toy-ucdr"),
+        ({"seen": CLASSES[:5], "validation": ()}, r"toy.npz \[.*\] .*pink"),
     ],
 )
-def test_tasks_that_cannot_be_trained_on(encoder, task, semantics, changed, message):
-    with pytest.raises(CdirError, match=message):
+def test_tasks_that_cannot_be_trained_on(encoder, task, semantics, changed, value):
+    with pytest.raises(CdirError, match=value):
         train(encoder, replace(task, **changed), semantics)
 
 
-def test_other_bad_input(encoder, task, semantics):
-    with pytest.raises(CdirError, match=r"toy.npz \[.*\] has no vector for pink"):
-        train(encoder, replace(task, seen=CLASSES[:5], validation=()), semantics)
-    with pytest.raises(CdirError, match="SnMpNet needs class vectors: set semantics to an .npz file"):
-        fit("CVAE", encoder, task)
-    with pytest.raises(CdirError, match="a batch of 7 cannot hold equally many images of 2 domains"):
-        train(encoder, task, semantics, batch_size=7)
-    with pytest.raises(CdirError, match="the loss is not finite in epoch 1: lower learning_rate, now 1e[+]12"):
-        train(encoder, task, semantics, optimizer="SGD", learning_rate=1e12)
-    with pytest.raises(CdirError, match="tiny-clip is a CLIP model: choose mobilenet-v2"):
-        train(load_encoder("tiny-clip"), task, semantics)
-    with pytest.raises(CdirError, match="has no feature map: choose a convolutional backbone"):
-        train(load_encoder("timm:test_vit:random"), task, semantics, image_size=160)
-    with pytest.raises(CdirError, match="SAKE learns from the backbone's ImageNet classifier, which timm:test_eff"):
-        train(encoder, task, semantics, "SAKE-512")
-    with pytest.raises(CdirError, match="unknown settings kappa"):
-        train(encoder, task, semantics, "CVAE", kappa=2.0)
-
-
-def test_named_settings_differ_as_paper_and_code_do():
-    written, released = (SNMPNET.named[name] for name in ("as written", "as released"))
-    assert (written.chained, written.nesterov, written.curriculum, written.invert) == (True, True, False, ())
-    assert (released.chained, released.nesterov, released.curriculum) == (False, False, True)
-    assert released.invert == ("sketch", "quickdraw") and written.unit_semantics and not released.unit_semantics
-    for row in (SNMPNET, *BASELINES):
-        assert {s.trains for name, s in row.named.items() if "two cores" in name} == {"head"}
+@pytest.mark.parametrize(
+    ("name", "model", "changed", "value"),
+    [
+        ("CVAE", "", {"semantics": ""}, "semantics"),
+        ("SnMpNet", "", {"batch_size": 7}, "batch of 7"),
+        ("SnMpNet", "", {"optimizer": "SGD", "learning_rate": 1e12}, "1e[+]12"),
+        ("SnMpNet", "tiny-clip", {}, "tiny-clip"),
+        ("SnMpNet", "timm:test_vit:random", {"image_size": 160}, "test_vit"),
+        ("SAKE-512", "", {}, "timm:test_efficientnet"),
+        ("CVAE", "", {"kappa": 2.0}, "kappa"),
+    ],
+)
+def test_settings_and_encoders_that_cannot_be_trained(encoder, task, semantics, name, model, changed, value):
+    with pytest.raises(CdirError, match=value):
+        train(load_encoder(model) if model else encoder, task, **{"semantics": semantics, "name": name, **changed})

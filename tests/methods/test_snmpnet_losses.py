@@ -4,6 +4,7 @@ import math
 
 import pytest
 import torch
+from by_hand import random
 
 from cdir_nb.methods.snmpnet.losses import (
     mixed_semantics,
@@ -14,10 +15,6 @@ from cdir_nb.methods.snmpnet.losses import (
 )
 
 B, C, M = 6, 5, 7
-
-
-def draw(*shape: int, seed: int = 0) -> torch.Tensor:
-    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.double)
 
 
 @pytest.fixture
@@ -38,7 +35,7 @@ def log_softmax(row: list[float], j: int) -> float:
 
 @pytest.mark.parametrize("kappa", [0.0, 1.0, 2.0])
 def test_equations_1_and_2_written_out(kappa):
-    f, mixed, a, total = 2 * draw(B, M), draw(B, M, seed=1), draw(C, M, seed=2), 0.0
+    f, mixed, a, total = 2 * random(B, M), random(B, M, seed=1), random(C, M, seed=2), 0.0
     for i in range(B):
         wanted = [distance(mixed[i], a[j]) for j in range(C)]
         for j in range(C):
@@ -48,7 +45,7 @@ def test_equations_1_and_2_written_out(kappa):
 
 
 def test_l_sn_is_zero_at_the_class_vectors_and_has_a_gradient_there():
-    a = draw(C, M)
+    a = random(C, M)
     f = a.clone().requires_grad_()
     loss = semantic_neighbourhood(f, a, a, 1.0)
     loss.backward()
@@ -56,11 +53,11 @@ def test_l_sn_is_zero_at_the_class_vectors_and_has_a_gradient_there():
 
 
 def test_one_class_only_gives_a_finite_loss():
-    assert float(semantic_neighbourhood(draw(2, M), draw(1, M).repeat(2, 1), draw(1, M), 1.0)) > 0
+    assert float(semantic_neighbourhood(random(2, M), random(1, M).repeat(2, 1), random(1, M), 1.0)) > 0
 
 
 def test_distances_of_near_points_keep_their_digits():
-    a = (100 + draw(40, 300)).float()
+    a = (100 + random(40, 300)).float()
     moved = a + 1e-3
     expected = sum((distance(moved[i], a[j]) - distance(a[i], a[j])) ** 2 for i in range(3) for j in range(40)) / (
         3 * 40
@@ -70,7 +67,7 @@ def test_distances_of_near_points_keep_their_digits():
 
 def test_equations_6_to_8_written_out(batch):
     labels, others, ratio = batch
-    f, a, total = draw(B, M), draw(C, M, seed=1), 0.0
+    f, a, total = random(B, M), random(C, M, seed=1), 0.0
     for i in range(B):
         cos = [float(f[i] @ a[j]) / (distance(f[i], 0 * f[i]) * distance(a[j], 0 * a[j])) for j in range(C)]
         total -= float(ratio[i]) * log_softmax(cos, labels[i]) + (1 - float(ratio[i])) * log_softmax(cos, others[i])
@@ -78,14 +75,14 @@ def test_equations_6_to_8_written_out(batch):
 
 
 def test_cosines_have_no_scale(batch):
-    f, a = draw(B, M), draw(C, M, seed=1)
+    f, a = random(B, M), random(C, M, seed=1)
     one, other = (mixup_cross_entropy(scale * f, a / scale, *batch) for scale in (1.0, 30.0))
     assert float(one) == pytest.approx(float(other))
 
 
 def test_equations_4_and_5_written_out(batch):
     labels, others, ratio = batch
-    logits, total = 3 * draw(B, C), 0.0
+    logits, total = 3 * random(B, C), 0.0
     for i in range(B):
         wanted = [0.0] * C
         wanted[labels[i]] += float(ratio[i])
@@ -103,18 +100,18 @@ def test_mixing_keeps_the_label_mass_at_one(batch):
 
 def test_equation_9_written_out(batch):
     labels, others, ratio = batch
-    a = draw(C, M)
+    a = random(C, M)
     expected = [float(r) * a[i] + (1 - float(r)) * a[j] for i, j, r in zip(labels, others, ratio)]
     torch.testing.assert_close(mixed_semantics(a, labels, others, ratio), torch.stack(expected))
 
 
 def test_single_precision_is_within_1e_5(batch):
     labels, others, ratio = batch
-    f, a = draw(B, M), draw(C, M, seed=1)
+    f, a = random(B, M), random(C, M, seed=1)
     both = [
         (semantic_neighbourhood, (f, mixed_semantics(a, *batch), a), 1.0),
         (mixup_cross_entropy, (f, a), (labels, others, ratio)),
-        (mixture_prediction, (draw(B, C),), (labels, others, ratio)),
+        (mixture_prediction, (random(B, C),), (labels, others, ratio)),
     ]
     for loss, tensors, rest in both:
         rest = rest if isinstance(rest, tuple) else (rest,)

@@ -110,15 +110,9 @@ def test_views_repeat_exactly_and_differ_between_places_seeds_and_epochs():
     one, again = (epoch_views(images, epoch, "plain", QUICK, seed=0, number=0) for _ in range(2))
     assert all(np.array_equal(one.image(i), again.image(i)) for i in range(6)) and one.digests == again.digests
     sets = [digests(), digests(seed=1), digests(number=1), digests("mixed"), digests("jigsaw")]
-    assert all(len(s) == epoch.rows.size for s in sets) and len(set.union(*sets)) == 5 * epoch.rows.size
-
-
-def test_a_view_at_another_place_has_another_crop_and_so_another_digest():
-    images = flat(photo=8, sketch=8)
-    epoch = epoch_of(images)
-    turned = replace(epoch, rows=epoch.rows[:, ::-1])
-    one, other = (epoch_views(images, e, "plain", QUICK, seed=0, number=0) for e in (epoch, turned))
-    assert not set(one.digests) & set(other.digests)
+    turned = replace(epoch, rows=epoch.rows[:, ::-1])  # the same images at other positions have other crops
+    sets.append(set(epoch_views(images, turned, "plain", QUICK, seed=0, number=0).digests))
+    assert all(len(s) == epoch.rows.size for s in sets) and len(set.union(*sets)) == 6 * epoch.rows.size
 
 
 def test_jigsaw_tiles_move_as_their_order_says():
@@ -142,13 +136,13 @@ def test_colours_are_inverted_in_the_named_domains_only():
 
 
 @pytest.mark.parametrize(
-    ("counts", "size", "message"),
+    ("counts", "size", "value"),
     [
-        ({"photo": 9}, 6, "SnMpNet mixes images of several domains, got photo: train on two or more"),
-        ({"photo": 9, "sketch": 9}, 7, "cannot hold equally many images of 2 domains: set batch_size to 6 or 8"),
-        ({"photo": 9, "sketch": 2}, 6, "sketch has 2 training images, and a balanced batch of 6 needs 3: .* to 4 or"),
+        ({"photo": 9}, 6, "got photo"),
+        ({"photo": 9, "sketch": 9}, 7, "batch of 7 .* to 6 or 8"),
+        ({"photo": 9, "sketch": 2}, 6, "sketch has 2 .* needs 3: .* to 4 or"),
     ],
 )
-def test_what_cannot_be_balanced(counts, size, message):
-    with pytest.raises(CdirError, match=message):
+def test_what_cannot_be_balanced(counts, size, value):
+    with pytest.raises(CdirError, match=value):
         rows_by_domain(flat(**counts), size)

@@ -28,37 +28,37 @@ def test_rows_come_in_the_order_asked_for_and_spelling_does_not_matter(tmp_path)
 
 
 def test_every_missing_class_is_listed(tmp_path):
-    found = read_semantics(write(tmp_path, names=NAMES, vectors=VECTORS))
-    with pytest.raises(CdirError, match=r"words.npz .* has no vector for dog, horse: add them, or take texts"):
-        found.of(["dog", "cat", "horse"])
+    semantics = read_semantics(write(tmp_path, names=NAMES, vectors=VECTORS))
+    with pytest.raises(CdirError, match="words.npz .* dog, horse"):
+        semantics.of(["dog", "cat", "horse"])
 
 
 @pytest.mark.parametrize(
-    ("content", "message"),
+    ("content", "value"),
     [
-        ({"names": NAMES}, "has no `names` and `vectors`"),
-        ({"names": NAMES, "vectors": VECTORS[:2]}, r"`names` must be \(C,\) text"),
-        ({"names": NAMES, "vectors": VECTORS.astype(str)}, r"`vectors` \(C, m\) numbers"),
-        ({"names": [1, 2, 3], "vectors": VECTORS}, r"`names` must be \(C,\) text"),
-        ({"names": ["cat", "cat", "dog"], "vectors": VECTORS}, "names cat twice"),
-        ({"names": NAMES, "vectors": VECTORS * [[1], [np.nan], [0]]}, "of cat, teddy-bear are zero or not finite"),
-        ({"names": np.array(NAMES, dtype=object), "vectors": VECTORS}, "needs no pickle"),
+        ({"names": NAMES}, "vectors"),
+        ({"names": NAMES, "vectors": VECTORS[:2]}, r"\(2, 3\)"),
+        ({"names": NAMES, "vectors": VECTORS.astype(str)}, "<U"),
+        ({"names": [1, 2, 3], "vectors": VECTORS}, "int64"),
+        ({"names": ["cat", "cat", "dog"], "vectors": VECTORS}, "for cat:"),
+        ({"names": NAMES, "vectors": VECTORS * [[1], [np.nan], [0]]}, "of cat, teddy-bear"),
+        ({"names": np.array(NAMES, dtype=object), "vectors": VECTORS}, "pickle"),
     ],
 )
-def test_bad_files(tmp_path, content, message):
-    with pytest.raises(CdirError, match=message) as caught:
+def test_bad_files(tmp_path, content, value):
+    with pytest.raises(CdirError, match=value) as caught:
         read_semantics(write(tmp_path, **content))
     assert "\n" not in str(caught.value)
 
 
-def test_files_that_are_none(tmp_path):
-    np.save(tmp_path / "one.npy", VECTORS)
+@pytest.mark.parametrize("name", ["missing.npz", "array.npy", "text.npz", "truncated.npz"])
+def test_files_that_cannot_be_read(tmp_path, name):
+    np.save(tmp_path / "array.npy", VECTORS)
     (tmp_path / "text.npz").write_text("cat 1 2 3")
-    np.savez(tmp_path / "cut.npz", names=NAMES, vectors=VECTORS)
-    (tmp_path / "cut.npz").write_bytes((tmp_path / "cut.npz").read_bytes()[:200])
-    for name in ("none.npz", "one.npy", "text.npz", "cut.npz"):
-        with pytest.raises(CdirError, match=name):
-            read_semantics(tmp_path / name)
+    np.savez(tmp_path / "truncated.npz", names=NAMES, vectors=VECTORS)
+    (tmp_path / "truncated.npz").write_bytes((tmp_path / "truncated.npz").read_bytes()[:200])
+    with pytest.raises(CdirError, match=name):
+        read_semantics(tmp_path / name)
 
 
 def test_the_published_vectors_cover_their_classes(shared):
@@ -83,7 +83,7 @@ def test_a_source_is_a_file_or_the_name_of_a_clip(tmp_path):
     assert found.origin == expected.origin and torch.equal(found.of(task.seen), expected.of(task.seen))
     assert len(found.classes) == len(task.seen)  # none of an unseen class
     assert class_semantics(str(write(tmp_path, names=NAMES, vectors=VECTORS)), task, device).classes == tuple(NAMES)
-    with pytest.raises(CdirError, match="SnMpNet needs class vectors: set semantics to an .npz file"):
+    with pytest.raises(CdirError, match="semantics"):
         class_semantics("", task, device)
-    with pytest.raises(CdirError, match="mobilenet-v2 reads images only, and texts are needed"):
+    with pytest.raises(CdirError, match="mobilenet-v2"):
         class_semantics("mobilenet-v2", task, device)

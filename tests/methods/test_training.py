@@ -266,7 +266,7 @@ def test_a_damaged_checkpoint_is_named(monkeypatch):
 
 
 def test_a_changed_loss_changes_the_keys_of_what_imports_it_and_of_nothing_else(tmp_path):
-    """In a copy of the package: a constant in ucdir/losses.py is part of UCDIR's and PCS's code, not of the others'."""
+    """In a copy of the package: a constant in ucdir/losses.py is part of the code of UCDIR, PCS and CDS only."""
     package = tmp_path / "cdir_nb"
     shutil.copytree(PACKAGE, package, ignore=shutil.ignore_patterns("*.safetensors", "*.gz", "__pycache__"))
     shutil.copytree(PACKAGE.parent / "data_manifest", tmp_path / "data_manifest")
@@ -275,7 +275,7 @@ def test_a_changed_loss_changes_the_keys_of_what_imports_it_and_of_nothing_else(
     losses = package / "methods" / "ucdir" / "losses.py"
     losses.write_text(losses.read_text().replace("square()", "pow(3)"))
     after = _codes(tmp_path)
-    assert {name for name in before if before[name] != after[name]} == {"UCDIR", "PCS"}
+    assert {name for name in before if before[name] != after[name]} == {"UCDIR", "PCS", "CDS"}
     assert before.keys() == {row.name for row in METHODS.values() if isinstance(row.build, type)}
 
 

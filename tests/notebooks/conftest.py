@@ -1,24 +1,20 @@
-"""The notebook tool, and a small notebook that breaks no rule."""
+"""A small notebook that breaks no rule."""
 
 import base64
 import io
-import sys
 
 import nbformat
 import pytest
-from scripts_by_path import load_script
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 from PIL import Image
-
-from cdir_nb.paths import ROOT
 
 PARAMETERS = """\
 dataset: str = "world"  # which images
 data_root: str = ""  # folder of the images
-encoder: str = "tiny-clip"  # what turns images into vectors
+encoder: str = "tiny-clip"  # turns images into vectors
 protocol: str = ""  # the task
-seed: int = 0  # for what is drawn at random
-out_dir: str = ""  # where results are kept
+seed: int = 0  # for everything random
+out_dir: str = ""  # folder for results
 """
 
 
@@ -32,21 +28,9 @@ print(half)</code></pre></li>
 </ol></details>"""
 
 
-@pytest.fixture(scope="session")
-def tool():
-    """scripts/notebooks.py as a module."""
-    return load_script("notebooks")
-
-
-@pytest.fixture(scope="session")
-def lint(tool):
-    """scripts/notebook_lint.py as a module."""
-    return sys.modules["notebook_lint"]
-
-
 @pytest.fixture
 def png() -> str:
-    """A two-colour picture, base64 of PNG."""
+    """A two-colour image, base64 of PNG."""
     buffer = io.BytesIO()
     Image.radial_gradient("L").convert("1").save(buffer, "PNG")
     return base64.b64encode(buffer.getvalue()).decode()
@@ -54,7 +38,7 @@ def png() -> str:
 
 @pytest.fixture
 def book(png):
-    """A notebook without a fault: title, parameters, a golden cell, a figure, and the closing sections."""
+    """A notebook without problems: title, parameters, a golden cell, a figure, and the closing sections."""
     golden = new_code_cell(
         "print(1 + 1)",
         metadata={"tags": ["nbval-check-output"]},
@@ -78,7 +62,7 @@ def book(png):
 
 @pytest.fixture
 def written(tmp_path):
-    """Write a notebook and give its path."""
+    """A function that writes a notebook and returns its path."""
 
     def write(book):
         path = tmp_path / "01_book.ipynb"

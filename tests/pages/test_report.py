@@ -14,8 +14,8 @@ from typer.testing import CliRunner
 
 from cdir_nb.cli import app
 from cdir_nb.errors import CdirError
-from cdir_nb.pages import numbers_of, read_run, write_report
-from cdir_nb.pages.html import mathml, strip, to_html
+from cdir_nb.pages import read_run, write_report
+from cdir_nb.pages.html import POLICY, mathml, strip, to_html, without_scripts
 from cdir_nb.paths import process_mark
 from cdir_nb.results import Record, load_records, save_records
 
@@ -56,24 +56,17 @@ def report(run_folder, tmp_path):
 
 def test_the_report_names_everything_that_a_number_depends_on(report):
     page = report(record())
-    for text in (
+    number = (
         "12.50",
         "P@10:hits_over_k",
         "tiny-clip [1a2b]",
         "best on test",
         "no image at all",
         "40 classes of the world",
-        "seeds: 3",
-        "1 direction",
-    ):
-        assert text in page
-
-
-def test_the_report_shows_status_time_and_title(report):
-    page = report(record())
-    assert "How far does it &lt;get&gt;?" in page and "1:15" in page and "2026-01-02 03:04" in page
-    assert "ValueError: &lt;b&gt;no&lt;/b&gt;" in page and "<b>no" not in page
-    assert re.search(r'class="failed">failed', page) and "not run" in page
+    )
+    job = ("How far does it &lt;get&gt;?", "1:15", "2026-01-02 03:04", "ValueError: &lt;b&gt;no&lt;/b&gt;", "not run")
+    assert [text for text in (*number, *job, "seeds: 3", "1 direction") if text not in page] == []
+    assert "<b>no" not in page
 
 
 def test_figures_lie_beside_the_page_with_captions(report, tmp_path):
@@ -109,12 +102,11 @@ def test_the_report_says_what_the_data_are(report):
     assert "Dataset: pacs" in page and "drawn world" not in page
 
 
-def test_results_on_real_images_stand_beside_the_drawn_world_only(report):
+def test_results_on_real_images_are_shown_beside_the_drawn_world_only(report):
     """Committed numbers, each with its task, encoder and selection rule, apart from those of the run."""
     committed = re.compile(r'<section id="committed">.*?</section>', re.S)
     shown = committed.search(report(record(), dataset="world")).group()
-    assert "sketchy_mini, sketchy_mini-21, real-clip: P@10:hits_over_k, mean over directions" in shown
-    assert re.search(r"<th[^>]*>CLAIR</th>.*?<span>25\.62 ± 0\.62</span>.*?last epoch", shown, re.S)
+    assert "sketchy_mini-21, real-clip: P@10:hits_over_k" in shown and "last epoch" in shown
     assert "world-unseen" not in shown and "12.50" not in shown
 
 
@@ -122,23 +114,12 @@ def test_a_run_on_real_images_is_not_mixed_with_committed_ones(report):
     assert 'id="committed"' not in report(record(dataset="pacs", protocol="pacs-all"), dataset="pacs")
 
 
-def test_random_weights_are_said_loudly(report):
-    assert 'class="loud"' not in report(record())
-    page = report(record(encoder="ViT-B-32:random (RANDOM WEIGHTS)"))
-    assert 'class="loud">Pipeline test (random weights): these numbers only show that the code runs' in page
-    assert "PIPELINE TEST, NOT A RESULT: random weights" in page
-
-
-def test_of_several_runs_the_pipeline_test_is_the_marked_one(run_folder, tmp_path):
+def test_a_pipeline_test_is_marked_in_its_own_section(run_folder, tmp_path):
     real = run_folder(record(), name="real-1")
-    pipeline_test = run_folder(record(encoder="ViT-B-32:random"), name="pipeline_test-1")
-    page = write_report([real, pipeline_test], tmp_path / "report").read_text()
-    first, second = page[page.index('<section id="1-real-1"') :].split('<section id="2-pipeline_test-1"')
-    assert (
-        'class="loud"' not in first
-        and 'class="loud"' in second
-        and "<h1>Cross-domain image retrieval, measured: 2 runs</h1>" in page
-    )
+    random = run_folder(record(encoder="ViT-B-32:random"), name="random-1")
+    page = write_report([real, random], tmp_path / "report").read_text()
+    first, second = page[page.index('<section id="1-real-1"') :].split('<section id="2-random-1"')
+    assert 'class="loud"' not in first and re.search(r'class="loud">[^<]*random weights', second)
 
 
 def test_a_sweep_is_one_section_with_its_seeds_averaged(tmp_path):
@@ -156,12 +137,8 @@ def test_a_job_that_had_to_do_without_others_says_so(report):
 def test_numbers_of_a_failed_notebook_do_not_count(report, run_folder):
     folder = run_folder(record())
     save_records([record(value=0.99)], next(folder.glob("*.failed")), "r")
-    numbers = numbers_of(read_run(folder))
+    numbers = read_run(folder).records
     assert numbers[["notebook", "value"]].values.tolist() == [["a", 0.125]]
-
-
-def test_a_report_without_numbers_is_a_report(report):
-    assert "How far" in report()
 
 
 # --- claims, and published tables
@@ -320,21 +297,6 @@ def test_pictures_beside_the_notebook_are_embedded(tmp_path):
     assert 'src="data:image/png;base64,' in page and 'src="p.png"' not in page
 
 
-@pytest.mark.parametrize(
-    "html",
-    [
-        '<script src="https://a.b/c.js">',
-        "<link rel=x href='//a.b/c.css'>",
-        "<img alt=a src=http://a.b/c.png>",
-        "a { background: url(https://a.b/c) }",
-        '@import "https://a.b/c.css"',
-        'import("https://a.b/c.mjs")',
-    ],
-)
-def test_web_references_are_found(html):
-    assert len(web_references(f"<p>{html}</p>")) == 1
-
-
 def test_widget_state_and_views_are_stripped():
     view = {"application/vnd.jupyter.widget-view+json": {"model_id": "x"}, "text/plain": "IntSlider()"}
     outputs = [nbformat.v4.new_output("display_data", data=view), nbformat.v4.new_output("stream", text="kept")]
@@ -375,24 +337,32 @@ def test_what_a_killed_report_left_is_removed(run_folder, tmp_path):
     assert sorted(path.name for path in tmp_path.glob(".report-*")) == sorted([f".report-{mark}x", ".report-mine"])
 
 
-def test_the_report_is_without_active_content_whatever_the_notebooks_show(run_folder, tmp_path):
+EVIL = """<script>document.title = "ran"</script><svg onload="document.title = 'ran'"></svg>
+<img src="missing.png" onerror="document.title = 'ran'"><img src="https://evil.example/a.png">"""
+
+
+@pytest.mark.parametrize(
+    "page",
+    [
+        f"<html><head></head><body>{EVIL}</body></html>",
+        f"{EVIL}<!DOCTYPE html><html><head>{POLICY}</head></html>",
+        f"<!-- <!DOCTYPE html><html><head>{POLICY} -->{EVIL}",
+        f'<!DOCTYPE html><html onload="x()"><head>{POLICY}</head></html>',
+    ],
+)
+def test_the_policy_of_a_copied_page_comes_before_everything_that_could_run(run_folder, tmp_path, page):
     folder = run_folder(record())
-    evil = '<script>alert(1)</script><img src="https://evil.example/a.png" onerror="alert(1)">'
-    (folder / "a-1" / "a.html").write_text(f"<html><head></head><body><p>figures</p>{evil}</body></html>")
+    (folder / "a-1" / "a.html").write_text(page)
     write_report([folder], tmp_path / "report")
-    (page,) = (tmp_path / "report").rglob("a.html")
-    text = page.read_text()
-    assert "<p>figures</p>" in text and "Content-Security-Policy" in text
-    assert "alert" not in text and "evil" not in text and web_references(text) == []
+    (copy,) = (tmp_path / "report").rglob("a.html")
+    start = re.match(r"\s*<!DOCTYPE html>\s*(<html><head>)?", copy.read_text()).end()
+    assert copy.read_text().startswith(POLICY, start)
 
 
-def test_an_executed_notebook_is_without_active_content():
-    output = nbformat.v4.new_output("display_data", data={"text/markdown": "**fine** <script>alert(1)</script>"})
-    remote = nbformat.v4.new_output(
-        "display_data", data={"text/html": "<b>x</b><img src='https://evil.example/a.png'>"}
-    )
-    cells = [nbformat.v4.new_code_cell("1", outputs=[output, remote]), nbformat.v4.new_markdown_cell(TEXT)]
-    page = to_html(nbformat.v4.new_notebook(cells=cells), "a", Path())
-    assert "<strong>fine</strong>" in page and "<b>x</b>" in page and "<math" in page
-    assert "evil" not in page and "<script" not in page  # what the script said may stay, as text
-    assert '<a href="https://example.org/paper"' in page
+def test_the_policy_is_first_in_the_head_of_an_executed_notebook_and_allows_no_script():
+    output = nbformat.v4.new_output("display_data", data={"text/html": f"<b>x</b>{EVIL}"})
+    page = page_of(nbformat.v4.new_code_cell("1", outputs=[output]), nbformat.v4.new_markdown_cell(TEXT))
+    assert re.match(r'\s*<!DOCTYPE html>\s*<html lang="en">\s*<head>', page).end() == page.index(POLICY)
+    assert without_scripts(page) == page and "<b>x</b>" in page and "<math" in page
+    rules = dict(rule.split(" ", 1) for rule in re.search(r'content="([^"]+)"', POLICY)[1].split("; "))
+    assert rules["default-src"] == "'none'" and not any("script" in name or "unsafe-eval" in rules for name in rules)

@@ -1,7 +1,6 @@
 """Claims as data: wrong entries are named, and no claim carries a verdict of its own."""
 
 import json
-import textwrap
 
 import pytest
 from one_claim import CLAIM
@@ -9,7 +8,6 @@ from one_claim import CLAIM
 from cdir_nb.errors import CdirError
 from cdir_nb.results import Claim, load_claims
 from cdir_nb.results.published import papers, published, tables
-from cdir_nb.show.paper_tables import CLAIM as WIDTH
 
 
 @pytest.mark.parametrize(
@@ -43,11 +41,6 @@ def test_pairs_of_lists_and_chains():
     assert several.pairs == [("A", "C"), ("A", "D"), ("B", "C"), ("B", "D")] and several.methods == ["A", "C", "D", "B"]
     chain = Claim(**{**CLAIM, "better": [], "worse": [], "chain": ["A", "B", "C"]})
     assert chain.pairs == [("B", "A"), ("C", "B")]
-
-
-@pytest.mark.parametrize("claim", load_claims(), ids=lambda claim: claim.id)
-def test_a_claim_fits_its_two_lines_in_the_scoreboard(claim):
-    assert len(textwrap.wrap(claim.says, WIDTH)) <= 2
 
 
 def test_every_paper_has_claims_and_their_tables_print_their_methods():

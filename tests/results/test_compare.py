@@ -61,11 +61,6 @@ def test_a_printed_average_stands_where_a_cell_is_lost():
     assert percent.loc["PCS"].isna().any() and percent["mean"].notna().all()
 
 
-def test_several_backbones_are_rows_of_their_own():
-    view = View("snmpnet", "1", "average_precision", 200)
-    assert "Doodle-SingleNet (VGG-16)" in printed_panel(view).percent.index
-
-
 def test_ours_has_the_columns_of_the_table_and_says_where_it_came_from():
     found = panel(run() + run(seed=1, date="2026-01-03"))
     assert list(found.percent.columns) == ["clipart → sketch", "sketch → clipart", "real → sketch", "mean"]

@@ -48,12 +48,6 @@ def test_a_record_without_context_is_refused(field):
     assert f"{field}: missing, but every record needs it" in refusal(**{field: ...})
 
 
-def test_every_missing_field_is_named_at_once():
-    message = refusal(metric=..., seed=..., selection_rule=...)
-    assert all(f"{field}: missing" in message for field in ("metric", "seed", "selection_rule"))
-    assert message.startswith("invalid record (zero-shot ?): ")
-
-
 @pytest.mark.parametrize("metric", ["", "precision", "P@10", "P@10:over_found", "mAP:over_found", 10, None])
 def test_a_metric_without_all_its_parts_is_refused(metric):
     assert "metric: " in refusal(metric=metric) and "P@K:CONVENTION" in refusal(metric=metric)

@@ -67,15 +67,6 @@ def test_equal_numbers_of_two_settings_are_one_line_and_different_ones_are_two()
     assert found["Q: rate=0.1"].gain == pytest.approx(10) and found["Q: rate=0.3"].gain == pytest.approx(20)
 
 
-def test_several_states_of_a_training_stand_under_their_selection_rules():
-    rules = {"last epoch": 0.5, "best on test": 0.7}
-    states = [number("CLAIR", AWAY, value, selection_rule=rule) for rule, value in rules.items()]
-    (block,) = blocks(*VANILLA, *states, number("TKI", AWAY, 0.6, selection_rule="last epoch"))
-    assert [line.method for line in block.lines] == ["vanilla CLIP", "CLAIR", "CLAIR", "TKI"]
-    names = [line.split("  ")[1 + line.startswith("    ")].strip() for line in str(block).splitlines()[3:]]
-    assert names == ["nothing selected", "vanilla CLIP", "last epoch", "CLAIR", "TKI", "best on test", "CLAIR"]
-
-
 def test_two_different_vanilla_clips_are_no_baseline():
     again = number("vanilla CLIP", AWAY, 0.1, settings={"x": 1})
     assert lines(*VANILLA, again, number("Q", AWAY, 0.5))["Q"].gain is None

@@ -14,6 +14,7 @@ from cdir_nb.retrieval import (
     Ranking,
     average_precision,
     blocks,
+    bootstrap_interval,
     evaluate,
     evaluate_embeddings,
     metrics,
@@ -404,69 +405,65 @@ def test_nothing_relevant_at_all():
     assert np.isnan(precision_recall(ranking_of([0, 1]), ["z"], ["x", "y"])[1]).all()
 
 
+# ---- bootstrap intervals ------------------------------------------------------------------------------------------
+
+
+def test_single_queries_agree_with_the_normal_interval():
+    values = np.random.default_rng(1).normal(0.4, 0.2, 400)
+    low, high = bootstrap_interval(values)
+    half = 1.96 * values.std() / np.sqrt(400)
+    assert (low, high) == pytest.approx((values.mean() - half, values.mean() + half), abs=0.003)
+
+
+def test_queries_that_share_their_fate_count_as_one():
+    values, classes = np.repeat([0.0, 0.2, 0.9, 0.4], 100), np.repeat(list("abcd"), 100)
+    low, high = bootstrap_interval(values, classes)
+    alone = bootstrap_interval(values)
+    assert high - low > 5 * (alone[1] - alone[0])
+    assert bootstrap_interval(np.array([0.0, 0.2, 0.9, 0.4])) == pytest.approx((low, high))  # 4 classes, 4 draws
+
+
+def test_undefined_queries_stay_out_and_a_level_is_kept():
+    assert bootstrap_interval(np.array([np.nan, 0.5, 0.5])) == (0.5, 0.5)
+    values = np.arange(100) / 100
+    wide, narrow = bootstrap_interval(values, level=0.95), bootstrap_interval(values, level=0.5)
+    assert wide[0] < narrow[0] < 0.495 < narrow[1] < wide[1]
+    with pytest.raises(CdirError, match="no query has a value"):
+        bootstrap_interval(np.array([np.nan]))
+
+
 # ---- refusals --------------------------------------------------------------------------------------------------
 
 CUT = ranking_of([0, 1], [1, 2], n_gallery=5)
 FIVE = list("aabbb")
 
 
+BOTH = ["a", "b"]
+
+
 @pytest.mark.parametrize(
-    "call, message",
+    "call, value",
     [
-        (
-            lambda: precision_at_k(CUT, ["a", "b"], FIVE, 3),
-            "a metric at 3 needs more than the 2 ranks kept: call rank with k=3",
-        ),
-        (
-            lambda: average_precision(CUT, ["a", "b"], FIVE, 4, "over_relevant"),
-            "a metric at 4 needs more than the 2 ranks kept: call rank with k=4",
-        ),
-        (
-            lambda: average_precision(CUT, ["a", "b"], FIVE),
-            "a metric over the whole ranking needs more than the 2 ranks kept: call rank with k=None",
-        ),
-        (lambda: precision_recall(CUT, ["a", "b"], FIVE), "a metric over the whole ranking needs more than the 2"),
-        (lambda: evaluate(CUT, ["a", "b"], FIVE), "a metric at 50 needs more than the 2 ranks kept"),
-        (
-            lambda: precision_at_k(CUT, ["a", "b"], FIVE, 0),
-            "k must be a whole number of at least 1, or None for the whole gallery: got 0",
-        ),
-        (lambda: average_precision(CUT, ["a", "b"], FIVE, 1.5), "got 1.5"),
-        (lambda: evaluate_embeddings(np.ones((1, 2)), np.ones((2, 2)), ["a"], ["a", "b"], ks=(0,)), "got 0"),
-        (
-            lambda: precision_at_k(CUT, ["a", "b"], FIVE, 1, "micro"),
-            "unknown convention 'micro': use one of hits_over_k, hits_over_min_k_relevant, ucdir_micro",
-        ),
-        (
-            lambda: average_precision(CUT, ["a", "b"], FIVE, 1, "ucdir_micro"),
-            "unknown convention 'ucdir_micro': use one of over_found, over_min_k_relevant, over_relevant, "
-            "voc_interpolated",
-        ),
-        (
-            lambda: precision_at_k(CUT, ["a"], FIVE, 1),
-            "query_labels has shape (1,) for 2 queries in the ranking: expected one label per row",
-        ),
-        (
-            lambda: precision_at_k(CUT, ["a", "b"], FIVE[:4], 1),
-            "gallery_labels has shape (4,) for 5 items in the gallery",
-        ),
-        (lambda: precision_at_k(CUT, np.eye(2), FIVE, 1), "query_labels has shape (2, 2) for 2 queries in the ranking"),
-        (
-            lambda: precision_at_k(CUT, ["a", None], FIVE, 1),
-            "query_labels has no label in row 1: add one or drop the row",
-        ),
+        (lambda: precision_at_k(CUT, BOTH, FIVE, 3), "k=3"),
+        (lambda: average_precision(CUT, BOTH, FIVE, 4, "over_relevant"), "k=4"),
+        (lambda: average_precision(CUT, BOTH, FIVE), "k=None"),
+        (lambda: precision_recall(CUT, BOTH, FIVE), "k=None"),
+        (lambda: evaluate(CUT, BOTH, FIVE), "k=50"),
+        (lambda: precision_at_k(CUT, BOTH, FIVE, 0), "got 0"),
+        (lambda: average_precision(CUT, BOTH, FIVE, 1.5), "got 1.5"),
+        (lambda: evaluate_embeddings(np.ones((1, 2)), np.ones((2, 2)), ["a"], BOTH, ks=(0,)), "got 0"),
+        (lambda: precision_at_k(CUT, BOTH, FIVE, 1, "micro"), "'micro'"),
+        (lambda: average_precision(CUT, BOTH, FIVE, 1, "ucdir_micro"), "'ucdir_micro'"),
+        (lambda: precision_at_k(CUT, ["a"], FIVE, 1), "query_labels has shape (1,) for 2 queries"),
+        (lambda: precision_at_k(CUT, BOTH, FIVE[:4], 1), "gallery_labels has shape (4,) for 5 items"),
+        (lambda: precision_at_k(CUT, np.eye(2), FIVE, 1), "query_labels has shape (2, 2) for 2 queries"),
+        (lambda: precision_at_k(CUT, ["a", None], FIVE, 1), "query_labels has no label in row 1"),
         (lambda: precision_at_k(CUT, [1.0, 2.0], [1, 1, 2, 2, np.nan], 1), "gallery_labels has no label in row 4"),
-        (
-            lambda: precision_at_k(CUT, [0, 1], FIVE, 1),
-            "query_labels and gallery_labels: one is text and the other numbers: use class names for both, or class",
-        ),
-        (
-            lambda: per_class(precision_at_k(CUT, ["a", "b"], FIVE, 1), ["a"]),
-            "query_labels has shape (1,) for 2 queries in the result",
-        ),
+        (lambda: precision_at_k(CUT, [0, 1], FIVE, 1), "query_labels and gallery_labels"),
+        (lambda: per_class(precision_at_k(CUT, BOTH, FIVE, 1), ["a"]), "query_labels has shape (1,) for 2 queries"),
     ],
 )
-def test_bad_input_is_refused_in_one_line(call, message):
+def test_bad_input_is_refused_in_one_line(call, value):
     with pytest.raises(CdirError) as error:
         call()
-    assert message in str(error.value) and "\n" not in str(error.value)
+    assert value in str(error.value) and "\n" not in str(error.value)

@@ -13,10 +13,12 @@ from cdir_nb.data import dataset_of, load_card, open_task
 from cdir_nb.data.protocols import protocol_spec
 from cdir_nb.encoders import load_encoder
 from cdir_nb.errors import CdirError
+from cdir_nb.notebook import read_parameters
 from cdir_nb.results import load_records
-from cdir_nb.run.experiments import Experiment, from_options
+from cdir_nb.run.options import experiment_from_options
+from cdir_nb.run.parameters import MODELS, complete_parameters
 from cdir_nb.run.plan import make_plan
-from cdir_nb.run.profile import Profile, load_profile, profile_names, profile_of
+from cdir_nb.run.profile import EXPERIMENT, Experiment, load_profile, profile_names, profile_of
 from cdir_nb.run.runner import run_plan
 
 BASE = {"method": "UCDIR", "task": "world-closed"}
@@ -80,7 +82,7 @@ def test_what_cannot_run_is_refused_in_one_line_before_anything_runs(fields, val
 
 
 def test_the_command_line_becomes_an_experiment():
-    found = from_options(
+    found = experiment_from_options(
         "UCDIR",
         "pacs-closed",
         variants=["L_IW (v1)"],
@@ -92,7 +94,7 @@ def test_the_command_line_becomes_an_experiment():
     assert found.seeds == [0, 2] and found.directions == [["photo", "sketch"]] and found.variants == ["L_IW (v1)"]
     assert found.settings == {"epochs": 3, "least_confidence": None, "reduction": "sum"}
     assert found.sweep == {"learning_rate": [0.01, 0.03]} and found.encoders == ["mobilenet-v2"]
-    assert from_options("CLAIR", "world-unseen", encoder="real-clip").encoders == ["real-clip"]
+    assert experiment_from_options("CLAIR", "world-unseen", encoder="real-clip").encoders == ["real-clip"]
 
 
 @pytest.mark.parametrize(
@@ -111,20 +113,29 @@ def test_bad_options_end_in_one_line(words, value):
     assert shown.exit_code == 2 and value in shown.output and len(shown.output.strip().splitlines()) == 1
 
 
+@pytest.mark.parametrize(
+    "method, encoder",
+    [("CLAIR", "mobilenet-v2"), ("TKI", "timm:resnet50"), ("SnMpNet", "real-clip"), ("CVAE", "ViT-B-32:openai")],
+)
+def test_an_encoder_of_the_wrong_kind_is_refused_before_anything_runs(method, encoder, tmp_path):
+    words = ["--method", method, "--task", "world-unseen", "--encoder", encoder, "--out", str(tmp_path / "runs")]
+    shown = CliRunner().invoke(app, ["reproduce", *words])
+    assert shown.exit_code == 2 and len(shown.output.strip().splitlines()) == 1
+    assert method in shown.output and encoder in shown.output and "choose" in shown.output
+    assert not (tmp_path / "runs").exists()
+
+
 @pytest.mark.parametrize("name", profile_names())
 def test_every_bundled_profile_has_valid_experiments(name):
     """Methods, variants, settings and directions exist; images are not opened."""
-    from cdir_nb.notebook import read_parameters
-    from cdir_nb.run.experiments import NOTEBOOK, check_experiment
-
-    profile: Profile = load_profile(name)
+    profile = load_profile(name)
     for entry in profile.notebooks:
-        if entry.notebook == NOTEBOOK:
+        if entry.notebook == EXPERIMENT:
             defaults = read_parameters(profile.path(entry))
             for swept in entry.combinations({}):
-                parameters = defaults | entry.parameters | swept
-                check_experiment(parameters)
-                assert dataset_of(parameters["task"]) == profile.dataset
+                values = {**profile.parameters, **entry.parameters, **swept}
+                complete_parameters(entry.name, values, defaults, MODELS[EXPERIMENT])
+                assert dataset_of(values["task"]) == profile.dataset
 
 
 @pytest.mark.parametrize("name", [n for n in profile_names() if n.startswith(("clair-grid", "tki-sensitivity"))])
@@ -178,7 +189,7 @@ def test_without_a_test_no_test_image_is_read(tmp_path):
     ],
 )
 def test_the_experiment_notebook_runs(method, task, settings, tmp_path):
-    experiment = from_options(method, task, directions=[] if method == "TKI" else ["clipart:sketch"])
+    experiment = experiment_from_options(method, task, directions=[] if method == "TKI" else ["clipart:sketch"])
     plan = make_plan(profile_of(experiment.model_copy(update={"settings": settings})))
     (outcome,) = run_plan(plan, tmp_path / "run")
     assert outcome.status == "done", outcome.reason

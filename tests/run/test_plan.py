@@ -15,10 +15,10 @@ from cdir_nb.data import open_task
 from cdir_nb.errors import CdirError
 from cdir_nb.notebook import read_parameters
 from cdir_nb.paths import MANIFEST, NOTEBOOKS, PACKAGE, ROOT
-from cdir_nb.run import declared, digests, plan
-from cdir_nb.run.parameters import check
+from cdir_nb.run import digests, plan
+from cdir_nb.run.parameters import MODELS, Shared, complete_parameters
 from cdir_nb.run.plan import make_plan
-from cdir_nb.run.profile import Entry, load_profile, profile_names
+from cdir_nb.run.profile import load_profile, profile_names
 
 
 @pytest.fixture
@@ -49,23 +49,26 @@ def parameters(made):
 
 
 @pytest.mark.parametrize(
-    "setting,message",
+    "setting,values",
     [
-        ("sead=1", "no notebook has a parameter 'sead'; known: 01_first has layers, lr, seed; 02_second has encoder"),
-        ("01.k=1", "no notebook has a parameter 'k'; known: 01_first has layers, lr, seed"),
-        ("03.seed=1", "no notebook '03' in this profile; known: 01_first, 02_second"),
-        ("seed=one", "01_first: seed must be int (default 0), not str 'one'"),
-        ("seed=1.5", "01_first: seed must be int (default 0), not float 1.5"),
-        ("seed=true", "01_first: seed must be int (default 0), not bool True"),
-        ("lr=true", "01_first: lr must be float (default 0.1), not bool True"),
-        ("layers=[1,'a']", "01_first: layers must be list (default [1, 2]), not list [1, 'a']"),
-        ("seed", "--set seed: write NAME=VALUE or NOTEBOOK.NAME=VALUE"),
-        ("out_dir=/tmp", "parameter 'out_dir' cannot be set by hand: the runner sets it"),
-        ("data_root=/tmp", "parameter 'data_root' cannot be set by hand: use --data NAME=PATH"),
+        ("sead=1", ["sead", "01_first", "layers, lr, seed"]),
+        ("01.k=1", ["'k'"]),
+        ("03.seed=1", ["'03'", "02_second"]),
+        ("seed=one", ["01_first: seed", "'one'"]),
+        ("seed=1.5", ["seed", "1.5"]),
+        ("seed=true", ["seed", "True"]),
+        ("seed=-1", ["seed", "-1"]),
+        ("lr=true", ["lr", "True"]),
+        ("lr=1e999", ["lr", "inf"]),
+        ("layers=[1,'a']", ["layers.1", "'a'"]),
+        ("seed", ["NAME=VALUE"]),
+        ("out_dir=/tmp", ["out_dir"]),
+        ("data_root=/tmp", ["data_root", "--data"]),
     ],
 )
-def test_wrong_settings_are_refused(folder, setting, message):
-    assert message in refusal(folder, settings=[setting])
+def test_wrong_settings_are_refused(folder, setting, values):
+    message = refusal(folder, settings=[setting])
+    assert all(value in message for value in values)
 
 
 def test_right_settings_are_taken(folder):
@@ -77,11 +80,10 @@ def test_right_settings_are_taken(folder):
 
 
 def test_parameters_of_a_profile_are_checked(folder):
-    entry = {"notebook": "01_first.ipynb", "parameters": {"lr": "1e-3"}}
-    assert "01_first: lr must be float (default 0.1), not str '1e-3'" in refusal(folder, {"notebooks": [entry]})
-    entry["parameters"] = {"epochs": 3}
-    assert "01_first has no parameter 'epochs'; known: layers, lr, seed" in refusal(folder, {"notebooks": [entry]})
-    assert "profile mine: no notebook has a parameter 'sead'" in refusal(folder, {"parameters": {"sead": 3}})
+    for values in ({"lr": "1e-3"}, {"epochs": 3}):
+        message = refusal(folder, {"notebooks": [{"notebook": "01_first.ipynb", "parameters": values}]})
+        assert "01_first" in message and next(iter(values)) in message
+    assert "sead" in refusal(folder, {"parameters": {"sead": 3}})
 
 
 def test_an_entrys_parameters_win_over_common_ones_and_settings_over_both(folder):
@@ -92,67 +94,63 @@ def test_an_entrys_parameters_win_over_common_ones_and_settings_over_both(folder
     assert parameters(planned(folder, fields, settings=["seed=9"]))["01_first"]["seed"] == 9
 
 
-def test_a_parameters_cell_holds_literals_only(folder):
-    write_notebook(folder / "01_first.ipynb", parameters="import os")
-    assert "01_first.ipynb: parameters cell, line 1: only `name = literal` is allowed" in refusal(folder)
-    write_notebook(folder / "01_first.ipynb", parameters="seed = 0\nroot = os.sep")
-    assert "parameters cell, line 2: only" in refusal(folder)
-    write_notebook(folder / "01_first.ipynb", parameters="seed = (")
-    assert "parameters cell, line 1: invalid Python, fix the syntax" in refusal(folder)
-
-
-def test_values_that_a_digest_cannot_hold_are_refused(folder):
-    for value in (datetime.date(2026, 1, 2), [float("nan")], {1: {2, 3}}):
-        with pytest.raises(CdirError, match="02_second: k must be numbers, text, lists or mappings of them"):
-            check("02_second", {"k": value}, {"k": None})
-
-
 @pytest.mark.parametrize(
-    "source", ["seed = " + "-" * 20_000 + "1", "seed = " + "(" * 5_000, "seed = 0\0", "x = [" * 3000]
+    "source, line",
+    [
+        ("import os", 1),
+        ("seed = 0\nroot = os.sep", 2),
+        ("seed = (", 1),
+        ("seed = " + "-" * 20_000 + "1", 1),
+        ("seed = " + "(" * 5_000, 1),
+        ("seed = 0\0", 1),
+        ("x = [" * 3000, 1),
+    ],
 )
-def test_a_hostile_parameters_cell_is_one_line(folder, source):
+def test_a_parameters_cell_holds_literals_only(folder, source, line):
     write_notebook(folder / "01_first.ipynb", parameters=source)
-    assert "01_first.ipynb: parameters cell, line 1: " in refusal(folder)
+    assert f"01_first.ipynb: parameters cell, line {line}" in refusal(folder)
+
+
+@pytest.mark.parametrize("value", [datetime.date(2026, 1, 2), [float("nan")], {1: {2, 3}}, "a\nb"])
+def test_values_that_a_digest_cannot_hold_are_refused(value):
+    with pytest.raises(CdirError, match="02_second: k"):
+        complete_parameters("02_second", {"k": value}, {"k": None}, Shared)
 
 
 # --- notebooks, data and checkpoints
 
 
 def test_a_missing_or_damaged_notebook_is_named(folder):
-    assert "gone.ipynb not found: check its name" in refusal(folder, {"notebooks": [{"notebook": "gone.ipynb"}]})
+    assert "gone.ipynb" in refusal(folder, {"notebooks": [{"notebook": "gone.ipynb"}]})
     for damaged in (
         "{}}",
         "[]",
         '{"nbformat": 4, "nbformat_minor": 4, "metadata": {}, "cells": [{"cell_type": "code"}]}',
     ):
         (folder / "01_first.ipynb").write_text(damaged)
-        assert "01_first.ipynb is not a valid notebook (" in refusal(folder)
+        assert "01_first.ipynb" in refusal(folder)
     (folder / "01_first.ipynb").unlink()
     os.mkfifo(folder / "01_first.ipynb")
-    assert "01_first.ipynb not found" in refusal(folder)
+    assert "01_first.ipynb" in refusal(folder)
 
 
 @pytest.mark.parametrize(
-    "data,message",
+    "dataset,data,value",
     [
-        ([], "profile mine needs the images of pacs: add --data pacs=PATH"),
-        (["pacs=/no/where"], "--data pacs=/no/where: folder not found"),
-        (["pacs=/tmp", "pacs=/"], "--data pacs=/: the folder of pacs is given twice"),
-        (["pacs"], "--data pacs: write NAME=PATH, such as pacs=/data/PACS"),
-        (["world=/tmp"], "--data world=/tmp: profile mine uses dataset pacs"),
+        ("pacs", [], "--data pacs=PATH"),
+        ("pacs", ["pacs=/no/where"], "/no/where"),
+        ("pacs", ["pacs=/tmp", "pacs=/"], "pacs=/"),
+        ("pacs", ["pacs"], "NAME=PATH"),
+        ("pacs", ["world=/tmp"], "world=/tmp"),
+        ("world", ["world=/tmp"], "world=/tmp"),
     ],
 )
-def test_data_must_be_there(folder, data, message):
-    assert message in refusal(folder, {"dataset": "pacs"}, data=data)
-
-
-def test_the_world_takes_no_folder(folder):
-    assert "uses dataset world, which needs no folder" in refusal(folder, data=["world=/tmp"])
+def test_data_must_be_there(folder, dataset, data, value):
+    assert value in refusal(folder, {"dataset": dataset}, data=data)
 
 
 def test_a_missing_checkpoint_is_named(folder):
-    message = refusal(folder, encoder="ViT-B-32:/no/where.pt")
-    assert message == "checkpoint /no/where.pt not found: give --encoder ViT-B-32:FILE with an existing file"
+    assert "checkpoint /no/where.pt" in refusal(folder, encoder="ViT-B-32:/no/where.pt")
 
 
 def test_paths_are_absolute_for_the_notebook(folder, monkeypatch):
@@ -254,9 +252,9 @@ def test_wrong_images_are_refused_once_with_an_option_that_can_be_given(folder):
     whole = planned(folder, **options)
     (root / "photo/dog/2.png").write_bytes(b"no image")
     (root / "photo/cat").mkdir()
-    assert "1 folder not in the card: photo/cat. Fix" in refusal(folder, **options)
-    assert "(`cdir reproduce`: --skip-unknown)" in refusal(folder, **options)
-    assert "(`cdir reproduce`: --skip-bad)" in refusal(folder, **options, skip=["unknown"])
+    message = refusal(folder, **options)
+    assert "photo/cat" in message and "--skip-unknown" in message
+    assert "--skip-bad" in refusal(folder, **options, skip=["unknown"])
     skipping = planned(folder, **options, skip=["bad", "unknown"])
     assert skipping.skip == "bad,unknown" and skipping.jobs[0].digest == whole.jobs[0].digest
 
@@ -264,7 +262,7 @@ def test_wrong_images_are_refused_once_with_an_option_that_can_be_given(folder):
 def test_notebooks_skip_what_the_run_skips(folder, monkeypatch):
     root = write_pacs(folder / "images")
     (root / "photo/dog/2.png").write_bytes(b"no image")
-    with pytest.raises(CdirError, match="1 of 29 images bad"):
+    with pytest.raises(CdirError, match="1 of 29"):
         open_task("pacs", root)
     monkeypatch.setenv("CDIR_SKIP", "bad")
     assert len(open_task("pacs", root)[1]) == 28
@@ -273,14 +271,14 @@ def test_notebooks_skip_what_the_run_skips(folder, monkeypatch):
 def test_a_folder_that_is_another_dataset_is_refused(folder):
     (folder / "images/dogs").mkdir(parents=True)
     message = refusal(folder, {"dataset": "pacs"}, data=[f"pacs={folder}/images"])
-    assert "has no domain folder photo, art_painting, cartoon, sketch; it holds dogs" in message
+    assert "photo" in message and "dogs" in message
 
 
 def test_images_that_the_protocol_needs_are_there(folder):
     write_notebook(folder / "01_first.ipynb", parameters=PARAMETERS + '\nprotocol = ""')
     shutil.rmtree(write_pacs(folder / "images") / "sketch" / "house")
     message = refusal(folder, {"dataset": "pacs"}, data=[f"pacs={folder}/images"])
-    assert "pacs-all needs images that are missing: sketch/house" in message
+    assert "pacs-all" in message and "sketch/house" in message
 
 
 # --- digests of code
@@ -381,37 +379,35 @@ def test_jobs_follow_the_source_and_the_libraries(folder, monkeypatch):
 
 # --- profiles
 
+FIELDS = "name: a\nabout: b\ndataset: c\n"
+
 
 @pytest.mark.parametrize(
-    "content,message",
+    "content,value",
     [
-        ("name: [", "mine.yaml: not valid YAML, line 2: did not find"),
-        ("- a", "mine.yaml: it must consist of `field: value` lines"),
-        ("name: a\nabout: b\ndataset: c\nnotebooks: []", "notebooks: List should have at least 1 item"),
-        ("name: a\nabout: b\ndataset: c\nnotebook: []", "mine.yaml: notebooks: missing; notebook: unknown name"),
-        ("name: a\nabout: b\ndataset: c\nnotebooks: [{notebook: x, params: {}}]", "notebooks.0.params: unknown name"),
-        (
-            "name: a\nabout: b\ndataset: c\nnotebooks: [{notebook: x}, {notebook: ./x.ipynb}]",
-            "notebooks: x appears twice: remove one, or use a sweep",
-        ),
-        ("name: a\nabout: b\ndataset: c\ndataset: d\nnotebooks: [{notebook: x}]", "line 4: 'dataset' appears twice"),
-        ("name: a\nabout: b\ndataset: c\nfolder: /tmp\nnotebooks: [{notebook: x}]", "mine.yaml: folder: unknown name"),
-        (
-            "name: a\nabout: b\ndataset: c\nnotebooks: [{notebook: x, sweep: {seed: [1], 'seed, k': [[2, 3]]}}]",
-            "x: seed is swept twice: remove one",
-        ),
-        ("name: a/b\nabout: b\ndataset: c\nnotebooks: [{notebook: x}]", "mine.yaml: name: "),
+        ("name: [", "line 2"),
+        ("- a", "field: value"),
+        (FIELDS + "notebooks: []", "notebooks"),
+        (FIELDS + "notebook: []", "notebook: unknown name"),
+        (FIELDS + "notebooks: [{notebook: x, params: {}}]", "notebooks.0.params"),
+        (FIELDS + "notebooks: [{notebook: x}, {notebook: ./x.ipynb}]", "x appears twice"),
+        (FIELDS + "dataset: d\nnotebooks: [{notebook: x}]", "'dataset' appears twice"),
+        (FIELDS + "folder: /tmp\nnotebooks: [{notebook: x}]", "folder"),
+        (FIELDS + "notebooks: [{notebook: x, sweep: {seed: [1]}, cases: [{seed: 2}]}]", "x: seed"),
+        ("name: a/b\nabout: b\ndataset: c\nnotebooks: [{notebook: x}]", "name"),
+        ("name: " + "[" * 100_000, "20 deep"),
+        (b"name: mine\nabout: Stra\xdfe", "UTF-8"),
     ],
 )
-def test_a_wrong_profile_is_named_with_its_field(tmp_path, content, message):
-    (tmp_path / "mine.yaml").write_text(content)
+def test_a_wrong_profile_is_named_with_its_field(tmp_path, content, value):
+    (tmp_path / "mine.yaml").write_bytes(content if isinstance(content, bytes) else content.encode())
     with pytest.raises(CdirError) as caught:
         load_profile(str(tmp_path / "mine.yaml"))
-    assert message in str(caught.value) and "\n" not in str(caught.value)
+    assert "mine.yaml" in str(caught.value) and value in str(caught.value) and "\n" not in str(caught.value)
 
 
 def test_an_unknown_profile_lists_the_known():
-    with pytest.raises(CdirError, match=r"unknown profile 'moon'; known: .*pacs, .*world, .*or give a .yaml file"):
+    with pytest.raises(CdirError, match=r"'moon'.*pacs.*world"):
         load_profile("moon")
 
 
@@ -426,10 +422,10 @@ def test_the_workbooks_profiles_load():
 SECOND = 'dataset = "world"\nencoder = "tiny-clip"\nk = None\nrun_folders = ""'
 
 
-def swept(folder, sweep, *, parameters=None, after=None, **options):
+def swept(folder, sweep, *, cases=(), parameters=None, after=None, **options):
     """The plan of 01_first swept and 02_second, which may come after it."""
     write_notebook(folder / "02_second.ipynb", parameters=SECOND)
-    first = {"notebook": "01_first.ipynb", "sweep": sweep, "parameters": parameters or {}}
+    first = {"notebook": "01_first.ipynb", "sweep": sweep, "cases": list(cases), "parameters": parameters or {}}
     second = {"notebook": "02_second.ipynb", **({"after": after} if after else {})}
     return planned(folder, {"notebooks": [first, second]}, **options)
 
@@ -442,14 +438,15 @@ def test_a_sweep_is_one_job_for_each_combination(folder):
     assert last.label == "02_second" and len({job.folder for job in jobs}) == 4
 
 
-def test_parameters_that_belong_together_are_swept_together(folder):
-    sweep = {"lr, seed": [[0.5, 1], [2.0, 1], [0.5, 2]]}
-    jobs = [job for job in swept(folder, sweep).jobs if job.name == "01_first"]
-    assert [(job.parameters["lr"], job.parameters["seed"]) for job in jobs] == [(0.5, 1), (2.0, 1), (0.5, 2)]
-    assert jobs[0].label == "01_first lr=0.5 seed=1"
-    one = swept(folder, sweep, settings=["seed=5"])
-    found = [(job.parameters["lr"], job.parameters["seed"]) for job in one.jobs if job.name == "01_first"]
-    assert found == [(0.5, 5), (2.0, 5)], "the user's word stands, and no job comes twice"
+def test_parameters_that_belong_together_are_cases(folder):
+    cases = [{"lr": 0.5, "layers": [1]}, {"lr": 2.0, "layers": [1]}, {"lr": 0.5, "layers": [2]}]
+    jobs = swept(folder, {"seed": [0, 1]}, cases=cases).jobs[:-1]
+    expected = [(seed, case["lr"], case["layers"]) for seed in (0, 1) for case in cases]
+    assert [tuple(job.parameters[name] for name in ("seed", "lr", "layers")) for job in jobs] == expected
+    assert jobs[0].label == "01_first seed=0 lr=0.5 layers=[1]"
+    jobs = swept(folder, {}, cases=cases, settings=["layers=[5]"]).jobs[:-1]
+    found = [(job.parameters["lr"], job.parameters["layers"]) for job in jobs]
+    assert found == [(0.5, [5]), (2.0, [5])], "an override applies, and no job comes twice"
 
 
 def test_a_job_of_a_sweep_has_the_folder_that_the_same_job_has_alone(folder):
@@ -462,23 +459,27 @@ def test_a_setting_takes_the_place_of_a_swept_parameter(folder):
 
 
 @pytest.mark.parametrize(
-    "sweep,message",
+    "sweep,value",
     [
-        ({"sead": [1]}, "01_first has no parameter 'sead'; known: layers, lr, seed"),
-        ({"seed": [1, "2"]}, "01_first: seed must be int (default 0), not str '2'"),
-        ({"data_root": ["/tmp"]}, "parameter 'data_root' cannot be set by hand"),
-        ({"seed": []}, "notebooks.0.sweep.seed: List should have at least 1 item"),
-        ({"lr, seed": [[0.5]]}, "01_first: each value in sweep must be a list with one value per name in lr, seed"),
-        ({"lr, seed": [0.5]}, "01_first: each value in sweep must be a list with one value per name in lr, seed"),
-        ({"seed": 3}, "notebooks.0.sweep.seed: should be a valid list, not 3"),
-        ({"seed": [1, 2, 1]}, "01_first: a value of seed appears twice in sweep"),
-        ({"layers": [[7]]}, "01_first: layers appears in both parameters and sweep"),
+        ({"sead": [1]}, "'sead'"),
+        ({"seed": [1, "2"]}, "'2'"),
+        ({"data_root": ["/tmp"]}, "data_root"),
+        ({"seed": []}, "sweep.seed"),
+        ({"seed": 3}, "sweep.seed"),
+        ({"layers": [[7]]}, "layers"),
+        ({"seed": list(range(399)), "k": list(range(399)), "lr": list(range(399))}, "1,000"),
     ],
 )
-def test_a_wrong_sweep_is_refused(folder, sweep, message):
-    with pytest.raises(CdirError) as caught:
+def test_a_wrong_sweep_is_refused_at_once(folder, sweep, value):
+    start = time.process_time()
+    with pytest.raises(CdirError, match=value):
         swept(folder, sweep, parameters={"layers": [7]})
-    assert message in str(caught.value) and "\n" not in str(caught.value)
+    assert time.process_time() - start < 2
+
+
+def test_cases_set_the_same_parameters(folder):
+    with pytest.raises(CdirError, match="01_first: cases"):
+        swept(folder, {}, cases=[{"lr": 0.5}, {"seed": 1}])
 
 
 def test_a_job_after_others_follows_their_digests(folder):
@@ -492,19 +493,15 @@ def test_a_job_after_others_follows_their_digests(folder):
 
 @pytest.mark.parametrize("after", ["03_third", "02_second", ["01_first", "01"]])
 def test_a_job_comes_only_after_what_stands_above_it(folder, after):
-    with pytest.raises(CdirError, match=r"02_second: after '\w+' must be an entry above: 01_first"):
+    with pytest.raises(CdirError, match=r"02_second: after '\w+'"):
         swept(folder, {}, after=after)
 
 
-def test_the_first_job_comes_after_nothing(folder):
-    entries = [{"notebook": "02_second.ipynb", "after": "all"}]
-    assert "02_second: after 'all' must be an entry above: none" in refusal(folder, {"notebooks": entries})
-
-
-def test_a_job_after_others_must_have_a_place_for_their_folders(folder):
+def test_a_job_after_others_must_have_a_parameter_for_their_folders(folder):
+    assert "02_second" in refusal(folder, {"notebooks": [{"notebook": "02_second.ipynb", "after": "all"}]})
     entries = [{"notebook": "02_second.ipynb"}, {"notebook": "01_first.ipynb", "after": "all"}]
     assert "01_first has no parameter 'run_folders'" in refusal(folder, {"notebooks": entries})
-    assert "cannot be set by hand: `after` in a profile sets it" in refusal(folder, settings=["run_folders=x"])
+    assert "run_folders" in refusal(folder, settings=["run_folders=x"])
 
 
 @pytest.mark.parametrize("name", ["out_dir", "data_root", "dataset", "run_folders"])
@@ -513,7 +510,7 @@ def test_reserved_names_are_refused_wherever_they_stand(folder, name):
         {"parameters": {name: "x"}},
         {"notebooks": [{"notebook": "01_first.ipynb", "parameters": {name: "x"}}]},
     ):
-        assert f"parameter {name!r} cannot be set by hand: " in refusal(folder, fields)
+        assert repr(name) in refusal(folder, fields)
 
 
 def test_a_parameter_called_runs_is_like_any_other(folder):
@@ -523,23 +520,6 @@ def test_a_parameter_called_runs_is_like_any_other(folder):
     assert made["02_second"]["runs"] == 2 and "run_folders" not in made["02_second"]
 
 
-def test_a_sweep_of_millions_is_refused_at_once():
-    values = list(range(399))
-    start = time.process_time()
-    with pytest.raises(ValueError, match="the sweep has more than 1,000 combinations"):
-        Entry(notebook="x", sweep={"seed": values, "k": values, "lr": values})
-    assert time.process_time() - start < 1
-
-
-def test_a_hostile_profile_is_one_line_at_once(tmp_path):
-    (tmp_path / "mine.yaml").write_bytes("name: mine\nabout: Stra\xdfe".encode("latin-1"))
-    with pytest.raises(CdirError, match="not UTF-8 text"):
-        load_profile(str(tmp_path / "mine.yaml"))
-    (tmp_path / "mine.yaml").write_text("name: " + "[" * 100_000)
-    with pytest.raises(CdirError, match="nested more than 20 deep"):
-        load_profile(str(tmp_path / "mine.yaml"))
-
-
 # --- what a notebook's parameters may be
 
 
@@ -547,17 +527,10 @@ def bundled(**options):
     return make_plan(load_profile("world"), **options)
 
 
-def test_every_parameter_of_the_workbooks_notebooks_is_declared_and_its_default_allowed():
-    checked = 0
-    for path in sorted(NOTEBOOKS.glob("*.ipynb")):
-        free = {"data_root", "out_dir", "encoder", "run_folders"} | {name for pair in declared.PAIRS for name in pair}
-        known = declared.COMMON | declared.DECLARED.get(path.stem, {})
-        for name, default in read_parameters(path).items():
-            assert name in free or name in known, f"{path.name}: declare {name} in run/declared.py"
-            declared.check_declared(path.stem, name, default)
-            checked += 1
-    assert checked > 80
-    assert set(declared.DECLARED) <= {path.stem for path in NOTEBOOKS.glob("*.ipynb")}
+@pytest.mark.parametrize("path", sorted(NOTEBOOKS.glob("*.ipynb")), ids=lambda path: path.stem)
+def test_every_notebook_has_a_model_that_accepts_its_defaults(path):
+    defaults = read_parameters(path)
+    assert complete_parameters(path.stem, defaults, defaults, MODELS[path.stem]) == defaults
 
 
 def test_every_bundled_profile_that_needs_no_folder_makes_a_plan():
@@ -567,43 +540,40 @@ def test_every_bundled_profile_that_needs_no_folder_makes_a_plan():
 
 
 @pytest.mark.parametrize(
-    ("setting", "message"),
+    "setting",
     [
-        ("seed=-1", "04_prompt_learning: seed should be greater than or equal to 0, not -1"),
-        ("seed=99999999999", "04_prompt_learning: seed should be less than or equal to 2147483647, not 99999999999"),
-        ("sheet_classes=0", "00_tour: sheet_classes should be greater than or equal to 1, not 0"),
-        ("00.k=0", "00_tour: k should be greater than or equal to 1, not 0"),
-        ("05.k=-3", "05_retrieval_grids: k should be greater than or equal to 1, not -3"),
-        ("04.variants=ful", "04_prompt_learning: variants should be 'full', 'some' or 'all', not 'ful'"),
-        ("label_strategy=3", "06_data_free_tki: label_strategy should be 1 or 2, not 3"),
-        ("radius=0", "06_data_free_tki: radius should be greater than 0, not 0"),
-        ("radius=1e999", "06_data_free_tki: radius must be a finite number, not inf"),
-        ("radius=" + "-" * 5000 + "1", "06_data_free_tki: radius must be float (default 1.0), not str"),
-        ("protocol=moon", "04_prompt_learning: protocol should be one of domainnet-zs, "),
-        ("settings=CLAIR-Z", "04_prompt_learning: settings should be one of CLAIR-A, CLAIR-A, tiny-clip, "),
-        ("table=Table 99", "10_tables: table should be one of "),
-        ("template=A photo", "01_clip_zero_shot: template: "),
-        ("template=A {class}\n<script>", "template must be one line of printable text"),
-        (
-            "protocol=pacs-all",
-            "04_prompt_learning: protocol pacs-all needs art_painting, cartoon, photo, which world does not have",
-        ),
-        (
-            "04.query_domain=nowhere",
-            "query_domain should be one of real, painting, clipart, infograph, sketch, quickdraw",
-        ),
-        ("04.query_domain=real", "04_prompt_learning: 'real' to 'real' is no direction of world-"),
-        ("04.gallery_domain=", "04_prompt_learning: 'infograph' to '' is no direction of world-"),
-        ("05.query_domain=sketch", "05_retrieval_grids: 'sketch' to '' is no direction of world-"),
-        ("09.gallery_domain=sketch", "09_why_does_my_number_differ: '' to 'sketch' is no direction of world-"),
-        ("first_domain=real", "05_retrieval_grids: first_domain and second_domain should be two of real, "),
-        ("first_domain=moon", "05_retrieval_grids: first_domain and second_domain should be two of real, "),
+        "seed=-1",
+        "seed=99999999999",
+        "sheet_classes=0",
+        "00.k=0",
+        "05.k=-3",
+        "04.variants=ful",
+        "label_strategy=3",
+        "label_strategy=True",
+        "radius=0",
+        "radius=" + "-" * 5000 + "1",
+        "protocol=moon",
+        "settings=CLAIR-Z",
+        "table=Table 99",
+        "template=A photo",
+        "template=A {class}\n<script>",
+        "held_out=moon",
+        "methods=all, moon",
+        "protocol=pacs-all",
+        "04.query_domain=nowhere",
+        "04.query_domain=real",
+        "04.gallery_domain=",
+        "05.query_domain=sketch",
+        "09.gallery_domain=sketch",
+        "first_domain=real",
+        "first_domain=moon",
     ],
 )
-def test_values_that_a_notebook_cannot_take_are_refused_when_the_plan_is_made(setting, message):
+def test_values_that_a_notebook_cannot_take_are_refused_when_the_plan_is_made(setting):
     with pytest.raises(CdirError) as caught:
         bundled(settings=[setting])
-    assert message in str(caught.value) and "\n" not in str(caught.value)
+    name, value = setting.rpartition(".")[2].split("=", 1)
+    assert (name in str(caught.value) or value in str(caught.value)) and "\n" not in str(caught.value)
 
 
 def test_values_that_a_notebook_can_take_are_taken():

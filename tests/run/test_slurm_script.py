@@ -13,6 +13,7 @@ from tiny_notebooks import save, write_notebook, write_profile
 from cdir_nb.paths import ROOT
 from cdir_nb.results import load_records
 
+pytestmark = [pytest.mark.slow, pytest.mark.cluster]
 pytest.importorskip("distributed", reason="dask.distributed is not installed (pip install '.[cluster]')")
 pytestmark = [pytest.mark.cluster, pytest.mark.slow]
 TASKS = 2

@@ -1,5 +1,7 @@
 """A worker's kernel: started again if it dies before the first cell, and only then."""
 
+import tempfile
+
 import papermill
 import pytest
 
@@ -11,7 +13,7 @@ DIED = RuntimeError("Kernel died before replying to kernel_info")
 @pytest.fixture
 def execute(monkeypatch, tmp_path):
     """Run the worker's notebook with papermill replaced: each call raises the next error, then succeeds."""
-    monkeypatch.setenv("JUPYTER_PATH", "")
+    monkeypatch.setattr(tempfile, "tempdir", None)
 
     def run(*errors) -> int:
         waiting, calls = list(errors), []

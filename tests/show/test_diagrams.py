@@ -3,7 +3,7 @@
 import pytest
 from matplotlib.patches import FancyBboxPatch
 
-from cdir_nb.show import clair_diagram, clip_diagram, snmpnet_diagram, tki_diagram, ucdir_diagram
+from cdir_nb.show.diagrams import clair_diagram, clip_diagram, snmpnet_diagram, tki_diagram, ucdir_diagram
 
 
 @pytest.mark.parametrize("draw", [clip_diagram, clair_diagram, tki_diagram, ucdir_diagram, snmpnet_diagram])

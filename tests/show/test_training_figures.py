@@ -1,36 +1,15 @@
-"""Curves over training and settings: every loss, every stop, every value in its place."""
+"""Curves over training and settings: every loss, every stop, every value."""
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from cdir_nb.conventions import BY_PSEUDO_LABELS
+from cdir_nb.conventions import BY_SEEN_LABELS
 from cdir_nb.show import training
 
 
 def panel_title(ax):
     return ax.get_title("left")
-
-
-def history(scores):
-    rows = [
-        {"epoch": i + 1, "L_KL": 1.0 - i, BY_PSEUDO_LABELS: score, "labels changed": 0.1 * i}
-        for i, score in enumerate(scores)
-    ]
-    return [{"epoch": 0, BY_PSEUDO_LABELS: 0.25}, *rows]
-
-
-def test_curves_ring_the_chosen_epoch_and_show_losses_as_changes():
-    fig = training.clair_curves(
-        {"CLAIR": history([0.2, 0.5, 0.4]), "other": history([0.3, 0.1])}, {"CLAIR": 2, "other": 0}
-    )
-    losses, scores, changed = fig.axes
-    assert list(losses.lines[0].get_ydata()) == [0, -1, -2]
-    rings = [line for line in scores.lines if line.get_markerfacecolor() == "none"]
-    assert [tuple(line.get_xydata()[0]) for line in rings] == [(2, 50), (0, 25)]
-    curve = next(line for line in scores.lines if line.get_label() == "other")
-    assert list(curve.get_ydata()) == pytest.approx([25, 30, 10]), "begins with the score before any training"
-    assert list(changed.lines[1].get_ydata()) == pytest.approx([0, 0, 10])
 
 
 def test_training_runs_mark_where_each_rule_stops():
@@ -61,54 +40,68 @@ def test_value_curves_go_over_each_table_s_index_and_share_a_legend():
     assert (left.get_xlabel(), right.get_xlabel()) == ("step", "epoch")
 
 
-def test_training_curves_show_every_loss_and_the_range_of_cosines():
-    step = {"L_min": 1.0, "L_max": 2.0, "least cosine": 0.1, "mean cosine": 0.5, "greatest cosine": 0.9}
-    fig = training.training_curves([step, step, {k: v for k, v in step.items() if "cosine" in k}], title="tiny-clip")
-    losses, cosines = fig.axes
-    assert [line.get_label() for line in losses.lines] == ["$L_{min}$", "$L_{max}$"]
-    assert list(cosines.lines[0].get_ydata()) == [0.5] * 3
-    heights = cosines.collections[0].get_paths()[0].vertices[:, 1]
-    assert (heights.min(), heights.max()) == (0.1, 0.9)
-    assert fig.get_suptitle() == "tiny-clip"
-
-
-def test_sensitivity_has_a_panel_a_setting_in_ascending_order_and_rings_the_default():
+def test_sensitivity_has_a_panel_per_setting_in_ascending_order_and_circles_the_default():
     rows = [
-        ("radius", 10.0, 3.0),
-        ("radius", 0.1, 1.0),
-        ("radius", 1.0, 2.0),
-        ("residual", "True", 4.0),
-        ("residual", "False", 5.0),
-    ]
-    table = pd.DataFrame(
-        [
-            {
-                "setting": s,
-                "value": v,
-                "seed": seed,
-                "percent": p + seed,
-                "default": v in (1.0, "False"),
-                "vanilla": 2.5,
-            }
-            for s, v, p in rows
-            for seed in (0, 1)
-        ]
-    )
-    first, second = training.sensitivity(table, value="mAP", columns=2).axes
-    assert [tick.get_text() for tick in first.get_xticklabels()] == ["0.1", "1", "10"]
-    assert list(first.lines[0].get_ydata()) == [1.5, 2.5, 3.5]
-    ringed = next(line for line in first.lines if line.get_markersize() == 10)
-    assert (float(np.squeeze(ringed.get_xdata())), float(np.squeeze(ringed.get_ydata()))) == (1, 2.5)
-    assert [tick.get_text() for tick in second.get_xticklabels()] == ["False", "True"]
+        {"setting": name, "value": value, "seed": seed, "percent": percent + seed, "default": default, "vanilla": 2.5}
+        for name, value, percent, default in (
+            ("radius", 10.0, 3.0, False), ("radius", 0.1, 1.0, False), ("radius", 1.0, 2.0, True),
+            ("residual", "True", 4.0, False), ("residual", "False", 5.0, True),
+        )
+        for seed in (0, 1)
+    ]  # fmt: skip
+    radius, residual = training.sensitivity(pd.DataFrame(rows), value="mAP", columns=2).axes
+    assert [tick.get_text() for tick in radius.get_xticklabels()] == ["0.1", "1", "10"]
+    assert list(radius.lines[0].get_ydata()) == [1.5, 2.5, 3.5]
+    (circle,) = [line for line in radius.lines if line.get_markerfacecolor() == "none"]
+    assert circle.get_xydata().tolist() == [[1, 2.5]]
+    assert [tick.get_text() for tick in residual.get_xticklabels()] == ["False", "True"]
 
 
-def test_weighted_curves_draw_each_loss_over_the_course_of_its_weight():
-    rows = [
-        {"epoch": 1, "L_IW": 5.0, "L_total": 5.0, "weight L_IW": 1.0},
-        {"epoch": 2, "L_IW": 4.0, "weight L_IW": 1.0, "L_CW": 3.0, "weight L_CW": 0.0},
-        {"epoch": 3, "L_IW": 3.5, "weight L_IW": 1.0, "L_CW": 2.0, "weight L_CW": 0.5},
-    ]
-    first, second = training.weighted_curves(rows).axes
-    assert panel_title(second) == "$L_{CW}$, weight up to 0.5" and list(first.lines[0].get_ydata()) == [5, 4, 3.5]
-    heights = second.collections[0].get_paths()[0].vertices[:, 1]
-    assert heights.max() == 1 and second.lines[0].get_ydata()[-1] == 2
+HISTORY = [
+    {
+        "domains": domains,
+        "epoch": epoch,
+        "L_class_text": 2.0 - epoch + shift,
+        "L_total": 4.0 - epoch,
+        BY_SEEN_LABELS: 0.1 * epoch + 0.1 * shift,
+        "moved, norms": 0.01 * epoch,
+        "seconds": 9.0,
+    }
+    for shift, domains in enumerate(("ink-line", "ink-paint"))
+    for epoch in (1, 2, 3)
+]
+
+
+def curves(ax) -> dict[str, list]:
+    return {line.get_label(): line.get_ydata().tolist() for line in ax.lines if not line.get_label().startswith("_")}
+
+
+def test_each_panel_has_the_mean_over_pairs_and_each_pair_as_a_thin_line():
+    losses, scores, moved = training.training_history(HISTORY).axes
+    by_name = curves(losses)
+    assert set(by_name) == {r"$L_{class\ text}$", "total, weighted"}
+    assert by_name[r"$L_{class\ text}$"] == pytest.approx([1.5, 0.5, -0.5])
+    assert curves(scores)[BY_SEEN_LABELS] == pytest.approx([15, 25, 35])
+    assert curves(moved)["norms"] == pytest.approx([1, 2, 3])
+    thin = [line for line in losses.lines if line.get_linewidth() < 1]
+    assert len(thin) == 4 and np.allclose(thin[0].get_ydata(), [1, 0, -1])
+
+
+def test_a_training_without_validation_says_so_in_its_panel():
+    rows = [{"domains": "", "epoch": 1, "L_agg": 1.0, "moved, parameters": 0.5}]
+    _, scores, _ = training.training_history(rows).axes
+    assert not scores.lines and scores.texts
+
+
+def test_losses_may_begin_at_one_and_the_chosen_epoch_is_circled():
+    rows = [row for row in HISTORY if row["domains"] == "ink-paint"]
+    losses, scores, _ = training.training_history(rows, chosen={BY_SEEN_LABELS: 2}, relative=True).axes
+    assert curves(losses)["total, weighted"] == pytest.approx([1, 2 / 3, 1 / 3])
+    (circle,) = [line for line in scores.lines if line.get_markerfacecolor() == "none"]
+    assert circle.get_xydata().tolist() == [[2, pytest.approx(30)]]
+
+
+def test_weights_that_change_have_a_panel():
+    rows = [{"domains": "", "epoch": e, "L_IW": 5.0 - e, "weight L_IW": 0.5 * e} for e in (1, 2)]
+    weights = training.training_history(rows).axes[3]
+    assert list(curves(weights).values()) == [pytest.approx([0.5, 1])]

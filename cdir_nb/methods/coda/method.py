@@ -4,12 +4,11 @@
                                                                              agreement of the two domains' classifiers
 
 The paper's text could not be obtained: method and settings are those of its released code (wangxu-scu/CoDA, commit
-67735cd, Office-Home), which was read and not run. Other than there: the trainer of `ucdir.harness` (its random views,
-of which each step uses one; an epoch as long as the larger domain), and k-means without faiss.
+67735cd, Office-Home), which was read and not run. Differences from it: the trainer of `ucdir.harness` (random views, of
+which each step uses one; an epoch as long as the larger domain), and k-means without faiss.
 """
 
-from collections.abc import Iterator
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
@@ -19,11 +18,13 @@ from cdir_nb.methods.coda.losses import agreement, self_matching
 from cdir_nb.methods.coda.start import Start, classifier_rows
 from cdir_nb.methods.settings import setting
 from cdir_nb.methods.training import trainable_parameters
-from cdir_nb.methods.ucdir.harness import BOTH, Step, Terms, TwoDomainSettings, TwoDomainTraining
+from cdir_nb.methods.ucdir.clusters import Clusters
+from cdir_nb.methods.ucdir.harness import BOTH, Clustered, Step, Terms, TwoDomainTraining
+from cdir_nb.methods.ucdir.network import Network
+from cdir_nb.methods.ucdir.settings import TwoDomainSettings
 from cdir_nb.methods.ucdir.views import Inputs
 
 CODE = "released code (read, not run)"
-CLASSIFIERS = "classifiers"
 
 
 class CodaSettings(TwoDomainSettings):
@@ -63,49 +64,51 @@ class CodaSettings(TwoDomainSettings):
 
 
 class CodaTraining(TwoDomainTraining):
-    """CoDA: no momentum encoder; the network owns a classifier without bias for each domain and level."""
+    """CoDA has no momentum encoder; its network has a classifier without bias for each domain and level."""
 
     settings: CodaSettings
+    model: Any  # a `Network` with classifiers
 
     @property
-    def clustered(self) -> str:
-        """The memories that k-means needs as many images in as there are clusters."""
+    def clustered(self) -> Clustered:
+        """The memories that need at least as many images as there are clusters."""
         return "each domain" if self.settings.start == "separate" else "both together"
 
     def cluster_counts(self, classes: int) -> tuple[int, ...]:
-        """A number of clusters for each level."""
+        """The number of clusters of each level."""
         return tuple(classes * factor for factor in self.settings.levels)
 
-    def cluster(self) -> list:
-        """Nothing: k-means runs once, in `start`."""
+    def cluster(self) -> list[list[Clusters]]:
+        """Empty: k-means runs once, in `start`."""
         return []
 
     def make_momentum(self) -> None:
-        """No momentum encoder: the trained network fills the memory, and is evaluated."""
+        """None: the trained network fills the memory, and is evaluated."""
 
-    def make_network(self) -> nn.Module:
-        """The harness's network, with `classifiers[domain][level]` (K_l, dim), which `start` fills."""
-        network = super().make_network()
-        network.classifiers = nn.ModuleList(
-            nn.ParameterList(torch.zeros(count, self.settings.dim) for count in self.counts) for _ in BOTH
-        ).to(self.encoder.device)
+    def make_network(self) -> Network:
+        """The trainer's network, with `classifiers[domain][level]` (K_l, dim), which `start` fills."""
+        network, dim = super().make_network(), self.settings.dim
+        classifiers = [nn.ParameterList(torch.zeros(count, dim) for count in self.counts) for _ in BOTH]
+        network.classifiers = nn.ModuleList(classifiers).to(self.encoder.device)
         return network
 
     def make_optimizer(self) -> torch.optim.Optimizer:
-        """SGD with momentum; the classifiers have a learning rate of their own and no weight decay."""
-        s, groups = self.settings, {CLASSIFIERS: [], "network": []}
-        for name, parameter in trainable_parameters(self.model).items():
-            groups[self.group_of(name)].append(parameter)
-        classifiers = {"params": groups[CLASSIFIERS], "lr": s.classifier_rate, "weight_decay": 0.0}
-        network = {"params": groups["network"], "weight_decay": s.weight_decay}
-        return torch.optim.SGD([network, classifiers], lr=s.learning_rate, momentum=s.momentum)
+        """SGD with momentum; the classifiers have a different learning rate and no weight decay."""
+        s, parameters = self.settings, trainable_parameters(self.model).items()
+        network = [parameter for name, parameter in parameters if self.group_of(name) == "network"]
+        classifiers = list(self.model.classifiers.parameters())
+        groups = [
+            {"params": network, "lr": s.learning_rate, "weight_decay": s.weight_decay},
+            {"params": classifiers, "lr": s.classifier_rate, "weight_decay": 0.0},
+        ]
+        return torch.optim.SGD(groups, momentum=s.momentum)
 
     def make_schedule(self) -> None:
-        """A constant learning rate (the released code builds a schedule and never advances it)."""
+        """None: a constant learning rate (the released code builds a schedule and never advances it)."""
 
     def group_of(self, name: str) -> str:
-        """The classifiers and the network have learning rates of their own."""
-        return CLASSIFIERS if name.startswith(CLASSIFIERS) else "network"
+        """classifiers, network: they have different learning rates."""
+        return "classifiers" if name.startswith("classifiers.") else "network"
 
     @torch.no_grad()
     def start(self) -> None:
@@ -115,36 +118,37 @@ class CodaTraining(TwoDomainTraining):
         for level, count in enumerate(self.counts):
             generator = torch.Generator().manual_seed(1000 * self.seed + level)
             rows = classifier_rows(self.banks, count, s.start, iterations=s.kmeans_iterations, generator=generator)
-            for classifiers, first in zip(self.model.classifiers, rows):
-                classifiers[level].copy_(first)
+            for d in BOTH:
+                self.model.classifiers[d][level].copy_(rows[d])
 
     def see(self, inputs: Inputs) -> Step:
-        """Features q of one view, for which each domain goes through the network by itself (as batch norm sees it in
-        the released code), and the memory k from before this step, which is then updated."""
-        ids, views, _ = inputs
-        q = [self.model(view) for view in views.split([len(rows) for rows in ids])]
-        k = [bank[rows] for bank, rows in zip(self.banks, ids)]
-        m = self.settings.memory_momentum
-        for bank, rows, old, new in zip(self.banks, ids, k, q):
-            bank[rows] = F.normalize(m * old + (1 - m) * new.detach(), dim=1)
+        """Features q of one view and the memory k from before this step, which is then updated.
+
+        As in the released code, each domain passes through the network separately, so batch norm normalises it alone.
+        """
+        ids, m = inputs.ids, self.settings.memory_momentum
+        views = inputs.queries.split([len(rows) for rows in ids])
+        q = [self.model(view) for view in views]
+        k = [self.banks[d][ids[d]] for d in BOTH]
+        for d in BOTH:
+            self.banks[d][ids[d]] = F.normalize(m * k[d] + (1 - m) * q[d].detach(), dim=1)
         return Step(q, k, ids, self.banks, [])
 
     def terms(self, step: Step) -> Terms:
         """A value for each level, the sum over both domains: their mean is the released code's loss."""
+        q, k, temperature = step.q, step.k, self.settings.temperature
         terms: Terms = {"L_ISS": [], "L_CCA": []}
-        for weights in self.levels():
-            matching = [
-                self_matching(step.q[d] @ weights[d].T, step.k[d] @ weights[d].T, self.settings.temperature)
-                for d in BOTH
-            ]
-            agreeing = [agreement(q @ weights[0].T, q @ weights[1].T) for q in step.q]
-            terms["L_ISS"].append(sum(matching))
-            terms["L_CCA"].append(sum(agreeing))
+        for w in self.levels():
+            matching = [self_matching(q[d] @ w[d].T, k[d] @ w[d].T, temperature) for d in BOTH]
+            agreeing = [agreement(q[d] @ w[0].T, q[d] @ w[1].T) for d in BOTH]
+            terms["L_ISS"].append(matching[0] + matching[1])
+            terms["L_CCA"].append(agreeing[0] + agreeing[1])
         return terms
 
-    def levels(self) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+    def levels(self) -> list[tuple[torch.Tensor, torch.Tensor]]:
         """For each level, the weights (K_l, dim) of the first and of the second domain's classifier."""
-        return zip(*self.model.classifiers)
+        classifiers_a, classifiers_b = self.model.classifiers
+        return list(zip(classifiers_a, classifiers_b))
 
     def weights(self) -> dict[str, float]:
         """lambda, the weight of the agreement."""
@@ -154,9 +158,10 @@ class CodaTraining(TwoDomainTraining):
 # The head's learning rate was chosen as for the other methods of this trainer: P@10, last epoch, one seed, clipart and
 # sketch of ten classes of the drawn world that are in no test of UCDIR (the first ten that world-unseen trains on), at
 # 0.003, 0.01, 0.03, 0.1 and 0.3: 38.6, 40.1, 40.4, 39.1, 37.8 %; features of the frozen trunk 38.2 %. The classifiers'
-# is that of the released code. The rate of the whole tower is that of UCDIR's "as_released, short, slow"; not searched.
-HEAD = {"trains": "head", "learning_rate": 0.03, "views": 4, "score_at": 10, "snapshot_every": 2, "image_size": 64}
-SHORT = {**HEAD, "trains": "all", "learning_rate": 1e-3}
+# rate is that of the released code. The whole tower has the rate of UCDIR's "as_released, short, slow", not searched.
+SMALL: dict[str, Any] = {"views": 4, "score_at": 10, "snapshot_every": 2, "image_size": 64}
+HEAD: dict[str, Any] = {**SMALL, "trains": "head", "learning_rate": 0.03}
+SHORT: dict[str, Any] = {**SMALL, "trains": "all", "learning_rate": 1e-3}
 
 
 def coda_settings() -> dict[str, CodaSettings]:

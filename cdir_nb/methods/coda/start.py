@@ -1,4 +1,4 @@
-"""The start of CoDA's classifiers: k-means on the memories of two domains, so that row k means the same in both."""
+"""The start of CoDA's classifiers: k-means on the memories of two domains, so that row k has one meaning in both."""
 
 from collections.abc import Sequence
 from typing import Literal
@@ -11,9 +11,9 @@ NUDGE = 1 / 1024  # faiss, EPS
 
 
 def spherical_kmeans(features: torch.Tensor, centroids: torch.Tensor, iterations: int) -> torch.Tensor:
-    """(K, D) unit centroids after so many iterations of k-means by cosine, from the given ones; features (N, D).
+    """(K, D) unit centroids after iterations of k-means by cosine; features (N, D), initial centroids (K, D).
 
-    As faiss does, which the released code uses, each iteration fills empty clusters (`fill_empty`).
+    Each iteration fills empty clusters (`fill_empty`), as does faiss, which the released code uses.
     """
     for _ in range(iterations):
         nearest = (features @ centroids.T).argmax(dim=1)
@@ -25,10 +25,10 @@ def spherical_kmeans(features: torch.Tensor, centroids: torch.Tensor, iterations
 
 
 def fill_empty(centroids: torch.Tensor, sizes: torch.Tensor) -> torch.Tensor:
-    """Centroids (K, D) in which each cluster of size 0 has become one half of the largest cluster.
+    """Centroids (K, D) in which each cluster of size 0 is replaced by one half of the largest cluster.
 
-    Both halves are that cluster's centroid, with every second entry nudged up in one and down in the other (faiss,
-    which draws the cluster at random, larger ones more often). A cluster stays empty if no other has two features.
+    Both halves have that cluster's centroid, scaled up in every second entry of one and down in the other. faiss does
+    the same with a random cluster, preferring large ones. A cluster stays empty if no other has two features.
     """
     centroids, sizes = centroids.clone(), sizes.clone()
     nudge = NUDGE * (1 - 2 * (torch.arange(centroids.shape[1], device=centroids.device) % 2))
@@ -46,23 +46,27 @@ def fill_empty(centroids: torch.Tensor, sizes: torch.Tensor) -> torch.Tensor:
 def classifier_rows(
     memories: Sequence[torch.Tensor], count: int, start: Start, *, iterations: int, generator: torch.Generator
 ) -> list[torch.Tensor]:
-    """The first weights of two classifiers, each (K, D), for `count` = K clusters; memories  per domain (N, D).
+    """The initial weights of two classifiers, each (K, D), for `count` = K clusters.
+
+    memories  per domain (N, D)
+
+    The rows depend on `start`:
 
     joint     (released code) k-means on both memories together from K random rows, then on each memory from the joint
               centroids: row k belongs to the same cluster in both, unless one domain has no image in it
-    separate  (released code, kmeans_all_features=False) k-means on each memory from random rows of its own
-    shuffled  (ours) as joint, then the second classifier's rows in random order
+    separate  (released code, kmeans_all_features=False) k-means on each memory from random rows of that memory
+    shuffled  (our addition) as joint, then the second classifier's rows in random order
     """
     if start == "separate":
-        return [spherical_kmeans(x, _drawn(x, count, generator), iterations) for x in memories]
+        return [spherical_kmeans(memory, _random_rows(memory, count, generator), iterations) for memory in memories]
     together = torch.cat(list(memories))
-    joint = spherical_kmeans(together, _drawn(together, count, generator), iterations)
-    first, second = (spherical_kmeans(x, joint, iterations) for x in memories)
+    joint = spherical_kmeans(together, _random_rows(together, count, generator), iterations)
+    rows_a, rows_b = (spherical_kmeans(memory, joint, iterations) for memory in memories)
     if start == "shuffled":
-        second = _drawn(second, count, generator)
-    return [first, second]
+        rows_b = _random_rows(rows_b, count, generator)
+    return [rows_a, rows_b]
 
 
-def _drawn(rows: torch.Tensor, count: int, generator: torch.Generator) -> torch.Tensor:
+def _random_rows(rows: torch.Tensor, count: int, generator: torch.Generator) -> torch.Tensor:
     """`count` different rows in random order."""
     return rows[torch.randperm(len(rows), generator=generator)[:count].to(rows.device)]

@@ -3,51 +3,52 @@ and validation on classes that are not trained on.
 
     trunk (or its feature maps, if it is frozen)  ->  soft attention  ->  head: losses, and features for retrieval
 
-A method subclasses `HarnessTraining` and names the class of its head; `network` describes what a head implements.
+A method subclasses `HarnessTraining` and names the class of its head, a `network.Head`.
 """
 
 import copy
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import permutations
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
-from torch import nn
 
 from cdir_nb.conventions import BY_VALIDATION_CLASSES
 from cdir_nb.data.images import ImageSet
-from cdir_nb.encoders import image_batches
 from cdir_nb.encoders.feature_maps import MapEncoder, map_encoder
+from cdir_nb.methods.batches import pixel_batches, seeded
 from cdir_nb.methods.checkpoints import digest_of
 from cdir_nb.methods.method import ALL_DOMAINS, BACKBONE, LearnsFrom, Method
-from cdir_nb.methods.snmpnet.network import Batch, Network, Setup
+from cdir_nb.methods.snmpnet.network import Batch, Head, Network, Setup
 from cdir_nb.methods.snmpnet.sampling import Epoch, draw_epoch, pool_of, reshuffled, rows_by_domain
 from cdir_nb.methods.snmpnet.semantics import class_semantics
 from cdir_nb.methods.snmpnet.settings import BY_ENCODER, HEAD_ONLY, HarnessSettings, named_settings
-from cdir_nb.methods.snmpnet.task import numbers_of, training_data
+from cdir_nb.methods.snmpnet.task import numbers_of, training_images, validation_images
 from cdir_nb.methods.snmpnet.views import epoch_views, inverted_in
 from cdir_nb.methods.training import Numbers, Training, mixed_precision
 from cdir_nb.retrieval import evaluate_embeddings
 
-EMBED_BATCH = 256
+EMBED_BATCH = 256  # of feature maps; of images: 64
 Maps = dict[str, torch.Tensor]  # view -> (S x B, C, P) half-precision maps of an epoch's images
 
 
 class HarnessTraining(Training):
     """The training of one head on a protocol's training domains.
 
-    head             class of the head
-    told_the_domain  whether the head needs to be told the domain of an image; it then has no feature for an image of
-                     an unseen domain
-    data             training images, their classes and domains, and the validation part
-    semantics        the source of the class vectors; vectors: (K, m), those of the seen classes
+    head           class of the head; head_options: further arguments of its constructor
+    needs_domain   whether the head reads the domain of an image; it then has no feature for an unseen domain
+    queries        {training domain: images of validation classes}; gallery: the images that they search
+    semantics      the source of the class vectors; vectors: (K, m), those of the seen classes
     """
 
     similarity = "euclidean"  # section 4.4
-    head: ClassVar[type[nn.Module]]
-    told_the_domain = False
+    head: ClassVar[type[Head]]
+    head_options: ClassVar[Mapping[str, Any]] = {}
+    needs_domain = False
     settings: HarnessSettings
+    model: Network
+    images: ImageSet
 
     # ---- network, data and schedule ----
 
@@ -56,13 +57,13 @@ class HarnessTraining(Training):
         class vectors, splits that overlap, one domain only, and a batch that cannot be balanced."""
         settings = self.settings
         self.encoder = map_encoder(self.encoder, settings.image_size)
-        self.data = training_data(self.task, settings, self.seed)
-        self.images = self.data.images
+        self.images = training_images(self.task, settings, self.seed)
+        self.queries, self.gallery = validation_images(self.task, settings)
         self.semantics = class_semantics(settings.semantics, self.task, self.encoder.device)
-        self.vectors = self.semantics.of(self.data.classes, unit=settings.unit_semantics)
+        self.vectors = self.semantics.of(self.task.seen, unit=settings.unit_semantics)
         self.rows = rows_by_domain(self.images, settings.batch_size)
         self.steps_per_epoch = min(map(len, self.rows)) // (settings.batch_size // len(self.rows))
-        self.patience = settings.patience if self.data.queries else None
+        self.patience = settings.patience if self.queries else None
         self._pools: dict[int, tuple[Epoch, Maps]] = {}
         self._validation_maps: dict[str, torch.Tensor] = {}
         return self.make_network()
@@ -70,35 +71,45 @@ class HarnessTraining(Training):
     def make_network(self) -> Network:
         """Trunk, attention and head, with PyTorch's own initialisation."""
         encoder, settings = self.encoder, self.settings
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(self.seed)
-            head = self.head(Setup(encoder.channels, self.vectors, self.data.domains, settings, encoder))
-            trunk = copy.deepcopy(encoder.model) if settings.trains == "all" else None
-            return Network(trunk, encoder.channels, settings.attention_width, head).to(encoder.device)
+        setup = Setup(encoder.channels, self.vectors, self.train_domains, settings, encoder)
+        backbone = None if self.only_head else copy.deepcopy(encoder.model)
+        with seeded(self.seed):
+            head = self.head(setup, **self.head_options)
+            return Network(backbone, encoder.channels, settings.attention_width, head).to(encoder.device)
 
     def make_optimizer(self) -> torch.optim.Optimizer:
         """SGD with momentum, or Adam."""
         s, parameters = self.settings, self.model.parameters()
-        rates = {"lr": s.learning_rate, "weight_decay": s.weight_decay}
+        rates: dict[str, Any] = {"lr": s.learning_rate, "weight_decay": s.weight_decay}
         if s.optimizer == "Adam":
             return torch.optim.Adam(parameters, **rates)
         return torch.optim.SGD(parameters, momentum=s.momentum, nesterov=s.nesterov and s.momentum > 0, **rates)
 
     def make_schedule(self) -> torch.optim.lr_scheduler.LRScheduler:
         """Exponential decay to the least learning rate, stepped per epoch."""
-        floor = min(1.0, self.settings.least_learning_rate / self.settings.learning_rate)
+        least = min(1.0, self.settings.least_learning_rate / self.settings.learning_rate)
         epochs = self.settings.decay_epochs
-        return torch.optim.lr_scheduler.LambdaLR(self.optimizer, lambda epoch: floor ** min(1.0, epoch / epochs))
+        return torch.optim.lr_scheduler.LambdaLR(self.optimizer, lambda epoch: least ** min(1.0, epoch / epochs))
 
     def inputs(self) -> dict[str, str]:
         """Training images, validation images and class vectors."""
-        validation = [images.fingerprint for images in (*self.data.queries.values(), self.data.gallery)]
-        vectors = digest_of([list(self.data.classes), self.vectors.tolist()])
+        validation = [images.fingerprint for images in (*self.queries.values(), self.gallery)]
+        vectors = digest_of([list(self.task.seen), self.vectors.tolist()])
         return {
             **super().inputs(),
             "validation": digest_of(validation),
             "class vectors": f"{self.semantics.origin} {vectors}",
         }
+
+    @property
+    def train_domains(self) -> tuple[str, ...]:
+        """The training domains; their order numbers them."""
+        return tuple(self.task.train_domains)
+
+    @property
+    def only_head(self) -> bool:
+        """Whether the trunk is frozen."""
+        return self.settings.trains == "head"
 
     @property
     def recorded_settings(self) -> dict[str, object]:
@@ -107,21 +118,23 @@ class HarnessTraining(Training):
 
     @property
     def train_set(self) -> str:
-        """What it was trained on, and whether only heads were trained."""
-        return self.data.in_words + (f"; {HEAD_ONLY}" if self.settings.trains == "head" else "")
+        """Description of the training images; it states if only heads were trained."""
+        images = f"{len(self.images)} images of {self.task.name}"
+        classes = f"{len(self.task.seen)} classes, {', '.join(self.train_domains)}"
+        return f"{images}: {classes}" + (f"; {HEAD_ONLY}" if self.only_head else "")
 
     @property
     def directions(self) -> tuple[tuple[str, str], ...] | None:
-        """Any; between training domains, if the head is told the domain."""
-        return tuple(permutations(self.data.domains, 2)) if self.told_the_domain else None
+        """None, which stands for any; between training domains if the head reads the domain."""
+        return tuple(permutations(self.train_domains, 2)) if self.needs_domain else None
 
     def group_of(self, name: str) -> str:
         """trunk, attention, head."""
         return name.partition(".")[0]
 
     def stores_snapshot(self, epoch: int) -> bool:
-        """Heads on a frozen trunk after epoch 0, 1, 2, 4, 8, ..."""
-        return self.settings.trains == "head" and epoch & (epoch - 1) == 0
+        """Heads on a frozen trunk are stored after epoch 0, 1, 2, 4, 8, ..."""
+        return self.only_head and epoch & (epoch - 1) == 0
 
     # ---- an epoch ----
 
@@ -132,24 +145,34 @@ class HarnessTraining(Training):
 
     def start(self) -> None:
         """Standardise a frozen trunk's channels."""
-        if self.settings.trains == "head":
+        if self.only_head:
             _, maps = self.pool(0)
             self.model.standardise(maps[self.model.head.views[0]])
 
     def batches(self) -> Iterator[Batch]:
         """The batches of an epoch: views drawn now, or with a frozen trunk the maps of a pool drawn beforehand."""
         rng = np.random.default_rng([self.seed, self.epoch])
-        if self.settings.trains == "all":
-            epoch = self._draw(self.epoch)
-            places = torch.arange(epoch.rows.size).view(epoch.rows.shape)
-            inputs = self._pixels(epoch)
-        else:
+        if self.only_head:
             epoch, maps = self.pool(pool_of(self.epoch, self.settings))
-            places = torch.from_numpy(reshuffled(epoch, len(self.rows), rng))
-            inputs = self._gathered(maps, places)
-        columns = [column[places].to(self.device) for column in self._columns(epoch)]
-        for views, *own in zip(inputs, *columns):
-            yield Batch(views, *own, rng)
+            positions = torch.from_numpy(reshuffled(epoch, len(self.rows), rng))
+            inputs = self._pool_batches(maps, positions)
+        else:
+            epoch = self._draw(self.epoch)
+            positions = torch.arange(epoch.rows.size).view(epoch.rows.shape)
+            inputs = self._pixel_batches(epoch)
+        rows, partners, ratio, shuffles = (
+            torch.from_numpy(x.ravel()) for x in (epoch.rows, epoch.partners, epoch.ratio, epoch.shuffles)
+        )
+        labels = numbers_of(self.images.labels, self.task.seen)
+        columns = {
+            "labels": labels[rows],
+            "other_labels": labels[partners],
+            "ratio": ratio.float(),
+            "domains": numbers_of(self.images.domains, self.train_domains)[rows],
+            "shuffles": shuffles,
+        }
+        for step, views in zip(positions, inputs):
+            yield Batch(views, rng=rng, **{name: column[step].to(self.device) for name, column in columns.items()})
 
     def losses(self, batch: Batch) -> dict[str, torch.Tensor]:
         """The head's losses on the pooled features of every view that it learns from."""
@@ -162,7 +185,8 @@ class HarnessTraining(Training):
         """A pool of views drawn beforehand, with their maps; embedded once."""
         if number not in self._pools:
             epoch = self._draw(number)
-            maps = {view: self._maps(self._views(epoch, view, number)) for view in self.model.head.views}
+            views = {view: self._views(epoch, view, number) for view in self.model.head.views}
+            maps = {view: frozen_maps(self.encoder, images, self.progress) for view, images in views.items()}
             self._pools[number] = epoch, maps
         return self._pools[number]
 
@@ -172,103 +196,86 @@ class HarnessTraining(Training):
     def _views(self, epoch: Epoch, view: str, number: int) -> ImageSet:
         return epoch_views(self.images, epoch, view, self.settings, seed=self.seed, number=number)
 
-    def _maps(self, images: ImageSet) -> torch.Tensor:
-        return frozen_maps(self.encoder, images, self.progress)
-
-    def _gathered(self, maps: Maps, places: torch.Tensor) -> Iterator[Maps]:
+    def _pool_batches(self, maps: Maps, positions: torch.Tensor) -> Iterator[Maps]:
         """For each step, view -> (B, C, P) maps on the device."""
-        for own in places:
-            yield {view: x.index_select(0, own).to(self.device).float() for view, x in maps.items()}
+        for step in positions:
+            yield {view: x.index_select(0, step).to(self.device).float() for view, x in maps.items()}
 
-    def _pixels(self, epoch: Epoch) -> Iterator[dict[str, torch.Tensor]]:
+    def _pixel_batches(self, epoch: Epoch) -> Iterator[dict[str, torch.Tensor]]:
         """For each step, view -> (B, 3, H, W) pixels on the device."""
-        names, (_, size) = self.model.head.views, epoch.rows.shape
-        streams = [
-            image_batches(
-                self._views(epoch, view, self.epoch), range(epoch.rows.size), self.encoder.preprocess, size, self.device
-            )
-            for view in names
-        ]
-        for parts in zip(*streams):
-            yield {view: pixels for view, (_, pixels) in zip(names, parts)}
-
-    def _columns(self, epoch: Epoch) -> tuple[torch.Tensor, ...]:
-        """(S x B,) each: labels, other labels, ratio, domains, shuffles."""
-        rows, partners, ratio, shuffles = (
-            torch.from_numpy(x.ravel()) for x in (epoch.rows, epoch.partners, epoch.ratio, epoch.shuffles)
-        )
-        labels, domains = torch.from_numpy(self.data.labels), torch.from_numpy(self.data.domain_numbers)
-        return labels[rows], labels[partners], ratio.float(), domains[rows], shuffles
+        names, (steps, size) = self.model.head.views, epoch.rows.shape
+        view_sets = [self._views(epoch, view, self.epoch) for view in names]
+        streams = [pixel_batches(self.encoder, images, range(steps * size), size) for images in view_sets]
+        for pixels in zip(*streams):
+            yield dict(zip(names, pixels))
 
     # ---- validation and retrieval ----
 
     def validate(self) -> Numbers:
         """mAP@200 (over_found) of validation classes: each training domain's queries, mean over domains."""
-        if not self.data.queries:
+        if not self.queries:
             return {}
-        gallery = self._validation_features("gallery", self.data.gallery)
-        scores = [
-            evaluate_embeddings(
-                self._validation_features(domain, queries),
-                gallery,
-                queries.labels,
-                self.data.gallery.labels,
-                similarity=self.similarity,
-                ks=(),
-                ap_ks=(200,),
-            )
-            for domain, queries in self.data.queries.items()
-        ]
-        found = [result.mean for results in scores for result in results if result.convention == "over_found"]
-        return {BY_VALIDATION_CLASSES: sum(found) / len(found)}
+        gallery, scores = self._validation_features("gallery", self.gallery), []
+        options: dict[str, Any] = {"similarity": self.similarity, "ks": (), "ap_ks": (200,)}
+        for domain, images in self.queries.items():
+            queries = self._validation_features(domain, images)
+            results = evaluate_embeddings(queries, gallery, images.labels, self.gallery.labels, **options)
+            scores += [result.mean for result in results if result.convention == "over_found"]
+        return {BY_VALIDATION_CLASSES: sum(scores) / len(scores)}
 
     def _validation_features(self, name: str, images: ImageSet) -> torch.Tensor:
-        if self.settings.trains == "head" and name not in self._validation_maps:
-            self._validation_maps[name] = self._maps(images)
+        if self.only_head and name not in self._validation_maps:
+            self._validation_maps[name] = frozen_maps(self.encoder, images, self.progress)
         self.model.eval()
-        return embedded(self.model, images, self.data.domains, self.encoder, self._validation_maps.get(name))
+        return embedded(self.model, images, self.train_domains, self.encoder, self._validation_maps.get(name))
 
     def embed(self, model: Network, images: ImageSet, progress: bool) -> torch.Tensor:
         """(N, m) features, not normalised; compare them by Euclidean distance (section 4.4)."""
         images = inverted_in(images, self.settings.invert)
-        maps = frozen_maps(self.encoder, images, progress) if model.trunk is None else None
-        return embedded(model, images, self.data.domains, self.encoder, maps)
+        maps = frozen_maps(self.encoder, images, progress) if self.only_head else None
+        return embedded(model, images, self.train_domains, self.encoder, maps)
 
 
 @torch.no_grad()
 def embedded(
     model: Network, images: ImageSet, domains: Sequence[str], encoder: MapEncoder, maps: torch.Tensor | None
 ) -> torch.Tensor:
-    """(N, m) float32 on the CPU: retrieval features; maps (N, C, P) from a frozen trunk, None: from the images."""
-    numbers = torch.from_numpy(numbers_of(images.domains, domains)).to(encoder.device)
-    if maps is not None:
-        batches = iter(maps.split(EMBED_BATCH))
-    else:
-        rows = range(len(images))
-        batches = (batch for _, batch in image_batches(images, rows, encoder.preprocess, 64, encoder.device))
-    parts, start = [], 0
-    for batch in batches:
-        own = numbers[start : start + len(batch)]
-        parts.append(model(batch.to(encoder.device).float(), own).float().cpu())
-        start += len(batch)
-    return torch.cat(parts)
+    """(N, m) float32 on the CPU: retrieval features; maps (N, C, P) of a frozen trunk, None: computed from pixels."""
+    numbers = numbers_of(images.domains, domains).to(encoder.device)
+    size = 64 if maps is None else EMBED_BATCH
+    batches = pixel_batches(encoder, images, range(len(images)), size) if maps is None else maps.split(size)
+    features = [model(x.to(encoder.device).float(), d).float().cpu() for x, d in zip(batches, numbers.split(size))]
+    return torch.cat(features)
 
 
 def frozen_maps(encoder: MapEncoder, images: ImageSet, progress: bool = True) -> torch.Tensor:
-    """(N, C, P) half-precision feature maps, from the cache where it has them."""
+    """(N, C, P) half-precision feature maps, read from the cache if available."""
     return encoder.embed_images(images, progress=progress).half().unflatten(1, (encoder.channels, encoder.places))
 
 
-def baseline(name: str, paper: str, training: type[HarnessTraining], *more: LearnsFrom) -> Method:
-    """The row of a method without settings of its own; it learns from images, labels, and what `more` names."""
+def method_row(
+    name: str,
+    paper: str,
+    training: type[HarnessTraining],
+    *more: LearnsFrom,
+    settings: type[HarnessSettings] = HarnessSettings,
+    released: Mapping[str, Any] | None = None,
+    variants: Mapping[str, Mapping[str, Any]] | None = None,
+) -> Method:
+    """The row of a method of this harness in `METHODS`.
+
+    more      what it learns from besides images and labels
+    released  values of its released code, beyond those of the harness
+    """
     return Method(
         name=name,
         paper=paper,
         build=training,
-        settings=HarnessSettings,
+        settings=settings,
         learns_from=("images", "labels", *more),
         fitted_for=ALL_DOMAINS,
         encoders=BACKBONE,
-        named=named_settings(HarnessSettings),
+        variants=variants or {},
+        named=named_settings(settings, **released or {}),
         for_encoder=BY_ENCODER,
     )

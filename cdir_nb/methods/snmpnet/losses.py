@@ -1,6 +1,16 @@
 """The losses of SnMpNet (Paul, Dutta and Biswas, ICCV 2021). Each is a mean over the batch, where the paper has a sum.
 
 A mixed image (equation 3) is `ratio` of one image and `1 - ratio` of another, from the same domain or another one.
+
+paper         variable              shape   meaning
+f             features              (B, m)  output of the semantic layer, compared with class vectors
+a^j           semantics             (C, m)  class vectors
+l             logits                (B, C)  output of the mixture-prediction layer
+alpha         ratio                 (B,)    fraction of the first image in a mixture; 1: a plain image
+y, y'         labels, other_labels  (B,)    int64 classes of the two images
+a~            mixed_semantics       (B, m)  equation 9
+D, D_gt       `distances`           (B, C)  of f, and of a~, from each class vector
+kappa         kappa                         sharpness of the weights in equation 2
 """
 
 import torch
@@ -10,16 +20,15 @@ import torch.nn.functional as F
 def semantic_neighbourhood(
     features: torch.Tensor, mixed_semantics: torch.Tensor, semantics: torch.Tensor, kappa: float
 ) -> torch.Tensor:
-    """L_Sn: a feature is to lie as far from each class vector as its own class vector does.
+    """L_Sn: the distance of a feature from each class vector should be that of the feature's own class vector.
 
     Equation 1:  w . |D - D_gt|^2,   D_j = |f - a^j|,   D_gt,j = |a~ - a^j|
     Equation 2:  w_j = exp(-kappa D_gt,j / max_k D_gt,k)
-    features (B, m); mixed_semantics (B, m), a~ of equation 9; semantics (C, m), the class vectors a. A mean over batch
-    and classes, with weights from a~ (released code; the paper computes them from one class).
+    A mean over batch and classes, with weights from a~ (released code; the paper computes them from one class).
     """
-    wanted = distances(mixed_semantics, semantics)
-    weight = torch.exp(-kappa * wanted / wanted.amax(1, keepdim=True).clamp_min(torch.finfo(wanted.dtype).tiny))
-    return (weight * (distances(features, semantics) - wanted).square()).mean()
+    target = distances(mixed_semantics, semantics)
+    weight = torch.exp(-kappa * target / target.amax(1, keepdim=True).clamp_min(torch.finfo(target.dtype).tiny))
+    return (weight * (distances(features, semantics) - target).square()).mean()
 
 
 def mixup_cross_entropy(
@@ -29,11 +38,11 @@ def mixup_cross_entropy(
     other_labels: torch.Tensor,
     ratio: torch.Tensor,
 ) -> torch.Tensor:
-    """L_CE^mix: the class of a mixed image, told by the cosine of its feature with each class vector.
+    """L_CE^mix: classify a mixed image by the cosine of its feature with each class vector.
 
     Equation 6:  s_j = exp(cos(f, a^j)) / sum_t exp(cos(f, a^t))      (no temperature)
     Equations 7, 8:  -ratio log s_labels - (1 - ratio) log s_other_labels
-    features (B, m); semantics (C, m); labels, other_labels (B,) int64; ratio (B,). With `ratio` 1, equation 7 alone.
+    With `ratio` 1, equation 7 alone.
     """
     return mixture_prediction(cosines(features, semantics), labels, other_labels, ratio)
 
@@ -41,19 +50,18 @@ def mixup_cross_entropy(
 def mixture_prediction(
     logits: torch.Tensor, labels: torch.Tensor, other_labels: torch.Tensor, ratio: torch.Tensor
 ) -> torch.Tensor:
-    """L_Mp: predict the shares of the classes in a mixed image, whatever its domains.
+    """L_Mp: predict the fractions of the classes in a mixed image, whatever its domains.
 
     Equation 4:  Prob(class j) = exp(l_j) / sum_t exp(l_t)
     Equation 5:  -sum_t I_t log Prob(class t),   I = `mixture`
-    logits (B, C); labels, other_labels (B,) int64; ratio (B,) the share of the first.
     """
     return F.cross_entropy(logits, mixture(labels, other_labels, ratio.to(logits), logits.shape[1]))
 
 
 def mixture(labels: torch.Tensor, other_labels: torch.Tensor, ratio: torch.Tensor, n_classes: int) -> torch.Tensor:
-    """(B, C) the soft label I of equation 5: `ratio` for the first class, the rest for the other; rows sum to 1."""
-    first, other = (F.one_hot(x, n_classes).to(ratio) for x in (labels, other_labels))
-    return ratio[:, None] * first + (1 - ratio[:, None]) * other
+    """(B, C) the soft label I of equation 5: `ratio` of one class, `1 - ratio` of the other; rows sum to 1."""
+    one_hot, other_one_hot = F.one_hot(labels, n_classes).to(ratio), F.one_hot(other_labels, n_classes).to(ratio)
+    return ratio[:, None] * one_hot + (1 - ratio[:, None]) * other_one_hot
 
 
 def mixed_semantics(
@@ -64,7 +72,7 @@ def mixed_semantics(
 
 
 def distances(x: torch.Tensor, semantics: torch.Tensor) -> torch.Tensor:
-    """(B, C) Euclidean distances; not by a matrix product, which loses digits where two points are near."""
+    """(B, C) Euclidean distances; not by a matrix product, which loses digits if two points are near."""
     return torch.cdist(x, semantics, compute_mode="donot_use_mm_for_euclid_dist")
 
 

@@ -1,23 +1,19 @@
 """SnMpNet (Paul, Dutta and Biswas, ICCV 2021): its settings, its head, and its training in the harness.
 
 A backbone with soft attention maps an image of any domain near the vector of its class. It learns from mixtures of two
-images, of one domain or of two, whose shares it predicts.
+images, of one domain or of two, and predicts the fraction of each class in them.
 """
+
+from typing import cast
 
 import torch
 from torch import nn
 
-from cdir_nb.methods.method import ALL_DOMAINS, BACKBONE, Method
 from cdir_nb.methods.settings import setting
-from cdir_nb.methods.snmpnet.harness import HarnessTraining
-from cdir_nb.methods.snmpnet.losses import (
-    mixed_semantics,
-    mixture_prediction,
-    mixup_cross_entropy,
-    semantic_neighbourhood,
-)
-from cdir_nb.methods.snmpnet.network import Batch, Setup
-from cdir_nb.methods.snmpnet.settings import BY_ENCODER, HarnessSettings, named_settings
+from cdir_nb.methods.snmpnet import losses
+from cdir_nb.methods.snmpnet.harness import HarnessTraining, method_row
+from cdir_nb.methods.snmpnet.network import Batch, Head, Setup
+from cdir_nb.methods.snmpnet.settings import HarnessSettings
 from cdir_nb.methods.snmpnet.views import MIXED, PLAIN
 
 
@@ -34,34 +30,35 @@ class SnMpNetSettings(HarnessSettings):
     )
 
 
-class SnMpNetHead(nn.Module):
+class SnMpNetHead(Head):
     """theta_Mp: (B, C) -> class logits, and theta_Sn: -> (B, m), a point in the space of the class vectors.
 
     Chained (paper, section 4): theta_Sn reads the logits. Parallel (released code): it reads the pooled feature.
     """
 
+    settings: SnMpNetSettings
+
     def __init__(self, setup: Setup) -> None:
-        super().__init__()
-        (n_classes, m), settings = setup.semantics.shape, setup.settings
+        super().__init__(setup)
+        (n_classes, m), settings = setup.semantics.shape, cast(SnMpNetSettings, setup.settings)
         self.settings, self.views = settings, (MIXED if settings.mix else PLAIN,)
-        self.register_buffer("semantics", setup.semantics, persistent=False)
         self.mixture_layer = nn.Linear(setup.channels, n_classes)
         self.semantic_layer = nn.Linear(n_classes if settings.chained else setup.channels, m)
 
     def embed(self, pooled: torch.Tensor, domains: torch.Tensor) -> torch.Tensor:
         return self.semantic_layer(self.mixture_layer(pooled) if self.settings.chained else pooled)
 
-    def losses(self, views: dict[str, torch.Tensor], batch: Batch) -> dict[str, torch.Tensor]:
+    def losses(self, pooled: dict[str, torch.Tensor], batch: Batch) -> dict[str, torch.Tensor]:
         """Equation 10: L = L_CE^mix + gamma_1 L_Mp + gamma_2 L_Sn."""
-        pooled, s = views[self.views[0]], self.settings
-        features = self.embed(pooled, batch.domains)
-        losses = {"L_CE": mixup_cross_entropy(features, self.semantics, *batch.mixed)}
+        g, a, s = pooled[self.views[0]], self.semantics, self.settings
+        f = self.embed(g, batch.domains)
+        terms = {"L_CE": losses.mixup_cross_entropy(f, a, *batch.mixed)}
         if s.weight_mp:
-            losses["L_Mp"] = s.weight_mp * mixture_prediction(self.mixture_layer(pooled), *batch.mixed)
+            terms["L_Mp"] = s.weight_mp * losses.mixture_prediction(self.mixture_layer(g), *batch.mixed)
         if s.weight_sn:
-            wanted = mixed_semantics(self.semantics, *batch.mixed)
-            losses["L_Sn"] = s.weight_sn * semantic_neighbourhood(features, wanted, self.semantics, s.kappa)
-        return losses
+            mixed = losses.mixed_semantics(a, *batch.mixed)
+            terms["L_Sn"] = s.weight_sn * losses.semantic_neighbourhood(f, mixed, a, s.kappa)
+        return terms
 
 
 class SnMpNetTraining(HarnessTraining):
@@ -72,14 +69,13 @@ class SnMpNetTraining(HarnessTraining):
 
 
 _BASE = {"mix": False, "weight_mp": 0.0, "weight_sn": 0.0}
-SNMPNET = Method(
-    name="SnMpNet",
-    paper="Paul, Dutta and Biswas, ICCV 2021",
-    build=SnMpNetTraining,
+SNMPNET = method_row(
+    "SnMpNet",
+    "Paul, Dutta and Biswas, ICCV 2021",
+    SnMpNetTraining,
+    "class names",
     settings=SnMpNetSettings,
-    learns_from=("images", "labels", "class names"),
-    fitted_for=ALL_DOMAINS,
-    encoders=BACKBONE,
+    released={"chained": False},
     variants={  # Table 5
         "Base N/W": _BASE,
         "Base N/W + L_Sn (κ = 0)": {**_BASE, "weight_sn": 1.0, "kappa": 0.0},
@@ -87,6 +83,4 @@ SNMPNET = Method(
         "Base N/W + L_CE^mix": {"weight_mp": 0.0, "weight_sn": 0.0},
         "Base N/W + L_CE^mix + L_Mp": {"weight_sn": 0.0},
     },
-    named=named_settings(SnMpNetSettings, chained=False),
-    for_encoder=BY_ENCODER,
 )

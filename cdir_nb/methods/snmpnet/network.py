@@ -1,13 +1,7 @@
-"""The network of SnMpNet and of the baselines beside it: a trunk, soft attention, and a head that differs by method.
-
-A head is a module made from a `Setup`, with
-    views      which views of an image it learns from: "plain", "mixed", "jigsaw"
-    losses     {view: (B, C) pooled features}, Batch -> {name: loss}, already weighted; their sum is minimised. Plain
-               features are of the image, mixed ones of the mixture
-    embed      (B, C) pooled features, (B,) domain numbers -> (B, m) features for retrieval
-"""
+"""The network of SnMpNet and of the baselines beside it: a trunk, soft attention, and a head that differs by method."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -15,11 +9,17 @@ from torch import nn
 
 from cdir_nb.encoders import ImageEncoder
 from cdir_nb.methods.snmpnet.settings import HarnessSettings
+from cdir_nb.methods.snmpnet.views import PLAIN
+from cdir_nb.methods.trunks import Standardise
 
 
 @dataclass(frozen=True)
 class Setup:
-    """What a head is made from: C channels of pooled features, (K, m) class vectors, training domains, settings."""
+    """What a head is built from.
+
+    channels   C, the channels of pooled features; semantics: (K, m) class vectors
+    domains    names of the training domains; settings; encoder: the frozen backbone
+    """
 
     channels: int
     semantics: torch.Tensor
@@ -33,9 +33,9 @@ class Batch:
     """A balanced batch of B = D x n images, ordered by domain.
 
     inputs        view -> pixels (B, 3, H, W), or maps (B, C, P) of a frozen trunk
-    labels, other_labels, domains   (B,) int64; ratio: (B,) the share of `labels` in the mixture
-    shuffles      (B,) which order the tiles of the jigsaw view have
-    rng           for what a head draws itself
+    labels, other_labels, domains   (B,) int64; ratio: (B,) the fraction of `labels` in the mixture
+    shuffles      (B,) index of the order of the tiles in the jigsaw view
+    rng           for random draws inside a head
     """
 
     inputs: dict[str, torch.Tensor]
@@ -48,34 +48,76 @@ class Batch:
 
     @property
     def mixed(self) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """What the losses on mixtures take: labels, other labels, ratio."""
+        """The last arguments of the losses on mixtures: labels, other labels, ratio."""
         return self.labels, self.other_labels, self.ratio
 
 
-class Network(nn.Module):
-    """trunk (None: the input is the maps of a frozen one), attention, head.
+class Head(nn.Module):
+    """The part of the network that differs by method. A subclass implements `losses` and `embed`.
 
-    A frozen trunk's channels are standardised, so that heads of all methods learn at one rate (our default): `centre`
-    and `spread`, both (C, 1), are set from training images. A pooled feature then has a length of about 1.
+    views      the views of an image that it learns from: "plain", "mixed", "jigsaw"
+    semantics  (K, m) class vectors
     """
 
-    def __init__(self, trunk: nn.Module | None, channels: int, width: int, head: nn.Module) -> None:
+    views: tuple[str, ...] = (PLAIN,)
+    semantics: torch.Tensor
+
+    def __init__(self, setup: Setup) -> None:
         super().__init__()
-        self.trunk, self.attention, self.head = trunk, SoftAttention(channels, width), head
-        self.register_buffer("centre", torch.zeros(channels, 1))
-        self.register_buffer("spread", torch.ones(channels, 1))
+        self.register_buffer("semantics", setup.semantics, persistent=False)
+
+    def embed(self, pooled: torch.Tensor, domains: torch.Tensor) -> torch.Tensor:
+        """(B, m) retrieval features of pooled features (B, C); domains (B,), -1 for one that was not trained on."""
+        raise NotImplementedError(f"{type(self).__name__} has no embed(pooled, domains)")
+
+    def losses(self, pooled: dict[str, torch.Tensor], batch: Batch) -> dict[str, torch.Tensor]:
+        """{name: loss}, already weighted; their sum is minimised.
+
+        pooled  view -> (B, C) pooled features; those of the mixed view are features of the mixtures
+        """
+        raise NotImplementedError(f"{type(self).__name__} has no losses(pooled, batch)")
+
+
+class LinearHead(Head):
+    """A head whose retrieval features are a linear layer of the pooled features, `feature`: C -> dim (0: m)."""
+
+    def __init__(self, setup: Setup, dim: int = 0) -> None:
+        super().__init__(setup)
+        self.feature = nn.Linear(setup.channels, dim or setup.semantics.shape[1])
+
+    def embed(self, pooled: torch.Tensor, domains: torch.Tensor) -> torch.Tensor:
+        return self.feature(pooled)
+
+
+class Network(nn.Module):
+    """trunk, attention, head.
+
+    backbone  the trunk to train; None: the trunk is frozen, and the network reads its feature maps
+
+    The channels of a frozen trunk are standardised, so that one learning rate suits the heads of all methods (our
+    default). A pooled feature then has a length of about 1.
+    """
+
+    trunk: Any
+    attention: "SoftAttention"
+    head: Head
+
+    def __init__(self, backbone: nn.Module | None, channels: int, width: int, head: Head) -> None:
+        super().__init__()
+        self.frozen = backbone is None
+        self.trunk = Standardise(channels, 1) if backbone is None else backbone
+        self.attention, self.head = SoftAttention(channels, width), head
 
     @torch.no_grad()
     def standardise(self, maps: torch.Tensor) -> None:
-        """Set `centre` and `spread` from maps (N, C, P) of a frozen trunk."""
+        """Measure the statistics of a frozen trunk's channels on maps (N, C, P)."""
         pooled = maps.float().mean(2)
-        self.centre.copy_(pooled.mean(0)[:, None])
-        spread = pooled.std(0) + pooled.std() / 100  # a channel may never vary
-        self.spread.copy_(spread[:, None] * len(spread) ** 0.5)
+        spread = pooled.std(0) + pooled.std() / 100  # a channel may be constant
+        self.trunk.set(pooled.mean(0), spread * len(spread) ** 0.5)
 
     def maps(self, x: torch.Tensor) -> torch.Tensor:
         """Pixels (B, 3, H, W), or maps (B, C, P) of a frozen trunk -> (B, C, P)."""
-        return (x - self.centre) / self.spread if self.trunk is None else self.trunk.forward_features(x).flatten(2)
+        return self.trunk(x) if self.frozen else self.trunk.forward_features(x).flatten(2)
 
     def forward(self, x: torch.Tensor, domains: torch.Tensor) -> torch.Tensor:
         """(B, m) retrieval features; domains (B,), -1 for one that was not trained on."""
@@ -85,8 +127,8 @@ class Network(nn.Module):
 class SoftAttention(nn.Module):
     """(B, C, P) feature maps -> (B, C): x + x * mask, averaged over positions (released code).
 
-    The mask is a softmax over positions of two 1 x 1 convolutions, C -> width -> 1. Nothing non-linear stands between
-    them, so their weights are multiplied first: the same function and gradients with `width` times fewer operations.
+    The mask is a softmax over positions of two 1 x 1 convolutions, C -> width -> 1. Without a non-linearity between
+    them their weights can be multiplied first: the same function and gradients with `width` times fewer operations.
     """
 
     def __init__(self, channels: int, width: int) -> None:

@@ -1,4 +1,4 @@
-"""Which images make a training epoch: batches with equally many of each domain, partners to mix with, and shares.
+"""The images of a training epoch: batches with equally many of each domain, partners to mix with, and mixing ratios.
 
 Row numbers refer to the training ImageSet. In a batch all images of the first domain come first, then the second's.
 """
@@ -16,8 +16,8 @@ from cdir_nb.methods.snmpnet.settings import HarnessSettings
 class Epoch:
     """One epoch of S batches of B = domains x n rows; all arrays are (S, B).
 
-    rows      the images; partners: what each is mixed with; ratio: the share of the first image in the mixture
-    shuffles  which of 31 orders of tiles a jigsaw view has (0: unchanged)
+    rows      the images; partners: the images that they are mixed with; ratio: fraction of the image in the mixture
+    shuffles  index of one of the 31 orders of tiles in a jigsaw view (0: unchanged)
     """
 
     rows: np.ndarray
@@ -27,10 +27,10 @@ class Epoch:
 
 
 def rows_by_domain(images: ImageSet, batch_size: int) -> list[np.ndarray]:
-    """Rows of each domain, in order of first appearance, able to fill balanced batches.
+    """Rows of each domain, in order of first appearance, enough to fill balanced batches.
 
-    Raises CdirError for fewer than two domains, a batch that cannot hold equally many images of each, and a domain
-    with fewer images than a batch needs of it.
+    Raises CdirError for fewer than two domains, a batch size that is not a multiple of their number, and a domain with
+    fewer images than a batch needs of it.
     """
     domains = list(dict.fromkeys(images.domains.tolist()))
     if len(domains) < 2:
@@ -44,24 +44,25 @@ def rows_by_domain(images: ImageSet, batch_size: int) -> list[np.ndarray]:
             f"set batch_size to {lower} or {lower + len(domains)}"
         )
     rows = [np.flatnonzero(images.domains == domain) for domain in domains]
-    need, (few, domain) = batch_size // len(domains), min((len(own), name) for own, name in zip(rows, domains))
-    if few < need:
+    required, (fewest, domain) = batch_size // len(domains), min(zip(map(len, rows), domains))
+    if fewest < required:
         raise CdirError(
-            f"{domain} has {few} training images, and a balanced batch of {batch_size} needs {need}: "
-            f"set batch_size to {few * len(domains)} or less, or give more images"
+            f"{domain} has {fewest} training images, and a balanced batch of {batch_size} needs {required}: "
+            f"set batch_size to {fewest * len(domains)} or less, or add images"
         )
     return rows
 
 
 def draw_epoch(rows: list[np.ndarray], number: int, settings: HarnessSettings, rng: np.random.Generator) -> Epoch:
-    """Epoch `number`: as many balanced batches as the smallest domain fills; no image twice."""
-    each = settings.batch_size // len(rows)
-    steps = min(map(len, rows)) // each
-    chosen = np.concatenate([rng.permutation(own)[: steps * each].reshape(steps, each) for own in rows], axis=1)
+    """Epoch `number`: as many balanced batches as the smallest domain fills, without repeating an image."""
+    per_domain = settings.batch_size // len(rows)
+    steps = min(map(len, rows)) // per_domain
+    columns = [rng.permutation(own)[: steps * per_domain].reshape(steps, per_domain) for own in rows]
+    chosen = np.concatenate(columns, axis=1)
     beta, within = mixing_at(number, settings)
-    places = np.stack([partners(len(rows), each, within, rng) for _ in range(steps)])
+    positions = np.stack([partners(len(rows), per_domain, within, rng) for _ in range(steps)])
     ratio = rng.beta(beta, beta, chosen.shape) if settings.mix else np.ones(chosen.shape)
-    return Epoch(chosen, np.take_along_axis(chosen, places, 1), ratio, rng.integers(31, size=chosen.shape))
+    return Epoch(chosen, np.take_along_axis(chosen, positions, 1), ratio, rng.integers(31, size=chosen.shape))
 
 
 def mixing_at(epoch: int, settings: HarnessSettings) -> tuple[float, float]:
@@ -76,10 +77,10 @@ def mixing_at(epoch: int, settings: HarnessSettings) -> tuple[float, float]:
 
 
 def partners(n_domains: int, each: int, within: float, rng: np.random.Generator) -> np.ndarray:
-    """(n_domains * each,) places in a batch: a partner for each place, of its own domain with probability `within`.
+    """(n_domains * each,) positions in a batch: a partner for each, of the same domain with probability `within`.
 
-    Otherwise of another one: the domains are deranged, so that none is given to itself, and each place of a domain
-    is used once (released code).
+    Otherwise the partner has another domain: the domains are permuted without a fixed point, and each position of a
+    domain is used once (released code).
     """
     other = derangement(n_domains, rng)
     inside = np.concatenate([d * each + rng.permutation(each) for d in range(n_domains)])
@@ -88,7 +89,7 @@ def partners(n_domains: int, each: int, within: float, rng: np.random.Generator)
 
 
 def derangement(count: int, rng: np.random.Generator) -> np.ndarray:
-    """(count,) a random order of 0 .. count - 1 that leaves no number in its place; count is at least 2."""
+    """(count,) a random order of 0 .. count - 1 without a fixed point; count is at least 2."""
     while True:
         order = rng.permutation(count)
         if (order != np.arange(count)).all():
@@ -96,14 +97,14 @@ def derangement(count: int, rng: np.random.Generator) -> np.ndarray:
 
 
 def pool_of(epoch: int, settings: HarnessSettings) -> int:
-    """Which of the pools drawn beforehand an epoch uses: its own while there are, then the last phase's in turn."""
+    """Number of the pool of views that an epoch reads: its own if there are enough, then the last phase's in turn."""
     first = min(4, settings.pools - 1) if settings.curriculum else 0  # the curriculum ends with epoch 4
     return epoch if epoch < settings.pools else first + (epoch - first) % (settings.pools - first)
 
 
 def reshuffled(epoch: Epoch, n_domains: int, rng: np.random.Generator) -> np.ndarray:
-    """(S, B) places in a flattened epoch: the same views in other batches, each batch balanced as before."""
+    """(S, B) positions in a flattened epoch: the same views in other batches, each batch balanced as before."""
     steps, size = epoch.rows.shape
-    places = np.arange(steps * size).reshape(steps, n_domains, size // n_domains)
-    columns = [rng.permutation(places[:, d].ravel()).reshape(steps, -1) for d in range(n_domains)]
+    positions = np.arange(steps * size).reshape(steps, n_domains, size // n_domains)
+    columns = [rng.permutation(positions[:, d].ravel()).reshape(steps, -1) for d in range(n_domains)]
     return np.concatenate(columns, axis=1)

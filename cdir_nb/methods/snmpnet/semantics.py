@@ -2,6 +2,7 @@
 
 import hashlib
 import zipfile
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -9,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 
 from cdir_nb.data.card import display
 from cdir_nb.data.manifest import card_names, load_card
@@ -17,13 +19,15 @@ from cdir_nb.encoders import ImageEncoder, load_encoder, require_texts
 from cdir_nb.errors import CdirError
 
 TEMPLATE = "a {}"
+# What numpy raises for a file that is missing, damaged, pickled, a single array, or lacks one of the two arrays.
+UNREADABLE = (OSError, EOFError, ValueError, KeyError, AttributeError, TypeError, zipfile.BadZipFile)
 
 
 @dataclass(frozen=True)
 class Semantics:
     """One vector per class.
 
-    classes  C class names; vectors (C, m) float32; origin: where they come from, in words, with a digest
+    classes  C class names; vectors: (C, m) float32; origin: their source in words, with a digest
     """
 
     classes: tuple[str, ...]
@@ -31,26 +35,27 @@ class Semantics:
     origin: str
 
     def of(self, classes: Sequence[str], *, unit: bool = False) -> torch.Tensor:
-        """(C, m) vectors of these classes, in their order; `unit`: of unit length.
+        """(K, m) vectors of these classes, in their order; `unit`: of unit length.
 
-        A class is found by its name, or by the same words spelt otherwise (Alarm_Clock, alarm-clock).
+        A class is identified by its name, or by the same words in another spelling (Alarm_Clock, alarm-clock).
         Raises CdirError that lists every class without a vector.
         """
-        rows = {**{_words(name): i for i, name in enumerate(self.classes)}, **_rows(self.classes)}
+        rows = {_words(name): row for row, name in enumerate(self.classes)}
+        rows |= {name: row for row, name in enumerate(self.classes)}  # an exact name takes precedence
         missing = [name for name in classes if name not in rows and _words(name) not in rows]
         if missing:
             raise CdirError(
-                f"{self.origin} has no vector for {', '.join(missing)}: add {'them' if len(missing) > 1 else 'it'}, "
-                "or take texts of a CLIP model in place of a file"
+                f"{self.origin} has no vector for {', '.join(missing)}: add it to the file, or use the texts of a CLIP"
             )
-        found = self.vectors[[rows.get(name, rows.get(_words(name))) for name in classes]]
-        return torch.nn.functional.normalize(found, dim=1) if unit else found
+        vectors = self.vectors[[rows[name] if name in rows else rows[_words(name)] for name in classes]]
+        return F.normalize(vectors, dim=1) if unit else vectors
 
 
 def class_semantics(source: str, task: Protocol, device: torch.device) -> Semantics:
-    """Vectors of a protocol's seen classes: of an .npz file, or of the text tower of a CLIP, by its name.
+    """Vectors of a protocol's seen classes, from an .npz file or from the text tower of a CLIP.
 
-    Raises CdirError without a source, and as `read_semantics` and `text_semantics` do.
+    source  path of the file, or name of the CLIP
+    Raises CdirError for an empty source, and as `read_semantics` and `text_semantics` do.
     """
     if not source:
         raise CdirError(
@@ -66,26 +71,21 @@ def class_semantics(source: str, task: Protocol, device: torch.device) -> Semant
 
 @lru_cache(maxsize=1)
 def _text_encoder(name: str, device: torch.device) -> ImageEncoder:
-    """Loaded once for all methods that are compared."""
+    """The encoder `name`, loaded once for all methods that are compared."""
     return load_encoder(name, device=device)
 
 
 def read_semantics(file: Path | str) -> Semantics:
     """Class vectors of an .npz file: `names` (C,) text, `vectors` (C, m) numbers. Pickled content is never loaded.
 
-    GloVe and word2vec vectors come like this from a few lines of numpy. Raises CdirError for a file that is missing,
-    damaged, pickled or lacks one of the two, for names given twice, and for vectors that are not finite or all zero.
+    A few lines of numpy write GloVe and word2vec vectors in this form. Raises CdirError for a file that is missing,
+    damaged, pickled or lacks one of the two, for duplicate names, and for vectors that are not finite or all zero.
     """
     file = Path(file).expanduser()
     try:
         with np.load(file, allow_pickle=False) as content:
             names, vectors = content["names"], content["vectors"]
-    except FileNotFoundError:
-        raise CdirError(f"{file} does not exist: give an .npz file with `names` and `vectors`") from None
-    except (KeyError, AttributeError, TypeError):  # an .npy file is an array, which has no names
-        message = f"{file} has no `names` and `vectors`: save them with np.savez(file, names=..., vectors=...)"
-        raise CdirError(message) from None
-    except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
+    except UNREADABLE as error:
         raise CdirError(
             f"{file} cannot be read ({' '.join(str(error).split())}): give an .npz file with `names` (text, not "
             "objects) and `vectors`, which needs no pickle"
@@ -99,32 +99,30 @@ def read_semantics(file: Path | str) -> Semantics:
 def text_semantics(encoder: ImageEncoder, classes: Sequence[str], words: Mapping[str, str]) -> Semantics:
     """Class vectors of a CLIP text tower, "a {words}" for each class (our default; the paper takes word vectors).
 
-    words  class -> natural words. The mean over these classes is taken away: CLIP's texts have much in common, and
-    without a temperature (equation 6) cosines that are all alike would tell classes hardly apart.
+    words  class -> natural words
+    The mean over these classes is subtracted: CLIP's text embeddings have a large common part, and equation 6, which
+    has no temperature, would hardly separate classes whose cosines are nearly equal.
     Raises CdirError for an encoder without a text tower, and for a text that is too long.
     """
     raw = require_texts(encoder).embed_texts([TEMPLATE.format(words[label]) for label in classes])
-    unit = torch.nn.functional.normalize(raw, dim=1)
+    unit = F.normalize(raw, dim=1)
     return Semantics(tuple(classes), unit - unit.mean(0), f"texts of {encoder.identity}, centred")
 
 
 def _check(file: Path, names: np.ndarray, vectors: np.ndarray) -> None:
-    numbers = vectors.dtype.kind in "fiu"
-    if names.ndim != 1 or names.dtype.kind != "U" or vectors.ndim != 2 or len(names) != len(vectors) or not numbers:
+    text = names.ndim == 1 and names.dtype.kind == "U"
+    numbers = vectors.ndim == 2 and vectors.dtype.kind in "fiu"
+    if not text or not numbers or len(names) != len(vectors):
         raise CdirError(
             f"{file}: `names` must be (C,) text and `vectors` (C, m) numbers, got {names.dtype} {names.shape} and "
             f"{vectors.dtype} {vectors.shape}"
         )
-    twice = [name for i, name in enumerate(names.tolist()) if name in set(names[:i].tolist())]
-    if twice:
-        raise CdirError(f"{file} names {', '.join(twice)} twice: keep one vector for each")
-    bad = ~np.isfinite(vectors).all(1) | ~vectors.any(1)
-    if bad.any():
-        raise CdirError(f"{file}: the vectors of {', '.join(names[bad])} are zero or not finite: replace them")
-
-
-def _rows(names: Sequence[str]) -> dict[str, int]:
-    return {name: i for i, name in enumerate(names)}
+    duplicates = [name for name, count in Counter(names.tolist()).items() if count > 1]
+    if duplicates:
+        raise CdirError(f"{file} has several vectors for {', '.join(duplicates)}: give one for each class")
+    invalid = ~np.isfinite(vectors).all(1) | ~vectors.any(1)
+    if invalid.any():
+        raise CdirError(f"{file}: the vectors of {', '.join(names[invalid])} are zero or not finite: replace them")
 
 
 def _words(name: str) -> str:

@@ -1,4 +1,4 @@
-"""Settings of SnMpNet's harness, each with its source; named ones: as written, as released, and for two cores."""
+"""Settings of SnMpNet's harness, each with its source, and the named ones: as written, as released, for two cores."""
 
 from typing import Any, Literal
 
@@ -10,7 +10,7 @@ HEAD_ONLY = "heads on a frozen trunk (not the paper's training)"  # in `train_se
 class HarnessSettings(Settings):
     """Settings that SnMpNet and the baselines in its harness have in common. Defaults: the paper, as written.
 
-    Where the paper gives no value, the default is that of the released code, as its source states.
+    A value that the paper does not give is that of the released code, as its source states.
     Raises CdirError for an invalid value.
     """
 
@@ -96,7 +96,7 @@ BY_ENCODER = {"mobilenet-v2": "as written, two cores"}
 
 
 def named_settings(kind: type[HarnessSettings], **released: Any) -> dict[str, HarnessSettings]:
-    """The named settings of a method in this harness; released: what else differs in its released code."""
+    """The named settings of a method in this harness; released: further values of its released code."""
     as_released = RELEASED | released
     return {
         "as written": kind(),

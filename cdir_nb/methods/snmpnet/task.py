@@ -1,9 +1,9 @@
-"""What a training reads from a protocol: training images, their classes and domains, and the validation part."""
+"""What a training reads from a protocol: training images, and images of validation classes."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
+import torch
 
 from cdir_nb.data.images import ImageSet
 from cdir_nb.data.protocols import Protocol
@@ -13,96 +13,63 @@ from cdir_nb.methods.snmpnet.views import inverted_in
 from cdir_nb.retrieval.galleries import random_share
 
 
-@dataclass(frozen=True)
-class TrainingData:
-    """The images of one training.
-
-    name        of the protocol
-    images      to train on; classes, domains: theirs, in the protocol's order
-    queries     {training domain: images of validation classes}; gallery: the same classes in the gallery's domain.
-                Both are empty where the protocol has no validation classes
-    """
-
-    name: str
-    images: ImageSet
-    classes: tuple[str, ...]
-    domains: tuple[str, ...]
-    queries: dict[str, ImageSet]
-    gallery: ImageSet
-
-    @property
-    def labels(self) -> np.ndarray:
-        """(N,) int64 class numbers of the training images."""
-        return numbers_of(self.images.labels, self.classes)
-
-    @property
-    def domain_numbers(self) -> np.ndarray:
-        """(N,) int64 domain numbers of the training images."""
-        return numbers_of(self.images.domains, self.domains)
-
-    @property
-    def in_words(self) -> str:
-        """The training set, for records."""
-        return f"{len(self.images)} images of {self.name}: {len(self.classes)} classes, {', '.join(self.domains)}"
-
-
-def training_data(task: Protocol, settings: HarnessSettings, seed: int) -> TrainingData:
-    """The training part of a protocol.
-
-    Raises CdirError for a protocol without training images, training classes that are also for validation or (where
-    the protocol is zero-shot) queries, and a held-out query domain that is also trained on.
-    """
+def training_images(task: Protocol, settings: HarnessSettings, seed: int) -> ImageSet:
+    """The images to train on. Raises CdirError as `check_splits` does."""
     check_splits(task)
     images = task.train.select(task.train_domains)
     if settings.train_images:
         images = _some_of_each(images, settings.train_images, seed)
+    return inverted_in(images, settings.invert)
+
+
+def validation_images(task: Protocol, settings: HarnessSettings) -> tuple[dict[str, ImageSet], ImageSet]:
+    """Queries {training domain: images of validation classes}, and the same classes in the gallery's domain.
+
+    Both are empty if the protocol has no validation classes.
+    """
     gallery_domain = task.directions[0][1]
-    rest = tuple(domain for domain in task.train_domains if domain != gallery_domain)
-    unseen = inverted_in(task.images.select(labels=task.validation), settings.invert)
-    queries = {domain: unseen.select(domain) for domain in rest}
-    queries = {domain: _share(own, settings.validation_fraction) for domain, own in queries.items() if len(own)}
-    return TrainingData(
-        name=task.name,
-        images=inverted_in(images, settings.invert),
-        classes=task.seen,
-        domains=tuple(task.train_domains),
-        queries=queries,
-        gallery=unseen.select(gallery_domain),
-    )
+    images = inverted_in(task.images.select(labels=task.validation), settings.invert)
+    queries = {}
+    for domain in task.train_domains:
+        candidates = images.select(domain)
+        if domain != gallery_domain and len(candidates):
+            queries[domain] = candidates.take(random_share(candidates.labels, settings.validation_fraction))
+    return queries, images.select(gallery_domain)
 
 
-def numbers_of(names: np.ndarray, known: Sequence[str]) -> np.ndarray:
-    """(N,) int64 place of each name in `known`; -1 where it is not there."""
-    place = {name: i for i, name in enumerate(known)}
-    return np.array([place.get(name, -1) for name in names.tolist()], dtype=np.int64)
+def numbers_of(values: np.ndarray, names: Sequence[str]) -> torch.Tensor:
+    """(N,) int64 index of each value in `names`; -1 for a value that is not among them."""
+    index = {name: i for i, name in enumerate(names)}
+    return torch.tensor([index.get(value, -1) for value in values.tolist()], dtype=torch.int64)
 
 
 def check_splits(task: Protocol) -> None:
-    """CdirError unless training, validation and query classes, and an unseen domain, are kept apart."""
+    """Raise CdirError for a protocol whose training part is empty or overlaps with what it is tested on.
+
+    Training classes must differ from validation classes and, in a zero-shot protocol, from query classes; an unseen
+    query domain must not be trained on.
+    """
     if not task.seen:
         raise CdirError(f"{task.name} has no training images, and SnMpNet learns from labelled images: choose another")
-    for other, classes in (("validation", task.validation), ("query", task.classes if task.zero_shot else ())):
-        both = [label for label in task.seen if label in set(classes)]
-        if both:
+    for split, classes in (("validation", task.validation), ("query", task.classes if task.zero_shot else ())):
+        shared = [label for label in task.seen if label in set(classes)]
+        if shared:
             raise CdirError(
-                f"{task.name}: training and {other} classes overlap ({', '.join(both[:5])}): take them out of one"
+                f"{task.name}: training and {split} classes overlap ({', '.join(shared[:5])}): remove them from one"
             )
     held_out = {query for query, _ in task.directions} if task.unseen_domain else set()
-    both = [domain for domain in task.train_domains if domain in held_out]
-    if both:
+    shared = [domain for domain in task.train_domains if domain in held_out]
+    if shared:
         raise CdirError(
-            f"{task.name}: {', '.join(both)} is held out as the unseen domain, but also trained on: "
-            "take it out of train_domains"
+            f"{task.name}: {', '.join(shared)} is held out as the unseen domain, but also trained on: "
+            "remove it from train_domains"
         )
 
 
 def _some_of_each(images: ImageSet, count: int, seed: int) -> ImageSet:
     """At most `count` random images of each class and domain, in the order of the set."""
-    rng, groups = np.random.default_rng(seed), {}
+    rng = np.random.default_rng(seed)
+    groups: dict[tuple[str, str], list[int]] = {}
     for row, group in enumerate(zip(images.domains.tolist(), images.labels.tolist())):
         groups.setdefault(group, []).append(row)
     return images.take(np.sort(np.concatenate([rng.permutation(rows)[:count] for rows in groups.values()])))
-
-
-def _share(images: ImageSet, share: float) -> ImageSet:
-    return images.take(random_share(images.labels, share)) if share < 1 else images

@@ -1,4 +1,4 @@
-"""K-means on a domain's features, once per epoch, by scikit-learn."""
+"""K-means on a domain's features, by scikit-learn."""
 
 from dataclasses import dataclass
 
@@ -15,7 +15,7 @@ class Clusters:
 
     labels     (N,) int64, the cluster of each feature
     centroids  (K, D) unit vectors (section 4.1)
-    distances  (N,) Euclidean distance of each feature to the mean of its cluster, before that was normalised
+    distances  (N,) Euclidean distance of each feature to the mean of its cluster, which is not normalised
     """
 
     labels: torch.Tensor
@@ -24,21 +24,20 @@ class Clusters:
 
     @property
     def sizes(self) -> torch.Tensor:
-        """(K,) number of features in each cluster; an empty cluster has a centroid, but no image is assigned to it."""
+        """(K,) number of features in each cluster; an empty cluster has a centroid without features."""
         return torch.bincount(self.labels, minlength=len(self.centroids))
 
 
 def kmeans(features: torch.Tensor, count: int, *, iterations: int, restarts: int, seed: int) -> Clusters:
     """`count` clusters of (N, D) features by Euclidean k-means, the best of several starts (k-means++).
 
-    As in the released code, centroids are normalised afterwards. If fewer than `count` features differ, some clusters
-    stay empty. Raises CdirError for more clusters than features.
+    As in the released code, centroids are normalised afterwards. With fewer than `count` different features, some
+    clusters stay empty. Raises CdirError for more clusters than features.
     """
     if count > len(features):
-        raise CdirError(f"{count} clusters were asked for, but there are {len(features)} images: lower `clusters`")
-    points = features.float().cpu().numpy()
-    found = KMeans(count, n_init=restarts, max_iter=iterations, random_state=seed).fit(points)
-    labels, means = (torch.from_numpy(x).to(features.device) for x in (found.labels_, found.cluster_centers_))
-    labels = labels.long()
-    distances = (features - means[labels].to(features)).norm(dim=1)
-    return Clusters(labels, F.normalize(means.to(features), dim=1), distances)
+        raise CdirError(f"{count} clusters are more than {len(features)} images: lower `clusters`")
+    model = KMeans(count, n_init=restarts, max_iter=iterations, random_state=seed)  # pyright: ignore[reportArgumentType]
+    result = model.fit(features.float().cpu().numpy())
+    labels = torch.from_numpy(result.labels_).long().to(features.device)
+    means = torch.from_numpy(result.cluster_centers_).to(features)
+    return Clusters(labels, F.normalize(means, dim=1), (features - means[labels]).norm(dim=1))

@@ -1,20 +1,19 @@
 """UCDIR's training (Hu and Lee, ECCV 2022): the trainer of `harness` with UCDIR's loss (equations 3, 4, 10 and 11)."""
 
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 
 from cdir_nb.errors import CdirError
 from cdir_nb.methods.settings import setting
-from cdir_nb.methods.ucdir.harness import BOTH, MAIN, MomentumSettings, Step, Terms, TwoDomainTraining, named_settings
-from cdir_nb.methods.ucdir.harness import SOURCES as HARNESS_SOURCES
+from cdir_nb.methods.ucdir.harness import BOTH, Clustered, Step, Terms, TwoDomainTraining
 from cdir_nb.methods.ucdir.losses import cluster_wise, distance_of_distance, instance_wise, self_entropy
-from cdir_nb.methods.ucdir.views import Inputs
+from cdir_nb.methods.ucdir.settings import MAIN, MomentumSettings, named_settings
 
 DOMAINNET = "released code, scripts/domainnet.sh; the paper does not give it"
 OFFICE = "released code, scripts/office-home.sh; the paper does not give it"
-OFFICE_HOME = {"alpha": 0.5, "gamma": 1.0, "beta": 0.5, "phi_entropy": 0.01}
-AS_WRITTEN = {"reduction": "sum", "least_confidence": None, "align_from": 20, "key_norm": "plain"}
+OFFICE_HOME: dict[str, Any] = {"alpha": 0.5, "gamma": 1.0, "beta": 0.5, "phi_entropy": 0.01}
+AS_WRITTEN: dict[str, Any] = {"reduction": "sum", "least_confidence": None, "align_from": 20, "key_norm": "plain"}
 HEAD_RATE = 0.3  # P@10 at 0.01, 0.03, 0.1 and 0.3: UCDIR 41.9, 45.4, 44.1, 48.6 %, v3 42.8, 46.0, 50.5, 50.5
 
 
@@ -24,7 +23,8 @@ class UcdirSettings(MomentumSettings):
     Raises CdirError for an invalid value, or a schedule out of order.
     """
 
-    sources = HARNESS_SOURCES | {
+    sources = {
+        **MomentumSettings.sources,
         **{(name, str(value)): OFFICE for name, value in OFFICE_HOME.items()},
         ("full_from", "20"): "our default for training the head only",
         ("full_from", "10"): "our default for a short training of a small network",
@@ -52,7 +52,7 @@ class UcdirSettings(MomentumSettings):
     full_from: int = setting(100, "paper, section 4.1: T2, epoch from which L_CW has its full weight", ge=0)
     align_from: int = setting(100, "released code, scripts: epoch from which L_SE and L_DD count", ge=0)
 
-    def __init__(self, **values: object) -> None:
+    def __init__(self, **values: Any) -> None:
         super().__init__(**values)
         if self.full_from < self.cluster_from:
             raise CdirError(
@@ -75,7 +75,7 @@ class UcdirTraining(TwoDomainTraining):
     settings: UcdirSettings
 
     @property
-    def clustered(self) -> str:
+    def clustered(self) -> Clustered:
         """Each domain; L_IW alone (v1) needs no clusters."""
         return "each domain" if set(self.settings.losses) - {"IW"} else ""
 
@@ -86,31 +86,22 @@ class UcdirTraining(TwoDomainTraining):
     def terms(self, step: Step) -> Terms:
         """The four losses, or those of `settings.losses`; L_SE for each domain's images and each domain's centroids."""
         s, q, k, ids, banks = self.settings, step.q, step.k, step.ids, step.banks
-        terms: Terms = {}
-        if "IW" in s.losses:
-            terms["L_IW"] = [instance_wise(q[d], k[d], banks[d], ids[d], s.tau) for d in BOTH]
-        if not step.clusters:
-            return terms
-        labels, centroids = zip(*((of[0].labels, of[0].centroids) for of in step.clusters))
-        if "CW" in s.losses:
+        terms: Terms = {"L_IW": [instance_wise(q[d], k[d], banks[d], ids[d], s.tau) for d in BOTH]}
+        if step.clusters:
+            labels = [clusters.labels for (clusters,) in step.clusters]
+            centroids = [clusters.centroids for (clusters,) in step.clusters]
             terms["L_CW"] = [
                 cluster_wise(q[d], k[d], banks[d], labels[d], ids[d], centroids[d], s.tau, s.least_confidence)
                 for d in BOTH
             ]
-        if "SE" in s.losses:
             terms["L_SE"] = [self_entropy(q[d], centroids[c], s.phi_entropy) for d in BOTH for c in BOTH]
-        if "DD" in s.losses:
-            terms["L_DD"] = [distance_of_distance(q[d], *centroids, s.phi_distance) for d in BOTH]
-        return terms
+            terms["L_DD"] = [distance_of_distance(q[d], centroids[0], centroids[1], s.phi_distance) for d in BOTH]
+        return {name: values for name, values in terms.items() if name.removeprefix("L_") in s.losses}
 
-    def losses(self, inputs: Inputs) -> dict[str, torch.Tensor]:
+    def reduce(self, values: list[torch.Tensor]) -> torch.Tensor:
         """The mean over the domains; or, as the paper prints it, the sum over the domains and the images of a batch."""
-        terms = self.terms(self.see(inputs))
-        means = {name: torch.stack(parts).mean() for name, parts in terms.items()}
-        if self.settings.reduction == "mean":
-            return means
-        batch = min(self.settings.batch_size, max(self.sizes))
-        return {name: mean * len(terms[name]) * batch for name, mean in means.items()}
+        mean = super().reduce(values)
+        return mean if self.settings.reduction == "mean" else mean * len(values) * self.batch_size
 
     def weights(self) -> dict[str, float]:
         """lambda of equation 4, then gamma and beta from `align_from` on."""
@@ -124,11 +115,10 @@ class UcdirTraining(TwoDomainTraining):
 
 
 def ucdir_settings() -> dict[str, UcdirSettings]:
-    """UCDIR's named settings: those of the harness, with the schedule and the weights of its losses."""
-    head_schedule = {"cluster_from": 4, "full_from": 20, "align_from": 20}
-    short_schedule = {"cluster_from": 2, "full_from": 10, "align_from": 10}
-    changes = {
-        "as_released": {},
+    """UCDIR's named settings: those of the trainer, with the schedule and the weights of its losses."""
+    head_schedule: dict[str, Any] = {"cluster_from": 4, "full_from": 20, "align_from": 20}
+    short_schedule: dict[str, Any] = {"cluster_from": 2, "full_from": 10, "align_from": 10}
+    overrides: dict[str, dict[str, Any]] = {
         "as_released, Office-Home": OFFICE_HOME,
         "as_written": AS_WRITTEN,
         "as_written, Office-Home": OFFICE_HOME | AS_WRITTEN,
@@ -137,7 +127,5 @@ def ucdir_settings() -> dict[str, UcdirSettings]:
         "as_released, short, slow": short_schedule,
         "as_written, head": head_schedule | AS_WRITTEN | {"align_from": 4, "learning_rate": HEAD_RATE / 128},
     }
-    named = {}
-    for name, settings in named_settings(MomentumSettings, head_rate=HEAD_RATE).items():
-        named[name] = UcdirSettings(**dict(settings) | changes[name])
-    return named
+    named = named_settings(UcdirSettings, head_rate=HEAD_RATE)
+    return {name: settings.changed(**overrides.get(name, {})) for name, settings in named.items()}

@@ -1,92 +1,102 @@
-"""Views: MoCo v2's random augmentations of an image, by torchvision; and where a training gets them from.
+"""Views: MoCo v2's random augmentations of an image, by torchvision, and the two ways in which a training reads them.
 
 `PixelViews` draws new views for every step and decodes them in threads: for training the whole network. `CachedViews`
-takes them from the frozen trunk's features of a few views per image, drawn once and kept in the cache: for training the
-head only, which then costs milliseconds per step on a CPU.
+reads the frozen encoder's features of a few views per image, which are drawn once and cached: for training a head
+only, at milliseconds per step on a CPU.
 """
 
-import threading
 import zlib
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 import torchvision
 from PIL import Image, ImageFilter
 from torchvision.transforms import Compose, v2
 
 from cdir_nb.data.images import ImageSet, combine
-from cdir_nb.encoders import ClipEncoder, ImageEncoder, image_batches
+from cdir_nb.encoders import ClipEncoder, ImageEncoder
 from cdir_nb.encoders.variants import with_preprocessing
+from cdir_nb.methods.batches import pixel_batches, seeded
 
-# (B,) ids of each domain; what the two encoders read, (2B, ...), the first domain's images before the second's
-Inputs = tuple[list[torch.Tensor], torch.Tensor, torch.Tensor]
-FULL_SIDE = 224  # pixels of the pictures that MoCo v2's blur was chosen for
+BLUR_SIZE = 224  # width in pixels of the images that MoCo v2's blur was chosen for
 EVAL_BATCH = 256
-_ONE_AT_A_TIME = threading.Lock()  # torchvision draws from PyTorch's global generator
+
+
+class Inputs(NamedTuple):
+    """One batch of each domain; the images of the first domain come before those of the second.
+
+    ids            per domain (B,) row numbers of the images
+    queries, keys  (2B, ...) two views of each image, for the trained encoder and for the momentum encoder: pixels, or
+                   features of the frozen trunk
+    """
+
+    ids: list[torch.Tensor]
+    queries: torch.Tensor
+    keys: torch.Tensor
 
 
 class Blur(torch.nn.Module):
-    """Gaussian blur of a picture by Pillow, as in MoCo v2: sigma between 0.1 and 2 pixels of a picture of 224."""
+    """Gaussian blur by Pillow, as in MoCo v2: sigma is between 0.1 and 2 pixels of an image of 224 pixels."""
 
-    def __init__(self, side: int) -> None:
+    def __init__(self, size: int) -> None:
         super().__init__()
-        self.scale = side / FULL_SIDE
+        self.scale = size / BLUR_SIZE
 
-    def forward(self, picture: Image.Image) -> Image.Image:
+    def forward(self, image: Image.Image) -> Image.Image:
         sigma = float(torch.empty(1).uniform_(0.1, 2.0)) * self.scale
-        return picture.filter(ImageFilter.GaussianBlur(sigma))
+        return image.filter(ImageFilter.GaussianBlur(sigma))
 
 
-def moco_v2(side: int) -> v2.Compose:
-    """MoCo v2's augmentation (released code of MoCo and UCDIR, loader.py) for pictures of `side` pixels."""
+def moco_v2(size: int) -> v2.Compose:
+    """MoCo v2's augmentation (released code of MoCo and UCDIR, loader.py), to square images of `size` pixels."""
     jitter = v2.ColorJitter(brightness=0.4, contrast=0.4, saturation=0.4, hue=0.1)
     return v2.Compose(
         [
-            v2.RandomResizedCrop(side, scale=(0.2, 1.0)),
+            v2.RandomResizedCrop(size, scale=(0.2, 1.0)),
             v2.RandomApply([jitter], p=0.8),
             v2.RandomGrayscale(p=0.2),
-            v2.RandomApply([Blur(side)], p=0.5),
+            v2.RandomApply([Blur(size)], p=0.5),
             v2.RandomHorizontalFlip(),
         ]
     )
 
 
-@dataclass(frozen=True)
-class _View:
-    """Loads a picture and augments it; the same key and number always give the same view."""
+def viewed(images: ImageSet, number: int, size: int) -> ImageSet:
+    """The same rows, each replaced by its view `number` (any integer) of `size` pixels.
 
-    load: Callable[[str], Image.Image]
-    augment: v2.Compose
-    number: int
+    The view depends on the image's key and the number only.
+    """
+    augment = moco_v2(size)
 
-    def __call__(self, key: str) -> Image.Image:
-        picture = self.load(key)
-        with _ONE_AT_A_TIME, torch.random.fork_rng(devices=[]):
-            torch.manual_seed(zlib.crc32(f"{key} {self.number}".encode()))
-            return self.augment(picture)
+    def load(key: str) -> Image.Image:
+        image = images.load(key)
+        with seeded(zlib.crc32(f"{key} {number}".encode())):
+            return augment(image)
 
-
-def viewed(images: ImageSet, number: int, side: int) -> ImageSet:
-    """The same rows, each replaced by its view `number` (any integer) of `side` pixels."""
-    name = f"moco-v2 view {number}, {side} pixels, torchvision {torchvision.__version__}"
-    digests = tuple(f"{digest} {name}" for digest in images.digests)
-    return replace(images, load=_View(images.load, moco_v2(side), number), digests=digests)
+    name = f"moco-v2 view {number}, {size} pixels, torchvision {torchvision.__version__}"
+    return replace(images, load=load, digests=tuple(f"{digest} {name}" for digest in images.digests))
 
 
-def with_views(images: ImageSet, count: int, side: int) -> ImageSet:
-    """Each image followed by `count` of its views, for looking at."""
-    shown = []
-    for one in (images.take([row]) for row in range(len(images))):
-        for number, source in enumerate([one, *(viewed(one, n, side) for n in range(count))]):
-            first = source.image
-            shown.append(replace(source, keys=(f"{one.keys[0]} {number}",), load=lambda _key, first=first: first(0)))
-    return combine(*shown)
+def with_views(images: ImageSet, count: int, size: int) -> ImageSet:
+    """Each image followed by `count` of its views, for display; a number is appended to each key."""
+    versions = []
+    for number, version in enumerate([images, *(viewed(images, n, size) for n in range(count))]):
+
+        def load(key: str, version: ImageSet = version) -> Image.Image:
+            return version.load(key.rpartition(" ")[0])
+
+        versions.append(replace(version, keys=tuple(f"{key} {number}" for key in images.keys), load=load))
+    image_by_image = np.arange(len(versions) * len(images)).reshape(len(versions), len(images)).T.ravel()
+    return combine(*versions).take(image_by_image)
 
 
 def image_size(encoder: ImageEncoder) -> int:
     """The width and height, in pixels, of the square images that an encoder reads."""
-    return encoder.preprocess(Image.new("RGB", (8, 8))).shape[-1]
+    pixels: Any = encoder.preprocess(Image.new("RGB", (8, 8)))
+    return pixels.shape[-1]
 
 
 def at_size(encoder: ImageEncoder, size: int) -> ImageEncoder:
@@ -97,73 +107,82 @@ def at_size(encoder: ImageEncoder, size: int) -> ImageEncoder:
 
 
 def uncropped(encoder: ImageEncoder) -> ImageEncoder:
-    """The encoder for pictures that have its size already: nothing more is cut off their borders."""
+    """The encoder for images that already have its size: their borders are not cropped."""
     return encoder if isinstance(encoder, ClipEncoder) else with_preprocessing(encoder, crop_pct=1.0)
 
 
 class CachedViews:
-    """The frozen trunk's features of each image and of some views of it.
+    """The frozen encoder's features of each image and of some views of it.
 
-    views    (views of both domains' images, W): those of an image are consecutive, the first domain comes first
-    centres  per domain (N, W): the features of the whole images
+    domains       the images of both domains
+    whole_images  per domain (N, W): the features of the images themselves
+    views         (count x (N_A + N_B), W): the features of their views; those of an image are consecutive
     """
 
-    def __init__(self, encoder: ImageEncoder, both: Sequence[ImageSet], count: int, *, progress: bool = True) -> None:
-        size, plain, self.count = image_size(encoder), uncropped(encoder), count
-        self.centres = [encoder.embed_images(images, progress=progress).to(encoder.device) for images in both]
-        views = [
-            torch.stack([plain.embed_images(viewed(images, n, size), progress=progress) for n in range(count)], dim=1)
-            for images in both
-        ]
-        self.views = torch.cat([each.flatten(0, 1) for each in views]).to(encoder.device)
+    def __init__(
+        self, encoder: ImageEncoder, domains: Sequence[ImageSet], count: int, *, progress: bool = True
+    ) -> None:
+        size, for_views, self.count = image_size(encoder), uncropped(encoder), count
+        self.whole_images, views = [], []
+        for images in domains:
+            self.whole_images.append(encoder.embed_images(images, progress=progress).to(encoder.device))
+            numbered = [for_views.embed_images(viewed(images, n, size), progress=progress) for n in range(count)]
+            views.append(torch.stack(numbered, dim=1).flatten(0, 1))
+        self.views = torch.cat(views).to(encoder.device)
 
     def epoch(self, orders: Sequence[torch.Tensor], batch_size: int, generator: torch.Generator) -> Iterator[Inputs]:
-        """One batch of each domain per step: ids, and the features of two different views of each image."""
+        """One batch of each domain per step: two different views of each image."""
+        device = self.views.device
         for ids in zip(*(order.split(batch_size) for order in orders)):
-            rows = [self._rows(domain, own, generator) for domain, own in enumerate(ids)]
-            first, second = (torch.cat(own).to(self.views.device) for own in zip(*rows))
-            ids = [own.to(self.views.device) for own in ids]
-            yield ids, self.views.index_select(0, first), self.views.index_select(0, second)
+            queries, keys = [], []
+            for domain_index, domain_ids in enumerate(ids):
+                query_rows, key_rows = self._rows(domain_index, domain_ids, generator)
+                queries.append(query_rows)
+                keys.append(key_rows)
+            yield Inputs(
+                [domain_ids.to(device) for domain_ids in ids],
+                self.views.index_select(0, torch.cat(queries).to(device)),
+                self.views.index_select(0, torch.cat(keys).to(device)),
+            )
 
-    def _rows(self, domain: int, ids: torch.Tensor, generator: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
+    def _rows(
+        self, domain_index: int, ids: torch.Tensor, generator: torch.Generator
+    ) -> tuple[torch.Tensor, torch.Tensor]:
         """Two different rows of `views` for each image."""
-        first = torch.randint(self.count, (len(ids),), generator=generator)
-        second = (first + torch.randint(1, self.count, (len(ids),), generator=generator)) % self.count
-        start = self.count * (ids + domain * len(self.centres[0]))
-        return start + first, start + second
+        query = torch.randint(self.count, (len(ids),), generator=generator)
+        key = (query + torch.randint(1, self.count, (len(ids),), generator=generator)) % self.count
+        start = self.count * (ids + domain_index * len(self.whole_images[0]))
+        return start + query, start + key
 
-    def whole(self, domain: int) -> Iterator[torch.Tensor]:
-        """Batches of the features of whole images, in their order."""
-        yield from self.centres[domain].split(EVAL_BATCH)
+    def whole(self, domain_index: int) -> Iterator[torch.Tensor]:
+        """Batches of the features of the images themselves, in order."""
+        yield from self.whole_images[domain_index].split(EVAL_BATCH)
 
 
 class PixelViews:
     """New views for each step, as pixels, decoded and augmented in threads while the network works."""
 
-    def __init__(self, encoder: ImageEncoder, both: Sequence[ImageSet]) -> None:
-        self.encoder, self.images = encoder, list(both)
-        self.to_pixels = Compose(encoder.preprocess.transforms[-2:])  # to numbers, scaled; a view has its size already
+    def __init__(self, encoder: ImageEncoder, domains: Sequence[ImageSet]) -> None:
+        self.encoder, self.domains = encoder, list(domains)
+        self.to_pixels = Compose(encoder.preprocess.transforms[-2:])  # a view needs no resizing
 
     def epoch(self, orders: Sequence[torch.Tensor], batch_size: int, generator: torch.Generator) -> Iterator[Inputs]:
-        """One batch of each domain per step: ids, and the pixels (2B, 3, H, W) of two views of each image."""
+        """One batch of each domain per step: the pixels (2B, 3, H, W) of two views of each image."""
         numbers = torch.randint(2**31, (2, 2), generator=generator).tolist()
-        streams = [
-            self._stream(images, order, number, batch_size)
-            for images, order, two in zip(self.images, orders, numbers)
-            for number in two
+        (queries_a, keys_a), (queries_b, keys_b) = [
+            [self._pixels(images, order, number, batch_size) for number in view_numbers]
+            for images, order, view_numbers in zip(self.domains, orders, numbers)
         ]
         ids = zip(*(order.split(batch_size) for order in orders))
-        for parts, (first_q, first_k, second_q, second_k) in zip(ids, zip(*streams)):
-            ids_of_both = [x.to(self.encoder.device) for x in parts]
-            yield ids_of_both, torch.cat([first_q, second_q]), torch.cat([first_k, second_k])
+        for domain_ids, query_a, key_a, query_b, key_b in zip(ids, queries_a, keys_a, queries_b, keys_b):
+            on_device = [x.to(self.encoder.device) for x in domain_ids]
+            yield Inputs(on_device, torch.cat([query_a, query_b]), torch.cat([key_a, key_b]))
 
-    def _stream(self, images: ImageSet, order: torch.Tensor, number: int, batch_size: int) -> Iterator[torch.Tensor]:
-        views, device = viewed(images, number, image_size(self.encoder)), self.encoder.device
-        for _, pixels in image_batches(views, order.tolist(), self.to_pixels, batch_size, device):
-            yield pixels
+    def _pixels(self, images: ImageSet, order: torch.Tensor, number: int, batch_size: int) -> Iterator[torch.Tensor]:
+        views = viewed(images, number, image_size(self.encoder))
+        return pixel_batches(self.encoder, views, order.tolist(), batch_size, self.to_pixels)
 
-    def whole(self, domain: int) -> Iterator[torch.Tensor]:
-        """Batches of whole images, preprocessed for evaluation, in their order."""
-        images, encoder = self.images[domain], self.encoder
-        for _, pixels in image_batches(images, range(len(images)), encoder.preprocess, EVAL_BATCH, encoder.device):
-            yield pixels
+    def whole(self, domain_index: int) -> Iterator[torch.Tensor]:
+        """Batches of the images themselves, preprocessed for evaluation, in order."""
+        images = self.domains[domain_index]
+        return pixel_batches(self.encoder, images, range(len(images)), EVAL_BATCH)

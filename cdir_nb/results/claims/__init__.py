@@ -1,7 +1,6 @@
 """The papers' claims about their numbers, and verdicts on them from the available numbers."""
 
 from cdir_nb.results.claims.claim import Claim, load_claims
-from cdir_nb.results.claims.printed import published_verdicts
-from cdir_nb.results.claims.verdicts import verdicts
+from cdir_nb.results.claims.verdicts import published_verdicts, verdicts
 
 __all__ = ["Claim", "load_claims", "published_verdicts", "verdicts"]

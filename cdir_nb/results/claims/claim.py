@@ -1,7 +1,7 @@
 """The papers' claims about their tables, as data (claims.yaml).
 
 A claim names the method that should be better, the one that should be worse, the metric, and whether it is about the
-mean over directions or about each direction. It has no verdict: `verdicts` computes that from numbers.
+mean over directions or about each direction. Verdicts are not stored: `verdicts` computes them from numbers.
 """
 
 from itertools import product
@@ -19,7 +19,7 @@ from cdir_nb.results.records import MetricName, Text, problems
 FILE = Path(__file__).with_name("claims.yaml")
 
 
-def _several(names: object) -> object:
+def _as_tuple(names: object) -> object:
     return (names,) if isinstance(names, str) else names
 
 
@@ -29,7 +29,7 @@ def _known_paper(name: str) -> str:
     return name
 
 
-Names = Annotated[tuple[Text, ...], BeforeValidator(_several)]
+Names = Annotated[tuple[Text, ...], BeforeValidator(_as_tuple)]
 
 
 class Claim(BaseModel):
@@ -37,16 +37,16 @@ class Claim(BaseModel):
 
     where          table, figure or section of the paper, or a remark that the comparison is ours
     tables         published tables with the numbers; a method's numbers are from the first table that has it
-    says           the claim in our own words
+    says           the claim, reworded
     better, worse  method names in our records; with several, each of `better` is above each of `worse`
-    chain          instead of both: methods from worst to best, each above the one before it
-    falling        instead of these: one method, whose values fall from each cut-off of `metric` to the next larger one
-    metric         names of metrics of one kind in order of preference, but convention and cut-off that are listed first
-                   in the protocol's card go first; the first metric that all methods were measured with is used
+    chain          alternative to both: methods from worst to best, each above its predecessor
+    falling        alternative to these: a method whose values fall from each cut-off of `metric` to the next larger one
+    metric         names of metrics of one kind in order of preference, except that the convention and cut-off listed
+                   first in the protocol's card come first; the first metric that all methods have is used
     over           the mean over directions, or each direction
     tolerance      points by which `better` may be BELOW `worse`, for claims that something costs little
     query          only directions with this query domain; empty for all
-    protocol       only our protocols with this text in their names, such as "-ucdr-"; empty for all
+    protocol       only protocols whose names contain this text, such as "-ucdr-"; empty for all
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -60,7 +60,7 @@ class Claim(BaseModel):
     worse: Names = ()
     chain: Names = ()
     falling: str = ""
-    metric: Annotated[tuple[MetricName, ...], BeforeValidator(_several), Field(min_length=1)]
+    metric: Annotated[tuple[MetricName, ...], BeforeValidator(_as_tuple), Field(min_length=1)]
     over: Literal["mean", "each direction"] = "mean"
     tolerance: Annotated[float, Field(ge=0)] = 0.0
     query: str = ""
@@ -107,6 +107,6 @@ def load_claims(path: Path = FILE) -> list[Claim]:
         except ValidationError as error:
             raise CdirError(f"{path.name}: {entry.get('id', '?')}: {problems(error)}") from None
     ids = [claim.id for claim in claims]
-    if twice := sorted({name for name in ids if ids.count(name) > 1}):
-        raise CdirError(f"{path.name}: {', '.join(twice)}: id used for several claims: ids must be unique")
+    if repeated := sorted({name for name in ids if ids.count(name) > 1}):
+        raise CdirError(f"{path.name}: {', '.join(repeated)}: id used for several claims: ids must be unique")
     return claims

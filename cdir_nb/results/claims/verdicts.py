@@ -1,11 +1,12 @@
-"""Verdicts on the papers' claims, computed from our records. No verdict is written by hand.
+"""Verdicts on the papers' claims, computed from numbers. No verdict is written by hand.
 
-`printed.published_verdicts` applies the same rule, `verdict`, to the numbers printed in the papers.
+Records and published numbers are rows of frames with the same columns, and one rule decides on both.
 """
 
 import functools
-from collections.abc import Iterable, Iterator, Sequence
-from itertools import product
+from collections.abc import Iterable, Mapping, Sequence, Set
+from dataclasses import dataclass
+from itertools import permutations, product
 from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
@@ -13,20 +14,21 @@ from cdir_nb.conventions import NOTHING_SELECTED, Metric
 from cdir_nb.data.protocols import protocol_directions, protocol_spec
 from cdir_nb.errors import CdirError
 from cdir_nb.results.claims.claim import Claim, load_claims
-from cdir_nb.results.claims.counterparts import with_counterparts
-from cdir_nb.results.claims.cutoffs import within_method
-from cdir_nb.results.published import published
-from cdir_nb.results.records import SAME, Record
+from cdir_nb.results.published import published_frame
+from cdir_nb.results.records import DIRECTION, SAME, TASK, Record, to_frame
 
 if TYPE_CHECKING:
     import pandas as pd
 
-HOLDS, MIXED, FAILS, NOT_RUN = "holds", "mixed", "does not hold", "not run"
+    from cdir_nb.data.card import ProtocolSpec
+
+HOLDS, MIXED, FAILS, NOT_RUN, NOT_PRINTED = "holds", "mixed", "does not hold", "not run", "not printed"
 IN_PART = "directions missing"  # a claim about each direction, but only some directions were run
 SIGNS = {HOLDS: "✓", MIXED: "~", FAILS: "✗"}  # shown with the verdict's colour, so that colour is never the only cue
-CONTEXT = ["dataset", "protocol", "encoder"]
+OVERALL = ("", "")  # stands for a direction if a paper prints only an average over all directions
 Points = dict[tuple[str, str], float]  # percent, or a difference in points, by (query domain, gallery domain)
-Table = dict[tuple[str, str], list[Record]]  # records by (method, metric)
+Table = dict[tuple[str, str], list[Any]]  # rows of a frame, as named tuples, by (method, metric)
+ABOUT = ["id", "paper", "where", "says", "better", "worse", "over", "tolerance"]
 MEASURED = [
     "seeds", "differences", "difference", "above", "directions", "claimed", "tightest", "selection_rule", "settings",
     "verdict",
@@ -39,10 +41,11 @@ def verdicts(records: Iterable[Record], claims: Sequence[Claim] | None = None) -
     records  any; runs with random weights (pipeline tests), records on images that the encoder saw in its pretraining,
              and retrieval within one domain are ignored
     claims   None: all of claims.yaml
+
     Only numbers with the same metric, dataset, protocol and encoder are compared, direction by direction and seed by
-    seed. A method without training ("nothing selected") has no seed and is compared with every
-    seed; seeds without all the directions of the seed with most are left out. If a method has several settings or
-    selection rules, each combination gets its own row; trained methods are compared only under the same selection rule.
+    seed. A method without training ("nothing selected") has no seed and is compared with every seed; seeds that lack
+    directions of the seed with most are left out. If a method has several settings or selection rules, each combination
+    has its own row; trained methods are compared only under the same selection rule.
 
     Columns: the claim's id, paper, where, says, better, worse, over, tolerance; dataset, protocol, encoder; measure
     (the metric), seeds (tuple, empty without training); differences (points, one per seed) and their mean `difference`,
@@ -51,43 +54,61 @@ def verdicts(records: Iterable[Record], claims: Sequence[Claim] | None = None) -
     "mixed" (for some), "does not hold" (for none), "not run", or "directions missing" if a claim about each direction
     was run in only some of its `claimed` directions.
     """
-    tables = _tables(with_counterparts([record for record in records if _counts(record)]))
+    frame = to_frame(list(records))
+    across = frame["query_domain"] != frame["gallery_domain"]
+    frame = frame[across & (frame["pipeline_test"] == "") & (frame["seen_in_pretraining"] == 0)]
+    contexts = _by_context(with_counterparts(frame)) or {("", "", ""): {}}
     rows = []
-    for claim, context in product(load_claims() if claims is None else claims, tables or [("", "", "")]):
-        found = list(_decided(claim, tables.get(context, {}), context[1])) or [{"verdict": NOT_RUN}]
-        rows += [{**described(claim), **dict(zip(CONTEXT, context)), **row} for row in found]
-    return verdict_table(rows, CONTEXT)
+    for claim, (context, table) in product(load_claims() if claims is None else claims, contexts.items()):
+        decided = _decided_on_records(claim, table, context[1]) or [{"verdict": NOT_RUN}]
+        rows += [{**_described(claim), **dict(zip(TASK, context)), **row} for row in decided]
+    return _verdict_table(rows, TASK)
 
 
-def _counts(record: Record) -> bool:
-    within_domain = record.query_domain == record.gallery_domain
-    return not (record.pipeline_test or record.seen_in_pretraining or within_domain)
+def published_verdicts(claims: Sequence[Claim] | None = None) -> "pd.DataFrame":
+    """Verdicts on the same claims from the papers' printed numbers: one row for each claim, dataset and backbone.
+
+    If a paper prints only averages, they decide claims about the mean (with `directions` 0), and a claim about each
+    direction is "not printed", as are claims without printed numbers. Numbers are compared in the paper's own metric,
+    convention and cut-off. Columns are those of `verdicts`, with `backbone` instead of `encoder`.
+    """
+    columns, numbers = ("dataset", "protocol", "backbone"), published_frame().dropna(subset="value")
+    numbers["kind"] = [Metric.parse(metric).kind for metric in numbers["metric"]]
+    rows = []
+    for claim in load_claims() if claims is None else claims:
+        decided = []
+        for context, table in _by_context(_printed(claim, numbers)).items():
+            chain, table = _as_chain(claim, table)
+            for metric in dict.fromkeys(metric for _, metric in table):
+                decided += [{**dict(zip(columns, context)), **row} for row in _decided(chain, table, metric)]
+        rows += [{**_described(claim), **row} for row in decided or [{"verdict": NOT_PRINTED}]]
+    return _verdict_table(rows, columns)
 
 
-def _tables(records: Iterable[Record]) -> dict[tuple, Table]:
-    """Records by context, and among these by method and metric."""
-    tables: dict[tuple, Table] = {}
-    for record in records:
-        table = tables.setdefault((record.dataset, record.protocol, record.encoder), {})
-        table.setdefault((record.method, record.metric), []).append(record)
-    return tables
+def _by_context(frame: "pd.DataFrame") -> dict[tuple[str, ...], Table]:
+    """The rows of each dataset, protocol and encoder, by method and metric."""
+    contexts: dict[tuple[str, ...], Table] = {}
+    names = [*TASK, "method", "metric", *DIRECTION, "seed", "value", "settings_digest", "selection_rule", "train_set"]
+    for row in frame[names].itertuples(index=False):
+        table = contexts.setdefault((row.dataset, row.protocol, row.encoder), {})
+        table.setdefault((row.method, row.metric), []).append(row)
+    return contexts
 
 
-def described(claim: Claim) -> dict[str, Any]:
+def _described(claim: Claim) -> dict[str, Any]:
     """The columns that describe the claim."""
-    fields = ("id", "paper", "where", "says", "over", "tolerance")
-    sides = claim.chain[1:], claim.chain[:-1]
-    better, worse = sides if claim.chain else (claim.better or (claim.falling,), claim.worse)
+    better, worse = claim.better or (claim.falling,), claim.worse
+    if claim.chain:
+        better, worse = claim.chain[1:], claim.chain[:-1]
     texts = {"better": ", ".join(better), "worse": ", ".join(worse), "measure": claim.metric[0]}
-    return {**{name: getattr(claim, name) for name in fields}, **texts}
+    return {**{name: getattr(claim, name) for name in ABOUT}, **texts}
 
 
-def verdict_table(rows: list[dict[str, Any]], context: list[str]) -> "pd.DataFrame":
+def _verdict_table(rows: list[dict[str, Any]], context: Sequence[str]) -> "pd.DataFrame":
     """Rows of a claim's columns, of its context and of its verdict, with one type in each column."""
     import pandas as pd
 
-    about = ["id", "paper", "where", "says", "better", "worse", "over", "tolerance"]
-    table = pd.DataFrame(rows, columns=[*about, *context, "measure", *MEASURED])
+    table = pd.DataFrame(rows, columns=[*ABOUT, *context, "measure", *MEASURED])
     texts = [*context, "tightest", "selection_rule", "settings"]
     table[texts] = table[texts].astype(object).fillna("")
     for name in ("seeds", "differences", "above"):
@@ -95,23 +116,93 @@ def verdict_table(rows: list[dict[str, Any]], context: list[str]) -> "pd.DataFra
     return table.astype({"directions": "Int64", "claimed": "Int64", "difference": float})
 
 
-def _decided(claim: Claim, table: Table, protocol: str) -> Iterator[dict[str, Any]]:
+# ---- the rows that a claim is decided on -----------------------------------------------------------------------
+
+
+def with_counterparts(frame: "pd.DataFrame") -> "pd.DataFrame":
+    """The rows, and copies of the rows of harder tasks under the names of their easier counterparts.
+
+    A claim that compares a method with itself on two tasks can then be decided like any other: numbers of SnMpNet on
+    `x-ucdr-sketch-mixed` are also in `x-ucdr-sketch`, as "SnMpNet, mixed gallery"; those on `x-ucdr-sketch` are also in
+    `x-uccdr-sketch`, as "SnMpNet, unseen domain". Two tasks of a dataset are counterparts if their cards differ in
+    nothing else.
+    """
+    import pandas as pd
+
+    parts = [frame]
+    for _, rows in frame.groupby("dataset", sort=False):
+        specs = {name: spec for name in rows["protocol"].unique() if (spec := protocol_spec(name))}
+        for hard, easy in permutations(specs, 2):
+            if change := _harder(specs[hard], specs[easy]):
+                copies = rows[rows["protocol"] == hard]
+                parts.append(copies.assign(protocol=easy, method=copies["method"] + f", {change}"))
+    return pd.concat(parts) if len(parts) > 1 else frame
+
+
+def _harder(hard: "ProtocolSpec", easy: "ProtocolSpec") -> str:
+    """What makes one task harder than another that is otherwise the same; empty if they differ in anything else."""
+
+    def same_but(*names: str) -> bool:
+        texts = {"about", "paper", "metrics"}
+        return hard.model_dump(exclude={*texts, *names}) == easy.model_dump(exclude={*texts, *names})
+
+    def class_sets(gallery: str | Mapping[str, float]) -> set[str]:
+        return {gallery} if isinstance(gallery, str) else set(gallery)
+
+    if class_sets(hard.gallery) > class_sets(easy.gallery) and same_but("gallery"):
+        return "mixed gallery"
+    if hard.unseen_domain and not easy.unseen_domain and same_but("unseen_domain", "train_domains"):
+        return "unseen domain"
+    return ""
+
+
+def _as_chain(claim: Claim, table: Table) -> tuple[Claim, Table]:
+    """A claim that a method's precision falls with the cut-off, as a chain of the cut-offs that were measured.
+
+    Each cut-off becomes a method, such as "UCDIR at 15", measured at the smallest cut-off. With fewer than two cut-offs
+    the table is empty. Other claims are returned as they are.
+    """
+    if not claim.falling:
+        return claim, table
+    metrics = [metric for metric in claim.metrics if (claim.falling, str(metric)) in table]
+    if len(metrics) < 2:
+        return claim, {}
+    metrics = sorted(metrics, key=lambda metric: -(metric.k or 0))
+    names, smallest = tuple(f"{claim.falling} at {metric.k}" for metric in metrics), str(metrics[-1])
+    chain = claim.model_copy(update={"falling": "", "chain": names, "metric": (smallest,)})
+    return chain, {(name, smallest): table[claim.falling, str(metric)] for name, metric in zip(names, metrics)}
+
+
+def _printed(claim: Claim, numbers: "pd.DataFrame") -> "pd.DataFrame":
+    """The printed numbers that a claim is about: for each method those of the first of the claim's tables that has it.
+
+    Of averages, only those over all directions are included.
+    """
+    methods = claim.methods
+    rows = numbers[(numbers["paper"] == claim.paper) & (numbers["kind"] == claim.metrics[0].kind)]
+    rows = rows[rows["table"].isin(claim.tables) & rows["method"].isin(methods)]
+    rows = rows.assign(encoder=_backbones(rows), order=rows["table"].map(list(claim.tables).index))
+    key = [*TASK, "metric", "method"]
+    rows = rows[rows["order"] == rows.groupby(key)["order"].transform("min")]
+    overall = (rows[list(DIRECTION)] == "").all(axis=1)
+    return rows[overall | ~rows["average"].astype(bool)].drop_duplicates([*key, *DIRECTION])
+
+
+def _backbones(rows: "pd.DataFrame") -> "pd.Series | str":
+    """The printed backbones; all of them together, as the paper compares them, unless a method has several."""
+    if rows.groupby(["method", "dataset"])["encoder"].nunique().max() > 1:
+        return rows["encoder"]
+    return ", ".join(filter(None, rows["encoder"].unique()))
+
+
+def _decided_on_records(claim: Claim, table: Table, protocol: str) -> list[dict[str, Any]]:
     """Rows for one claim and context, with the first metric that gives any; no rows if it was not run."""
-    if claim.protocol not in protocol:
-        return
-    if claim.falling:
-        found = {metric: rows for (method, metric), rows in table.items() if method == claim.falling}
-        claim, table = within_method(claim, found)
-    if not set(claim.methods) <= {method for method, _ in table}:
-        return
+    claim, table = _as_chain(claim, table)
+    if claim.protocol not in protocol or not set(claim.methods) <= {method for method, _ in table}:
+        return []
     claimed = claimed_directions(claim, protocol) if claim.over == "each direction" else set()
-    for metric in map(str, as_in_card(claim.metrics, protocol)):
-        asked = [[r for r in table.get((m, metric), ()) if claim.query in ("", r.query_domain)] for m in claim.methods]
-        settings = [_settings(records) for records in asked]
-        found = [row for chosen in product(*settings) if (row := _compared(claim, chosen, claimed))]
-        if found:
-            yield from ({**row, "measure": metric} for row in found)
-            return
+    metrics = map(str, as_in_card(claim.metrics, protocol))
+    return next(filter(None, (_decided(claim, table, metric, claimed) for metric in metrics)), [])
 
 
 def claimed_directions(claim: Claim, protocol: str) -> set[tuple[str, str]]:
@@ -127,13 +218,13 @@ def claimed_directions(claim: Claim, protocol: str) -> set[tuple[str, str]]:
     return directions & printed if same_domains else directions
 
 
-_directions_of = functools.lru_cache(protocol_directions)  # it reads all cards
+_directions_of = functools.lru_cache(protocol_directions)  # looks into all cards
 
 
 @functools.lru_cache
 def _printed_directions(paper: str, tables: tuple[str, ...]) -> set[tuple[str, str]]:
     """The directions that stand in some tables of a paper, or in any of its tables."""
-    cells = published(paper)
+    cells = published_frame(paper)
     cells = cells[cells["table"].isin(tables)] if tables else cells
     return set(zip(cells["query_domain"], cells["gallery_domain"]))
 
@@ -151,96 +242,123 @@ def as_in_card(metrics: tuple[Metric, ...], protocol: str) -> list[Metric]:
     )
 
 
-def _settings(records: Sequence[Record]) -> list[dict[str, Any]]:
-    """The settings of a method: digest, rule, and {seed: percent by direction}; seed None if it has none.
+# ---- one rule for all numbers ----------------------------------------------------------------------------------
 
-    Runs on several training sets are settings of their own if they have directions in common.
+
+@dataclass(frozen=True)
+class Setting:
+    """The numbers of one method in one setting: percent by direction for each seed; seed None if there is no seed."""
+
+    digest: str
+    rule: str
+    by_seed: dict[int | None, Points]
+
+
+def _decided(
+    claim: Claim, table: Table, metric: str, claimed: Set[tuple[str, str]] = frozenset()
+) -> list[dict[str, Any]]:
+    """The verdicts on a claim in one metric: a row for each combination of the methods' settings."""
+    rows = [[row for row in table.get((name, metric), ()) if claim.query in ("", row.query_domain)]
+            for name in claim.methods]  # fmt: skip
+    compared = (_compared(claim, chosen, claimed) for chosen in product(*map(_settings, rows)))
+    return [{**row, "measure": metric} for row in compared if row]
+
+
+def _settings(rows: Sequence[Any]) -> list[Setting]:
+    """The settings of a method, whose numbers are never averaged.
+
+    Trainings on several training sets are separate settings if they have directions in common.
     """
-    cells = [(r.settings_digest, r.selection_rule, r.seed, r.query_domain, r.gallery_domain) for r in records]
-    twice = len(set(cells)) < len(cells)
-    found: dict[tuple, dict[int | None, Points]] = {}
-    for r in sorted(records, key=lambda r: r.seed):
-        by_seed = found.setdefault((r.settings_digest, r.selection_rule, r.train_set if twice else ""), {})
-        points, place = by_seed.setdefault(r.seed, {}), (r.query_domain, r.gallery_domain)
-        if place in points:
+    cells = [(r.settings_digest, r.selection_rule, r.seed, r.query_domain, r.gallery_domain) for r in rows]
+    overlapping = len(set(cells)) < len(cells)
+    settings: dict[tuple[str, str, str], dict[int | None, Points]] = {}
+    for row in sorted(rows, key=lambda row: row.seed or 0):
+        training = (row.settings_digest, row.selection_rule, row.train_set if overlapping else "")
+        points = settings.setdefault(training, {}).setdefault(row.seed, {})
+        direction = row.query_domain, row.gallery_domain
+        if direction in points:
             raise CdirError(
-                f"{r.method}, seed {r.seed}: several values for {' -> '.join(place)}: "
+                f"{row.method}, seed {row.seed}: several values for {' -> '.join(direction)}: "
                 "put what they differ in into their settings or the training set"
             )
-        points[place] = 100 * r.value
-    settings = ({"digest": digest, "rule": rule, "by_seed": runs} for (digest, rule, _), runs in found.items())
-    return [_without_seed(setting) for setting in settings]
+        points[direction] = 100 * row.value
+    return [Setting(digest, rule, _without_seed(rule, runs)) for (digest, rule, _), runs in settings.items()]
 
 
-def _without_seed(setting: dict[str, Any]) -> dict[str, Any]:
-    """If a setting has no training and its seeds agree, merge them: the seed becomes None, directions are joined."""
-    first, *others = setting["by_seed"].values()
-    if setting["rule"] == NOTHING_SELECTED and all(_same(first, other) for other in others):
-        return {**setting, "by_seed": {None: functools.reduce(lambda x, y: {**y, **x}, others, first)}}
-    return setting
+def _without_seed(rule: str, by_seed: dict[int | None, Points]) -> dict[int | None, Points]:
+    """The runs of a method; if it has no training and its seeds agree, they are merged: the seed becomes None."""
+    runs = list(by_seed.values())
+    if rule == NOTHING_SELECTED and all(_same(runs[0], run) for run in runs[1:]):
+        return {None: functools.reduce(lambda merged, run: {**run, **merged}, runs)}
+    return by_seed
 
 
-def _same(one: Points, other: Points) -> bool:
+def _same(left: Points, right: Points) -> bool:
     """True if both have directions in common, and equal numbers in all of these."""
-    differences = difference(one, other).values()
+    differences = _difference(left, right).values()
     return bool(differences) and max(map(abs, differences)) <= 100 * SAME
 
 
-def _compared(claim: Claim, chosen: Sequence[dict[str, Any]], claimed: set[tuple[str, str]]) -> dict[str, Any] | None:
+def _difference(left: Points, right: Points) -> Points:
+    """Left minus right, over the directions that both have."""
+    return {direction: percent - right[direction] for direction, percent in left.items() if direction in right}
+
+
+def _compared(claim: Claim, settings: Sequence[Setting], claimed: Set[tuple[str, str]]) -> dict[str, Any] | None:
     """The verdict for one setting of each method; None if they have no rule, seed or direction in common."""
-    rules = list(dict.fromkeys(setting["rule"] for setting in chosen))
+    rules = list(dict.fromkeys(setting.rule for setting in settings))
     trained = [rule for rule in rules if rule != NOTHING_SELECTED]
-    seeds = _common_seeds([setting["by_seed"] for setting in chosen])
-    by_name = {name: setting["by_seed"] for name, setting in zip(claim.methods, chosen, strict=True)}
-    by_seed = {seed: [_gap(by_name[high], by_name[low], seed) for high, low in claim.pairs] for seed in seeds}
-    places = {seed: set.intersection(*map(set, pairs)) for seed, pairs in by_seed.items()}
-    most = max(places.values(), key=len, default=set())
-    if len(trained) > 1 or not most:
+    runs = dict(zip(claim.methods, (setting.by_seed for setting in settings), strict=True))
+    by_seed = {
+        seed: [_gap(runs[better], runs[worse], seed) for better, worse in claim.pairs] for seed in _common_seeds(runs)
+    }
+    common = {seed: set.intersection(*map(set, gaps)) for seed, gaps in by_seed.items()}
+    most = max(common.values(), key=len, default=set())
+    if len(trained) > 1 or not most or (most == {OVERALL} and claim.over == "each direction"):
         return None
-    seeds = [seed for seed in seeds if places[seed] == most]  # a mean over other directions is another number
-    gaps = [by_seed[seed] for seed in seeds]
-    digests = ", ".join(dict.fromkeys(setting["digest"] for setting in chosen))
-    shown = tuple(seed for seed in seeds if seed is not None)
-    points = [[list(gap.values()) for gap in pairs] for pairs in gaps]
-    row = {"seeds": shown, **verdict(claim, points), "selection_rule": (trained or rules)[0], "settings": digests}
-    run = set.intersection(*(set(gap) for pairs in gaps for gap in pairs))
-    if claimed - run:
-        row |= {"verdict": IN_PART, "directions": len(claimed & run), "claimed": len(claimed)}
+    seeds = [seed for seed in by_seed if common[seed] == most]  # a mean over other directions is another number
+    points = [[list(gap.values()) for gap in by_seed[seed]] for seed in seeds]
+    row = {
+        "seeds": tuple(seed for seed in seeds if seed is not None),
+        **verdict(claim, points),
+        "selection_rule": (trained or rules)[0],
+        "settings": ", ".join(dict.fromkeys(setting.digest for setting in settings)),
+    }
+    if most == {OVERALL}:
+        row |= {"directions": 0, "above": ()}
+    elif claimed - most:
+        row |= {"verdict": IN_PART, "directions": len(claimed & most), "claimed": len(claimed)}
     return row
 
 
-def _common_seeds(settings: Sequence[dict]) -> list[int | None]:
-    """The seeds that all settings with seeds have in common; [None] if no setting has seeds."""
-    seeded = [set(by_seed) for by_seed in settings if None not in by_seed]
+def _common_seeds(runs: Mapping[str, dict[int | None, Points]]) -> list[int | None]:
+    """The seeds that all methods with seeds have in common; [None] if no method has seeds."""
+    seeded = [set(by_seed) for by_seed in runs.values() if None not in by_seed]
     return sorted(set.intersection(*seeded)) if seeded else [None]
 
 
 def _gap(better: dict[int | None, Points], worse: dict[int | None, Points], seed: int | None) -> Points:
-    """Better minus worse for one seed, over the directions that both have."""
-    return difference(*(by_seed.get(None, by_seed.get(seed)) for by_seed in (better, worse)))
-
-
-def difference(one: Points, other: Points) -> Points:
-    """One minus the other, over the directions that both have."""
-    return {place: percent - other[place] for place, percent in one.items() if place in other}
+    """Better minus worse for one seed, over the directions that both have, or else between their printed averages."""
+    gap = _difference(*(by_seed.get(None, by_seed.get(seed, {})) for by_seed in (better, worse)))
+    return {direction: points for direction, points in gap.items() if direction != OVERALL} or gap
 
 
 def verdict(claim: Claim, gaps: Sequence[Sequence[Sequence[float]]]) -> dict[str, Any]:
-    """The verdict from the differences in points, by seed, pair of methods and direction; with the numbers of each
-    seed's smallest-margin pair."""
-    holds, tight = [], []
-    for pairs in gaps:
-        holds.append(all(_holds(claim, gap) for gap in pairs))
-        tight.append(min(range(len(pairs)), key=lambda i: fmean(pairs[i])))
-    found = [pairs[i] for pairs, i in zip(gaps, tight)]
-    means = tuple(fmean(gap) for gap in found)
-    names = dict.fromkeys(" above ".join(claim.pairs[i]) for i in tight)
+    """The verdict from the differences in points, by seed, pair of methods and direction.
+
+    `differences`, `above` and `directions` are those of the pair with the smallest margin, for each seed.
+    """
+    holds = [all(_holds(claim, gap) for gap in pairs) for pairs in gaps]
+    smallest = [min(range(len(pairs)), key=lambda i: fmean(pairs[i])) for pairs in gaps]
+    tight = [pairs[i] for pairs, i in zip(gaps, smallest)]
+    means = tuple(fmean(gap) for gap in tight)
+    names = dict.fromkeys(" above ".join(claim.pairs[i]) for i in smallest)
     return {
         "verdict": HOLDS if all(holds) else MIXED if any(holds) else FAILS,
         "differences": means,
         "difference": sum(means) / len(means),
-        "above": tuple(sum(keeps(claim, points) for points in gap) for gap in found),
-        "directions": max(len(gap) for gap in found),
+        "above": tuple(sum(_is_above(claim, points) for points in gap) for gap in tight),
+        "directions": max(len(gap) for gap in tight),
         "tightest": "; ".join(names) if len(claim.pairs) > 1 else "",
     }
 
@@ -248,10 +366,10 @@ def verdict(claim: Claim, gaps: Sequence[Sequence[Sequence[float]]]) -> dict[str
 def _holds(claim: Claim, gap: Sequence[float]) -> bool:
     """True if the claim holds for one pair and one seed."""
     if claim.over == "each direction":
-        return all(keeps(claim, points) for points in gap)
-    return keeps(claim, fmean(gap))
+        return all(_is_above(claim, points) for points in gap)
+    return _is_above(claim, fmean(gap))
 
 
-def keeps(claim: Claim, points: float) -> bool:
+def _is_above(claim: Claim, points: float) -> bool:
     """True if a difference is positive, or within the claim's tolerance if it has one."""
     return bool(points >= -claim.tolerance if claim.tolerance else points > 0)

@@ -1,4 +1,4 @@
-"""The text of verdicts, wherever they are shown: the scoreboard, the report, the pages of claims, tables.
+"""The wording of verdicts in figures, the report and the pages on claims.
 
 Rows are those of `verdicts` and `published_verdicts`.
 """
@@ -27,8 +27,8 @@ def marked(kind: str) -> str:
 
 def span(differences: Iterable[float], *, digits: int) -> str:
     """The range of differences, such as `-0.5 to +2.0`, or `+1.0` if both ends agree; empty if all are NaN."""
-    known = sorted(round(x, digits) + 0 for x in differences if x == x)  # + 0: no -0.0
-    ends = list(dict.fromkeys(f"{x:+.{digits}f}" for x in (known[:1] + known[-1:])))
+    points = sorted(round(x, digits) + 0 for x in differences if x == x)  # + 0: no -0.0
+    ends = list(dict.fromkeys(f"{x:+.{digits}f}" for x in (points[:1] + points[-1:])))
     return " to ".join(ends)
 
 
@@ -39,7 +39,7 @@ def expected(row) -> str:
 
 
 def found(rows: "pd.DataFrame") -> str:
-    """What came, for one row or several: directions that hold, for a claim about each of them; else points."""
+    """The result of one row or several: directions that hold, for a claim about each direction; otherwise points."""
     row = next(rows.itertuples(), None)
     if len(rows) == 1 and row.over == "each direction" and row.above:
         ends = "–".join(dict.fromkeys(str(n) for n in (min(row.above), max(row.above))))
@@ -54,9 +54,9 @@ def each_seed(row) -> str:
 
 
 def held(row) -> str:
-    """In how many directions a row's claim holds, one number per seed, such as `1, 2 of 2`; empty if none was compared.
+    """The number of directions in which a claim holds, for each seed, such as `1, 2 of 2`; empty if none was compared.
 
-    If directions are missing: how many were run, such as `2 of 12 run`.
+    If directions are missing, the number that was run, such as `2 of 12 run`.
     """
     if row.verdict == IN_PART:
         return f"{row.directions} of {row.claimed} run"
@@ -64,7 +64,7 @@ def held(row) -> str:
 
 
 def how(rows: "pd.DataFrame") -> list[str]:
-    """Directions, metric and seeds of one row; for several rows, only how many there are."""
+    """Directions, metric and seeds of one row; for several rows, only their number."""
     if len(rows) != 1:
         return [f"{len(rows)} comparisons"] if len(rows) else []
     row = next(rows.itertuples())
@@ -72,26 +72,3 @@ def how(rows: "pd.DataFrame") -> list[str]:
         return []
     seeds = f"seed{'s' if len(row.seeds) > 1 else ''} {', '.join(map(str, row.seeds))}" if row.seeds else ""
     return [f"directions: {held(row)}" if row.directions else "", row.measure, seeds]
-
-
-def claims_table(decided: "pd.DataFrame") -> "pd.DataFrame":
-    """Rows of `verdicts` or `published_verdicts` for display: all strings, points with two digits."""
-    import pandas as pd
-
-    return pd.DataFrame([_texts(row) for row in decided.itertuples()])
-
-
-def _texts(row) -> dict[str, str]:
-    return {
-        "claim": row.says,
-        "where": row.where,
-        "task": row.protocol or row.dataset,
-        "encoder": getattr(row, "encoder", "") or getattr(row, "backbone", ""),
-        "verdict": row.verdict,
-        "points": "" if row.difference != row.difference else f"{row.difference:+.2f}",
-        "each seed": each_seed(row) if len(row.differences) > 1 else "",
-        "seeds": ", ".join(map(str, row.seeds)),
-        "directions": held(row),
-        "measure": row.measure if row.differences else "",
-        "selection rule": row.selection_rule,
-    }

@@ -59,9 +59,9 @@ class CellContext(BaseModel):
 
     @model_validator(mode="after")
     def _check(self) -> "CellContext":
-        known = {**CONVENTIONS, "accuracy": ("top-1",)}[self.metric]
-        if self.convention not in known:
-            raise ValueError(f"{self.metric} has no convention {self.convention!r}; known: {', '.join(known)}")
+        conventions = {**CONVENTIONS, "accuracy": ("top-1",)}[self.metric]
+        if self.convention not in conventions:
+            raise ValueError(f"{self.metric} has no convention {self.convention!r}; known: {', '.join(conventions)}")
         if (self.metric == "precision" and self.k is None) or (self.metric == "accuracy" and self.k is not None):
             raise ValueError(f"{self.metric} with k={self.k}: precision needs a cut-off k, accuracy has none")
         return self
@@ -110,9 +110,9 @@ class Sheet(BaseModel):
 
     def context(self, setting: str, column: str, method: str = "") -> CellContext:
         """The context of the cells of a row group, a column and a method; raises ValidationError if incomplete."""
-        table = {"dataset": self.dataset, "protocol": self.protocol} | _given(self.common)
-        own = _given(self.exceptions.get(method, {}).get(column, Context()))
-        return CellContext(**table | _resolved(self.settings, setting) | _resolved(self.columns, column) | own)
+        table = {"dataset": self.dataset, "protocol": self.protocol} | _set_fields(self.common)
+        exception = _set_fields(self.exceptions.get(method, {}).get(column, Context()))
+        return CellContext(**table | _resolved(self.settings, setting) | _resolved(self.columns, column) | exception)
 
     def methods_named(self) -> set[str]:
         """The methods that must be in its file."""
@@ -125,7 +125,7 @@ class Sheet(BaseModel):
         return any(context is not None and context.average_of is not None for context in both)
 
 
-class Place(BaseModel):
+class Position(BaseModel):
     """The position of a cell in a paper."""
 
     model_config = STRICT
@@ -136,7 +136,7 @@ class Place(BaseModel):
     column: Text
 
 
-class Misprint(Place):
+class Misprint(Position):
     """A printed number that other numbers in the paper contradict. `computed`: the number that they give."""
 
     printed: Text
@@ -144,7 +144,7 @@ class Misprint(Place):
     note: Text
 
 
-class Lost(Place):
+class Lost(Position):
     """A cell that is unreadable in our scan of the paper."""
 
     note: Text
@@ -164,7 +164,7 @@ class Paper(BaseModel):
     lost: list[Lost] = []
 
 
-def _given(context: Context) -> dict:
+def _set_fields(context: Context) -> dict:
     return context.model_dump(exclude_unset=True, exclude={"average_of"})
 
 
@@ -173,4 +173,4 @@ def _resolved(contexts: dict[str, Context], name: str) -> dict:
     context = contexts.get(name, Context())
     parts = [_resolved(contexts, part) for part in context.average_of or []]
     agreed = {f: v for f, v in parts[0].items() if all(p.get(f) == v for p in parts)} if parts else {}
-    return agreed | _given(context)
+    return agreed | _set_fields(context)

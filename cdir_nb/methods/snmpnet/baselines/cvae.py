@@ -1,43 +1,38 @@
 """CVAE (after Yelamarthi et al., ECCV 2018): a conditional variational autoencoder of pooled features.
 
 The original generates features of photos from those of sketches, one pair of domains at a time. For a single network
-that takes any domain we let class vectors be the condition: a generator makes pooled features from a code, whose
-prior lies at a linear image of the class vector. Retrieval is by the mean of the code, so no class vector is
-needed for queries. Our choices throughout; the weight of the prior is 1.
+that accepts any domain, class vectors are the condition here: a generator makes pooled features from a code, and the
+code's prior has a linear function of the class vector as its mean. Retrieval uses the mean of the code, so queries need
+no class vector. All of this is our choice; the weight of the prior is 1.
 """
 
 import torch
 from torch import nn
 
-from cdir_nb.methods.snmpnet.harness import HarnessTraining, baseline
-from cdir_nb.methods.snmpnet.network import Batch, Setup
+from cdir_nb.methods.snmpnet.harness import HarnessTraining, method_row
+from cdir_nb.methods.snmpnet.network import Batch, LinearHead, Setup
 from cdir_nb.methods.snmpnet.views import PLAIN
 
 
-class CvaeHead(nn.Module):
-    views = (PLAIN,)
+class CvaeHead(LinearHead):
+    """The code has the mean `feature`, and a variance per dimension."""
 
     def __init__(self, setup: Setup) -> None:
-        super().__init__()
-        m = setup.semantics.shape[1]
-        self.register_buffer("semantics", setup.semantics, persistent=False)
-        self.mean, self.log_variance = nn.Linear(setup.channels, m), nn.Linear(setup.channels, m)
-        self.prior = nn.Linear(m, m)
-        self.generator = nn.Sequential(nn.Linear(m, 2 * m), nn.ReLU(), nn.Linear(2 * m, setup.channels))
+        super().__init__(setup)
+        channels, m = setup.channels, setup.semantics.shape[1]
+        self.log_variance, self.prior = nn.Linear(channels, m), nn.Linear(m, m)
+        self.generator = nn.Sequential(nn.Linear(m, 2 * m), nn.ReLU(), nn.Linear(2 * m, channels))
 
-    def embed(self, pooled: torch.Tensor, domains: torch.Tensor) -> torch.Tensor:
-        return self.mean(pooled)
-
-    def losses(self, views: dict[str, torch.Tensor], batch: Batch) -> dict[str, torch.Tensor]:
+    def losses(self, pooled: dict[str, torch.Tensor], batch: Batch) -> dict[str, torch.Tensor]:
         """Squared error of the generated feature (in units of a channel's variance), and the divergence of the code
         from its prior N(W a, 1)."""
-        pooled = views[PLAIN]
-        mean, log_variance = self.mean(pooled), self.log_variance(pooled)
+        plain = pooled[PLAIN]
+        mean, log_variance = self.feature(plain), self.log_variance(plain)
         noise = torch.from_numpy(batch.rng.standard_normal(mean.shape)).to(mean)
         code = mean + noise * (0.5 * log_variance).exp()
         shift = mean - self.prior(self.semantics[batch.labels])
         divergence = 0.5 * (shift.square() + log_variance.exp() - log_variance - 1).sum(1).mean()
-        error = (self.generator(code) - pooled.detach()).square().sum(1).mean() / pooled.detach().var(0).mean()
+        error = (self.generator(code) - plain.detach()).square().sum(1).mean() / plain.detach().var(0).mean()
         return {"L_generated": error, "L_prior": divergence}
 
 
@@ -45,4 +40,4 @@ class CvaeTraining(HarnessTraining):
     head = CvaeHead
 
 
-CVAE = baseline("CVAE", "Yelamarthi et al., ECCV 2018", CvaeTraining, "class names")
+CVAE = method_row("CVAE", "Yelamarthi et al., ECCV 2018", CvaeTraining, "class names")

@@ -10,35 +10,32 @@ import torch.nn.functional as F
 from torch import nn
 
 from cdir_nb.methods.snmpnet.baselines.queue import FeatureQueue
-from cdir_nb.methods.snmpnet.harness import HarnessTraining, baseline
-from cdir_nb.methods.snmpnet.network import Batch, Setup
+from cdir_nb.methods.snmpnet.harness import HarnessTraining, method_row
+from cdir_nb.methods.snmpnet.network import Batch, LinearHead, Setup
 from cdir_nb.methods.snmpnet.views import PLAIN
 
 MARGIN, REVERSAL = 1.0, 0.5
 
 
-class DoodleHead(nn.Module):
+class DoodleHead(LinearHead):
     """`label`: whether it learns from the domain label; if not, `discriminator` is None."""
 
-    views, label = (PLAIN,), True
-
-    def __init__(self, setup: Setup) -> None:
-        super().__init__()
+    def __init__(self, setup: Setup, label: bool = True) -> None:
+        super().__init__(setup)
         m = setup.semantics.shape[1]
-        self.register_buffer("semantics", setup.semantics, persistent=False)
-        self.feature, self.queue = nn.Linear(setup.channels, m), FeatureQueue(m)
+        self.queue = FeatureQueue(m)
         self.decoder = nn.Sequential(nn.Linear(m, m), nn.ReLU(), nn.Linear(m, m))
-        self.discriminator = nn.Linear(m, len(setup.domains)) if self.label else None
+        self.discriminator = nn.Linear(m, len(setup.domains)) if label else None
 
     def embed(self, pooled: torch.Tensor, domains: torch.Tensor) -> torch.Tensor:
         return F.normalize(self.feature(pooled), dim=1)
 
-    def losses(self, views: dict[str, torch.Tensor], batch: Batch) -> dict[str, torch.Tensor]:
-        features = self.embed(views[PLAIN], batch.domains)
-        wanted = self.semantics[batch.labels]
+    def losses(self, pooled: dict[str, torch.Tensor], batch: Batch) -> dict[str, torch.Tensor]:
+        features = self.embed(pooled[PLAIN], batch.domains)
+        target = self.semantics[batch.labels]
         losses = {
             "L_triplet": self.queue.triplet(features, batch.labels, MARGIN, 1),
-            "L_semantic": (1 - F.cosine_similarity(self.decoder(features), wanted)).mean(),
+            "L_semantic": (1 - F.cosine_similarity(self.decoder(features), target)).mean(),
         }
         if self.discriminator is not None:
             reversed_features = GradientReversal.apply(features)
@@ -59,20 +56,16 @@ class GradientReversal(torch.autograd.Function):
         return -REVERSAL * gradient
 
 
-class DoodleWithoutLabelHead(DoodleHead):
-    """Table 1's "w/o Label"."""
-
-    label = False
-
-
 class DoodleTraining(HarnessTraining):
     head = DoodleHead
 
 
 class DoodleWithoutLabelTraining(HarnessTraining):
-    head = DoodleWithoutLabelHead
+    """Table 1's "w/o Label"."""
+
+    head, head_options = DoodleHead, {"label": False}
 
 
 PAPER = "Dey et al., CVPR 2019"
-DOODLE = baseline("Doodle-to-Search", PAPER, DoodleTraining, "class names")
-DOODLE_WITHOUT_LABEL = baseline("Doodle-to-Search w/o label", PAPER, DoodleWithoutLabelTraining, "class names")
+DOODLE = method_row("Doodle-to-Search", PAPER, DoodleTraining, "class names")
+DOODLE_WITHOUT_LABEL = method_row("Doodle-to-Search w/o label", PAPER, DoodleWithoutLabelTraining, "class names")

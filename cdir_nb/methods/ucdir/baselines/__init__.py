@@ -1,8 +1,8 @@
-"""The four baselines of UCDIR's Tables 1 and 2, a file each.
+"""The four baselines of UCDIR's Tables 1 and 2, one file each.
 
 They share UCDIR's trainer: start, augmentation, two views, momentum encoder and its memory, steps, evaluation. Only the
-loss differs (and, where a head is trained, the learning rate that suits it). So each one deviates from its own paper
-where that had another trainer; its file says where.
+loss differs, and the learning rate of a head. Where the original paper used another trainer, the baseline deviates
+from it; each file lists the differences.
 """
 
 from cdir_nb.methods.ucdir.baselines.cds import CDS

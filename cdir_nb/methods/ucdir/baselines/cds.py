@@ -1,32 +1,23 @@
 """CDS (Kim et al., "CDS: cross-domain self-supervised pre-training", ICCV 2021): in-domain instance discrimination, and
 cross-domain matching.
 
-Its released code pre-trains for domain adaptation and has no retrieval evaluation. Other than there: the memory holds
-the momentum encoder's features instead of a running mean of the encoder's own.
+Its released code pre-trains for domain adaptation and has no retrieval evaluation. Difference from the released code:
+the memory contains the momentum encoder's features instead of a running mean of the encoder's features.
 """
 
 import torch
 
-from cdir_nb.methods.method import PAIR, Method
 from cdir_nb.methods.settings import setting
 from cdir_nb.methods.ucdir.baselines.instance_discrimination import instance_discrimination
-from cdir_nb.methods.ucdir.harness import (
-    BOTH,
-    BY_ENCODER,
-    SOURCES,
-    MomentumSettings,
-    Step,
-    Terms,
-    TwoDomainTraining,
-    named_settings,
-)
+from cdir_nb.methods.ucdir.harness import BOTH, Step, Terms, TwoDomainTraining, method_row
+from cdir_nb.methods.ucdir.losses import mean_entropy
+from cdir_nb.methods.ucdir.settings import MomentumSettings, named_settings
 
 
 class CdsSettings(MomentumSettings):
-    """Settings of CDS in UCDIR's harness."""
+    """Settings of CDS in UCDIR's trainer."""
 
     method = "CDS"
-    sources = SOURCES
 
     tau: float = setting(0.1, "released code, nce-t", gt=0)
     weight_matching: float = setting(1.0, "released code, lambda_value (L_CDM)", ge=0)
@@ -42,8 +33,7 @@ def cross_domain_matching(q: torch.Tensor, other_bank: torch.Tensor, tau: float,
     scores = q @ other_bank.T / tau
     if neighbours < len(other_bank):
         scores = scores.topk(neighbours, dim=1).values
-    log_p = scores.log_softmax(dim=1)
-    return -(log_p.exp() * log_p).sum(dim=1).mean()
+    return mean_entropy(scores)
 
 
 class CdsTraining(TwoDomainTraining):
@@ -59,17 +49,9 @@ class CdsTraining(TwoDomainTraining):
         }
 
     def weights(self) -> dict[str, float]:
-        """The released code averages L_ID over the two domains, and adds L_CDM up."""
+        """The released code takes the mean of L_ID over the two domains, and the sum of L_CDM."""
         return {"L_ID": 1.0, "L_CDM": 2 * self.settings.weight_matching}
 
 
-CDS = Method(
-    name="CDS",
-    paper="Kim et al., ICCV 2021",
-    build=CdsTraining,
-    settings=CdsSettings,
-    learns_from=("images",),
-    fitted_for=PAIR,
-    named=named_settings(CdsSettings, head_rate=0.01),  # P@10 at 0.01, 0.03 and 0.1: 33.3, 30.1, 25.4 %
-    for_encoder=BY_ENCODER,
-)
+# P@10 at head rates 0.01, 0.03 and 0.1: 33.3, 30.1, 25.4 %
+CDS = method_row("CDS", "Kim et al., ICCV 2021", CdsTraining, CdsSettings, named_settings(CdsSettings, head_rate=0.01))

@@ -1,39 +1,32 @@
 """ID: instance discrimination (Wu et al., "Unsupervised feature learning via non-parametric instance discrimination",
-CVPR 2018). Made for one domain: both domains are one set of images here.
+CVPR 2018). It was designed for one domain: here both domains form one set of images.
 
-Other than there: the exact softmax instead of its estimate by noise-contrastive estimation (exact is possible with
-thousands of images); the memory holds the momentum encoder's features instead of a running mean of the encoder's own.
+Differences from the paper: the exact softmax instead of its estimate by noise-contrastive estimation (exact is possible
+with thousands of images); the memory contains the momentum encoder's features instead of a running mean of the
+encoder's features.
 """
 
 import torch
 import torch.nn.functional as F
 
-from cdir_nb.methods.method import PAIR, Method
 from cdir_nb.methods.settings import setting
-from cdir_nb.methods.ucdir.harness import (
-    BY_ENCODER,
-    SOURCES,
-    MomentumSettings,
-    Step,
-    Terms,
-    TwoDomainTraining,
-    named_settings,
-)
+from cdir_nb.methods.ucdir.harness import Step, Terms, TwoDomainTraining, method_row
+from cdir_nb.methods.ucdir.settings import MomentumSettings, named_settings
 
 
 class IdSettings(MomentumSettings):
-    """Settings of instance discrimination in UCDIR's harness."""
+    """Settings of instance discrimination in UCDIR's trainer."""
 
     method = "ID"
-    sources = SOURCES
 
     tau: float = setting(0.07, "Wu et al. 2018, section 3.1", gt=0)
 
 
 def instance_discrimination(q: torch.Tensor, bank: torch.Tensor, ids: torch.Tensor, tau: float) -> torch.Tensor:
-    """Scalar (Wu et al., equations 2 and 3): each image is a class of its own, and its memory is that class's weight.
+    """Scalar (Wu et al., equations 2 and 3): each image is a class, whose weight is the image's memory.
 
     -1/B sum_i log( exp(q_i . m_i / tau) / sum_a exp(q_i . m_a / tau) );   q (B, D), bank (N, D), ids (B,) rows of it
+    `instance_wise` (UCDIR, equation 1) differs in the positive: it is read from the keys, not from the bank.
     """
     return F.cross_entropy(q @ bank.T / tau, ids)
 
@@ -44,16 +37,9 @@ class IdTraining(TwoDomainTraining):
     settings: IdSettings
 
     def terms(self, step: Step) -> Terms:
-        return {"L_ID": [instance_discrimination(*step.together(), self.settings.tau)]}
+        q, bank, ids = step.together()
+        return {"L_ID": [instance_discrimination(q, bank, ids, self.settings.tau)]}
 
 
-ID = Method(
-    name="ID",
-    paper="Wu et al., CVPR 2018",
-    build=IdTraining,
-    settings=IdSettings,
-    learns_from=("images",),
-    fitted_for=PAIR,
-    named=named_settings(IdSettings, head_rate=0.1),  # P@10 at 0.01, 0.03, 0.1 and 0.3: 36.1, 38.8, 41.8, 40.9 %
-    for_encoder=BY_ENCODER,
-)
+# P@10 at head rates 0.01, 0.03, 0.1 and 0.3: 36.1, 38.8, 41.8, 40.9 %
+ID = method_row("ID", "Wu et al., CVPR 2018", IdTraining, IdSettings, named_settings(IdSettings, head_rate=0.1))

@@ -1,0 +1,98 @@
+"""Means over directions and seeds, the state that a selection rule reports, and differing settings in words."""
+
+import json
+from collections.abc import Mapping, Sequence
+from math import isnan
+from typing import TYPE_CHECKING, Any
+
+from cdir_nb.conventions import BEST_ON_TEST, BY_VALIDATION_CLASSES, LAST_EPOCH
+from cdir_nb.errors import CdirError
+from cdir_nb.results.records import DIRECTION
+
+if TYPE_CHECKING:  # pandas would make every command of `cdir` start slowly
+    import pandas as pd
+
+BASELINE = "vanilla CLIP"
+RULES = (LAST_EPOCH, BY_VALIDATION_CLASSES, BEST_ON_TEST)
+
+
+def means(frame: "pd.DataFrame", by: str, over: Sequence[str] = DIRECTION) -> "pd.DataFrame":
+    """The mean over directions of the mean over seeds, for each value of the column `by`.
+
+    frame  with the columns `by`, `over`, "seed" and "value"; the seed of a published number is missing
+    over   the columns that identify a direction
+
+    Columns: mean and spread, in the unit of "value"; seeds, a tuple; directions, their number. The spread is the
+    standard deviation over seeds of the mean over directions; it is NaN for one seed, and if a seed lacks a direction.
+    """
+    import pandas as pd
+
+    directions = frame.groupby([by, *over])["value"].mean().groupby(by)
+    table = pd.DataFrame({"mean": directions.mean(), "directions": directions.size()})
+    runs = frame.groupby([by, "seed", *over])["value"].mean().groupby([by, "seed"]).agg(["mean", "size"])
+    complete = (runs["size"] == table["directions"].reindex(runs.index, level=by)).groupby(by).all()
+    seeds = runs.reset_index("seed")["seed"].groupby(by).agg(tuple)
+    table["spread"] = runs["mean"].groupby(by).std().where(complete)
+    table["seeds"] = [seeds.get(key, ()) for key in table.index]
+    return table
+
+
+def plus_minus(percent: float, spread: float | None) -> str:
+    """A mean with its spread, such as `51.00 ± 1.41`; the mean alone if the spread is None or NaN."""
+    return f"{percent:.2f}" + ("" if spread is None or isnan(spread) else f" ± {spread:.2f}")
+
+
+def steps_taken(rows: "pd.DataFrame") -> str:
+    """The fewest and the most training steps, such as `92 to 184`; empty if they are unknown."""
+    steps = rows["steps"].dropna()
+    return " to ".join(f"{count:,}" for count in sorted({steps.min(), steps.max()})) if len(steps) else ""
+
+
+def differing(settings: Mapping[str, Mapping[str, Any] | None]) -> dict[str, str]:
+    """{digest: the values that are not the same in all of these settings}, such as `learning_rate=0.001`.
+
+    settings  {digest: settings, None if unknown}
+
+    The names of nested settings are joined with a dot. Unknown settings, and settings that only lack values of others,
+    are named by their digest.
+    """
+    flat = {digest: _flat(values) for digest, values in settings.items() if values is not None}
+    names = dict.fromkeys(name for values in flat.values() for name in values)
+    several = [name for name in names if len({json.dumps(values.get(name)) for values in flat.values()}) > 1]
+    texts = {}
+    for digest in settings:
+        if digest not in flat:
+            texts[digest] = f"settings unknown ({digest})"
+            continue
+        parts = [f"{name}={_short(flat[digest][name])}" for name in several if name in flat[digest]]
+        texts[digest] = ", ".join(parts) or f"settings {digest}"
+    return texts
+
+
+def _flat(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Nested settings as one level, such as {"refinement.steps": 10}."""
+    flat = {}
+    for name, value in settings.items():
+        inner = _flat(value) if isinstance(value, Mapping) and value else {}
+        flat |= {f"{name}.{key}": nested for key, nested in inner.items()} or {name: value}
+    return flat
+
+
+def _short(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value)
+
+
+def selected(scores: "pd.DataFrame") -> "pd.DataFrame":
+    """The state that each selection rule reports for one training: index rule, columns `step` and `test`.
+
+    scores  index step (ascending), columns "test" and "validation": the same metric on both sets
+
+    "best on test" is never below the other two; the difference is its optimistic bias. Among equal scores, the first
+    step is selected. Raises CdirError if there are no steps.
+    """
+    import pandas as pd
+
+    if scores.empty:
+        raise CdirError("no step was measured, so none can be selected: pass at least one row of scores")
+    steps = dict(zip(RULES, (scores.index[-1], scores["validation"].idxmax(), scores["test"].idxmax())))
+    return pd.DataFrame({"step": steps, "test": {rule: scores.loc[step, "test"] for rule, step in steps.items()}})

@@ -1,0 +1,57 @@
+"""The end of `cdir reproduce`: one line per method. The report and `cdir results` have everything else."""
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from cdir_nb.methods.table import METHODS
+from cdir_nb.results.summary import Line, summarise
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+MAX_LINES = 24  # with notes and paths below it, the end of a run has at most 30
+AVOIDED = "best on test"  # shown only where a method has no other selection rule
+
+
+def overview(frame: "pd.DataFrame") -> str:
+    """A table with one line per method, on the first task that measured it; variants are left out.
+
+    frame  from `to_frame`
+    A line with the task precedes its methods. At most MAX_LINES lines; the last one counts what is left out.
+    """
+    methods = [(task, _texts(line)) for task, line in _lines(frame)]
+    if not methods:
+        return "no precision was measured between two domains"
+    header = ("method", "percent", "vs vanilla", "selection rule")
+    widths = [max(map(len, column)) for column in zip(header, *(texts for _, texts in methods))]
+    output, printed, previous = [_row(header, widths)], 0, ""
+    for task, texts in methods:
+        lines = [_row(texts, widths)] if task == previous else [task, _row(texts, widths)]
+        if len(output) + len(lines) > MAX_LINES - 1:
+            output.append(f"  and {len(methods) - printed} more methods in the report")
+            break
+        output, printed, previous = output + lines, printed + 1, task
+    return "\n".join(output)
+
+
+def _texts(line: Line) -> tuple[str, ...]:
+    spread = "" if line.spread is None else f" ± {line.spread:.2f}"
+    gain = "" if line.gain is None else f"{line.gain:+.2f}"
+    return line.method, f"{line.percent:.2f}{spread}", gain, line.selection_rule
+
+
+def _row(texts: tuple[str, ...], widths: list[int]) -> str:
+    return "  " + "  ".join(map(str.ljust, texts, widths)).rstrip()
+
+
+def _lines(frame: "pd.DataFrame") -> Iterator[tuple[str, Line]]:
+    """(task, line) of each method on the first task that measured it."""
+    done = {variant for method in METHODS.values() for variant in method.variants}
+    for block in summarise(frame):
+        task = f"{block.protocol or block.dataset}, {block.encoder}: {block.metric.short}"
+        lines: dict[str, list[Line]] = {}
+        for line in block.lines:
+            lines.setdefault(line.method.partition(": ")[0], []).append(line)
+        for method in [name for name in lines if name not in done]:
+            done.add(method)
+            yield task, next((line for line in lines[method] if line.selection_rule != AVOIDED), lines[method][0])
