@@ -11,6 +11,8 @@ import sys
 from pathlib import Path
 
 import pytest
+import yaml
+from data.toy_data import CARD, write_images
 
 from cdir_nb.paths import ROOT
 
@@ -60,10 +62,14 @@ def edited(path: str, *replacements: tuple[str, str]) -> str:
     return text
 
 
-LOSSES = """
-def same_class_loss(z, labels):
+LOSSES = '''
+import torch
+
+
+def same_class_loss(z: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+    """Mean over pairs of one class of 1 - cos; z (N, D) unit vectors, labels (N,)."""
     return (1 - z @ z.T)[labels[:, None] == labels].mean()
-"""
+'''
 METHOD = """
 import torch
 import torch.nn.functional as F
@@ -84,17 +90,19 @@ class TurnedTraining(Training):
     steps_per_epoch, train_set = 1, "labelled images of the seen classes"
 
     def build(self):
-        return nn.Linear(self.encoder.dim, self.encoder.dim)
+        layer = nn.Linear(self.encoder.dim, self.encoder.dim, bias=False)
+        nn.init.eye_(layer.weight)
+        return layer
 
     def batches(self):
-        yield self.task.train
+        yield self.task.train.take(range(0, len(self.task.train), 4))
 
     def losses(self, images):
         labels = torch.tensor([self.task.seen.index(label) for label in images.labels])
         return {"L_same": same_class_loss(self.embed(self.model, images, False), labels)}
 
     def embed(self, model, images, progress):
-        return F.normalize(model(self.encoder.embed_images(images, progress=progress)), dim=1)
+        return F.normalize(model(F.normalize(self.encoder.embed_images(images, progress=progress), dim=1)), dim=1)
 """
 ROW = """
 from cdir_nb.methods.method import Method
@@ -147,3 +155,42 @@ def test_a_baseline(project, run):
     settings = {"epochs": 1, "batch_size": 10, "train_images": 1, "image_size": 64, "pools": 1}
     how = {"name": "margin loss", "encoder": "mobilenet-v2", "task": "world-ucdr-quickdraw-mixed"}
     assert run(FIT.format(**how, settings=settings, epochs=1)).split("\n")[0] == "margin loss True"
+
+
+def test_a_dataset(project, run, tmp_path):
+    card = yaml.safe_dump({**CARD, "name": "toy"}, sort_keys=False)
+    write(project, "dataset", "toy", {"data_manifest/toy/card.yaml": card})
+    write_images(tmp_path / "images")
+    code = """
+from cdir_nb.data import load_card, open_task, verify
+from cdir_nb.encoders import load_encoder
+from cdir_nb.methods import VanillaClip
+from cdir_nb.results import measure
+card, images, task = open_task("toy", "images")
+assert verify(card, "images").ok
+print(*[(r.protocol, r.query_domain, r.metric) for r in measure(VanillaClip(load_encoder("tiny-clip")), task)])
+"""
+    assert "('toy-unseen', 'photo', 'P@1:hits_over_k')" in run(code)
+
+
+def test_a_claim(project, run):
+    entry = """
+- id: recipe
+  paper: tki
+  where: a test
+  says: TKI is above CLIP.
+  better: TKI
+  worse: vanilla CLIP
+  metric: P@10:hits_over_k
+"""
+    path = "cdir_nb/results/claims/claims.yaml"
+    write(project, "claim", "recipe", {path: edited(path) + entry})
+    code = """
+from cdir_nb.results import Record, load_claims, verdicts
+same = dict(dataset="world", protocol="p", metric="P@10:hits_over_k", encoder="tiny", query_domain="real",
+            gallery_domain="sketch")
+rows = [("TKI", 0.3, "last epoch"), ("vanilla CLIP", 0.2, "nothing selected")]
+records = [Record(method=method, value=value, seed=0, selection_rule=rule, **same) for method, value, rule in rows]
+print(verdicts(records).set_index("id").loc["recipe", "verdict"])
+"""
+    assert run(code).strip() == "holds"
