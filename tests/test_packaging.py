@@ -17,7 +17,7 @@ from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 from run.tiny_notebooks import save, write_notebook, write_profile
 
-from cdir_nb.analysis.coordinates import project
+from cdir_nb.analysis import project
 from cdir_nb.errors import CdirError
 from cdir_nb.paths import ROOT
 from cdir_nb.results import load_records
