@@ -20,7 +20,6 @@ def fetch(
     files: Annotated[
         list[Path] | None, typer.Option("--from", metavar="FILE", help="An archive that you downloaded yourself.")
     ] = None,
-    jobs: Annotated[int, typer.Option(min=1, max=16, help="Number of simultaneous downloads.")] = 4,
 ) -> None:
     """Download a dataset into the layout of its card, then verify it. An interrupted download resumes.
 
@@ -42,7 +41,6 @@ def fetch(
         classes=tuple(label or ()),
         per_class=per_class,
         files=tuple(files or ()),
-        jobs=jobs,
         log=typer.echo,
     )
     report = fetch_dataset(request)
