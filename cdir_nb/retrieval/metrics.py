@@ -196,12 +196,8 @@ def _results(blocks: list[Fractions], ks: Sequence[int], ap_ks: Sequence[int | N
     results = []
     for metric in metrics:
         numerators, denominators = zip(*(block[metric.k, metric.convention] for block in blocks))
-        results.append(PerQuery(metric, _joined(numerators), _joined(denominators)))
+        results.append(PerQuery(metric, np.concatenate(numerators), np.concatenate(denominators)))
     return results
-
-
-def _joined(blocks: tuple[np.ndarray, ...]) -> np.ndarray:
-    return blocks[0] if len(blocks) == 1 else np.concatenate(blocks)
 
 
 def per_class(result: PerQuery, query_labels: Labels) -> dict[object, float]:
