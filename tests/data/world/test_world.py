@@ -114,6 +114,7 @@ def test_mean_colour_says_almost_nothing_about_the_class():
         (lambda: draw("unicorn", "real", 0), "the world has no class 'unicorn'"),
         (lambda: draw("dog", "photo", 0), "the world has no domain 'photo'"),
         (lambda: load_world(0), "images_per_class is 0"),
+        (lambda: load_world(1, classes=("unicorn",)), "no class 'unicorn'"),
         (lambda: load_world(1, PRETRAINING_SEED), "that the tiny CLIP was trained on"),
     ],
 )
