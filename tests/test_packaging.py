@@ -109,7 +109,7 @@ def test_the_base_install_imports_no_package_of_an_extra():
         ("matplotlib", "notebooks", ["report", "runs/a"]),
         ("papermill", "notebooks", ["reproduce", "--list"]),
         ("wigglystuff", "explorer", ["explore"]),
-        ("pooch", "fetch", ["fetch", "pacs", "--to", "pacs"]),
+        ("fastparquet", "fetch", ["fetch", "pacs", "--to", "pacs"]),
     ],
 )
 @pytest.mark.medium

@@ -139,8 +139,8 @@ def display(label: str) -> str:
     return label.replace("_", " ").lower()
 
 
-def _require_known(where: str, names: Iterable[str], known: Collection[str]) -> None:
-    if unknown := sorted(set(names) - set(known)):
+def _require_known(where: str, names: Iterable[str], available: Collection[str]) -> None:
+    if unknown := sorted(set(names) - set(available)):
         raise ValueError(f"{where} has names that are not in the card: {', '.join(unknown[:5])}")
 
 

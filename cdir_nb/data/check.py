@@ -85,10 +85,11 @@ def _verify_folder(card: Card, root: Path, progress: bool) -> VerifyReport:
     checked = in_threads(inspect, paths, f"verifying {card.name}", progress)
     problems = {path: problem for path, (_, problem) in zip(paths, checked) if problem}
     relative = {path: path.relative_to(root).as_posix() for path in problems}
-    empty = [path for path, problem in problems.items() if problem == "zero bytes"]
-    Image.init()
-    stray = [path for path in problems if path not in empty and path.suffix.lower() not in Image.EXTENSION]
-    counts = {key: len(set(files).difference(stray)) for key, files in tree.files.items()}
+    empty = {path for path, problem in problems.items() if problem == "zero bytes"}
+    image_extensions = Image.registered_extensions()
+    stray = {path for path in problems.keys() - empty if path.suffix.lower() not in image_extensions}
+    damaged = problems.keys() - empty - stray
+    counts = {key: len(set(files) - stray) for key, files in tree.files.items()}
     missing = [f"domain {folder}" for folder in tree.missing_domains] + [
         f"class {folder}/{label}"
         for domain, folder in domains.items()
@@ -100,14 +101,14 @@ def _verify_folder(card: Card, root: Path, progress: bool) -> VerifyReport:
         root=str(root),
         missing=tuple(missing),
         extra=tuple(sorted([*tree.unknown, *tree.extra, *tree.nested, *(relative[path] for path in stray)])),
-        zero_byte=tuple(relative[path] for path in empty),
-        unreadable=tuple(f"{relative[path]}: {problems[path]}" for path in problems if path not in (*empty, *stray)),
+        zero_byte=tuple(relative[path] for path in problems if path in empty),
+        unreadable=tuple(f"{relative[path]}: {problems[path]}" for path in problems if path in damaged),
         **_counted(card, counts),
     )
 
 
 def _verify_drawings(card: Card, root: Path, progress: bool) -> VerifyReport:
-    (domain,) = card.domains
+    domain = next(iter(card.domains))
     files = class_files(root)
     labels = [label for label in card.classes if label in files]
     read = in_threads(lambda label: read_drawings(files[label]), labels, f"verifying {card.name}", progress)

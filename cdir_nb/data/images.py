@@ -63,7 +63,7 @@ class ImageSet:
         return selected
 
     def select(self, domains: Iterable[str] | str | None = None, labels: Iterable[str] | None = None) -> "ImageSet":
-        """The rows of these domains and these classes (None: any), order kept."""
+        """The rows of these domains and these classes (None: any), in order."""
         return self.take(self.mask(domains, labels))
 
     @property

@@ -29,7 +29,7 @@ class Protocol:
     gallery_classes    gallery classes, in the card's order
     validation         classes for early stopping, never trained on; empty if there are none
     train_domains      training domains
-    unseen_domain      whether query domains are held out of training by definition
+    unseen_domain      whether query domains are excluded from training by definition
     directions         (query domain, gallery domain), in order
     metrics            as the paper reports them
     images             the image set that all of these select from
@@ -78,12 +78,12 @@ class Protocol:
         """{gallery domain: its gallery}."""
         return {domain: self.gallery(domain) for domain in dict.fromkeys(b for _, b in self.directions)}
 
-    def between(self, first: str, second: str) -> "Protocol":
+    def between(self, left: str, right: str) -> "Protocol":
         """The same task with only the directions between two of its domains. Raises CdirError if there are none."""
-        directions = tuple(pair for pair in self.directions if set(pair) == {first, second})
+        directions = tuple(pair for pair in self.directions if set(pair) == {left, right})
         if not directions:
             raise CdirError(
-                f"{self.name} has no direction between {first} and {second}: its domains are {', '.join(self.domains)}"
+                f"{self.name} has no direction between {left} and {right}: its domains are {', '.join(self.domains)}"
             )
         return replace(self, directions=directions)
 

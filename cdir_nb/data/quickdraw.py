@@ -1,8 +1,8 @@
 """QuickDraw's vector drawings: <root>/<class>.ndjson, one JSON object per line, drawn with Pillow.
 
 The format is that of QuickDraw's "simplified" files: `drawing` is a list of strokes, and a stroke is two lists (x and
-y, in 0..255; a third list, of times, is ignored). All lines are kept in memory as bytes, so this is for thousands of
-drawings, not for all fifty million.
+y, in 0..255; a third list, of times, is ignored). All lines stay in memory as bytes, which suits thousands of
+drawings, but not all fifty million.
 """
 
 import json

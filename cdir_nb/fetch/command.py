@@ -30,7 +30,7 @@ def fetch(
         cdir fetch quickdraw --per-class 100 --class dog --to /data/quickdraw --accept-licence
         cdir fetch sketchy_extended --from rendered_256x256.zip --to /data/Sketchy --accept-licence
     """
-    require_extra("fetch", "pooch", "requests", "fastparquet")
+    require_extra("fetch", "requests", "fastparquet")
     from cdir_nb.fetch.run import Request, fetch_dataset
 
     request = Request(

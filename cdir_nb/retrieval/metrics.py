@@ -180,9 +180,9 @@ def fractions(
     for k in ap_ks:
         within = np.isfinite(ranks) if k is None else ranks[:, :k] <= k  # the k-th hit has rank k or more
         precisions_within = precisions[:, :k] * within
-        total, found = sum_in_order(precisions_within), within.sum(1)
+        total, hits = sum_in_order(precisions_within), within.sum(1)
         capped = n_relevant if k is None else np.minimum(k, n_relevant)
-        by_name[k, "over_found"] = total, np.maximum(found, 1)
+        by_name[k, "over_found"] = total, np.maximum(hits, 1)
         by_name[k, "over_min_k_relevant"] = total, capped
         by_name[k, "over_relevant"] = total, n_relevant
         by_name[k, "voc_interpolated"] = sum_in_order(interpolated(precisions_within)), capped
