@@ -36,7 +36,7 @@ class MetricSpec(BaseModel):
     @model_validator(mode="after")
     def _check(self) -> "MetricSpec":
         try:
-            self.metric  # noqa: B018  # it checks k and convention
+            Metric(self.kind, self.k, self.convention)
         except CdirError as error:
             raise ValueError(str(error)) from None
         return self
