@@ -35,11 +35,11 @@ def sample_rows(groups: Sequence[str], n: int, seed: int) -> np.ndarray:
 
     groups  (N,) the name of each row's group, for instance "domain/class"
     """
-    groups = np.asarray(groups)
-    if len(groups) <= n:
-        return np.arange(len(groups))
-    order = np.random.default_rng(seed).permutation(len(groups))
-    turn = pd.Series(groups[order]).groupby(groups[order]).cumcount().to_numpy()  # position in its group
+    names = np.asarray(groups)
+    if len(names) <= n:
+        return np.arange(len(names))
+    order = np.random.default_rng(seed).permutation(len(names))
+    turn = pd.Series(names[order]).groupby(names[order]).cumcount().to_numpy()  # position in its group
     return np.sort(order[np.argsort(turn, kind="stable")[:n]])  # first rows of all groups, then second rows ...
 
 

@@ -13,7 +13,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from cdir_nb.errors import CdirError
 
-MAX_PIXELS = Image.MAX_IMAGE_PIXELS  # 89 million; beyond it Pillow warns of a decompression bomb
+MAX_PIXELS = 89_478_485  # the default of Pillow, which warns of a decompression bomb beyond it
 MAX_RATIO = 200  # of the longer to the shorter side
 
 

@@ -102,7 +102,7 @@ class Protocol:
     @property
     def cutoffs(self) -> tuple[list[int], list[int | None]]:
         """The cut-offs that the protocol reports for precision and average precision (None: no cut-off), ascending."""
-        ks = {metric.k for metric in self.metrics if metric.kind == "precision"}
+        ks = {metric.k for metric in self.metrics if metric.kind == "precision" and metric.k}
         ap_ks = {metric.k for metric in self.metrics if metric.kind == "average_precision"}
         return sorted(ks), sorted(ap_ks, key=lambda k: (k is None, k))
 

@@ -71,7 +71,7 @@ def draw_strokes(strokes: Strokes, size: int = SIZE) -> Image.Image:
     high = np.max([(x.max(), y.max()) for x, y in strokes], axis=0)
     zoom = (SIZE - 2 * MARGIN) / max(*(high - low), 1.0) * scale
     offset = SIZE * scale / 2 - (low + high) / 2 * zoom
-    large = Image.new("L", (size * SUPERSAMPLING,) * 2, 255)
+    large = Image.new("L", (size * SUPERSAMPLING, size * SUPERSAMPLING), 255)
     pen = ImageDraw.Draw(large)
     radius = WIDTH * scale / 2
     for x, y in strokes:

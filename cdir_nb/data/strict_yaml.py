@@ -11,7 +11,7 @@ MAX_DEPTH = 20  # of nested lists and mappings: libyaml crashes the interpreter 
 _Base = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # libyaml is ten times faster, if PyYAML was built with it
 
 
-class _Loader(_Base):
+class _Loader(_Base):  # pyright: ignore[reportGeneralTypeIssues]
     """PyYAML's safe loader; it also refuses repeated keys, and keys that are not text."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict:

@@ -58,7 +58,8 @@ def real(label: str, rng: Rng) -> Image.Image:
     draw = ImageDraw.Draw(image)
     x, y = np.concatenate([p.points for p in parts]).T
     left, bottom, right = x.min(), y.max(), x.max()
-    shade = mix(image.getpixel((CANVAS // 2, CANVAS - 1)), (0, 0, 0), 0.45)
+    ground = image.getpixel((CANVAS // 2, CANVAS - 1))
+    shade = mix(ground, (0, 0, 0), 0.45)  # pyright: ignore[reportArgumentType]  # of an RGB image
     draw.ellipse([left - 6 * light[0], bottom - 7, right - 6 * light[0], bottom + 7], fill=shade)
     lit_parts(image, parts, random_palette(rng, (0.1, 0.8), (0.3, 0.95)), light)
     pixels = np.asarray(small(image).filter(ImageFilter.BoxBlur(rng.uniform(0, 0.5))), dtype=np.float32)

@@ -13,7 +13,8 @@ Rng = np.random.Generator
 
 
 def hsv(hue: float, saturation: float, value: float) -> Colour:
-    return tuple(int(255 * c) for c in colorsys.hsv_to_rgb(hue % 1, np.clip(saturation, 0, 1), np.clip(value, 0, 1)))
+    red, green, blue = colorsys.hsv_to_rgb(hue % 1, np.clip(saturation, 0, 1), np.clip(value, 0, 1))
+    return int(255 * red), int(255 * green), int(255 * blue)
 
 
 def random_palette(rng: Rng, saturation: tuple[float, float], value: tuple[float, float]) -> dict[str, Colour]:
@@ -26,7 +27,8 @@ def random_palette(rng: Rng, saturation: tuple[float, float], value: tuple[float
 
 
 def mix(left: Colour, right: Colour, fraction: float) -> Colour:
-    return tuple(int(a * (1 - fraction) + b * fraction) for a, b in zip(left, right))
+    red, green, blue = (int(a * (1 - fraction) + b * fraction) for a, b in zip(left, right))
+    return red, green, blue
 
 
 def xy(points: np.ndarray) -> list[float]:
