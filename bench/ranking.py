@@ -8,15 +8,16 @@ every convention. The other libraries get the same unit rows, with labels as int
 may be shared, so each round times every contestant once, and medians are compared.
 """
 
-import argparse
 import platform
 import statistics
 import time
 from collections.abc import Callable
 from importlib.metadata import PackageNotFoundError, version
+from typing import Annotated
 
 import numpy as np
 import torch
+import typer
 
 from cdir_nb.retrieval import AVERAGE_PRECISION, PRECISION, evaluate, rank
 from cdir_nb.retrieval.ranking import Ranking
@@ -147,20 +148,19 @@ def show(seconds: dict[str, list[float]]) -> None:
         print(f"{name:36}{median(times):9.3f}{min(times):9.3f}{ratios[0]:9.2f}{ratios[1]:25.2f}")
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--small", action="store_true", help="only the small size")
-    parser.add_argument("--large", action="store_true", help="only the large size")
-    parser.add_argument("--rounds", type=int, default=5)
-    args = parser.parse_args()
-    if args.rounds < 1:
-        parser.error("--rounds must be at least 1")
+def main(
+    small: Annotated[bool, typer.Option("--small", help="only the small size")] = False,
+    large: Annotated[bool, typer.Option("--large", help="only the large size")] = False,
+    rounds: Annotated[int, typer.Option(min=1)] = 5,
+) -> None:
+    """Print a table for each size."""
     versions = ", ".join(f"{name} {installed(name) or 'missing'}" for name in PEERS)
     print(f"{platform.machine()}, {torch.get_num_threads()} threads, Python {platform.python_version()}; {versions}")
-    for size in SIZES:
-        if getattr(args, size) or not (args.small or args.large):
-            bench(size, args.rounds)
+    if small or not large:
+        bench("small", rounds)
+    if large or not small:
+        bench("large", rounds)
 
 
 if __name__ == "__main__":
-    main()
+    typer.run(main)

@@ -1,8 +1,8 @@
 """The content of the cache, and the removal of entries that the current code cannot read (`cdir cache`).
 
-A stored result names the modules that computed it, the digest of their source and the library versions
-(`cdir_nb.sources.provenance`): embeddings in `key.json`, a training in a JSON file beside its checkpoint. If one of
-these has changed, the key of the result has changed too, and the result is never looked up again.
+The modules that computed a result, the digest of their source and the library versions are stored with it
+(`cdir_nb.sources.provenance`): for embeddings in `key.json`, for a training in a JSON file beside its checkpoint. If
+one of these has changed, the key of the result has changed too, and the result is never looked up again.
 """
 
 import json
@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import chain
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -68,11 +69,11 @@ def show_cache(
     The cache is a folder of the user; set CDIR_CACHE to choose another.
     Example: cdir cache --prune
     """
-    found = entries()
-    outdated = [entry for entry in found if entry.outdated]
-    typer.echo(f"cache {cache_dir()}: {_total(found)}")
-    if found:
-        typer.echo("\n".join(table(found)))
+    all_entries = entries()
+    outdated = [entry for entry in all_entries if entry.outdated]
+    typer.echo(f"cache {cache_dir()}: {_total(all_entries)}")
+    if all_entries:
+        typer.echo("\n".join(table(all_entries)))
     if not outdated:
         typer.echo("the current code can read all entries")
     elif remove:
@@ -87,8 +88,8 @@ def show_cache(
 def entries() -> list[Entry]:
     """All entries of the cache, by kind and name."""
     folder = cache_dir()
-    found = [*_temporary(folder), *_embeddings(folder), *_trainings(folder), *_world(folder), *_explorer(folder)]
-    return sorted(found, key=lambda entry: (entry.kind, entry.name, entry.outdated, entry.files))
+    listed = (_temporary(folder), _embeddings(folder), _trainings(folder), _world(folder), _explorer(folder))
+    return sorted(chain(*listed), key=lambda entry: (entry.kind, entry.name, entry.outdated, entry.files))
 
 
 def prune(outdated: Iterable[Entry]) -> None:

@@ -100,7 +100,7 @@ def used(candidates: Iterable[str], *modules: str, text: str = "", folders: Sequ
 
 
 def provenance(*modules: str) -> dict[str, Any]:
-    """What is stored with a result about its code: {"modules": [...], "code": their digest, "libraries": {...}}."""
+    """The code behind a result, for storing with it: {"modules": [...], "code": their digest, "libraries": {...}}."""
     return {"modules": list(modules), "code": code_digest(*modules), "libraries": library_versions()}
 
 
@@ -132,7 +132,7 @@ def _git(*words: str) -> str:
 
 
 class _Target(NamedTuple):
-    """What an import reads: a name in a module, with an attribute if only that is used ("name.attribute").
+    """The target of an import: a name in a module, with an attribute if only that is used ("name.attribute").
 
     An empty name stands for the whole module.
     """

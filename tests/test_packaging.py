@@ -17,7 +17,7 @@ from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 from run.tiny_notebooks import save, write_notebook, write_profile
 
-from cdir_nb.analysis.coordinates import project
+from cdir_nb.analysis import project
 from cdir_nb.errors import CdirError
 from cdir_nb.paths import ROOT
 from cdir_nb.results import load_records
@@ -109,7 +109,7 @@ def test_the_base_install_imports_no_package_of_an_extra():
         ("matplotlib", "notebooks", ["report", "runs/a"]),
         ("papermill", "notebooks", ["reproduce", "--list"]),
         ("wigglystuff", "explorer", ["explore"]),
-        ("pooch", "fetch", ["fetch", "pacs", "--to", "pacs"]),
+        ("fastparquet", "fetch", ["fetch", "pacs", "--to", "pacs"]),
     ],
 )
 @pytest.mark.medium

@@ -3,7 +3,6 @@
 from cdir_nb.data.card import Card, DomainInfo, MetricSpec
 from cdir_nb.data.check import VerifyReport, verify
 from cdir_nb.data.folder import open_folder
-from cdir_nb.data.held_out import held_out
 from cdir_nb.data.images import ImageSet, altered, combine, cut_to_strip, inverted, rename
 from cdir_nb.data.manifest import card_names, load_card, open_dataset
 from cdir_nb.data.objects import object_names
@@ -11,9 +10,9 @@ from cdir_nb.data.protocols import (
     Protocol,
     dataset_of,
     default_protocol,
+    held_out,
     load_protocol,
     open_task,
-    protocol_counts,
     protocol_names,
 )
 
@@ -38,7 +37,6 @@ __all__ = [
     "open_dataset",
     "open_folder",
     "open_task",
-    "protocol_counts",
     "protocol_names",
     "rename",
     "verify",

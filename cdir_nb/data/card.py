@@ -1,18 +1,19 @@
 """The schema of a dataset's card (data_manifest/<name>/card.yaml), validated strictly."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable, Mapping
+from itertools import chain, combinations
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from cdir_nb.conventions import CONVENTIONS, Metric
+from cdir_nb.conventions import Metric
 from cdir_nb.errors import CdirError
 
 STRICT = ConfigDict(extra="forbid", strict=True, frozen=True)
 
 
 class DomainInfo(BaseModel):
-    """One domain: folder under the root, word in prompts, number of images (None: unknown), and how that is known."""
+    """One domain: folder under the root, word in prompts, number of images (None: unknown) and its source."""
 
     model_config = STRICT
     folder: str = ""
@@ -22,11 +23,11 @@ class DomainInfo(BaseModel):
 
 
 class MetricSpec(BaseModel):
-    """A metric as a paper reports it. `k` None: over the whole ranking. `known`: how we know the convention."""
+    """A metric as a paper reports it. `k` None: over the whole ranking. `known`: the source of the convention."""
 
     model_config = STRICT
     kind: Literal["precision", "average_precision"]
-    k: Annotated[int, Field(gt=0)] | None = None
+    k: int | None = None
     convention: str
     paper: str
     known: Literal["released code", "inferred", "our default"]
@@ -34,10 +35,10 @@ class MetricSpec(BaseModel):
 
     @model_validator(mode="after")
     def _check(self) -> "MetricSpec":
-        if self.convention not in CONVENTIONS[self.kind]:
-            raise ValueError(f"{self.kind} has no convention {self.convention!r}; known: {CONVENTIONS[self.kind]}")
-        if self.kind == "precision" and self.k is None:
-            raise ValueError("precision needs a cut-off: give k")
+        try:
+            Metric(self.kind, self.k, self.convention)
+        except CdirError as error:
+            raise ValueError(str(error)) from None
         return self
 
     @property
@@ -46,16 +47,17 @@ class MetricSpec(BaseModel):
         return Metric(self.kind, self.k, self.convention)
 
 
-Share = Annotated[float, Field(gt=0, le=1)]
+Fraction = Annotated[float, Field(gt=0, le=1)]
+ClassSets = str | Annotated[dict[str, Fraction], Field(min_length=1)]
 
 
 class ProtocolSpec(BaseModel):
     """A task, described by the names of class sets ("all": every class), domains and (query, gallery) directions.
 
     `train` None: the paper trains on no images. `zero_shot`: training and query classes are disjoint.
-    `query`, `gallery`: a class set, or several with the share of each class's images that takes part, {set: share}.
+    `query`, `gallery`: a class set, or several with the fraction of each class's images to use, {set: fraction}.
     `validation`: classes for early stopping, never trained on. `unseen_domain`: no query domain is trained on.
-    `keys`: a gzipped list of keys beside the card; no other image takes part (None: all images do).
+    `keys`: a gzipped list of keys beside the card; only these images are used (None: all).
     """
 
     model_config = STRICT
@@ -66,8 +68,8 @@ class ProtocolSpec(BaseModel):
     train_domains: list[str] | Literal["all"] = "all"
     validation: str | None = None
     unseen_domain: bool = False
-    query: str | Annotated[dict[str, Share], Field(min_length=1)]
-    gallery: str | Annotated[dict[str, Share], Field(min_length=1)]
+    query: ClassSets
+    gallery: ClassSets
     directions: list[Annotated[list[str], Field(min_length=2, max_length=2)]] | Literal["all"] = "all"
     keys: str | None = None
     metrics: Annotated[list[MetricSpec], Field(min_length=1)]
@@ -101,13 +103,13 @@ class Card(BaseModel):
     @model_validator(mode="after")
     def _check(self) -> "Card":
         for name, classes in {"classes": self.classes, **self.class_sets}.items():
-            _only(f"class_sets.{name}", classes, self.classes)
+            _require_known(f"class_sets.{name}", classes, self.classes)
             if len(set(classes)) < len(classes):
                 raise ValueError(f"{name} lists a class twice")
-        _only("words", self.words, self.classes)
+        _require_known("words", self.words, self.classes)
         _check_counts(self)
         for name, protocol in self.protocols.items():
-            _check_protocol(self, name, protocol)
+            _check_protocol(self, f"protocols.{name}", protocol)
         return self
 
     def class_set(self, name: str | None) -> tuple[str, ...]:
@@ -116,10 +118,10 @@ class Card(BaseModel):
         return tuple(label for label in self.classes if label in set(chosen))
 
     def shares(self, part: str | dict[str, float]) -> dict[str, float]:
-        """{class: share of its images} for the queries or the gallery of a protocol, in the card's order."""
+        """{class: fraction of its images} for the queries or the gallery of a protocol, in the card's order."""
         sets = {part: 1.0} if isinstance(part, str) else part
-        found = {label: share for name, share in sets.items() for label in self.class_set(name)}
-        return {label: found[label] for label in self.classes if label in found}
+        fractions = {label: fraction for name, fraction in sets.items() for label in self.class_set(name)}
+        return {label: fractions[label] for label in self.classes if label in fractions}
 
     def display(self, label: str) -> str:
         """A class name as plain words, for prompts and captions: Alarm_Clock -> alarm clock."""
@@ -137,41 +139,40 @@ def display(label: str) -> str:
     return label.replace("_", " ").lower()
 
 
-def _only(where: str, names: Collection[str], allowed: Collection[str]) -> None:
-    unknown = sorted(set(names) - set(allowed))
-    if unknown:
+def _require_known(where: str, names: Iterable[str], available: Collection[str]) -> None:
+    if unknown := sorted(set(names) - set(available)):
         raise ValueError(f"{where} has names that are not in the card: {', '.join(unknown[:5])}")
 
 
+def _require_disjoint(where: str, groups: Mapping[str, Collection[str]]) -> None:
+    for (left, left_names), (right, right_names) in combinations(groups.items(), 2):
+        if common := sorted(set(left_names) & set(right_names)):
+            raise ValueError(f"{where}: {left} and {right} overlap: {common[:5]}")
+
+
 def _check_counts(card: Card) -> None:
-    _only("counts", card.counts, card.domains)
+    _require_known("counts", card.counts, card.domains)
     for domain, counts in card.counts.items():
-        _only(f"counts.{domain}", counts, card.classes)
+        _require_known(f"counts.{domain}", counts, card.classes)
         total = card.domains[domain].total
         if total is not None and len(counts) == len(card.classes) and sum(counts.values()) != total:
             raise ValueError(f"domains.{domain}.total is {total}, but its classes sum to {sum(counts.values())}")
 
 
-def _check_protocol(card: Card, name: str, spec: ProtocolSpec) -> None:
-    where = f"protocols.{name}"
-    parts = [[part] if isinstance(part, str) else list(part) for part in (spec.query, spec.gallery)]
-    _only(where, [s for s in (spec.train, spec.validation, *parts[0], *parts[1]) if s], ["all", *card.class_sets])
-    for names in parts:
-        _disjoint(where, [(f"class set {one}", card.class_set(one)) for one in names])
-    domains = [] if spec.train_domains == "all" else list(spec.train_domains)
-    domains += [] if spec.directions == "all" else [domain for pair in spec.directions for domain in pair]
-    _only(where, domains, card.domains)
-    train, queries = card.class_set(spec.train), tuple(card.shares(spec.query))
-    kept_apart = [("training classes", train), ("validation classes", card.class_set(spec.validation))]
-    _disjoint(where, [*kept_apart, ("query classes", queries)] if spec.zero_shot else kept_apart)
+def _check_protocol(card: Card, where: str, spec: ProtocolSpec) -> None:
+    query, gallery = ([part] if isinstance(part, str) else list(part) for part in (spec.query, spec.gallery))
+    _require_known(where, filter(None, [spec.train, spec.validation, *query, *gallery]), ["all", *card.class_sets])
+    for names in (query, gallery):
+        _require_disjoint(where, {f"class set {name}": card.class_set(name) for name in names})
+    train_domains = card.domains if spec.train_domains == "all" else spec.train_domains
+    directions = [] if spec.directions == "all" else spec.directions
+    _require_known(where, chain(train_domains, *directions), card.domains)
+    groups = {
+        "training classes": card.class_set(spec.train),
+        "validation classes": card.class_set(spec.validation),
+        "query classes": tuple(card.shares(spec.query)) if spec.zero_shot else (),
+    }
+    _require_disjoint(where, groups)
     if spec.unseen_domain:
-        trained = card.domains if spec.train_domains == "all" else spec.train_domains
-        pairs = [] if spec.directions == "all" else spec.directions
-        _disjoint(where, [("training domain", trained), ("unseen query domain", [query for query, _ in pairs])])
-
-
-def _disjoint(where: str, groups: list[tuple[str, Collection[str]]]) -> None:
-    for i, (one, names) in enumerate(groups):
-        for other, others in groups[:i]:
-            if common := sorted(set(names) & set(others)):
-                raise ValueError(f"{where}: {other} and {one} overlap: {common[:5]}")
+        query_domains = [query_domain for query_domain, _ in directions]
+        _require_disjoint(where, {"training domain": train_domains, "unseen query domain": query_domains})

@@ -1,7 +1,8 @@
-"""Verify a dataset's folder against its card, and report every problem in one run."""
+"""Verify a dataset's folder against its card; one run reports every problem."""
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from PIL import Image
 
@@ -23,7 +24,11 @@ HEADINGS = {
 
 @dataclass(frozen=True)
 class VerifyReport:
-    """What `verify` found; `ok` if all five lists of problems are empty. Paths are relative to the root."""
+    """The result of `verify`; `ok` if all five lists of problems are empty. Paths are relative to the root.
+
+    images     {domain: number of files}
+    unchecked  what the card gives no number for
+    """
 
     dataset: str
     root: str
@@ -78,51 +83,69 @@ def _verify_folder(card: Card, root: Path, progress: bool) -> VerifyReport:
         require_root(root, domains, tree.missing_domains)
     paths = [path for files in tree.files.values() for path in files]
     checked = in_threads(inspect, paths, f"verifying {card.name}", progress)
-    bad = {path: wrong for path, (_, wrong) in zip(paths, checked) if wrong}
-    empty = {path for path, wrong in bad.items() if wrong == "zero bytes"}
-    stray = {path for path in bad.keys() - empty if not _claims_to_be_image(path)}
-    files = {key: [path for path in found if path not in stray] for key, found in tree.files.items()}
-    place = {path: path.relative_to(root).as_posix() for path in bad}
-    missing = [f"domain {folder}" for folder in tree.missing_domains]
+    problems = {path: problem for path, (_, problem) in zip(paths, checked) if problem}
+    relative = {path: path.relative_to(root).as_posix() for path in problems}
+    empty = {path for path, problem in problems.items() if problem == "zero bytes"}
+    image_extensions = Image.registered_extensions()
+    stray = {path for path in problems.keys() - empty if path.suffix.lower() not in image_extensions}
+    damaged = problems.keys() - empty - stray
+    counts = {key: len(set(files) - stray) for key, files in tree.files.items()}
+    missing = [f"domain {folder}" for folder in tree.missing_domains] + [
+        f"class {folder}/{label}"
+        for domain, folder in domains.items()
+        for label in card.classes
+        if folder not in tree.missing_domains and not counts.get((domain, label))
+    ]
     return VerifyReport(
         dataset=card.name,
         root=str(root),
-        missing=(*missing, *_missing_classes(card, tree.missing_domains, files)),
-        extra=tuple(sorted([*tree.unknown, *tree.extra, *tree.nested, *map(place.get, stray)])),
-        zero_byte=tuple(place[path] for path in bad if path in empty),
-        unreadable=tuple(f"{place[path]}: {bad[path]}" for path in bad if path not in empty | stray),
-        **_counted(card, {key: len(found) for key, found in files.items()}),
+        missing=tuple(missing),
+        extra=tuple(sorted([*tree.unknown, *tree.extra, *tree.nested, *(relative[path] for path in stray)])),
+        zero_byte=tuple(relative[path] for path in problems if path in empty),
+        unreadable=tuple(f"{relative[path]}: {problems[path]}" for path in problems if path in damaged),
+        **_counted(card, counts),
     )
 
 
-def _claims_to_be_image(path: Path) -> bool:
-    """True if the extension is an image's: then the file is a damaged image, not a stray text file."""
-    Image.init()
-    return path.suffix.lower() in Image.registered_extensions()
+def _verify_drawings(card: Card, root: Path, progress: bool) -> VerifyReport:
+    domain = next(iter(card.domains))
+    files = class_files(root)
+    labels = [label for label in card.classes if label in files]
+    read = in_threads(lambda label: read_drawings(files[label]), labels, f"verifying {card.name}", progress)
+    problems = [problem for file in read for problem in file.bad]
+    names = {files[label].name for label in labels}
+    return VerifyReport(
+        dataset=card.name,
+        root=str(root),
+        missing=tuple(f"class {label}" for label in card.classes if label not in files),
+        extra=tuple(path.name for path in visible(root) if path.name not in names),
+        zero_byte=tuple(problem.split(" (")[0] for problem in problems if "(zero bytes)" in problem),
+        unreadable=tuple(problem for problem in problems if "(zero bytes)" not in problem),
+        **_counted(card, {(domain, label): len(file.drawings) + len(file.bad) for label, file in zip(labels, read)}),
+    )
 
 
-def _missing_classes(card: Card, missing_domains: list[str], files: dict) -> list[str]:
-    """Class folders that are missing or empty, in the domains that exist."""
-    there = {domain: info.folder for domain, info in card.domains.items() if info.folder not in missing_domains}
-    return [
-        f"class {folder}/{label}"
-        for domain, folder in there.items()
-        for label in card.classes
-        if not files.get((domain, label))
-    ]
+def _verify_parts(card: Card, root: Path, progress: bool) -> VerifyReport:
+    """Verify each part against its own card; one report for all."""
+    reports = {part: verify(load_card(part), root / part, progress=progress) for part in card.parts}
+    items = {
+        name: tuple(f"{part}: {item}" for part, report in reports.items() for item in getattr(report, name))
+        for name in ("unchecked", *HEADINGS)
+    }
+    images = {domain: count for report in reports.values() for domain, count in report.images.items()}
+    return VerifyReport(card.name, str(root), images, **items)
 
 
-def _counted(card: Card, found: dict[tuple[str, str], int]) -> dict:
+def _counted(card: Card, counts: dict[tuple[str, str], int]) -> dict[str, Any]:
     """The report's `images`, `miscounted` and `unchecked` from the number of files per (domain, class)."""
-    images = {domain: sum(n for (d, _), n in found.items() if d == domain) for domain in card.domains}
+    images = {domain: sum(n for (d, _), n in counts.items() if d == domain) for domain in card.domains}
     miscounted, unchecked = [], []
     for domain, info in card.domains.items():
         expected = card.counts.get(domain, {})
-        miscounted += [
-            f"{domain}/{label}: {n:,} files, expected {expected[label]:,}"
-            for (d, label), n in found.items()
-            if d == domain and n and n != expected.get(label, n)
-        ]
+        for label in card.classes:
+            n = counts.get((domain, label), 0)
+            if n not in (0, expected.get(label, n)):
+                miscounted.append(f"{domain}/{label}: {n:,} files, expected {expected[label]:,}")
         if info.total is None:
             unchecked.append(f"total of {domain} (not in the card)")
         elif images[domain] not in (0, info.total):
@@ -130,34 +153,3 @@ def _counted(card: Card, found: dict[tuple[str, str], int]) -> dict:
         if len(expected) < len(card.classes):
             unchecked.append(f"counts of {len(card.classes) - len(expected)} classes of {domain} (not in the card)")
     return {"images": images, "miscounted": tuple(miscounted), "unchecked": tuple(unchecked)}
-
-
-def _verify_drawings(card: Card, root: Path, progress: bool) -> VerifyReport:
-    domain = next(iter(card.domains))
-    files = class_files(root)
-    if not files:
-        raise CdirError(f"{root} has no .ndjson files; expected {root}/<class>.ndjson")
-    known = [label for label in card.classes if label in files]
-    read = in_threads(lambda label: read_drawings(files[label]), known, f"verifying {card.name}", progress)
-    bad = [wrong for file in read for wrong in file.bad]
-    named = {files[label].name for label in known}
-    return VerifyReport(
-        dataset=card.name,
-        root=str(root),
-        missing=tuple(f"class {label}" for label in card.classes if label not in files),
-        extra=tuple(path.name for path in visible(root) if path.name not in named),
-        zero_byte=tuple(wrong.split(" (")[0] for wrong in bad if "(zero bytes)" in wrong),
-        unreadable=tuple(wrong for wrong in bad if "(zero bytes)" not in wrong),
-        **_counted(card, {(domain, label): len(f.drawings) + len(f.bad) for label, f in zip(known, read)}),
-    )
-
-
-def _verify_parts(card: Card, root: Path, progress: bool) -> VerifyReport:
-    """Verify each part against its own card; one report for all."""
-    reports = [verify(load_card(part), root / part, progress=progress) for part in card.parts]
-    together = {}
-    for field in (f.name for f in fields(VerifyReport) if f.name in (*HEADINGS, "unchecked")):
-        pairs = zip(card.parts, reports)
-        together[field] = tuple(f"{part}: {item}" for part, report in pairs for item in getattr(report, field))
-    images = {domain: count for report in reports for domain, count in report.images.items()}
-    return VerifyReport(card.name, str(root), images, **together)

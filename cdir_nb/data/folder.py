@@ -1,4 +1,4 @@
-"""The one loader of <root>/<domain>/<class>/<image>: lists the files and finds bad ones.
+"""Folders of images: <root>/<domain>/<class>/<image>, with a class list from a card or without one.
 
 Every file in a class folder is treated as an image, whatever its extension. Only names that begin with a
 dot and files left by file browsers (Thumbs.db, desktop.ini) are ignored. Links are followed.
@@ -13,7 +13,7 @@ import os
 from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -25,71 +25,50 @@ from cdir_nb.errors import CdirError, printable
 from cdir_nb.paths import cache_dir, keep_in_cache
 
 LITTER = {"thumbs.db", "desktop.ini", "__macosx"}
+LAYOUT = "<root>/<domain>/<class>/<image>"
+LAYOUTS = f"{LAYOUT}, <root>/<domain>/<image> or <root>/<image>"
+MAX_DEPTH = 3  # names below the root: domain, class, file
+BLOCK = 1024  # files that are queued at a time: a million queued tasks would fill the memory
 log = logging.getLogger(__name__)
 
 
-@dataclass
-class Tree:
-    """The contents of a root folder; all paths but those of `files` are relative to it.
+def open_folder(root: Path | str, *, skip_bad: bool = False, progress: bool = True) -> ImageSet:
+    """The images of your own folder, without a card: <root>/<domain>/<class>/<image>, in alphabetical order."""
+    root = _existing(root, LAYOUT)
+    domains = {path.name: path.name for path in visible(root) if path.is_dir()}
+    return open_classes(root, domains, None, skip_bad=skip_bad, progress=progress)
 
-    files            (domain, class) -> files, sorted by name
-    missing_domains  domain folders that do not exist
-    unknown          class folders that are not in the class list
-    extra            files and folders outside of class folders that are not part of the layout
-    nested           folders inside class folders
+
+def open_any_folder(root: Path | str, *, progress: bool = True) -> tuple[ImageSet, list[str]]:
+    """The images of a folder, with or without domains and classes, in alphabetical order; and what was left out.
+
+        <root>/<domain>/<class>/<image>    domains and classes
+        <root>/<domain>/<image>            domains; the images have the label ""
+        <root>/<image>                     one domain, named after the folder; the label is ""
+
+    The layouts may be mixed. The second result has one line "file (what is wrong)" for each file, or folder below a
+    class folder, that was left out. Raises CdirError if there is no folder, or no image in it.
     """
-
-    files: dict[tuple[str, str], list[Path]]
-    missing_domains: list[str]
-    unknown: list[str]
-    extra: list[str]
-    nested: list[str]
-
-
-def scan(root: Path, domains: dict[str, str], classes: Sequence[str] | None) -> Tree:
-    """List <root>/<domain>/<class>/<image>. `domains`: name -> folder; `classes` None: every folder."""
-    tree = Tree({}, [], [], [], [])
-    for domain, folder in domains.items():
-        if not (root / folder).is_dir():
-            tree.missing_domains.append(folder)
-            continue
-        inside = visible(root / folder)
-        found = [path.name for path in inside if path.is_dir()]
-        wanted = found if classes is None else classes
-        tree.unknown += [f"{folder}/{name}" for name in found if name not in set(wanted)]
-        tree.extra += [f"{folder}/{path.name}" for path in inside if not path.is_dir()]
-        for label in (label for label in wanted if label in set(found)):
-            entries = visible(root / folder / label)
-            tree.nested += [f"{folder}/{label}/{path.name}" for path in entries if path.is_dir()]
-            tree.files[domain, label] = [path for path in entries if not path.is_dir()]
-    tree.extra += [path.name for path in visible(root) if path.name not in domains.values()]
-    return tree
-
-
-def visible(folder: Path) -> list[Path]:
-    """Entries of a folder sorted by name, without hidden files and those that file browsers leave behind."""
-    try:
-        entries = sorted(folder.iterdir(), key=lambda path: path.name)
-    except OSError as error:
-        raise CdirError(f"{folder} cannot be listed: {error.strerror}; make it readable") from None
-    return [path for path in entries if not path.name.startswith(".") and path.name.lower() not in LITTER]
-
-
-def require_root(root: Path, domains: dict[str, str], missing: Sequence[str]) -> None:
-    """Raise CdirError, with the remedy, if domain folders are missing."""
-    if not missing:
-        return
-    folders = list(domains.values())
-    deeper = [path.name for path in visible(root) if all((path / folder).is_dir() for folder in folders)]
-    if deeper:
-        raise CdirError(f"{root} is one level too high: give {root / deeper[0]}, which holds {', '.join(folders)}")
-    if all((root.resolve().parent / folder).is_dir() for folder in folders):
-        raise CdirError(f"{root} is one level too deep: give {root.resolve().parent}, which holds {', '.join(folders)}")
-    here = ", ".join(path.name for path in visible(root)[:6]) or "nothing"
-    raise CdirError(
-        f"{root} has no domain folder {', '.join(missing)}; it holds {here}; expected "
-        f"{root}/<domain>/<class>/<image> with domains {', '.join(folders)}"
-    )
+    root = _existing(Path(root).expanduser(), LAYOUTS)
+    files, folders = [], [root]
+    for _ in range(MAX_DEPTH):
+        entries = [path for folder in folders for path in visible(folder)]
+        files += [path for path in entries if not path.is_dir()]
+        folders = [path for path in entries if path.is_dir()]
+    files.sort(key=lambda path: (path.parent.parts, path.name))
+    rows, problems = [], []
+    for path, (digest, problem) in zip(files, inspect_all(root, files, progress)):
+        key = path.relative_to(root)
+        domain, label = (*key.parts[:-1], "", "")[:2]
+        if problem:
+            problems.append(f"{key.as_posix()} ({problem})")
+        else:
+            rows.append((key.as_posix(), domain or root.resolve().name, label, path, digest))
+    if not rows:
+        reason = f"none of its {len(files)} files can be read: {'; '.join(problems[:3])}" if files else "it is empty"
+        raise CdirError(f"{root} has no images ({reason}); expected {LAYOUTS}")
+    nested = [f"{path.relative_to(root).as_posix()}/ (a folder inside a class folder)" for path in folders]
+    return _image_set(rows), problems + nested
 
 
 def open_classes(
@@ -104,35 +83,23 @@ def open_classes(
     """The images of <root>/<folder>/<class>/<image>. `domains`: name -> folder; see `open_dataset`."""
     tree = scan(root, domains, classes)
     require_root(root, domains, tree.missing_domains)
-    refuse_nesting(root, tree, classes)
+    _refuse_nesting(root, tree, classes)
     refuse_or_log(root, tree.unknown, "folder", "not in the card", "skip_unknown", skip_unknown)
-    rows = [
-        (printable(f"{domain}/{label}/{path.name}"), printable(domain), printable(label), path)
-        for (domain, label), files in tree.files.items()
-        for path in files
-    ]
-    checked = inspect_all(root, [path for *_, path in rows], progress)
-    bad = [f"{key} ({wrong})" for (key, *_), (_, wrong) in zip(rows, checked) if wrong]
-    refuse_or_log(root, bad, "image", "bad", "skip_bad", skip_bad, of=len(rows))
-    if len(bad) == len(rows):
-        raise CdirError(f"{root} has no images; expected <root>/<domain>/<class>/<image>")
-    return image_set([(*row, digest) for row, (digest, wrong) in zip(rows, checked) if not wrong])
+    files = [(domain, label, path) for (domain, label), paths in tree.files.items() for path in paths]
+    rows, bad = [], []
+    for (domain, label, path), (digest, problem) in zip(files, inspect_all(root, [row[2] for row in files], progress)):
+        key = printable(f"{domain}/{label}/{path.name}")
+        if problem:
+            bad.append(f"{key} ({problem})")
+        else:
+            rows.append((key, printable(domain), printable(label), path, digest))
+    refuse_or_log(root, bad, "image", "bad", "skip_bad", skip_bad, of=len(files))
+    if not rows:
+        raise CdirError(f"{root} has no images; expected {LAYOUT}")
+    return _image_set(rows)
 
 
-def refuse_nesting(root: Path, tree: Tree, classes: Sequence[str] | None) -> None:
-    """Raise CdirError if class folders contain folders or classes are too deep (<domain>/train/<class>)."""
-    if tree.nested:
-        raise CdirError(
-            f"{root / tree.nested[0]} is a folder inside a class folder ({len(tree.nested)} in all); expected "
-            "<root>/<domain>/<class>/<image>: move its images one level up, or remove it"
-        )
-    for folder in tree.unknown:
-        if {path.name for path in visible(root / folder)} & set(classes or ()):
-            above = (root / folder).parent
-            raise CdirError(f"{root / folder} holds class folders: move them one level up, into {above}")
-
-
-def image_set(rows: list[tuple[str, str, str, Path, str]]) -> ImageSet:
+def _image_set(rows: list[tuple[str, str, str, Path, str]]) -> ImageSet:
     """An ImageSet from rows of (key, domain, label, file, digest)."""
     keys, domains, labels, files, digests = zip(*rows)
     if len(set(keys)) < len(keys):  # two names that are escaped to the same text
@@ -141,13 +108,90 @@ def image_set(rows: list[tuple[str, str, str, Path, str]]) -> ImageSet:
     return ImageSet(keys, np.array(domains, dtype=str), np.array(labels, dtype=str), load, digests)
 
 
-def open_folder(root: Path | str, *, skip_bad: bool = False, progress: bool = True) -> ImageSet:
-    """The images of your own folder, without a card: <root>/<domain>/<class>/<image>, in alphabetical order."""
+# -- listing and checking files ----------------------------------------------------------------------------------------
+
+
+@dataclass
+class Tree:
+    """The contents of a root folder; all paths but those of `files` are relative to it.
+
+    files            (domain, class) -> files, sorted by name
+    missing_domains  domain folders that do not exist
+    unknown          class folders that are not in the class list
+    extra            files and folders outside of class folders that are not part of the layout
+    nested           folders inside class folders
+    """
+
+    files: dict[tuple[str, str], list[Path]] = field(default_factory=dict)
+    missing_domains: list[str] = field(default_factory=list)
+    unknown: list[str] = field(default_factory=list)
+    extra: list[str] = field(default_factory=list)
+    nested: list[str] = field(default_factory=list)
+
+
+def scan(root: Path, domains: dict[str, str], classes: Sequence[str] | None) -> Tree:
+    """List <root>/<domain>/<class>/<image>. `domains`: name -> folder; `classes` None: every folder."""
+    tree = Tree()
+    for domain, folder in domains.items():
+        if not (root / folder).is_dir():
+            tree.missing_domains.append(folder)
+            continue
+        entries = visible(root / folder)
+        present = [path.name for path in entries if path.is_dir()]
+        expected = present if classes is None else classes
+        tree.unknown += [f"{folder}/{name}" for name in present if name not in set(expected)]
+        tree.extra += [f"{folder}/{path.name}" for path in entries if not path.is_dir()]
+        for label in (label for label in expected if label in set(present)):
+            inside = visible(root / folder / label)
+            tree.nested += [f"{folder}/{label}/{path.name}" for path in inside if path.is_dir()]
+            tree.files[domain, label] = [path for path in inside if not path.is_dir()]
+    tree.extra += [path.name for path in visible(root) if path.name not in domains.values()]
+    return tree
+
+
+def visible(folder: Path) -> list[Path]:
+    """Entries of a folder sorted by name, without hidden files and those that file browsers leave behind."""
+    try:
+        entries = sorted(folder.iterdir(), key=lambda path: path.name)
+    except OSError as error:
+        raise CdirError(f"{folder} cannot be listed: {error.strerror}; make it readable") from None
+    return [path for path in entries if not path.name.startswith(".") and path.name.lower() not in LITTER]
+
+
+def _existing(root: Path | str, layout: str) -> Path:
     root = Path(root)
     if not root.is_dir():
-        raise CdirError(f"{root} is not a folder; expected <root>/<domain>/<class>/<image>")
-    domains = {path.name: path.name for path in visible(root) if path.is_dir()}
-    return open_classes(root, domains, None, skip_bad=skip_bad, progress=progress)
+        raise CdirError(f"{root} is not a folder; expected {layout}")
+    return root
+
+
+def require_root(root: Path, domains: dict[str, str], missing: Sequence[str]) -> None:
+    """Raise CdirError, with the remedy, if domain folders are missing."""
+    if not missing:
+        return
+    folders, above = list(domains.values()), root.resolve().parent
+    deeper = [path for path in visible(root) if all((path / folder).is_dir() for folder in folders)]
+    if deeper:
+        raise CdirError(f"{root} is one level too high: give {deeper[0]}, which holds {', '.join(folders)}")
+    if all((above / folder).is_dir() for folder in folders):
+        raise CdirError(f"{root} is one level too deep: give {above}, which holds {', '.join(folders)}")
+    names = ", ".join(path.name for path in visible(root)[:6]) or "nothing"
+    raise CdirError(
+        f"{root} has no domain folder {', '.join(missing)}; it holds {names}; expected "
+        f"{root}/<domain>/<class>/<image> with domains {', '.join(folders)}"
+    )
+
+
+def _refuse_nesting(root: Path, tree: Tree, classes: Sequence[str] | None) -> None:
+    """Raise CdirError if class folders contain folders or classes are too deep (<domain>/train/<class>)."""
+    if tree.nested:
+        raise CdirError(
+            f"{root / tree.nested[0]} is a folder inside a class folder ({len(tree.nested)} in all); expected "
+            f"{LAYOUT}: move its images one level up, or remove it"
+        )
+    for folder in (root / name for name in tree.unknown):
+        if {path.name for path in visible(folder)} & set(classes or ()):
+            raise CdirError(f"{folder} holds class folders: move them one level up, into {folder.parent}")
 
 
 def refuse_or_log(
@@ -169,31 +213,24 @@ def refuse_or_log(
 
 def in_threads(function: Callable, items: Sequence, title: str, progress: bool = True) -> list:
     """Apply `function` to each item in threads, with a progress bar; results in the order of the items."""
-    with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
-        bar = tqdm(total=len(items), desc=title, unit="file", disable=not progress, leave=False)
-        results = []
-        for start in range(0, len(items), 1024):  # in blocks: a million queued tasks would fill the memory
-            for result in pool.map(function, items[start : start + 1024]):
-                results.append(result)
-                bar.update()
-        bar.close()
+    results = []
+    bar = tqdm(total=len(items), desc=title, unit="file", disable=not progress, leave=False)
+    with bar, ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
+        for start in range(0, len(items), BLOCK):
+            results += pool.map(function, items[start : start + BLOCK])
+            bar.update(len(results) - start)
     return results
 
 
 def inspect_all(root: Path, files: list[Path], progress: bool = True) -> list[tuple[str, str]]:
     """`inspect` each file; files whose digest is in the cache of decoded files are not decoded again."""
-    memory = cache_dir() / "decoded-2" / f"{digest_of(os.fsencode(root.resolve()))}.txt"
-    decoded = _decoded_before(memory)
-    checked = in_threads(lambda path: inspect(path, decoded), files, "reading images", progress)
-    now = {digest for digest, wrong in checked if not wrong}
-    if not now <= decoded:
-        keep_in_cache(memory, lambda path: path.write_text("\n".join(sorted(now | decoded))))
-    return checked
-
-
-def _decoded_before(memory: Path) -> frozenset[str]:
-    """Digests of files that decoded in an earlier run; none where that is not known."""
+    cache_path = cache_dir() / "decoded-2" / f"{digest_of(os.fsencode(root.resolve()))}.txt"
     try:
-        return frozenset(memory.read_text().split())
-    except (OSError, ValueError):
-        return frozenset()
+        decoded = frozenset(cache_path.read_text().split())
+    except (OSError, ValueError):  # missing or damaged
+        decoded = frozenset()
+    checked = in_threads(lambda path: inspect(path, decoded), files, "reading images", progress)
+    good = {digest for digest, problem in checked if not problem}
+    if not good <= decoded:
+        keep_in_cache(cache_path, lambda path: path.write_text("\n".join(sorted(good | decoded))))
+    return checked

@@ -1,4 +1,4 @@
-"""Lists of keys in the manifest: which images real-clip saw in its pretraining, and which are left for evaluation.
+"""Lists of keys in the manifest: the images of real-clip's pretraining, and those left for evaluation.
 
 Keys are listed without their extension, because copies of PACS in circulation differ in it (PNG or JPEG).
 """
@@ -18,7 +18,7 @@ DOODLE = re.compile(r"\d{16}")  # QuickDraw's
 
 
 def listed_keys(dataset: str, file: str) -> frozenset[str]:
-    """The keys, without extension, that a gzipped text file beside the dataset's card lists. CdirError without it."""
+    """The keys, without extension, in a gzipped text file beside the dataset's card. Raises CdirError without it."""
     return _read(paths.MANIFEST / dataset / file)
 
 
@@ -41,7 +41,8 @@ def file_id(key: str) -> str:
     """ID that identifies the same image across datasets.
 
     PACS and Sketchy share files under different folders, and so do copies of QuickDraw:
-    photo/dog/n02103406_3255.jpg -> n02103406_3255. Other names are unique only with their folders, which are kept.
+    photo/dog/n02103406_3255.jpg -> n02103406_3255. Other names are unique only with their folders,
+    so the ID includes these.
     """
     name = without_extension(key)
     stem = name.rpartition("/")[2]
@@ -58,6 +59,6 @@ def photo_id(key: str) -> str:
 
 
 def in_list(images: ImageSet, dataset: str, file: str) -> ImageSet:
-    """The images whose keys are in the list, order kept."""
+    """The images whose keys are in the list, in their order."""
     keys = listed_keys(dataset, file)
     return images.take([row for row, key in enumerate(images.keys) if without_extension(key) in keys])

@@ -44,9 +44,9 @@ def _load_card(name: str, manifest: Path) -> Card:
             if _raw(_in_manifest(manifest / name, f"../{part}")).get("kind") == "combined":
                 raise ValueError(f"parts: {part} consists of parts itself")
     except ValidationError as error:
-        first = error.errors()[0]
-        field = ".".join(map(str, first["loc"])) or "card"
-        raise CdirError(f"{where}: {field}: {first['msg'].removeprefix('Value error, ')}; fix the card") from None
+        problem = error.errors()[0]
+        field, message = ".".join(map(str, problem["loc"])), problem["msg"].removeprefix("Value error, ")
+        raise CdirError(": ".join(filter(None, [where, field, message])) + "; fix the card") from None
     except (OSError, ValueError, LookupError, TypeError, AttributeError, csv.Error) as error:
         raise CdirError(f"{where}: a field, or a file that it names, is wrong: {error}; fix the card") from None
     if card.name != name:
@@ -76,7 +76,7 @@ def _raw(folder: Path, below: tuple[str, ...] = ()) -> dict:
 
 
 def _in_manifest(folder: Path, name: str) -> Path:
-    """The file or folder that a card in `folder` names. ValueError for a place outside of the manifest."""
+    """The file or folder that a card in `folder` names. Raises ValueError if it is outside of the manifest."""
     path = Path(os.path.normpath(folder / name))
     if not path.is_relative_to(folder.parent):
         raise ValueError(f"{name!r} is outside of the folder {folder.parent.name}")
@@ -84,7 +84,7 @@ def _in_manifest(folder: Path, name: str) -> Path:
 
 
 def _read_list(path: Path) -> list[str]:
-    lines = (line.strip() for line in path.read_text(encoding="utf-8").splitlines())
+    lines = map(str.strip, path.read_text(encoding="utf-8").splitlines())
     return [line for line in lines if line and not line.startswith("#")]
 
 
@@ -108,8 +108,8 @@ def open_dataset(
     Every file is read, and fully decoded the first time its content is seen. Raises CdirError, with the names, for
     empty files and files that do not decode (`skip_bad=True` leaves them out, and counts and logs them) and for class
     folders that are not in the card (`skip_unknown=True` leaves them out and logs them). Files outside of class
-    folders and classes without a folder are not checked here: `verify` lists both. Left None, the options are as
-    `cdir reproduce --skip-bad --skip-unknown` sets them for its notebooks, in CDIR_SKIP; else False.
+    folders and classes without a folder are not checked here: `verify` lists both. An option that is None is read from
+    the environment variable CDIR_SKIP, which `cdir reproduce --skip-bad --skip-unknown` sets for its notebooks.
     """
     card = load_card(name)
     if root and is_bundled(card):
@@ -146,13 +146,13 @@ def needs_folder(name: str) -> bool:
 
 
 def _is_drawn(name: str) -> bool:
-    """Whether a dataset, or a part of it, is drawn by the package: its numbers cannot be compared with a paper's."""
+    """Whether a dataset, or a part of it, is drawn by the package; its numbers are not comparable with a paper's."""
     card = load_card(name) if name in card_names() else None
     return card is not None and (card.kind == "drawn" or any(map(_is_drawn, card.parts)))
 
 
 def drawn_title(name: str) -> str:
-    """`a drawn world`, or the title of a dataset of which a part is drawn; empty if nothing in it is."""
+    """`a drawn world`, or the title of a dataset with a drawn part; empty for any other dataset."""
     if not _is_drawn(name):
         return ""
     card = load_card(name)

@@ -1,7 +1,7 @@
-"""Our own list of common object names, for text pairs such as "a photo of a kettle", "a sketch of a kettle".
+"""A list of common object names, for text pairs such as "a photo of a kettle", "a sketch of a kettle".
 
-The paper (CLAIR, section 4.4) uses about 3,000 "internet-sourced object names" and does not publish them. Ours are in
-`objects.txt` beside this file, written by hand, theme by theme, not copied from the web or a dataset.
+The paper (CLAIR, section 4.4) uses about 3,000 "internet-sourced object names" and does not publish them. The names in
+`objects.txt` beside this file were written by hand for this package, not copied from the web or a dataset.
 """
 
 import re
@@ -18,21 +18,21 @@ def object_names(exclude: Iterable[str] = (), path: Path | str = LIST) -> list[s
     """Object names in the order of the list, without those that name a class in `exclude` (the test classes).
 
     A name is removed if it contains all words of an excluded class: excluding `guitar` removes `electric guitar` too.
-    Plurals and spaces make no difference. Synonyms are not detected: excluding `airplane` keeps `aeroplane`.
+    Plurals and spaces make no difference. Synonyms are not detected: excluding `airplane` does not remove `aeroplane`.
     Raises CdirError if `exclude` is a single string, if the list is missing, or if no name is left.
     """
     if isinstance(exclude, str):
         raise CdirError(f'exclude takes a list of class names, not one string: write ["{exclude}"]')
     excluded = [_words(name) for name in exclude]
     joined = {"".join(words) for words in excluded}
-    names = [name for name in _read(Path(path)) if not _is_one_of(_words(name), excluded, joined)]
+    names = [name for name in _read(Path(path)) if not _is_excluded(_words(name), excluded, joined)]
     if not names:
         raise CdirError(f"{Path(path).name} has no object names besides the excluded classes: use a longer list")
     return names
 
 
-def _is_one_of(words: list[str], excluded: list[list[str]], joined: set[str]) -> bool:
-    return "".join(words) in joined or any(set(other) <= set(words) for other in excluded if other)
+def _is_excluded(words: list[str], excluded: list[list[str]], joined: set[str]) -> bool:
+    return "".join(words) in joined or any(set(name) <= set(words) for name in excluded if name)
 
 
 def _words(name: str) -> list[str]:

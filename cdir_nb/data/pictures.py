@@ -13,18 +13,18 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from cdir_nb.errors import CdirError
 
-MOST_PIXELS = Image.MAX_IMAGE_PIXELS  # 89 million; beyond it Pillow warns of a decompression bomb
-MOST_TIMES = 200  # how much longer one side of a picture may be than the other
+MAX_PIXELS = 89_478_485  # the default of Pillow, which warns of a decompression bomb beyond it
+MAX_RATIO = 200  # of the longer to the shorter side
 
 
 def to_rgb(image: Image.Image) -> Image.Image:
-    """Any picture as 8-bit RGB: rotated upright as its EXIF says, transparency on white, 16 bits scaled to 8.
+    """Any image as 8-bit RGB: rotated by its EXIF orientation, transparency on white, 16 bits scaled to 8.
 
     Raises ValueError for pixels whose scale is unknown: fractions, or numbers beyond 16 bits.
     """
     ImageOps.exif_transpose(image, in_place=True)
     if image.mode == "F":
-        raise ValueError("its pixels are fractions, of which nothing says what is white; save it with 8 or 16 bits")
+        raise ValueError("its pixels are fractions of an unknown scale; save it with 8 or 16 bits")
     if image.mode.startswith("I"):  # Pillow's own conversion to 8 bits clips at 255
         pixels = np.asarray(image)
         if pixels.min() < 0 or pixels.max() > 65535:
@@ -38,21 +38,21 @@ def to_rgb(image: Image.Image) -> Image.Image:
 
 
 def decode(data: bytes) -> Image.Image:
-    """The fully decoded picture in a file's bytes, RGB. Raises whatever Pillow raises for a damaged file.
+    """The fully decoded image in a file's bytes, RGB. Raises whatever Pillow raises for a damaged file.
 
-    Also raises ValueError for a picture too large or too thin: resizing its short side to 224 pixels takes gigabytes.
+    Also raises ValueError for an image too large or too thin: resizing its short side to 224 pixels takes gigabytes.
     """
     with Image.open(io.BytesIO(data)) as image:
         width, height = image.size
-        if width * height > MOST_PIXELS or max(width, height) > MOST_TIMES * min(width, height):
+        if width * height > MAX_PIXELS or max(width, height) > MAX_RATIO * min(width, height):
             raise ValueError(
-                f"{width:,} x {height:,} pixels; at most {MOST_PIXELS:,} are read, and sides of 1 to {MOST_TIMES}"
+                f"{width:,} x {height:,} pixels; at most {MAX_PIXELS:,} are read, and sides of 1 to {MAX_RATIO}"
             )
         return to_rgb(image)
 
 
 def read_file(path: Path) -> bytes:
-    """The bytes of a regular file. OSError for anything else: reading a pipe or a device may never end."""
+    """The bytes of a regular file. Raises OSError for anything else: reading a pipe or a device may never end."""
     if not stat.S_ISREG(path.stat().st_mode):
         raise OSError(errno.EINVAL, "not a regular file", str(path))
     return path.read_bytes()
@@ -82,7 +82,7 @@ def inspect(path: Path, decoded: Collection[str] = ()) -> tuple[str, str]:
 
 @dataclass(frozen=True)
 class LoadFile:
-    """key -> picture, read from its file; raises CdirError if the file has changed since the dataset was opened."""
+    """key -> image, read from its file; raises CdirError if the file has changed since the dataset was opened."""
 
     files: dict[str, tuple[Path, str]]
 
@@ -92,6 +92,6 @@ class LoadFile:
             data = read_file(path)
         except OSError as error:
             raise CdirError(f"{path} can no longer be read ({error.strerror}); open the dataset again") from None
-        if digest_of(data) != digest:  # else an embedding would be cached under the digest of another picture
+        if digest_of(data) != digest:  # otherwise an embedding would be cached under the digest of another image
             raise CdirError(f"{path} has changed since the dataset was opened; open the dataset again")
         return decode(data)

@@ -1,6 +1,6 @@
-"""Protocols: the papers' tasks by name. Each says which images are for training, queries and gallery, and the metrics.
+"""Protocols: the papers' tasks by name. Each defines the images for training, queries and gallery, and the metrics.
 
-They are defined in the `protocols` field of each card in data_manifest. The first one in a card is its default.
+They are in the `protocols` field of each card in data_manifest. The first one in a card is its default.
 """
 
 import difflib
@@ -9,9 +9,6 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-import numpy as np
-
-from cdir_nb.conventions import Metric
 from cdir_nb.data.card import Card, MetricSpec, ProtocolSpec, display
 from cdir_nb.data.halves import in_list, without_extension
 from cdir_nb.data.images import ImageSet
@@ -32,11 +29,11 @@ class Protocol:
     gallery_classes    gallery classes, in the card's order
     validation         classes for early stopping, never trained on; empty if there are none
     train_domains      training domains
-    unseen_domain      whether query domains are held out of training by definition
+    unseen_domain      whether query domains are excluded from training by definition
     directions         (query domain, gallery domain), in order
     metrics            as the paper reports them
     images             the image set that all of these select from
-    query_shares, gallery_shares   {class: share of its images} of classes that are sampled (see `sample`)
+    query_shares, gallery_shares   {class: fraction of its images} of classes that are sampled (see `sample`)
     words              {class: its name in plain words}, where the label does not give it
     """
 
@@ -64,12 +61,12 @@ class Protocol:
         return self.words.get(label) or display(label)
 
     def query(self, domain: str) -> ImageSet:
-        """The queries of a domain, of all query classes; sampled where the protocol says so."""
-        return sample(self.images.select(self._known(domain, 0), self.classes), self.query_shares)
+        """The queries of a domain, of all query classes; a sample if the protocol has one."""
+        return sample(self.images.select(self._checked_domain(domain, 0), self.classes), self.query_shares)
 
     def gallery(self, domain: str) -> ImageSet:
-        """The gallery of a domain, of all gallery classes; sampled where the protocol says so."""
-        return sample(self.images.select(self._known(domain, 1), self.gallery_classes), self.gallery_shares)
+        """The gallery of a domain, of all gallery classes; a sample if the protocol has one."""
+        return sample(self.images.select(self._checked_domain(domain, 1), self.gallery_classes), self.gallery_shares)
 
     @property
     def queries(self) -> dict[str, ImageSet]:
@@ -81,14 +78,14 @@ class Protocol:
         """{gallery domain: its gallery}."""
         return {domain: self.gallery(domain) for domain in dict.fromkeys(b for _, b in self.directions)}
 
-    def between(self, first: str, second: str) -> "Protocol":
+    def between(self, left: str, right: str) -> "Protocol":
         """The same task with only the directions between two of its domains. Raises CdirError if there are none."""
-        kept = tuple(pair for pair in self.directions if set(pair) == {first, second})
-        if not kept:
+        directions = tuple(pair for pair in self.directions if set(pair) == {left, right})
+        if not directions:
             raise CdirError(
-                f"{self.name} has no direction between {first} and {second}: its domains are {', '.join(self.domains)}"
+                f"{self.name} has no direction between {left} and {right}: its domains are {', '.join(self.domains)}"
             )
-        return replace(self, directions=kept)
+        return replace(self, directions=directions)
 
     @property
     def train(self) -> ImageSet:
@@ -97,15 +94,15 @@ class Protocol:
         Images that were sampled as queries or gallery are left out.
         """
         images = self.images.select(self.train_domains, self.seen)
-        parts = [(self.queries, self.query_shares), (self.galleries, self.gallery_shares)]
-        sets = [own.select(labels=shares) for drawn, shares in parts if shares for own in drawn.values()]
-        sampled = {key for own in sets for key in own.keys}
-        return images.take([row for row, key in enumerate(images.keys) if key not in sampled]) if sampled else images
+        sampled: set[str] = set()
+        for sets, fractions in ((self.queries, self.query_shares), (self.galleries, self.gallery_shares)):
+            sampled.update(*(part.select(labels=fractions).keys for part in sets.values()))
+        return images.take([row for row, key in enumerate(images.keys) if key not in sampled])
 
     @property
     def cutoffs(self) -> tuple[list[int], list[int | None]]:
         """The cut-offs that the protocol reports for precision and average precision (None: no cut-off), ascending."""
-        ks = {metric.k for metric in self.metrics if metric.kind == "precision"}
+        ks = {metric.k for metric in self.metrics if metric.kind == "precision" and metric.k}
         ap_ks = {metric.k for metric in self.metrics if metric.kind == "average_precision"}
         return sorted(ks), sorted(ap_ks, key=lambda k: (k is None, k))
 
@@ -117,19 +114,18 @@ class Protocol:
     @property
     def headline(self) -> str:
         """The name of `first_precision`, such as "P@10:hits_over_k"."""
-        first = self.first_precision
-        return str(Metric(first.kind, first.k, first.convention))
+        return str(self.first_precision.metric)
 
     @property
     def domains(self) -> tuple[str, ...]:
         """Domains of queries and galleries, in order of first use."""
         return tuple(dict.fromkeys(domain for pair in self.directions for domain in pair))
 
-    def _known(self, domain: str, side: int) -> str:
-        allowed = list(dict.fromkeys(pair[side] for pair in self.directions))
+    def _checked_domain(self, domain: str, domain_index: int) -> str:
+        allowed = list(dict.fromkeys(pair[domain_index] for pair in self.directions))
         if domain not in allowed:
-            side_name = ("query", "gallery")[side]
-            raise CdirError(f"{self.name} has no {side_name} domain {domain!r}; it has {', '.join(allowed)}")
+            role = ("query", "gallery")[domain_index]
+            raise CdirError(f"{self.name} has no {role} domain {domain!r}; it has {', '.join(allowed)}")
         return domain
 
 
@@ -172,59 +168,27 @@ def protocol_directions(name: str) -> tuple[tuple[str, str], ...]:
     return _directions(spec.directions, _card_of(name).domains) if spec else ()
 
 
-def protocol_counts(name: str) -> dict[str, dict[str, int | None]]:
-    """{"train", "query", "gallery": {domain: images}} as the card's counts give them; None: not known.
-
-    Read from the manifest, without images. The samples of a gallery that are held out of training are taken off.
-    """
-    card, spec = _card_of(name), protocol_spec(name)
-    directions = protocol_directions(name)
-    seen, kept = dict.fromkeys(card.class_set(spec.train), 1.0), card.shares(spec.gallery)
-    queries, galleries = (tuple(dict.fromkeys(pair[side] for pair in directions)) for side in (0, 1))
-    trained = (card.domains if spec.train_domains == "all" else spec.train_domains) if seen else ()
-    train = {domain: _count(card, domain, seen) for domain in trained}
-    sampled = {label: share for label, share in kept.items() if share < 1 and label in seen}
-    for domain in set(galleries) & set(trained):
-        taken = _count(card, domain, sampled)
-        train[domain] = None if None in (train[domain], taken) else train[domain] - taken
-    return {
-        "train": train,
-        "query": {domain: _count(card, domain, card.shares(spec.query)) for domain in queries},
-        "gallery": {domain: _count(card, domain, kept) for domain in galleries},
-    }
-
-
-def _count(card: Card, domain: str, shares: Mapping[str, float]) -> int | None:
-    counts = card.counts.get(domain, {})
-    if any(label not in counts for label in shares):
-        return None
-    return sum(_size(counts[label], share) for label, share in shares.items())
-
-
 def sample(images: ImageSet, shares: Mapping[str, float]) -> ImageSet:
-    """The images without those beyond the share of their class (classes that are not named keep all), order kept.
+    """A fraction of the images of each domain and class, at least one, in the order of `images`.
 
-    Of each domain and class those are kept whose key has the lowest digest: a fixed random choice, the same on every
-    machine, of which a smaller share is a part.
+    shares  {class: fraction}; all images of other classes are returned
+
+    The images whose keys have the lowest digests are chosen: a fixed random sample, the same on every machine, which
+    contains the sample for any smaller fraction.
     """
+    if not shares:
+        return images
     groups: dict[tuple[str, str], list[int]] = {}
     for row, group in enumerate(zip(images.domains.tolist(), images.labels.tolist())):
         groups.setdefault(group, []).append(row)
-    if not shares or not groups:
-        return images
-    kept = [
-        sorted(rows, key=lambda row: _lot(images.keys[row]))[: _size(len(rows), shares.get(label, 1.0))]
-        for (_, label), rows in groups.items()
-    ]
-    return images.take(np.sort(np.concatenate(kept)))
+    rows = []
+    for (_, label), members in groups.items():
+        members.sort(key=lambda row: _digest(images.keys[row]))
+        rows += members[: max(1, round(shares.get(label, 1.0) * len(members)))]
+    return images.take(sorted(rows))
 
 
-def _size(count: int, share: float) -> int:
-    """How many of `count` images a share is: at least one, where there is one."""
-    return min(count, max(1, round(share * count)))
-
-
-def _lot(key: str) -> bytes:
+def _digest(key: str) -> bytes:
     return hashlib.blake2b(without_extension(key).encode(), digest_size=8).digest()
 
 
@@ -232,7 +196,7 @@ def load_protocol(name: str, images: ImageSet) -> Protocol:
     """A protocol on these images. Raises CdirError if the name is unknown or images that it uses are missing."""
     card = _card_of(name)
     spec = card.protocols[name]
-    every = tuple(card.domains)
+    domains = tuple(card.domains)
     seen, queries, gallery = card.class_set(spec.train), card.shares(spec.query), card.shares(spec.gallery)
     classes = tuple(queries)
     protocol = Protocol(
@@ -245,14 +209,14 @@ def load_protocol(name: str, images: ImageSet) -> Protocol:
         unseen=tuple(label for label in classes if label not in set(seen)),
         classes=classes,
         gallery_classes=tuple(gallery),
-        train_domains=(every if spec.train_domains == "all" else tuple(spec.train_domains)) if seen else (),
-        directions=_directions(spec.directions, every),
+        train_domains=(domains if spec.train_domains == "all" else tuple(spec.train_domains)) if seen else (),
+        directions=_directions(spec.directions, domains),
         metrics=tuple(spec.metrics),
         images=in_list(images, card.name, spec.keys) if spec.keys else images,
         validation=card.class_set(spec.validation),
         unseen_domain=spec.unseen_domain,
-        query_shares={label: share for label, share in queries.items() if share < 1},
-        gallery_shares={label: share for label, share in gallery.items() if share < 1},
+        query_shares={label: fraction for label, fraction in queries.items() if fraction < 1},
+        gallery_shares={label: fraction for label, fraction in gallery.items() if fraction < 1},
         words=card.words,
     )
     _require_images(protocol)
@@ -279,12 +243,38 @@ def _require_images(protocol: Protocol) -> None:
     used = [(domain, protocol.seen) for domain in protocol.train_domains]
     for query, gallery in protocol.directions:
         used += [(query, protocol.classes), (gallery, protocol.gallery_classes)]
-    there = set(zip(protocol.images.domains.tolist(), protocol.images.labels.tolist()))
+    available = _cells(protocol.images)
     needed = dict.fromkeys((domain, label) for domain, labels in used for label in labels)
-    missing = [f"{domain}/{label}" for domain, label in needed if (domain, label) not in there]
+    missing = [f"{domain}/{label}" for domain, label in needed if (domain, label) not in available]
     if missing:
         more = f" and {len(missing) - 5:,} more" if len(missing) > 5 else ""
         raise CdirError(
             f"{protocol.name} needs images that are missing: {', '.join(missing[:5])}{more}; "
             f"open {protocol.dataset} in full, or choose another protocol"
         )
+
+
+def _cells(images: ImageSet) -> set[tuple[str, str]]:
+    """(domain, class) of all images."""
+    return set(zip(images.domains.tolist(), images.labels.tolist()))
+
+
+def held_out(task: Protocol, trained: ImageSet) -> Protocol | None:
+    """A closed-set task on images of its classes that nothing was trained on; None if there are none.
+
+    On the drawn world, drawings of another seed (the protocol `<task>-redrawn`). On other datasets, the images of the
+    task that are not among `trained` (`<task>-rest`, where training used a sample of them).
+    Source: our default; UCDIR's released code tests on its training images.
+    """
+    redrawn = f"{task.name}-redrawn"
+    if protocol_spec(redrawn):
+        from cdir_nb.data.world import load_world  # imported here, as in `open_dataset`
+
+        return replace(load_protocol(redrawn, load_world(seed=1, classes=task.classes)), directions=task.directions)
+    digests = set(trained.digests)
+    parts = [*task.queries.values(), *task.galleries.values()]
+    if all(digests.isdisjoint(part.digests) for part in parts):  # the task itself is on untrained images
+        return None
+    rows = [row for row, digest in enumerate(task.images.digests) if digest not in digests]
+    remainder = replace(task, name=f"{task.name}-rest", images=task.images.take(rows))
+    return remainder if set().union(*map(_cells, parts)) <= _cells(remainder.images) else None

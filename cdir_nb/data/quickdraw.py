@@ -1,13 +1,14 @@
 """QuickDraw's vector drawings: <root>/<class>.ndjson, one JSON object per line, drawn with Pillow.
 
 The format is that of QuickDraw's "simplified" files: `drawing` is a list of strokes, and a stroke is two lists (x and
-y, in 0..255; a third list, of times, is ignored). All lines are kept in memory as bytes, so this is for thousands of
-drawings, not for all fifty million.
+y, in 0..255; a third list, of times, is ignored). All lines stay in memory as bytes, which suits thousands of
+drawings, but not all fifty million.
 """
 
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +20,10 @@ from cdir_nb.data.images import ImageSet
 from cdir_nb.data.pictures import digest_of, read_file
 from cdir_nb.errors import CdirError, printable
 
-SIZE, WIDTH, MARGIN = 256, 4.0, 10.0  # picture size, line width and margin in pixels (our default)
+SIZE, WIDTH, MARGIN = 256, 4.0, 10.0  # image size, line width and margin in pixels (our default)
 SUPERSAMPLING = 4
-LONGEST, FARTHEST = 1_000_000, 1_000_000  # bytes of a line; a coordinate (the raw files' are in screen pixels)
-DRAWN_BY = b"strokes-1"  # part of each digest: increase it when the drawing code changes the pictures
+MAX_LINE, MAX_COORDINATE = 1_000_000, 1_000_000  # bytes of a line; raw files have coordinates in screen pixels
+DRAWN_BY = b"strokes-1"  # part of each digest: increase it when the drawing code changes the images
 
 Strokes = list[tuple[np.ndarray, np.ndarray]]
 
@@ -33,8 +34,8 @@ def parse_strokes(line: bytes) -> Strokes:
 
 
 def _record(line: bytes) -> dict[str, Any]:
-    if len(line) > LONGEST:
-        raise ValueError(f"{len(line):,} bytes, at most {LONGEST:,} are read")
+    if len(line) > MAX_LINE:
+        raise ValueError(f"{len(line):,} bytes, at most {MAX_LINE:,} are read")
     try:
         record = json.loads(line)
     except RecursionError:
@@ -54,12 +55,13 @@ def _strokes(record: dict[str, Any]) -> Strokes:
     if any(x.ndim != 1 or x.shape != y.shape or not len(x) for x, y in strokes):
         raise ValueError("a stroke's x and y differ in length or are empty")
     if not all(_are_coordinates(values) for stroke in strokes for values in stroke):
-        raise ValueError(f"a coordinate is not a number between {-FARTHEST:,} and {FARTHEST:,}")
+        raise ValueError(f"a coordinate is not a number between {-MAX_COORDINATE:,} and {MAX_COORDINATE:,}")
     return [(x.astype(float), y.astype(float)) for x, y in strokes]
 
 
 def _are_coordinates(values: np.ndarray) -> bool:
-    return values.dtype.kind in "iuf" and bool((np.abs(values.astype(float)) <= FARTHEST).all())  # NaN fails this too
+    is_number = values.dtype.kind in "iuf"
+    return is_number and bool((np.abs(values.astype(float)) <= MAX_COORDINATE).all())  # NaN fails this too
 
 
 def draw_strokes(strokes: Strokes, size: int = SIZE) -> Image.Image:
@@ -69,7 +71,7 @@ def draw_strokes(strokes: Strokes, size: int = SIZE) -> Image.Image:
     high = np.max([(x.max(), y.max()) for x, y in strokes], axis=0)
     zoom = (SIZE - 2 * MARGIN) / max(*(high - low), 1.0) * scale
     offset = SIZE * scale / 2 - (low + high) / 2 * zoom
-    large = Image.new("L", (size * SUPERSAMPLING,) * 2, 255)
+    large = Image.new("L", (size * SUPERSAMPLING, size * SUPERSAMPLING), 255)
     pen = ImageDraw.Draw(large)
     radius = WIDTH * scale / 2
     for x, y in strokes:
@@ -80,14 +82,9 @@ def draw_strokes(strokes: Strokes, size: int = SIZE) -> Image.Image:
     return large.reduce(SUPERSAMPLING).convert("RGB")
 
 
-@dataclass(frozen=True)
-class LoadDrawing:
-    """key -> picture, redrawn each time (about 2 ms)."""
-
-    lines: dict[str, bytes]
-
-    def __call__(self, key: str) -> Image.Image:
-        return draw_strokes(parse_strokes(self.lines[key]))
+def _load(lines: dict[str, bytes], key: str) -> Image.Image:
+    """The image of a key, drawn each time (about 2 ms)."""
+    return draw_strokes(parse_strokes(lines[key]))
 
 
 @dataclass(frozen=True)
@@ -122,8 +119,14 @@ def read_drawings(path: Path) -> DrawingFile:
 
 
 def class_files(root: Path) -> dict[str, Path]:
-    """class -> file; spaces in file names become underscores ("sea turtle.ndjson" -> sea_turtle)."""
-    return {path.stem.replace(" ", "_"): path for path in visible(root) if path.suffix == ".ndjson"}
+    """{class: file}; spaces in file names become underscores ("sea turtle.ndjson" -> sea_turtle).
+
+    Raises CdirError if there is no file.
+    """
+    files = {path.stem.replace(" ", "_"): path for path in visible(root) if path.suffix == ".ndjson"}
+    if not files:
+        raise CdirError(f"{root} has no .ndjson files; expected {root}/<class>.ndjson")
+    return files
 
 
 def open_drawings(
@@ -137,19 +140,17 @@ def open_drawings(
 ) -> ImageSet:
     """The drawings of <root>/<class>.ndjson as images "domain/class/key_id"; options as in `open_dataset`."""
     files = class_files(root)
-    if not files:
-        raise CdirError(f"{root} has no .ndjson files; expected {root}/<class>.ndjson")
     unknown = [path.name for label, path in files.items() if label not in set(classes)]
     refuse_or_log(root, unknown, "file", "not in the card", "skip_unknown", skip_unknown)
-    chosen = [label for label in classes if label in files]
-    read = in_threads(lambda label: read_drawings(files[label]), chosen, "reading drawings", progress)
-    bad = [wrong for file in read for wrong in file.bad]
+    present = [label for label in classes if label in files]
+    read = in_threads(lambda label: read_drawings(files[label]), present, "reading drawings", progress)
+    bad = [problem for file in read for problem in file.bad]
     refuse_or_log(root, bad, "drawing", "bad", "skip_bad", skip_bad)
     lines = {
-        f"{domain}/{label}/{name}": line for label, file in zip(chosen, read) for name, line in file.drawings.items()
+        f"{domain}/{label}/{name}": line for label, file in zip(present, read) for name, line in file.drawings.items()
     }
     if not lines:
         raise CdirError(f"{root} has no drawings; expected one JSON object per line in {root}/<class>.ndjson")
     labels = np.array([key.split("/")[1] for key in lines], dtype=str)
     digests = tuple(digest_of(DRAWN_BY + line) for line in lines.values())
-    return ImageSet(tuple(lines), np.full(len(lines), domain), labels, LoadDrawing(lines), digests)
+    return ImageSet(tuple(lines), np.full(len(lines), domain), labels, partial(_load, lines), digests)

@@ -1,4 +1,4 @@
-"""YAML files that users write (cards and profiles): plain data only, and each key once."""
+"""YAML files that users write (cards, profiles, sources): plain data only, and each key once."""
 
 from pathlib import Path
 from typing import Any
@@ -7,12 +7,12 @@ import yaml
 
 from cdir_nb.errors import CdirError
 
-DEEPEST = 20  # lists and mappings inside each other: libyaml crashes the interpreter on deep nesting
+MAX_DEPTH = 20  # of nested lists and mappings: libyaml crashes the interpreter on deep nesting
 _Base = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # libyaml is ten times faster, if PyYAML was built with it
 
 
-class _Loader(_Base):
-    """PyYAML's safe loader, which refuses a key that appears twice and a key that is not text."""
+class _Loader(_Base):  # pyright: ignore[reportGeneralTypeIssues]
+    """PyYAML's safe loader; it also refuses repeated keys, and keys that are not text."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict:
         keys = set()
@@ -26,7 +26,7 @@ class _Loader(_Base):
 
 
 def read_yaml(path: Path, where: str = "") -> dict[str, Any]:
-    """The `field: value` lines of a file. Raises CdirError that names the file (as `where`) and the line."""
+    """The mapping in a YAML file. Raises CdirError, which names the file (by default its path) and the line."""
     where = where or str(path)
     try:
         text = path.read_text(encoding="utf-8")
@@ -50,5 +50,5 @@ def _check_depth(text: str) -> None:
     depth = 0
     for event in yaml.parse(text, Loader=_Base):
         depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
-        if depth > DEEPEST:
-            raise yaml.MarkedYAMLError(problem=f"nested more than {DEEPEST} deep", problem_mark=event.start_mark)
+        if depth > MAX_DEPTH:
+            raise yaml.MarkedYAMLError(problem=f"nested more than {MAX_DEPTH} deep", problem_mark=event.start_mark)

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
-from itertools import permutations
+from itertools import permutations, product
 from typing import Any
 
 import numpy as np
@@ -76,21 +76,16 @@ class Explorer:
         self.methods: dict[str, ExplorerMethod] = methods_of(collection)
         self.vectors = lru_cache(STATES_IN_MEMORY)(self._vectors)
         self.average = lru_cache(STATES_IN_MEMORY)(self._average)
-        self.computed: set[tuple] = set()
 
     def prepare(self, progress: Callable[[Iterable], Iterable] = iter) -> None:
-        """Compute what takes seconds: Q of every direction, and TKI for every number of words.
+        """Compute the states that take seconds: Q of every direction, and TKI for every number of words.
 
-        progress  wraps the list of computations, such as tqdm
+        progress  wraps the list of states, such as tqdm
         """
         directions = list(permutations(self.collection.domains, 2))
-        todo = {}
-        for method in self.methods.values():
-            for value in method.slider.values if method.slider else ():
-                todo |= {(method.name, method.slow_key(pair, value)): (method, pair, value) for pair in directions}
-        for key, (method, direction, value) in progress(list(todo.items())):
+        states = [(method, value) for method in self.methods.values() for value in method.slow_values]
+        for (method, value), direction in progress(list(product(states, directions))):
             method.at(direction, value)
-            self.computed.add(key)
 
     def start(self) -> Question:
         """The first question: the first two domains, and the query in the middle."""
@@ -99,11 +94,6 @@ class Explorer:
         rows = c.query_rows(query_domain)
         query = c.images.keys[rows[len(rows) // 2]]
         return Question(next(iter(self.methods)), query_domain, gallery_domain, query, next(iter(c.galleries)))
-
-    def is_ready(self, question: Question) -> bool:
-        """Whether the answer needs no computation that takes seconds."""
-        key = self.methods[question.method].slow_key(question.direction, self._value(question))
-        return key is None or (question.method, key) in self.computed
 
     def ask(self, question: Question) -> Answer:
         """Rank the gallery for one query. Raises CdirError for a direction that the method does not serve."""
@@ -180,7 +170,6 @@ class Explorer:
         """(Q, D) of all queries, (G, D) of the gallery."""
         method, c = self.methods[name], self.collection
         embedder = method.at(direction, value)
-        self.computed.add((name, method.slow_key(direction, value)))
         query_rows, gallery_rows = c.query_rows(direction[0]), c.gallery_rows(direction[1], gallery)
         query_emb = embedder.embed(c.images.take(query_rows), progress=False)
         return query_emb, embedder.embed(c.images.take(gallery_rows), progress=False)

@@ -9,8 +9,8 @@ import numpy as np
 import torch
 
 from cdir_nb.data import ImageSet, Protocol, open_task
-from cdir_nb.data.any_folder import open_any_folder
 from cdir_nb.data.card import display
+from cdir_nb.data.folder import open_any_folder
 from cdir_nb.encoders import ClipEncoder, ImageEncoder, load_encoder
 from cdir_nb.show import banner, has_random_weights
 from cdir_nb.show.banner import RANDOM

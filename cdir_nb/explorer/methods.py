@@ -38,8 +38,8 @@ class ExplorerMethod:
     """A method in all its states.
 
     at          (query domain, gallery domain), value of the slider (None without one) -> Embedder
-    directions  that it serves; None: any
-    slow_key    identifies the part of `at` that takes seconds and is computed once; None: there is no such part
+    directions  for which it was fitted; None: any
+    slow_values values of the slider for which `at` takes seconds, once in each direction
     """
 
     name: str
@@ -47,7 +47,7 @@ class ExplorerMethod:
     at: Callable[[Direction, Any], Embedder]
     slider: Slider | None = None
     directions: tuple[Direction, ...] | None = None
-    slow_key: Callable[[Direction, Any], Any] = lambda direction, value: None
+    slow_values: tuple[Any, ...] = ()
 
     def serves(self, direction: Direction) -> bool:
         """Whether it was fitted for this direction."""
@@ -96,7 +96,7 @@ def mapped(collection: Collection) -> ExplorerMethod:
 
     slider = Slider("strength of Q", STRENGTHS, 1.0, "0: CLIP itself; 1: all of Q. In between, a part of the rotation.")
     about = "Queries are rotated by Q, which comes from texts alone (CLAIR, equation 9)."
-    return ExplorerMethod("CLIP + Q", about, at, slider, slow_key=lambda direction, strength: direction)
+    return ExplorerMethod("CLIP + Q", about, at, slider, slow_values=(1.0,))
 
 
 def tki(collection: Collection) -> ExplorerMethod:
@@ -112,8 +112,7 @@ def tki(collection: Collection) -> ExplorerMethod:
 
     slider = Slider("words P", WORDS, WORDS[-1], "How many domains are imagined in training. Each takes seconds, once.")
     about = "A small network on CLIP, trained on text alone (notebook 06)."
-    at, slow_key = lambda direction, words: trained(words), lambda direction, words: words
-    return ExplorerMethod("TKI", about, at, slider, slow_key=slow_key)
+    return ExplorerMethod("TKI", about, lambda direction, words: trained(words), slider, slow_values=WORDS)
 
 
 def task_of(collection: Collection) -> Protocol:

@@ -53,12 +53,10 @@ class RetrievalPanel:
         self.compared_results.items, self.compared_message.value = answers[1] if len(answers) > 1 else ([], "")
 
     def ask(self, **changes: object) -> None:
-        """Change the question and show the answer; a computation that takes seconds is announced."""
+        """Change the question and show the answer."""
         self.question = replace(self.question, **changes)
         self._show_question()
-        slow = [question.method for question in self._questions() if not self.explorer.is_ready(question)]
-        if slow:
-            self.message.value = f"<b>{' and '.join(slow)}: computed once, this takes some seconds …</b>"
+        self.message.value = "<b>computing …</b>"  # TKI trains for some seconds the first time
         self.update()
 
     def follow(self, key: str) -> None:

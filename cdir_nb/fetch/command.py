@@ -20,7 +20,6 @@ def fetch(
     files: Annotated[
         list[Path] | None, typer.Option("--from", metavar="FILE", help="An archive that you downloaded yourself.")
     ] = None,
-    jobs: Annotated[int, typer.Option(min=1, max=16, help="Number of simultaneous downloads.")] = 4,
 ) -> None:
     """Download a dataset into the layout of its card, then verify it. An interrupted download resumes.
 
@@ -31,7 +30,7 @@ def fetch(
         cdir fetch quickdraw --per-class 100 --class dog --to /data/quickdraw --accept-licence
         cdir fetch sketchy_extended --from rendered_256x256.zip --to /data/Sketchy --accept-licence
     """
-    require_extra("fetch", "pooch", "requests", "fastparquet")
+    require_extra("fetch", "requests", "fastparquet")
     from cdir_nb.fetch.run import Request, fetch_dataset
 
     request = Request(
@@ -42,7 +41,6 @@ def fetch(
         classes=tuple(label or ()),
         per_class=per_class,
         files=tuple(files or ()),
-        jobs=jobs,
         log=typer.echo,
     )
     report = fetch_dataset(request)

@@ -24,16 +24,6 @@ class Unreachable(CdirError):
     """The source does not respond, or does not have the file; another source may have it."""
 
 
-def size_of(url: str) -> int | None:
-    """Bytes of the file according to the server; None if it does not report a length. Raises Unreachable."""
-    try:
-        with requests.head(url, headers=IDENTITY, timeout=TIMEOUT, allow_redirects=True) as response:
-            length = response.headers.get("Content-Length", "") if response.ok else ""
-            return int(length) if length.isdecimal() else None
-    except requests.RequestException as error:
-        raise Unreachable(f"{url} cannot be fetched ({type(error).__name__}): check the network") from None
-
-
 def download(url: str, target: Path, sha256: str | None, size: int | None, progress: Callable[[int], object]) -> None:
     """Fetch `url` to `target` unless it exists. The file appears under this name only when it is complete.
 

@@ -1,7 +1,6 @@
 """Files of a dataset repository on the Hugging Face hub, at a pinned commit and with the hub's checksums."""
 
 import os
-from concurrent.futures import ThreadPoolExecutor
 from fnmatch import fnmatch
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -30,16 +29,8 @@ def hub_files(source: HubSource) -> "list[RepoSibling]":
     return files
 
 
-def fetch_files(source: HubSource, files: "list[RepoSibling]", folder: Path, jobs: int) -> list[Path]:
-    """Download the files into `folder`, `jobs` at a time; resumes.
-
-    Raises Unreachable; CdirError for a file with another checksum.
-    """
-    with ThreadPoolExecutor(jobs) as pool:
-        return list(pool.map(lambda file: _fetch(source, file, folder), files))
-
-
-def _fetch(source: HubSource, file: "RepoSibling", folder: Path) -> Path:
+def fetch_file(source: HubSource, file: "RepoSibling", folder: Path) -> Path:
+    """Download a file into `folder`; resumes. Raises Unreachable; CdirError for a file with another checksum."""
     from huggingface_hub import hf_hub_download
 
     options = {"repo_type": "dataset", "revision": source.revision, "endpoint": os.environ.get("HF_ENDPOINT")}

@@ -18,13 +18,13 @@ from cdir_nb.data.check import VerifyReport, verify
 from cdir_nb.data.manifest import is_bundled, load_card
 from cdir_nb.errors import CdirError
 from cdir_nb.fetch.drawings import fetch_class
-from cdir_nb.fetch.http import Unreachable, download, size_of
-from cdir_nb.fetch.hub import fetch_files, hub_files
+from cdir_nb.fetch.http import Unreachable, download
+from cdir_nb.fetch.hub import fetch_file, hub_files
 from cdir_nb.fetch.table import ArchiveFile, ArchiveSource, ByHand, DrawingSource, Entry, HubSource, load_table
 from cdir_nb.fetch.unpack import Staging, unpack, unpack_parquet
 
 WORK = ".fetch"
-DISK_FACTOR = 2.1  # an archive and its content, and a little more
+DOWNLOADS = 4  # at a time
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,6 @@ class Request:
     classes    only these classes (drawings); empty: all
     per_class  number of drawings of each class
     files      archives that the user downloaded, in place of the sources
-    jobs       number of simultaneous downloads
     log        receives each line of progress
     """
 
@@ -49,7 +48,6 @@ class Request:
     classes: tuple[str, ...] = ()
     per_class: int = 25
     files: tuple[Path, ...] = ()
-    jobs: int = 4
     log: Callable[[str], None] = print
 
 
@@ -104,7 +102,6 @@ def _fetch_folders(request: Request, card: Card, entry: Entry, work: Path) -> Ca
         shutil.rmtree(work / "unpacked", ignore_errors=True)  # of an interrupted command
         staging = Staging(work / "unpacked", card, [card.domains[name].folder for name in missing])
         if request.files:
-            _check_disk(request.root, [file.stat().st_size for file in request.files])
             for file in request.files:
                 request.log(f"unpack  {file}")
                 unpack(file, staging, entry.folders())
@@ -127,7 +124,7 @@ def _from_sources(request: Request, entry: Entry, staging: Staging, domains: Seq
         try:
             if isinstance(source, HubSource):
                 _log_source(request, source, f"hub repository {source.repo} at {source.revision[:8]}")
-                return _from_hub(request, source, staging, work)
+                return _from_hub(source, staging, work)
             if isinstance(source, ArchiveSource):
                 _log_source(request, source, ", ".join(file.url for file in source.files))
                 return _from_archives(request, source, staging, domains, work)
@@ -140,11 +137,11 @@ def _log_source(request: Request, source: HubSource | ArchiveSource | DrawingSou
     request.log(f"source  {address}{'' if source.confirmed else ' (unconfirmed)'}: {source.review}")
 
 
-def _from_hub(request: Request, source: HubSource, staging: Staging, work: Path) -> None:
-    files = hub_files(source)
-    _check_disk(request.root, [file.size or 0 for file in files])
+def _from_hub(source: HubSource, staging: Staging, work: Path) -> None:
     folder = staging.card.domains[source.only].folder if source.only else ""
-    for path in fetch_files(source, files, work / "hub", request.jobs):
+    with ThreadPoolExecutor(DOWNLOADS) as pool:
+        paths = list(pool.map(lambda file: fetch_file(source, file, work / "hub"), hub_files(source)))
+    for path in paths:
         unpack_parquet(path, staging, image=source.image, label=source.label, domain=source.domain, folder=folder)
 
 
@@ -152,18 +149,16 @@ def _from_archives(
     request: Request, source: ArchiveSource, staging: Staging, domains: Sequence[str], work: Path
 ) -> None:
     files = [file for file in source.files if not file.domain or file.domain in domains]
-    sizes = [file.size or size_of(file.url) or 0 for file in files]
-    _check_disk(request.root, sizes)
     folder = work / "downloads"
     folder.mkdir(exist_ok=True)
-    bar = tqdm(total=sum(sizes) or None, unit="B", unit_scale=True, desc=request.name, leave=False)
+    bar = tqdm(unit="B", unit_scale=True, desc=request.name, leave=False)
 
     def fetch(file: ArchiveFile) -> None:
         download(file.url, folder / _file_name(file.url), file.sha256, file.size, bar.update)
         for url in file.lists:
             download(url, folder / _file_name(url), None, None, bar.update)
 
-    with bar, ThreadPoolExecutor(request.jobs) as pool:
+    with bar, ThreadPoolExecutor(DOWNLOADS) as pool:
         list(pool.map(fetch, files))
     for file in files:
         request.log(f"unpack  {_file_name(file.url)}")
@@ -175,15 +170,6 @@ def _from_archives(
 
 def _file_name(url: str) -> str:
     return url.rpartition("/")[2]
-
-
-def _check_disk(root: Path, sizes: Sequence[int]) -> None:
-    free, needed = shutil.disk_usage(root).free, DISK_FACTOR * sum(sizes)
-    if needed > free:
-        raise CdirError(
-            f"{root} has {free / 2**30:.1f} GiB free, and fetching needs {needed / 2**30:.1f} GiB: free disk space, or "
-            "choose another --to"
-        )
 
 
 def _move_finished(request: Request, staging: Staging) -> None:
@@ -208,7 +194,7 @@ def _fetch_drawings(request: Request, card: Card, entry: Entry, work: Path) -> C
     def fetch(label: str) -> None:
         fetch_class(source.url, label, request.per_class, request.root)
 
-    with ThreadPoolExecutor(request.jobs) as pool:
+    with ThreadPoolExecutor(DOWNLOADS) as pool:
         list(tqdm(pool.map(fetch, labels), total=len(labels), desc=request.name, unit="class", leave=False))
     counts = {label: n for label in card.classes if (n := _n_lines(request.root, label))}
     ((domain, info),) = card.domains.items()

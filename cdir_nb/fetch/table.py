@@ -2,10 +2,10 @@
 
 from typing import Annotated, Literal
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from cdir_nb import paths
+from cdir_nb.data.strict_yaml import read_yaml
 from cdir_nb.errors import CdirError
 
 
@@ -90,6 +90,6 @@ def load_table() -> dict[str, Entry]:
     """{dataset: entry}. Raises CdirError naming the field that is invalid."""
     path = paths.MANIFEST / "sources.yaml"
     try:
-        return TypeAdapter(dict[str, Entry]).validate_python(yaml.safe_load(path.read_text(encoding="utf-8")))
-    except (OSError, yaml.YAMLError, ValidationError) as error:
+        return TypeAdapter(dict[str, Entry]).validate_python(read_yaml(path))
+    except ValidationError as error:
         raise CdirError(f"{path} is invalid: {' '.join(str(error).split())}") from None

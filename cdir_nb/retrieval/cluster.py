@@ -2,7 +2,7 @@
 
 Each shard is ranked by the ordinary `rank`, and the best k of all shards are merged. Equal scores are ordered by
 gallery index. The last bit of a score depends on the shape of the matrix product behind it, so scores (and the order
-of scores that differ only there) need not have the bits of a single pass over the whole gallery.
+of scores that differ only there) may differ from a single pass over the whole gallery.
 """
 
 import warnings
@@ -33,7 +33,7 @@ def rank_shards(
     query_emb  (Q, D)
     shards     parts (n, D) of the gallery in its order, or paths of .npy files with them; a worker opens a path itself,
                so files must be on storage that all machines share
-    k          ranks to keep; memory here is a few times 8 Q k bytes
+    k          number of ranks; memory here is a few times 8 Q k bytes
     client     of a dask cluster: each shard is ranked by a worker, and again by another one if that worker is lost.
                None: one shard after the other in this process, for a gallery that does not fit in memory
     Raises CdirError, naming the shard: errors of `rank`, a file that cannot be read, a task that the cluster gave up.

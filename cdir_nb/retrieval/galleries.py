@@ -1,7 +1,9 @@
-"""Which images are in the gallery: rows (int64) of smaller galleries, chosen by the labels of the full one.
+"""Other galleries for the same queries: rows (int64), chosen by the labels of the gallery.
 
-Papers use different galleries without saying so, and every metric depends on the gallery.
+Papers use galleries of different sizes without stating it, and every metric depends on the gallery.
 """
+
+from collections.abc import Callable
 
 import numpy as np
 
@@ -9,16 +11,16 @@ from cdir_nb.errors import CdirError
 
 
 def random_share(labels: np.ndarray, share: float, seed: int = 0) -> np.ndarray:
-    """A random `share` (0 to 1) of each class in the gallery labels (G,), at least one image per class; sorted rows."""
+    """A random fraction `share` of each class in the labels (G,), at least one image per class; sorted rows."""
     if not 0 < share <= 1:
         raise CdirError(f"share of the gallery is {share}: give a number above 0 and at most 1")
-    return _of_each_class(labels, lambda place, size: max(1, round(share * size)), seed)
+    return _of_each_class(labels, lambda class_index: share, seed)
 
 
 def uneven(labels: np.ndarray, least: float = 0.1, seed: int = 0) -> np.ndarray:
-    """Unbalanced classes, as in DomainNet: the first keeps all its images, the last a share of `least`; sorted rows."""
+    """Classes of uneven size, as in DomainNet: all images of the first, a fraction `least` of the last; sorted rows."""
     last = max(1, len(np.unique(labels)) - 1)
-    return _of_each_class(labels, lambda place, size: max(1, round(size * least ** (place / last))), seed)
+    return _of_each_class(labels, lambda class_index: least ** (class_index / last), seed)
 
 
 def one_per_query(query_labels: np.ndarray, gallery_labels: np.ndarray, seed: int = 0) -> np.ndarray:
@@ -26,19 +28,17 @@ def one_per_query(query_labels: np.ndarray, gallery_labels: np.ndarray, seed: in
 
     This is the gallery of Sketch_LVM's released code. Raises CdirError if the gallery lacks a query's class.
     """
-    rng, rows = np.random.default_rng(seed), []
-    of_class = {label: np.flatnonzero(gallery_labels == label) for label in np.unique(query_labels)}
-    for label in query_labels:
-        if not len(of_class[label]):
-            raise CdirError(f"the gallery has no image of {label}: remove the queries of this class")
-        rows.append(rng.choice(of_class[label]))
-    return np.array(rows, dtype=np.int64)
+    rng = np.random.default_rng(seed)
+    members = {label: np.flatnonzero(gallery_labels == label) for label in np.unique(query_labels)}
+    if missing := [label for label, rows in members.items() if not len(rows)]:
+        raise CdirError(f"the gallery has no image of {missing[0]}: remove the queries of this class")
+    return np.array([rng.choice(members[label]) for label in query_labels], dtype=np.int64)
 
 
-def _of_each_class(labels: np.ndarray, keep, seed: int) -> np.ndarray:
-    """Sorted rows: a random keep(position of the class, its size) images of each class."""
+def _of_each_class(labels: np.ndarray, fraction_of: Callable[[int], float], seed: int) -> np.ndarray:
+    """Sorted rows: a random fraction of each class, at least one image."""
     rng, rows = np.random.default_rng(seed), []
-    for place, label in enumerate(np.unique(labels)):
+    for class_index, label in enumerate(np.unique(labels)):
         members = rng.permutation(np.flatnonzero(labels == label))
-        rows.append(members[: keep(place, len(members))])
+        rows.append(members[: max(1, round(fraction_of(class_index) * len(members)))])
     return np.sort(np.concatenate(rows))

@@ -180,9 +180,9 @@ def fractions(
     for k in ap_ks:
         within = np.isfinite(ranks) if k is None else ranks[:, :k] <= k  # the k-th hit has rank k or more
         precisions_within = precisions[:, :k] * within
-        total, found = sum_in_order(precisions_within), within.sum(1)
+        total, hits = sum_in_order(precisions_within), within.sum(1)
         capped = n_relevant if k is None else np.minimum(k, n_relevant)
-        by_name[k, "over_found"] = total, np.maximum(found, 1)
+        by_name[k, "over_found"] = total, np.maximum(hits, 1)
         by_name[k, "over_min_k_relevant"] = total, capped
         by_name[k, "over_relevant"] = total, n_relevant
         by_name[k, "voc_interpolated"] = sum_in_order(interpolated(precisions_within)), capped
@@ -196,12 +196,8 @@ def _results(blocks: list[Fractions], ks: Sequence[int], ap_ks: Sequence[int | N
     results = []
     for metric in metrics:
         numerators, denominators = zip(*(block[metric.k, metric.convention] for block in blocks))
-        results.append(PerQuery(metric, _joined(numerators), _joined(denominators)))
+        results.append(PerQuery(metric, np.concatenate(numerators), np.concatenate(denominators)))
     return results
-
-
-def _joined(blocks: tuple[np.ndarray, ...]) -> np.ndarray:
-    return blocks[0] if len(blocks) == 1 else np.concatenate(blocks)
 
 
 def per_class(result: PerQuery, query_labels: Labels) -> dict[object, float]:

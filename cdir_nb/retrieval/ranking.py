@@ -48,7 +48,7 @@ def rank(
     """Rank the gallery for each query.
 
     query_emb (Q, D), gallery_emb (G, D): tensors or arrays of numbers, compared in float32; on the GPU if both are
-    there. k: ranks to keep (None: all; at most G). similarity: "cosine" or "euclidean".
+    on it. k: number of ranks (None: all; at most G). similarity: "cosine" or "euclidean".
     The result is on the CPU and takes 8 Q k bytes; if a whole ranking does not fit in memory, use `rank_blocks` or
     `metrics.evaluate_embeddings`. Raises CdirError for NaN, infinities, empty or mismatched input, k < 1, an unknown
     similarity, and, with cosine, a row of zeros.

@@ -1,7 +1,7 @@
 import pytest
 from PIL import Image
 
-from cdir_nb.data.any_folder import open_any_folder
+from cdir_nb.data.folder import open_any_folder
 from cdir_nb.errors import CdirError
 
 

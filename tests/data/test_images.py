@@ -91,7 +91,7 @@ def test_digests_tell_pictures_and_changes_apart(pair):
     one, other = altered(pair, inverted, "inverted"), altered(pair, cut_to_strip, "4:3")
     assert len({*pair.digests, *one.digests, *other.digests}) == 6
     assert one.digests == altered(pair, inverted, "inverted").digests
-    with pytest.raises(CdirError, match="needs a name"):
+    with pytest.raises(CdirError, match="name is empty"):
         altered(pair, inverted, "")
 
 

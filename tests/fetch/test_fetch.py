@@ -1,12 +1,10 @@
 """`cdir fetch` from end to end on a loopback server: hub, archives, drawings, interruptions, refusals."""
 
 import io
-import shutil
 import subprocess
 import sys
 import time
 import zipfile
-from collections import namedtuple
 from pathlib import Path
 from unittest.mock import Mock
 
@@ -168,16 +166,6 @@ def test_a_hostile_archive_leaves_nothing(sources, server, get, tmp_path):
     with pytest.raises(CdirError, match="leaves the archive"):
         get()
     assert visible(tmp_path / "got") == [".fetch"] and not (tmp_path / "Photo").exists()
-
-
-def test_a_small_disk_is_noticed_before_anything_is_fetched(sources, server, get, tmp_path, monkeypatch):
-    sources(ARCHIVES)
-    serve_archives(server, tmp_path)
-    usage = namedtuple("usage", "total used free")
-    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage(9, 8, 1000))
-    with pytest.raises(CdirError, match="fetching needs"):
-        get()
-    assert {method for method, *_ in server.requests} == {"HEAD"}
 
 
 def test_archives_downloaded_by_hand_are_accepted(sources, get, tmp_path):

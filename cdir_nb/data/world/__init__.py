@@ -1,6 +1,6 @@
 """The bundled world: 40 classes drawn in six domains, each image a deterministic function of (class, domain, seed).
 
-A drawn world for learning and testing without a download. It is not the papers' data, and no number from it is theirs.
+It serves for learning and testing without a download. It is not the papers' data: its numbers are not comparable.
 """
 
 import hashlib
@@ -25,9 +25,9 @@ SOURCES = ("__init__.py", "classes.yaml", "domains.py", "drawing.py", "paint.py"
 
 
 def draw(label: str, domain: str, seed: int, number: int = 0) -> Image.Image:
-    """One 64 x 64 RGB picture; the same arguments always give the same picture.
+    """One 64 x 64 RGB image; the same arguments always give the same image.
 
-    seed names a whole dataset, number an image in it. Raises CdirError for an unknown class or domain.
+    `seed` identifies a dataset, and `number` an image in it. Raises CdirError for an unknown class or domain.
     """
     if domain not in DOMAINS:
         raise CdirError(f"the world has no domain {domain!r}; it has: {', '.join(DOMAINS)}")
@@ -43,7 +43,7 @@ def load_world(images_per_class: int = 30, seed: int = 0, classes: Sequence[str]
     Drawn once (about 20 s on one core), then read from the cache. Raises CdirError for a count below 1, an unknown
     class, and the seed that the tiny CLIP was trained on.
 
-    classes  draw only these; the same pictures as in the whole world
+    classes  draw only these; their images are the same as in the full world
     """
     if images_per_class < 1:
         raise CdirError(f"images_per_class is {images_per_class}; the world needs at least 1")
@@ -52,7 +52,7 @@ def load_world(images_per_class: int = 30, seed: int = 0, classes: Sequence[str]
     rows = [(d, c, n) for d in DOMAINS for c in sorted(set(classes) or drawings()) for n in range(images_per_class)]
     pixels = _drawn(rows, seed, images_per_class)
     keys = tuple(f"{domain}/{label}/{number:04d}" for domain, label, number in rows)
-    digests = tuple(hashlib.blake2b(picture.tobytes(), digest_size=16).hexdigest() for picture in pixels)
+    digests = tuple(hashlib.blake2b(image.tobytes(), digest_size=16).hexdigest() for image in pixels)
     load = partial(_load, pixels, {key: row for row, key in enumerate(keys)})
     return ImageSet(keys, np.array([r[0] for r in rows]), np.array([r[1] for r in rows]), load, digests)
 
@@ -62,7 +62,7 @@ def _load(pixels: np.ndarray, rows: dict[str, int], key: str) -> Image.Image:
 
 
 def _drawn(rows: list[tuple[str, str, int]], seed: int, images_per_class: int) -> np.ndarray:
-    """(N, 64, 64, 3) uint8, from the cache if it stands there whole."""
+    """(N, 64, 64, 3) uint8, read from the cache if a complete file is there."""
     labels = sorted({label for _, label, _ in rows})
     part = "" if len(labels) == len(drawings()) else f"-{hashlib.sha256(' '.join(labels).encode()).hexdigest()[:10]}"
     path = cache_dir() / "world" / f"{images_per_class}-per-class-seed-{seed}{part}-{source_digest()}.npy"
@@ -83,7 +83,7 @@ def _drawn(rows: list[tuple[str, str, int]], seed: int, images_per_class: int) -
 
 
 def source_digest() -> str:
-    """What a drawing depends on: this package's sources, and the libraries that draw."""
+    """Digest of what an image depends on: the sources in this folder, and the versions of NumPy and Pillow."""
     folder = Path(__file__).parent
     sources = b"".join((folder / name).read_bytes() for name in SOURCES)
     return hashlib.sha256(sources + f"{np.__version__} {PIL.__version__}".encode()).hexdigest()[:10]

@@ -1,7 +1,8 @@
-"""The six domains of the drawn world: each turns a posed drawing into a 64 x 64 picture in its own manner.
+"""The six domains of the drawn world: each renders a posed drawing as a 64 x 64 image in its own style.
 
 Styles vary inside a domain and overlap between domains, as they do in DomainNet: some photos are cut-outs on white,
-some clipart is line art, some sketches are shaded, some infographs show one flat icon. Colour never tells the class.
+some clipart is line art, some sketches are shaded, some infographs show one flat icon.
+Colours are independent of the class.
 """
 
 from collections.abc import Callable
@@ -27,11 +28,11 @@ from cdir_nb.data.world.paint import (
     xy,
 )
 
-# -- real: light, shadow, texture, a place behind ----------------------------------------------------------------------
+# -- real: light, shadow, texture, a background ------------------------------------------------------------------------
 
 
 def _scene(rng: Rng) -> Image.Image:
-    """What stands behind the object of a photo: a studio's white, a wall, or ground and sky with clutter."""
+    """The background of a photo: studio white, a wall, or ground and sky with clutter."""
     style = rng.choice(["white", "wall", "outdoors", "outdoors"])
     if style == "white":
         return Image.new("RGB", (CANVAS, CANVAS), hsv(0, 0, rng.uniform(0.92, 1)))
@@ -55,9 +56,10 @@ def real(label: str, rng: Rng) -> Image.Image:
     parts, image = pose(label, rng), _scene(rng)
     light = np.array([rng.uniform(-1, 1), -1.0])
     draw = ImageDraw.Draw(image)
-    everything = np.concatenate([p.points for p in parts])
-    left, bottom, right = everything[:, 0].min(), everything[:, 1].max(), everything[:, 0].max()
-    shade = mix(image.getpixel((CANVAS // 2, CANVAS - 1)), (0, 0, 0), 0.45)
+    x, y = np.concatenate([p.points for p in parts]).T
+    left, bottom, right = x.min(), y.max(), x.max()
+    ground = image.getpixel((CANVAS // 2, CANVAS - 1))
+    shade = mix(ground, (0, 0, 0), 0.45)  # pyright: ignore[reportArgumentType]  # of an RGB image
     draw.ellipse([left - 6 * light[0], bottom - 7, right - 6 * light[0], bottom + 7], fill=shade)
     lit_parts(image, parts, random_palette(rng, (0.1, 0.8), (0.3, 0.95)), light)
     pixels = np.asarray(small(image).filter(ImageFilter.BoxBlur(rng.uniform(0, 0.5))), dtype=np.float32)
@@ -72,7 +74,7 @@ def painting(label: str, rng: Rng) -> Image.Image:
     """A painting: muted palette, brush strokes over object and ground, canvas grain; some are loose, some exact."""
     parts, colours = pose(label, rng), random_palette(rng, (0.2, 0.7), (0.25, 0.9))
     grounds = [hsv(rng.random(), rng.uniform(0.1, 0.5), rng.uniform(0.35, 0.95)) for _ in range(3)]
-    ground = max(grounds, key=lambda g: np.abs(np.subtract(g, colours["A"])).sum())  # sets the object off
+    ground = max(grounds, key=lambda g: np.abs(np.subtract(g, colours["A"])).sum())  # the one in contrast to the object
     image = Image.new("RGB", (CANVAS, CANVAS), ground)
     draw = ImageDraw.Draw(image)
     low = CANVAS * rng.uniform(0.5, 0.9)
@@ -93,8 +95,10 @@ def _spread(image: Image.Image, rng: Rng, reach: int) -> Image.Image:
 
 
 def _brush(image: Image.Image, rng: Rng, strokes: int, length: float, loose: float) -> None:
-    """Short strokes in the colours they cover, along one slow field of directions; but for a `loose` share of them,
-    strokes end where the colour does, so that thin things stay."""
+    """Short strokes in the colours that they cover, along a slowly varying field of directions.
+
+    A stroke across several colours is left out, so that thin parts remain visible, except for a fraction `loose`.
+    """
     pixels, draw = np.asarray(image).astype(int), ImageDraw.Draw(image)
     spots = rng.integers(2, CANVAS - 2, (strokes, 2))
     angles = rng.uniform(0, np.pi) + np.sin(spots[:, 0] / 40 + rng.uniform(0, 6)) + rng.normal(0, 0.3, strokes)
@@ -166,7 +170,7 @@ def infograph(label: str, rng: Rng) -> Image.Image:
 
 
 def _furniture(draw: ImageDraw.ImageDraw, rng: Rng, colour: Colour) -> None:
-    """One thing that infographics are full of, near an edge."""
+    """One decoration of an infographic, near an edge."""
     kind = rng.choice(["title", "text", "bars", "arrow", "dots", "frame"])
     x, y = (rng.uniform(4, 40) if rng.random() < 0.5 else rng.uniform(110, 140)), rng.uniform(4, 170)
     if kind == "title":
@@ -193,7 +197,7 @@ def _furniture(draw: ImageDraw.ImageDraw, rng: Rng, colour: Colour) -> None:
 
 
 def sketch(label: str, rng: Rng) -> Image.Image:
-    """A pencil sketch: searching lines drawn once to thrice, hatching in some parts; a third is shaded."""
+    """A pencil sketch: lines drawn one to three times, hatching in some parts; a third is shaded."""
     parts = pose(label, rng)
     paper = int(rng.uniform(225, 255))
     image = Image.new("L", (CANVAS, CANVAS), paper)
@@ -236,13 +240,13 @@ def _hatch(image: Image.Image, points: np.ndarray, rng: Rng, pencil: int) -> Non
 
 
 def quickdraw(label: str, rng: Rng) -> Image.Image:
-    """A quick drawing: black strokes on white, few and wobbly points, no details, small parts forgotten, gaps."""
+    """A quick drawing: black strokes on white, few and wobbly points, no details, some small parts missing, gaps."""
     parts = [p for p in pose(label, rng, fill=(0.85, 0.97)) if not p.detail]
     lengths = [np.ptp(p.points, axis=0).max() for p in parts]
-    kept = [p for p, length in zip(parts, lengths) if length > max(lengths) / 3 or rng.random() > 0.15]
+    parts = [p for p, length in zip(parts, lengths) if length > max(lengths) / 3 or rng.random() > 0.15]
     image = Image.new("RGB", (CANVAS, CANVAS), (255, 255, 255))
     draw, width = ImageDraw.Draw(image), rng.uniform(3.5, 5.5)
-    for part in kept:
+    for part in parts:
         points = outline(part)
         if part.closed and rng.random() < 0.4:
             points = _left_open(points, rng)
@@ -254,7 +258,7 @@ def quickdraw(label: str, rng: Rng) -> Image.Image:
 
 
 def _left_open(points: np.ndarray, rng: Rng) -> np.ndarray:
-    """A closed outline that stops short of its beginning, by an eighth of its points and half an edge at most."""
+    """A closed outline that ends before its start, by at most an eighth of its points and half an edge."""
     points = points[: len(points) - int(rng.integers(0, max(1, len(points) // 8)))].copy()
     points[-1] += rng.uniform(0, 0.5) * (points[-2] - points[-1])
     return points

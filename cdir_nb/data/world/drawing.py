@@ -1,4 +1,4 @@
-"""Vector drawings of the 40 classes: read from classes.yaml, posed and varied by a seed. Colours come later."""
+"""Vector drawings of the 40 classes: read from classes.yaml, posed and varied by a seed. `domains` adds the colours."""
 
 from dataclasses import dataclass, replace
 from functools import cache
@@ -51,18 +51,18 @@ def _ellipse(centre: np.ndarray, radii: np.ndarray) -> np.ndarray:
 
 def _read_part(name: str, text: str) -> list[Part]:
     words = text.split()
-    role, kind, rest = words[0], words[1], words[2:]
-    numbers = np.array([[float(x) for x in w.split(",")] for w in rest if "," in w])
-    widths = [float(w[1:]) for w in rest if w[0] == "w"]
+    role, kind, *options = words
+    numbers = np.array([[float(x) for x in w.split(",")] for w in options if "," in w])
+    widths = [float(w[1:]) for w in options if w[0] == "w"]
     points = _ellipse(*numbers) if kind in {"oval", "ring"} else numbers
     part = Part(name.rstrip("*?"), role, kind, widths[0] if widths else 4.0, points, "*" in name, "?" in name)
     mirrored = replace(part, points=points * [-1, 1] + [100, 0])
-    return [part, mirrored] if "mirror" in rest else [part]
+    return [part, mirrored] if "mirror" in options else [part]
 
 
 @cache
 def drawings() -> dict[str, tuple[float, dict[str, list[Part]]]]:
-    """Every class: how far it may be turned (degrees), and its variants as parts in the box of 100 x 100."""
+    """{class: (largest rotation in degrees, {variant: its parts in a box of 100 x 100})}."""
     text = yaml.safe_load(Path(__file__).with_name("classes.yaml").read_text(encoding="utf-8"))
     return {label: _read_class(entry) for label, entry in text.items()}
 
@@ -74,7 +74,7 @@ def _read_class(entry: dict) -> tuple[float, dict[str, list[Part]]]:
 
 
 def _warp(points: np.ndarray, rng: np.random.Generator, strength: float) -> np.ndarray:
-    """Bend the plane by two slow waves: proportions change, joints stay joined."""
+    """Bend the plane by two slow waves: proportions change, connected parts stay connected."""
     for _ in range(2):
         direction, shift = rng.uniform(0, 2 * np.pi, 2)
         wave = np.array([np.cos(direction), np.sin(direction)]) * rng.uniform(0.02, 0.05)
@@ -100,9 +100,9 @@ def _jitter(parts: list[Part], rng: np.random.Generator) -> np.ndarray:
 
 
 def pose(label: str, rng: np.random.Generator, *, fill: tuple[float, float] = (0.62, 0.95)) -> list[Part]:
-    """One way that this class may look: variant, proportions, turn, size and place, in canvas pixels.
+    """A random drawing of a class: variant, proportions, rotation, size and position, in canvas pixels.
 
-    fill: how much of the canvas the longer side takes, drawn evenly from this range.
+    fill: range of the fraction of the canvas that the longer side takes.
     """
     turn, variants = drawings()[label]
     parts = variants[rng.choice(sorted(variants))]
@@ -113,14 +113,13 @@ def pose(label: str, rng: np.random.Generator, *, fill: tuple[float, float] = (0
     low, high = points.min(axis=0), points.max(axis=0)
     size = CANVAS * rng.uniform(*fill)
     scale = size / (high - low).max()
-    room = CANVAS - (high - low) * scale
-    corner = room * rng.uniform(0.25, 0.75, 2)
+    margins = CANVAS - (high - low) * scale
+    corner = margins * rng.uniform(0.25, 0.75, 2)
     points = (points - low) * scale + corner
-    placed = np.split(points, sizes)
-    return [replace(p, points=q, width=p.width * scale) for p, q in zip(parts, placed)]
+    return [replace(p, points=q, width=p.width * scale) for p, q in zip(parts, np.split(points, sizes))]
 
 
 def outline(part: Part) -> np.ndarray:
-    """(m, 2) points along the part as it is drawn: smooth kinds are smoothed, closed ones closed."""
+    """(m, 2) points along the part as it is drawn: smoothed and closed, according to its kind."""
     points = part.points if part.kind in CORNERED else smooth(part.points, part.closed)
     return np.concatenate([points, points[:1]]) if part.closed else points

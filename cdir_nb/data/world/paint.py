@@ -1,4 +1,4 @@
-"""What the renderers of the drawn world share: colours by chance, lines, flat and lit parts, slow noise."""
+"""Functions shared by the renderers of the drawn world: random colours, lines, flat and lit parts, smooth noise."""
 
 import colorsys
 
@@ -13,7 +13,8 @@ Rng = np.random.Generator
 
 
 def hsv(hue: float, saturation: float, value: float) -> Colour:
-    return tuple(int(255 * c) for c in colorsys.hsv_to_rgb(hue % 1, np.clip(saturation, 0, 1), np.clip(value, 0, 1)))
+    red, green, blue = colorsys.hsv_to_rgb(hue % 1, np.clip(saturation, 0, 1), np.clip(value, 0, 1))
+    return int(255 * red), int(255 * green), int(255 * blue)
 
 
 def random_palette(rng: Rng, saturation: tuple[float, float], value: tuple[float, float]) -> dict[str, Colour]:
@@ -25,8 +26,9 @@ def random_palette(rng: Rng, saturation: tuple[float, float], value: tuple[float
     return roles | {"D": dark, "L": light}
 
 
-def mix(first: Colour, second: Colour, share: float) -> Colour:
-    return tuple(int(a * (1 - share) + b * share) for a, b in zip(first, second))
+def mix(left: Colour, right: Colour, fraction: float) -> Colour:
+    red, green, blue = (int(a * (1 - fraction) + b * fraction) for a, b in zip(left, right))
+    return red, green, blue
 
 
 def xy(points: np.ndarray) -> list[float]:
@@ -43,7 +45,7 @@ def stroke(draw: ImageDraw.ImageDraw, points: np.ndarray, colour: Colour, width:
 
 
 def cloud(rng: Rng, cells: int, low: float, high: float) -> np.ndarray:
-    """(SIZE, SIZE) slow random field between low and high."""
+    """(SIZE, SIZE) smooth random field between low and high."""
     coarse = Image.fromarray(rng.uniform(low, high, (cells, cells)).astype(np.float32))
     return np.asarray(coarse.resize((SIZE, SIZE), Image.Resampling.BICUBIC))
 
@@ -61,7 +63,7 @@ def colour_parts(draw: ImageDraw.ImageDraw, parts: list[Part], palette: dict[str
 
 
 def lit_parts(image: Image.Image, parts: list[Part], palette: dict[str, Colour], light: np.ndarray) -> None:
-    """Each filled part thrice: its shaded side, its lit side, shrunk towards the light, and a bright spot."""
+    """Draw each filled part three times: its shaded side, its lit side, shrunk towards the light, and a bright spot."""
     draw = ImageDraw.Draw(image)
     for part in parts:
         points, colour = outline(part), palette[part.role]
@@ -76,7 +78,7 @@ def lit_parts(image: Image.Image, parts: list[Part], palette: dict[str, Colour],
 
 
 def _fill_within(image: Image.Image, points: np.ndarray, fills: dict[Colour, np.ndarray]) -> None:
-    """Polygons in colours, cut off at a closed outline: what is shrunk lies partly outside of a crescent."""
+    """Draw coloured polygons, clipped to a closed outline: those of a crescent lie partly outside of it."""
     corner = np.floor(points.min(axis=0)).astype(int)
     size = tuple((np.ceil(points.max(axis=0)).astype(int) - corner + 1).tolist())
     inside = Image.new("1", size)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from cdir_nb import paths
-from cdir_nb.data import ImageSet, load_card, load_protocol, open_dataset, protocol_names
+from cdir_nb.data import ImageSet, load_card, open_dataset
 from cdir_nb.data.manifest import is_bundled
 from cdir_nb.errors import CdirError
 
@@ -83,16 +83,6 @@ def test_counts_of_the_combined_card_are_those_of_its_parts():
     classes = load_card("doodles").classes
     assert counts == {d: {c: n[c] for c in classes} for d, n in {**world, **doodles}.items()}
     assert load_card("world_doodle").class_set("unseen_10") == load_card("world").class_set("unseen_10")
-
-
-@pytest.mark.parametrize("name", protocol_names("world_doodle"))
-def test_protocols_load(name, both):
-    protocol = load_protocol(name, both)
-    assert set(protocol.directions) == ({("doodle", "real")} if "ucdr" in name else DIRECTIONS)
-    for query, gallery in protocol.directions:
-        assert set(protocol.query(query).domains) == {query} and set(protocol.gallery(gallery).domains) == {gallery}
-        assert len(protocol.query("doodle")) == 25 * len(protocol.classes)
-    assert ("doodle" in protocol.train.domains) == ("ucdr" not in name)
 
 
 def test_bundled_sets_take_no_folder():
