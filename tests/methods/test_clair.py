@@ -23,7 +23,7 @@ from cdir_nb.methods.clair.data import Texts, images_of, mismatched, split, text
 from cdir_nb.methods.clair.losses import inter_cluster_loss, inter_domain_loss, inter_instance_loss
 from cdir_nb.methods.clair.mapping import all_maps, text_pairs
 from cdir_nb.methods.clair.pseudo_labels import RefinementConfig, kl
-from cdir_nb.methods.frozen.clip import VanillaClip
+from cdir_nb.methods.frozen import VanillaClip
 from cdir_nb.methods.table import fit
 from cdir_nb.methods.training import TrainedEmbedder
 

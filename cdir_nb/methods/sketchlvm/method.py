@@ -128,9 +128,9 @@ class SketchLvmTraining(Training):
         """Adam, with a learning rate for each group."""
         s = self.settings
         rates = {
-            "prompts": s.learning_rate_prompts,
-            "norms": s.learning_rate_norms,
-            "image tower": s.learning_rate_tower,
+            "prompts": {"lr": s.learning_rate_prompts},
+            "norms": {"lr": s.learning_rate_norms},
+            "image tower": {"lr": s.learning_rate_tower},
         }
         return torch.optim.Adam(self.parameter_groups(rates))
 

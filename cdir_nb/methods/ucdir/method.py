@@ -79,10 +79,6 @@ class UcdirTraining(TwoDomainTraining):
         """Each domain; L_IW alone (v1) needs no clusters."""
         return "each domain" if set(self.settings.losses) - {"IW"} else ""
 
-    def clusters_begin(self) -> int:
-        """T1."""
-        return self.settings.cluster_from
-
     def terms(self, step: Step) -> Terms:
         """The four losses, or those of `settings.losses`; L_SE for each domain's images and each domain's centroids."""
         s, q, k, ids, banks = self.settings, step.q, step.k, step.ids, step.banks
