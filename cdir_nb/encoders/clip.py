@@ -117,11 +117,6 @@ class ClipEncoder(ImageEncoder):
     def _traits(self) -> list[str]:
         return ["QuickGELU" if self.built.quick_gelu else "GELU"]
 
-    @property
-    def _image_size(self) -> int:
-        size = self.built.preprocess_cfg["size"]
-        return size if isinstance(size, int) else size[0]
-
     def _key(self) -> dict[str, Any]:
         return {**super()._key(), "quick_gelu": self.built.quick_gelu}
 

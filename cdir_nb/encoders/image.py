@@ -7,6 +7,7 @@ from contextlib import closing, contextmanager
 from typing import Any, cast
 
 import torch
+from PIL import Image
 from timm.data.transforms_factory import create_transform
 from torchvision.transforms import Compose
 from tqdm import tqdm
@@ -54,7 +55,7 @@ class ImageEncoder:
     @property
     def description(self) -> str:
         """A line for people: model, origin of the weights, activation, image size, dimension."""
-        traits = [*self._traits, f"images of {self._image_size} pixels", f"{self.dim} dimensions"]
+        traits = [*self._traits, f"images of {self.image_size} pixels", f"{self.dim} dimensions"]
         return f"{self.built.name}: {self.built.origin}; {', '.join(traits)}, {self.precision} on {self.device.type}"
 
     @property
@@ -156,8 +157,10 @@ class ImageEncoder:
         return []
 
     @property
-    def _image_size(self) -> int:
-        return self.built.preprocess_cfg["input_size"][-1]
+    def image_size(self) -> int:
+        """The width and height, in pixels, of the square images that the model reads."""
+        pixels: Any = self.preprocess(Image.new("RGB", (8, 8)))
+        return pixels.shape[-1]
 
     def _key(self) -> dict[str, Any]:
         """Everything that determines an embedding, except the image, the code and the machine."""
