@@ -80,7 +80,7 @@ class ClipEncoder(ImageEncoder):
             raise CdirError(f'embed_texts takes a list of texts, not one text: write ["{texts}"]')
         if len(texts) < TEXT_BATCH:  # faster than the cache
             return self._compute_texts(texts)
-        store = self._store_of(of="texts")
+        store = self.store(of="texts")
         digests = [hashlib.sha256(text.encode()).hexdigest() for text in texts]
 
         def compute(indices: list[int]) -> torch.Tensor:

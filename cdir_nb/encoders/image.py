@@ -81,9 +81,14 @@ class ImageEncoder:
         store = self.store()
         return store.complete(images.digests, lambda rows: self.compute(images, rows, store, batch_size, progress))
 
-    def store(self) -> EmbeddingStore:
-        """The cache of this encoder's image embeddings."""
-        return self._store_of()
+    def store(self, **parts: str) -> EmbeddingStore:
+        """The cache of this encoder's image embeddings; `parts` are added to its key, for another kind of embedding.
+
+        The key also has code, library versions and kind of device: results may differ in the last digits, or by a bug
+        that was fixed.
+        """
+        code = provenance(*self.code_modules, *READERS)
+        return EmbeddingStore({**self._key(), "device": self.device.type, **code, **parts}, self.dim)
 
     def missing(self, images: ImageSet) -> list[int]:
         """The rows that `embed_images` would compute: the first row of each image that is not in the cache."""
@@ -125,12 +130,6 @@ class ImageEncoder:
             finally:
                 save()
         return table
-
-    def _store_of(self, **parts: str) -> EmbeddingStore:
-        """A store whose key also has code, library versions and kind of device: results may differ in the last digits,
-        or by a bug that was fixed."""
-        code = provenance(*self.code_modules, *READERS)
-        return EmbeddingStore({**self._key(), "device": self.device.type, **code, **parts}, self.dim)
 
     @contextmanager
     def _inference(self) -> Iterator[None]:
