@@ -1,7 +1,5 @@
 """Image backbones: timm's models without their classifiers, the bundled MobileNetV2, and MoCo v2's ResNet-50."""
 
-import difflib
-import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
@@ -14,7 +12,7 @@ from torch import nn
 
 from cdir_nb import paths
 from cdir_nb.encoders.built import BuiltBackbone
-from cdir_nb.encoders.spec import MOBILENET, MOCO, RANDOM, EncoderSpec
+from cdir_nb.encoders.spec import MOBILENET, MOCO, RANDOM, EncoderSpec, nearest
 from cdir_nb.encoders.weights import (
     RANDOM_SEED,
     RANDOM_WARNING,
@@ -22,6 +20,7 @@ from cdir_nb.encoders.weights import (
     check_file,
     first_line,
     loading,
+    read_config,
     refuse_integers,
 )
 from cdir_nb.errors import CdirError
@@ -52,7 +51,7 @@ def mobilenet_v2(folder: Path | None = None, *, classifier: bool = False) -> nn.
     classifier  False: (B, 3, H, W) -> (B, 1280) pooled features; True: -> (B, 1001) logits, 0 is "background"
     """
     folder = folder or paths.MOBILENET_V2
-    config = _read_config(folder / "config.json")
+    config = read_config(folder, MOBILENET)
     classes = config["num_classes"] if classifier else 0
     model = timm.create_model(config["timm_model_name"], pad_type=config["pad_type"], num_classes=classes)
     load_backbone(model, folder / "model.safetensors", MOBILENET)
@@ -70,17 +69,11 @@ def load_backbone(model: Any, file: Path, name: str) -> None:
 
 
 def _build_mobilenet(folder: Path) -> BuiltBackbone:
-    config = _read_config(folder / "config.json")
+    config = read_config(folder, MOBILENET)
     origin = "bundled, trained on ImageNet (Apache-2.0), classifier left out"
     cfg = config["preprocess_cfg"] | {"input_size": tuple(config["preprocess_cfg"]["input_size"])}
     model_cfg = {key: config[key] for key in ("timm_model_name", "pad_type", "embed_dim")}
     return BuiltBackbone(MOBILENET, mobilenet_v2(folder), model_cfg, cfg, origin)
-
-
-def _read_config(file: Path) -> dict:
-    if not file.is_file():
-        raise CdirError(f"{MOBILENET} is not complete: {file} is missing; install the package again")
-    return json.loads(file.read_text(encoding="utf-8"))
 
 
 def _build_moco(file: Path) -> BuiltBackbone:
@@ -159,6 +152,5 @@ def _check_name(spec: EncoderSpec) -> None:
     tagged = "." in name
     available = timm.list_pretrained() if tagged else timm.list_models()
     if not timm.is_model(name) or (tagged and name not in available):
-        near = difflib.get_close_matches(name, available, n=3, cutoff=0.4)
-        hint = f"nearest: {', '.join(near)}" if near else "for example resnet50"
+        hint = nearest(name, available, "for example resnet50")
         raise CdirError(f'encoder "{spec}": timm has no model "{name}"; {hint}')

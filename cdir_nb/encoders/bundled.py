@@ -1,6 +1,5 @@
 """The CLIP models that are part of the package, tiny-clip and real-clip: a config and half-precision weights each."""
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +12,8 @@ from safetensors.torch import load_file
 from cdir_nb import paths
 from cdir_nb.encoders.backbones import mobilenet_v2
 from cdir_nb.encoders.built import BuiltModel
-from cdir_nb.encoders.spec import BUNDLED_FILES, EncoderSpec
-from cdir_nb.encoders.weights import first_line, load_weights, loading, refuse_integers
-from cdir_nb.errors import CdirError
+from cdir_nb.encoders.spec import EncoderSpec
+from cdir_nb.encoders.weights import damaged_config, load_weights, loading, read_config, refuse_integers
 
 KNOWN_TOKENS = "text.token_ids"  # in real-clip's file: the tokens of its pretraining texts, one row of embeddings each
 
@@ -27,10 +25,14 @@ def build_bundled(spec: EncoderSpec) -> BuiltModel:
     """
     folder = spec.path or {"tiny-clip": paths.TINY_CLIP, "real-clip": paths.REAL_CLIP}[spec.kind]
     name = f"{spec.kind}:{spec.path.name}" if spec.path else spec.kind
-    config = _read_config(folder, name)
     kind, load = {"tiny-clip": (CLIP, load_weights), "real-clip": (CustomTextCLIP, _load_real)}[spec.kind]
-    model = _create(kind, folder, config, name)
-    load(model, folder / "model.safetensors", name)
+    config = read_config(folder, name)
+    try:
+        model: Any = kind(**config["model_cfg"])
+        set_model_preprocess_cfg(model, merge_preprocess_dict(PreprocessCfg(), config["preprocess_cfg"]))
+    except (ValueError, KeyError, TypeError) as error:
+        raise damaged_config(folder, name, error) from error
+    load(model.eval(), folder / "model.safetensors", name)
     pretraining = tuple(config.get("pretraining", ()))
     origin = "bundled model, trained on drawn images only"
     if spec.kind == "real-clip":
@@ -62,27 +64,3 @@ def with_whole_vocabulary(state: dict[str, torch.Tensor], size: int) -> dict[str
     whole = torch.zeros(size, rows.shape[1], dtype=rows.dtype)
     whole[state.pop(KNOWN_TOKENS).long()] = rows
     return state | {"text.token_embedding.weight": whole}
-
-
-def _read_config(folder: Path, name: str) -> dict[str, Any]:
-    for file in [folder / part for part in BUNDLED_FILES]:
-        if not file.is_file():
-            raise CdirError(f"{name} is not complete: {file} is missing; install the package again")
-    config = folder / "config.json"
-    try:
-        return json.loads(config.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise CdirError(_damaged(name, config, error)) from error
-
-
-def _create(kind: type, folder: Path, config: dict[str, Any], name: str) -> torch.nn.Module:
-    try:
-        model = kind(**config["model_cfg"])
-        set_model_preprocess_cfg(model, merge_preprocess_dict(PreprocessCfg(), config["preprocess_cfg"]))
-    except (ValueError, KeyError, TypeError) as error:
-        raise CdirError(_damaged(name, folder / "config.json", error)) from error
-    return model.eval()
-
-
-def _damaged(name: str, config: Path, error: Exception) -> str:
-    return f"{name}: {config} is damaged ({first_line(error)}); install the package again"

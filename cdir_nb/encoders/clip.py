@@ -80,7 +80,7 @@ class ClipEncoder(ImageEncoder):
             raise CdirError(f'embed_texts takes a list of texts, not one text: write ["{texts}"]')
         if len(texts) < TEXT_BATCH:  # faster than the cache
             return self._compute_texts(texts)
-        store = self._store_of(of="texts")
+        store = self.store(of="texts")
         digests = [hashlib.sha256(text.encode()).hexdigest() for text in texts]
 
         def compute(indices: list[int]) -> torch.Tensor:
@@ -116,11 +116,6 @@ class ClipEncoder(ImageEncoder):
     @property
     def _traits(self) -> list[str]:
         return ["QuickGELU" if self.built.quick_gelu else "GELU"]
-
-    @property
-    def _image_size(self) -> int:
-        size = self.built.preprocess_cfg["size"]
-        return size if isinstance(size, int) else size[0]
 
     def _key(self) -> dict[str, Any]:
         return {**super()._key(), "quick_gelu": self.built.quick_gelu}

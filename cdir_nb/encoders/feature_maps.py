@@ -22,7 +22,7 @@ class MapEncoder(ImageEncoder):
     def __init__(self, built: BuiltBackbone, device: torch.device, precision: str) -> None:
         super().__init__(built, device, precision)
         with self._inference():
-            zeros = torch.zeros(1, 3, self._image_size, self._image_size, device=device)
+            zeros = torch.zeros(1, 3, self.image_size, self.image_size, device=device)
             shape = self.model.forward_features(zeros).shape
         if len(shape) != 4:
             raise CdirError(f"{built.name} has no feature map: choose a convolutional backbone, such as mobilenet-v2")

@@ -7,6 +7,7 @@ from contextlib import closing, contextmanager
 from typing import Any, cast
 
 import torch
+from PIL import Image
 from timm.data.transforms_factory import create_transform
 from torchvision.transforms import Compose
 from tqdm import tqdm
@@ -54,7 +55,7 @@ class ImageEncoder:
     @property
     def description(self) -> str:
         """A line for people: model, origin of the weights, activation, image size, dimension."""
-        traits = [*self._traits, f"images of {self._image_size} pixels", f"{self.dim} dimensions"]
+        traits = [*self._traits, f"images of {self.image_size} pixels", f"{self.dim} dimensions"]
         return f"{self.built.name}: {self.built.origin}; {', '.join(traits)}, {self.precision} on {self.device.type}"
 
     @property
@@ -80,9 +81,14 @@ class ImageEncoder:
         store = self.store()
         return store.complete(images.digests, lambda rows: self.compute(images, rows, store, batch_size, progress))
 
-    def store(self) -> EmbeddingStore:
-        """The cache of this encoder's image embeddings."""
-        return self._store_of()
+    def store(self, **parts: str) -> EmbeddingStore:
+        """The cache of this encoder's image embeddings; `parts` are added to its key, for another kind of embedding.
+
+        The key also has code, library versions and kind of device: results may differ in the last digits, or by a bug
+        that was fixed.
+        """
+        code = provenance(*self.code_modules, *READERS)
+        return EmbeddingStore({**self._key(), "device": self.device.type, **code, **parts}, self.dim)
 
     def missing(self, images: ImageSet) -> list[int]:
         """The rows that `embed_images` would compute: the first row of each image that is not in the cache."""
@@ -125,12 +131,6 @@ class ImageEncoder:
                 save()
         return table
 
-    def _store_of(self, **parts: str) -> EmbeddingStore:
-        """A store whose key also has code, library versions and kind of device: results may differ in the last digits,
-        or by a bug that was fixed."""
-        code = provenance(*self.code_modules, *READERS)
-        return EmbeddingStore({**self._key(), "device": self.device.type, **code, **parts}, self.dim)
-
     @contextmanager
     def _inference(self) -> Iterator[None]:
         """No gradients, evaluation mode and the encoder's precision; restores the training mode on exit."""
@@ -156,8 +156,10 @@ class ImageEncoder:
         return []
 
     @property
-    def _image_size(self) -> int:
-        return self.built.preprocess_cfg["input_size"][-1]
+    def image_size(self) -> int:
+        """The width and height, in pixels, of the square images that the model reads."""
+        pixels: Any = self.preprocess(Image.new("RGB", (8, 8)))
+        return pixels.shape[-1]
 
     def _key(self) -> dict[str, Any]:
         """Everything that determines an embedding, except the image, the code and the machine."""

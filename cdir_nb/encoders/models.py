@@ -3,7 +3,6 @@
 open_clip's models are built here, backbones in `backbones.py`, tiny-clip and real-clip in `bundled.py`.
 """
 
-import difflib
 import hashlib
 import json
 import logging
@@ -22,7 +21,7 @@ from open_clip.pretrained import get_pretrained_cfg
 from cdir_nb.encoders.backbones import build_backbone
 from cdir_nb.encoders.built import BuiltBackbone, BuiltModel, with_options
 from cdir_nb.encoders.bundled import build_bundled
-from cdir_nb.encoders.spec import BUNDLED_CLIPS, RANDOM, EncoderSpec
+from cdir_nb.encoders.spec import BUNDLED_CLIPS, RANDOM, EncoderSpec, nearest
 from cdir_nb.encoders.torchscript import is_torchscript, read_torchscript
 from cdir_nb.encoders.weights import (
     OPENAI_MARK,
@@ -97,17 +96,13 @@ def _check_model(spec: EncoderSpec) -> dict[str, Any]:
     """open_clip's configuration of a tag; empty for a file or random weights. CdirError if open_clip lacks either."""
     name, tag = spec.model, spec.weights
     if name not in open_clip.list_models():
-        near = difflib.get_close_matches(name, [*open_clip.list_models(), "tiny-clip"], n=3, cutoff=0.4)
-        hint = f"nearest: {', '.join(near)}" if near else "for example tiny-clip or ViT-B-32:openai"
+        hint = nearest(name, [*open_clip.list_models(), "tiny-clip"], "for example tiny-clip or ViT-B-32:openai")
         raise CdirError(f'encoder "{spec}": open_clip has no model "{name}"; {hint}')
     cfg = get_pretrained_cfg(name, tag)
     if not cfg and tag != RANDOM and spec.path is None:
         tags = open_clip.list_pretrained_tags_by_model(name)
-        near = difflib.get_close_matches(tag, [*tags, "random"], n=3, cutoff=0.4) or tags[:4]
-        raise CdirError(
-            f'encoder "{name}:{tag}": {name} has no weights "{tag}", and there is no such file; '
-            f"nearest: {', '.join(near) or 'none, give a checkpoint file'}"
-        )
+        hint = nearest(tag, [*tags, "random"], f"available: {', '.join(tags[:4]) or 'none, give a checkpoint file'}")
+        raise CdirError(f'encoder "{name}:{tag}": {name} has no weights "{tag}", and there is no such file; {hint}')
     return cfg
 
 

@@ -15,6 +15,7 @@ Options follow after commas:
 import difflib
 import os
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
@@ -130,13 +131,18 @@ def _split_options(text: str) -> tuple[str, dict[str, str | bool]]:
     while match := re.fullmatch(r"(.*),\s*(\w+)\s*=([^,]*)", name, re.DOTALL):
         name, option, value = match.group(1), match.group(2), match.group(3).strip()
         if option not in CHOICES:
-            near = difflib.get_close_matches(option, CHOICES, n=1)
-            hint = f"nearest: {near[0]}" if near else f"available: {', '.join(CHOICES)}"
+            hint = nearest(option, CHOICES, f"available: {', '.join(CHOICES)}")
             raise CdirError(f'encoder "{text}" has no option "{option}"; {hint}')
         if option in options:
             raise CdirError(f'encoder "{text}" has the option {option} twice: keep one')
         options[option] = option_value(option, value)
     return name.strip(), options
+
+
+def nearest(name: str, available: Iterable[str], otherwise: str) -> str:
+    """The names that resemble `name`, for an error message; `otherwise` if there are none."""
+    matches = difflib.get_close_matches(name, list(available), n=3, cutoff=0.4)
+    return f"nearest: {', '.join(matches)}" if matches else otherwise
 
 
 def option_value(option: str, value: str) -> str | bool:
@@ -161,7 +167,6 @@ def _check_weights(spec: EncoderSpec, text: str) -> None:
     if spec.kind == MOCO and not spec.weights:
         raise CdirError(f'encoder "{text}" names no weights: write {MOCO}:FILE, a checkpoint of MoCo v2')
     if spec.kind == "open_clip" and not (spec.model and spec.weights):
-        near = difflib.get_close_matches(text, BUNDLED_NAMES, n=1)
-        hint = f"; nearest: {near[0]}" if near else ""
+        hint = nearest(text, BUNDLED_NAMES, "or one of " + ", ".join(BUNDLED_NAMES))
         example = f"{spec.model or 'ViT-B-32'}:openai"
-        raise CdirError(f'encoder "{text}" names no weights: write for example "{example}", or MODEL:FILE{hint}')
+        raise CdirError(f'encoder "{text}" names no weights: write for example "{example}", or MODEL:FILE; {hint}')

@@ -1,5 +1,6 @@
 """Files of weights: from the Hugging Face hub, checked, and loaded into a model."""
 
+import json
 import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -14,7 +15,7 @@ from open_clip.constants import HF_SAFE_WEIGHTS_NAME, HF_WEIGHTS_NAME
 from open_clip.factory import load_checkpoint, load_state_dict
 from open_clip.pretrained import download_pretrained
 
-from cdir_nb.encoders.spec import CHECKPOINT_KINDS
+from cdir_nb.encoders.spec import BUNDLED_FILES, CHECKPOINT_KINDS
 from cdir_nb.encoders.torchscript import is_torchscript, read_torchscript
 from cdir_nb.errors import CdirError
 
@@ -34,6 +35,22 @@ def check_file(file: Path) -> None:
         raise CdirError(f"checkpoint {file} is not readable: change its permissions")
     if file.suffix not in CHECKPOINT_KINDS:
         raise CdirError(f"checkpoint {file} has an unsupported extension; use one of {', '.join(CHECKPOINT_KINDS)}")
+
+
+def read_config(folder: Path, name: str) -> dict[str, Any]:
+    """The config.json of a bundled model. Raises CdirError if it is damaged, or if a file of the model is missing."""
+    for file in [folder / part for part in BUNDLED_FILES]:
+        if not file.is_file():
+            raise CdirError(f"{name} is not complete: {file} is missing; install the package again")
+    try:
+        return json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise damaged_config(folder, name, error) from error
+
+
+def damaged_config(folder: Path, name: str, error: Exception) -> CdirError:
+    """The error of a config.json that does not describe a model."""
+    return CdirError(f"{name}: {folder / 'config.json'} is damaged ({first_line(error)}); install the package again")
 
 
 @contextmanager

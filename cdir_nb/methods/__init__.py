@@ -1,7 +1,7 @@
 """Methods: `fit` fits any row of `METHODS` and returns embedders, which turn images into vectors."""
 
 from cdir_nb.methods.embedder import Embedder
-from cdir_nb.methods.frozen.clip import VanillaClip
+from cdir_nb.methods.frozen import VanillaClip
 from cdir_nb.methods.method import Fitted, Method
 from cdir_nb.methods.settings import Settings, setting
 from cdir_nb.methods.table import METHODS, fit, fit_reference

@@ -9,8 +9,7 @@ from cdir_nb.encoders import ClipEncoder, ImageEncoder
 from cdir_nb.errors import CdirError
 from cdir_nb.methods import clair, coda, sketchlvm, snmpnet, tki, ucdir
 from cdir_nb.methods.embedder import Direction
-from cdir_nb.methods.frozen.clip import VANILLA_CLIP
-from cdir_nb.methods.frozen.starts import FROZEN_BACKBONE, FROZEN_START
+from cdir_nb.methods.frozen import FROZEN_BACKBONE, FROZEN_START, VANILLA_CLIP
 from cdir_nb.methods.method import BACKBONE, Fitted, Method
 from cdir_nb.methods.settings import Settings
 from cdir_nb.methods.training import TrainedEmbedder, Training

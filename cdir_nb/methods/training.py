@@ -280,12 +280,12 @@ class Training:
         tensors = self.evaluated.state_dict()
         return snapshot({name: tensors[name] for name in mutable_state(self.model) if name in tensors})
 
-    def parameter_groups(self, rates: Mapping[str, float]) -> list[dict[str, Any]]:
-        """The trainable parameters as an optimiser's groups, with a learning rate for each `group_of`."""
+    def parameter_groups(self, options: Mapping[str, Mapping[str, float]]) -> list[dict[str, Any]]:
+        """The trainable parameters as an optimiser's groups, with its options, such as "lr", for each `group_of`."""
         groups: dict[str, list[nn.Parameter]] = {}
         for name, parameter in trainable_parameters(self.model).items():
             groups.setdefault(self.group_of(name), []).append(parameter)
-        return [{"params": parameters, "lr": rates[group]} for group, parameters in groups.items()]
+        return [{"params": parameters, **options[group]} for group, parameters in groups.items()]
 
     def moved(self) -> Numbers:
         """Distance of the trained parameters from their initial values, by group: |theta - theta_0| / |theta_0|."""

@@ -42,10 +42,15 @@ def drawn_rows(images: ImageSet, domains: Sequence[str], count: int, seed: int) 
     return [np.sort(rng.permutation(np.flatnonzero(images.domains == domain))[: count or None]) for domain in domains]
 
 
-def in_words(encoder: ImageEncoder, images: ImageSet, limit: int) -> str:
-    """Description of the training images for records; at most `limit` of each domain were used, 0: all."""
+def in_words(encoder: ImageEncoder, images: ImageSet, limit: int, classes: int | None = None) -> str:
+    """Description of the training images for records.
+
+    limit    at most so many images of each domain were used, 0: all
+    classes  the number of classes whose labels were read; None: no labels
+    """
     count = f"at most {limit}" if limit else "all"
-    return f"{count} unlabelled images of each of two domains{seen_note(encoder, images)}"
+    kind, remark = ("unlabelled", "") if classes is None else ("labelled", f", {classes} classes in training")
+    return f"{count} {kind} images of each of two domains{remark}{seen_note(encoder, images)}"
 
 
 def class_numbers(labels: Sequence[np.ndarray]) -> list[torch.Tensor]:

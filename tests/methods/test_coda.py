@@ -246,18 +246,6 @@ def test_labels_have_no_influence(encoder, task):
     assert one.validate() != other.validate()
 
 
-def test_a_resumed_training_equals_the_uninterrupted_one(encoder, task):
-    whole, first, resumed = (training(encoder, task) for _ in range(3))
-    whole.begin(), first.begin()
-    first.run_epoch()
-    resumed.restore(first.state())
-    for made in (whole, resumed):
-        while not made.finished:
-            made.run_epoch()
-    assert same(whole.current_state(), resumed.current_state()) and whole.moved() == resumed.moved()
-    assert all(torch.equal(a, b) for a, b in zip(whole.banks, resumed.banks))
-
-
 def test_the_whole_network_is_trained_and_the_head_may_have_a_hidden_layer(encoder, task):
     settings = QUICK.changed(trains="all", hidden=4, epochs=1, learning_rate=0.01)
     (embedder,) = fitted(encoder, task, settings).states[LAST_EPOCH]

@@ -13,7 +13,7 @@ from cdir_nb.data.images import ImageSet
 from cdir_nb.encoders import load_encoder
 from cdir_nb.errors import CdirError
 from cdir_nb.methods.method import Fitted
-from cdir_nb.methods.snmpnet import BASELINES, SNMPNET, SnMpNetSettings, SnMpNetTraining
+from cdir_nb.methods.snmpnet import BASELINES, SNMPNET, SnMpNetSettings
 from cdir_nb.methods.snmpnet.baselines.doodle import REVERSAL, GradientReversal
 from cdir_nb.methods.snmpnet.baselines.queue import FeatureQueue
 from cdir_nb.methods.snmpnet.harness import HarnessTraining
@@ -180,16 +180,6 @@ def test_the_score_is_the_mean_over_training_domains_other_than_the_gallery(enco
     query, gallery = (task.images.select(domain, [CLASSES[4]]) for domain in ("sketch", "photo"))
     assert len(query) == len(gallery) == 6 and torch.isfinite(last.embed(query)).all()
     assert fitted.history[-1][BY_VALIDATION_CLASSES] == 1  # one validation class: everything found is relevant
-
-
-def test_the_weights_are_those_of_the_selected_epoch(encoder, task, semantics, monkeypatch):
-    scores = iter([0.1, 0.2, 0.5, 0.3, 0.4])  # before training, then after each epoch
-    monkeypatch.setattr(SnMpNetTraining, "validate", lambda self: {BY_VALIDATION_CLASSES: next(scores)})
-    fitted = train(encoder, task, semantics, learning_rate=2e-2)
-    found, query = selected(fitted), task.query("clipart")
-    emb, stored = found.embed(query), {epoch: fitted.at_epoch(epoch)[0] for epoch in (2, 4)}
-    assert found.epoch == 2 and found.steps == stored[2].steps == 2 * 8  # 24 images of each domain, 3 of each a batch
-    assert torch.equal(emb, stored[2].embed(query)) and not torch.equal(emb, stored[4].embed(query))
 
 
 def test_a_finished_training_comes_from_the_cache_and_earlier_epochs_can_be_opened(

@@ -15,10 +15,10 @@ from cdir_nb.encoders.backbones import MOCO_PREFIX as PREFIX
 from cdir_nb.errors import CdirError
 from cdir_nb.methods import METHODS, fit
 from cdir_nb.methods.trunks import ImageTower
-from cdir_nb.methods.ucdir import UcdirSettings, UcdirTraining, harness
+from cdir_nb.methods.ucdir import UcdirSettings, UcdirTraining
 from cdir_nb.methods.ucdir.losses import cluster_wise, distance_of_distance, instance_wise, self_entropy
 from cdir_nb.methods.ucdir.network import Network, keys
-from cdir_nb.methods.ucdir.views import CachedViews, PixelViews, at_size, image_size, moco_v2, uncropped, viewed
+from cdir_nb.methods.ucdir.views import CachedViews, PixelViews, at_size, moco_v2, uncropped, viewed
 
 QUICK = {
     "trains": "head",
@@ -136,18 +136,6 @@ def test_losses_count_from_their_epoch_on(fitted):
     assert all("L_DD" in row for row in history[1:]) and "L_CW" not in history[0]
 
 
-def test_v1_needs_no_clusters(encoder, task):
-    assert not any(training.clusters for training in train(encoder, task, variant="L_IW (v1)").trainings)
-
-
-@pytest.mark.parametrize("method", [*FAMILY, "CoDA"])
-def test_every_value_of_a_named_setting_has_a_source_of_its_own(method):
-    for name, settings in METHODS[method].named.items():
-        assert not [row for row in settings.table() if row["source"].startswith("set here")], name
-    changed = METHODS[method].settings(dim=77).table()
-    assert [row["setting"] for row in changed if row["source"].startswith("set here")] == ["dim"]
-
-
 def test_a_shorter_schedule_keeps_its_proportions():
     short = METHODS["UCDIR"].named["as_released, head"].shortened(20)
     names = ("epochs", "cluster_from", "full_from", "align_from", "snapshot_every")
@@ -212,14 +200,6 @@ def test_an_interrupted_training_goes_on_to_the_same_end(encoder, task, fitted):
         torch.testing.assert_close(state, {name: whole.model.state_dict()[name] for name in state})
 
 
-def test_a_finished_training_is_read_from_the_cache(encoder, task, fitted, monkeypatch):
-    monkeypatch.setattr(UcdirTraining, "run_epoch", lambda *_: pytest.fail("trained again"))
-    monkeypatch.setattr(harness, "CachedViews", lambda *_, **__: pytest.fail("embedded the images again"))
-    again = train(encoder, task)
-    emb = [found.states[LAST_EPOCH][0].embed(task.images) for found in (again, fitted)]
-    torch.testing.assert_close(*emb)
-
-
 # ---- the whole network -----------------------------------------------------------------------------------------
 
 
@@ -233,10 +213,10 @@ WHOLE = {"trains": "all", "epochs": 2, "full_from": 1, "align_from": 1}
 
 
 def test_a_backbone_reads_images_of_another_size_and_a_clip_does_not(backbone, encoder, task):
-    assert (image_size(backbone), image_size(at_size(encoder, 64))) == (32, 32)
+    assert (backbone.image_size, at_size(encoder, 64).image_size) == (32, 32)
     assert at_size(backbone, 0) is backbone
     made = training(load_encoder("timm:test_efficientnet:random"), task, image_size=48)
-    assert image_size(made.encoder) == 48
+    assert made.encoder.image_size == 48
 
 
 def test_the_whole_network_trains_and_the_encoder_given_stays_as_it_was(backbone, task):
@@ -285,7 +265,7 @@ def test_a_view_is_the_same_each_time_and_differs_from_others(task, encoder):
     before = torch.get_rng_state()
     viewed(images, 1, 32).image(0)
     assert torch.equal(before, torch.get_rng_state())
-    assert image_size(encoder) == 32 and len({*viewed(images, 1, 32).digests, *images.digests}) == 40
+    assert encoder.image_size == 32 and len({*viewed(images, 1, 32).digests, *images.digests}) == 40
 
 
 def test_the_augmentation_is_moco_v2s():
@@ -357,12 +337,6 @@ def test_bad_input_is_refused_in_one_line(encoder, task, method, settings, proto
     with pytest.raises(CdirError, match=value) as error:
         train(encoder, replace(task, **protocol), method, **settings)
     assert "\n" not in str(error.value)
-
-
-def test_images_of_other_domains_are_refused(fitted, task):
-    other = replace(task.images, domains=np.array(["photo"] * len(task.images)))
-    with pytest.raises(CdirError, match="ink and line.* photo"):
-        fitted.states[LAST_EPOCH][0].embed(other)
 
 
 # ---- MoCo v2's checkpoint --------------------------------------------------------------------------------------

@@ -12,7 +12,7 @@ from cdir_nb.encoders import load_encoder
 from cdir_nb.errors import CdirError
 from cdir_nb.methods import Embedder
 from cdir_nb.methods.clair.mapped_clip import MappedClipSettings, mapped_clip
-from cdir_nb.methods.frozen.clip import VanillaClip
+from cdir_nb.methods.frozen import VanillaClip
 from cdir_nb.results import by_direction, context_of, measure, percent_by_direction, settings_digest
 from cdir_nb.results.measure import embedded
 

@@ -1,6 +1,6 @@
 """CLIP + Q: CLIP with the closed-form mapping, one embedder per direction (CLAIR, section 4.4 and Table 3 left)."""
 
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
@@ -57,11 +57,10 @@ def mapped_clip(
     settings: MappedClipSettings,
     *,
     name: str = "CLIP + Q",
-    seed: int = 0,
-    progress: bool = True,
+    **_: Any,
 ) -> MappedClip:
     """CLIP + Q for one direction of a task; Q is fitted to texts alone: names in prompts of both domains (equations 8
-    and 9). `seed` and `progress` have no effect. Raises CdirError as `text_pairs` does."""
+    and 9). Raises CdirError as `text_pairs` does."""
     card, names = load_card(task.dataset), names_of(task, settings.names)
     source, target = text_pairs(encoder, names, {domain: card.domain_word(domain) for domain in direction}).values()
     embedder = MappedClip(encoder, direction, procrustes(source, target, settings.null_space))

@@ -79,7 +79,7 @@ class ClairTraining(Training):
             "prompts": s.learning_rate_prompts,
             "Q": s.learning_rate_mapping,
         }
-        groups = self.parameter_groups({group: rate or s.learning_rate for group, rate in rates.items()})
+        groups = self.parameter_groups({group: {"lr": rate or s.learning_rate} for group, rate in rates.items()})
         return torch.optim.SGD(groups, lr=s.learning_rate, momentum=s.momentum, weight_decay=s.weight_decay)
 
     def make_schedule(self) -> torch.optim.lr_scheduler.LRScheduler:

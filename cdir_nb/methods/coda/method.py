@@ -17,7 +17,6 @@ from torch import nn
 from cdir_nb.methods.coda.losses import agreement, self_matching
 from cdir_nb.methods.coda.start import Start, classifier_rows
 from cdir_nb.methods.settings import setting
-from cdir_nb.methods.training import trainable_parameters
 from cdir_nb.methods.ucdir.clusters import Clusters
 from cdir_nb.methods.ucdir.harness import BOTH, Clustered, Step, Terms, TwoDomainTraining
 from cdir_nb.methods.ucdir.network import Network
@@ -31,17 +30,6 @@ class CodaSettings(TwoDomainSettings):
     """Settings of CoDA. The defaults are those of its released code, except the number of clusters."""
 
     method = "CoDA"
-    sources = {
-        ("trains", "head"): "our default on CPUs; NOT the released code's training of the whole network",
-        ("learning_rate", "0.03"): "our default for training the head only",
-        ("learning_rate", "0.001"): "our default for the whole of a small encoder",
-        ("clusters", "100"): f"{CODE}: Office-Home",
-        ("views", "4"): "our default on CPUs",
-        ("score_at", "10"): "our default on CPUs",
-        ("snapshot_every", "2"): "our default on CPUs",
-        ("image_size", "64"): "our default on CPUs",
-    }
-
     clusters: int | None = setting(
         None, f"our default: K is the number of classes (None); {CODE}: 100 for Office-Home's 65 classes", ge=2
     )
@@ -74,9 +62,10 @@ class CodaTraining(TwoDomainTraining):
         """The memories that need at least as many images as there are clusters."""
         return "each domain" if self.settings.start == "separate" else "both together"
 
-    def cluster_counts(self, classes: int) -> tuple[int, ...]:
+    @property
+    def counts(self) -> tuple[int, ...]:
         """The number of clusters of each level."""
-        return tuple(classes * factor for factor in self.settings.levels)
+        return tuple((self.settings.clusters or self.classes) * multiple for multiple in self.settings.levels)
 
     def cluster(self) -> list[list[Clusters]]:
         """Empty: k-means runs once, in `start`."""
@@ -94,13 +83,9 @@ class CodaTraining(TwoDomainTraining):
 
     def make_optimizer(self) -> torch.optim.Optimizer:
         """SGD with momentum; the classifiers have a different learning rate and no weight decay."""
-        s, parameters = self.settings, trainable_parameters(self.model).items()
-        network = [parameter for name, parameter in parameters if self.group_of(name) == "network"]
-        classifiers = list(self.model.classifiers.parameters())
-        groups = [
-            {"params": network, "lr": s.learning_rate, "weight_decay": s.weight_decay},
-            {"params": classifiers, "lr": s.classifier_rate, "weight_decay": 0.0},
-        ]
+        s = self.settings
+        network = {"lr": s.learning_rate, "weight_decay": s.weight_decay}
+        groups = self.parameter_groups({"network": network, "classifiers": {"lr": s.classifier_rate}})
         return torch.optim.SGD(groups, momentum=s.momentum)
 
     def make_schedule(self) -> None:

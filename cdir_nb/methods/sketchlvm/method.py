@@ -19,7 +19,6 @@ from cdir_nb.conventions import BY_SEEN_LABELS
 from cdir_nb.data import load_card
 from cdir_nb.data.images import ImageSet
 from cdir_nb.encoders import ClipEncoder
-from cdir_nb.encoders.pretraining import seen_note
 from cdir_nb.encoders.zero_shot import prompt_embeddings
 from cdir_nb.errors import CdirError
 from cdir_nb.methods.batches import pixel_batches, random_view
@@ -29,7 +28,7 @@ from cdir_nb.methods.sketchlvm.losses import class_text, triplet
 from cdir_nb.methods.sketchlvm.network import Network
 from cdir_nb.methods.sketchlvm.sampling import quadruples
 from cdir_nb.methods.training import Numbers, Training, mixed_precision
-from cdir_nb.methods.two_domains import class_numbers, drawn_rows, precision_at, training_images
+from cdir_nb.methods.two_domains import class_numbers, drawn_rows, in_words, precision_at, training_images
 
 RELEASED = "released code, Sketch_LVM"
 CLIP_PROMPT = "ClipPrompt's code"
@@ -128,9 +127,9 @@ class SketchLvmTraining(Training):
         """Adam, with a learning rate for each group."""
         s = self.settings
         rates = {
-            "prompts": s.learning_rate_prompts,
-            "norms": s.learning_rate_norms,
-            "image tower": s.learning_rate_tower,
+            "prompts": {"lr": s.learning_rate_prompts},
+            "norms": {"lr": s.learning_rate_norms},
+            "image tower": {"lr": s.learning_rate_tower},
         }
         return torch.optim.Adam(self.parameter_groups(rates))
 
@@ -154,10 +153,7 @@ class SketchLvmTraining(Training):
     @property
     def train_set(self) -> str:
         """What it was trained on, in words."""
-        limit = self.settings.train_images
-        count = f"at most {limit}" if limit else "all"
-        note = seen_note(self.encoder, self.images)
-        return f"{count} labelled images of each of two domains, {len(self.classes)} classes in training{note}"
+        return in_words(self.encoder, self.images, self.settings.train_images, len(self.classes))
 
     @cached_property
     def texts(self) -> list[torch.Tensor]:

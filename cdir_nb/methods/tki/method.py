@@ -14,6 +14,7 @@ import torch
 
 from cdir_nb.data.images import ImageSet
 from cdir_nb.encoders import ClipEncoder
+from cdir_nb.methods.batches import seeded
 from cdir_nb.methods.checkpoints import digest_of
 from cdir_nb.methods.tki.expansion import DomainExpansion, drawn_classes
 from cdir_nb.methods.tki.losses import agg_terms, loss_agg
@@ -49,8 +50,7 @@ class TkiTraining(Training):
         self.expansion.run()
         generator = torch.Generator().manual_seed(self.seed)
         self.classes = drawn_classes(len(self.names), s.classes_per_step, self.epochs, generator)
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(self.seed)
+        with seeded(self.seed):
             return Projection(self.encoder.dim, s).to(self.encoder.device)
 
     def inputs(self) -> dict[str, str]:

@@ -65,10 +65,11 @@ class TwoDomainTraining(Training):
     """The training of UCDIR or of another method in its trainer. A subclass implements `terms`, and where needed:
 
     clustered        what k-means runs on: "each domain", "both together", or "" for a method without clusters
-    cluster_counts   the numbers of clusters, for K classes
-    clusters_begin   the first epoch with clusters
     weights          the weight of each term in an epoch
     make_momentum    returns the momentum encoder, or None for a method without one, which also overrides `see`
+
+    Two settings are optional: `granularity`, the numbers of clusters in multiples of K, one for each level (default:
+    one level with K), and `cluster_from`, the first epoch (from 0) with clusters (default: the first of all).
     """
 
     clustered: Clustered = ""
@@ -81,14 +82,6 @@ class TwoDomainTraining(Training):
     def terms(self, step: Step) -> Terms:
         """The values of each loss; losses that need clusters are left out without them."""
         raise NotImplementedError(f"{type(self).__name__} has no terms(step)")
-
-    def cluster_counts(self, classes: int) -> tuple[int, ...]:
-        """The numbers of clusters; more than one for several levels."""
-        return (classes,)
-
-    def clusters_begin(self) -> int:
-        """The first epoch (from 0) with clusters."""
-        return 0
 
     # ---- network, data and schedule ----
 
@@ -150,8 +143,9 @@ class TwoDomainTraining(Training):
 
     @property
     def counts(self) -> tuple[int, ...]:
-        """The numbers of clusters."""
-        return self.cluster_counts(self.settings.clusters or self.classes)
+        """The number of clusters of each level."""
+        multiples = getattr(self.settings, "granularity", (1,))
+        return tuple((self.settings.clusters or self.classes) * multiple for multiple in multiples)
 
     @cached_property
     def views(self) -> CachedViews | PixelViews:
@@ -241,7 +235,7 @@ class TwoDomainTraining(Training):
 
     def cluster(self) -> list[list[Clusters]]:
         """K-means on the features of all images; empty if no loss needs clusters in this epoch."""
-        if not self.clustered or self.epoch < self.clusters_begin():
+        if not self.clustered or self.epoch < getattr(self.settings, "cluster_from", 0):
             return []
         s, seed = self.settings, 1000 * self.seed + self.epoch
         options: dict[str, int] = {"iterations": s.kmeans_iterations, "restarts": s.kmeans_restarts, "seed": seed}

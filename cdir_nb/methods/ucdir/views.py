@@ -8,7 +8,7 @@ only, at milliseconds per step on a CPU.
 import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -94,9 +94,8 @@ def with_views(images: ImageSet, count: int, size: int) -> ImageSet:
 
 
 def image_size(encoder: ImageEncoder) -> int:
-    """The width and height, in pixels, of the square images that an encoder reads."""
-    pixels: Any = encoder.preprocess(Image.new("RGB", (8, 8)))
-    return pixels.shape[-1]
+    """`ImageEncoder.image_size`."""
+    return encoder.image_size
 
 
 def at_size(encoder: ImageEncoder, size: int) -> ImageEncoder:
@@ -122,7 +121,7 @@ class CachedViews:
     def __init__(
         self, encoder: ImageEncoder, domains: Sequence[ImageSet], count: int, *, progress: bool = True
     ) -> None:
-        size, for_views, self.count = image_size(encoder), uncropped(encoder), count
+        size, for_views, self.count = encoder.image_size, uncropped(encoder), count
         self.whole_images, views = [], []
         for images in domains:
             self.whole_images.append(encoder.embed_images(images, progress=progress).to(encoder.device))
@@ -179,7 +178,7 @@ class PixelViews:
             yield Inputs(on_device, torch.cat([query_a, query_b]), torch.cat([key_a, key_b]))
 
     def _pixels(self, images: ImageSet, order: torch.Tensor, number: int, batch_size: int) -> Iterator[torch.Tensor]:
-        views = viewed(images, number, image_size(self.encoder))
+        views = viewed(images, number, self.encoder.image_size)
         return pixel_batches(self.encoder, views, order.tolist(), batch_size, self.to_pixels)
 
     def whole(self, domain_index: int) -> Iterator[torch.Tensor]:

@@ -8,6 +8,7 @@ the workbook does not include WordNet; features have unit length, as in the orig
 
 from typing import Any
 
+import timm
 import torch
 import torch.nn.functional as F
 from torch import nn
@@ -76,8 +77,6 @@ def imagenet_classifier(encoder: ImageEncoder) -> nn.Linear:
         return mobilenet_v2(classifier=True).get_classifier()  # pyright: ignore[reportCallIssue]
     kind, _, tagged = name.partition(":")
     if kind == "timm" and ":" not in tagged and " " not in tagged:
-        import timm  # only this function needs it
-
         return timm.create_model(tagged, pretrained=True).get_classifier()  # pyright: ignore[reportCallIssue]
     raise CdirError(
         f"SAKE learns from the backbone's ImageNet classifier, which {name} does not provide: choose mobilenet-v2, or "

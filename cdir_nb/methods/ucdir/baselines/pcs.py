@@ -29,9 +29,6 @@ class PcsTraining(TwoDomainTraining):
     settings: PcsSettings
     clustered = "each domain"
 
-    def cluster_counts(self, classes: int) -> tuple[int, ...]:
-        return tuple(classes * factor for factor in self.settings.granularity)
-
     def terms(self, step: Step) -> Terms:
         if not step.clusters:
             return {}

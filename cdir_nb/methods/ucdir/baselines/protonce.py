@@ -68,12 +68,6 @@ class ProtoNceTraining(TwoDomainTraining):
     settings: ProtoNceSettings
     clustered = "both together"
 
-    def cluster_counts(self, classes: int) -> tuple[int, ...]:
-        return tuple(classes * factor for factor in self.settings.granularity)
-
-    def clusters_begin(self) -> int:
-        return self.settings.cluster_from
-
     def terms(self, step: Step) -> Terms:
         q, bank, ids = step.together()
         terms = {"L_NCE": [instance_discrimination(q, bank, ids, self.settings.tau)]}

@@ -1,21 +1,34 @@
-"""Encoders without training: the start of UCDIR's harness, and that of SnMpNet's."""
+"""Encoders without training: vanilla CLIP, and the starts of UCDIR's and SnMpNet's harnesses."""
 
 from collections.abc import Sequence
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 
 from cdir_nb.data.images import ImageSet
 from cdir_nb.data.protocols import Protocol
 from cdir_nb.encoders import ImageEncoder
 from cdir_nb.encoders.feature_maps import MapEncoder, map_encoder
 from cdir_nb.methods.embedder import Embedder
-from cdir_nb.methods.frozen.clip import VanillaClip
-from cdir_nb.methods.method import BACKBONE, Method
+from cdir_nb.methods.method import BACKBONE, CLIP, Method
 from cdir_nb.methods.settings import Settings, setting
 from cdir_nb.methods.snmpnet.harness import frozen_maps
 from cdir_nb.methods.snmpnet.views import inverted_in
 from cdir_nb.methods.ucdir.views import at_size
+
+
+class VanillaClip(Embedder):
+    """CLIP's frozen image tower: unit vectors, compared by cosine. The baseline of every table."""
+
+    name = "vanilla CLIP"
+
+    def __init__(self, encoder: ImageEncoder) -> None:
+        self.encoder = encoder
+
+    def embed(self, images: ImageSet, *, progress: bool = True) -> torch.Tensor:
+        """(N, D) unit vectors, float32 on the CPU, read from the cache if it has them."""
+        return F.normalize(self.encoder.embed_images(images, progress=progress), dim=-1)
 
 
 class FrozenStartSettings(Settings):
@@ -64,6 +77,12 @@ class FrozenBackbone(Embedder):
         return frozen_maps(self.encoder, inverted_in(images, self.invert), progress).float().mean(2)
 
 
+VANILLA_CLIP = Method(
+    name="vanilla CLIP",
+    paper="Radford et al., ICML 2021",
+    build=lambda encoder, *_, **__: VanillaClip(encoder),
+    encoders=CLIP,
+)
 FROZEN_START = Method(
     name="frozen start",
     paper="none: the start of UCDIR's harness",
