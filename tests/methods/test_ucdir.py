@@ -136,6 +136,14 @@ def test_losses_count_from_their_epoch_on(fitted):
     assert all("L_DD" in row for row in history[1:]) and "L_CW" not in history[0]
 
 
+@pytest.mark.parametrize("method", [*FAMILY, "CoDA"])
+def test_every_value_of_a_named_setting_has_a_source_of_its_own(method):
+    for name, settings in METHODS[method].named.items():
+        assert not [row for row in settings.table() if row["source"].startswith("set here")], name
+    changed = METHODS[method].settings(dim=77).table()
+    assert [row["setting"] for row in changed if row["source"].startswith("set here")] == ["dim"]
+
+
 def test_a_shorter_schedule_keeps_its_proportions():
     short = METHODS["UCDIR"].named["as_released, head"].shortened(20)
     names = ("epochs", "cluster_from", "full_from", "align_from", "snapshot_every")

@@ -30,6 +30,17 @@ class CodaSettings(TwoDomainSettings):
     """Settings of CoDA. The defaults are those of its released code, except the number of clusters."""
 
     method = "CoDA"
+    sources = {
+        ("trains", "head"): "our default on CPUs; NOT the released code's training of the whole network",
+        ("learning_rate", "0.03"): "our default for training the head only",
+        ("learning_rate", "0.001"): "our default for the whole of a small encoder",
+        ("clusters", "100"): f"{CODE}: Office-Home",
+        ("views", "4"): "our default on CPUs",
+        ("score_at", "10"): "our default on CPUs",
+        ("snapshot_every", "2"): "our default on CPUs",
+        ("image_size", "64"): "our default on CPUs",
+    }
+
     clusters: int | None = setting(
         None, f"our default: K is the number of classes (None); {CODE}: 100 for Office-Home's 65 classes", ge=2
     )

@@ -11,8 +11,7 @@ from cdir_nb.methods.ucdir.losses import cluster_wise, distance_of_distance, ins
 from cdir_nb.methods.ucdir.settings import MAIN, MomentumSettings, named_settings
 
 DOMAINNET = "released code, scripts/domainnet.sh; the paper does not give it"
-# Values of named settings: the released code's scripts/office-home.sh; and the paper, whose equations 1, 2, 8 and 9 are
-# sums without a filter, and whose equation 11 has no later start for L_SE and L_DD than for L_CW.
+OFFICE = "released code, scripts/office-home.sh; the paper does not give it"
 OFFICE_HOME: dict[str, Any] = {"alpha": 0.5, "gamma": 1.0, "beta": 0.5, "phi_entropy": 0.01}
 AS_WRITTEN: dict[str, Any] = {"reduction": "sum", "least_confidence": None, "align_from": 20, "key_norm": "plain"}
 HEAD_RATE = 0.3  # P@10 at 0.01, 0.03, 0.1 and 0.3: UCDIR 41.9, 45.4, 44.1, 48.6 %, v3 42.8, 46.0, 50.5, 50.5
@@ -23,6 +22,20 @@ class UcdirSettings(MomentumSettings):
 
     Raises CdirError for an invalid value, or a schedule out of order.
     """
+
+    sources = {
+        **MomentumSettings.sources,
+        **{(name, str(value)): OFFICE for name, value in OFFICE_HOME.items()},
+        ("full_from", "20"): "our default for training the head only",
+        ("full_from", "10"): "our default for a short training of a small network",
+        ("align_from", "10"): "our default for a short training of a small network",
+        ("reduction", "sum"): "paper, equations 1, 2, 8 and 9",
+        ("least_confidence", "None"): "paper: no filter",
+        ("align_from", "20"): "paper, equation 11: no later start than L_CW's (or our default for the head only)",
+        ("align_from", "4"): "paper, equation 11: no later start than L_CW's",
+        ("learning_rate", str(HEAD_RATE / 128)): "our default for the head; a sum over 2 x 64 images has 128 times the "
+        "mean's gradient",
+    }
 
     losses: tuple[Literal["IW", "CW", "SE", "DD"], ...] = setting(
         ("IW", "CW", "SE", "DD"), "paper, equation 11; Table 3 leaves some out", strict=False
@@ -108,7 +121,6 @@ def ucdir_settings() -> dict[str, UcdirSettings]:
         "as_released, head": head_schedule,
         "as_released, short": short_schedule,
         "as_released, short, slow": short_schedule,
-        # the gradient of a sum over 2 x 64 images is 128 times that of the mean
         "as_written, head": head_schedule | AS_WRITTEN | {"align_from": 4, "learning_rate": HEAD_RATE / 128},
     }
     named = named_settings(UcdirSettings, head_rate=HEAD_RATE)

@@ -1,6 +1,7 @@
 """Settings of UCDIR's trainer, each with its source, and the named ones that all methods in it share."""
 
-from typing import Any, Literal, Self, TypeVar
+from collections.abc import Mapping
+from typing import Any, ClassVar, Literal, Self, TypeVar
 
 from cdir_nb.methods.settings import Settings, setting
 
@@ -42,10 +43,11 @@ BY_ENCODER = {
 class TwoDomainSettings(Settings):
     """Settings of every method in this trainer. The defaults are those of UCDIR's released code.
 
-    Raises CdirError for an invalid value.
+    `table()` lists each value with its source. Raises CdirError for an invalid value.
     """
 
     method = "UCDIR"
+    sources: ClassVar[Mapping[tuple[str, str], str]] = {}  # (setting, value): source of a value that is not the default
 
     clusters: int | None = setting(None, "paper, section 4.1: K is the number of classes (None)", ge=2)
     epochs: int = setting(200, "paper, section 4.1", ge=1)
@@ -60,14 +62,20 @@ class TwoDomainSettings(Settings):
     dim: int = setting(128, "paper, section 4.1", ge=2)
     hidden: int | None = setting(None, "MoCo v2: the width of the trunk (None); 0: one linear layer", ge=0)
     views: int = setting(8, "our default; number of views per image drawn beforehand, for 'head' only", ge=2)
-    score_at: int = setting(
-        1, f"{MAIN}: cut-off of the score by labels that chooses the best epoch; scripts/domainnet.sh: 50", ge=1
-    )
+    score_at: int = setting(1, f"{MAIN}: cut-off of the score by labels that chooses the best epoch", ge=1)
     snapshot_every: int = setting(1, "our default; epochs between two stored states, for 'head' only", ge=1)
     image_size: int = setting(
         0, "our default; width and height of images in pixels, 0: the encoder's; a CLIP reads one size only", ge=0
     )
     train_images: int = setting(0, "our default; training images of each domain, drawn at random, 0: all", ge=0)
+
+    def table(self) -> list[dict[str, str]]:
+        """Rows of setting, value, source; values of the named settings have sources of their own."""
+        rows = super().table()
+        for row in rows:
+            if row["source"].startswith("set here"):
+                row["source"] = self.sources.get((row["setting"], row["value"]), row["source"])
+        return rows
 
     def shortened(self, epochs: int) -> Self:
         """The same schedule in another number of epochs: every setting in epochs is scaled and rounded."""
@@ -79,10 +87,22 @@ class TwoDomainSettings(Settings):
 class MomentumSettings(TwoDomainSettings):
     """Settings of a method with a momentum encoder, and with k-means in every epoch where its losses need clusters."""
 
+    sources = {
+        **{(name, str(value)): "our default for a short training of a small network" for name, value in SHORT.items()},
+        **{(name, str(value)): "our default for training the head only" for name, value in HEAD.items()},
+        ("trains", "head"): "our default on CPUs; NOT the paper's training of the whole network",
+        ("key_norm", "plain"): "paper: not mentioned",
+        ("score_at", "50"): "released code, scripts/domainnet.sh",
+        ("cluster_from", "4"): "our default for training the head only",
+        ("cluster_from", "2"): "our default for a short training of a small network",
+        ("learning_rate", "0.1"): "our default for training the head only",
+        ("learning_rate", "0.001"): "our default: the best score by labels of seen classes after a whole training",
+    }
+
     kmeans_restarts: int = setting(5, f"{MAIN} (faiss; here scikit-learn)", ge=1)
     encoder_momentum: float = setting(0.999, f"{MAIN}: one update per step", ge=0, lt=1)
     key_norm: Literal["split", "plain"] = setting(
-        "split", f"{MAIN}: the key encoder normalises each half of a shuffled batch; the paper does not mention it"
+        "split", f"{MAIN}: the key encoder normalises each half of a shuffled batch; no effect without batch norm"
     )
 
 
