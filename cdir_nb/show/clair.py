@@ -20,9 +20,8 @@ from cdir_nb.show.style import (
     WIDTH,
     WRONG,
     bare,
-    keys_of,
+    legend_below,
     looks,
-    pretty,
     shorten,
     styled,
     titled,
@@ -95,8 +94,7 @@ def geodesic_figure(
     axes[2].axvline(stop, color=QUIET, ls=":", lw=1.4)
     axes[2].set(title="along the way", xlabel="identity (0) to Q (1)", ylabel=value)
     axes[2].margins(y=0.12)
-    keys = keys_of((axes[0], axes[2]))
-    fig.legend(keys.values(), keys, loc="outside lower left", ncols=5, columnspacing=1.2, handletextpad=0.4)
+    legend_below(fig, (axes[0], axes[2]), "left", ncols=5, columnspacing=1.2, handletextpad=0.4)
     return titled(fig, title)
 
 
@@ -116,7 +114,7 @@ def _link_class_means(ax: Axes, rotated: FlatDomain, fixed: FlatDomain, classes:
             ax.plot(*ends[-1], marker=marker, ms=7, color=colour, mec="white", mew=0.8, zorder=3)
         ax.plot(*np.transpose(ends), color=colour, lw=1.6, zorder=2, label=shorten(name, 14))
     for domain, marker in ((rotated, "o"), (fixed, "X")):
-        ax.plot([], [], marker=marker, color="#444444", ls="", label=f"{pretty(domain.name)}, class means")
+        ax.plot([], [], marker=marker, color="#444444", ls="", label=f"{shorten(domain.name, 20)}, class means")
 
 
 def denormalised(encoder: ClipEncoder, batch: torch.Tensor) -> np.ndarray:
