@@ -12,20 +12,7 @@ from matplotlib.patches import Rectangle
 
 from cdir_nb.analysis import evenly, shares
 from cdir_nb.encoders import ClipEncoder
-from cdir_nb.show.style import (
-    PALETTE,
-    QUIET,
-    RIGHT,
-    SMALL,
-    WIDTH,
-    WRONG,
-    bare,
-    legend_below,
-    looks,
-    shorten,
-    styled,
-    titled,
-)
+from cdir_nb.show.style import PALETTE, QUIET, RIGHT, SMALL, WIDTH, WRONG, bare, keys_of, looks, shorten, styled, titled
 
 CLASS_TOKEN, PROMPT = PALETTE[3], PALETTE[5]
 MOST_PATCHES = 8  # patches drawn per row of the image: more would be too small
@@ -94,7 +81,8 @@ def geodesic_figure(
     axes[2].axvline(stop, color=QUIET, ls=":", lw=1.4)
     axes[2].set(title="along the way", xlabel="identity (0) to Q (1)", ylabel=value)
     axes[2].margins(y=0.12)
-    legend_below(fig, (axes[0], axes[2]), "left", ncols=5, columnspacing=1.2, handletextpad=0.4)
+    keys = keys_of((axes[0], axes[2]))
+    fig.legend(keys.values(), keys, loc="outside lower left", ncols=5, columnspacing=1.2, handletextpad=0.4)
     return titled(fig, title)
 
 

@@ -10,19 +10,7 @@ from matplotlib.figure import Figure
 
 from cdir_nb.analysis import accuracy_at_coverage, calibration_error, reliability_bins
 from cdir_nb.conventions import Metric
-from cdir_nb.show.style import (
-    MARKERS,
-    PALETTE,
-    QUIET,
-    SMALL,
-    WIDTH,
-    keys_of,
-    legend_below,
-    looks,
-    pretty,
-    styled,
-    titled,
-)
+from cdir_nb.show.style import MARKERS, PALETTE, QUIET, SMALL, WIDTH, keys_of, looks, pretty, styled, titled
 
 PANELS = {"precision": "P@k", "average_precision": "mAP@k"}
 DASHES = ("-", "--", ":", "-.")  # so that overlapping lines remain visible
@@ -179,7 +167,8 @@ def gains_over_accuracy(table: pd.DataFrame, *, title: str = "") -> Figure:
         ax.axhline(0, color=QUIET, ls="--", lw=1)
         ax.set_title(f"{task}\n{_encoder_names(rows)}")
     axes[0, 0].set_ylabel("gain over vanilla CLIP (points of P@10)")
-    legend_below(fig, axes[0], "center", ncols=len(methods))
+    keys = keys_of(axes[0])
+    fig.legend(keys.values(), keys, loc="outside lower center", ncols=len(keys))
     return titled(fig, title)
 
 

@@ -4,7 +4,6 @@ import functools
 import re
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Any
 
 import matplotlib as mpl
 from matplotlib.artist import Artist
@@ -101,12 +100,6 @@ def bare(ax: Axes) -> None:
 def keys_of(axes: Iterable[Axes]) -> dict[str, Artist]:
     """{label: artist} of all panels together, each label once: the entries of a shared legend."""
     return {label: key for ax in axes for key, label in zip(*ax.get_legend_handles_labels())}
-
-
-def legend_below(fig: Figure, axes: Iterable[Axes], align: str, **options: Any) -> None:
-    """One legend for these panels, below them; `align` is left or center, `options` are those of `Figure.legend`."""
-    keys = keys_of(axes)
-    fig.legend(keys.values(), keys, loc=f"outside lower {align}", **options)
 
 
 def looks(names: Sequence[str]) -> dict[str, tuple[str, str]]:

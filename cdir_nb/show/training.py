@@ -12,7 +12,7 @@ from matplotlib.ticker import MaxNLocator
 
 from cdir_nb.conventions import SELECTION_RULES
 from cdir_nb.results.aggregate import RULES, selected
-from cdir_nb.show.style import PALETTE, QUIET, SMALL, WIDTH, legend_below, looks, pretty, shorten, styled, titled
+from cdir_nb.show.style import PALETTE, QUIET, SMALL, WIDTH, keys_of, looks, pretty, shorten, styled, titled
 
 MOVED, WEIGHT, TOTAL = "moved, ", "weight ", "L_total"
 
@@ -108,7 +108,8 @@ def value_curves(panels: Mapping[str, pd.DataFrame], *, value: str, title: str =
         ax.set(title=pretty(panel), xlabel=table.index.name)
         ax.grid(True)
     axes[0, 0].set_ylabel(value)
-    legend_below(fig, axes[0], "left", ncols=6)
+    keys = keys_of(axes[0])
+    fig.legend(keys.values(), keys, loc="outside lower left", ncols=6)
     return titled(fig, title)
 
 
@@ -131,7 +132,8 @@ def training_runs(panels: Mapping[str, Sequence[pd.DataFrame]], *, label: str, t
         ax.set(title=name, xlabel="step")
         ax.grid(True)
     axes[0, 0].set_ylabel(label)
-    legend_below(fig, axes[0, :1], "center", ncols=4)
+    keys = keys_of(axes[0, :1])
+    fig.legend(keys.values(), keys, loc="outside lower center", ncols=4)
     return titled(fig, title)
 
 
