@@ -135,7 +135,7 @@ def figures(book: NotebookNode) -> Iterator[str]:
     if not any(shown):
         yield "no figure among the outputs"
     for cell, has_figure in zip(code_cells(book), shown):
-        if not has_figure and re.search(r"^\s*(save_figure|explore)\(", cell.source, flags=re.MULTILINE):
+        if not has_figure and re.search(r"^\s*(show\.)?(save_figure|explore)\(", cell.source, flags=re.MULTILINE):
             yield f"a figure that is not shown, at `{first_line(cell)}`"
 
 

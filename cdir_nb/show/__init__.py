@@ -1,13 +1,13 @@
 """Figures by kind (bars, curves, heat maps, grids, maps) and by method, with the sliders and banners around them.
 
-The figures of one method are in the submodules `clair`, `tki` and `snmpnet`; `diagrams` has a drawing of each method.
+The figures of one method are in the submodules `clair`, `tki` and `snmpnet`.
 """
 
 from cdir_nb.errors import require_extra
 
 require_extra("notebooks", "matplotlib", "seaborn", "IPython", "ipywidgets")
 
-from cdir_nb.show import clair, diagrams, snmpnet, tki
+from cdir_nb.show import clair, snmpnet, tki
 from cdir_nb.show.banner import banner, has_random_weights, notebook_map, plain_list, settings_table
 from cdir_nb.show.bar_charts import accuracy_bars, bars, bars_in_groups, histograms, method_bars, metric_bars, strips
 from cdir_nb.show.curves import (
@@ -18,6 +18,7 @@ from cdir_nb.show.curves import (
     reliability,
     softmax_figure,
 )
+from cdir_nb.show.diagrams import diagram
 from cdir_nb.show.grids import contact_sheet, image_rows, label_changes, picture_row, rank_strips, ranked_grid
 from cdir_nb.show.heatmaps import gain_map, heat_maps, matrices
 from cdir_nb.show.maps import map_figure, rank_shifts, two_maps
@@ -26,7 +27,7 @@ from cdir_nb.show.style import save_figure
 from cdir_nb.show.training import sensitivity, training_history, training_runs, value_curves
 from cdir_nb.show.widgets import explore, show_source
 
-__all__ = ["clair", "diagrams", "snmpnet", "tki"]
+__all__ = ["clair", "snmpnet", "tki", "diagram"]
 __all__ += ["banner", "has_random_weights", "notebook_map", "plain_list", "settings_table"]
 __all__ += ["accuracy_bars", "bars", "bars_in_groups", "histograms", "method_bars", "metric_bars", "strips"]
 __all__ += ["convention_curves", "gains_over_accuracy", "precision_recall", "psi_figure"]

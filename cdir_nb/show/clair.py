@@ -12,21 +12,7 @@ from matplotlib.patches import Rectangle
 
 from cdir_nb.analysis import evenly, shares
 from cdir_nb.encoders import ClipEncoder
-from cdir_nb.show.style import (
-    PALETTE,
-    QUIET,
-    RIGHT,
-    SMALL,
-    WIDTH,
-    WRONG,
-    bare,
-    keys_of,
-    looks,
-    pretty,
-    shorten,
-    styled,
-    titled,
-)
+from cdir_nb.show.style import PALETTE, QUIET, RIGHT, SMALL, WIDTH, WRONG, bare, keys_of, looks, shorten, styled, titled
 
 CLASS_TOKEN, PROMPT = PALETTE[3], PALETTE[5]
 MOST_PATCHES = 8  # patches drawn per row of the image: more would be too small
@@ -116,7 +102,7 @@ def _link_class_means(ax: Axes, rotated: FlatDomain, fixed: FlatDomain, classes:
             ax.plot(*ends[-1], marker=marker, ms=7, color=colour, mec="white", mew=0.8, zorder=3)
         ax.plot(*np.transpose(ends), color=colour, lw=1.6, zorder=2, label=shorten(name, 14))
     for domain, marker in ((rotated, "o"), (fixed, "X")):
-        ax.plot([], [], marker=marker, color="#444444", ls="", label=f"{pretty(domain.name)}, class means")
+        ax.plot([], [], marker=marker, color="#444444", ls="", label=f"{shorten(domain.name, 20)}, class means")
 
 
 def denormalised(encoder: ClipEncoder, batch: torch.Tensor) -> np.ndarray:

@@ -18,59 +18,23 @@ WIDTH = 9.0  # inches; with DPI, 990 pixels: the width of a notebook's output on
 DPI = 110
 SMALL = 9  # points: the smallest text in a figure
 RIGHT, WRONG, QUIET = "#0072B2", "#D55E00", "#777777"  # blue, vermilion (Okabe & Ito): safe for colour-blind readers
-PALETTE = (
-    "#332288",
-    "#CC6677",
-    "#117733",
-    "#C96A00",
-    "#2F8FC0",
-    "#AA4499",
-    "#44AA99",
-    "#999933",
-    "#882255",
-    "#666666",
-)  # P. Tol's "muted" with darker yellow and cyan, ordered so that neighbours differ
+PALETTE = (  # P. Tol's "muted" with darker yellow and cyan, ordered so that neighbours differ
+    *("#332288", "#CC6677", "#117733", "#C96A00", "#2F8FC0"),
+    *("#AA4499", "#44AA99", "#999933", "#882255", "#666666"),
+)
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "p", "<", ">", "*")
-REAL, PAINTED, FLAT, SKETCHED = ("#222222", "o"), ("#E07B00", "s"), ("#3B5BDB", "^"), ("#993404", "v")
-DOMAIN_LOOKS = {
-    "real": REAL,
-    "photo": REAL,
-    "painting": PAINTED,
-    "art_painting": PAINTED,
-    "art": PAINTED,
-    "clipart": FLAT,
-    "cartoon": FLAT,
-    "infograph": ("#2A9D8F", "D"),
-    "product": ("#2A9D8F", "D"),
-    "sketch": SKETCHED,
-    "quickdraw": ("#3288BD", "P"),
-    "doodle": ("#3288BD", "P"),
-}  # distinct for red-blind and green-blind readers too (a test simulates them)
+LOOKS = {  # of domains that mean the same; distinct for red-blind and green-blind readers too (a test simulates them)
+    ("#222222", "o"): ("real", "photo"),
+    ("#E07B00", "s"): ("painting", "art_painting", "art"),
+    ("#3B5BDB", "^"): ("clipart", "cartoon"),
+    ("#2A9D8F", "D"): ("infograph", "product"),
+    ("#993404", "v"): ("sketch",),
+    ("#3288BD", "P"): ("quickdraw", "doodle"),
+}
+DOMAIN_LOOKS = {domain: look for look, domains in LOOKS.items() for domain in domains}
 SEQUENTIAL = "YlGnBu"
 EMPTY = "#EDEDED"  # where there is no value, and behind lines
-
-RC = {
-    "figure.dpi": DPI,
-    "savefig.dpi": DPI,
-    "figure.facecolor": "white",
-    "figure.constrained_layout.use": True,
-    "font.family": "DejaVu Sans",
-    "font.size": 10,
-    "axes.titlesize": 11,
-    "axes.labelsize": 10,
-    "axes.titlelocation": "left",
-    "figure.titlesize": 12,
-    "xtick.labelsize": 9,
-    "ytick.labelsize": 9,
-    "legend.fontsize": 9,
-    "legend.frameon": False,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.edgecolor": "#555555",
-    "axes.grid": False,
-    "grid.color": "#E2E2E2",
-    "lines.linewidth": 1.8,
-}
+RC = mpl.rc_params_from_file(Path(__file__).with_name("workbook.mplstyle"), use_default_template=False)
 
 
 def styled(draw: Callable[..., Figure]) -> Callable[..., Figure]:

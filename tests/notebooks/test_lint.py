@@ -50,7 +50,7 @@ BROKEN = {
     "no text between two code cells, at `draw()`": lambda b: b.cells.append(b.cells.pop(4)),
     "a line of 120 characters": set_source(5, "x" * 120),
     "a figure that is not shown, at `fig = 1`": set_source(3, "fig = 1\nsave_figure(fig, out_dir, 'x');"),
-    "a figure that is not shown, at `explore(look)`": set_source(3, "explore(look)"),
+    "a figure that is not shown, at `show.explore(look)`": set_source(3, "show.explore(look)"),
     "a blank line inside <details>": set_source(
         6, "## What we saw\n## Exercises\n<details><summary>S</summary>\n\n1. x\n</details>\n## References"
     ),

@@ -1,15 +1,10 @@
 """The script that puts records of runs into a committed table."""
 
 import pytest
-from scripts_by_path import load_script
+from merge_records import main as merge
 
 from cdir_nb.errors import CdirError
 from cdir_nb.results import Record, load_records, save_records, save_table
-
-
-@pytest.fixture
-def merge():
-    return load_script("merge_records").main
 
 
 def record(value: float, method: str = "TKI", k: int = 10, **more) -> Record:
@@ -21,7 +16,7 @@ def record(value: float, method: str = "TKI", k: int = 10, **more) -> Record:
 
 
 @pytest.mark.parametrize("name", ["table.csv", "table.csv.gz"])
-def test_new_numbers_replace_old_ones_and_the_table_keeps_its_measures(merge, tmp_path, name, capsys):
+def test_new_numbers_replace_old_ones_and_the_table_keeps_its_measures(tmp_path, name, capsys):
     table = tmp_path / name
     save_table([record(0.25), record(0.5, "vanilla CLIP")], table)
     save_records([record(0.75), record(0.125, "CLAIR"), record(0.1, k=200)], tmp_path / "run")
@@ -34,7 +29,7 @@ def test_new_numbers_replace_old_ones_and_the_table_keeps_its_measures(merge, tm
     assert table.read_bytes() == before, "equal records give an equal file"
 
 
-def test_records_whose_settings_nobody_has_are_not_merged(merge, tmp_path):
+def test_records_whose_settings_nobody_has_are_not_merged(tmp_path):
     save_table([record(0.25)], tmp_path / "table.csv")
     save_records([record(0.75)], tmp_path / "run")
     (tmp_path / "run" / "settings.json").unlink()
@@ -44,7 +39,7 @@ def test_records_whose_settings_nobody_has_are_not_merged(merge, tmp_path):
     assert "\n" not in str(caught.value) and (tmp_path / "table.csv").read_bytes() == before
 
 
-def test_numbers_on_other_images_are_not_put_into_the_table(merge, tmp_path):
+def test_numbers_on_other_images_are_not_put_into_the_table(tmp_path):
     save_table([record(0.25, query_fingerprint="aa"), record(0.3, "CLAIR")], tmp_path / "table.csv")
     save_records([record(0.75, query_fingerprint="bb")], tmp_path / "run")
     with pytest.raises(CdirError, match="world-unseen: measured on other images than in table.csv"):

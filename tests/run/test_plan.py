@@ -7,8 +7,8 @@ import time
 
 import pandas as pd
 import pytest
-from scripts_by_path import load_script
 from tiny_notebooks import PARAMETERS, write_notebook, write_pacs, write_profile
+from try_profiles import NOT_TRIED
 
 from cdir_nb import sources
 from cdir_nb.data import open_task
@@ -584,5 +584,5 @@ def test_values_that_a_notebook_can_take_are_taken():
 def test_every_profile_of_the_papers_was_tried_and_ended_with_its_table():
     tried = pd.read_csv(ROOT / "docs" / "results" / "profiles-tried.csv").set_index("profile")["ended"]
     needed = {name for name in profile_names() if load_profile(name).needs}
-    assert set(tried.index) == needed - load_script("try_profiles").NOT_TRIED
+    assert set(tried.index) == needed - NOT_TRIED
     assert set(tried) == {"with its table"}

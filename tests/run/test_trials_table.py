@@ -6,7 +6,7 @@ import json
 import pytest
 import typer
 from run_folders import record
-from scripts_by_path import load_script
+from trials_table import main
 
 from cdir_nb.conventions import BY_PSEUDO_LABELS, BY_SEEN_LABELS, NOTHING_SELECTED
 from cdir_nb.results import save_records
@@ -29,7 +29,7 @@ def write_run(folder, profile, jobs):
 
 
 def table_of(folder):
-    load_script("trials_table").main(folder / "trials.csv", [folder])
+    main(folder / "trials.csv", [folder])
     return list(csv.DictReader((folder / "trials.csv").open()))
 
 
