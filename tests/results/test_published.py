@@ -278,8 +278,6 @@ def test_numbers_that_are_printed_twice_agree():
     """Cells of UCDIR's full model in Tables 2 and 3, SnMpNet's in Tables 1 and 5."""
     two, three = numbers("ucdir", "2"), numbers("ucdir", "3")
     one, five = numbers("snmpnet", "1"), numbers("snmpnet", "5")
-        numbers(*which) for which in (*[("ucdir", t) for t in "23"], *[("snmpnet", t) for t in "15"])
-    )
     repeated = {c: (v, three["Our full model", "", c]) for (m, _, c), v in two.items()
                 if m == "Ours" and ("Our full model", "", c) in three}  # fmt: skip
     assert len(repeated) == 39 - 2 and all(a == b for a, b in repeated.values())  # each table lost one of the 39
