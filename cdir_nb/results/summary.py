@@ -125,14 +125,9 @@ def _block(task: tuple[str, ...], rows: "pd.DataFrame") -> Block:
 
 def _headline(protocol: str, rows: "pd.DataFrame") -> Metric:
     """The headline precision; see the module docstring."""
-    recorded = list(map(Metric.parse, rows["metric"].unique()))
-    return next(metric for metric in [*_listed(protocol), *recorded] if metric in recorded)
-
-
-def _listed(protocol: str) -> list[Metric]:
-    """The precisions of a protocol, in its card's order; empty if there is no card."""
-    spec = protocol_spec(protocol)
-    return [entry.metric for entry in spec.metrics if entry.kind == "precision"] if spec else []
+    recorded, spec = list(map(Metric.parse, rows["metric"].unique())), protocol_spec(protocol)
+    listed = [entry.metric for entry in spec.metrics] if spec else []
+    return next(metric for metric in [*listed, *recorded] if metric in recorded)
 
 
 def _settings(rows: "pd.DataFrame") -> Iterator[tuple[str, "pd.DataFrame"]]:

@@ -55,12 +55,9 @@ def verdicts(records: Iterable[Record], claims: Sequence[Claim] | None = None) -
     was run in only some of its `claimed` directions.
     """
     claims = load_claims() if claims is None else claims
-    usable = [
-        record
-        for record in records
-        if record.query_domain != record.gallery_domain and not record.pipeline_test and not record.seen_in_pretraining
-    ]
-    contexts = with_counterparts(by_context(usable)) or {("", "", ""): {}}
+    usable = (record for record in records if not (record.pipeline_test or record.seen_in_pretraining))
+    across = (record for record in usable if record.query_domain != record.gallery_domain)
+    contexts = with_counterparts(by_context(across)) or {("", "", ""): {}}
     rows = []
     for claim, (context, table) in product(claims, contexts.items()):
         decided = _decided_on_records(claim, table, context[1]) or [{"verdict": NOT_RUN}]
@@ -137,10 +134,9 @@ def with_counterparts(contexts: dict[Context, Table]) -> dict[Context, Table]:
     return result
 
 
-@functools.lru_cache
 def _harder(hard_task: str, easy_task: str) -> str:
     """What makes one task harder than another that is otherwise the same; empty if they differ in anything else."""
-    hard, easy = protocol_spec(hard_task), protocol_spec(easy_task)
+    hard, easy = _spec_of(hard_task), _spec_of(easy_task)
     if hard is None or easy is None:
         return ""
 
@@ -225,7 +221,7 @@ def claimed_directions(claim: Claim, protocol: str) -> set[tuple[str, str]]:
     return directions & printed if same_domains else directions
 
 
-_directions_of = functools.lru_cache(protocol_directions)  # looks into all cards
+_directions_of, _spec_of = functools.cache(protocol_directions), functools.cache(protocol_spec)  # these read all cards
 
 
 @functools.lru_cache
@@ -240,7 +236,7 @@ def _printed_directions(paper: str, tables: tuple[str, ...]) -> set[tuple[str, s
 def as_in_card(metrics: tuple[Metric, ...], protocol: str) -> list[Metric]:
     """Metrics of one kind in the order given, except that convention and cut-off of the first metric of this kind in
     the protocol's card go first. Metrics of one convention stay together."""
-    spec, conventions = protocol_spec(protocol), [metric.convention for metric in metrics]
+    spec, conventions = _spec_of(protocol), [metric.convention for metric in metrics]
     first = next((entry for entry in spec.metrics if entry.kind == metrics[0].kind), None) if spec else None
     if first is None:
         return sorted(metrics, key=lambda metric: conventions.index(metric.convention))
