@@ -3,14 +3,11 @@
 import re
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 
 import nbformat.v4
 import pytest
 from PIL import Image
-
-sys.path.append(str(Path(__file__).parents[1] / "run"))
 from run_folders import record, write_run
 
 from cdir_nb.pages import write_report
