@@ -1,5 +1,8 @@
 """Means over directions and seeds, the state that a selection rule reports, and differing settings in words."""
 
+# In pandas' stubs, selected rows may be a Series and the fields of a row are unknown.
+# pyright: reportAttributeAccessIssue=false, reportUnhashable=false
+
 import json
 from collections.abc import Mapping, Sequence
 from math import isnan

