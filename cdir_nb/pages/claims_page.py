@@ -6,6 +6,10 @@
 Every verdict is computed from the records. The texts on papers, runs and tasks are in claims_page.yaml.
 """
 
+# In pandas' stubs, selected rows may be a Series and the fields of a row are unknown.
+# pyright: reportArgumentType=false, reportAssignmentType=false, reportAttributeAccessIssue=false
+# pyright: reportCallIssue=false, reportGeneralTypeIssues=false, reportReturnType=false
+
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated

@@ -11,12 +11,14 @@ from nbconvert.filters.markdown_mistune import IPythonRenderer, MarkdownWithMath
 from nbformat import NotebookNode
 
 # What a browser may do with a page of a notebook, whose outputs may contain any HTML: no script, frame, form or plugin
-# runs, and nothing is loaded. It is effective only for what follows it in the page.
+# runs, and nothing is loaded. It is effective only for what follows it in the page. It does not forbid a `<meta>` that
+# leads to another page after a moment (http-equiv="refresh"), so that `without_scripts` disables those.
 POLICY = (
     '<meta http-equiv="Content-Security-Policy" content="default-src \'none\'; img-src data:; media-src data:; '
     "font-src data:; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'\">"
 )
 HEAD = re.compile(r'\s*<!DOCTYPE html>\s*<html( lang="\w+")?>\s*<head>', re.I)
+META = re.compile(r'<meta\b(?! charset="utf-8"/>| content="width=[^"]*" name="viewport"/>)', re.I)
 # nbconvert's lab template without RequireJS, MathJax and Mermaid, which it would load from the web.
 PAGE = """{%- extends 'lab/index.html.j2' -%}
 {%- block html_head_js -%}{%- endblock -%}
@@ -95,10 +97,13 @@ def to_html(notebook: NotebookNode, title: str, folder: Path) -> str:
 
 
 def without_scripts(page: str) -> str:
-    """The page with `POLICY` first in its head; before everything else if the page does not start with a plain head."""
+    """The page with `POLICY` first in its head, or before everything else if the page does not start with a plain head.
+
+    Of the `<meta>` tags in the page, only those of nbconvert are left as tags; others become text.
+    """
     match = HEAD.match(page)
     start, remainder = (match[0], page[match.end() :]) if match else ("<!DOCTYPE html>\n", page)
-    return page if match and remainder.startswith(POLICY) else start + POLICY + remainder
+    return start + POLICY + META.sub("&lt;meta", remainder.removeprefix(POLICY))
 
 
 def strip(notebook: NotebookNode) -> None:

@@ -123,7 +123,8 @@ def _notebook(name: str, parts: list[Part], folder: Path) -> dict[str, Any]:
 def _numbers_early(table: pd.DataFrame, context: dict[str, str]) -> tuple[pd.DataFrame, dict[str, str]]:
     """The table with its numbers right after method and metric, so that a wide table does not hide them at its end."""
     leading = [name for name in ("method", "metric", *NUMBERS) if name in table]
-    return table[[*leading, *table.columns.difference(leading, sort=False)]], context
+    others = table.columns.difference(leading, sort=False)
+    return table[[*leading, *others]], context  # pyright: ignore[reportReturnType]
 
 
 def _part(part: Part, folder: Path) -> dict[str, Any]:

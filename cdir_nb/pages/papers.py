@@ -1,5 +1,8 @@
 """Sections of the report that compare runs with the papers and with committed records."""
 
+# In pandas' stubs, selected rows may be a Series and the fields of a row are unknown.
+# pyright: reportArgumentType=false, reportAttributeAccessIssue=false
+
 import functools
 from collections.abc import Sequence
 from typing import Any

@@ -100,8 +100,8 @@ def read_run(folder: Path) -> Run:
     if not names or len(listing["folders"]) * 2 != len(names) or not all(isinstance(name, str) for name in names):
         raise _damaged(folder, "run.json does not list its notebooks")
     parts = zip(listing["notebooks"], listing["folders"])
-    about = (listing[name] for name in ("profile", "about", "dataset"))
-    return Run(folder, *about, tuple(_part(label, folder / name) for label, name in parts))
+    jobs = tuple(_part(label, folder / name) for label, name in parts)
+    return Run(folder, listing["profile"], listing["about"], listing["dataset"], jobs)
 
 
 def _part(label: str, folder: Path) -> Part:

@@ -1,5 +1,8 @@
 """Means over directions and seeds, the state that a selection rule reports, and differing settings in words."""
 
+# In pandas' stubs, selected rows may be a Series and the fields of a row are unknown.
+# pyright: reportAttributeAccessIssue=false, reportUnhashable=false
+
 import json
 from collections.abc import Mapping, Sequence
 from math import isnan
@@ -28,7 +31,9 @@ def means(frame: "pd.DataFrame", by: str, over: Sequence[str] = DIRECTION) -> "p
     import pandas as pd
 
     directions = frame.groupby([by, *over])["value"].mean().groupby(by)
-    table = pd.DataFrame({"mean": directions.mean(), "directions": directions.size()})
+    # Not the grouped mean: its sums are in another order, which would round a tie in docs/results differently.
+    mean = directions.agg(lambda values: values.mean())
+    table = pd.DataFrame({"mean": mean, "directions": directions.size()})
     runs = frame.groupby([by, "seed", *over])["value"].mean().groupby([by, "seed"]).agg(["mean", "size"])
     complete = (runs["size"] == table["directions"].reindex(runs.index, level=by)).groupby(by).all()
     seeds = runs.reset_index("seed")["seed"].groupby(by).agg(tuple)

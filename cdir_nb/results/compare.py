@@ -3,6 +3,10 @@
 A number is valid only for the images that it was measured on, so the two are never in one table.
 """
 
+# In pandas' stubs, selected rows may be a Series and the fields of a row are unknown.
+# pyright: reportArgumentType=false, reportAssignmentType=false, reportAttributeAccessIssue=false
+# pyright: reportCallIssue=false, reportGeneralTypeIssues=false, reportReturnType=false, reportUnhashable=false
+
 import re
 from dataclasses import dataclass
 from functools import lru_cache

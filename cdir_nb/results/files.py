@@ -15,6 +15,8 @@ REPRODUCED = Path(__file__).with_name("reproduced")
 TABLES = (".csv", ".csv.gz")  # large ones are compressed
 SETTINGS = "settings.json"  # {digest: settings}, beside a table or the jsonl files of a folder
 FIELDS = tuple(name for name in Record.model_fields if name != "settings")
+# What a damaged file of records raises in its reader.
+DAMAGE = (ValueError, TypeError, LookupError, RecursionError, EOFError, gzip.BadGzipFile, csv.Error, CdirError)
 
 Settings = dict[str, dict[str, Any]]  # by digest
 
@@ -167,18 +169,9 @@ def _read(path: Path) -> Iterator[Record]:
         with (gzip.open if path.suffix == ".gz" else open)(path, "rt", encoding="utf-8", newline="") as handle:
             rows = csv.DictReader(handle) if table else handle
             for number, row in enumerate(rows, start=2 if table else 1):  # noqa: B007
-                values = {"date": "unknown", **parse(row)}
+                values = {"date": "unknown", **parse(row)}  # pyright: ignore[reportArgumentType]
                 yield Record(**values, settings=settings.get(values["settings_digest"]))
-    except (
-        ValueError,
-        TypeError,
-        LookupError,
-        RecursionError,
-        EOFError,
-        gzip.BadGzipFile,
-        csv.Error,
-        CdirError,
-    ) as error:
+    except DAMAGE as error:
         raise CdirError(f"{path}, line {number}: not a record ({error}); {remedy}") from None
 
 

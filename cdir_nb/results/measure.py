@@ -1,7 +1,7 @@
 """Measure a fitted method (an embedder) on a task; the results are records."""
 
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from cdir_nb.conventions import Metric
 from cdir_nb.errors import CdirError
@@ -28,7 +28,7 @@ def measure(embedder: "Embedder | Iterable[Embedder]", task: "Protocol", seed: i
     Each embedder embeds every domain once. Directions that are not in the task are left out.
     Raises CdirError if an embedder was fitted for no direction of the task.
     """
-    embedders = [embedder] if hasattr(embedder, "embed") else list(embedder)
+    embedders: list[Any] = [embedder] if hasattr(embedder, "embed") else list(embedder)  # pyright: ignore[reportArgumentType]
     return [record for embedder in embedders for record in _records(embedder, task, seed)]
 
 
@@ -103,7 +103,7 @@ def directions_of(embedder: "Embedder", task: "Protocol") -> "list[Direction]":
     """The task's directions that an embedder was fitted for, in the task's order. CdirError if there are none."""
     directions = [pair for pair in task.directions if embedder.directions is None or pair in embedder.directions]
     if not directions:
-        fitted = ", ".join(" -> ".join(pair) for pair in embedder.directions)
+        fitted = ", ".join(" -> ".join(pair) for pair in embedder.directions or ())
         raise CdirError(f"{embedder.name} was fitted for {fitted}, which is not in {task.name}: fit one of its pairs")
     return directions
 

@@ -111,7 +111,7 @@ class Record(BaseModel):
     pooling: str = ""
     settings: SkipValidation[Mapping[str, Any] | None] = None
     settings_digest: str = ""
-    selection_rule: Literal[SELECTION_RULES]
+    selection_rule: Literal[SELECTION_RULES]  # pyright: ignore[reportInvalidTypeForm]
     steps: Count | None = None
     moved: Annotated[Mapping[str, float], BeforeValidator(_fractions)] = {}
     train_set: str = ""
@@ -175,7 +175,7 @@ def problems(error: ValidationError) -> str:
     return "; ".join(dict.fromkeys(lines))
 
 
-def _message(item: dict[str, Any], field: str) -> str:
+def _message(item: Mapping[str, Any], field: str) -> str:
     """Pydantic's message in the terms of this workbook."""
     if item["type"] == "missing":
         return "missing, but every record needs it" if field in Record.model_fields else "missing"

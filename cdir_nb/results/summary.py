@@ -4,6 +4,10 @@ The headline is the first precision in the protocol's card, in the convention gi
 with it, the next one in the card. Without a card (your own images) it is the first precision recorded.
 """
 
+# In pandas' stubs, selected rows may be a Series and the fields of a row are unknown.
+# pyright: reportArgumentType=false, reportAttributeAccessIssue=false, reportCallIssue=false
+# pyright: reportGeneralTypeIssues=false, reportOperatorIssue=false, reportReturnType=false
+
 import textwrap
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -125,14 +129,9 @@ def _block(task: tuple[str, ...], rows: "pd.DataFrame") -> Block:
 
 def _headline(protocol: str, rows: "pd.DataFrame") -> Metric:
     """The headline precision; see the module docstring."""
-    recorded = list(map(Metric.parse, rows["metric"].unique()))
-    return next(metric for metric in [*_listed(protocol), *recorded] if metric in recorded)
-
-
-def _listed(protocol: str) -> list[Metric]:
-    """The precisions of a protocol, in its card's order; empty if there is no card."""
-    spec = protocol_spec(protocol)
-    return [entry.metric for entry in spec.metrics if entry.kind == "precision"] if spec else []
+    recorded, spec = list(map(Metric.parse, rows["metric"].unique())), protocol_spec(protocol)
+    listed = [entry.metric for entry in spec.metrics] if spec else []
+    return next(metric for metric in [*listed, *recorded] if metric in recorded)
 
 
 def _settings(rows: "pd.DataFrame") -> Iterator[tuple[str, "pd.DataFrame"]]:

@@ -4,6 +4,9 @@ Every field that distinguishes two numbers is a column, or is stated once in a c
 them are never averaged. Seeds are the exception: they are shown as mean ± standard deviation.
 """
 
+# In pandas' stubs, selected rows may be a Series and the fields of a row are unknown.
+# pyright: reportArgumentType=false, reportCallIssue=false
+
 from collections.abc import Iterable, Iterator
 from statistics import fmean
 from typing import TYPE_CHECKING

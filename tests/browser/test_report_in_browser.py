@@ -3,14 +3,11 @@
 import re
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 
 import nbformat.v4
 import pytest
 from PIL import Image
-
-sys.path.append(str(Path(__file__).parents[1] / "run"))
 from run_folders import record, write_run
 
 from cdir_nb.pages import write_report
@@ -109,3 +106,15 @@ def test_no_script_in_a_notebook_output_runs(tmp_path, guarded):
     (tmp_path / "a.html").write_text(page if guarded else page.replace(POLICY, ""))
     found = chromium("--dump-dom", (tmp_path / "a.html").as_uri()).stdout
     assert ("<title>harmless</title>" in found) == guarded and ("<title>ran</title>" in found) != guarded
+
+
+@pytest.mark.parametrize("guarded", [True, False])
+def test_no_notebook_output_leads_to_another_page(tmp_path, guarded):
+    (tmp_path / "other.html").write_text("<title>another page</title>")
+    away = '<meta http-equiv="refresh" content="0; url=other.html">'
+    output = nbformat.v4.new_output("display_data", data={"text/html": away})
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell("1", outputs=[output])])
+    page = to_html(notebook, "harmless", tmp_path)
+    (tmp_path / "a.html").write_text(page if guarded else page.replace("&lt;meta", "<meta"))
+    dom = chromium("--virtual-time-budget=3000", "--dump-dom", (tmp_path / "a.html").as_uri()).stdout
+    assert ("<title>harmless</title>" in dom) == guarded and ("<title>another page</title>" in dom) != guarded

@@ -366,3 +366,19 @@ def test_the_policy_is_first_in_the_head_of_an_executed_notebook_and_allows_no_s
     assert without_scripts(page) == page and "<b>x</b>" in page and "<math" in page
     rules = dict(rule.split(" ", 1) for rule in re.search(r'content="([^"]+)"', POLICY)[1].split("; "))
     assert rules["default-src"] == "'none'" and not any("script" in name or "unsafe-eval" in rules for name in rules)
+
+
+@pytest.mark.parametrize(
+    "tag",
+    [
+        '<meta http-equiv="refresh" content="0; url=x.html">',
+        "<META\nhttp-equiv=refresh content='0'>",
+        '<meta/http-equiv="refresh" content=0>',
+        '<meta charset="utf-8" http-equiv="refresh" content="0">',
+    ],
+)
+def test_no_output_of_a_notebook_leads_to_another_page(tag):
+    output = nbformat.v4.new_output("display_data", data={"text/html": tag})
+    before, after = page_of(nbformat.v4.new_code_cell("1")), page_of(nbformat.v4.new_code_cell("1", outputs=[output]))
+    assert before.lower().count("<meta") == after.lower().count("<meta") == 3
+    assert without_scripts(f"{tag}<p>x</p>").lower().count("<meta") == 1

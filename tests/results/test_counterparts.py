@@ -2,8 +2,8 @@
 
 import pytest
 
-from cdir_nb.results import Record, load_claims, to_frame, verdicts
-from cdir_nb.results.claims.verdicts import with_counterparts
+from cdir_nb.results import Record, load_claims, verdicts
+from cdir_nb.results.claims.verdicts import by_context, with_counterparts
 
 CLAIMS = {claim.id: claim for claim in load_claims()}
 
@@ -34,15 +34,23 @@ RECORDS = [
 
 
 def test_numbers_of_a_harder_task_are_also_in_the_easier_one():
-    rows = with_counterparts(to_frame(RECORDS)).iloc[len(RECORDS) :]
-    assert set(rows[["protocol", "method", "value"]].itertuples(index=False, name=None)) == {
+    before = by_context(RECORDS)
+    added = {
+        (context[1], method, record.value)
+        for context, table in with_counterparts(before).items()
+        for (method, metric), records in table.items()
+        for record in records
+        if (method, metric) not in before[context]
+    }
+    assert added == {
         ("world-ucdr-sketch", "SnMpNet, mixed gallery", 0.2),
         ("world-uccdr-sketch", "SnMpNet, unseen domain", 0.3),
     }
 
 
 def test_nothing_is_added_without_a_counterpart():
-    assert len(with_counterparts(to_frame(RECORDS[1:2]))) == 1
+    contexts = by_context(RECORDS[1:2])
+    assert with_counterparts(contexts) == contexts
 
 
 @pytest.mark.parametrize(

@@ -1,12 +1,13 @@
 """Verdicts on the papers' claims, computed from numbers. No verdict is written by hand.
 
-Records and published numbers are rows of frames with the same columns, and one rule decides on both.
+Records and published numbers have the same fields, and one rule decides on both.
 """
 
 import functools
+import operator
 from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
-from itertools import permutations, product
+from itertools import product
 from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
@@ -15,19 +16,18 @@ from cdir_nb.data.protocols import protocol_directions, protocol_spec
 from cdir_nb.errors import CdirError
 from cdir_nb.results.claims.claim import Claim, load_claims
 from cdir_nb.results.published import published_frame
-from cdir_nb.results.records import DIRECTION, SAME, TASK, Record, to_frame
+from cdir_nb.results.records import SAME, TASK, Record
 
 if TYPE_CHECKING:
     import pandas as pd
-
-    from cdir_nb.data.card import ProtocolSpec
 
 HOLDS, MIXED, FAILS, NOT_RUN, NOT_PRINTED = "holds", "mixed", "does not hold", "not run", "not printed"
 IN_PART = "directions missing"  # a claim about each direction, but only some directions were run
 SIGNS = {HOLDS: "✓", MIXED: "~", FAILS: "✗"}  # shown with the verdict's colour, so that colour is never the only cue
 OVERALL = ("", "")  # stands for a direction if a paper prints only an average over all directions
 Points = dict[tuple[str, str], float]  # percent, or a difference in points, by (query domain, gallery domain)
-Table = dict[tuple[str, str], list[Any]]  # rows of a frame, as named tuples, by (method, metric)
+Context = tuple[str, str, str]  # dataset, protocol, encoder
+Table = dict[tuple[str, str], list[Any]]  # records, or rows of a frame as named tuples, by (method, metric)
 ABOUT = ["id", "paper", "where", "says", "better", "worse", "over", "tolerance"]
 MEASURED = [
     "seeds", "differences", "difference", "above", "directions", "claimed", "tightest", "selection_rule", "settings",
@@ -54,12 +54,12 @@ def verdicts(records: Iterable[Record], claims: Sequence[Claim] | None = None) -
     "mixed" (for some), "does not hold" (for none), "not run", or "directions missing" if a claim about each direction
     was run in only some of its `claimed` directions.
     """
-    frame = to_frame(list(records))
-    across = frame["query_domain"] != frame["gallery_domain"]
-    frame = frame[across & (frame["pipeline_test"] == "") & (frame["seen_in_pretraining"] == 0)]
-    contexts = _by_context(with_counterparts(frame)) or {("", "", ""): {}}
+    claims = load_claims() if claims is None else claims
+    usable = (record for record in records if not (record.pipeline_test or record.seen_in_pretraining))
+    across = (record for record in usable if record.query_domain != record.gallery_domain)
+    contexts = with_counterparts(by_context(across)) or {("", "", ""): {}}
     rows = []
-    for claim, (context, table) in product(load_claims() if claims is None else claims, contexts.items()):
+    for claim, (context, table) in product(claims, contexts.items()):
         decided = _decided_on_records(claim, table, context[1]) or [{"verdict": NOT_RUN}]
         rows += [{**_described(claim), **dict(zip(TASK, context)), **row} for row in decided]
     return _verdict_table(rows, TASK)
@@ -72,12 +72,11 @@ def published_verdicts(claims: Sequence[Claim] | None = None) -> "pd.DataFrame":
     direction is "not printed", as are claims without printed numbers. Numbers are compared in the paper's own metric,
     convention and cut-off. Columns are those of `verdicts`, with `backbone` instead of `encoder`.
     """
-    columns, numbers = ("dataset", "protocol", "backbone"), published_frame().dropna(subset="value")
-    numbers["kind"] = [Metric.parse(metric).kind for metric in numbers["metric"]]
-    rows = []
+    columns, rows = ("dataset", "protocol", "backbone"), []
+    numbers = list(published_frame().dropna(subset="value").astype(object).itertuples(index=False))
     for claim in load_claims() if claims is None else claims:
         decided = []
-        for context, table in _by_context(_printed(claim, numbers)).items():
+        for context, table in by_context(_printed(claim, numbers)).items():
             chain, table = _as_chain(claim, table)
             for metric in dict.fromkeys(metric for _, metric in table):
                 decided += [{**dict(zip(columns, context)), **row} for row in _decided(chain, table, metric)]
@@ -85,11 +84,10 @@ def published_verdicts(claims: Sequence[Claim] | None = None) -> "pd.DataFrame":
     return _verdict_table(rows, columns)
 
 
-def _by_context(frame: "pd.DataFrame") -> dict[tuple[str, ...], Table]:
-    """The rows of each dataset, protocol and encoder, by method and metric."""
-    contexts: dict[tuple[str, ...], Table] = {}
-    names = [*TASK, "method", "metric", *DIRECTION, "seed", "value", "settings_digest", "selection_rule", "train_set"]
-    for row in frame[names].itertuples(index=False):
+def by_context(rows: Iterable[Any]) -> dict[Context, Table]:
+    """The records, or rows of a frame, of each dataset, protocol and encoder, by method and metric."""
+    contexts: dict[Context, Table] = {}
+    for row in rows:
         table = contexts.setdefault((row.dataset, row.protocol, row.encoder), {})
         table.setdefault((row.method, row.metric), []).append(row)
     return contexts
@@ -119,28 +117,28 @@ def _verdict_table(rows: list[dict[str, Any]], context: Sequence[str]) -> "pd.Da
 # ---- the rows that a claim is decided on -----------------------------------------------------------------------
 
 
-def with_counterparts(frame: "pd.DataFrame") -> "pd.DataFrame":
-    """The rows, and copies of the rows of harder tasks under the names of their easier counterparts.
+def with_counterparts(contexts: dict[Context, Table]) -> dict[Context, Table]:
+    """The rows, and the rows of harder tasks also under the names of their easier counterparts.
 
     A claim that compares a method with itself on two tasks can then be decided like any other: numbers of SnMpNet on
     `x-ucdr-sketch-mixed` are also in `x-ucdr-sketch`, as "SnMpNet, mixed gallery"; those on `x-ucdr-sketch` are also in
     `x-uccdr-sketch`, as "SnMpNet, unseen domain". Two tasks of a dataset are counterparts if their cards differ in
     nothing else.
     """
-    import pandas as pd
-
-    parts = [frame]
-    for _, rows in frame.groupby("dataset", sort=False):
-        specs = {name: spec for name in rows["protocol"].unique() if (spec := protocol_spec(name))}
-        for hard, easy in permutations(specs, 2):
-            if change := _harder(specs[hard], specs[easy]):
-                copies = rows[rows["protocol"] == hard]
-                parts.append(copies.assign(protocol=easy, method=copies["method"] + f", {change}"))
-    return pd.concat(parts) if len(parts) > 1 else frame
+    result = {context: dict(table) for context, table in contexts.items()}
+    for (dataset, hard, encoder), table in contexts.items():
+        for easy in dict.fromkeys(protocol for name, protocol, _ in contexts if name == dataset):
+            if change := _harder(hard, easy):
+                copies = {(f"{method}, {change}", metric): rows for (method, metric), rows in table.items()}
+                result.setdefault((dataset, easy, encoder), {}).update(copies)
+    return result
 
 
-def _harder(hard: "ProtocolSpec", easy: "ProtocolSpec") -> str:
+def _harder(hard_task: str, easy_task: str) -> str:
     """What makes one task harder than another that is otherwise the same; empty if they differ in anything else."""
+    hard, easy = _spec_of(hard_task), _spec_of(easy_task)
+    if hard is None or easy is None:
+        return ""
 
     def same_but(*names: str) -> bool:
         texts = {"about", "paper", "metrics"}
@@ -173,26 +171,31 @@ def _as_chain(claim: Claim, table: Table) -> tuple[Claim, Table]:
     return chain, {(name, smallest): table[claim.falling, str(metric)] for name, metric in zip(names, metrics)}
 
 
-def _printed(claim: Claim, numbers: "pd.DataFrame") -> "pd.DataFrame":
+def _printed(claim: Claim, numbers: Sequence[Any]) -> list[Any]:
     """The printed numbers that a claim is about: for each method those of the first of the claim's tables that has it.
 
-    Of averages, only those over all directions are included.
+    numbers  rows of `published_frame`
+    Of averages, only those over all directions are included. `encoder` becomes all printed backbones together, as the
+    paper compares them, unless a method has several.
     """
-    methods = claim.methods
-    rows = numbers[(numbers["paper"] == claim.paper) & (numbers["kind"] == claim.metrics[0].kind)]
-    rows = rows[rows["table"].isin(claim.tables) & rows["method"].isin(methods)]
-    rows = rows.assign(encoder=_backbones(rows), order=rows["table"].map(list(claim.tables).index))
-    key = [*TASK, "metric", "method"]
-    rows = rows[rows["order"] == rows.groupby(key)["order"].transform("min")]
-    overall = (rows[list(DIRECTION)] == "").all(axis=1)
-    return rows[overall | ~rows["average"].astype(bool)].drop_duplicates([*key, *DIRECTION])
+    methods, kind = claim.methods, claim.metrics[0].kind
+    rows = [row for row in numbers if row.paper == claim.paper and row.table in claim.tables and row.method in methods]
+    rows = [row for row in rows if Metric.parse(row.metric).kind == kind]
+    backbones = {(row.method, row.dataset, row.encoder) for row in rows}
+    if len(backbones) == len({names[:2] for names in backbones}):
+        joint = ", ".join(dict.fromkeys(row.encoder for row in rows if row.encoder))
+        rows = [row._replace(encoder=joint) for row in rows]
 
-
-def _backbones(rows: "pd.DataFrame") -> "pd.Series | str":
-    """The printed backbones; all of them together, as the paper compares them, unless a method has several."""
-    if rows.groupby(["method", "dataset"])["encoder"].nunique().max() > 1:
-        return rows["encoder"]
-    return ", ".join(filter(None, rows["encoder"].unique()))
+    numbers_of = operator.attrgetter(*TASK, "metric", "method")
+    tables = {}
+    for row in sorted(rows, key=lambda row: claim.tables.index(row.table)):
+        tables.setdefault(numbers_of(row), row.table)
+    unique = {}
+    for row in rows:
+        direction = row.query_domain, row.gallery_domain
+        if row.table == tables[numbers_of(row)] and (not row.average or direction == OVERALL):
+            unique.setdefault((*numbers_of(row), direction), row)
+    return list(unique.values())
 
 
 def _decided_on_records(claim: Claim, table: Table, protocol: str) -> list[dict[str, Any]]:
@@ -218,7 +221,7 @@ def claimed_directions(claim: Claim, protocol: str) -> set[tuple[str, str]]:
     return directions & printed if same_domains else directions
 
 
-_directions_of = functools.lru_cache(protocol_directions)  # looks into all cards
+_directions_of, _spec_of = functools.cache(protocol_directions), functools.cache(protocol_spec)  # these read all cards
 
 
 @functools.lru_cache
@@ -233,7 +236,7 @@ def _printed_directions(paper: str, tables: tuple[str, ...]) -> set[tuple[str, s
 def as_in_card(metrics: tuple[Metric, ...], protocol: str) -> list[Metric]:
     """Metrics of one kind in the order given, except that convention and cut-off of the first metric of this kind in
     the protocol's card go first. Metrics of one convention stay together."""
-    spec, conventions = protocol_spec(protocol), [metric.convention for metric in metrics]
+    spec, conventions = _spec_of(protocol), [metric.convention for metric in metrics]
     first = next((entry for entry in spec.metrics if entry.kind == metrics[0].kind), None) if spec else None
     if first is None:
         return sorted(metrics, key=lambda metric: conventions.index(metric.convention))
@@ -308,13 +311,15 @@ def _compared(claim: Claim, settings: Sequence[Setting], claimed: Set[tuple[str,
     """The verdict for one setting of each method; None if they have no rule, seed or direction in common."""
     rules = list(dict.fromkeys(setting.rule for setting in settings))
     trained = [rule for rule in rules if rule != NOTHING_SELECTED]
+    if len(trained) > 1:
+        return None
     runs = dict(zip(claim.methods, (setting.by_seed for setting in settings), strict=True))
     by_seed = {
         seed: [_gap(runs[better], runs[worse], seed) for better, worse in claim.pairs] for seed in _common_seeds(runs)
     }
     common = {seed: set.intersection(*map(set, gaps)) for seed, gaps in by_seed.items()}
     most = max(common.values(), key=len, default=set())
-    if len(trained) > 1 or not most or (most == {OVERALL} and claim.over == "each direction"):
+    if not most or (most == {OVERALL} and claim.over == "each direction"):
         return None
     seeds = [seed for seed in by_seed if common[seed] == most]  # a mean over other directions is another number
     points = [[list(gap.values()) for gap in by_seed[seed]] for seed in seeds]

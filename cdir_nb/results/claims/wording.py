@@ -3,6 +3,9 @@
 Rows are those of `verdicts` and `published_verdicts`.
 """
 
+# In pandas' stubs, selected rows may be a Series and the fields of a row are unknown.
+# pyright: reportArgumentType=false, reportAttributeAccessIssue=false
+
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 

@@ -1,15 +1,13 @@
-"""The schema of a paper's tables (published/<paper>.yaml), validated strictly.
+"""The schema of a paper's tables (published/<paper>.yaml), validated strictly; a test checks the printed cells.
 
 The context of a cell is merged from the most general to the most specific source: the table's `dataset` and
 `protocol`, its `common`, the cell's row (`settings`), its column (`columns`), the cell itself (`exceptions`); the more
 specific source wins.
 """
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
-
-from cdir_nb.conventions import CONVENTIONS, Metric
+from pydantic import BaseModel, ConfigDict, Field
 
 STRICT = ConfigDict(extra="forbid", strict=True, frozen=True)
 KEYS = ["method", "setting", "backbone"]
@@ -43,35 +41,6 @@ class Context(BaseModel):
     average_of: list[str] | None = None
 
 
-class CellContext(BaseModel):
-    """The full context of one cell, with every field that a number needs."""
-
-    model_config = STRICT
-    dataset: Text
-    protocol: str = ""
-    query: str = ""
-    gallery: str = ""
-    metric: Kind
-    k: Cutoff | None = None
-    convention: Text
-    certainty: Certainty
-    why: Text
-
-    @model_validator(mode="after")
-    def _check(self) -> "CellContext":
-        conventions = {**CONVENTIONS, "accuracy": ("top-1",)}[self.metric]
-        if self.convention not in conventions:
-            raise ValueError(f"{self.metric} has no convention {self.convention!r}; known: {', '.join(conventions)}")
-        if (self.metric == "precision" and self.k is None) or (self.metric == "accuracy" and self.k is not None):
-            raise ValueError(f"{self.metric} with k={self.k}: precision needs a cut-off k, accuracy has none")
-        return self
-
-    @property
-    def name(self) -> str:
-        """The metric's name, such as `P@10:hits_over_k`."""
-        return str(Metric(self.metric, self.k, self.convention))
-
-
 class Sheet(BaseModel):
     """The header of one printed table, or of one part of it; its cells are in `file`.
 
@@ -98,26 +67,12 @@ class Sheet(BaseModel):
     differences: dict[str, Annotated[list[str], Field(min_length=2, max_length=2)]] = {}
     our_names: dict[str, str] = {}
 
-    @model_validator(mode="after")
-    def _check(self) -> "Sheet":
-        for names in (self.settings, self.columns):
-            parts = {part for context in names.values() for part in context.average_of or []}
-            if missing := sorted(parts - set(names)):
-                raise ValueError(f"average_of has names that are not in the table: {', '.join(missing)}")
-        if missing := sorted({column for cells in self.exceptions.values() for column in cells} - set(self.columns)):
-            raise ValueError(f"exceptions has columns that are not in the table: {', '.join(missing)}")
-        return self
-
-    def context(self, setting: str, column: str, method: str = "") -> CellContext:
-        """The context of the cells of a row group, a column and a method; raises ValidationError if incomplete."""
+    def context(self, setting: str, column: str, method: str = "") -> dict[str, Any]:
+        """The merged context of the cells of a row group, a column and a method: every field of `Context`."""
         table = {"dataset": self.dataset, "protocol": self.protocol} | _set_fields(self.common)
         exception = _set_fields(self.exceptions.get(method, {}).get(column, Context()))
-        return CellContext(**table | _resolved(self.settings, setting) | _resolved(self.columns, column) | exception)
-
-    def methods_named(self) -> set[str]:
-        """The methods that must be in its file."""
-        pairs = {row for pair in self.differences.values() for row in pair}
-        return {*self.our_names, *self.exceptions, *self.differences, *pairs}
+        merged = table | _resolved(self.settings, setting) | _resolved(self.columns, column) | exception
+        return Context().model_dump() | merged
 
     def is_average(self, setting: str, column: str) -> bool:
         """True if a cell of this row group and column is an average of others."""
@@ -164,11 +119,11 @@ class Paper(BaseModel):
     lost: list[Lost] = []
 
 
-def _set_fields(context: Context) -> dict:
+def _set_fields(context: Context) -> dict[str, Any]:
     return context.model_dump(exclude_unset=True, exclude={"average_of"})
 
 
-def _resolved(contexts: dict[str, Context], name: str) -> dict:
+def _resolved(contexts: dict[str, Context], name: str) -> dict[str, Any]:
     """The fields that a row group or column sets; for an average, also those that its parts have in common."""
     context = contexts.get(name, Context())
     parts = [_resolved(contexts, part) for part in context.average_of or []]
