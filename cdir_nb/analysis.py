@@ -174,13 +174,13 @@ def accuracy_at_coverage(confidence: np.ndarray, right: np.ndarray) -> np.ndarra
     return np.cumsum(np.asarray(right, float)[order]) / np.arange(1, len(order) + 1)
 
 
-def shares(cosines: np.ndarray, temperature: float) -> np.ndarray:
+def softmax_weights(cosines: np.ndarray, temperature: float) -> np.ndarray:
     """(N,) softmax of cosine / temperature: the weight of each memory entry in the denominator of equations 4 to 6."""
     raised = np.exp((cosines - np.max(cosines)) / temperature)
     return raised / raised.sum()
 
 
-def evenly(weights: np.ndarray) -> float:
+def effective_number(weights: np.ndarray) -> float:
     """Effective number of memory entries: exp of the entropy of the weights, 1 to N."""
     present = weights[weights > 0]
     return float(np.exp(-(present * np.log(present)).sum()))

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cdir_nb.cache import show_cache
-from cdir_nb.errors import CdirError, os_problem
+from cdir_nb.errors import CdirError, os_message
 from cdir_nb.fetch.command import fetch
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ def handle_errors() -> Iterator[None]:
     except BrokenPipeError:  # the reader of the output has ended: `cdir results RUN | head`
         raise
     except OSError as error:  # a full or read-only disk, a name that is too long
-        typer.echo(f"error: {os_problem(error)}; check the path, its permissions and the free disk space", err=True)
+        typer.echo(f"error: {os_message(error)}; check the path, its permissions and the free disk space", err=True)
         raise typer.Exit(2) from None
     except KeyboardInterrupt:
         typer.echo("\nstopped; finished notebooks are kept: run the same command again to resume", err=True)

@@ -15,7 +15,7 @@ def printable(text: str) -> str:
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
-def os_problem(error: OSError) -> str:
+def os_message(error: OSError) -> str:
     """The system's message and the file: `No space left on device: runs/a`."""
     return printable(": ".join(str(part) for part in (error.strerror or error, error.filename) if part))
 

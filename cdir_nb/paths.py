@@ -56,7 +56,7 @@ def atomic_write(path: Path | str) -> Iterator[Path]:
     """Yield a temporary path beside `path`; it is renamed to `path` only if the block ends without an error."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f"{PART}-{process_mark()}", suffix=path.suffix)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f"{PART}-{process_label()}", suffix=path.suffix)
     os.close(handle)
     temporary = Path(name)
     try:
@@ -67,23 +67,23 @@ def atomic_write(path: Path | str) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
-def keep_in_cache(path: Path, write: Callable[[Path], object]) -> None:
+def write_to_cache(path: Path, write: Callable[[Path], object]) -> None:
     """Write a file of the cache atomically. On a full or read-only disk, warn once and continue without the file."""
     try:
         with atomic_write(path) as temporary:
             write(temporary)
     except OSError as error:
-        warn_of_cache(error.strerror or str(error))
+        warn_cache_unavailable(error.strerror or str(error))
 
 
-def warn_of_cache(reason: str) -> None:
+def warn_cache_unavailable(reason: str) -> None:
     """Warn that the cache cannot be written; Python shows the same warning only once per process."""
     warnings.warn(
         f"continuing without the cache in {cache_dir()} ({reason}): free disk space, or set CDIR_CACHE", stacklevel=1
     )
 
 
-def process_mark() -> str:
+def process_label() -> str:
     """Machine and ID of this process, for names of temporary files."""
     return f"{_machine()}-{os.getpid()}-"
 
@@ -100,7 +100,7 @@ def _machine() -> str:
     return re.sub(r"\W", "_", platform.node())
 
 
-def remove_leftovers(folder: Path) -> None:
+def remove_temporary_files(folder: Path) -> None:
     """Remove the temporary files that killed processes left below `folder`."""
     for path in folder.rglob(f"{PART}-*"):
         if is_abandoned(path.name):

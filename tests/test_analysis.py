@@ -96,9 +96,9 @@ def test_purity_by_hand(clusters, labels, expected):
 def test_weights_of_memory_entries_equal_scipy():
     cosines = np.random.default_rng(0).uniform(-1, 1, 50)
     weights = softmax(cosines / 0.07)
-    assert analysis.shares(cosines, 0.07) == pytest.approx(weights)
-    assert analysis.evenly(weights) == pytest.approx(np.exp(entropy(weights)))
-    assert analysis.evenly(np.array([0.25] * 4 + [0.0])) == pytest.approx(4)
+    assert analysis.softmax_weights(cosines, 0.07) == pytest.approx(weights)
+    assert analysis.effective_number(weights) == pytest.approx(np.exp(entropy(weights)))
+    assert analysis.effective_number(np.array([0.25] * 4 + [0.0])) == pytest.approx(4)
 
 
 def test_bins_and_calibration_error_by_hand():

@@ -14,7 +14,7 @@ from cdir_nb import cache
 from cdir_nb.cli import app
 from cdir_nb.data import open_folder
 from cdir_nb.encoders import load_encoder
-from cdir_nb.paths import PART, process_mark
+from cdir_nb.paths import PART, process_label
 from cdir_nb.sources import library_versions, provenance
 
 MODULE = "cdir_nb.methods.ucdir.losses"
@@ -73,8 +73,8 @@ def test_prune_removes_what_is_outdated_and_nothing_else(fresh_cache):
         (fresh_cache / folder).mkdir(parents=True)
     stays += [foreign, fresh_cache / "maps" / f"{'5' * 16}.pt", fresh_cache / "explorer" / "kept.safetensors"]
     stays += [fresh_cache / "explorer/pages/x/11.ipynb", fresh_cache / "fetched.json", fresh_cache / "decoded-2/a.txt"]
-    mine = fresh_cache / "maps" / f"{PART}-{process_mark()}a.pt"  # of a process that still runs
-    ended = fresh_cache / "maps" / f"{PART}-{process_mark().replace(str(os.getpid()), '99999999')}b.pt"
+    mine = fresh_cache / "maps" / f"{PART}-{process_label()}a.pt"  # of a process that still runs
+    ended = fresh_cache / "maps" / f"{PART}-{process_label().replace(str(os.getpid()), '99999999')}b.pt"
     goes += [ended, fresh_cache / "world" / "150-per-class-seed-0-0123456789.npy"]
     for file in [*stays[2:], mine, *goes[3:]]:
         file.write_bytes(b"x" * 10)

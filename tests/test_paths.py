@@ -61,9 +61,9 @@ def test_only_leftovers_of_ended_processes_are_removed(tmp_path):
     subprocess.run([sys.executable, "-c", code, str(tmp_path)], check=False)
     (leftover,) = (tmp_path / "deep").iterdir()
     assert leftover.name.startswith(".part-") and leftover.suffix == ".npy"
-    for name in (f".part-{paths.process_mark()}x.npy", f".part-other_host-{os.getpid() + 10**7}-x.npy", "whole.npy"):
+    for name in (f".part-{paths.process_label()}x.npy", f".part-other_host-{os.getpid() + 10**7}-x.npy", "whole.npy"):
         (tmp_path / "deep" / name).touch()
-    paths.remove_leftovers(tmp_path)
+    paths.remove_temporary_files(tmp_path)
     assert not leftover.exists() and len(list((tmp_path / "deep").iterdir())) == 3
 
 

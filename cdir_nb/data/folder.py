@@ -22,7 +22,7 @@ from tqdm import tqdm
 from cdir_nb.data.images import ImageSet
 from cdir_nb.data.pictures import LoadFile, digest_of, inspect
 from cdir_nb.errors import CdirError, printable
-from cdir_nb.paths import cache_dir, keep_in_cache
+from cdir_nb.paths import cache_dir, write_to_cache
 
 LITTER = {"thumbs.db", "desktop.ini", "__macosx"}
 LAYOUT = "<root>/<domain>/<class>/<image>"
@@ -232,5 +232,5 @@ def inspect_all(root: Path, files: list[Path], progress: bool = True) -> list[tu
     checked = in_threads(lambda path: inspect(path, decoded), files, "reading images", progress)
     good = {digest for digest, problem in checked if not problem}
     if not good <= decoded:
-        keep_in_cache(cache_path, lambda path: path.write_text("\n".join(sorted(good | decoded))))
+        write_to_cache(cache_path, lambda path: path.write_text("\n".join(sorted(good | decoded))))
     return checked

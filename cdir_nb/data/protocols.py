@@ -33,7 +33,7 @@ class Protocol:
     directions         (query domain, gallery domain), in order
     metrics            as the paper reports them
     images             the image set that all of these select from
-    query_shares, gallery_shares   {class: fraction of its images} of classes that are sampled (see `sample`)
+    query_fractions, gallery_fractions   {class: fraction of its images} of classes that are sampled (see `sample`)
     words              {class: its name in plain words}, where the label does not give it
     """
 
@@ -52,8 +52,8 @@ class Protocol:
     images: ImageSet
     validation: tuple[str, ...] = ()
     unseen_domain: bool = False
-    query_shares: Mapping[str, float] = field(default_factory=dict)
-    gallery_shares: Mapping[str, float] = field(default_factory=dict)
+    query_fractions: Mapping[str, float] = field(default_factory=dict)
+    gallery_fractions: Mapping[str, float] = field(default_factory=dict)
     words: Mapping[str, str] = field(default_factory=dict)
 
     def display(self, label: str) -> str:
@@ -62,11 +62,11 @@ class Protocol:
 
     def query(self, domain: str) -> ImageSet:
         """The queries of a domain, of all query classes; a sample if the protocol has one."""
-        return sample(self.images.select(self._checked_domain(domain, 0), self.classes), self.query_shares)
+        return sample(self.images.select(self._checked_domain(domain, 0), self.classes), self.query_fractions)
 
     def gallery(self, domain: str) -> ImageSet:
         """The gallery of a domain, of all gallery classes; a sample if the protocol has one."""
-        return sample(self.images.select(self._checked_domain(domain, 1), self.gallery_classes), self.gallery_shares)
+        return sample(self.images.select(self._checked_domain(domain, 1), self.gallery_classes), self.gallery_fractions)
 
     @property
     def queries(self) -> dict[str, ImageSet]:
@@ -95,7 +95,7 @@ class Protocol:
         """
         images = self.images.select(self.train_domains, self.seen)
         sampled: set[str] = set()
-        for sets, fractions in ((self.queries, self.query_shares), (self.galleries, self.gallery_shares)):
+        for sets, fractions in ((self.queries, self.query_fractions), (self.galleries, self.gallery_fractions)):
             sampled.update(*(part.select(labels=fractions).keys for part in sets.values()))
         return images.take([row for row, key in enumerate(images.keys) if key not in sampled])
 
@@ -215,8 +215,8 @@ def load_protocol(name: str, images: ImageSet) -> Protocol:
         images=in_list(images, card.name, spec.keys) if spec.keys else images,
         validation=card.class_set(spec.validation),
         unseen_domain=spec.unseen_domain,
-        query_shares={label: fraction for label, fraction in queries.items() if fraction < 1},
-        gallery_shares={label: fraction for label, fraction in gallery.items() if fraction < 1},
+        query_fractions={label: fraction for label, fraction in queries.items() if fraction < 1},
+        gallery_fractions={label: fraction for label, fraction in gallery.items() if fraction < 1},
         words=card.words,
     )
     _require_images(protocol)

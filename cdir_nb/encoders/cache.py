@@ -76,7 +76,7 @@ class EmbeddingStore:
             with paths.atomic_write(self.folder / f"{name}.safetensors") as file:
                 save_file({"embeddings": rows.contiguous()}, file, metadata={"digests": "\n".join(digests)})
         except (OSError, SafetensorError) as error:
-            paths.warn_of_cache(getattr(error, "strerror", None) or str(error))
+            paths.warn_cache_unavailable(getattr(error, "strerror", None) or str(error))
 
 
 def _first_index(digests: Sequence[str]) -> dict[str, int]:

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from cdir_nb.analysis import evenly, shares
+from cdir_nb.analysis import effective_number, softmax_weights
 from cdir_nb.data import ImageSet
 from cdir_nb.errors import CdirError
 from cdir_nb.explorer.collection import Collection
@@ -65,7 +65,7 @@ class Answer:
 
     def effective(self, temperature: float) -> float:
         """Number of gallery images that share the weight of a softmax of score / temperature: 1 to G (perplexity)."""
-        return evenly(shares(self.scored, temperature))
+        return effective_number(softmax_weights(self.scored, temperature))
 
 
 class Explorer:

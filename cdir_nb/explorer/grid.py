@@ -13,7 +13,7 @@ from PIL import Image
 
 from cdir_nb.data import ImageSet, combine
 from cdir_nb.explorer.ask import Answer
-from cdir_nb.show import picture_row
+from cdir_nb.show import labelled_images
 from cdir_nb.show.grids import MARK
 from cdir_nb.show.style import pretty, shorten
 
@@ -85,10 +85,10 @@ def answer_figure(answer: Answer, images: ImageSet, query: ImageSet | None = Non
     marks = [None] * len(notes) if answer.right is None else list(answer.right)
     if query is not None:
         shown, notes, marks = combine(query, shown), [query_note, *notes], [None, *marks]
-    return picture_row(shown, range(len(shown)), notes, marks=marks, title=answer.title)
+    return labelled_images(shown, range(len(shown)), notes, marks=marks, title=answer.title)
 
 
-def in_words(answer: Answer, temperature: float) -> str:
+def answer_text(answer: Answer, temperature: float) -> str:
     """An answer in numbers: precision of this query and on average, and the effect of the temperature."""
     k = len(answer.rows)
     if answer.precision is None or answer.average is None:

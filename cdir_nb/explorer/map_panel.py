@@ -11,7 +11,7 @@ from cdir_nb import paths
 from cdir_nb.analysis import project, sample_rows
 from cdir_nb.explorer.ask import Explorer, Question
 from cdir_nb.explorer.controls import Control, menu, on_value, row
-from cdir_nb.explorer.grid import Grid, in_words, query_tiles, result_tiles, tile_maker
+from cdir_nb.explorer.grid import Grid, answer_text, query_tiles, result_tiles, tile_maker
 from cdir_nb.methods.checkpoints import digest_of
 from cdir_nb.show import two_maps
 from cdir_nb.show.style import looks, pretty
@@ -44,7 +44,7 @@ class Maps:
         if path.is_file():
             return np.load(path)
         points = project(emb.numpy(), projection, self.seed)
-        paths.keep_in_cache(path, lambda temporary: np.save(temporary, points))
+        paths.write_to_cache(path, lambda temporary: np.save(temporary, points))
         return points
 
     def table(self) -> pd.DataFrame:
@@ -90,7 +90,7 @@ class MapPanel:
         self.selected.items = query_tiles(rows[:MAX_SELECTED], images.keys[rows[0]], images, self.url_of)
         answer = self.explorer.ask(self.question(rows[0]))
         self.results.items = result_tiles(answer, images, self.url_of)
-        self.message.value = f"{len(rows)} selected. <b>{answer.title}</b><br>{in_words(answer, 0.1)}"
+        self.message.value = f"{len(rows)} selected. <b>{answer.title}</b><br>{answer_text(answer, 0.1)}"
 
     def question(self, row: int) -> Question:
         """An image of the map as a query in the other domain, by the left map's method if it serves this direction."""

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from cdir_nb.errors import CdirError
 from cdir_nb.explorer.ask import Explorer, Question
 from cdir_nb.explorer.controls import TEMPERATURES, k_slider, menu, on_value, row, value_slider
-from cdir_nb.explorer.grid import Grid, Tile, answer_figure, in_words, query_tiles, result_tiles, tile_maker
+from cdir_nb.explorer.grid import Grid, Tile, answer_figure, answer_text, query_tiles, result_tiles, tile_maker
 from cdir_nb.show.style import shorten
 
 PAGE_SIZE = 10  # queries shown at a time
@@ -95,7 +95,7 @@ class RetrievalPanel:
         except CdirError as error:
             return [], f"<b>{error}</b>"
         tiles = result_tiles(answer, self.explorer.collection.images, self.url_of)
-        return tiles, f"<b>{answer.title}</b><br>{in_words(answer, self.temperature.value)}"
+        return tiles, f"<b>{answer.title}</b><br>{answer_text(answer, self.temperature.value)}"
 
     def _show_question(self) -> None:
         """Set the controls to the question."""

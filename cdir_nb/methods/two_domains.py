@@ -42,7 +42,7 @@ def drawn_rows(images: ImageSet, domains: Sequence[str], count: int, seed: int) 
     return [np.sort(rng.permutation(np.flatnonzero(images.domains == domain))[: count or None]) for domain in domains]
 
 
-def in_words(encoder: ImageEncoder, images: ImageSet, limit: int, classes: int | None = None) -> str:
+def training_set_description(encoder: ImageEncoder, images: ImageSet, limit: int, classes: int | None = None) -> str:
     """Description of the training images for records.
 
     limit    at most so many images of each domain were used, 0: all

@@ -29,7 +29,7 @@ from cdir_nb.results.aggregate import differing, means, plus_minus, steps_taken
 from cdir_nb.results.claims.claim import Claim
 from cdir_nb.results.claims.verdicts import NOT_RUN, as_in_card
 from cdir_nb.results.claims.wording import each_seed, held
-from cdir_nb.results.compare import is_own
+from cdir_nb.results.compare import belongs_to
 from cdir_nb.results.published import own_method, papers
 from cdir_nb.results.records import DIRECTION
 
@@ -73,7 +73,7 @@ def claims_page(paper: str, records: Sequence[Record]) -> str:
 
 def _relevant(frame: pd.DataFrame, paper: str, claims: Sequence[Claim], tasks: set[str]) -> pd.DataFrame:
     """The rows of the methods on the page, in the metrics that decide the claims and that the paper's method has."""
-    own = frame["method"].map(lambda name: is_own(name, paper)).astype(bool)
+    own = frame["method"].map(lambda name: belongs_to(name, paper)).astype(bool)
     named = frame["method"].isin({name for claim in claims for name in claim.methods})
     shown = named | own | (frame["selection_rule"] == NOTHING_SELECTED)
     frame = frame[shown & frame["metric"].isin(frame["metric"][own])]
@@ -168,7 +168,7 @@ def _means_table(frame: pd.DataFrame, paper: str, other_settings: Mapping[str, s
     method with more of the directions of the paper's own has another row for all of its."""
     kinds = [Metric.parse(metric).kind for metric in frame["metric"]]
     frame = frame.assign(place=list(zip(kinds, *(frame[name] for name in DIRECTION))), kind=kinds)
-    own = set(frame["place"][[is_own(name, paper) for name in frame["method"]]])
+    own = set(frame["place"][[belongs_to(name, paper) for name in frame["method"]]])
     frame = frame[[place in own or not own for place in frame["place"]]]
     main, further = _by_setting(frame, other_settings)
     frame = pd.concat([_in_shared_directions(main), further])
@@ -248,7 +248,7 @@ def papers_run(records: Sequence[Record]) -> list[str]:
     """Papers whose own method has a record, and with at least one claim that could be decided."""
     methods, decided = {record.method for record in records}, verdicts(records)
     run = set(decided[decided["verdict"] != NOT_RUN]["paper"])
-    return [paper for paper in papers() if paper in run and any(is_own(name, paper) for name in methods)]
+    return [paper for paper in papers() if paper in run and any(belongs_to(name, paper) for name in methods)]
 
 
 def main(paper: Annotated[str, typer.Argument(help="clair, tki, ...; empty for all")] = "") -> None:

@@ -25,7 +25,7 @@ from cdir_nb.errors import CdirError
 from cdir_nb.pages.html import without_scripts
 from cdir_nb.pages.papers import as_texts, beside, claims, on_real_images
 from cdir_nb.pages.run_folder import DONE, FAILED, Part, Run, clock, read_run
-from cdir_nb.paths import is_abandoned, process_mark
+from cdir_nb.paths import is_abandoned, process_label
 from cdir_nb.results import Record, direction_tables, headline, load_records, save_table, to_frame
 
 GENERATOR = '<meta name="generator" content="cdir report">'  # marks a folder as one of our reports
@@ -58,7 +58,7 @@ def _new_folder(out: Path) -> Iterator[Path]:
     for folder in out.parent.iterdir():
         if folder.name.startswith(f".{out.name}-") and is_abandoned(folder.name):  # its process was killed
             shutil.rmtree(folder, ignore_errors=True)
-    with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}-{process_mark()}") as scratch:
+    with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}-{process_label()}") as scratch:
         building = Path(scratch) / "new"
         building.mkdir()
         yield building

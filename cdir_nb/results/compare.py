@@ -28,7 +28,7 @@ DIFFERENCE = "difference, ours minus published"
 SMALL_K = 10  # cut-off for tasks with few relevant images
 
 
-def is_own(method: str, paper: str) -> bool:
+def belongs_to(method: str, paper: str) -> bool:
     """True if a method in our records is the paper's own, a variant of it, or a state of it (`CLAIR, first epoch`)."""
     from cdir_nb.methods.table import METHODS  # takes a second to import
 

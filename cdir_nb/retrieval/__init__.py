@@ -3,7 +3,7 @@
 from cdir_nb.conventions import AVERAGE_PRECISION, PRECISION
 from cdir_nb.retrieval.cluster import merge_rankings, rank_shards
 from cdir_nb.retrieval.families import as_reported, families, family_table
-from cdir_nb.retrieval.galleries import one_per_query, random_share, uneven
+from cdir_nb.retrieval.galleries import one_per_query, random_fraction, uneven
 from cdir_nb.retrieval.metrics import (
     PerQuery,
     average_precision,
@@ -35,7 +35,7 @@ __all__ = [
     "per_class",
     "precision_at_k",
     "precision_recall",
-    "random_share",
+    "random_fraction",
     "rank",
     "rank_blocks",
     "rank_shards",

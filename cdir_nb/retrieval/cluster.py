@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from cdir_nb.errors import CdirError, os_problem
+from cdir_nb.errors import CdirError, os_message
 from cdir_nb.retrieval.ranking import Embeddings, Ranking, checked_cutoff, checked_rows, rank
 
 if TYPE_CHECKING:
@@ -86,7 +86,7 @@ def _rank_shard(query: Embeddings, shard: Embeddings | Path | str, number: int, 
         gallery = np.load(shard) if isinstance(shard, Path | str) else shard
         return rank(query, gallery, k=k, similarity=similarity)
     except (OSError, ValueError) as error:
-        problem = os_problem(error) if isinstance(error, OSError) else error
+        problem = os_message(error) if isinstance(error, OSError) else error
         raise CdirError(f"shard {number}, {shard}, cannot be read ({problem}): write it with numpy.save") from None
     except CdirError as error:
         raise CdirError(f"shard {number}: {error}") from None

@@ -10,7 +10,7 @@ import numpy as np
 from cdir_nb.errors import CdirError
 
 
-def random_share(labels: np.ndarray, share: float, seed: int = 0) -> np.ndarray:
+def random_fraction(labels: np.ndarray, share: float, seed: int = 0) -> np.ndarray:
     """A random fraction `share` of each class in the labels (G,), at least one image per class; sorted rows."""
     if not 0 < share <= 1:
         raise CdirError(f"share of the gallery is {share}: give a number above 0 and at most 1")

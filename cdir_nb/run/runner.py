@@ -18,9 +18,9 @@ from contextlib import nullcontext
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from cdir_nb.errors import CdirError, os_problem
+from cdir_nb.errors import CdirError, os_message
 from cdir_nb.pages.run_folder import clock
-from cdir_nb.paths import atomic_write, cache_dir, remove_leftovers
+from cdir_nb.paths import atomic_write, cache_dir, remove_temporary_files
 from cdir_nb.results.records import current_commit
 from cdir_nb.run.plan import Job, Plan
 from cdir_nb.run.processes import POLL, NotebookFuture, Submit, local_pool, locked, sigterm_as_interrupt
@@ -93,7 +93,7 @@ def _remove_unfinished(run_dir: Path, say: Callable[[str], None]) -> None:
     for folder in unfinished:
         shutil.rmtree(folder, ignore_errors=True)
     for folder in (run_dir, cache_dir()):
-        remove_leftovers(folder)
+        remove_temporary_files(folder)
 
 
 def _write_listing(plan: Plan, run_dir: Path) -> None:
@@ -138,13 +138,13 @@ class _Run:
                     folder = self._prepare(job)
                     running.append(_Task(job, folder, submit(folder), time.monotonic()))
                 except OSError as error:  # the others continue
-                    self._end(Outcome(job, self._failed_folder(job), "failed", reason=os_problem(error)))
+                    self._end(Outcome(job, self._failed_folder(job), "failed", reason=os_message(error)))
             for task in [task for task in running if task.future.done()]:
                 running.remove(task)
                 try:
                     outcome = self._collect(task)
                 except OSError as error:
-                    outcome = Outcome(task.job, self._failed_folder(task.job), "failed", reason=os_problem(error))
+                    outcome = Outcome(task.job, self._failed_folder(task.job), "failed", reason=os_message(error))
                 self._end(outcome)
             time.sleep(POLL)
 

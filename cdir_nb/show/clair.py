@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from cdir_nb.analysis import evenly, shares
+from cdir_nb.analysis import effective_number, softmax_weights
 from cdir_nb.encoders import ClipEncoder
 from cdir_nb.show.style import PALETTE, QUIET, RIGHT, SMALL, WIDTH, WRONG, bare, keys_of, looks, shorten, styled, titled
 
@@ -170,14 +170,17 @@ def weight_figure(banks: Mapping[str, tuple[np.ndarray, np.ndarray]], temperatur
     """
     fig, axes = plt.subplots(1, len(banks), figsize=(WIDTH, 3.2), squeeze=False, sharey=True)
     for ax, (name, (cosines, same)) in zip(axes[0], banks.items()):
-        weights, positive = shares(cosines, temperature), np.asarray(same)
+        weights, positive = softmax_weights(cosines, temperature), np.asarray(same)
         order = np.argsort(-weights, kind="stable")
         for kind, colour, hatch, text in ((True, RIGHT, "", "same class"), (False, WRONG, "////", "other class")):
             x = np.flatnonzero(positive[order[:MOST_BARS]] == kind)
             percent, count = 100 * weights[positive == kind].sum(), (positive == kind).sum()
             label = f"{text}: {percent:.0f} % of the sum, {count} memories"
             ax.bar(x, 100 * weights[order[x]], width=0.85, color=colour, hatch=hatch, ec="white", lw=0, label=label)
-        ax.set(title=f"{name}: effectively {evenly(weights):.0f} of {len(weights)}", xlabel="memories, nearest first")
+        ax.set(
+            title=f"{name}: effectively {effective_number(weights):.0f} of {len(weights)}",
+            xlabel="memories, nearest first",
+        )
         ax.legend(loc="upper right")
     axes[0, 0].set_ylabel("share of the sum (%)")
     return titled(fig, title)

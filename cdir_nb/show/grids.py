@@ -106,7 +106,7 @@ def ranked_grid(
 
 
 @styled
-def picture_row(
+def labelled_images(
     images: ImageSet,
     rows: Sequence[int],
     notes: Sequence[str],

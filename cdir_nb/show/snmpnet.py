@@ -63,8 +63,8 @@ def _role_fractions(task: Protocol, domain: str, classes: set[str]) -> dict[str,
         fractions["training"] = 1.0
     queries, galleries = zip(*task.directions)
     for role, domains, labels, shares in (
-        ("queries", queries, task.classes, task.query_shares),
-        ("gallery", galleries, task.gallery_classes, task.gallery_shares),
+        ("queries", queries, task.classes, task.query_fractions),
+        ("gallery", galleries, task.gallery_classes, task.gallery_fractions),
     ):
         members = [label for label in labels if label in classes]
         if members and domain in domains:

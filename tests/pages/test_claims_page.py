@@ -6,7 +6,7 @@ import typer
 from cdir_nb.data.protocols import protocol_spec
 from cdir_nb.pages import claims_page
 from cdir_nb.results import Record
-from cdir_nb.results.compare import is_own
+from cdir_nb.results.compare import belongs_to
 from cdir_nb.results.published import papers
 
 
@@ -55,7 +55,7 @@ def test_every_task_that_the_texts_name_is_a_protocol(script):
     ],
 )
 def test_every_method_belongs_to_its_paper_or_to_none(method, paper):
-    assert [name for name in papers() if is_own(method, name)] == ([paper] if paper else [])
+    assert [name for name in papers() if belongs_to(method, name)] == ([paper] if paper else [])
 
 
 def test_without_a_name_every_paper_that_was_run_gets_its_page(script, tmp_path):

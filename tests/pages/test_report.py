@@ -16,7 +16,7 @@ from cdir_nb.cli import app
 from cdir_nb.errors import CdirError
 from cdir_nb.pages import read_run, write_report
 from cdir_nb.pages.html import POLICY, mathml, strip, to_html, without_scripts
-from cdir_nb.paths import process_mark
+from cdir_nb.paths import process_label
 from cdir_nb.results import Record, load_records, save_records
 
 TEXT = r"""# How far does it <get>?
@@ -330,7 +330,7 @@ def test_damage_is_one_line_that_names_the_file(run_folder, tmp_path, name, cont
 def test_what_a_killed_report_left_is_removed(run_folder, tmp_path):
     dead = subprocess.Popen([sys.executable, "-c", ""])
     dead.wait()
-    mark = process_mark()
+    mark = process_label()
     for left in (f".report-{mark.replace(str(os.getpid()), str(dead.pid))}x", f".report-{mark}x", ".report-mine"):
         (tmp_path / left / "new").mkdir(parents=True)
     write_report([run_folder(record())], tmp_path / "report")

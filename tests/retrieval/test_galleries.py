@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from cdir_nb.errors import CdirError
-from cdir_nb.retrieval.galleries import one_per_query, random_share, uneven
+from cdir_nb.retrieval.galleries import one_per_query, random_fraction, uneven
 
 LABELS = np.array(list("aaaaaaaaaabbbbc"))
 
@@ -20,13 +20,13 @@ def counts(rows):
     [(0.5, {"a": 5, "b": 2, "c": 1}), (0.1, {"a": 1, "b": 1, "c": 1}), (1, {"a": 10, "b": 4, "c": 1})],
 )
 def test_a_share_of_each_class_and_never_none(share, expected):
-    rows = random_share(LABELS, share, seed=3)
+    rows = random_fraction(LABELS, share, seed=3)
     assert counts(rows) == expected and rows.tolist() == sorted(set(rows.tolist()))
 
 
 def test_shares_follow_the_seed_and_only_it():
-    assert random_share(LABELS, 0.5, 1).tolist() == random_share(LABELS, 0.5, 1).tolist()
-    assert len({tuple(random_share(LABELS, 0.5, seed)) for seed in range(10)}) > 1
+    assert random_fraction(LABELS, 0.5, 1).tolist() == random_fraction(LABELS, 0.5, 1).tolist()
+    assert len({tuple(random_fraction(LABELS, 0.5, seed)) for seed in range(10)}) > 1
 
 
 def test_uneven_classes_fall_from_all_to_the_least():
@@ -46,6 +46,6 @@ def test_one_per_query_is_of_its_class_and_drawn_at_random():
 
 def test_what_makes_no_gallery_is_refused():
     with pytest.raises(CdirError, match="share of the gallery is 0"):
-        random_share(LABELS, 0)
+        random_fraction(LABELS, 0)
     with pytest.raises(CdirError, match="no image of z"):
         one_per_query(np.array(["a", "z"]), LABELS)

@@ -248,7 +248,7 @@ def test_what_a_killed_run_left_is_removed_at_the_next_start(tmp_path, monkeypat
     monkeypatch.setenv("CDIR_CACHE", str(tmp_path / "cache"))
     dead = subprocess.Popen([sys.executable, "-c", ""])
     dead.wait()
-    mark = paths.process_mark().replace(str(os.getpid()), str(dead.pid))
+    mark = paths.process_label().replace(str(os.getpid()), str(dead.pid))
     for name in ("run/.part", "cache/world/.part"):
         (tmp_path / name).parent.mkdir(parents=True)
         (tmp_path / f"{name}-{mark}x.npy").touch()

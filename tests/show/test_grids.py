@@ -93,7 +93,7 @@ def test_image_rows_puts_each_row_s_images_beside_its_name(squares):
 
 
 def test_picture_row_writes_its_notes(squares):
-    fig = grids.picture_row(squares, [0, 3], ["one", "two"])
+    fig = grids.labelled_images(squares, [0, 3], ["one", "two"])
     assert texts(fig) == ["one", "two"] and len(fig.axes[0].images) == 2
 
 

@@ -17,7 +17,7 @@ def task(squares) -> Protocol:
     """Sketches of sea turtles find photos: all of sea turtles, and a fifth of cats, which are trained on."""
     metric = MetricSpec(kind="precision", k=3, convention="hits_over_k", paper="", known="our default")
     names = (("cat",), ("sea_turtle",), ("sea_turtle",), ("cat", "sea_turtle"), ("photo",), (("sketch", "photo"),))
-    rest = {"validation": ("light_bulb",), "gallery_shares": {"cat": 0.2}}
+    rest = {"validation": ("light_bulb",), "gallery_fractions": {"cat": 0.2}}
     return Protocol("toy", "toy", "", "", True, *names, (metric,), squares, **rest)
 
 

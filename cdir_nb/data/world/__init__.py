@@ -18,7 +18,7 @@ from cdir_nb.data.images import ImageSet
 from cdir_nb.data.world.domains import DOMAINS, SIZE
 from cdir_nb.data.world.drawing import drawings
 from cdir_nb.errors import CdirError
-from cdir_nb.paths import cache_dir, keep_in_cache
+from cdir_nb.paths import cache_dir, write_to_cache
 
 PRETRAINING_SEED = 1_000_003  # the tiny CLIP was trained on drawings of this seed; no dataset may use it
 SOURCES = ("__init__.py", "classes.yaml", "domains.py", "drawing.py", "paint.py")
@@ -78,7 +78,7 @@ def _drawn(rows: list[tuple[str, str, int]], seed: int, images_per_class: int) -
         tqdm(rows, desc="drawing the world", unit="image", leave=False, mininterval=0.5)
     ):
         pixels[row] = np.asarray(draw(label, domain, seed, number))
-    keep_in_cache(path, lambda temporary: np.save(temporary, pixels))
+    write_to_cache(path, lambda temporary: np.save(temporary, pixels))
     return pixels
 
 

@@ -31,7 +31,7 @@ from cdir_nb.methods.clair.network import DomainAlignment, domain_alignment
 from cdir_nb.methods.clair.pseudo_labels import alignment_loss, assigned, initial_labels, refine
 from cdir_nb.methods.clair.settings import ClairSettings
 from cdir_nb.methods.training import Numbers, Training, mixed_precision
-from cdir_nb.methods.two_domains import class_numbers, in_words, precision_at
+from cdir_nb.methods.two_domains import class_numbers, precision_at, training_set_description
 
 BANK_BATCH = 256
 VALIDATION_K = 5  # cut-off of the validation scores; our default
@@ -106,7 +106,7 @@ class ClairTraining(Training):
     @property
     def train_set(self) -> str:
         """What it was trained on, in words."""
-        images = in_words(self.encoder, self.images, self.settings.train_images)
+        images = training_set_description(self.encoder, self.images, self.settings.train_images)
         return f"{images}; {len(self.texts.names)} class names"
 
     def group_of(self, name: str) -> str:

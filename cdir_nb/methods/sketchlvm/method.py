@@ -28,7 +28,13 @@ from cdir_nb.methods.sketchlvm.losses import class_text, triplet
 from cdir_nb.methods.sketchlvm.network import Network
 from cdir_nb.methods.sketchlvm.sampling import quadruples
 from cdir_nb.methods.training import Numbers, Training, mixed_precision
-from cdir_nb.methods.two_domains import class_numbers, drawn_rows, in_words, precision_at, training_images
+from cdir_nb.methods.two_domains import (
+    class_numbers,
+    drawn_rows,
+    precision_at,
+    training_images,
+    training_set_description,
+)
 
 RELEASED = "released code, Sketch_LVM"
 CLIP_PROMPT = "ClipPrompt's code"
@@ -153,7 +159,7 @@ class SketchLvmTraining(Training):
     @property
     def train_set(self) -> str:
         """What it was trained on, in words."""
-        return in_words(self.encoder, self.images, self.settings.train_images, len(self.classes))
+        return training_set_description(self.encoder, self.images, self.settings.train_images, len(self.classes))
 
     @cached_property
     def texts(self) -> list[torch.Tensor]:

@@ -10,7 +10,7 @@ from cdir_nb.data.protocols import Protocol
 from cdir_nb.errors import CdirError
 from cdir_nb.methods.snmpnet.settings import HarnessSettings
 from cdir_nb.methods.snmpnet.views import inverted_in
-from cdir_nb.retrieval.galleries import random_share
+from cdir_nb.retrieval.galleries import random_fraction
 
 
 def training_images(task: Protocol, settings: HarnessSettings, seed: int) -> ImageSet:
@@ -33,7 +33,7 @@ def validation_images(task: Protocol, settings: HarnessSettings) -> tuple[dict[s
     for domain in task.train_domains:
         candidates = images.select(domain)
         if domain != gallery_domain and len(candidates):
-            queries[domain] = candidates.take(random_share(candidates.labels, settings.validation_fraction))
+            queries[domain] = candidates.take(random_fraction(candidates.labels, settings.validation_fraction))
     return queries, images.select(gallery_domain)
 
 

@@ -24,7 +24,13 @@ from cdir_nb.methods.batches import random_order
 from cdir_nb.methods.method import PAIR, Method
 from cdir_nb.methods.training import Numbers, Training, trainable_parameters
 from cdir_nb.methods.trunks import ImageTower, Standardise
-from cdir_nb.methods.two_domains import class_numbers, drawn_rows, in_words, precision_at, training_images
+from cdir_nb.methods.two_domains import (
+    class_numbers,
+    drawn_rows,
+    precision_at,
+    training_images,
+    training_set_description,
+)
 from cdir_nb.methods.ucdir.clusters import Clusters, kmeans
 from cdir_nb.methods.ucdir.network import Network, keys
 from cdir_nb.methods.ucdir.settings import BY_ENCODER, MomentumSettings, TwoDomainSettings
@@ -158,7 +164,7 @@ class TwoDomainTraining(Training):
     def train_set(self) -> str:
         """Description of the training images and of the trained part, for records."""
         part = "head only, frozen trunk" if self.only_head else "whole network"
-        return f"{in_words(self.encoder, self.images, self.settings.train_images)}; {part}"
+        return f"{training_set_description(self.encoder, self.images, self.settings.train_images)}; {part}"
 
     @property
     def evaluated(self) -> Network:
