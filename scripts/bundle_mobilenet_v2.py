@@ -4,7 +4,7 @@ python scripts/bundle_mobilenet_v2.py WEIGHTS.safetensors PACS
 """
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import timm
 import torch
@@ -34,8 +34,8 @@ CONFIG = {
 
 
 @torch.no_grad()
-def outputs(model: torch.nn.Module, batches: list[torch.Tensor]) -> torch.Tensor:
-    """(N, 1001 + 1280) logits, followed by pooled features."""
+def outputs(model: Any, batches: list[torch.Tensor]) -> torch.Tensor:
+    """(N, 1001 + 1280) logits of a timm model, followed by pooled features."""
     features = torch.cat([model.forward_head(model.forward_features(batch), pre_logits=True) for batch in batches])
     return torch.cat([model.classifier(features), features], dim=1)
 

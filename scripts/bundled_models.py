@@ -48,7 +48,7 @@ class Optimizer:
         self.adam.step()
         self.schedule.step()
         with torch.no_grad():
-            self.model.logit_scale.clamp_(0, np.log(100))
+            self.model.logit_scale.clamp_(0, np.log(100))  # pyright: ignore[reportCallIssue]
 
 
 def save_model(out: Path, state: Mapping[str, torch.Tensor], config: Mapping[str, Any]) -> None:
@@ -82,7 +82,7 @@ def zero_shot_accuracy(
     """Accuracy among `classes` of images of one domain, which is called `word`. `names`: those in prompts."""
     texts = prompt_embeddings(encoder, list(names or classes), word)
     scores = zero_shot_scores(encoder.embed_images(images, progress=False), texts)
-    return accuracy(zero_shot_labels(scores, classes), images.labels)
+    return accuracy(zero_shot_labels(scores, classes).tolist(), images.labels.tolist())
 
 
 def precision_at_10(encoder: ClipEncoder, task: Protocol) -> Percent:

@@ -33,7 +33,7 @@ KERNEL = {"display_name": "Python 3 (ipykernel)", "language": "python", "name": 
 WIDGET = "application/vnd.jupyter.widget-view+json"
 LARGE_IMAGE = 20_000  # bytes
 
-app = typer.Typer(help=__doc__.partition("\n")[0], add_completion=False)
+app = typer.Typer(help=__doc__.partition("\n")[0], add_completion=False)  # pyright: ignore[reportOptionalMemberAccess]
 Names = Annotated[list[str] | None, typer.Argument(help="beginnings of file names, such as 01 (default: all)")]
 
 

@@ -17,7 +17,7 @@ import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import numpy as np
 import open_clip
@@ -26,7 +26,7 @@ import torch.nn.functional as F
 import typer
 from bundled_models import Optimizer, clip_loss, environment, save_facts, save_model
 from open_clip.model import CustomTextCLIP
-from timm.data import ImageNetInfo
+from timm.data.imagenet_info import ImageNetInfo
 
 from cdir_nb.data import load_card, open_dataset
 from cdir_nb.data.halves import SEEN, in_list, photo_id
@@ -115,7 +115,8 @@ def pseudo_images(std: torch.Tensor, length: float) -> torch.Tensor:
     Multiplied by the covariance of the features, as in linear discriminant analysis, they are closer to the mean of a
     class's photos but far less discriminative (48 % against 82 % among 33 classes of Sketchy's seen photos).
     """
-    rows = mobilenet_v2(classifier=True).classifier.weight.detach()[1:]  # 0 is "background"
+    classifier: Any = mobilenet_v2(classifier=True).classifier
+    rows = classifier.weight.detach()[1:]  # 0 is "background"
     return F.normalize(rows * std, dim=1) * length
 
 
@@ -155,9 +156,11 @@ class Aligned(torch.nn.Module):
 
     def __init__(self, vocabulary: int) -> None:
         super().__init__()
-        clip = CustomTextCLIP(**MODEL_CFG | {"text_cfg": MODEL_CFG["text_cfg"] | {"vocab_size": vocabulary}})
-        self.head, self.text, self.logit_scale = clip.visual.head.proj, clip.text, clip.logit_scale
-        self.mask = self.text.attn_mask
+        clip: Any = CustomTextCLIP(**MODEL_CFG | {"text_cfg": MODEL_CFG["text_cfg"] | {"vocab_size": vocabulary}})
+        self.head: torch.nn.Linear = clip.visual.head.proj
+        self.text: torch.nn.Module = clip.text
+        self.logit_scale: torch.nn.Parameter = clip.logit_scale
+        self.mask: torch.Tensor = clip.text.attn_mask
 
     def images(self, z: torch.Tensor) -> torch.Tensor:
         return F.normalize(self.head(z), dim=1)

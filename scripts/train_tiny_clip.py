@@ -164,7 +164,7 @@ def main(
             model.visual.patch_dropout = torch.nn.Identity()
         indices = np.sort(order[step * batch : (step + 1) * batch])
         image = to_tensor(pixels[indices])
-        text = tokenizer([caption(*rows[i], rng) for i in indices])
+        text = tokenizer([caption(*rows[i], rng) for i in indices])  # pyright: ignore[reportCallIssue]
         # the fused kernel is faster in float32, but takes twice as long in bfloat16
         attention = sdpa_kernel(SDPBackend.MATH) if FAST_BFLOAT16 else nullcontext()
         with torch.autocast("cpu", torch.bfloat16, enabled=FAST_BFLOAT16), attention:

@@ -1,6 +1,7 @@
 """Bar charts, and distributions of values: histograms and strips of points."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -79,8 +80,8 @@ def bars_in_groups(groups: Mapping[str, Mapping[str, float]], *, label: str, tit
 def metric_bars(table: pd.DataFrame, *, title: str = "") -> Figure:
     """One panel per column, one bar per row, in percent; NaN is "not reported". The index names the rows."""
     fig, axes = plt.subplots(1, table.shape[1], figsize=(WIDTH, 0.4 * len(table) + 1.2), sharey=True, squeeze=False)
-    for ax, name, colour in zip(axes[0], table.columns, PANEL_COLOURS):
-        _labelled_bars(ax, table[name], colour, missing="not reported")
+    for ax, (name, values), colour in zip(axes[0], table.items(), PANEL_COLOURS):
+        _labelled_bars(ax, values, colour, missing="not reported")
         ax.set(title=name, xlabel="percent")
         ax.margins(x=0.2)
     plt.setp(axes[0, 0].get_yticklabels(), fontsize=SMALL)
@@ -95,9 +96,9 @@ def method_bars(table: pd.DataFrame, full: str, baseline: str, *, value: str, ti
     """
     fig, axes = plt.subplots(1, table.shape[1], figsize=(WIDTH, 0.34 * len(table) + 1.3), sharey=True, squeeze=False)
     colours = [PALETTE[0] if name == full else QUIET if name == baseline else PALETTE[4] for name in table.index]
-    for ax, name in zip(axes[0], table.columns):
-        _labelled_bars(ax, table[name], colours, missing="not measured")
-        ax.axvline(table.loc[baseline, name], color=QUIET, ls="--", lw=1.2)
+    for ax, (name, values) in zip(axes[0], table.items()):
+        _labelled_bars(ax, values, colours, missing="not measured")
+        ax.axvline(values.loc[baseline], color=QUIET, ls="--", lw=1.2)
         ax.set(title=name, xlabel=value)
         ax.margins(x=0.14)
     return titled(fig, title)
@@ -107,7 +108,7 @@ def method_bars(table: pd.DataFrame, full: str, baseline: str, *, value: str, ti
 def histograms(groups: Mapping[str, np.ndarray], *, label: str, title: str = "", bins: int = 40) -> Figure:
     """Overlaid histograms, each scaled to area 1, each with a dashed line at its mean."""
     fig, ax = plt.subplots(figsize=(WIDTH, 3.2))
-    edges = np.histogram_bin_edges(np.concatenate(list(groups.values())), bins)
+    edges: Any = np.histogram_bin_edges(np.concatenate(list(groups.values())), bins)  # `hist` declares no arrays
     for name, (colour, marker) in looks(list(groups)).items():
         ax.hist(groups[name], edges, density=True, histtype="stepfilled", alpha=0.25, color=colour)
         ax.hist(groups[name], edges, density=True, histtype="step", lw=1.6, color=colour)

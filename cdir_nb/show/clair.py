@@ -124,7 +124,7 @@ def token_figure(
     fig = plt.figure(figsize=(WIDTH, 3.6))
     top, bottom = fig.add_gridspec(2, 1, height_ratios=(1, 1.15))
     images = {"image": image, **{f"view {i + 1}": view for i, view in enumerate(views)}}
-    for cell, (name, pixels) in zip(top.subgridspec(1, len(images)), images.items()):
+    for cell, (name, pixels) in zip(top.subgridspec(1, len(images)), images.items()):  # pyright: ignore[reportArgumentType]
         ax = fig.add_subplot(cell)
         ax.imshow(pixels)
         ax.set_title(name)

@@ -1,6 +1,7 @@
 """Curves over recall, cut-off, confidence or a score (for curves over training steps see `training`)."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -65,7 +66,7 @@ def convention_curves(galleries: Mapping[str, pd.DataFrame], k: int, *, title: s
         table = table.join(pd.DataFrame([vars(Metric.parse(x)) for x in table["metric"]], index=table.index))
         k = int(min(table["k"].unique(), key=lambda cutoff: abs(cutoff - k)))
         for ax, (kind, label) in zip(row, PANELS.items()):
-            _curves_of_conventions(ax, table[table["kind"] == kind], k)
+            _curves_of_conventions(ax, table.loc[table["kind"] == kind], k)
             ax.set(title=f"{label}, {name}", ylim=(0, 102), ylabel="percent" if ax is row[0] else "")
     plt.setp(axes[-1], xlabel="cut-off k")
     return titled(fig, title)
@@ -75,7 +76,7 @@ def _curves_of_conventions(ax: Axes, table: pd.DataFrame, k: int) -> None:
     names = list(dict.fromkeys(table["convention"]))
     for i, (name, (colour, marker)) in enumerate(looks(names).items()):
         line = 100 * table[table["convention"] == name].set_index("k")["value"]
-        style = {"color": colour, "ls": DASHES[i % len(DASHES)]}
+        style: dict[str, Any] = {"color": colour, "ls": DASHES[i % len(DASHES)]}
         ax.plot(line.index, line, **style)
         ax.plot([k], [line[k]], marker=marker, ms=6, label=f"{line[k]:.1f}  {name}", **style)
     ax.axvline(k, color=QUIET, lw=0.9, zorder=0)
@@ -156,7 +157,7 @@ def gains_over_accuracy(table: pd.DataFrame, *, title: str = "") -> Figure:
     tasks, methods = (list(dict.fromkeys(table[column])) for column in ("task", "method"))
     fig, axes = plt.subplots(1, len(tasks), figsize=(WIDTH, 3.8), squeeze=False, sharex=True, sharey=True)
     for ax, task in zip(axes[0], tasks):
-        rows = table[table["task"] == task]
+        rows = table.loc[table["task"] == task]
         means = rows.groupby(["method", "encoder"]).mean(numeric_only=True).sort_values("zero-shot accuracy")
         for i, method in enumerate(methods):
             if method in means.index:

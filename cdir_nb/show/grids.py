@@ -201,7 +201,7 @@ def label_changes(
 
 
 def _probability_bars(
-    ax: Axes, before: np.ndarray, after: np.ndarray, classes: Sequence[str], truth: str, top: int
+    ax: Axes, before: np.ndarray, after: np.ndarray, classes: Sequence[str], truth: object, top: int
 ) -> None:
     """Two bars per class, for the `top` most likely classes before or after and the true one, sorted by `after`."""
     is_true = np.array([name == truth for name in classes])

@@ -107,7 +107,7 @@ def scoreboard(published: pd.DataFrame, ours: Mapping[str, pd.DataFrame], *, tit
     fig, ax = plt.subplots(figsize=(WIDTH, 0.66 * len(claims) + 1.4))
     for x, decided in zip(positions, columns.values()):
         for y, claim in enumerate(claims["id"]):
-            _draw_cell(ax, x, y, decided[decided["id"] == claim])
+            _draw_cell(ax, x, y, decided.loc[decided["id"] == claim])
     ax.set_xlim(-0.5, len(columns) - 0.35)
     ax.set_ylim(len(claims) - 0.5, -0.5)
     ax.set_xticks(positions, list(columns), fontsize=SMALL)
@@ -125,7 +125,7 @@ def _columns_of(ours: Mapping[str, pd.DataFrame]) -> dict[str, pd.DataFrame]:
         run = decided[decided["verdict"] != "not run"]
         for task, dataset, encoder in dict.fromkeys(zip(run["protocol"], run["dataset"], run["encoder"])):
             keys = {"protocol": task, "dataset": dataset, "encoder": encoder}
-            rows = decided[np.logical_and.reduce([decided[name] == value for name, value in keys.items()])]
+            rows = decided.loc[np.logical_and.reduce([decided[name] == value for name, value in keys.items()])]
             columns[_header(source, task or dataset, encoder, rows)] = rows
     return columns
 
@@ -140,8 +140,8 @@ def _header(source: str, task: str, encoder: str, rows: pd.DataFrame) -> str:
 
 def _draw_cell(ax: Axes, x: float, y: float, decided: pd.DataFrame) -> None:
     """A coloured box with the verdict and the result in words."""
-    run = decided[decided["verdict"] != "not run"]
-    decided = run if len(run) else decided[:1]
+    run = decided.loc[decided["verdict"] != "not run"]
+    decided = run if len(run) else decided.iloc[:1]
     kind = joint_verdict(decided)
     ax.add_patch(Rectangle((x - 0.47, y - 0.44), 0.94, 0.88, facecolor=to_rgba(COLOURS[kind]), lw=0))
     result = found(decided)
@@ -149,7 +149,7 @@ def _draw_cell(ax: Axes, x: float, y: float, decided: pd.DataFrame) -> None:
         counts = decided["verdict"].value_counts()
         result = f"in all {len(decided)}"
         if len(counts) > 1:
-            result = ", ".join(f"{SIGNS.get(verdict, verdict)} {count}" for verdict, count in counts.items())
+            result = ", ".join(f"{SIGNS.get(str(verdict), verdict)} {count}" for verdict, count in counts.items())
     text = f"{marked(kind)}\n{result}".replace(IN_PART, IN_PART.replace(" ", "\n")).strip()
     colour = "#777777" if kind.startswith("not") else "black"
     ax.text(x, y, text, ha="center", va="center", fontsize=SMALL, color=colour)

@@ -8,7 +8,6 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch, Rectangle
-from matplotlib.text import Text
 from PIL import Image
 
 from cdir_nb.data.protocols import Protocol
@@ -128,15 +127,15 @@ def universal_map(
     bare(ax)
     ax.set_title("dots: seen classes; crosses and bold names: unseen classes of the unseen domain", fontsize=9)
     fig = titled(fig, title)
-    _separate(ax.texts)
+    _separate(fig, ax)
     return fig
 
 
-def _separate(names: Sequence[Text]) -> None:
-    """Move names up until none overlaps another; they are aligned at their bottom."""
-    names[0].figure.draw_without_rendering()
-    to_data, boxes = names[0].axes.transData.inverted(), []
-    for name in sorted(names, key=lambda name: name.get_position()[1]):
+def _separate(fig: Figure, ax: Axes) -> None:
+    """Move the names in `ax` up until none overlaps another; they are aligned at their bottom."""
+    fig.draw_without_rendering()
+    to_data, boxes = ax.transData.inverted(), []
+    for name in sorted(ax.texts, key=lambda name: name.get_position()[1]):
         box = name.get_window_extent()
         for lower in sorted(boxes, key=lambda box: box.y0):
             if box.overlaps(lower):

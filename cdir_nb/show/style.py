@@ -57,7 +57,7 @@ def styled(draw: Callable[..., Figure]) -> Callable[..., Figure]:
                     text.set_parse_math(False)
             return fig
         finally:
-            mpl.rcParams.update(before)
+            mpl.rcParams.update(before)  # pyright: ignore[reportArgumentType, reportCallIssue]
 
     return wrapper
 
@@ -74,12 +74,12 @@ def _is_formula(text: str) -> bool:
     return True
 
 
-def pretty(name: str) -> str:
+def pretty(name: object) -> str:
     """Format a class or domain name for display: `light_bulb` -> `light bulb`."""
     return str(name).replace("_", " ")
 
 
-def shorten(name: str, length: int) -> str:
+def shorten(name: object, length: int) -> str:
     """Format `name` for display, truncated to `length` characters (with an ellipsis) if it is longer."""
     name = pretty(name)
     return name if len(name) <= length else name[: length - 1].rstrip() + "…"

@@ -80,7 +80,7 @@ def _history_panel(
         colour = look[name][0]
         for part in parts if len(parts) > 1 else []:
             ax.plot(factor * part[name], color=colour, lw=0.6, alpha=0.45)
-        mean = table.groupby("epoch")[name].mean()
+        mean: Any = table.groupby("epoch")[name].mean()  # a Series, which pandas does not declare
         ax.plot(factor * mean, "--" if name == TOTAL else "-", color=colour, lw=2, label=label)
     ax.set(title=title, xlabel="epoch")
     ax.xaxis.set_major_locator(MaxNLocator(integer=True))
@@ -125,8 +125,8 @@ def training_runs(panels: Mapping[str, Sequence[pd.DataFrame]], *, label: str, t
         for run in runs:
             ax.plot(run["test"], color=PALETTE[0], lw=0.8, alpha=0.6)
             for rule, stop in selected(run).iterrows():
-                style = {**look[rule], "ls": "", "ms": 6, "mec": "white", "mew": 0.6, "clip_on": False, "zorder": 3}
-                ax.plot(stop["step"], stop["test"], label=rule, **style)
+                style = {**look[str(rule)], "ls": "", "ms": 6, "mec": "white", "mew": 0.6}
+                ax.plot(stop["step"], stop["test"], label=rule, clip_on=False, zorder=3, **style)
         validation = pd.concat([run["validation"] for run in runs], axis=1).mean(axis=1)
         ax.plot(validation, color=QUIET, ls="--", lw=1.2, label="validation set (mean of runs)")
         ax.set(title=name, xlabel="step")
@@ -147,7 +147,7 @@ def sensitivity(table: pd.DataFrame, *, value: str, title: str = "", columns: in
     rows = -(-len(names) // columns)
     fig, axes = plt.subplots(rows, columns, figsize=(WIDTH, 1.95 * rows + 0.6), sharey=True, squeeze=False)
     for ax, name in zip(axes.flat, names):
-        _sensitivity_panel(ax, table[table["setting"] == name])
+        _sensitivity_panel(ax, table.loc[table["setting"] == name])
         ax.set_title(name.replace("_", " "), fontsize=9.5)
         ax.axhline(table["vanilla"].iloc[0], color=QUIET, ls="--", lw=1.1)
     for ax in axes.flat[len(names) :]:
@@ -164,7 +164,7 @@ def _sensitivity_panel(ax: Axes, table: pd.DataFrame) -> None:
     error = [percent["mean"] - percent["min"], percent["max"] - percent["mean"]]
     ax.errorbar(range(len(order)), percent["mean"], yerr=error, color=PALETTE[0], marker="o", ms=4, capsize=2, lw=1.2)
     for i in np.flatnonzero(groups["default"].any().reindex(order))[:1]:
-        ax.plot(i, percent["mean"].iloc[i], "o", ms=10, mfc="none", mec=PALETTE[1], mew=1.6)
+        ax.plot(i, percent["mean"].iloc[i], "o", ms=10, mfc="none", mec=PALETTE[1], mew=1.6)  # pyright: ignore[reportAttributeAccessIssue]
     ax.set_xticks(range(len(order)), [_value_text(value) for value in order], fontsize=SMALL)
     ax.margins(x=0.15)
 

@@ -34,7 +34,7 @@ def explore(draw: Callable[..., Figure], **controls: tuple[int, int, int] | list
         return fig
 
     def redraw(_change: dict) -> None:
-        handle.update(_draw(draw, widgets))
+        handle.update(_draw(draw, widgets))  # pyright: ignore[reportOptionalMemberAccess]  # not None with a display_id
 
     for widget in widgets.values():
         widget.observe(redraw, names="value")
