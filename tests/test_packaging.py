@@ -21,7 +21,7 @@ from cdir_nb.analysis import project
 from cdir_nb.errors import CdirError
 from cdir_nb.paths import ROOT
 from cdir_nb.results import load_records
-from cdir_nb.run.cluster import place_to_run
+from cdir_nb.run.cluster import cluster_pool
 from cdir_nb.run.digests import package_digest
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
@@ -121,7 +121,7 @@ def test_a_command_without_its_extra_names_the_package_and_the_remedy(package, e
 
 
 def test_a_cluster_and_umap_without_their_extra_name_the_package(monkeypatch):
-    for package, call in (("distributed", lambda: place_to_run(None, 1).__enter__()), ("umap", umap_of_noise)):
+    for package, call in (("distributed", lambda: cluster_pool(None, 1).__enter__()), ("umap", umap_of_noise)):
         monkeypatch.setitem(sys.modules, package, None)
         with pytest.raises(CdirError, match=package):
             call()
