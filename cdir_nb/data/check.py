@@ -27,7 +27,7 @@ class VerifyReport:
     """The result of `verify`; `ok` if all five lists of problems are empty. Paths are relative to the root.
 
     images     {domain: number of files}
-    unchecked  what the card gives no number for
+    unchecked  domains and classes that could not be counted, because the card has no number for them
     """
 
     dataset: str

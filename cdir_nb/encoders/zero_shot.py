@@ -1,5 +1,6 @@
 """Class prompts, their text embeddings, and CLIP's zero-shot classification: an image gets the class of the nearest
-prompt (CLAIR, section 4.1)."""
+prompt (CLAIR, section 4.1).
+"""
 
 import re
 import string
@@ -30,7 +31,7 @@ def class_prompts(classes: Sequence[str], domain_word: str, template: str = TEMP
         raise CdirError(f'template "{template}" is malformed ({error}): write for example "{TEMPLATE}"') from error
     if "class" not in fields or fields - {"class", "domain"}:
         raise CdirError(
-            f'template "{template}" needs {{class}}, and no other field than {{domain}}: for example "{TEMPLATE}"'
+            f'template "{template}" must contain {{class}} and no other field than {{domain}}: write "{TEMPLATE}"'
         )
     return [_fill(template, {"domain": domain_word, "class": name.replace("_", " ")}) for name in classes]
 
@@ -39,7 +40,7 @@ def require_names(method: str, names: Sequence[str]) -> None:
     """Raise CdirError for fewer than two class names, an empty name, or a duplicate."""
     if len(names) < 2 or not all(name.strip() for name in names):
         listed = ", ".join(repr(name) for name in names[:3]) or "none"
-        raise CdirError(f"{method} needs at least two class names, none of them empty; got {listed}")
+        raise CdirError(f"{method} needs at least two class names, and none may be empty; got {listed}")
     duplicates = [name for i, name in enumerate(names) if name in names[:i]]
     if duplicates:
         raise CdirError(f'class name "{duplicates[0]}" appears twice: give each class a different name')
