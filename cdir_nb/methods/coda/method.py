@@ -71,7 +71,7 @@ class CodaTraining(TwoDomainTraining):
 
     @property
     def clustered(self) -> Clustered:
-        """Both domains are clustered, so each needs at least as many images as there are clusters."""
+        """The images on which the initial k-means runs; it needs at least as many images as clusters."""
         return "each domain" if self.settings.start == "separate" else "both together"
 
     @property

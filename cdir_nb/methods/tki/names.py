@@ -33,7 +33,7 @@ def names_for(task: Protocol, strategy: int = 1, *, count: int | None = None, se
         if len(names) >= size:
             return np.random.default_rng(seed).choice(names, size, replace=False).tolist()
     raise CdirError(
-        f"label strategy 2 needs {size} names that share no word with the query classes, and there are {len(names)}: "
+        f"label strategy 2 needs {size} names that share no word with the query classes, but there are {len(names)}:  "
         "choose a smaller other_names, or a task with more training classes"
     )
 
