@@ -1,4 +1,4 @@
-"""The losses of TKI's paper (ICML 2024), each as printed; where the print is unclear, our reading is noted.
+"""The losses of the TKI paper (ICML 2024), as printed; notes state our interpretation of unclear parts.
 
     paper            here
     t_p^d            row p of `domain_emb` (P, D): the domain-only prompt of domain p
@@ -42,14 +42,14 @@ def loss_agg(projected: torch.Tensor, tau: float) -> torch.Tensor:
 
     Equation 6:  -1 / (P C)  sum_p sum_i  log( sum_{q != p} exp(h(t_pi) . h(t_qi) / tau)
                                              / sum_{q, j}    exp(h(t_pi) . h(t_qj) / tau) )
-    As printed: the sum over q != p is inside the logarithm, and the denominator is over all (q, j), including the
-    text itself; therefore the minimum is not 0 but log(P / (P-1)) or slightly more.
+    As printed, the sum over q != p is inside the logarithm, and the denominator covers all (q, j), including the text
+    itself. Therefore the minimum is not 0, but slightly above log(P / (P-1)).
     """
     return agg_terms(projected, projected, tau).mean()
 
 
 def agg_terms(anchors: torch.Tensor, projected: torch.Tensor, tau: float) -> torch.Tensor:
-    """(P c,) the terms -log(...) of equation 6 for (P, c, D) anchors, the texts of c of the classes in `projected`."""
+    """(P c,) the terms -log(...) of equation 6 for anchors (P, c, D), the texts of c classes of `projected`."""
     same_class = torch.einsum("pid,qid->piq", anchors, anchors) / tau  # h(t_pi) . h(t_qi)
     itself = torch.eye(len(anchors), dtype=torch.bool, device=anchors.device)[:, None, :]
     numerator = same_class.masked_fill(itself, -torch.inf).logsumexp(2).flatten()
