@@ -1,4 +1,4 @@
-"""Make the bundled ImageNet backbone from the float32 file: convert to half precision, measure agreement, write a card.
+"""Convert the ImageNet backbone to half precision, measure the agreement with float32, and write a model card.
 
 python scripts/bundle_mobilenet_v2.py WEIGHTS.safetensors PACS
 """
@@ -35,7 +35,7 @@ CONFIG = {
 
 @torch.no_grad()
 def outputs(model: torch.nn.Module, batches: list[torch.Tensor]) -> torch.Tensor:
-    """(N, 1001 + 1280) logits, followed by pooled features."""
+    """(N, 1001 + 1280) logits and pooled features, concatenated."""
     features = torch.cat([model.forward_head(model.forward_features(batch), pre_logits=True) for batch in batches])
     return torch.cat([model.classifier(features), features], dim=1)
 
