@@ -101,8 +101,8 @@ def reproduce(
 ) -> None:
     """Run the notebooks of a profile; end with one line per method and an HTML report.
 
-    Finished notebooks are kept: after an interruption, a failure or a change of code, run the same command again, and
-    only unfinished notebooks run. If a notebook fails, the others still run; the exit code is then 1.
+    Results of finished notebooks are reused: after an interruption, a failure or a change of code, run the same command
+    again, and only unfinished notebooks run. If a notebook fails, the others still run; the exit code is then 1.
 
     \b
     Examples:
@@ -112,7 +112,7 @@ def reproduce(
         cdir reproduce --encoder ViT-B-32:/models/vit_b_32.pt
         cdir reproduce --set seed=1 --set 05_retrieval_grids.seed=2
 
-    With --method, one method on one task: a job for each variant, seed and value of a setting.
+    With --method, run one method on one task: one job for each variant, seed and value of a setting.
 
     \b
         cdir reproduce --method UCDIR --task world-closed --direction clipart:sketch
@@ -229,7 +229,7 @@ def report(
     runs: Annotated[list[Path], typer.Argument(metavar="RUN...", help="One or more run folders.")],
     out: Annotated[Path, typer.Option(metavar="FOLDER", help="Folder of the report.")] = Path("report"),
 ) -> None:
-    """Make one HTML report of one or more runs: claims, published and reproduced numbers, figures, executed notebooks.
+    """Make an HTML report on one or more runs: claims, published and reproduced numbers, figures, executed notebooks.
 
     The report is a folder with a page index.html that works offline: open it, zip it, or put it on a web server.
     `reproduce` makes one for its own run.

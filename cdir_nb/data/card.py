@@ -23,7 +23,7 @@ class DomainInfo(BaseModel):
 
 
 class MetricSpec(BaseModel):
-    """A metric as a paper reports it. `k` None: over the whole ranking. `known`: the source of the convention."""
+    """A metric as reported in a paper. `k` is None for the whole ranking; `known` is the source of the convention."""
 
     model_config = STRICT
     kind: Literal["precision", "average_precision"]
@@ -54,10 +54,10 @@ ClassSets = str | Annotated[dict[str, Fraction], Field(min_length=1)]
 class ProtocolSpec(BaseModel):
     """A task, described by the names of class sets ("all": every class), domains and (query, gallery) directions.
 
-    `train` None: the paper trains on no images. `zero_shot`: training and query classes are disjoint.
-    `query`, `gallery`: a class set, or several with the fraction of each class's images to use, {set: fraction}.
-    `validation`: classes for early stopping, which are never trained on. `unseen_domain`: query domains are not trained
-    on. `keys`: a gzipped list of keys beside the card; only these images are used (None: all).
+    `train`: a class set, or None if the paper uses no training images. `zero_shot`: training and query classes are
+    disjoint. `query`, `gallery`: a class set, or several with the fraction of each class's images to use, {set:
+    fraction}. `validation`: classes for early stopping, which are never trained on. `unseen_domain`: query domains are
+    not trained on. `keys`: a gzipped list of the keys of the images to use, beside the card (None: all images).
     """
 
     model_config = STRICT

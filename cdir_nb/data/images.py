@@ -34,7 +34,7 @@ class ImageSet:
     def __post_init__(self) -> None:
         sizes = {len(self.keys), len(self.domains), len(self.labels), len(self.digests)}
         if len(sizes) != 1:
-            raise ValueError(f"columns of an ImageSet differ in length: {sorted(sizes)}")
+            raise ValueError(f"the columns of an ImageSet differ in length: {sorted(sizes)}")
 
     def __repr__(self) -> str:  # the generated one would write every image of a bundled set
         return f"ImageSet({len(self)} images, domains {sorted(set(self.domains.tolist()))})"

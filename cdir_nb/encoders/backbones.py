@@ -1,4 +1,4 @@
-"""Image backbones: timm's models without their classifiers, the bundled MobileNetV2, and MoCo v2's ResNet-50."""
+"""Image backbones: timm models without classifiers, the bundled MobileNetV2, and MoCo v2's ResNet-50."""
 
 from dataclasses import replace
 from pathlib import Path

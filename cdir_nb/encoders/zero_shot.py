@@ -71,7 +71,7 @@ def zero_shot_scores(image_emb: torch.Tensor, text_emb: torch.Tensor) -> torch.T
 
 
 def zero_shot_labels(scores: torch.Tensor, classes: Sequence[str]) -> np.ndarray:
-    """(N,) names of the classes with the highest score; the first of tied classes."""
+    """(N,) name of the class with the highest score for each image; in a tie, the first such class."""
     if scores.shape[1] != len(classes):
         raise CdirError(
             f"scores have {scores.shape[1]} columns for {len(classes)} classes: expected one class per column"
@@ -100,7 +100,7 @@ def confusion(predicted: Sequence[str], labels: Sequence[str], classes: Sequence
 
 
 def most_confused(matrix: np.ndarray, classes: Sequence[str], count: int = 10) -> list[tuple[str, str, int]]:
-    """The `count` most frequent mistakes (true class, predicted class, how often), most frequent first."""
+    """The `count` most frequent mistakes as (true class, predicted class, count), most frequent first."""
     mistakes = matrix * ~np.eye(len(classes), dtype=bool)
     order = np.argsort(-mistakes, axis=None, kind="stable")[:count]
     pairs: list[tuple[int, int]] = [divmod(index, len(classes)) for index in order.tolist()]

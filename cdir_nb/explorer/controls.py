@@ -26,7 +26,7 @@ class Panel(Protocol):
 
 
 def show_panel(panel: Panel) -> Figure:
-    """Display a panel, or its static figure in a headless run. Returns the figure, for saving."""
+    """Display a panel, or its static figure in a headless run. Returns the figure."""
     fig = panel.figure()
     plt.close(fig)  # otherwise the notebook shows it again at the end of the cell
     display(fig if headless() else panel.box)

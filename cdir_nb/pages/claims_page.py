@@ -257,7 +257,7 @@ def papers_run(records: Sequence[Record]) -> list[str]:
     return [paper for paper in papers() if paper in run and any(is_own(name, paper) for name in methods)]
 
 
-def main(paper: Annotated[str, typer.Argument(help="clair, tki, ...; empty for all")] = "") -> None:
+def main(paper: Annotated[str, typer.Argument(help="A paper, such as clair; default: all.")] = "") -> None:
     """Write docs/results/PAPER.md for one paper, or for all papers with records."""
     records = reproduced_records()
     available = papers_run(records)

@@ -28,7 +28,7 @@ def save_records(records: Iterable[Record], out_dir: str | Path, name: str = "re
     """Write records to `out_dir/name.jsonl`, one JSON object per line, atomically; returns the number of records.
 
     Their settings are added to `out_dir/settings.json`. If `out_dir` is empty (in an interactive notebook), nothing is
-    written. An existing file of this name is replaced.
+    written. An existing file with this name is replaced.
     """
     records = list(records)
     if str(out_dir):

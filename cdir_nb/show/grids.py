@@ -39,7 +39,7 @@ def pick_cells(images: ImageSet, domains: Sequence[str], labels: Sequence[str], 
 
 
 def mosaic(images: ImageSet, cells: np.ndarray, size: int, pad: int = 4) -> np.ndarray:
-    """(D * (size + pad), C * (size + pad), 3) uint8: the images of the rows in `cells` on white; blank for -1."""
+    """(D * (size + pad), C * (size + pad), 3) uint8: thumbnails of the rows in `cells`, and white cells for -1."""
     step = size + pad
     sheet = np.full((cells.shape[0] * step, cells.shape[1] * step, 3), 255, dtype=np.uint8)
     for (r, c), row in np.ndenumerate(cells):

@@ -55,7 +55,7 @@ def test_an_unknown_dataset_lists_the_known_ones(manifest):
         ({"colour": "red"}, "bad/card.yaml: colour: Extra inputs are not permitted; fix the card"),
         ({"licence": None}, "licence: Field required"),
         ({"classes": []}, "classes: "),
-        ({"classes": ["dog", "dog", "alarm_clock"], "counts": None}, "classes lists a class twice"),
+        ({"classes": ["dog", "dog", "alarm_clock"], "counts": None}, "classes lists a class more than once"),
         ({"classes": ["dog", 7]}, "classes.1: "),
         ({"domains": {"photo": {"word": "x", "total": "4", "known": "y"}}}, "domains.photo.total: "),
         ({"counts": {"photo": {"dog": 1, "alarm_clock": 1}}}, "domains.photo.total is 4, but its classes sum to 2"),

@@ -2,7 +2,7 @@
 
     pseudo-labels from CLIP  ->  epochs of:  three contrastive losses against banks of the momentum encoder, and L_KL
                                              update of momentum encoder and banks, refinement of pseudo-labels
-    Throughout, Q, computed from texts alone, maps the first domain's features to the second's.
+    Q, which is computed from texts alone, maps the features of the first domain to the second domain.
 
 Image labels are used only by one diagnostic score and by one ablation. Choices that the paper leaves open are settings,
 or are noted in the code. Lists with one entry per domain are in the order of `domains`: index 0 is domain A, 1 is

@@ -1,8 +1,8 @@
 """SketchLVM (Sain, Bhunia, Chowdhury, Koley, Xiang, Song: "CLIP for All Things Zero-Shot Sketch-Based Image Retrieval,
 Fine-Grained or Not", CVPR 2023).
 
-    prompts for each domain + normalisation layers of one image tower  <-  triplets across domains, by labels of seen
-                                                                          classes; each image near its class's text
+    trained:  prompts for each domain, and the normalisation layers of one image tower
+    losses:   triplets across domains, by labels of seen classes; distance of each image from its class's text
 The paper's text could not be obtained. The sources are two code bases: Sketch_LVM (the authors' release, triplets only)
 and ClipPrompt (an independent reproduction, with the class texts). Each setting names its source; where neither has a
 value, or the two differ for unknown reasons, the value is our default. The paper's fine-grained losses are not

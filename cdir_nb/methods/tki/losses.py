@@ -15,7 +15,7 @@ import torch.nn.functional as F
 
 
 def loss_max(domain_emb: torch.Tensor, alpha: float, mu: float) -> torch.Tensor:
-    """Domain-wise diversity maximum loss of (P, D) domain features t_p^d; small if no two domains are similar.
+    """Domain-wise diversity maximum loss of (P, D) domain features t_p^d; it is small if all domains are dissimilar.
 
     Equation 1:  1 / (P (P-1))  sum_p sum_{q != p}  log(1 + e^{alpha (s_pq - mu)})
     Equation 2:  s_pq = cosine of t_p and t_q.   The paper does not give alpha and mu: see `ExpansionSettings`.
@@ -26,7 +26,7 @@ def loss_max(domain_emb: torch.Tensor, alpha: float, mu: float) -> torch.Tensor:
 
 
 def loss_min(text_emb: torch.Tensor, class_emb: torch.Tensor, chosen: torch.Tensor, tau: float) -> torch.Tensor:
-    """Category-wise correlation minimum loss; small if each text is nearest to the prototype of its own class.
+    """Category-wise correlation minimum loss; it is small if each text is nearest to the prototype of its class.
 
     Equation 3:  -1 / (P C)  sum_p sum_i  log( exp(s_pii / tau) / sum_j exp(s_pij / tau) )
     Equation 4:  s_pij = cosine of t_pi, "A [DOMAIN]_p style of [CLASS]_i.", and t_j^c, "[CLASS]_j"

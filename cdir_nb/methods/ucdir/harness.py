@@ -63,7 +63,9 @@ class Step:
 
 
 class TwoDomainTraining(Training):
-    """The training of UCDIR or of another method in its trainer. A subclass implements `terms`, and where needed:
+    """The training of UCDIR or of another method in its trainer.
+
+    A subclass implements `terms`, and may override:
 
     clustered        the input of k-means: "each domain", "both together", or "" for a method without clusters
     weights          the weight of each term in an epoch

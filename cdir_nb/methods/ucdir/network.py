@@ -38,7 +38,7 @@ class Network(nn.Module):
         return F.normalize(self.head(self.trunk(x).float()), dim=1)
 
     def load_head(self, state: dict[str, torch.Tensor]) -> None:
-        """Load MoCo v2's head. Raises CdirError if its shapes differ from those that the settings give."""
+        """Load MoCo v2's head. Raises CdirError if the shapes do not match the settings."""
         try:
             self.head.load_state_dict(state)
         except RuntimeError:

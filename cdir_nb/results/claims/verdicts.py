@@ -68,9 +68,9 @@ def verdicts(records: Iterable[Record], claims: Sequence[Claim] | None = None) -
 def published_verdicts(claims: Sequence[Claim] | None = None) -> "pd.DataFrame":
     """Verdicts on the same claims from the papers' printed numbers: one row for each claim, dataset and backbone.
 
-    If a paper prints only averages, they decide claims about the mean (with `directions` 0), and a claim about each
-    direction is "not printed", as are claims without printed numbers. Numbers are compared in the paper's own metric,
-    convention and cut-off. Columns are those of `verdicts`, with `backbone` instead of `encoder`.
+    If a paper prints only averages, claims about the mean are decided by them (`directions` is then 0). The verdict is
+    "not printed" for other claims of such a paper, and for claims without printed numbers. Numbers are compared in the
+    paper's own metric, convention and cut-off. Columns are those of `verdicts`, with `backbone` instead of `encoder`.
     """
     columns, rows = ("dataset", "protocol", "backbone"), []
     numbers = list(published_frame().dropna(subset="value").astype(object).itertuples(index=False))
