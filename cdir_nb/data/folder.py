@@ -80,7 +80,11 @@ def open_classes(
     skip_unknown: bool = False,
     progress: bool = True,
 ) -> ImageSet:
-    """The images of <root>/<folder>/<class>/<image>. `domains`: name -> folder; see `open_dataset`."""
+    """The images of <root>/<folder>/<class>/<image>. Other options are those of `open_dataset`.
+
+    domains  {domain: its folder}
+    classes  the classes to read; None: every class folder
+    """
     tree = scan(root, domains, classes)
     require_root(root, domains, tree.missing_domains)
     _refuse_nesting(root, tree, classes)

@@ -48,7 +48,7 @@ def _load_card(name: str, manifest: Path) -> Card:
         field, message = ".".join(map(str, problem["loc"])), problem["msg"].removeprefix("Value error, ")
         raise CdirError(": ".join(filter(None, [where, field, message])) + "; fix the card") from None
     except (OSError, ValueError, LookupError, TypeError, AttributeError, csv.Error) as error:
-        raise CdirError(f"{where}: a field, or a file that it names, is wrong: {error}; fix the card") from None
+        raise CdirError(f"{where}: invalid field, or invalid file named in a field: {error}; fix the card") from None
     if card.name != name:
         raise CdirError(f"{where}: name is {card.name!r} but the folder is {name!r}; fix the card")
     return card

@@ -91,7 +91,7 @@ class Method:
         return settings.changed(**changes) != settings == settings.changed(**replaced)
 
     def parts(self, task: Protocol, directions: Sequence[Direction] | None = None) -> list[tuple[str, ...]]:
-        """The domains of each training: every pair of domains, every direction, or once () for all domains.
+        """The domains of each training: every pair of domains, every direction, or a single () for all domains.
 
         Pairs and directions are those of the task, or of `directions`; a pair has the order of its first direction.
         Raises CdirError for a direction that the task does not have.

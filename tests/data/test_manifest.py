@@ -63,7 +63,7 @@ def test_an_unknown_dataset_lists_the_known_ones(manifest):
         ({"counts": {"real": {}}}, "counts has names that are not in the card: real"),
         ({"words": {"cat": "cat"}}, "words has names that are not in the card: cat"),
         ({"class_sets": {"seen": ["cat"], "unseen": []}}, "class_sets.seen has names that are not in the card: cat"),
-        ({"classes": "none.txt"}, "a field, or a file that it names, is wrong"),
+        ({"classes": "none.txt"}, "card.yaml: invalid field, or invalid file named in a field"),
         ({"like": "bad"}, "circular `like`: bad"),
         ({"like": "../../bad"}, "'../../../bad' is outside of the folder data_manifest"),
         ({"classes": "../../../etc/passwd"}, "outside of the folder data_manifest"),

@@ -91,9 +91,9 @@ class SketchLvmSettings(Settings):
 class SketchLvmTraining(Training):
     """Training on labelled images of two domains. Attributes besides those of `Training`:
 
-    images      the training images, without those held out
-    validation  the images held out to choose an epoch
-    classes     the K training classes, without validation classes and unseen ones
+    images      the training images, without the validation images
+    validation  the validation images, by which an epoch is selected
+    classes     the K training classes, without validation classes and unseen classes
     """
 
     settings: SketchLvmSettings
