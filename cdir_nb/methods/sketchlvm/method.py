@@ -262,7 +262,7 @@ class SketchLvmTraining(Training):
         a, b = (set(images.labels[images.domains == domain]) for domain in self.domains)
         if len(a & b) < 2:
             raise CdirError(
-                f"{self.name} needs at least two training classes with images of {' and '.join(self.domains)}, and "
+                f"{self.name} needs at least two training classes with images of {' and '.join(self.domains)}, but "
                 f"there are {len(a & b)}: choose another task, or raise train_images"
             )
         return images.select(labels=sorted(a & b))
