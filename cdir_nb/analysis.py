@@ -25,13 +25,13 @@ PAIR_GROUPS = {  # (same class, same domain)
 
 
 def unit_rows(emb: np.ndarray) -> np.ndarray:
-    """(N, D) -> (N, D) float32 of length one."""
+    """(N, D) float32: the rows of `emb`, scaled to unit length."""
     emb = np.asarray(emb, dtype=np.float32)
     return emb / np.linalg.norm(emb, axis=1, keepdims=True).clip(1e-12)
 
 
 def sample_rows(groups: Sequence[str], n: int, seed: int) -> np.ndarray:
-    """At most n row numbers, sorted: equally many from every group (all of a small one), chosen with `seed`.
+    """Draw at most n row indices at random, equally many from each group (all rows of a small group); sorted.
 
     groups  (N,) the name of each row's group, for instance "domain/class"
     """
@@ -44,7 +44,9 @@ def sample_rows(groups: Sequence[str], n: int, seed: int) -> np.ndarray:
 
 
 def project(emb: np.ndarray, method: str = "tsne", seed: int = 0) -> np.ndarray:
-    """(N, D) embeddings -> (N, 2) points, by cosine; `method`: "tsne" (sklearn) or "umap" (umap-learn).
+    """Project (N, D) embeddings to (N, 2) points, comparing them by cosine distance.
+
+    method  "tsne" (scikit-learn) or "umap" (umap-learn)
 
     The same seed gives the same map on one machine; on another machine the map may look different. Raises CdirError
     for an unknown method or fewer than 10 rows.
@@ -73,7 +75,7 @@ def project(emb: np.ndarray, method: str = "tsne", seed: int = 0) -> np.ndarray:
 
 
 def main_axes(*embeddings: np.ndarray) -> np.ndarray:
-    """(D, 2) the first two principal axes (PCA) of all rows together, as unit vectors; x @ axes is in the plane."""
+    """(D, 2) the first two principal axes (PCA) of all rows together, as unit vectors; `x @ axes` projects x."""
     rows = unit_rows(np.concatenate(embeddings))
     return np.linalg.svd(rows - rows.mean(0), full_matrices=False)[2][:2].T
 
@@ -107,14 +109,14 @@ def centroids(
 
 
 def domain_distances(means: np.ndarray, domain_order: Sequence[str]) -> pd.DataFrame:
-    """Euclidean distance between two domains' centroids of the SAME class, mean over classes: (P, P), 0 to 2."""
+    """(P, P) Euclidean distance, 0 to 2, between the centroids of the SAME class in two domains; mean over classes."""
     difference = means[:, None] - means[None]  # (P, P, C, D)
     distance = np.nanmean(np.linalg.norm(difference, axis=-1), axis=-1)
     return pd.DataFrame(distance, index=list(domain_order), columns=list(domain_order))
 
 
 def class_distances(means: np.ndarray, domain_order: Sequence[str]) -> pd.Series:
-    """Euclidean distance between two classes' centroids WITHIN a domain, mean over pairs of classes: (P,)."""
+    """(P,) Euclidean distance between the centroids of two classes WITHIN a domain; mean over pairs of classes."""
     left, right = np.triu_indices(means.shape[1], k=1)
     distance = np.linalg.norm(means[:, left] - means[:, right], axis=-1)  # (P, pairs)
     return pd.Series(np.nanmean(distance, axis=1), index=list(domain_order))
@@ -175,7 +177,7 @@ def accuracy_at_coverage(confidence: np.ndarray, right: np.ndarray) -> np.ndarra
 
 
 def softmax_weights(cosines: np.ndarray, temperature: float) -> np.ndarray:
-    """(N,) softmax of cosine / temperature: the weight of each memory entry in the denominator of equations 4 to 6."""
+    """(N,) softmax of cosine / temperature: an entry's weight in the denominators of CLAIR's equations 4 to 6."""
     raised = np.exp((cosines - np.max(cosines)) / temperature)
     return raised / raised.sum()
 
@@ -200,7 +202,7 @@ def direction_table(values: Mapping[tuple[str, str], float], domains: Sequence[s
 def confusion_table(
     indices: np.ndarray, query_labels: np.ndarray, gallery_labels: np.ndarray, classes: Sequence[str], k: int
 ) -> pd.DataFrame:
-    """Percent of the results in the first k ranks that are of each class: (C query classes, C retrieved classes).
+    """The percentage of each class among the first k results: (C query classes, C retrieved classes).
 
     indices (Q, >=k) gallery rows in order. Rows add up to 100 if every retrieved class is in `classes`; the row of a
     class without queries is NaN. The diagonal is the mean P@k (hits_over_k) of each class, in percent.
@@ -223,7 +225,7 @@ def top_confusions(table: pd.DataFrame, n: int) -> list[tuple[str, str, float]]:
 
 
 def k_occurrence(indices: np.ndarray, n_gallery: int, k: int) -> np.ndarray:
-    """(G,) int: N_k, the number of queries that have each gallery image in their first k ranks; its mean is Q k / G.
+    """(G,) int: N_k, the number of queries that retrieve each gallery image in the first k ranks; the mean is Q k / G.
 
     Hubs are images with a large N_k. Radovanović et al., "Hubs in space", JMLR 2010.
     """

@@ -1,8 +1,8 @@
-"""The content of the cache, and the removal of entries that the current code cannot read (`cdir cache`).
+"""The content of the cache, and the removal of outdated entries (`cdir cache`).
 
 The modules that computed a result, the digest of their source and the library versions are stored with it
 (`cdir_nb.sources.provenance`): for embeddings in `key.json`, for a training in a JSON file beside its checkpoint. If
-one of these has changed, the key of the result has changed too, and the result is never looked up again.
+one of these has changed, the key of the result changes too, so the stored result is never read again.
 """
 
 import json
@@ -34,8 +34,8 @@ class Entry:
 
     kind      "embeddings", "trainings", "explorer", "world" or "temporary"
     name      of the encoder or method
-    outdated  why the current code cannot read it; empty if it can
-    note      why this could not be determined; empty if it could
+    outdated  the reason why the current code cannot use the entry; empty if it can
+    note      the reason why `outdated` could not be determined; empty if it could
     """
 
     kind: str
@@ -46,12 +46,12 @@ class Entry:
 
     @property
     def size(self) -> int:
-        """Bytes."""
+        """Total size of the files in bytes."""
         return sum(file.stat().st_size for file in self.files if file.exists())
 
     @property
     def last_use(self) -> float:
-        """Seconds since the epoch: when a file was last read or written (some systems do not record reading)."""
+        """Time of the last read or write, in seconds since the epoch (some systems do not record reads)."""
         stats = [file.stat() for file in self.files if file.exists()]
         return max((max(stat.st_atime, stat.st_mtime) for stat in stats), default=0.0)
 
@@ -61,9 +61,10 @@ def show_cache(
 ) -> None:
     """List the cache: embeddings of each encoder, trainings of each method, files of the explorer.
 
-    Each result is stored with digests of the source code and versions of the libraries that computed it. After a change
-    of either, it is computed again, and the old entry is never read. The last column gives the reason. --prune removes
-    these entries, and temporary files of ended processes; everything in the cache can be computed again.
+    Each result is stored with digests of the source code and versions of the libraries that computed it. When either
+    changes, the result is computed again and the old entry is not used any more; the last column gives the reason.
+    --prune removes these entries, and temporary files of ended processes; everything in the cache can be computed
+    again.
 
     \b
     The cache is a folder of the user; set CDIR_CACHE to choose another.
@@ -103,7 +104,7 @@ def prune(outdated: Iterable[Entry]) -> None:
 
 
 def table(entries: Iterable[Entry]) -> list[str]:
-    """Lines of a table, a row for each kind, name and state: number, size and day of the last use."""
+    """Format the entries as a table: number, size and date of last use for each kind, name and state."""
     groups: dict[tuple[str, ...], list[Entry]] = defaultdict(list)
     for entry in entries:
         groups[entry.kind, entry.name, entry.outdated or entry.note].append(entry)

@@ -31,7 +31,7 @@ app = typer.Typer(no_args_is_help=True, add_completion=False, rich_markup_mode=N
 
 @app.callback()
 def main() -> None:
-    """The cross-domain image retrieval workbook, in batch.
+    """Run the cross-domain image retrieval workbook from the command line.
 
     \b
     Notebooks 00 to 10 on the bundled drawn world:
@@ -72,20 +72,20 @@ Texts = list[str] | None
 def reproduce(
     profile: Annotated[Text, typer.Option(help=PROFILE_HELP)] = None,
     method: Annotated[Text, typer.Option(metavar="NAME", help="Run one method, such as CLAIR, not a profile.")] = None,
-    task: Annotated[Text, typer.Option(metavar="NAME", help="With --method: its task, such as world-unseen.")] = None,
-    variant: Annotated[Texts, typer.Option(metavar="NAME", help="With --method: a variant of it; repeatable.")] = None,
+    task: Annotated[Text, typer.Option(metavar="NAME", help="With --method: the task, such as world-unseen.")] = None,
+    variant: Annotated[Texts, typer.Option(metavar="NAME", help="With --method: its variant; may be repeated.")] = None,
     direction: Annotated[
-        Texts, typer.Option(metavar="QUERY:GALLERY", help="With --method: domains to fit for; default: all.")
+        Texts, typer.Option(metavar="QUERY:GALLERY", help="With --method: fit for these domains; default: all.")
     ] = None,
-    seeds: Annotated[str, typer.Option(metavar="N,N,...", help="With --method: one job per seed.")] = "0",
+    seeds: Annotated[str, typer.Option(metavar="N,N,...", help="With --method: run one job per seed.")] = "0",
     sweep: Annotated[
-        Texts, typer.Option(metavar="SETTING=V,V,...", help="With --method: one job per value of a setting.")
+        Texts, typer.Option(metavar="SETTING=V,V,...", help="With --method: run one job per value of a setting.")
     ] = None,
     data: Annotated[Texts, typer.Option(metavar="NAME=PATH", help="The folder of a dataset.")] = None,
     encoder: Annotated[Text, typer.Option(metavar="SPEC", help=ENCODER_HELP)] = None,
-    jobs: Annotated[int, typer.Option(min=1, help="Notebooks to run at once; they share the CPU cores.")] = 1,
+    jobs: Annotated[int, typer.Option(min=1, help="Number of notebooks to run at once; they share the CPU cores.")] = 1,
     settings: Annotated[Texts, typer.Option("--set", metavar="[NOTEBOOK.]NAME=VALUE", help=SET_HELP)] = None,
-    out: Annotated[Path | None, typer.Option(help="Parent of the run folders, instead of runs/.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder in which run folders are created; default: runs/.")] = None,
     skip_bad: Annotated[bool, typer.Option("--skip-bad", help="Leave out images that cannot be read.")] = False,
     skip_unknown: Annotated[
         bool, typer.Option("--skip-unknown", help="Leave out folders of classes that are not in the dataset's card.")
@@ -96,13 +96,13 @@ def reproduce(
         Text, typer.Option(metavar="ADDRESS", help="Run the notebooks on this dask cluster (docs/cluster.md).")
     ] = None,
     local_cluster: Annotated[
-        int | None, typer.Option(min=1, metavar="N", help="Run them on a dask cluster of N workers on this machine.")
+        int | None, typer.Option(min=1, metavar="N", help="Run the notebooks on N dask workers on this machine.")
     ] = None,
 ) -> None:
     """Run the notebooks of a profile; end with one line per method and an HTML report.
 
-    Finished notebooks are kept: after an interruption, a failure or a change of code, run the same command again, and
-    only unfinished notebooks run. If a notebook fails, the others still run; the exit code is then 1.
+    Results of finished notebooks are reused: after an interruption, a failure or a change of code, run the same command
+    again, and only unfinished notebooks run. If a notebook fails, the others still run; the exit code is then 1.
 
     \b
     Examples:
@@ -112,7 +112,7 @@ def reproduce(
         cdir reproduce --encoder ViT-B-32:/models/vit_b_32.pt
         cdir reproduce --set seed=1 --set 05_retrieval_grids.seed=2
 
-    With --method, one method on one task: a job for each variant, seed and value of a setting.
+    With --method, run one method on one task: one job for each variant, seed and value of a setting.
 
     \b
         cdir reproduce --method UCDIR --task world-closed --direction clipart:sketch
@@ -138,7 +138,7 @@ def reproduce(
     skip = [name for name, chosen in (("bad", skip_bad), ("unknown", skip_unknown)) if chosen]
     assignments, directions, grid = settings or (), direction or (), sweep or ()
     if method and profile:
-        raise CdirError(f"--method {method} and --profile {profile} exclude each other: give one of them")
+        raise CdirError(f"--method {method} and --profile {profile} cannot be combined: give only one of them")
     if method:
         options = {"variants": variant or (), "encoder": encoder, "seeds": seeds, "directions": directions}
         experiment = experiment_from_options(method, task, **options, settings=assignments, sweep=grid)
@@ -194,13 +194,13 @@ CSV = typer.Option(metavar="FILE", help="Also write every record to FILE, and it
 def results(
     runs: Annotated[list[Path], RUNS],
     csv: Annotated[Path | None, CSV] = None,
-    parquet: Annotated[Path | None, typer.Option(metavar="FILE", help="The same as a Parquet file.")] = None,
-    full: Annotated[bool, typer.Option("--all", help="Every metric, convention and setting in one table.")] = False,
+    parquet: Annotated[Path | None, typer.Option(metavar="FILE", help="Also write every record as Parquet.")] = None,
+    full: Annotated[bool, typer.Option("--all", help="Print all metrics, conventions and settings.")] = False,
 ) -> None:
     """Print the numbers of one or more runs: one line per method in the headline metric, compared with vanilla CLIP.
 
-    If two runs have the same settings and the same numbers, they count once; if their numbers differ, that is an error
-    which names both sources.
+    If two runs have the same settings and the same numbers, they count once; if their numbers differ, the command fails
+    and names both sources.
 
     Example: cdir results runs/world-* --csv numbers.csv
     """
@@ -227,9 +227,9 @@ def results(
 @handle_errors()
 def report(
     runs: Annotated[list[Path], typer.Argument(metavar="RUN...", help="One or more run folders.")],
-    out: Annotated[Path, typer.Option(metavar="FOLDER", help="A new folder, or a report to replace.")] = Path("report"),
+    out: Annotated[Path, typer.Option(metavar="FOLDER", help="Folder of the report.")] = Path("report"),
 ) -> None:
-    """Make one HTML report of one or more runs: claims, published and reproduced numbers, figures, executed notebooks.
+    """Make an HTML report on one or more runs: claims, published and reproduced numbers, figures, executed notebooks.
 
     The report is a folder with a page index.html that works offline: open it, zip it, or put it on a web server.
     `reproduce` makes one for its own run.
@@ -270,8 +270,8 @@ FOLDER = typer.Argument(metavar="[PATH]", help="A folder of images; default: the
 @handle_errors()
 def explore(
     path: Annotated[Path | None, FOLDER] = None,
-    encoder: Annotated[str, typer.Option(metavar="SPEC", help="As in `reproduce`; default: real-clip.")] = "",
-    port: Annotated[int, typer.Option(help="The port of the page on this machine.")] = 8866,
+    encoder: Annotated[str, typer.Option(metavar="SPEC", help="Encoder, as in `reproduce`; default: real-clip.")] = "",
+    port: Annotated[int, typer.Option(help="Serve the page on this port.")] = 8866,
     browser: Annotated[bool, typer.Option(help="Open a browser.")] = True,
     lab: Annotated[bool, typer.Option("--lab", help="Open the notebook in JupyterLab, with its code.")] = False,
 ) -> None:

@@ -37,7 +37,7 @@ class Metric:
     convention  one of `CONVENTIONS[kind]`; for an accuracy a text, such as "top-1" or "zero-shot, among 21 classes"
 
     Names: `P@10:hits_over_k`, `mAP@200:over_found`, `mAP@all:over_relevant`, `accuracy:top-1`.
-    Raises CdirError for parameters that are not those of a metric.
+    Raises CdirError if kind, k and convention do not form a metric.
     """
 
     kind: str

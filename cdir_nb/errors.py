@@ -1,10 +1,10 @@
-"""The error class for bad input, which the user can correct."""
+"""The error class for invalid input that the user can correct."""
 
 import importlib.util
 
 
 class CdirError(Exception):
-    """Bad input. The message is one line: the file or value, what is wrong with it, and the remedy."""
+    """Invalid input. The message is one line: the file or value, what is wrong with it, and the remedy."""
 
     def __str__(self) -> str:
         return printable(super().__str__())

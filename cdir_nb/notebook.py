@@ -1,4 +1,4 @@
-"""Reading notebook files: their cells, and the defaults in their `parameters` cell."""
+"""Read notebook files: their cells, and the default values in their `parameters` cell."""
 
 import ast
 from pathlib import Path

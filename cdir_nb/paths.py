@@ -28,9 +28,9 @@ PART = ".part"  # prefix of the names of files that are being written
 
 
 def cache_dir() -> Path:
-    """Folder of everything that can be computed again; it may not exist.
+    """Path of the cache folder, which may not exist yet.
 
-    `CDIR_CACHE` in the environment, else the user's cache folder.
+    This is the environment variable `CDIR_CACHE`, or by default a folder in the user's cache folder.
     """
     return Path(os.environ.get("CDIR_CACHE") or platformdirs.user_cache_dir("cdir_nb"))
 
@@ -38,13 +38,14 @@ def cache_dir() -> Path:
 def runs_dir() -> Path:
     """Parent of all run folders.
 
-    `CDIR_RUNS` in the environment, else `runs/` in the checkout, else `runs/` in the working directory.
+    This is the environment variable `CDIR_RUNS`, or by default `runs/` in the checkout, or without a checkout `runs/`
+    in the working directory.
     """
     return Path(os.environ.get("CDIR_RUNS") or (ROOT if IN_CHECKOUT else Path.cwd()) / "runs")
 
 
 def expanded(path: str | Path) -> Path:
-    """The path with `~` replaced by the user's folder. Raises CdirError for a user that does not exist."""
+    """The path with `~` replaced by the user's folder. Raises CdirError if the user does not exist."""
     try:
         return Path(path).expanduser()
     except RuntimeError:
@@ -84,12 +85,12 @@ def warn_cache_unavailable(reason: str) -> None:
 
 
 def process_label() -> str:
-    """Machine and ID of this process, for names of temporary files."""
+    """A mark with machine and process ID, for names of temporary files."""
     return f"{_machine()}-{os.getpid()}-"
 
 
 def is_abandoned(name: str) -> bool:
-    """Whether `name` has the mark of a process of this machine that has ended."""
+    """Whether `name` contains the mark of a process on this machine that has ended."""
     import psutil
 
     match = re.search(rf"{re.escape(_machine())}-(\d+)-", name)

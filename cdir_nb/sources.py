@@ -1,4 +1,4 @@
-"""The code that a result depends on: digests of a module and every module that it imports, library versions, commit.
+"""Identification of the code behind a result: digests of modules and their imports, library versions, commit.
 
 Files are found and parsed, never imported. Only modules of this package and the user's own modules are followed;
 libraries enter a cache key by their versions (`library_versions`). The rules:
@@ -80,12 +80,12 @@ def source_files(*modules: str, text: str = "", folders: Sequence[Path] = ()) ->
 
 
 def followed(*modules: str, text: str = "", folders: Sequence[Path] = ()) -> dict[str, Path]:
-    """{module: its file} of all modules that `code_digest` reads; arguments and errors as there."""
+    """{module: its file} of all modules that `code_digest` reads. Arguments and errors are those of `code_digest`."""
     return _follow(modules, text, folders)[0]
 
 
 def used(candidates: Iterable[str], *modules: str, text: str = "", folders: Sequence[Path] = ()) -> list[str]:
-    """Those of the candidates, dotted names of modules or of names in modules, that `code_digest` encounters.
+    """The candidates that `code_digest` encounters; candidates are dotted names of modules or of names in modules.
 
     A name in a module counts if it is imported, or if its module is imported as a whole.
     """
@@ -100,7 +100,7 @@ def used(candidates: Iterable[str], *modules: str, text: str = "", folders: Sequ
 
 
 def provenance(*modules: str) -> dict[str, Any]:
-    """The code behind a result, for storing with it: {"modules": [...], "code": their digest, "libraries": {...}}."""
+    """Describe the code behind a result, for storage: {"modules": [...], "code": their digest, "libraries": {...}}."""
     return {"modules": list(modules), "code": code_digest(*modules), "libraries": library_versions()}
 
 

@@ -1,4 +1,4 @@
-"""Make the bundled ImageNet backbone from the float32 file: convert to half precision, measure agreement, write a card.
+"""Convert the ImageNet backbone to half precision, measure the agreement with float32, and write a model card.
 
 python scripts/bundle_mobilenet_v2.py WEIGHTS.safetensors PACS
 """

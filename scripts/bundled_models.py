@@ -1,4 +1,4 @@
-"""Shared by the scripts that train the bundled models and write their model cards."""
+"""Functions shared by the scripts that train the bundled models and write their model cards."""
 
 import json
 import platform
@@ -23,7 +23,7 @@ Percent = dict[tuple[str, str], float]  # by query and gallery domain
 
 
 def clip_loss(image: torch.Tensor, text: torch.Tensor, scale: torch.Tensor) -> torch.Tensor:
-    """Symmetric cross-entropy over the pairs of a batch (Radford et al. 2021, figure 3); (B, D) and (B, D)."""
+    """Symmetric cross-entropy over the (B, D) image and text features of a batch (Radford et al. 2021, figure 3)."""
     logits = scale * image.float() @ text.float().T
     pairs = torch.arange(len(logits))
     return (F.cross_entropy(logits, pairs) + F.cross_entropy(logits.T, pairs)) / 2
@@ -61,7 +61,7 @@ def save_model(out: Path, state: Mapping[str, torch.Tensor], config: Mapping[str
 
 
 def save_facts(out: Path, facts: Mapping[str, Any]) -> None:
-    """Write the settings and the log of a training, from which the model card is made."""
+    """Write the settings and log of a training, from which the model card is generated."""
     with atomic_write(out / "training.json") as path:
         path.write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
 
@@ -79,7 +79,11 @@ def environment(began: float, digits: int | None) -> dict[str, Any]:
 def zero_shot_accuracy(
     encoder: ClipEncoder, images: ImageSet, classes: Sequence[str], word: str, names: Sequence[str] | None = None
 ) -> float:
-    """Accuracy among `classes` of images of one domain, which is called `word`. `names`: those in prompts."""
+    """Zero-shot accuracy among `classes` on images of one domain.
+
+    word   the domain's word in prompts
+    names  the names of the classes in prompts; None: derived from `classes`
+    """
     texts = prompt_embeddings(encoder, list(names or classes), word)
     scores = zero_shot_scores(encoder.embed_images(images, progress=False), texts)
     return accuracy(zero_shot_labels(scores, classes).tolist(), images.labels.tolist())

@@ -1,11 +1,11 @@
-"""Put records of finished runs into a committed table of results.
+"""Merge records of finished runs into a committed table of results.
 
     python scripts/merge_records.py cdir_nb/results/reproduced/clair-world.csv.gz runs/world-full-1a2b3c
 
-A record replaces the one of the same setting, if there is one; the others are added. A table keeps its choice of
-metrics: records of others are left out. Settings are added to the settings.json beside the table; records with unknown
-settings, or of other images than those of the table, cannot be merged. A number in two tables must be replaced in
-both, since reading two values of one setting is an error. Then run `python -m cdir_nb.pages.claims_page`.
+A record replaces the record of the same setting, or is added if there is none. Records of metrics that are not in the
+table are left out. Settings are added to the settings.json beside the table; records with unknown settings, or on
+images other than those of the table, cannot be merged. A number that is in two tables must be replaced in both, since
+two different values of one setting are an error. Then run `python -m cdir_nb.pages.claims_page`.
 """
 
 from pathlib import Path
@@ -23,7 +23,7 @@ def main(
     table: Annotated[Path, typer.Argument(help="a csv or csv.gz file")],
     runs: Annotated[list[Path], typer.Argument(help="run folders, or tables made by `cdir results --csv`")],
 ) -> None:
-    """Merge and say how many records were replaced, and how many added."""
+    """Merge the records, and print how many were replaced and how many were added."""
     kept, found = _by_setting([table]), _by_setting(runs)
     metrics = {record.metric for record in kept.values()}
     found = {setting: record for setting, record in found.items() if record.metric in metrics}

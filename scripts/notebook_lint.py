@@ -1,4 +1,4 @@
-"""Rules for committed notebooks: each rule is a function (notebook) -> complaints, and all rules are applied."""
+"""Rules for committed notebooks. A rule is a function from a notebook to complaints; all rules are applied."""
 
 import ast
 import html
@@ -25,7 +25,7 @@ IMAGE_MIMES = {"image/png", "image/jpeg"}
 
 
 def problems(path: Path) -> list[str]:
-    """All complaints about one notebook; an empty list if it is in order."""
+    """All complaints about a notebook; empty if it follows all rules."""
     size = path.stat().st_size
     try:
         book = nbformat.read(path, as_version=4)
@@ -70,7 +70,7 @@ def title(book: NotebookNode) -> Iterator[str]:
 
 
 def parameters(book: NotebookNode) -> Iterator[str]:
-    """The first code cell, and only that, is tagged `parameters`: typed literals, each with a trailing comment."""
+    """Only the first code cell is tagged `parameters`; it has typed literals, each with a trailing comment."""
     if [i for i, cell in enumerate(code_cells(book)) if "parameters" in tags(cell)] != [0]:
         yield "exactly one code cell, the first, must be tagged 'parameters'"
         return
@@ -108,7 +108,7 @@ def narrated(book: NotebookNode) -> Iterator[str]:
 
 
 def narrow(book: NotebookNode) -> Iterator[str]:
-    """No line of code is cut off on a web page."""
+    """Lines of code are short enough for a web page."""
     for cell in code_cells(book):
         width = max(map(len, cell.source.splitlines()), default=0)
         if width > WIDEST_LINE:
@@ -116,7 +116,7 @@ def narrow(book: NotebookNode) -> Iterator[str]:
 
 
 def executed(book: NotebookNode) -> Iterator[str]:
-    """Executed from top to bottom in one run; golden cells have output to compare; no cell has an error."""
+    """The cells were executed in order in one run without errors; golden cells have output to compare."""
     cells = code_cells(book)
     if [cell.execution_count for cell in cells] != list(range(1, len(cells) + 1)):
         yield "not executed in order from a fresh kernel: run `python scripts/notebooks.py run`"
@@ -140,7 +140,7 @@ def figures(book: NotebookNode) -> Iterator[str]:
 
 
 def foldable(book: NotebookNode) -> Iterator[str]:
-    """Converters fold <details> only if it is one block of HTML, without blank lines."""
+    """Each <details> is one block of HTML without blank lines; otherwise converters do not fold it."""
     for cell in book.cells:
         for block in re.findall(r"<details>.*?</details>", cell.source, flags=re.DOTALL):
             if re.search(r"\n\s*\n", block):
@@ -162,7 +162,7 @@ def no_volatile_output(book: NotebookNode) -> Iterator[str]:
 
 
 def no_absolute_paths(book: NotebookNode) -> Iterator[str]:
-    """In sources and outputs, except images (base64 may contain anything)."""
+    """Sources and outputs contain no absolute paths; images are not checked, since base64 may contain anything."""
     for cell in book.cells:
         texts = [cell.source]
         for output in cell.get("outputs", []):
@@ -201,7 +201,7 @@ def exercises_with_solutions(book: NotebookNode) -> Iterator[str]:
 
 
 def solutions(book: NotebookNode) -> list[str]:
-    """The code of each solution, which is marked by <pre><code>; empty where a solution is text alone."""
+    """The code of each solution, which is marked by <pre><code>; empty for a solution without code."""
     items = re.findall(r"<li>(.*?)</li>", _exercises(book).partition("<details>")[2], flags=re.DOTALL)
     return ["\n".join(map(html.unescape, re.findall(r"<pre><code>(.*?)</code></pre>", x, re.DOTALL))) for x in items]
 

@@ -55,7 +55,7 @@ def execute(path: Path, timeout: int = 1200) -> NotebookNode:
 
 
 def stripped(book: NotebookNode) -> NotebookNode:
-    """Remove everything but the results of a run: widget state, times, progress bars, versions."""
+    """Remove everything that is not a result: widget state, times, progress bars, versions."""
     book.metadata = nbformat.from_dict({"kernelspec": KERNEL, "language_info": {"name": "python"}})
     for cell in book.cells:
         tags = cell.metadata.get("tags")
@@ -81,10 +81,10 @@ def _stripped_output(output: NotebookNode) -> NotebookNode:
 
 
 def compressed(encoded: str) -> tuple[str, str]:
-    """Base64 of a PNG -> MIME type and base64 of a smaller image that looks the same at the size of a notebook.
+    """Compress a PNG in base64. Returns MIME type and base64 of a smaller image that looks the same in a notebook.
 
-    A palette of 256 colours is enough for most figures. Figures with many photos remain large: for them, the smaller of
-    a PNG with 64 colours and a JPEG is returned.
+    A palette of 256 colours is enough for most figures. For figures with many photos, which remain large, the smaller
+    of a PNG with 64 colours and a JPEG is returned.
     """
     original = base64.b64decode(encoded)
     image = Image.open(io.BytesIO(original))

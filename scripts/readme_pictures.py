@@ -1,6 +1,6 @@
 """Make the README's images.
 
-python scripts/readme_pictures.py                  only the picture of the modules
+python scripts/readme_pictures.py                  only the figure of the modules
 python scripts/readme_pictures.py runs/world-...   also the figures of a finished run, made smaller
 """
 
@@ -42,7 +42,7 @@ def packages() -> dict[str, str]:
 
 @styled
 def module_figure() -> Figure:
-    """The folders of the package in order, one line each."""
+    """A figure with one line per folder of the package, in order."""
     rows = packages()
     fig, ax = plt.subplots(figsize=(9, 0.5 * len(rows) + 0.75))
     box: dict[str, Any] = {"boxstyle": "round,pad=0,rounding_size=0.12", "fc": PALETTE[4], "ec": "none"}
@@ -67,7 +67,7 @@ def main(run: Annotated[Path | None, typer.Argument(help="A run folder; default:
 
 
 def shrink(run: Path) -> None:
-    """Write the figures of a run at the README's widths. Pictures of notebooks that the run lacks are not changed."""
+    """Write the figures of a run at the README's widths. Figures of notebooks that are not in the run do not change."""
     for notebook, figure, width, picture in PICTURE.findall((ROOT / "README.md").read_text(encoding="utf-8")):
         if not any(run.glob(f"{notebook}-*")):
             typer.echo(f"{picture}.png: not changed; {notebook} is not in this run")

@@ -22,7 +22,7 @@ from cdir_nb.paths import REAL_CLIP
 
 
 def accuracy_rows(encoder: ClipEncoder, held_out: dict[str, ImageSet]) -> str:
-    """One row per domain of each dataset and set of classes."""
+    """A Markdown table of accuracies, with one row per dataset, set of classes and domain."""
     sketchy = load_card("sketchy_mini")
     unseen = sketchy.class_set("unseen_21")
     cases = (
@@ -46,14 +46,14 @@ def accuracy_rows(encoder: ClipEncoder, held_out: dict[str, ImageSet]) -> str:
 
 
 def pacs_table(encoder: ClipEncoder, images: ImageSet) -> str:
-    """P@10 of each direction of pacs-heldout, and the mean."""
+    """A Markdown table of P@10 for each direction of pacs-heldout, and the mean."""
     percent = precision_at_10(encoder, load_protocol("pacs-heldout", images))
     mean = sum(percent.values()) / len(percent)
     return f"{direction_rows(percent)}\n\nMean over the {len(percent)} directions {mean:.1f}."
 
 
 def sketchy_rows(encoder: ClipEncoder, images: ImageSet) -> str:
-    """P@10 of both directions of three protocols, beside a random ranking."""
+    """Markdown rows with P@10 of both directions of three protocols, compared with a random ranking."""
     rows = []
     for name, classes in {"sketchy_mini-21": 21, "sketchy_mini-20": 20, "sketchy_mini-104-heldout": 104}.items():
         percent = precision_at_10(encoder, load_protocol(name, images))
@@ -63,7 +63,7 @@ def sketchy_rows(encoder: ClipEncoder, images: ImageSet) -> str:
 
 
 def speed(encoder: ClipEncoder, images: ImageSet) -> float:
-    """Images per second of CPU time, from files to vectors, on one core with an empty cache."""
+    """The number of images embedded per second of CPU time, from files, on one core with an empty cache."""
     chosen = images.take(range(0, len(images), max(1, len(images) // 512)))
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as cache, patch.dict(os.environ, CDIR_CACHE=cache):
@@ -73,7 +73,7 @@ def speed(encoder: ClipEncoder, images: ImageSet) -> float:
 
 
 def main(
-    data: Annotated[Path, typer.Argument(help="folder of pacs, sketchy_mini and quickdraw25")],
+    data: Annotated[Path, typer.Argument(help="folder that contains pacs, sketchy_mini and quickdraw25")],
     model: Annotated[Path, typer.Option(help="folder of the model")] = REAL_CLIP,
 ) -> None:
     """Measure and write MODEL_CARD.md beside the weights."""

@@ -31,7 +31,7 @@ def held_out_classes() -> dict[str, set[str]]:
 
 
 def groups_of(rows: list[Row]) -> dict[str, list[Row]]:
-    """Rows that must be in the same half: a photo and its sketches."""
+    """Group rows that must be in the same half: each photo with its sketches."""
     groups = defaultdict(list)
     for dataset, key in rows:
         name = photo_id(key)
@@ -40,12 +40,12 @@ def groups_of(rows: list[Row]) -> dict[str, list[Row]]:
 
 
 def cell(row: Row) -> tuple[str, ...]:
-    """The unit that is divided evenly: a class of a domain of a dataset."""
+    """The cell of a row, which is divided evenly: a class in a domain of a dataset."""
     return row[0], *row[1].split("/")[:2]
 
 
 def halves(rows: list[Row]) -> tuple[list[Row], list[Row]]:
-    """Seen and held-out rows."""
+    """Divide the rows into seen rows and held-out rows."""
     closed, counts = held_out_classes(), (Counter(), Counter())
     both: tuple[list[Row], list[Row]] = ([], [])
     groups = groups_of(rows)

@@ -27,7 +27,7 @@ def accuracy_rows(encoder: ClipEncoder, world: ImageSet) -> str:
 
 
 def real_rows(encoder: ClipEncoder, quickdraw: Path | None, pacs: Path | None) -> str:
-    """Accuracy on images that are not drawn by the program of the world."""
+    """Markdown rows with the accuracy on images that are not from the drawn world."""
     if not (quickdraw and pacs):
         return "Not measured when this card was written."
     drawings = open_dataset("quickdraw25", quickdraw).select(labels=set(load_card("world").classes))

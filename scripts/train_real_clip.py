@@ -79,7 +79,7 @@ VALIDATION = 10  # one in ten photos, with its sketches, is set aside
 
 @dataclass
 class Samples:
-    """Images as the training reads them: features (N, 1280), and the domain and class name of each."""
+    """Training images: features (N, 1280), and the domain and class name of each image."""
 
     features: torch.Tensor
     domains: np.ndarray
@@ -90,7 +90,7 @@ class Samples:
 
 
 def seen_half(data: Path, datasets: Sequence[str]) -> tuple[Samples, np.ndarray, np.ndarray]:
-    """All images that pretraining may use, (N,) bool whether each is for validation, and (N,) its dataset."""
+    """All images that pretraining may use; (N,) bool, True for validation images; and (N,) dataset of each image."""
     tower = with_preprocessing(load_encoder("mobilenet-v2"), input_size=(3, SIZE, SIZE), crop_pct=1.0)
     features, domains, names, is_validation, origin = [], [], [], [], []
     for dataset in datasets:
@@ -105,7 +105,7 @@ def seen_half(data: Path, datasets: Sequence[str]) -> tuple[Samples, np.ndarray,
 
 
 def set_aside(key: str) -> bool:
-    """Whether an image is for validation: the same for a photo and its sketches in all datasets."""
+    """Whether an image is used for validation; equal for a photo and its sketches in all datasets."""
     return zlib.crc32(photo_id(key).encode()) % VALIDATION == 0
 
 
@@ -126,7 +126,7 @@ def imagenet_names() -> list[list[str]]:
 
 
 class Captions:
-    """Captions by name and domain, as tokens of a vocabulary that is restricted to the tokens of captions."""
+    """Tokenised captions by name and domain; the vocabulary is restricted to tokens that occur in captions."""
 
     def __init__(self, samples: Samples, names: list[list[str]]) -> None:
         self.real, self.pseudo = sorted(set(samples.names)), names
@@ -143,7 +143,7 @@ class Captions:
         return self.of([class_prompts([n], rng.choice(WORDS[d]), rng.choice(TEMPLATES))[0] for n, d in pairs])
 
     def of(self, texts: Sequence[str]) -> torch.Tensor:
-        """(B, L) tokens of the vocabulary, cut behind the longest text."""
+        """(B, L) tokens of the restricted vocabulary; L is the length of the longest text."""
         new = [text for text in dict.fromkeys(texts) if text not in self.cache]
         if new:
             self.cache |= dict(zip(new, torch.searchsorted(self.vocabulary, self.tokenizer(new))))
@@ -152,7 +152,7 @@ class Captions:
 
 
 class Aligned(torch.nn.Module):
-    """The trained parts: the linear head on standardised features, the text tower, the scale."""
+    """The trained model: a linear head on standardised features, the text tower, and the logit scale."""
 
     def __init__(self, vocabulary: int) -> None:
         super().__init__()
@@ -215,14 +215,14 @@ def save(model: Aligned, captions: Captions, mean: torch.Tensor, std: torch.Tens
 
 
 def main(
-    data: Annotated[Path, typer.Argument(help="folder of pacs, sketchy_mini and quickdraw25")],
+    data: Annotated[Path, typer.Argument(help="folder that contains pacs, sketchy_mini and quickdraw25")],
     steps: int = 1500,
     batch: int = 256,
     lr: float = 1e-3,
     seed: int = 0,
-    without: Annotated[list[str] | None, typer.Option(help="a dataset that is left out; may be repeated")] = None,
-    out: Annotated[Path, typer.Option(help="where the model goes")] = REAL_CLIP,
-    stages: Annotated[Path | None, typer.Option(help="folder for the model at every tenth")] = None,
+    without: Annotated[list[str] | None, typer.Option(help="a dataset to leave out; may be repeated")] = None,
+    out: Annotated[Path, typer.Option(help="folder for the model")] = REAL_CLIP,
+    stages: Annotated[Path | None, typer.Option(help="folder for a checkpoint after every tenth of the steps")] = None,
 ) -> None:
     """Cache the features, train head and text tower, write weights, config and training.json."""
     started, rng = time.time(), np.random.default_rng(seed)

@@ -4,10 +4,10 @@
     python scripts/train_tiny_clip.py --stop 420000 --stages DIR --out DIR     to the end of the schedule, elsewhere
     python scripts/train_tiny_clip.py --samples 2000 --images 2000 --out /tmp/tiny     a quick trial
 
-The mixture of domains is uneven on purpose, like the web data of CLIP: few infographs and even fewer quick drawings, so
-that there is a domain gap to close. The world, the model and the step at which training stops (before the end of its
-schedule) were calibrated only by the pattern of vanilla CLIP (how its accuracy and precision vary over DomainNet's
-domains), never by the gains of any method in the workbook.
+The mixture of domains is uneven on purpose, like the web data of CLIP: few infographs and even fewer quick drawings,
+which creates a domain gap. The world, the model and the step at which training stops (before the end of its schedule)
+were calibrated only by the pattern of vanilla CLIP (how its accuracy and precision vary over DomainNet's domains),
+never by the gains of any method in the workbook.
 """
 
 import json
@@ -135,16 +135,18 @@ def save(model: open_clip.CLIP, out: Path) -> None:
 
 
 def main(
-    samples: Annotated[int, typer.Option(help="image-caption pairs of the whole learning-rate schedule")] = 420_000,
+    samples: Annotated[int, typer.Option(help="length of the learning-rate schedule in image-caption pairs")] = 420_000,
     images: Annotated[int, typer.Option(help="number of different images to draw")] = 200_000,
     batch: int = 256,
     lr: float = 1e-3,
     seed: int = 0,
-    unmasked: Annotated[float, typer.Option(help="fraction of the schedule, at its end, with all patches")] = 0.2,
-    stop: Annotated[int, typer.Option(help="number of pairs seen when training stops")] = 313_344,
+    unmasked: Annotated[float, typer.Option(help="final fraction of the schedule that uses all patches")] = 0.2,
+    stop: Annotated[int, typer.Option(help="stop after this number of pairs")] = 313_344,
     work: Annotated[Path, typer.Option(help="folder for the drawn images (12 KB each)")] = Path("/tmp"),
     out: Annotated[Path, typer.Option(help="folder for the model")] = TINY_CLIP,
-    stages: Annotated[Path | None, typer.Option(help="folder for the model at every twelfth")] = None,
+    stages: Annotated[
+        Path | None, typer.Option(help="folder for a checkpoint after every twelfth of the schedule")
+    ] = None,
     unseen: str = "banana,butterfly,cactus,giraffe,guitar,helicopter,rabbit,scissors,tree,windmill",
 ) -> None:
     """Draw the images, train with half the patches dropped (FLIP, Li et al. 2023), and write the model."""

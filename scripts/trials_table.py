@@ -1,9 +1,9 @@
-"""Write a table of trials, from run folders of the profiles that run them.
+"""Write a table of trials from run folders.
 
     python scripts/trials_table.py trials.csv runs/when-does-it-pay-world-DIGEST runs/when-does-it-pay-pacs-DIGEST
 
-The rows are those of docs/results/clair-grid.csv, tki-sensitivity.csv or when-does-it-pay.csv: of the table that begins
-the profiles' name, which must be the same for all folders.
+The table is docs/results/clair-grid.csv, tki-sensitivity.csv or when-does-it-pay.csv, depending on the beginning of the
+profile's name. All folders must belong to the same table.
 """
 
 from collections.abc import Iterator
@@ -25,7 +25,7 @@ Rows = Iterator[dict[str, Any]]
 
 
 def clair_grid(run: Run) -> Rows:
-    """One row per trial and epoch: the scores on training images that were set aside. Epoch 0 is the start."""
+    """One row per trial and epoch: the scores on held-out training images. Epoch 0 is the initial state."""
     jobs = [part.parameters["settings"] for part in run.parts]
     for part, job in zip(run.parts, jobs):
         changed = {name: value for name, value in job.items() if any(value != other.get(name) for other in jobs)}
@@ -46,7 +46,7 @@ def clair_grid(run: Run) -> Rows:
 
 
 def tki_sensitivity(run: Run) -> Rows:
-    """One row per setting, value and seed: mAP@200, mean over directions; the default is a value of every setting."""
+    """One row per setting, value and seed, with mAP@200 as a mean over directions; defaults are included."""
     jobs = [part.parameters["settings"] for part in run.parts]
     names = {name for job in jobs if len(job) == 1 for name in job} - {"strategy"}
     for part in run.parts:
@@ -65,13 +65,13 @@ def tki_sensitivity(run: Run) -> Rows:
 
 
 def default_of(name: str, width: int) -> Any:
-    """The default of a setting of TKI; None as the hidden width means that of the features."""
+    """The default of a setting of TKI; for the hidden width, None is replaced by the width of the features."""
     value = getattr(TkiSettings(), name)
     return width if name == "hidden" and value is None else value
 
 
 def when_does_it_pay(run: Run) -> Rows:
-    """One row per method and seed: its P@10 and vanilla CLIP's, mean over the directions that it was fitted for."""
+    """One row per method and seed: P@10 of the method and of vanilla CLIP, mean over the method's directions."""
     for part in run.parts:
         records = load_records(part.folder)
         right = np.mean([record.value for record in records if record.metric.startswith(ACCURACY)])

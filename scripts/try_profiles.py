@@ -1,7 +1,7 @@
-"""Try a profile of a paper without its images: a folder of the right shape, with a few random images per class.
+"""Try a paper's profile without its images, on a folder with the same layout and a few random images per class.
 
     python scripts/try_profiles.py domainnet-zs officehome-tki
-    python scripts/try_profiles.py                             all that can be tried with random images (an hour)
+    python scripts/try_profiles.py                             all profiles that can run on random images (an hour)
 
 This tests that names, folders and notebooks fit together; the numbers mean nothing. Only the first of swept seeds and
 pairs is run, with the tiny CLIP and trainings of a few steps. docs/results/profiles-tried.csv has the last try of each
@@ -40,7 +40,7 @@ SHORT = {  # {number of a notebook: parameters that shorten it}
 
 
 def write_folder(dataset: str, root: Path, per_class: int) -> None:
-    """Write random 64 x 64 images into the folders that a card, or its parts, describe."""
+    """Write random 64 x 64 images into the folders that a dataset's card describes."""
     card, rng = load_card(dataset), np.random.default_rng(0)
     if card.kind == "combined":
         for part in card.parts:
@@ -69,7 +69,7 @@ def try_profile(profile: Profile, work: Path, per_class: int) -> int:
 
 
 def main(
-    names: Annotated[list[str] | None, typer.Argument(help="profiles")] = None,
+    names: Annotated[list[str] | None, typer.Argument(help="names of profiles")] = None,
     per_class: Annotated[int, typer.Option(help="images per class and domain")] = 3,
 ) -> None:
     """Try profiles one after the other. The exit code is 1 if one of them fails."""

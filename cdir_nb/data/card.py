@@ -13,7 +13,7 @@ STRICT = ConfigDict(extra="forbid", strict=True, frozen=True)
 
 
 class DomainInfo(BaseModel):
-    """One domain: folder under the root, word in prompts, number of images (None: unknown) and its source."""
+    """One domain: its folder under the root, word in prompts, number of images (None: unknown) and source."""
 
     model_config = STRICT
     folder: str = ""
@@ -23,7 +23,7 @@ class DomainInfo(BaseModel):
 
 
 class MetricSpec(BaseModel):
-    """A metric as a paper reports it. `k` None: over the whole ranking. `known`: the source of the convention."""
+    """A metric as reported in a paper. `k` is None for the whole ranking; `known` is the source of the convention."""
 
     model_config = STRICT
     kind: Literal["precision", "average_precision"]
@@ -54,10 +54,10 @@ ClassSets = str | Annotated[dict[str, Fraction], Field(min_length=1)]
 class ProtocolSpec(BaseModel):
     """A task, described by the names of class sets ("all": every class), domains and (query, gallery) directions.
 
-    `train` None: the paper trains on no images. `zero_shot`: training and query classes are disjoint.
-    `query`, `gallery`: a class set, or several with the fraction of each class's images to use, {set: fraction}.
-    `validation`: classes for early stopping, never trained on. `unseen_domain`: no query domain is trained on.
-    `keys`: a gzipped list of keys beside the card; only these images are used (None: all).
+    `train`: a class set, or None if the paper uses no training images. `zero_shot`: training and query classes are
+    disjoint. `query`, `gallery`: a class set, or several with the fraction of each class's images to use, {set:
+    fraction}. `validation`: classes for early stopping, which are never trained on. `unseen_domain`: query domains are
+    not trained on. `keys`: a gzipped list of the keys of the images to use, beside the card (None: all images).
     """
 
     model_config = STRICT
@@ -105,7 +105,7 @@ class Card(BaseModel):
         for name, classes in {"classes": self.classes, **self.class_sets}.items():
             _require_known(f"class_sets.{name}", classes, self.classes)
             if len(set(classes)) < len(classes):
-                raise ValueError(f"{name} lists a class twice")
+                raise ValueError(f"{name} lists a class more than once")
         _require_known("words", self.words, self.classes)
         _check_counts(self)
         for name, protocol in self.protocols.items():
@@ -113,7 +113,7 @@ class Card(BaseModel):
         return self
 
     def class_set(self, name: str | None) -> tuple[str, ...]:
-        """The classes in a class set of this card, in the card's order ("all": every class; None: no class)."""
+        """The classes of a class set, in the card's order; every class for "all", none for None."""
         chosen = self.classes if name == "all" else self.class_sets[name] if name else []
         return tuple(label for label in self.classes if label in set(chosen))
 

@@ -27,7 +27,7 @@ class VerifyReport:
     """The result of `verify`; `ok` if all five lists of problems are empty. Paths are relative to the root.
 
     images     {domain: number of files}
-    unchecked  what the card gives no number for
+    unchecked  domains and classes that could not be counted, because the card has no number for them
     """
 
     dataset: str
@@ -61,9 +61,9 @@ class VerifyReport:
 
 
 def verify(card: Card, root: Path | str | None, *, progress: bool = True) -> VerifyReport:
-    """Read and decode every file under `root` and compare the folder with the card.
+    """Read and decode every file under `root`, and compare the folder with the card.
 
-    Files, good and bad, are counted per class and per domain wherever the card gives a count.
+    All files, including unreadable ones, are counted per class and per domain if the card contains the counts.
     Raises CdirError if `root` is the wrong folder.
     """
     if is_bundled(card):

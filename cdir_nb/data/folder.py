@@ -33,14 +33,14 @@ log = logging.getLogger(__name__)
 
 
 def open_folder(root: Path | str, *, skip_bad: bool = False, progress: bool = True) -> ImageSet:
-    """The images of your own folder, without a card: <root>/<domain>/<class>/<image>, in alphabetical order."""
+    """The images of a folder without a card: <root>/<domain>/<class>/<image>, in alphabetical order."""
     root = _existing(root, LAYOUT)
     domains = {path.name: path.name for path in visible(root) if path.is_dir()}
     return open_classes(root, domains, None, skip_bad=skip_bad, progress=progress)
 
 
 def open_any_folder(root: Path | str, *, progress: bool = True) -> tuple[ImageSet, list[str]]:
-    """The images of a folder, with or without domains and classes, in alphabetical order; and what was left out.
+    """The images of a folder, with or without domains and classes, in alphabetical order; and the files left out.
 
         <root>/<domain>/<class>/<image>    domains and classes
         <root>/<domain>/<image>            domains; the images have the label ""
@@ -80,7 +80,11 @@ def open_classes(
     skip_unknown: bool = False,
     progress: bool = True,
 ) -> ImageSet:
-    """The images of <root>/<folder>/<class>/<image>. `domains`: name -> folder; see `open_dataset`."""
+    """The images of <root>/<folder>/<class>/<image>. Other options are those of `open_dataset`.
+
+    domains  {domain: its folder}
+    classes  the classes to read; None: every class folder
+    """
     tree = scan(root, domains, classes)
     require_root(root, domains, tree.missing_domains)
     _refuse_nesting(root, tree, classes)
@@ -113,7 +117,7 @@ def _image_set(rows: list[tuple[str, str, str, Path, str]]) -> ImageSet:
 
 @dataclass
 class Tree:
-    """The contents of a root folder; all paths but those of `files` are relative to it.
+    """The contents of a root folder; except in `files`, all paths are relative to it.
 
     files            (domain, class) -> files, sorted by name
     missing_domains  domain folders that do not exist
@@ -150,7 +154,7 @@ def scan(root: Path, domains: dict[str, str], classes: Sequence[str] | None) -> 
 
 
 def visible(folder: Path) -> list[Path]:
-    """Entries of a folder sorted by name, without hidden files and those that file browsers leave behind."""
+    """Entries of a folder, sorted by name, without hidden files and files left behind by file browsers."""
     try:
         entries = sorted(folder.iterdir(), key=lambda path: path.name)
     except OSError as error:
@@ -166,7 +170,7 @@ def _existing(root: Path | str, layout: str) -> Path:
 
 
 def require_root(root: Path, domains: dict[str, str], missing: Sequence[str]) -> None:
-    """Raise CdirError, with the remedy, if domain folders are missing."""
+    """Raise CdirError, whose message suggests a remedy, if domain folders are missing."""
     if not missing:
         return
     folders, above = list(domains.values()), root.resolve().parent
@@ -197,7 +201,7 @@ def _refuse_nesting(root: Path, tree: Tree, classes: Sequence[str] | None) -> No
 def refuse_or_log(
     root: Path, items: list[str], noun: str, problem: str, option: str, skip: bool, of: int | None = None
 ) -> None:
-    """Raise CdirError with the items and the option that skips them; with that option, log them instead."""
+    """Raise CdirError, which lists the items and the option that skips them; if `skip` is set, log them instead."""
     if not items:
         return
     names = "; ".join(items[:10]) + (f"; and {len(items) - 10:,} more" if len(items) > 10 else "")
@@ -223,7 +227,7 @@ def in_threads(function: Callable, items: Sequence, title: str, progress: bool =
 
 
 def inspect_all(root: Path, files: list[Path], progress: bool = True) -> list[tuple[str, str]]:
-    """`inspect` each file; files whose digest is in the cache of decoded files are not decoded again."""
+    """Apply `inspect` to each file; files whose digest is in the cache of decoded files are not decoded again."""
     cache_path = cache_dir() / "decoded-2" / f"{digest_of(os.fsencode(root.resolve()))}.txt"
     try:
         decoded = frozenset(cache_path.read_text().split())

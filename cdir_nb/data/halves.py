@@ -1,6 +1,6 @@
 """Lists of keys in the manifest: the images of real-clip's pretraining, and those left for evaluation.
 
-Keys are listed without their extension, because copies of PACS in circulation differ in it (PNG or JPEG).
+Keys are listed without their extension, because some copies of PACS are PNG files and others are JPEG files.
 """
 
 import gzip
@@ -18,7 +18,7 @@ DOODLE = re.compile(r"\d{16}")  # QuickDraw's
 
 
 def listed_keys(dataset: str, file: str) -> frozenset[str]:
-    """The keys, without extension, in a gzipped text file beside the dataset's card. Raises CdirError without it."""
+    """The keys, without extension, in a gzipped file beside the dataset's card. Raises CdirError if it is damaged."""
     return _read(paths.MANIFEST / dataset / file)
 
 
@@ -38,7 +38,7 @@ def without_extension(key: str) -> str:
 
 
 def file_id(key: str) -> str:
-    """ID that identifies the same image across datasets.
+    """An ID that is the same for copies of an image in different datasets.
 
     PACS and Sketchy share files under different folders, and so do copies of QuickDraw:
     photo/dog/n02103406_3255.jpg -> n02103406_3255. Other names are unique only with their folders,
@@ -52,13 +52,13 @@ def file_id(key: str) -> str:
 def photo_id(key: str) -> str:
     """The file id of the photo that a sketch of Sketchy was drawn from; for other images, the key without extension.
 
-    The halves were drawn by a hash of this name.
+    Images were assigned to the two halves by a hash of this name.
     """
     name = file_id(key)
     return name.partition("-")[0] if SHARED_NAME.fullmatch(name) else without_extension(key)
 
 
 def in_list(images: ImageSet, dataset: str, file: str) -> ImageSet:
-    """The images whose keys are in the list, in their order."""
+    """The images whose keys are in the list, in the order of `images`."""
     keys = listed_keys(dataset, file)
     return images.take([row for row, key in enumerate(images.keys) if without_extension(key) in keys])

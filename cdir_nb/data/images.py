@@ -1,6 +1,6 @@
 """ImageSet: rows of (key, domain, label) and a function that loads an image; every dataset is opened as one.
 
-Functions here derive new sets: with classes renamed, several sets combined, or images changed (cropped, inverted).
+The functions derive new sets: they rename classes, combine sets, or change images (crop, invert).
 """
 
 import hashlib
@@ -34,7 +34,7 @@ class ImageSet:
     def __post_init__(self) -> None:
         sizes = {len(self.keys), len(self.domains), len(self.labels), len(self.digests)}
         if len(sizes) != 1:
-            raise ValueError(f"columns of an ImageSet differ in length: {sorted(sizes)}")
+            raise ValueError(f"the columns of an ImageSet differ in length: {sorted(sizes)}")
 
     def __repr__(self) -> str:  # the generated one would write every image of a bundled set
         return f"ImageSet({len(self)} images, domains {sorted(set(self.domains.tolist()))})"
@@ -82,8 +82,8 @@ def rename(images: ImageSet, classes: dict[str, str]) -> ImageSet:
 def combine(*sets: ImageSet) -> ImageSet:
     """All rows of several sets, one set after the other. Raises CdirError if two sets have a key in common.
 
-    If the sets spell classes differently, rename them first. Re-encoded copies of an image (PACS has some of Sketchy's)
-    have different digests: remove them by file name.
+    If the sets spell class names differently, apply `rename` first. Re-encoded copies of an image (PACS has some of
+    Sketchy's) have different digests: remove them by file name.
     """
     keys = tuple(key for images in sets for key in images.keys)
     if len(set(keys)) < len(keys):

@@ -48,7 +48,7 @@ def _load_card(name: str, manifest: Path) -> Card:
         field, message = ".".join(map(str, problem["loc"])), problem["msg"].removeprefix("Value error, ")
         raise CdirError(": ".join(filter(None, [where, field, message])) + "; fix the card") from None
     except (OSError, ValueError, LookupError, TypeError, AttributeError, csv.Error) as error:
-        raise CdirError(f"{where}: a field, or a file that it names, is wrong: {error}; fix the card") from None
+        raise CdirError(f"{where}: invalid field, or invalid file named in a field: {error}; fix the card") from None
     if card.name != name:
         raise CdirError(f"{where}: name is {card.name!r} but the folder is {name!r}; fix the card")
     return card
@@ -106,10 +106,10 @@ def open_dataset(
     """The images of a dataset that has a card, in the card's order; bundled ones (`is_bundled`) need no root.
 
     Every file is read, and fully decoded the first time its content is seen. Raises CdirError, with the names, for
-    empty files and files that do not decode (`skip_bad=True` leaves them out, and counts and logs them) and for class
-    folders that are not in the card (`skip_unknown=True` leaves them out and logs them). Files outside of class
-    folders and classes without a folder are not checked here: `verify` lists both. An option that is None is read from
-    the environment variable CDIR_SKIP, which `cdir reproduce --skip-bad --skip-unknown` sets for its notebooks.
+    empty files and files that cannot be decoded (`skip_bad=True` leaves them out, counts and logs them), and for class
+    folders that are not in the card (`skip_unknown=True` leaves them out and logs them). Files outside of class folders
+    and classes without a folder are not checked here: `verify` lists both. An option that is None is read from the
+    environment variable CDIR_SKIP, which `cdir reproduce --skip-bad --skip-unknown` sets for its notebooks.
     """
     card = load_card(name)
     if root and is_bundled(card):
@@ -135,7 +135,7 @@ def open_dataset(
 
 
 def is_bundled(card: Card) -> bool:
-    """Whether all images come with the package: drawn, stored beside the card, or in parts that are bundled."""
+    """Whether all images come with the package: they are drawn, stored beside the card, or in bundled parts."""
     parts = [is_bundled(load_card(part)) for part in card.parts]
     return card.kind == "drawn" or bool(card.bundled) or (bool(parts) and all(parts))
 
@@ -152,7 +152,7 @@ def _is_drawn(name: str) -> bool:
 
 
 def drawn_title(name: str) -> str:
-    """`a drawn world`, or the title of a dataset with a drawn part; empty for any other dataset."""
+    """The words "a drawn world", or the title of a dataset with a drawn part; empty for any other dataset."""
     if not _is_drawn(name):
         return ""
     card = load_card(name)
@@ -160,7 +160,7 @@ def drawn_title(name: str) -> str:
 
 
 def dataset_root(card: Card, root: Path | str | None) -> Path:
-    """The dataset's folder as a path. Raises CdirError if one is needed and none is given, or it does not exist."""
+    """The dataset's folder as a path. Raises CdirError if a folder is required but not given, or does not exist."""
     if is_bundled(card):
         return paths.MANIFEST / card.name / card.bundled
     if not root:

@@ -18,9 +18,9 @@ MAX_RATIO = 200  # of the longer to the shorter side
 
 
 def to_rgb(image: Image.Image) -> Image.Image:
-    """Any image as 8-bit RGB: rotated by its EXIF orientation, transparency on white, 16 bits scaled to 8.
+    """Convert an image to 8-bit RGB: apply its EXIF orientation, put transparency on white, scale 16 bits to 8.
 
-    Raises ValueError for pixels whose scale is unknown: fractions, or numbers beyond 16 bits.
+    Raises ValueError for pixels whose scale is unknown: floating-point numbers, or integers beyond 16 bits.
     """
     ImageOps.exif_transpose(image, in_place=True)
     if image.mode == "F":
@@ -64,7 +64,10 @@ def digest_of(data: bytes) -> str:
 
 
 def inspect(path: Path, decoded: Collection[str] = ()) -> tuple[str, str]:
-    """(digest, problem or "") of one file; it is decoded unless its digest is in `decoded`."""
+    """Return (digest, problem) of one file; problem is "" if there is none.
+
+    decoded  digests of files that are known to decode; these files are not decoded again
+    """
     try:
         data = read_file(path)
         digest = digest_of(data)
@@ -82,7 +85,7 @@ def inspect(path: Path, decoded: Collection[str] = ()) -> tuple[str, str]:
 
 @dataclass(frozen=True)
 class LoadFile:
-    """key -> image, read from its file; raises CdirError if the file has changed since the dataset was opened."""
+    """A function from a key to its image. Raises CdirError if the file has changed since the dataset was opened."""
 
     files: dict[str, tuple[Path, str]]
 

@@ -27,7 +27,7 @@ class Protocol:
     unseen             query classes that are not among the training classes
     classes            query classes, in the card's order
     gallery_classes    gallery classes, in the card's order
-    validation         classes for early stopping, never trained on; empty if there are none
+    validation         classes for early stopping, which are never trained on; may be empty
     train_domains      training domains
     unseen_domain      whether query domains are excluded from training by definition
     directions         (query domain, gallery domain), in order
@@ -108,7 +108,7 @@ class Protocol:
 
     @property
     def first_precision(self) -> MetricSpec:
-        """The first precision in the card: its cut-off and convention are those of the notebooks' figures."""
+        """The first precision in the card; the notebooks' figures use its cut-off and convention."""
         return next(metric for metric in self.metrics if metric.kind == "precision")
 
     @property
@@ -229,7 +229,7 @@ def _card_of(name: str) -> Card:
         if name in card.protocols:
             return card
     near = difflib.get_close_matches(name, protocol_names(), n=5, cutoff=0.5) or protocol_names("world")[:3]
-    raise CdirError(f"no protocol is called {name!r}; nearest: {', '.join(near)}; the cards in data_manifest list all")
+    raise CdirError(f"unknown protocol {name!r}; nearest: {', '.join(near)}; the cards in data_manifest list all")
 
 
 def _directions(pairs: list[list[str]] | str, domains: Iterable[str]) -> tuple[tuple[str, str], ...]:
@@ -260,10 +260,10 @@ def _cells(images: ImageSet) -> set[tuple[str, str]]:
 
 
 def held_out(task: Protocol, trained: ImageSet) -> Protocol | None:
-    """A closed-set task on images of its classes that nothing was trained on; None if there are none.
+    """The closed-set task on images of its classes that were not used for training; None if there are none.
 
-    On the drawn world, drawings of another seed (the protocol `<task>-redrawn`). On other datasets, the images of the
-    task that are not among `trained` (`<task>-rest`, where training used a sample of them).
+    On the drawn world, these are drawings of another seed (the protocol `<task>-redrawn`). On other datasets, they are
+    the images of the task that are not in `trained` (`<task>-rest`), if training used only a sample.
     Source: our default; UCDIR's released code tests on its training images.
     """
     redrawn = f"{task.name}-redrawn"

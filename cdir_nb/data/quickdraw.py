@@ -29,7 +29,7 @@ Strokes = list[tuple[np.ndarray, np.ndarray]]
 
 
 def parse_strokes(line: bytes) -> Strokes:
-    """The strokes, each (x (n,), y (n,)), in one line. Raises ValueError if the line is malformed."""
+    """Parse one line of a file into strokes, each a pair x (n,), y (n,). Raises ValueError if the line is malformed."""
     return _strokes(_record(line))
 
 
@@ -65,7 +65,7 @@ def _are_coordinates(values: np.ndarray) -> bool:
 
 
 def draw_strokes(strokes: Strokes, size: int = SIZE) -> Image.Image:
-    """Black strokes on white, size x size RGB, centred and scaled to fill it; drawn larger, then downsampled."""
+    """Draw black strokes on white, centred and scaled to fill a size x size RGB image."""
     scale = size / SIZE * SUPERSAMPLING
     low = np.min([(x.min(), y.min()) for x, y in strokes], axis=0)
     high = np.max([(x.max(), y.max()) for x, y in strokes], axis=0)
@@ -89,7 +89,7 @@ def _load(lines: dict[str, bytes], key: str) -> Image.Image:
 
 @dataclass(frozen=True)
 class DrawingFile:
-    """The file of one class: its drawings (name -> line), in order, and its bad lines (line number and problem)."""
+    """The file of one class: its drawings (name -> line), in order, and its invalid lines (line number and problem)."""
 
     drawings: dict[str, bytes]
     bad: list[str]

@@ -1,4 +1,4 @@
-"""YAML files that users write (cards, profiles, sources): plain data only, and each key once."""
+"""YAML files that users write (cards, profiles, sources): only plain data, and no duplicate keys."""
 
 from pathlib import Path
 from typing import Any

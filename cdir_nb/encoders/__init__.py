@@ -1,4 +1,4 @@
-"""Images and texts to vectors."""
+"""Encoders, which turn images and texts into vectors."""
 
 from cdir_nb.encoders.clip import ClipEncoder, load_encoder, require_texts
 from cdir_nb.encoders.decoding import image_batches

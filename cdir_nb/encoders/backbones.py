@@ -1,4 +1,4 @@
-"""Image backbones: timm's models without their classifiers, the bundled MobileNetV2, and MoCo v2's ResNet-50."""
+"""Image backbones: timm models without classifiers, the bundled MobileNetV2, and MoCo v2's ResNet-50."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -30,10 +30,11 @@ MOCO_PREFIX = "module.encoder_q."  # the query encoder in MoCo's released checkp
 
 
 def build_backbone(spec: EncoderSpec) -> BuiltBackbone:
-    """The backbone of a specification of the kind mobilenet-v2, moco-v2 or timm, without its options.
+    """Build the backbone of a mobilenet-v2, moco-v2 or timm specification, without applying its options.
 
-    Features are what timm pools before the classifier. Preprocessing is the model's own data config.
-    Raises CdirError for an unknown model, without a network, and for a missing, damaged or other checkpoint.
+    Features are the pooled input of timm's classifier. Preprocessing follows the model's data config.
+    Raises CdirError for an unknown model, for a failed download, and for a checkpoint that is missing, damaged or of
+    another model.
     """
     if spec.kind == MOBILENET:
         return _build_mobilenet(paths.MOBILENET_V2)
@@ -82,7 +83,7 @@ def _build_moco(file: Path) -> BuiltBackbone:
     The head (two linear layers, to 128 dimensions) is `BuiltBackbone.head`; UCDIR starts from both.
     """
     if not file.is_file():  # any extension is accepted, since the released file has .tar
-        raise CdirError(f"checkpoint {file} does not exist, check the path")
+        raise CdirError(f"checkpoint {file} does not exist: check the path")
     built = _build_random("resnet50")
     model = built.model
     model.fc = nn.Sequential(nn.Linear(2048, 2048), nn.ReLU(), nn.Linear(2048, 128))
@@ -134,7 +135,9 @@ def _create(name: str) -> nn.Module:
     try:
         return timm.create_model(name, num_classes=0)
     except Exception as error:
-        raise CdirError(f"timm cannot build {name} here ({first_line(error)}); resnet50 needs nothing more") from error
+        raise CdirError(
+            f"timm cannot build {name} here ({first_line(error)}): choose another, such as resnet50"
+        ) from error
 
 
 def _built(label: str, name: str, model: nn.Module, origin: str) -> BuiltBackbone:

@@ -1,4 +1,4 @@
-"""Models as they were built, before an encoder wraps them; their pooling and preprocessing, as options and in words."""
+"""Image and CLIP models before an encoder wraps them, with options for pooling and preprocessing."""
 
 from dataclasses import dataclass, replace
 from typing import Any
@@ -49,7 +49,7 @@ class BuiltModel:
 
 
 def with_options(built: BuiltModel | BuiltBackbone, spec: EncoderSpec) -> BuiltModel | BuiltBackbone:
-    """The model with the pooling and padding of `spec`; unchanged where the model has these already.
+    """The model with the pooling and padding of `spec`; unchanged if the model already has both.
 
     Pooling is changed in place, in the model. Padding uses the mean colour of the model's configuration.
     Raises CdirError if the model does not support the pooling.
@@ -113,7 +113,7 @@ def _set_pool_of_clip(model: Any, spec: EncoderSpec) -> None:
     names = {pool: name for name, pool in OPEN_CLIP_POOLS.items() if pool}
     visual = model.visual
     if not isinstance(visual, VisionTransformer) or visual.attn_pool is not None:
-        raise CdirError(f"encoder {spec}: its projection was trained with one pooling only: leave out pool={spec.pool}")
+        raise CdirError(f"encoder {spec}: its projection requires the trained pooling: leave out pool={spec.pool}")
     if spec.pool not in names:
         raise CdirError(f"encoder {spec}: pool={spec.pool} does not exist for it: give one of {', '.join(names)}")
     visual.pool_type = names[spec.pool]

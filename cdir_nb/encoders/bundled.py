@@ -1,4 +1,4 @@
-"""The CLIP models that are part of the package, tiny-clip and real-clip: a config and half-precision weights each."""
+"""The bundled CLIP models, tiny-clip and real-clip: each has a config and half-precision weights."""
 
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ KNOWN_TOKENS = "text.token_ids"  # in real-clip's file: the tokens of its pretra
 
 
 def build_bundled(spec: EncoderSpec) -> BuiltModel:
-    """The bundled CLIP of a specification, or another training of it (real-clip:FOLDER), without its options.
+    """Build the bundled CLIP of a specification, or a retrained one (real-clip:FOLDER), without applying options.
 
     Raises CdirError if its files are missing or damaged.
     """
@@ -55,9 +55,9 @@ def _load_real(model: Any, file: Path, name: str) -> None:
 
 
 def with_whole_vocabulary(state: dict[str, torch.Tensor], size: int) -> dict[str, torch.Tensor]:
-    """The state with token embeddings of all `size` tokens; stored are those of the tokens of the pretraining texts.
+    """The state with token embeddings for all `size` tokens; the file stores only tokens of the pretraining texts.
 
-    The embedding of any other token was never trained. It is zero and contributes nothing.
+    The embeddings of all other tokens were never trained; they are set to zero.
     """
     state = dict(state)
     rows = state["text.token_embedding.weight"]

@@ -1,9 +1,9 @@
-"""Embeddings on disk, row by row, under a key of everything that determines them.
+"""A cache of embeddings on disk, stored row by row under a key that covers everything that determines them.
 
 One folder per key, `<cache>/embeddings/<key>/`: `key.json` describes the key; each shard `<digest>.safetensors` holds
 about SHARD_ROWS rows and the digests of their images or texts. Shards are written atomically and named by their
 content. Therefore several processes may write at once, an interrupted run loses at most one shard, and a damaged shard
-is detected. Rows are looked up by digest, so any subset of a dataset reuses any row.
+is detected. Rows are looked up by digest, so all subsets of a dataset share the stored rows.
 """
 
 import hashlib
@@ -33,7 +33,7 @@ class EmbeddingStore:
         self.dim = dim
 
     def read(self, digests: list[str]) -> tuple[torch.Tensor, torch.Tensor]:
-        """The stored rows of N distinct digests: (N, D) float32, zero where not stored, and (N,) bool: stored."""
+        """Read the rows of N distinct digests: (N, D) float32, zero if not stored; and (N,) bool, True if stored."""
         table = torch.zeros(len(digests), self.dim)
         stored = torch.zeros(len(digests), dtype=torch.bool)
         missing = {digest: i for i, digest in enumerate(digests)}
@@ -49,7 +49,7 @@ class EmbeddingStore:
     def complete(self, digests: Sequence[str], compute: Callable[[list[int]], torch.Tensor]) -> torch.Tensor:
         """(N, D) float32: the rows of N digests. Missing rows are computed, once for equal digests.
 
-        compute  from indices into `digests`, as returned by `missing`, to their rows
+        compute  function from indices into `digests`, as returned by `missing`, to the rows (n, D)
         """
         first = _first_index(digests)
         table, stored = self.read(list(first))
@@ -97,7 +97,7 @@ def _read_shard(file: Path, requested: dict[str, int]) -> tuple[list[str], torch
                 return [], torch.empty(0)
             values = shard.get_tensor("embeddings")
         if file.stem != _content_digest(digests, values):
-            raise SafetensorError("its content does not match its name")
+            raise SafetensorError("the content of the file does not match its name")
     except FileNotFoundError:  # another process has just removed it
         return [], torch.empty(0)
     except (SafetensorError, OSError, KeyError, TypeError, AttributeError) as error:

@@ -20,7 +20,7 @@ TEXT_BATCH = 256
 
 
 def load_encoder(spec: str, *, device: str | torch.device | None = None, precision: str | None = None) -> ImageEncoder:
-    """The encoder of a specification: a ClipEncoder, or for a backbone an ImageEncoder, which reads no texts.
+    """Load the encoder of a specification: a ClipEncoder, or for a backbone an ImageEncoder, which cannot embed texts.
 
     spec       "tiny-clip"                  the bundled model trained on drawings only
                "real-clip"                  the bundled model trained on real images ("real-clip:FOLDER": another
@@ -38,8 +38,8 @@ def load_encoder(spec: str, *, device: str | torch.device | None = None, precisi
 
     Tags and OpenAI's own files get the activation (QuickGELU or GELU) that they were trained with. Any other
     checkpoint gets that of the architecture; for QuickGELU write "ViT-B-32-quickgelu:/path".
-    Raises CdirError for an unknown name or option, without a network, for a missing, damaged or other checkpoint, and
-    for a device or precision that cannot be used.
+    Raises CdirError for an unknown name or option, for a failed download, for a checkpoint that is missing, damaged or
+    of another model, and for a device or precision that cannot be used.
     """
     precision = str(option_value("precision", precision)) if precision else EncoderSpec.parse(spec).precision
     usable, built = _usable_device(device), build_model(spec)
@@ -63,7 +63,7 @@ class ClipEncoder(ImageEncoder):
 
     @property
     def logit_scale(self) -> float:
-        """The factor of cosines in CLIP's softmax (100 for OpenAI's models)."""
+        """The factor by which CLIP's softmax scales cosines (100 for OpenAI's models)."""
         return float(self.model.logit_scale.detach().exp().reshape(-1)[0])
 
     @property
@@ -72,7 +72,7 @@ class ClipEncoder(ImageEncoder):
         return self.model.context_length
 
     def embed_texts(self, texts: list[str]) -> torch.Tensor:
-        """(K, D) float32 on the CPU: raw embeddings, not normalised; those of a long list are cached.
+        """(K, D) float32 on the CPU: unnormalised embeddings; those of a long list are cached.
 
         Raises CdirError for a text that is too long.
         """
@@ -122,7 +122,7 @@ class ClipEncoder(ImageEncoder):
 
 
 def require_texts(encoder: ImageEncoder) -> ClipEncoder:
-    """The encoder itself, if it reads texts. Raises CdirError for one that reads images only."""
+    """Return the encoder if it is a CLIP model. Raises CdirError if it has no text tower."""
     if not isinstance(encoder, ClipEncoder):
         raise encoder._no_texts()
     return encoder

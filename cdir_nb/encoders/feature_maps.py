@@ -1,4 +1,4 @@
-"""Feature maps of an image backbone, for methods with a pooling of their own."""
+"""Feature maps of an image backbone, for methods that pool feature maps themselves."""
 
 from dataclasses import replace
 from typing import Any
@@ -13,7 +13,7 @@ from cdir_nb.errors import CdirError
 class MapEncoder(ImageEncoder):
     """A backbone whose "embedding" of an image is its last feature map, flattened; cached in half precision.
 
-    channels, places  the map's shape: C channels at P positions, so that maps are (N, C, P)
+    channels, places  C and P, the numbers of channels and positions: feature maps are (N, C, P)
     """
 
     code_modules = (__name__,)
@@ -41,11 +41,11 @@ class MapEncoder(ImageEncoder):
 
 
 def map_encoder(encoder: ImageEncoder, size: int) -> MapEncoder:
-    """The backbone of `encoder` as a MapEncoder, for images resized to size x size pixels (aspect not kept).
+    """The backbone of `encoder` as a MapEncoder, for images resized to size x size pixels, whatever their shape.
 
     Raises CdirError for a CLIP model, and for a backbone without a feature map.
     """
     if not isinstance(encoder.built, BuiltBackbone):
-        raise CdirError(f"{encoder.built.name} is a CLIP model, and a backbone is needed here: choose mobilenet-v2")
+        raise CdirError(f"{encoder.built.name} is a CLIP model, but a backbone is needed here: choose mobilenet-v2")
     cfg = {**encoder.built.preprocess_cfg, "input_size": (3, size, size), "crop_pct": 1.0, "crop_mode": "squash"}
     return MapEncoder(replace(encoder.built, preprocess_cfg=cfg), encoder.device, encoder.precision)

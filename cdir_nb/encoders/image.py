@@ -1,4 +1,4 @@
-"""Image models as encoders: images to vectors, cached on disk. CLIP's text tower is in `clip.py`."""
+"""Image models as encoders, which turn images into vectors, cached on disk. CLIP's text tower is in `clip.py`."""
 
 import hashlib
 import json
@@ -26,7 +26,7 @@ READERS = ("cdir_nb.data.pictures", "cdir_nb.data.quickdraw")  # from the bytes 
 class ImageEncoder:
     """An image model with its preprocessing and its cache of embeddings.
 
-    built        the model as it was built: name, configuration, origin of the weights
+    built        the underlying model: name, configuration, origin of the weights
     model        in evaluation mode; methods may tune its weights, which changes `identity` and the cache key
     preprocess   image -> (3, H, W) float32, from the model's own configuration
     dim          D, the length of an embedding
@@ -48,13 +48,13 @@ class ImageEncoder:
 
     @property
     def identity(self) -> str:
-        """One line: model, activation where it can differ, precision, and a digest of these, weights, preprocessing."""
+        """One line: model, activation if there are several, precision, and a digest of weights and preprocessing."""
         digest = hashlib.sha256(json.dumps(self._key(), sort_keys=True).encode()).hexdigest()[:12]
         return " ".join([self.built.name, *self._traits, self.precision, f"[{digest}]"])
 
     @property
     def description(self) -> str:
-        """A line for people: model, origin of the weights, activation, image size, dimension."""
+        """One line for display: model, origin of the weights, activation, image size, dimension."""
         traits = [*self._traits, f"images of {self.image_size} pixels", f"{self.dim} dimensions"]
         return f"{self.built.name}: {self.built.origin}; {', '.join(traits)}, {self.precision} on {self.device.type}"
 
@@ -73,7 +73,7 @@ class ImageEncoder:
     ) -> torch.Tensor:
         """(N, D) float32 on the CPU: raw embeddings, not normalised, read from the cache where possible.
 
-        keep  False: neither read from the cache nor write to it, for one-off images such as a drawing
+        keep  False: do not use the cache, for example for a single drawing
         Raises CdirError naming an image that cannot be read; embeddings computed before it are cached.
         """
         if not keep:
@@ -84,8 +84,7 @@ class ImageEncoder:
     def store(self, **parts: str) -> EmbeddingStore:
         """The cache of this encoder's image embeddings; `parts` are added to its key, for another kind of embedding.
 
-        The key also has code, library versions and kind of device: results may differ in the last digits, or by a bug
-        that was fixed.
+        The key also contains code, library versions and kind of device, since these may change results.
         """
         code = provenance(*self.code_modules, *READERS)
         return EmbeddingStore({**self._key(), "device": self.device.type, **code, **parts}, self.dim)
@@ -106,7 +105,7 @@ class ImageEncoder:
     def compute(
         self, images: ImageSet, rows: list[int], store: EmbeddingStore | None, batch_size: int, progress: bool
     ) -> torch.Tensor:
-        """(n, D): embeddings of these rows, added to `store` (if any) shard by shard, also when it is interrupted."""
+        """Compute (n, D) embeddings of rows and add them to `store` (if any) shard by shard, even on an interrupt."""
         table = torch.empty(len(rows), self.dim)
         done = saved = 0
 
@@ -185,4 +184,4 @@ class ImageEncoder:
 
     def _no_texts(self) -> CdirError:
         name = self.built.name
-        return CdirError(f"{name} reads images only, and texts are needed here: choose a CLIP model, such as real-clip")
+        return CdirError(f"{name} has no text tower, which is needed here: choose a CLIP model, such as real-clip")

@@ -1,4 +1,4 @@
-"""From an encoder specification to its model, with weights, preprocessing and activation.
+"""Build the model of an encoder specification, with weights, preprocessing and activation.
 
 open_clip's models are built here, backbones in `backbones.py`, tiny-clip and real-clip in `bundled.py`.
 """
@@ -37,10 +37,10 @@ from cdir_nb.errors import CdirError
 
 
 def build_model(text: str) -> BuiltModel | BuiltBackbone:
-    """The model of an encoder specification, a BuiltModel if it reads texts; see `cdir_nb.encoders.load_encoder`.
+    """Build the model of an encoder specification: a BuiltModel for CLIP, else a BuiltBackbone; see `load_encoder`.
 
-    Raises CdirError for an unknown model, tag or option, without a network, and for a missing, damaged or other
-    checkpoint.
+    Raises CdirError for an unknown model, tag or option, for a failed download, and for a checkpoint that is missing,
+    damaged or of another model.
     """
     spec = EncoderSpec.parse(text)
     if spec.kind in BUNDLED_CLIPS:
@@ -53,9 +53,10 @@ def build_model(text: str) -> BuiltModel | BuiltBackbone:
 
 
 def fetch_weights(text: str) -> None:
-    """Download the weights of an encoder unless they are on this machine; a CLIP model is not built.
+    """Download the weights of an encoder unless they are on this machine. Does not build a CLIP model.
 
-    Raises CdirError as `build_model` does for an unknown model or tag, no network, or a file that does not exist.
+    Raises CdirError as `build_model` does for an unknown model or tag, a failed download, or a file that does not
+    exist.
     """
     spec = EncoderSpec.parse(text)
     if spec.kind in BUNDLED_CLIPS:
@@ -144,9 +145,9 @@ def _quiet_open_clip() -> Iterator[None]:
 
 
 def recognise(name: str, file: Path) -> tuple[dict[str, Any], str]:
-    """(configuration for `_create`, the reason in words) of a local checkpoint.
+    """Return the configuration for `_create` of a local checkpoint, and the reason for it in words.
 
-    The first of these applies: an open_clip_config.json beside it; the checksum of a published file; the format of
+    The first match applies: an open_clip_config.json beside it; the checksum of a published file; the format of
     OpenAI's archives (TorchScript, always QuickGELU); the model's name, with a warning if it exists with both
     activations.
     """

@@ -1,4 +1,4 @@
-"""The images of an encoder's pretraining, where these are listed."""
+"""Find images that an encoder has seen in its pretraining, if these are listed."""
 
 from functools import cache
 
@@ -8,10 +8,10 @@ from cdir_nb.encoders.image import ImageEncoder
 
 
 def seen_in_pretraining(encoder: ImageEncoder, images: ImageSet) -> int:
-    """The number of these images that the encoder's pretraining used; 0 if unknown.
+    """The number of `images` that the encoder has seen in its pretraining; 0 if unknown.
 
     Known for real-clip, whose pretraining images are listed (data_manifest/*/real_clip_seen.txt.gz). Images are
-    identified by file id, so in any copy of PACS, Sketchy or QuickDraw.
+    identified by file id, which is the same in all copies of PACS, Sketchy and QuickDraw.
     """
     seen = _seen_ids(getattr(getattr(encoder, "built", None), "pretraining", ()))
     return sum(file_id(key) in seen for key in images.keys) if seen else 0

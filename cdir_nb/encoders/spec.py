@@ -2,12 +2,12 @@
 
     open_clip       MODEL:TAG, MODEL:FILE, MODEL:random
     timm            timm:MODEL, timm:MODEL:FILE, timm:MODEL:random
-    bundled CLIPs   tiny-clip, real-clip; tiny-clip:FOLDER, real-clip:FOLDER for another training of one
+    bundled CLIPs   tiny-clip, real-clip; tiny-clip:FOLDER, real-clip:FOLDER for a retrained model
     backbones       mobilenet-v2, moco-v2:FILE
 
 Options follow after commas:
 
-    pool=token      pooling of the vision model: token, avg, max or avgmax (default: as it was trained)
+    pool=token      pooling of the vision model: token, avg, max or avgmax (default: as in training)
     pad=true        pad images to a square (default: resize and crop by the model's own configuration)
     precision=bf16  matrix products in bfloat16 (default: fp32)
 """
@@ -38,12 +38,12 @@ CHOICES = {"pool": POOLS, "pad": ("true", "false"), "precision": PRECISIONS}
 
 @dataclass(frozen=True)
 class EncoderSpec:
-    """The parts of a specification; `str(spec)` is the text again, without options at their defaults.
+    """The parts of a specification; `str(spec)` gives the text back, without options that have default values.
 
     kind       "open_clip", "timm", "tiny-clip", "real-clip", "mobilenet-v2" or "moco-v2"
     model      a model's name for open_clip and timm, else empty
     weights    a tag, a path or "random"; empty for the bundled or default weights
-    pool       one of POOLS; empty: as the model was trained
+    pool       one of POOLS; empty: as in training
     pad        whether images are padded to a square
     precision  one of PRECISIONS
     """
@@ -84,7 +84,7 @@ class EncoderSpec:
 
     @property
     def path(self) -> Path | None:
-        """The checkpoint file, or the folder of another training of a bundled CLIP; None if no path is given."""
+        """The checkpoint file, or the folder of a retrained bundled CLIP; None if the specification has no path."""
         looks_like_path = "/" in self.weights or os.sep in self.weights or self.weights.startswith("~")
         is_tag = self.kind == "open_clip" and not looks_like_path and not self.weights.endswith(CHECKPOINT_KINDS)
         return None if is_tag or self.weights in ("", RANDOM) else expanded(self.weights)
@@ -104,7 +104,10 @@ class EncoderSpec:
         return replace(self, weights=str(path))
 
     def digest(self) -> str:
-        """Identifies the encoder in a run: a checkpoint by its name and content, not its folder; errors as above."""
+        """Digest of the specification, which identifies a checkpoint by name and content, not by folder.
+
+        Raises CdirError as `absolute` does.
+        """
         path = self.absolute().path
         if path is None:
             return str(self)
@@ -156,14 +159,14 @@ def _timm(remainder: str, text: str) -> tuple[str, str]:
     """Model and weights in the text after "timm:"."""
     model, colon, weights = remainder.partition(":")
     if not model or (colon and not weights):
-        raise CdirError(f'encoder "{text}" is not complete: write timm:MODEL, timm:MODEL:FILE or timm:MODEL:random')
+        raise CdirError(f'encoder "{text}" is incomplete: write timm:MODEL, timm:MODEL:FILE or timm:MODEL:random')
     return model, weights
 
 
 def _check_weights(spec: EncoderSpec, text: str) -> None:
     """Raise CdirError if required weights are missing, or if weights are given for a model with only one set."""
     if spec.kind == MOBILENET and spec.weights:
-        raise CdirError(f'encoder "{text}": {MOBILENET} has one set of weights; write {MOBILENET}')
+        raise CdirError(f'encoder "{text}": {MOBILENET} has only one set of weights: write {MOBILENET}')
     if spec.kind == MOCO and not spec.weights:
         raise CdirError(f'encoder "{text}" names no weights: write {MOCO}:FILE, a checkpoint of MoCo v2')
     if spec.kind == "open_clip" and not (spec.model and spec.weights):

@@ -1,7 +1,7 @@
 """The tensors of a TorchScript archive, read without TorchScript.
 
 `torch.jit.load` runs code of the archive (a module's `__setstate__`) while it loads. Here a restricted unpickler reads
-the archive: it accepts tensors, plain containers and modules without behaviour, and refuses everything else.
+the archive: it accepts tensors, plain containers and the attributes of modules, and rejects everything else.
 """
 
 import pickle
@@ -42,8 +42,8 @@ def is_torchscript(file: Path) -> bool:
 def read_torchscript(file: Path) -> dict[str, torch.Tensor]:
     """All tensors of an archive by their names in `state_dict`. No code of the archive runs.
 
-    Raises pickle.UnpicklingError for an archive with anything but tensors and modules, and the exceptions of zipfile,
-    pickle or torch for a damaged one.
+    Raises pickle.UnpicklingError if the archive contains other objects, and the exceptions of zipfile, pickle or torch
+    if it is damaged.
     """
     with zipfile.ZipFile(file) as archive:
         pickled = next((member for member in archive.namelist() if member.endswith("/data.pkl")), None)
@@ -71,7 +71,7 @@ class _TensorUnpickler(pickle.Unpickler):
             **{("torch.jit._pickle", kind): _first for kind in LISTS},
         }
         if (module, name) not in allowed:
-            raise pickle.UnpicklingError(f"it contains {module}.{name}, which is not a tensor; nothing was run")
+            raise pickle.UnpicklingError(f"it contains {module}.{name}, which is not a tensor; no code was run")
         return allowed[module, name]
 
     def persistent_load(self, saved: Any) -> torch.Tensor:

@@ -1,6 +1,6 @@
-"""Encoders with the same weights but another preprocessing or activation.
+"""Encoders with the same weights but a different preprocessing or activation.
 
-Both are common mistakes that raise no error: shapes match, and numbers are lower.
+A wrong preprocessing or activation is a common mistake: it raises no error, but lowers the numbers.
 """
 
 import copy
@@ -21,7 +21,7 @@ SETTINGS = ("size", "mean", "std", "interpolation", "resize_mode", "fill_color")
 
 
 def with_preprocessing(encoder: ImageEncoder, **changes: Any) -> ImageEncoder:
-    """An encoder of the same model with another preprocessing, and so with another identity and cache.
+    """An encoder of the same model with a different preprocessing, and therefore a different identity and cache.
 
     For a CLIP model:
     mean, std      of each colour, for pixels in 0..1
@@ -47,7 +47,7 @@ def as_seen(encoder: ImageEncoder, image: Image.Image) -> Image.Image:
 
 
 def with_other_activation(encoder: ClipEncoder) -> ClipEncoder:
-    """An encoder with a copy of the weights and QuickGELU, x sigmoid(1.702 x), instead of GELU, or the reverse.
+    """A copy of an encoder with QuickGELU, x sigmoid(1.702 x), in place of GELU, or GELU in place of QuickGELU.
 
     Raises CdirError if the model has neither.
     """

@@ -1,4 +1,4 @@
-"""Files of weights: from the Hugging Face hub, checked, and loaded into a model."""
+"""Download weight files from the Hugging Face hub, check them, and load them into a model."""
 
 import json
 import os
@@ -41,7 +41,7 @@ def read_config(folder: Path, name: str) -> dict[str, Any]:
     """The config.json of a bundled model. Raises CdirError if it is damaged, or if a file of the model is missing."""
     for file in [folder / part for part in BUNDLED_FILES]:
         if not file.is_file():
-            raise CdirError(f"{name} is not complete: {file} is missing; install the package again")
+            raise CdirError(f"{name} is incomplete: {file} is missing; install the package again")
     try:
         return json.loads((folder / "config.json").read_text(encoding="utf-8"))
     except ValueError as error:
@@ -49,7 +49,7 @@ def read_config(folder: Path, name: str) -> dict[str, Any]:
 
 
 def damaged_config(folder: Path, name: str, error: Exception) -> CdirError:
-    """The error of a config.json that does not describe a model."""
+    """The CdirError for a config.json that does not describe a model."""
     return CdirError(f"{name}: {folder / 'config.json'} is damaged ({first_line(error)}); install the package again")
 
 
@@ -58,7 +58,7 @@ def loading(model: torch.nn.Module, file: Path, name: str, kind: str = "CLIP che
     """Context for code that loads `file` into `model`: any error becomes a one-line CdirError.
 
     name  the model's specification; kind: the expected content of the file, for messages
-    Afterwards, weights that are NaN or infinite raise CdirError, since every embedding would be.
+    On exit, raises CdirError if weights are NaN or infinite, since then every embedding would be, too.
     """
     try:
         yield
@@ -73,7 +73,7 @@ def loading(model: torch.nn.Module, file: Path, name: str, kind: str = "CLIP che
 
 
 def load_weights(model: Any, file: Path, name: str) -> None:
-    """Load a checkpoint into a CLIP model: all tensors of both, and no others. Raises CdirError."""
+    """Load a checkpoint into a CLIP model. Raises CdirError unless both have the same tensors."""
     with loading(model, file, name):
         if is_torchscript(file):
             state = {key: x for key, x in read_torchscript(file).items() if key not in NOT_WEIGHTS}
@@ -95,7 +95,7 @@ def refuse_integers(state: Mapping[str, torch.Tensor], model: torch.nn.Module, f
 
 
 def refuse_other_positions(model: torch.nn.Module, file: Path, name: str) -> None:
-    """Raise CdirError for position embeddings of another image size or text length, which open_clip would stretch."""
+    """Raise CdirError for position embeddings of another size, which open_clip would silently interpolate."""
     state = {} if is_torchscript(file) else _shapes(file)
     for key, value in model.state_dict().items():
         if key.endswith("positional_embedding") and key in state and state[key].shape != value.shape:

@@ -1,5 +1,6 @@
-"""Prompts with a vector instead of a word: the frozen text tower reads "A [DOMAIN] style of dog.", where the token
-embedding of [DOMAIN] is any given vector (TKI, section 4.1).
+"""Text embeddings of prompts in which a vector replaces a word (TKI, section 4.1).
+
+In "A [DOMAIN] style of dog.", the token embedding of [DOMAIN] is a given vector; the text tower is frozen.
 """
 
 from collections.abc import Iterator, Sequence
@@ -48,9 +49,9 @@ class WordTower:
 
     width  W, the length of a word vector
 
-    Works for open_clip's CLIP and CustomTextCLIP with CLIP's own causal text tower. Since no token attends to a later
-    one, cutting a prompt after its end changes nothing and saves most of the 77 positions.
-    Raises CdirError for an encoder without such a tower.
+    Works for open_clip's CLIP and CustomTextCLIP with CLIP's causal text tower. Since no token attends to later ones,
+    a prompt can be cut after its end, which saves most of the 77 positions.
+    Raises CdirError if the encoder has no such tower.
     """
 
     def __init__(self, encoder: ImageEncoder) -> None:
@@ -65,7 +66,7 @@ class WordTower:
         return self.tower.positional_embedding.device
 
     def prompts(self, texts: Sequence[str]) -> Prompts:
-        """Tokens of K texts, each with at most one [DOMAIN]. Raises CdirError for a text longer than the context."""
+        """Tokenise K texts, each with at most one [DOMAIN]. Raises CdirError for a text longer than the context."""
         rows, positions = zip(*(self._tokenise(text) for text in texts))
         longest = max(map(len, rows))
         tokens = torch.tensor([row + [0] * (longest - len(row)) for row in rows])
@@ -95,7 +96,7 @@ class WordTower:
     ) -> list[list[tuple[str, float]]]:
         """For each of (P, W) vectors the k nearest tokens by cosine, as (token, cosine).
 
-        candidates  words, of which those of one token are used (None: the whole vocabulary, with parts of words)
+        candidates  words to choose from; words of several tokens are ignored (None: the whole vocabulary)
         """
         table = self.tower.token_embedding.weight.detach()
         encode, decoder = self.encoder.tokenizer.encode, self.encoder.tokenizer.decoder
@@ -125,7 +126,8 @@ class WordTower:
 
     def _tokenise(self, text: str) -> tuple[list[int], int]:
         """Tokens with start and end, and the position of [DOMAIN]. Splitting there is safe: BPE never merges across
-        words."""
+        words.
+        """
         tokenizer = self.encoder.tokenizer
         before, gap, after = text.partition(DOMAIN)
         if DOMAIN in after:

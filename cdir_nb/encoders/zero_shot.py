@@ -1,5 +1,6 @@
 """Class prompts, their text embeddings, and CLIP's zero-shot classification: an image gets the class of the nearest
-prompt (CLAIR, section 4.1)."""
+prompt (CLAIR, section 4.1).
+"""
 
 import re
 import string
@@ -30,7 +31,7 @@ def class_prompts(classes: Sequence[str], domain_word: str, template: str = TEMP
         raise CdirError(f'template "{template}" is malformed ({error}): write for example "{TEMPLATE}"') from error
     if "class" not in fields or fields - {"class", "domain"}:
         raise CdirError(
-            f'template "{template}" needs {{class}}, and no other field than {{domain}}: for example "{TEMPLATE}"'
+            f'template "{template}" must contain {{class}} and no other field than {{domain}}: write "{TEMPLATE}"'
         )
     return [_fill(template, {"domain": domain_word, "class": name.replace("_", " ")}) for name in classes]
 
@@ -39,7 +40,7 @@ def require_names(method: str, names: Sequence[str]) -> None:
     """Raise CdirError for fewer than two class names, an empty name, or a duplicate."""
     if len(names) < 2 or not all(name.strip() for name in names):
         listed = ", ".join(repr(name) for name in names[:3]) or "none"
-        raise CdirError(f"{method} needs at least two class names, none of them empty; got {listed}")
+        raise CdirError(f"{method} needs at least two class names, and none may be empty; got {listed}")
     duplicates = [name for i, name in enumerate(names) if name in names[:i]]
     if duplicates:
         raise CdirError(f'class name "{duplicates[0]}" appears twice: give each class a different name')
@@ -70,7 +71,7 @@ def zero_shot_scores(image_emb: torch.Tensor, text_emb: torch.Tensor) -> torch.T
 
 
 def zero_shot_labels(scores: torch.Tensor, classes: Sequence[str]) -> np.ndarray:
-    """(N,) names of the classes with the highest score; the first of tied classes."""
+    """(N,) name of the class with the highest score for each image; in a tie, the first such class."""
     if scores.shape[1] != len(classes):
         raise CdirError(
             f"scores have {scores.shape[1]} columns for {len(classes)} classes: expected one class per column"
@@ -99,7 +100,7 @@ def confusion(predicted: Sequence[str], labels: Sequence[str], classes: Sequence
 
 
 def most_confused(matrix: np.ndarray, classes: Sequence[str], count: int = 10) -> list[tuple[str, str, int]]:
-    """The `count` most frequent mistakes (true class, predicted class, how often), most frequent first."""
+    """The `count` most frequent mistakes as (true class, predicted class, count), most frequent first."""
     mistakes = matrix * ~np.eye(len(classes), dtype=bool)
     order = np.argsort(-mistakes, axis=None, kind="stable")[:count]
     pairs: list[tuple[int, int]] = [divmod(index, len(classes)) for index in order.tolist()]

@@ -1,4 +1,4 @@
-"""The explorer: questions to embedded images and their ranked answers, with controls, maps and a canvas around them.
+"""The explorer: interactive retrieval in a collection of images, with controls, maps and a drawing canvas.
 
 `collection`, `methods`, `ask` and `drawing` compute without widgets; `controls` and `grid` are shared by the panels;
 `serve` starts the page of `cdir explore`.

@@ -1,4 +1,4 @@
-"""Questions to the explorer and their answers: a ranked gallery for each query. No widget is needed here."""
+"""Queries to the explorer and their results, a ranked gallery for each query; independent of widgets."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
@@ -28,7 +28,7 @@ class Question:
 
     query    key of the query image
     gallery  a name in `Collection.galleries`
-    value    of the method's slider; None: its start
+    value    the value of the method's slider; None: its initial value
     """
 
     method: str
@@ -49,9 +49,9 @@ class Answer:
     """A ranked gallery.
 
     rows       (k,) rows of the collection, best first; scores (k,): cosine, or minus the distance
-    right      (k,) bool: of the query's class; None if the query has no label
+    right      (k,) bool, True if a result has the query's class; None if the query has no label
     scored     (G,) scores of the whole gallery, best first
-    precision  of this query, hits over k; average: mean over the direction's queries; None without labels
+    precision  P@k (hits over k) of this query; average: the mean over all queries; None without labels
     """
 
     title: str
@@ -64,12 +64,12 @@ class Answer:
     n_queries: int = 0
 
     def effective(self, temperature: float) -> float:
-        """Number of gallery images that share the weight of a softmax of score / temperature: 1 to G (perplexity)."""
+        """Effective number of gallery images in a softmax of score / temperature: its perplexity, 1 to G."""
         return effective_number(softmax_weights(self.scored, temperature))
 
 
 class Explorer:
-    """A collection, its methods, and answers to questions about them."""
+    """Answers questions about a collection by its methods."""
 
     def __init__(self, collection: Collection) -> None:
         self.collection = collection
@@ -78,7 +78,7 @@ class Explorer:
         self.average = lru_cache(STATES_IN_MEMORY)(self._average)
 
     def prepare(self, progress: Callable[[Iterable], Iterable] = iter) -> None:
-        """Compute the states that take seconds: Q of every direction, and TKI for every number of words.
+        """Compute all states that take seconds: Q for every direction, and TKI for every number of words.
 
         progress  wraps the list of states, such as tqdm
         """
@@ -88,7 +88,7 @@ class Explorer:
             method.at(direction, value)
 
     def start(self) -> Question:
-        """The first question: the first two domains, and the query in the middle."""
+        """The initial question: the first two domains, and the middle one of the queries."""
         c = self.collection
         query_domain, gallery_domain = c.domains[0], c.domains[min(1, len(c.domains) - 1)]
         rows = c.query_rows(query_domain)
@@ -96,7 +96,7 @@ class Explorer:
         return Question(next(iter(self.methods)), query_domain, gallery_domain, query, next(iter(c.galleries)))
 
     def ask(self, question: Question) -> Answer:
-        """Rank the gallery for one query. Raises CdirError for a direction that the method does not serve."""
+        """Rank the gallery for one query. Raises CdirError if the method was not fitted for the direction."""
         c = self.collection
         embedder, row = self._embedder(question), c.row(question.query)
         query_emb, gallery_emb = self._pair(question)

@@ -1,4 +1,4 @@
-"""Images to explore, of a dataset or of the user's folder, with an encoder and the names of domains and classes."""
+"""Images to explore, from a dataset or a folder of the user, with an encoder and names of domains and classes."""
 
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -20,15 +20,15 @@ from cdir_nb.show.banner import RANDOM
 class Collection:
     """Images to explore.
 
-    name       of the dataset or folder
-    images     all of them, by domain
+    name       the name of the dataset or folder
+    images     all images, grouped by domain
     encoder    an `InMemoryEncoder` with the embeddings of all images
     words      {domain: its word in prompts}
     names      {class: its name in prompts}; empty if no image has a label
-    queries    classes whose images are queries; empty: every image is one
+    queries    classes whose images are queries; empty: every image is a query
     galleries  {name of a gallery: its classes}; no classes: all images
     about      Markdown: the source of images and encoder
-    problems   files of the folder that were left out, one line each
+    problems   one line for each file of the folder that was left out
     """
 
     name: str
@@ -43,7 +43,7 @@ class Collection:
 
     @property
     def summary(self) -> str:
-        """Numbers of images, and every file that was left out, in plain lines."""
+        """The numbers of images and the files that were left out, as plain text."""
         counts = ", ".join(f"{domain} ({len(self.domain_rows[domain]):,})" for domain in self.domains)
         classes = f"{len(self.names)} classes" if self.labelled else "no labels: results are ranked, not judged"
         lines = [f"{len(self.images):,} images in {self.name}; domains: {counts}; {classes}"]
@@ -58,7 +58,7 @@ class Collection:
 
     @property
     def labelled(self) -> bool:
-        """Whether images have labels: only then is a result right or wrong."""
+        """Whether images have labels, so that results can be marked right or wrong."""
         return bool(self.names)
 
     @property
@@ -92,7 +92,7 @@ class Collection:
 
 
 class InMemoryEncoder:
-    """An encoder with the embeddings of a collection in memory; it has all other attributes of the encoder.
+    """An encoder that holds the embeddings of a collection in memory; other attributes are those of the encoder.
 
     The cache on disk is read once. After that, a method embeds a domain by looking up rows, which makes sliders fast.
     Images that are not in the collection, such as a drawing, are embedded and not stored.
@@ -107,7 +107,7 @@ class InMemoryEncoder:
         return getattr(self.__dict__["encoder"], name)
 
     def embed_images(self, images: ImageSet, *, progress: bool = False) -> torch.Tensor:
-        """(N, D), as by the encoder."""
+        """(N, D) float32, equal to the embeddings by the encoder."""
         rows = [self.row_of.get(digest) for digest in images.digests]
         if None in rows:
             return self.encoder.embed_images(images, progress=progress, keep=False)
@@ -115,7 +115,7 @@ class InMemoryEncoder:
 
 
 def open_collection(dataset: str, root: str = "", protocol: str = "", encoder: str = "tiny-clip") -> Collection:
-    """A dataset that has a card, divided into queries and gallery by one of its protocols."""
+    """Open a dataset that has a card; one of its protocols defines queries and gallery."""
     card, images, task = open_task(dataset, root, protocol)
     used, model = images.select(task.domains), load_encoder(encoder)
     return Collection(
@@ -131,7 +131,7 @@ def open_collection(dataset: str, root: str = "", protocol: str = "", encoder: s
 
 
 def gallery_choices(task: Protocol) -> dict[str, tuple[str, ...]]:
-    """{name: classes} of the protocol's gallery, and of one with the training classes as distractors (generalised)."""
+    """{name: classes} of the protocol's gallery, and of a gallery with training classes as distractors."""
     both = tuple(dict.fromkeys((*task.gallery_classes, *task.seen)))
     if len(both) == len(task.gallery_classes):
         return {f"{len(both)} classes of the protocol": both}
@@ -142,7 +142,7 @@ def gallery_choices(task: Protocol) -> dict[str, tuple[str, ...]]:
 
 
 def open_user_folder(root: Path | str, encoder: str = "real-clip") -> Collection:
-    """The images of a folder, in any of the layouts of `open_any_folder`."""
+    """Open a folder of images, in any layout that `open_any_folder` accepts."""
     images, problems = open_any_folder(root)
     labels, model = sorted(set(images.labels.tolist()) - {""}), load_encoder(encoder)
     collection = Collection(

@@ -1,4 +1,4 @@
-"""What all panels share: menus and sliders of one size, and the display of a panel with or without widgets."""
+"""Functions that all panels use: menus, sliders, and the display of a panel with or without widgets."""
 
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Protocol
@@ -18,7 +18,7 @@ Control = Any  # a widget with a value; the types of ipywidgets do not include i
 
 
 class Panel(Protocol):
-    """Widgets in a box, and a static figure of their state."""
+    """Interface of a panel: widgets in a box, and a static figure of their state."""
 
     box: w.Widget
 
@@ -26,7 +26,7 @@ class Panel(Protocol):
 
 
 def show_panel(panel: Panel) -> Figure:
-    """Display a panel, or its static figure in a headless run. Returns the figure, for saving."""
+    """Display a panel, or its static figure in a headless run. Returns the figure."""
     fig = panel.figure()
     plt.close(fig)  # otherwise the notebook shows it again at the end of the cell
     display(fig if headless() else panel.box)
@@ -41,22 +41,22 @@ def menu(name: str, options: Iterable[Any], value: Any = None) -> Control:
 
 
 def value_slider(name: str, options: Sequence[Any], value: Any) -> Control:
-    """A slider over a few values."""
+    """A slider that selects one of a few values."""
     return w.SelectionSlider(options=tuple(options), value=value, description=name, **SIZES)
 
 
 def int_slider(name: str, low: int, high: int, value: int) -> Control:
-    """A slider over integers."""
+    """A slider that selects an integer from `low` to `high`."""
     return w.IntSlider(value, low, high, description=name, **SIZES)
 
 
 def k_slider() -> Control:
-    """A slider over the number of results."""
+    """A slider that selects k, the number of results."""
     return int_slider("k", 1, MAX_K, 10)
 
 
 def row(*widgets: w.Widget) -> w.HBox:
-    """Widgets in a row, wrapped if the page is narrow."""
+    """Arrange widgets in a row, which wraps on a narrow page."""
     return w.HBox(widgets, layout={"flex_flow": "row wrap"})
 
 

@@ -23,7 +23,7 @@ SKETCHES = ("sketch", "quickdraw", "doodle")  # a drawing is treated as an image
 
 
 class DrawPanel:
-    """A canvas, a file and a text field; the one that changed last is the query."""
+    """A canvas, a file field and a text field; the query is the content of the field that changed last."""
 
     def __init__(self, explorer: Explorer) -> None:
         self.explorer, c = explorer, explorer.collection
@@ -55,7 +55,7 @@ class DrawPanel:
         self._set_image(lambda: as_sketch(self.canvas.get_pil()))
 
     def begin_with(self, drawing: Image.Image) -> None:
-        """Make another drawing the query. The canvas stays empty, since its Clear restores its first content."""
+        """Make an existing drawing the query. The canvas stays empty, since Clear would restore the drawing."""
         self._set_image(lambda: as_sketch(drawing))
 
     def loaded(self, content: bytes) -> None:
@@ -73,7 +73,7 @@ class DrawPanel:
         return replace(self.explorer.start(), query_domain=self.like.value, **values)
 
     def update(self) -> None:
-        """Show the answer for the current controls and the time that it took, or an error message."""
+        """Show the results for the current controls and the time taken, or an error message."""
         start = time.perf_counter()
         try:
             question = self.question()
@@ -89,7 +89,7 @@ class DrawPanel:
         self.message.value = f"<b>{answer.title}</b><br>Embedded and ranked in {milliseconds:.0f} ms."
 
     def figure(self) -> Figure:
-        """The last image, as the encoder receives it, and its results. Raises CdirError if there is none."""
+        """The last query image, as the encoder receives it, and its results. Raises CdirError if there is no query."""
         query = self._query()
         answer = self.explorer.ask_image(self.question(), query)
         return answer_figure(answer, self.explorer.collection.images, query, "your\ndrawing")

@@ -17,10 +17,10 @@ EMPTY = "the canvas is empty: draw something, or load an image file"
 
 
 def as_sketch(canvas: Image.Image) -> Image.Image:
-    """(SIZE, SIZE) black on white: the ink, centred in a square with a margin, strokes at least STROKE wide.
+    """A SIZE x SIZE image, black on white: the drawing centred with a margin, its strokes at least STROKE wide.
 
-    Position and size of a drawing on the canvas have no effect, and a thin line does not vanish when the encoder makes
-    the image small. Raises CdirError if there is no ink.
+    The result does not depend on position and size of the drawing, and thin lines survive downsampling. Raises
+    CdirError if the canvas is empty.
     """
     canvas = canvas.convert("RGBA")
     paper = Image.new("RGBA", canvas.size, "white")  # below what is transparent

@@ -1,4 +1,4 @@
-"""Images in a page: a grid of tiles that can be clicked, and the same answer as a static figure."""
+"""Grids of images: as a widget of tiles that can be clicked, and as a static figure."""
 
 import base64
 import io
@@ -28,7 +28,7 @@ class Grid(anywidget.AnyWidget):
 
     items    one `Tile` per image: key, src (a data URL), alt, note (lines below it), kind (right, wrong, chosen, plain)
     label    the content of the grid, for screen readers
-    clicked  {"key": of the image clicked last, "times": number of clicks so far}
+    clicked  {"key": key of the image clicked last, "times": number of clicks so far}
     """
 
     _esm = FOLDER / "grid.js"
@@ -48,7 +48,7 @@ def data_url(image: Image.Image) -> str:
 
 
 def tile_maker(images: ImageSet) -> Callable[[int], str]:
-    """Function from a row to its data URL, with a cache in memory."""
+    """Return a function from a row to the data URL of its image; results are cached in memory."""
     return lru_cache(TILES_IN_MEMORY)(lambda row: data_url(images.image(row)))
 
 
@@ -89,7 +89,7 @@ def answer_figure(answer: Answer, images: ImageSet, query: ImageSet | None = Non
 
 
 def answer_text(answer: Answer, temperature: float) -> str:
-    """An answer in numbers: precision of this query and on average, and the effect of the temperature."""
+    """A line with the precision of this query, the average precision@k, and the effect of the temperature."""
     k = len(answer.rows)
     if answer.precision is None or answer.average is None:
         precision = "No labels here: the results are ranked, and not judged."

@@ -1,4 +1,4 @@
-"""Pseudo-labels as retrieval: the images that a class name finds, by refinement step and temperature."""
+"""Pseudo-labels as retrieval: a class name is the query; refinement step and temperature can be changed."""
 
 from functools import lru_cache
 
@@ -31,9 +31,9 @@ class PseudoLabels:
         self.refined = lru_cache(256)(self._refined)
 
     def ask(self, domain: str, label: str, step: int, temperature: float, k: int) -> Answer:
-        """The images of a domain by their probability of a class: softmax over classes of y / temperature.
+        """Rank the images of a domain by the probability of a class: softmax over classes of y / temperature.
 
-        `average` is the fraction of all images whose label is right, `precision` that of the first k.
+        `precision` is the fraction of the first k images whose pseudo-label is right, `average` that of all images.
         """
         rows, y = self.collection.domain_rows[domain], self.refined(domain, step)
         truth = self.collection.images.labels[rows]
@@ -61,7 +61,7 @@ class PseudoLabels:
 
 
 class LabelPanel:
-    """Controls for `PseudoLabels`: a class name, and the images that it finds."""
+    """Controls for `PseudoLabels`: a class name, and the images ranked for it."""
 
     def __init__(self, collection: Collection, step: int = 25) -> None:
         self.collection, self.labels = collection, PseudoLabels(collection)

@@ -1,4 +1,4 @@
-"""Two linked maps of the same images: a selection shows these images, and the results of the first one as a query."""
+"""Two linked maps of the same images. The panel shows the selected images and the results for the first of them."""
 
 import ipywidgets as w
 import jscatter
@@ -24,7 +24,7 @@ MAX_SELECTED = 20  # images shown of a selection
 class Maps:
     """Coordinates of a sample of two domains, by any method and projection; stored in the cache.
 
-    rows  of the collection: equally many from every domain and class
+    rows  rows of the collection, equally many from every domain and class
     """
 
     def __init__(
@@ -48,7 +48,7 @@ class Maps:
         return points
 
     def table(self) -> pd.DataFrame:
-        """One row per image: class and domain, for colours and tooltips."""
+        """A table with the class and domain of each image, for colours and tooltips."""
         images = self.explorer.collection.images
         return pd.DataFrame({"class": images.labels[self.rows], "domain": images.domains[self.rows]})
 
@@ -62,7 +62,7 @@ class Maps:
 
 
 class MapPanel:
-    """Two maps in a row; each has its method and its projection."""
+    """Two maps side by side, each with a menu for the method and one for the projection."""
 
     def __init__(self, explorer: Explorer, direction: tuple[str, str], size: int = 600, seed: int = 0) -> None:
         self.explorer, c = explorer, explorer.collection
@@ -81,7 +81,7 @@ class MapPanel:
         scatters[0].widget.observe(lambda change: self.select(change["new"]), names="selection")
 
     def select(self, points: list[int]) -> None:
-        """Show the images of these points, and the results of the first one in the other domain."""
+        """Show the images of the selected points, and the results for the first of them in the other domain."""
         rows = [int(self.maps.rows[point]) for point in points]
         if not rows:
             self.selected.items, self.results.items = [], []
@@ -93,7 +93,7 @@ class MapPanel:
         self.message.value = f"{len(rows)} selected. <b>{answer.title}</b><br>{answer_text(answer, 0.1)}"
 
     def question(self, row: int) -> Question:
-        """An image of the map as a query in the other domain, by the left map's method if it serves this direction."""
+        """A question with an image of the map as query, by the left map's method if it was fitted for the direction."""
         images, (left, right) = self.explorer.collection.images, self.maps.direction
         domain = images.domains[row]
         other = right if domain == left else left

@@ -1,4 +1,4 @@
-"""The methods of the explorer, each with at most one slider over its states."""
+"""The methods of the explorer. A method may have a slider that selects its state."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -25,7 +25,7 @@ WORDS = (2, 5, 10, 20)  # P of TKI; the paper's Figure 5 ends at 20
 
 @dataclass(frozen=True)
 class Slider:
-    """A method's slider: its name, its values in order, the first value to show, and what it changes."""
+    """A method's slider: its name, its values in order, the initial value, and a description."""
 
     name: str
     values: tuple[Any, ...]
@@ -37,9 +37,9 @@ class Slider:
 class ExplorerMethod:
     """A method in all its states.
 
-    at          (query domain, gallery domain), value of the slider (None without one) -> Embedder
-    directions  for which it was fitted; None: any
-    slow_values values of the slider for which `at` takes seconds, once in each direction
+    at          function from (query domain, gallery domain) and slider value (or None) to an Embedder
+    directions  the directions that it was fitted for; None: any
+    slow_values slider values for which the first call of `at` in a direction takes seconds
     """
 
     name: str
@@ -50,12 +50,12 @@ class ExplorerMethod:
     slow_values: tuple[Any, ...] = ()
 
     def serves(self, direction: Direction) -> bool:
-        """Whether it was fitted for this direction."""
+        """Whether the method was fitted for this direction."""
         return self.directions is None or direction in self.directions
 
     @property
     def start(self) -> Any:
-        """The first value of its slider to show; None without a slider."""
+        """The initial value of the slider; None if the method has no slider."""
         return self.slider.start if self.slider else None
 
 
@@ -116,7 +116,7 @@ def tki(collection: Collection) -> ExplorerMethod:
 
 
 def task_of(collection: Collection) -> Protocol:
-    """The collection as a task without training images: its query classes, in all directions."""
+    """The collection as a task without training images: its query classes, and all directions."""
     labels = collection.queries or tuple(collection.names)
     return Protocol(
         name=collection.name,
@@ -139,7 +139,8 @@ def task_of(collection: Collection) -> Protocol:
 def from_cache(collection: Collection) -> list[ExplorerMethod]:
     """Trained methods that notebooks have stored for these images: one for each name, encoder and pair of domains.
 
-    The name has the encoder in brackets if it is not the collection's, and the domains if there are several pairs.
+    The encoder is appended to the name in brackets if it is not that of the collection; so are the domains if there are
+    several pairs.
     """
     groups: dict[tuple, dict[int, StoredEmbedder]] = {}
     for embedder in stored_embedders(collection.images):

@@ -1,4 +1,4 @@
-"""The retrieval panel: menus and sliders around one question, its results, and those of a second method."""
+"""The retrieval panel: controls for a question, the results of one method, and those of a second method."""
 
 from dataclasses import replace
 
@@ -19,8 +19,9 @@ NO_METHOD = "nothing"
 class RetrievalPanel:
     """Controls and results for one explorer; `box` is the widget to display.
 
-    Each control changes `question`, and `update` shows the answer. A result that is clicked becomes the next query, and
-    the domains are exchanged; "back" returns. The results of a second method, with its slider at its start, are below.
+    Each control changes `question`, and `update` shows the results. A clicked result becomes the next query, and the
+    domains are exchanged; the button "back" undoes this. The results of a second method, with its initial slider value,
+    are shown below.
     """
 
     def __init__(self, explorer: Explorer) -> None:
@@ -47,7 +48,7 @@ class RetrievalPanel:
         self.update()
 
     def update(self) -> None:
-        """Show the answers of the method, and of the second one if there is one."""
+        """Show the results of the method, and those of the second method if one is chosen."""
         answers = [self._answer(question) for question in self._questions()]
         self.results.items, self.message.value = answers[0]
         self.compared_results.items, self.compared_message.value = answers[1] if len(answers) > 1 else ([], "")
@@ -60,13 +61,13 @@ class RetrievalPanel:
         self.update()
 
     def follow(self, key: str) -> None:
-        """Make a result the query, and its query's domain the gallery."""
+        """Make a result the query, and the domain of the previous query the gallery."""
         self.history.append(self.question)
         q = self.question
         self.ask(query=key, query_domain=q.gallery_domain, gallery_domain=q.query_domain)
 
     def go_back(self) -> None:
-        """Return to the question before the last result that was followed."""
+        """Return to the question before the last call of `follow`."""
         if self.history:
             self.question = self.history.pop()
             self.ask()

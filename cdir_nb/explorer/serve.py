@@ -19,10 +19,10 @@ ABOUT_CODE, NEEDS_LABELS = "not-on-page", "needs-labels"  # tags of cells
 
 
 def make_page(folder: Path | None, encoder: str = "", *, log: Callable[[str], None], code: bool = False) -> Path:
-    """The page of a folder of images (None: of the bundled world). The images are opened and embedded first.
+    """Create the page for a folder of images (None: the bundled world), after embedding the images.
 
-    code  keep the cells about code
-    log   receives a summary of the folder
+    code  keep the cells that explain code
+    log   called with a summary of the folder
 
     Raises CdirError for a folder without images, and for an encoder that is not available.
     """
@@ -55,7 +55,7 @@ def write_page(parameters: Mapping[str, Any], removed: Sequence[str] = (ABOUT_CO
 def serve_command(page: Path, *, port: int, browser: bool, lab: bool) -> list[str]:
     """The command that serves a page: Voilà, or JupyterLab with the code.
 
-    Each visitor has a kernel, which is ended after half an hour without use.
+    Each visitor gets a kernel of their own, which is stopped after half an hour of inactivity.
     """
     common = [str(page), f"--port={port}", *([] if browser else ["--no-browser"])]
     if lab:
@@ -68,8 +68,8 @@ def serve_command(page: Path, *, port: int, browser: bool, lab: bool) -> list[st
 def serve(page: Path, *, port: int, browser: bool = True, lab: bool = False) -> int:
     """Serve a page until Ctrl-C; returns the exit code of the server.
 
-    Every kernel computes in one thread unless the environment sets another number: an answer takes milliseconds, and
-    in a class the visitors share the cores.
+    Every kernel uses one thread unless the environment sets another number: a query takes milliseconds, and the
+    visitors share the cores.
     """
     command, environment = serve_command(page, port=port, browser=browser, lab=lab), {**ONE_THREAD, **os.environ}
     if os.name == "posix":  # the server replaces this process: it receives the signals, and our memory is freed

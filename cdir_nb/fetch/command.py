@@ -10,15 +10,16 @@ from cdir_nb.errors import require_extra
 
 def fetch(
     name: Annotated[str, typer.Argument(help="A dataset with a source, such as pacs.")],
-    to: Annotated[Path, typer.Option(metavar="PATH", help="The folder of its images; it is created if needed.")],
+    to: Annotated[Path, typer.Option(metavar="PATH", help="The folder for the images; created if needed.")],
     accept: Annotated[
-        bool, typer.Option("--accept-licence", help="Accept the dataset's terms; without it, they are shown.")
+        bool,
+        typer.Option("--accept-licence", help="Accept the dataset's terms; without this option, they are printed."),
     ] = False,
-    domain: Annotated[list[str] | None, typer.Option(help="Only this domain; may be repeated.")] = None,
-    label: Annotated[list[str] | None, typer.Option("--class", help="Only this class (drawings).")] = None,
-    per_class: Annotated[int, typer.Option(min=1, help="Number of drawings per class (drawings).")] = 25,
+    domain: Annotated[list[str] | None, typer.Option(help="Fetch only this domain; may be repeated.")] = None,
+    label: Annotated[list[str] | None, typer.Option("--class", help="Fetch only this class (drawings).")] = None,
+    per_class: Annotated[int, typer.Option(min=1, help="Number of drawings per class.")] = 25,
     files: Annotated[
-        list[Path] | None, typer.Option("--from", metavar="FILE", help="An archive that you downloaded yourself.")
+        list[Path] | None, typer.Option("--from", metavar="FILE", help="Use an archive that you downloaded.")
     ] = None,
 ) -> None:
     """Download a dataset into the layout of its card, then verify it. An interrupted download resumes.

@@ -13,11 +13,12 @@ from cdir_nb.paths import atomic_write
 
 
 def fetch_class(template: str, label: str, n: int, folder: Path) -> None:
-    """Write the first n drawings of a class (all, if there are fewer) to <folder>/<label>.ndjson.
+    """Write the first n drawings of a class (or all, if there are fewer) to <folder>/<label>.ndjson.
 
-    template  address with {label}
+    template  URL with the field {label}
 
-    The file appears only when it is complete. Raises Unreachable; CdirError for a line that is not a drawing.
+    The file appears only when it is complete. Raises Unreachable if the source does not respond, and CdirError for a
+    line that is not a drawing.
     """
     url = template.format(label=quote(label.replace("_", " ")))
     lines = retry(url, lambda: _first_lines(url, n))

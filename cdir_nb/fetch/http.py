@@ -21,11 +21,11 @@ Result = TypeVar("Result")
 
 
 class Unreachable(CdirError):
-    """The source does not respond, or does not have the file; another source may have it."""
+    """Raised if a source does not respond or does not have the file; another source may have it."""
 
 
 def download(url: str, target: Path, sha256: str | None, size: int | None, progress: Callable[[int], object]) -> None:
-    """Fetch `url` to `target` unless it exists. The file appears under this name only when it is complete.
+    """Download `url` to `target` unless this file exists. The file appears under this name only when it is complete.
 
     An interrupted download remains beside it as `<name>.part` and is resumed by the next call.
 
@@ -54,7 +54,7 @@ def download(url: str, target: Path, sha256: str | None, size: int | None, progr
 def retry(url: str, attempt: Callable[[], Result], received: Callable[[], int] = lambda: 0) -> Result:
     """Return attempt(), repeated after network errors until TRIES attempts in a row have brought no new byte.
 
-    received  the number of bytes so far
+    received  function that returns the number of bytes received so far
     """
     failures = 0
     while True:

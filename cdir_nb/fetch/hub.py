@@ -30,7 +30,7 @@ def hub_files(source: HubSource) -> "list[RepoSibling]":
 
 
 def fetch_file(source: HubSource, file: "RepoSibling", folder: Path) -> Path:
-    """Download a file into `folder`; resumes. Raises Unreachable; CdirError for a file with another checksum."""
+    """Download a file into `folder`, or resume its download. Raises Unreachable, or CdirError for a wrong checksum."""
     from huggingface_hub import hf_hub_download
 
     options = {"repo_type": "dataset", "revision": source.revision, "endpoint": os.environ.get("HF_ENDPOINT")}

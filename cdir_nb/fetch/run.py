@@ -1,7 +1,7 @@
 """`cdir fetch`: show the terms, fetch from the first source that responds, assemble the folder, verify it.
 
-Work in progress lies in <root>/.fetch, which loaders ignore. A domain's folder is moved out of it only when all its
-images are there, so an interruption never leaves a folder that only looks complete. The same command then resumes.
+Files are collected in <root>/.fetch, which loaders ignore. A domain's folder is moved to <root> only when it is
+complete, so an interruption never leaves an incomplete domain folder there. The same command then resumes.
 """
 
 import shutil
@@ -29,16 +29,16 @@ DOWNLOADS = 4  # at a time
 
 @dataclass(frozen=True)
 class Request:
-    """What to fetch.
+    """The options of `fetch_dataset`.
 
-    name       of the dataset
+    name       name of the dataset
     root       the folder to fill
     accept     whether the user accepts the dataset's terms
     domains    only these domains; empty: all
     classes    only these classes (drawings); empty: all
     per_class  number of drawings of each class
     files      archives that the user downloaded, in place of the sources
-    log        receives each line of progress
+    log        called with each line of progress
     """
 
     name: str
@@ -86,7 +86,7 @@ def _entry(request: Request, card: Card) -> Entry:
     if request.classes and card.kind != "ndjson":
         raise CdirError(f"--class: {card.name} has no separate file for each class: leave the option out")
     if missing := [file for file in request.files if not file.is_file()]:
-        raise CdirError(f"--from {missing[0]}: not a file: check the path")
+        raise CdirError(f"--from {missing[0]}: not a file; check the path")
     return table[request.name]
 
 

@@ -14,7 +14,7 @@ class Strict(BaseModel):
 
 
 class Reviewed(Strict):
-    """A source. `confirmed`: whether its own pages show that it exists; `review`: what was checked, and how."""
+    """A source. `confirmed`: whether its web pages were checked to exist; `review`: what was checked, and how."""
 
     confirmed: bool
     review: str = Field(min_length=1)
@@ -34,7 +34,7 @@ class HubSource(Reviewed):
 
 
 class ArchiveFile(Strict):
-    """One archive. `domain`: the domain if it has only one. `lists`: addresses of image lists; others are left out."""
+    """One archive. `domain`: its domain, if there is only one. `lists`: URLs of lists of the images to extract."""
 
     url: str = Field(pattern="^https?://")
     domain: str = ""
@@ -44,7 +44,7 @@ class ArchiveFile(Strict):
 
 
 class ArchiveSource(Reviewed):
-    """Archives at addresses. `folders`: {folder in the archive: domain folder} where the two names differ."""
+    """Archives at URLs. `folders`: {folder in the archive: domain folder}, where the two names differ."""
 
     kind: Literal["archive"]
     files: list[ArchiveFile]
@@ -52,14 +52,14 @@ class ArchiveSource(Reviewed):
 
 
 class DrawingSource(Reviewed):
-    """One file of drawings per class. `{label}` in `url` is the class name with spaces for underscores."""
+    """One file of drawings per class. `{label}` in `url` stands for the class name, with spaces for underscores."""
 
     kind: Literal["ndjson"]
     url: str = Field(pattern=r"^https?://.*\{label\}")
 
 
 class ByHand(Reviewed):
-    """A page from which only a person can download. `how`: the steps; `folders` as in ArchiveSource."""
+    """A web page that requires a manual download. `how`: the steps; `folders` as in ArchiveSource."""
 
     kind: Literal["by hand"]
     page: str
@@ -71,7 +71,7 @@ Source = Annotated[HubSource | ArchiveSource | DrawingSource | ByHand, Field(dis
 
 
 class Entry(Strict):
-    """A dataset: the terms that its user accepts, and its sources, best first."""
+    """A dataset: its terms of use, and its sources, best first."""
 
     terms: str = Field(min_length=1)
     sources: Annotated[list[Source], Field(min_length=1)]
@@ -82,7 +82,7 @@ class Entry(Strict):
         return {inside: folder for folders in archives for inside, folder in folders.items()}
 
     def by_hand(self) -> str:
-        """How a person gets the dataset; empty if no source describes it."""
+        """Instructions for a manual download; empty if no source has them."""
         return next((f"{s.how} ({s.page}), then add --from FILE" for s in self.sources if isinstance(s, ByHand)), "")
 
 

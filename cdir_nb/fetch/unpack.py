@@ -1,8 +1,8 @@
 """Images of archives and parquet files, written to <root>/<domain folder>/<class>/<image>.
 
-The content is not trusted. A file is written only below a domain folder and a class of the dataset's card, and its own
-name has no folder in it. An archive is refused if it has a link or a path that leaves its folder, or if it unpacks to
-far more bytes than images can.
+The content is not trusted. A file is written only into a class folder of the dataset's card, and its name must not
+contain a folder. An archive is rejected if it contains a link or a path outside of its folder, or if it unpacks to
+implausibly many bytes.
 """
 
 import errno
@@ -41,7 +41,7 @@ class Staging:
     ignored: int = 0
 
     def add(self, folder: str, label: str, name: str, file: IO[bytes]) -> int:
-        """Write one image and return its size; 0 if its domain or class is not among those to fill."""
+        """Write one image and return its size in bytes; return 0 if its domain or class was not requested."""
         label = label if label in self.card.classes else label.replace(" ", "_")
         if folder not in self.folders or label not in self.card.classes:
             self.ignored += 1
@@ -60,7 +60,7 @@ class Staging:
 
 
 def unpack(archive: Path, staging: Staging, inside: dict[str, str], listed: Collection[str] | None = None) -> None:
-    """Put the images of a zip or tar archive into `staging`.
+    """Extract the images of a zip or tar archive into `staging`.
 
     inside  {folder in the archive: domain folder} where the two names differ
     listed  paths <domain folder>/<class>/<image>; other images are ignored
@@ -85,9 +85,9 @@ def unpack(archive: Path, staging: Staging, inside: dict[str, str], listed: Coll
 
 
 def unpack_parquet(file: Path, staging: Staging, *, image: str, label: str, domain: str = "", folder: str = "") -> None:
-    """Put the images of a hub's parquet file into `staging`. Raises CdirError for a damaged file.
+    """Extract the images of a parquet file of the hub into `staging`. Raises CdirError for a damaged file.
 
-    image, label, domain  names of columns; labels are texts, or numbers that the file's metadata resolve
+    image, label, domain  names of columns; labels are texts, or numbers that the file's metadata map to texts
     folder                the domain folder, if there is no column of domains
     """
     import fastparquet

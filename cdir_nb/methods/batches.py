@@ -1,4 +1,4 @@
-"""Input of a training step: rows in random order, batches of pixels, random views, and seeded draws from PyTorch."""
+"""The inputs of training steps: random orders of rows, batches of pixels, random views, and a seeding context."""
 
 import threading
 from collections.abc import Iterator, Sequence
@@ -18,7 +18,7 @@ _GLOBAL_GENERATOR = threading.RLock()
 
 @contextmanager
 def seeded(seed: int) -> Iterator[None]:
-    """Seed PyTorch's global CPU generator inside the block and restore it afterwards; one thread at a time.
+    """Context that seeds PyTorch's global CPU generator, and restores it on exit; not for several threads at once.
 
     For code that accepts no generator: the initial weights of layers, and torchvision's augmentations.
     """

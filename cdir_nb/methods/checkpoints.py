@@ -1,4 +1,4 @@
-"""Training checkpoints in the cache: one file per training, which resumes after an interruption; and its cache key."""
+"""Checkpoints of trainings in the cache: one file per training, from which it resumes, and its cache key."""
 
 import hashlib
 import inspect
@@ -44,7 +44,7 @@ def save_checkpoint(
 
 
 def load_checkpoint(path: Path | str, key: Mapping[str, str], device: torch.device) -> dict[str, Any] | None:
-    """The saved state, or None if there is no file. CdirError if it is damaged or belongs to another training."""
+    """The saved state; None if there is no file. Raises CdirError if it is damaged or belongs to another training."""
     if not Path(path).is_file():
         return None
     try:
@@ -66,7 +66,7 @@ def load_checkpoint(path: Path | str, key: Mapping[str, str], device: torch.devi
 def cache_key(training: Any) -> dict[str, str] | None:
     """Everything that determines a `Training`, by name; None for a class whose source cannot be read.
 
-    The code is that of the class's module and of all modules that it imports.
+    The key covers the code of the class's module and of all modules that it imports.
     """
     code = _code_of(type(training))
     if code is None:
@@ -98,13 +98,13 @@ def _code_of(kind: type) -> str | None:
 
 
 def checkpoint_file(name: str, key: Mapping[str, str]) -> Path:
-    """The file of the training that `key` describes, in a folder of the method's name."""
+    """Path of the checkpoint for `key`, in a folder named after the method."""
     folder = "".join(c if c.isalnum() else "_" for c in name)
     return paths.cache_dir() / "trainings" / folder / f"{digest_of(dict(key))}.pt"
 
 
 def about(training: Any) -> dict[str, Any]:
-    """The content of the file beside a checkpoint, for `cdir cache`: the method, its code and library versions."""
+    """Data that is stored beside a checkpoint for `cdir cache`: the method, its code and library versions."""
     kind = type(training)
     return {
         "method": training.name,

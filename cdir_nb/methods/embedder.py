@@ -15,15 +15,15 @@ FROZEN = "none: frozen encoder"
 
 
 class Embedder:
-    """A method ready to use. A subclass sets `name` and `encoder`, implements `embed`, and overrides other defaults.
+    """Base class of fitted methods. A subclass sets `name` and `encoder`, implements `embed`, may override defaults.
 
     name        the method's name in records and tables
     encoder     the encoder that it uses; each record stores its identity
-    similarity  "cosine" or "euclidean": how its embeddings are compared
+    similarity  "cosine" or "euclidean", for comparing its embeddings
     settings    plain data (numbers, strings, lists, dicts); runs with equal settings are averaged over seeds
     train_set   its training data, in words
-    training_images  the images that it was trained on; None: no image
-    training_commit  commit of the code that trained it; empty: nothing was trained, or unknown
+    training_images  the training images; None if no images were used
+    training_commit  commit of the code that trained it; empty if nothing was trained or the commit is unknown
     data_at_test_time  the data, besides the query itself, that it uses to embed or rank: "gallery", "training images",
                 "all queries"
     selection   how its final state was chosen, one of `conventions.SELECTION_RULES`
@@ -46,7 +46,7 @@ class Embedder:
     directions: tuple[Direction, ...] | None = None
 
     def serves(self, task: Protocol) -> bool:
-        """Whether it was fitted for a direction of a task. Callers skip other tasks; embedding raises."""
+        """Whether it was fitted for at least one direction of a task."""
         return self.directions is None or not set(self.directions).isdisjoint(task.directions)
 
     def embed(self, images: ImageSet, *, progress: bool = True) -> torch.Tensor:

@@ -1,4 +1,4 @@
-"""Encoders without training: vanilla CLIP, and the starts of UCDIR's and SnMpNet's harnesses."""
+"""Methods without training: vanilla CLIP, and the initial states of UCDIR's and SnMpNet's harnesses."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -27,12 +27,12 @@ class VanillaClip(Embedder):
         self.encoder = encoder
 
     def embed(self, images: ImageSet, *, progress: bool = True) -> torch.Tensor:
-        """(N, D) unit vectors, float32 on the CPU, read from the cache if it has them."""
+        """(N, D) float32 unit vectors on the CPU, read from the cache if available."""
         return F.normalize(self.encoder.embed_images(images, progress=progress), dim=-1)
 
 
 class FrozenStartSettings(Settings):
-    """How images are read: as in UCDIR's harness."""
+    """Preprocessing settings, equal to those of UCDIR's harness."""
 
     method = "frozen start"
 
@@ -40,7 +40,7 @@ class FrozenStartSettings(Settings):
 
 
 class FrozenStart(VanillaClip):
-    """Any image encoder, without a head: unit vectors, compared by cosine."""
+    """A frozen image encoder without a head: unit vectors, compared by cosine."""
 
     def __init__(
         self, encoder: ImageEncoder, task: Protocol, domains: Sequence[str], settings: Any, *, name: str, **_: Any
@@ -50,7 +50,7 @@ class FrozenStart(VanillaClip):
 
 
 class FrozenBackboneSettings(Settings):
-    """How images are read: as in SnMpNet's harness."""
+    """Preprocessing settings, equal to those of SnMpNet's harness."""
 
     method = "frozen backbone"
 

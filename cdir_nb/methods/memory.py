@@ -1,4 +1,4 @@
-"""Memory bank: one feature per image of a domain, so that a training step can compare its batch with all images."""
+"""A memory bank stores one feature per image of a domain, so that a step can compare its batch with all images."""
 
 from dataclasses import dataclass
 

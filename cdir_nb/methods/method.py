@@ -1,4 +1,4 @@
-"""`Method`, a row of the table of methods: what it learns from, its settings and variants; and `Fitted`, its result."""
+"""`Method` describes a method: its training data, settings and variants. `Fitted` is the result of fitting it."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -24,7 +24,7 @@ class NoSettings(Settings):
 class Method:
     """A method, as a row of `METHODS`.
 
-    name         in records and tables; paper: where it was published
+    name         name in records and tables; paper: its publication
     build        called as build(encoder, task, domains, settings, name=, seed=, progress=); returns a `Training`, or
                  an `Embedder` if nothing is trained. `domains` are a pair, a direction, or empty for all domains
     settings     class of its settings; the defaults are the paper's
@@ -32,8 +32,8 @@ class Method:
                  classes, names of other objects, strokes, pairs of images
     fitted_for   "a pair of domains", "one direction" or "all domains"
     encoders     "any", "CLIP" (images and texts) or "convolutional backbone" (feature maps)
-    variants     {name in records: settings that it overrides}: ablations, readings of what a paper leaves open
-    replaces     {variant: settings}: the variant exists only for settings with these values; unlisted: for any
+    variants     {name in records: settings that it overrides}: ablations, and interpretations of a paper
+    replaces     {variant: settings}: the variant applies only to settings with these values (default: to any)
     named        {name: settings} for certain encoders or budgets
     for_encoder  {encoder's name: name in `named`}: the default of `fit`
     """
@@ -83,13 +83,15 @@ class Method:
         return self.variants[variant]
 
     def applies(self, variant: str, settings: Settings) -> bool:
-        """Whether a variant differs from these settings, since a part that is off cannot be left out; and whether these
-        have the values that it replaces (see `replaces`)."""
+        """Whether a variant applies to these settings: it changes a value, and they have the values in `replaces`.
+
+        A variant without a part of the method does not apply if this part is already disabled.
+        """
         changes, replaced = self.changes(variant), self.replaces.get(variant, {})
         return settings.changed(**changes) != settings == settings.changed(**replaced)
 
     def parts(self, task: Protocol, directions: Sequence[Direction] | None = None) -> list[tuple[str, ...]]:
-        """The domains of each training: every pair of domains, every direction, or () once, for all domains.
+        """The domains of each training: every pair of domains, every direction, or a single () for all domains.
 
         Pairs and directions are those of the task, or of `directions`; a pair has the order of its first direction.
         Raises CdirError for a direction that the task does not have.
@@ -107,7 +109,7 @@ class Method:
 
     @property
     def default_encoder(self) -> str:
-        """The bundled encoder that is used by default: the first with its own named settings."""
+        """The default encoder: the first bundled encoder for which there are named settings."""
         fallback = "tiny-clip" if self.encoders == CLIP else "mobilenet-v2"
         return next(iter(self.for_encoder), fallback)
 
@@ -116,15 +118,15 @@ class Method:
         self.require_kind(encoder.built.name, is_clip=isinstance(encoder, ClipEncoder))
 
     def require_kind(self, encoder: str, *, is_clip: bool) -> None:
-        """Raise CdirError if the method cannot use an encoder of this kind; `encoder`: its name, for the message."""
+        """Raise CdirError if the method cannot use an encoder of this kind; `encoder` is the name in the message."""
         if self.encoders == CLIP and not is_clip:
             raise CdirError(
-                f"{self.name} needs a CLIP model, and {encoder} reads images only: choose tiny-clip, "
+                f"{self.name} needs a CLIP model, but {encoder} has no text tower: choose tiny-clip, "
                 "real-clip or a model of open_clip"
             )
         if self.encoders == BACKBONE and is_clip:
             raise CdirError(
-                f"{self.name} needs feature maps, and {encoder} is a CLIP model: choose mobilenet-v2 or "
+                f"{self.name} needs feature maps, but {encoder} is a CLIP model: choose mobilenet-v2 or "
                 "another convolutional backbone"
             )
 
@@ -144,8 +146,8 @@ class Method:
 class Fitted:
     """The result of `fit`.
 
-    method     the row; name: the method's or the variant's name in records
-    settings   of all its parts; seed
+    method     the method; name: the name of the method or variant in records
+    settings   the settings of all parts; seed: the seed
     states     {selection rule: one embedder for each pair, direction or set of domains}; `measure` accepts such a tuple
     trainings  one for each part; empty if nothing was trained
     """
@@ -159,12 +161,12 @@ class Fitted:
 
     @property
     def history(self) -> list[dict[str, Any]]:
-        """One row per part and epoch: losses, scores, how far parameters moved, seconds; `domains` names the part."""
+        """One row per training and epoch: losses, scores, changes of parameters, seconds; `domains` names the part."""
         return [{"domains": "-".join(part.domains), **row} for part in self.trainings for row in part.history]
 
     @property
     def stored_epochs(self) -> tuple[int, ...]:
-        """The epochs that `at_epoch` accepts; epoch 0 is the start."""
+        """The epochs that `at_epoch` accepts; epoch 0 is the initial state."""
         stored = [set(training.snapshots) for training in self.trainings]
         return tuple(sorted(set.intersection(*stored))) if stored else ()
 

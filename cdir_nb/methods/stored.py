@@ -1,9 +1,9 @@
-"""Trained methods in the cache, as vectors, for the explorer: a training of minutes opens at once.
+"""Vectors of trained methods, stored in the cache for the explorer.
 
-A method appears in the explorer after one line behind its training:
+One line after a training makes the method available in the explorer:
 
     store(embedder, images)             # after the last epoch
-    store(embedder, images, step=3)     # or after each epoch: the explorer then has a slider over the steps
+    store(embedder, images, step=3)     # or after each epoch: the explorer then has a slider for the step
 
 A file contains the vectors, and the digests of their images; no code is stored or run.
 """
@@ -81,7 +81,7 @@ def store(embedder: Embedder, images: ImageSet, step: int = 0) -> Path:
 
 
 def stored_embedders(images: ImageSet) -> list[StoredEmbedder]:
-    """All stored embedders with vectors of some of these images, by name and step, newest last.
+    """All stored embedders with vectors of any of these images, sorted by name and step, newest last.
 
     A damaged file is skipped with a warning.
     """
@@ -95,7 +95,7 @@ def stored_embedders(images: ImageSet) -> list[StoredEmbedder]:
 
 
 def find_stored(name: str, images: ImageSet) -> StoredEmbedder:
-    """The newest stored method of this name, after its last step. Raises CdirError if there is none."""
+    """The most recently stored method with this name, after its last step. Raises CdirError if there is none."""
     available = stored_embedders(images)
     matches = [embedder for embedder in available if embedder.name == name]
     if not matches:

@@ -45,7 +45,7 @@ def fit(
     seed: int = 0,
     progress: bool = True,
 ) -> Fitted:
-    """Fit a method on a protocol's training data; a finished or interrupted training continues from the cache.
+    """Fit a method on a protocol's training data. Finished and interrupted trainings are loaded from the cache.
 
     method      a name in `METHODS`, or a `Method`
     variant     a name in `Method.variants`; it is the name in records
@@ -84,7 +84,7 @@ def method_named(name: str) -> Method:
 
 
 def fit_reference(method: Method, encoder: ImageEncoder, task: Protocol, settings: Settings) -> Fitted:
-    """The start of a method, without training: the encoder's own vectors, with the settings that both have."""
+    """The untrained reference of a method: the encoder's vectors, with the settings that both have in common."""
     if isinstance(encoder, ClipEncoder):
         name = "vanilla CLIP"
     else:

@@ -1,7 +1,7 @@
-"""The only training loop: steps, means of losses, momentum encoder, selection of states, snapshots and checkpoints.
+"""The training loop of all methods: steps, losses, momentum encoder, selection of states, snapshots, checkpoints.
 
-A method subclasses `Training` and implements `build`, `batches`, `losses` and `embed`, and where needed `start`,
-`end_epoch`, `validate`, `weights`, the optimiser and its schedule. Only this file calls `backward`.
+A method subclasses `Training` and implements `build`, `batches`, `losses` and `embed`; it may also override `start`,
+`end_epoch`, `validate`, `weights`, the optimiser and its schedule. Only this module calls `backward`.
 """
 
 import copy
@@ -42,24 +42,24 @@ class Training:
 
     build        returns the network; sets `steps_per_epoch`, and `momentum` if there is a momentum encoder
     inputs       the data that determine the result, as digests for the cache key (default: `images`)
-    start        prepares the first epoch, such as memory banks; not called where a finished training is loaded
+    start        prepares the first epoch, such as memory banks; not called if a finished training is loaded
     batches      yields the argument of `losses`, one per step
     losses       returns the value of each loss, by name; `weights` returns their weights in the total
-    end_epoch    runs after the last step of an epoch; returns further numbers for the history
-    validate     returns the score of each selection rule, larger is better
-    embed        images -> vectors, for a network in any of its states
+    end_epoch    is called after the last step of an epoch; returns additional numbers for the history
+    validate     returns the score by each selection rule; larger is better
+    embed        returns the vectors of images, for a network in one of its states
 
     Attributes:
 
     name         the method's or variant's name in records
-    encoder      the frozen encoder; task, domains: the protocol and the domains that are fitted (empty: all)
-    settings     the method's settings; seed
+    encoder      the frozen encoder; task: the protocol; domains: the domains to fit for (empty: all)
+    settings     the method's settings; seed: the seed
     images       the training images, or None
-    model        the network; momentum: its momentum copy, or None; evaluated: the network that embeds
-    generator    for the random draws of the current epoch, seeded by seed and epoch
-    history      one dict per epoch: mean losses, further numbers, the scores, how far parameters moved, seconds
-    initial_scores  the scores of the start, by selection rule
-    best         {selection rule: {"score", "epoch", "state"}}; epoch 0 is the start
+    model        the network; momentum: its momentum copy, or None; evaluated: the network that embeds images
+    generator    the generator for random draws of the current epoch, seeded by seed and epoch
+    history      one dict per epoch: mean losses, additional numbers, scores, changes of parameters, seconds
+    initial_scores  the scores of the initial state, by selection rule
+    best         {selection rule: {"score", "epoch", "state"}}; epoch 0 is the initial state
     snapshots    {epoch: state of the evaluated network}, for the epochs that `stores_snapshot` accepts
     """
 
@@ -106,7 +106,7 @@ class Training:
         return torch.optim.Adam(trainable_parameters(self.model).values(), lr=self.settings.learning_rate)
 
     def make_schedule(self) -> torch.optim.lr_scheduler.LRScheduler | None:
-        """The learning rate's schedule, advanced after each epoch (`schedule_each_step`: each step); None: constant."""
+        """The learning rate schedule, advanced after each epoch (or step, if `schedule_each_step`); None: constant."""
         return None
 
     def inputs(self) -> dict[str, str]:
@@ -114,7 +114,7 @@ class Training:
         return {"images": self.images.fingerprint} if self.images is not None else {}
 
     def start(self) -> None:
-        """Prepare the first epoch, such as initial pseudo-labels and memory banks."""
+        """Prepare the first epoch, for example initial pseudo-labels and memory banks."""
 
     def batches(self) -> Iterator[Any]:
         """Yield the batches of epoch `self.epoch`; random draws use `self.generator`."""
@@ -129,14 +129,14 @@ class Training:
         return {}
 
     def after_step(self) -> None:
-        """Called after each optimiser step."""
+        """Hook that is called after each optimiser step."""
 
     def end_epoch(self) -> Numbers:
-        """Update what changes once per epoch; returns numbers for the history. `self.epoch` is still the old one."""
+        """Update state once per epoch; returns numbers for the history. `self.epoch` is the epoch that ends."""
         return {}
 
     def validate(self) -> Numbers:
-        """{selection rule: score} of the current state, larger is better; without a rule, the last epoch is used."""
+        """{selection rule: score} of the current state; larger is better. If empty, the last epoch is used."""
         return {}
 
     def release(self) -> None:
@@ -147,7 +147,7 @@ class Training:
         return "parameters"
 
     def stores_snapshot(self, epoch: int) -> bool:
-        """Whether the state after `epoch` is stored for `Fitted.at_epoch`; only for small networks."""
+        """Whether the state after `epoch` is stored for `Fitted.at_epoch`; suitable only for small networks."""
         return False
 
     def embed(self, model: nn.Module, images: ImageSet, progress: bool) -> torch.Tensor:
@@ -156,17 +156,17 @@ class Training:
 
     @property
     def epochs(self) -> int:
-        """The largest number of epochs."""
+        """The maximum number of epochs."""
         return self.settings.epochs
 
     @property
     def evaluated(self) -> nn.Module:
-        """The network whose states are selected and embed: `model`, unless a method returns the momentum encoder."""
+        """The network that is selected and embeds images: `model`, unless a method returns the momentum encoder."""
         return self.model
 
     @property
     def directions(self) -> tuple[Direction, ...] | None:
-        """The (query domain, gallery domain) pairs that it is fitted for: both of a pair of domains; None: any."""
+        """The (query domain, gallery domain) pairs that it is fitted for: both directions of a pair; None: any."""
         if len(self.domains) != 2:
             return None
         a, b = self.domains
@@ -180,7 +180,7 @@ class Training:
     # ---- the loop ----
 
     def run(self) -> None:
-        """Run the remaining epochs: those after the last one in the cache, or all of them."""
+        """Run the epochs that are not in the cache yet."""
         key = cache_key(self)
         file = checkpoint_file(self.name, key) if key else None
         state = load_checkpoint(file, key, self.device) if key and file else None
@@ -201,7 +201,7 @@ class Training:
         self.release()
 
     def begin(self) -> None:
-        """Prepare the first epoch, and score the initial state."""
+        """Prepare the first epoch, and compute the scores of the initial state."""
         self.start()
         self.training_commit = current_commit()
         self.initial = snapshot(trainable_parameters(self.model))
@@ -276,12 +276,15 @@ class Training:
             self.snapshots[self.epoch] = self.current_state()
 
     def current_state(self) -> State:
-        """A snapshot of the tensors of the evaluated network that training changes."""
+        """A snapshot of those tensors of the evaluated network that training may change."""
         tensors = self.evaluated.state_dict()
         return snapshot({name: tensors[name] for name in mutable_state(self.model) if name in tensors})
 
     def parameter_groups(self, options: Mapping[str, Mapping[str, float]]) -> list[dict[str, Any]]:
-        """The trainable parameters as an optimiser's groups, with its options, such as "lr", for each `group_of`."""
+        """The trainable parameters as groups for an optimiser.
+
+        options  {group, as returned by `group_of`: options of the optimiser, such as "lr"}
+        """
         groups: dict[str, list[nn.Parameter]] = {}
         for name, parameter in trainable_parameters(self.model).items():
             groups.setdefault(self.group_of(name), []).append(parameter)
@@ -296,7 +299,7 @@ class Training:
 
     @torch.no_grad()
     def update_momentum(self, m: float) -> None:
-        """theta_k <- m theta_k + (1 - m) theta_q for all trained parameters; frozen ones are the same in both."""
+        """Update the momentum copy: theta_k <- m theta_k + (1 - m) theta_q, for all trainable parameters."""
         slow, fast = dict(self.momentum.named_parameters()), trainable_parameters(self.model)
         tensors, new = [slow[name] for name in fast], list(fast.values())
         torch._foreach_mul_(tensors, m)  # pyright: ignore[reportPrivateImportUsage]
@@ -305,7 +308,7 @@ class Training:
     # ---- state ----
 
     def state(self) -> dict[str, Any]:
-        """Everything needed to resume training; of the networks, only the tensors that training changes."""
+        """Everything needed to resume training; for networks, only the tensors that training may change."""
         tensors = mutable_state(self.model)
         slow = self.momentum.state_dict() if self.momentum is not None else {}
         return {
@@ -317,7 +320,7 @@ class Training:
         }
 
     def restore(self, state: Mapping[str, Any]) -> None:
-        """Continue from a `state`."""
+        """Restore a `state`."""
         self.model.load_state_dict(state["model"], strict=False)
         if self.momentum is not None:
             self.momentum.load_state_dict(state["momentum"], strict=False)
@@ -346,8 +349,8 @@ class Training:
 class TrainedEmbedder(Embedder):
     """A finished training in one of its states.
 
-    training   the training; its `history`, `settings` and `images` are those of this embedder
-    epoch      the epoch of the state; 0 is the start
+    training   the training, with `history`, `settings` and `images`
+    epoch      the epoch of the state; 0 is the initial state
     model      the network in this state, frozen and in evaluation mode
     """
 
@@ -394,7 +397,7 @@ def mutable_state(model: nn.Module) -> State:
 
 
 def snapshot(tensors: Mapping[str, torch.Tensor]) -> State:
-    """Detached copies, by name."""
+    """Detached copies of the tensors, by name."""
     return {name: tensor.detach().clone() for name, tensor in tensors.items()}
 
 
@@ -408,7 +411,7 @@ def mixed_precision(device: torch.device, enabled: bool | None) -> Iterator[None
 
 
 def peak_memory(device: torch.device) -> float:
-    """Peak memory in GB: on a GPU since the training began, on a CPU of this process so far."""
+    """Peak memory in GB: of the training on a GPU, of this process on a CPU."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device) / 1e9
     if sys.platform == "win32":

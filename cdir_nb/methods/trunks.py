@@ -1,4 +1,4 @@
-"""Trunks of the trained networks: a trainable copy of an encoder's image part, or standardised frozen features."""
+"""Trunks of trained networks: a trainable copy of an encoder's image model, or standardised frozen features."""
 
 import copy
 from dataclasses import replace
@@ -13,7 +13,7 @@ from cdir_nb.encoders import ClipEncoder, ImageEncoder
 class Standardise(nn.Module):
     """The trunk of a network whose encoder is frozen: x -> (x - mean) / scale, per feature.
 
-    shape  of `mean` and `scale`: (W,) for features (B, W), (C, 1) for feature maps (B, C, P). `set` fills both.
+    shape  the shape of `mean` and `scale`: (W,) for features (B, W), (C, 1) for feature maps (B, C, P)
     """
 
     mean: torch.Tensor
@@ -25,7 +25,7 @@ class Standardise(nn.Module):
         self.register_buffer("scale", torch.ones(shape))
 
     def set(self, mean: torch.Tensor, scale: torch.Tensor) -> None:
-        """Set the statistics, one number per feature."""
+        """Set mean and scale, with one number per feature."""
         self.mean.copy_(mean.view_as(self.mean))
         self.scale.copy_(scale.view_as(self.scale))
 
@@ -34,7 +34,7 @@ class Standardise(nn.Module):
 
 
 class ImageTower(nn.Module):
-    """A trainable copy of an encoder's image part: pixels (B, 3, H, W) -> features (B, D)."""
+    """A trainable copy of an encoder's image model: pixels (B, 3, H, W) -> features (B, D)."""
 
     model: Any
 
@@ -50,5 +50,5 @@ class ImageTower(nn.Module):
         return self.model.encode_image(pixels) if self.is_clip else self.model(pixels)
 
     def as_encoder(self, encoder: ImageEncoder) -> ImageEncoder:
-        """The same kind of encoder as the one that was copied, with the trained weights; its cache follows them."""
+        """An encoder like `encoder` with the trained weights; its cache key depends on these weights."""
         return type(encoder)(replace(encoder.built, model=self.model), encoder.device, encoder.precision)

@@ -1,4 +1,4 @@
-"""What methods that learn from images of two domains share: their training images, checks, and score by labels."""
+"""Functions for methods trained on images of two domains: training images, checks, and a score by labels."""
 
 from collections.abc import Sequence
 
@@ -45,8 +45,8 @@ def drawn_rows(images: ImageSet, domains: Sequence[str], count: int, seed: int) 
 def training_set_description(encoder: ImageEncoder, images: ImageSet, limit: int, classes: int | None = None) -> str:
     """Description of the training images for records.
 
-    limit    at most so many images of each domain were used, 0: all
-    classes  the number of classes whose labels were read; None: no labels
+    limit    the maximum number of images per domain; 0: all
+    classes  the number of classes whose labels were used; None: no labels
     """
     count = f"at most {limit}" if limit else "all"
     kind, remark = ("unlabelled", "") if classes is None else ("labelled", f", {classes} classes in training")
@@ -63,7 +63,7 @@ def precision_at(k: int, scores: torch.Tensor, labels: Sequence[torch.Tensor]) -
     """Mean P@k of both directions, for the selection of a state.
 
     scores  (N_A, N_B) similarities between the images of both domains; labels  (N_A,) and (N_B,)
-    A gallery of fewer than k images is read completely.
+    If the gallery has fewer than k images, all of them count.
     """
     labels_a, labels_b = labels
     a_to_b = _fraction_relevant(k, scores, labels_a, labels_b)

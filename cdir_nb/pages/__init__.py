@@ -1,4 +1,4 @@
-"""Everything that becomes HTML or Markdown from records: the offline report, pages of notebooks, pages on claims."""
+"""HTML and Markdown pages made from records: the offline report, executed notebooks, pages on claims."""
 
 from cdir_nb.errors import require_extra
 

@@ -1,6 +1,6 @@
 """Pages on the papers' claims, docs/results/<paper>.md, written from the committed records.
 
-    python -m cdir_nb.pages.claims_page          every paper with at least one claim that can be decided
+    python -m cdir_nb.pages.claims_page          every paper with at least one verdict
     python -m cdir_nb.pages.claims_page tki      only that paper
 
 Every verdict is computed from the records. The texts on papers, runs and tasks are in claims_page.yaml.
@@ -51,8 +51,11 @@ percentage points, averaged over the directions.{notes}
 
 
 def claims_page(paper: str, records: Sequence[Record]) -> str:
-    """Markdown: for each task, the verdicts on a paper's claims, and the means of untrained methods, of the paper's
-    own, and of all methods that the claims name."""
+    """The Markdown page on a paper's claims.
+
+    For each task, it contains the verdicts on the claims, and the means of untrained methods, of the paper's method,
+    and
+    of all methods that the claims name."""
     texts = TEXTS["papers"].get(paper, {})
     claims = [claim for claim in load_claims() if claim.paper == paper]
     decided = verdicts(records, claims)
@@ -151,7 +154,8 @@ def _verdicts(decided: pd.DataFrame, other_settings: Mapping[str, str]) -> str:
 
 def _means(frame: pd.DataFrame, paper: str, other_settings: Mapping[str, str]) -> str:
     """A table of the paper's own methods and its baselines, then one of further methods that the paper compares with
-    and that were run in other directions."""
+    and that were run in other directions.
+    """
     names = TEXTS["papers"].get(paper, {}).get("further", ())
     further = frame["method"].isin({name for method in names for name in (method, *METHODS[method].variants)})
     parts = [_means_table(frame[~further], paper, other_settings)]
@@ -165,7 +169,8 @@ def _means(frame: pd.DataFrame, paper: str, other_settings: Mapping[str, str]) -
 
 def _means_table(frame: pd.DataFrame, paper: str, other_settings: Mapping[str, str]) -> str:
     """Mean ± standard deviation over seeds by method, over the directions that all trained methods were run in; a
-    method with more of the directions of the paper's own has another row for all of its."""
+    method with more of the directions of the paper's own has another row for all of its.
+    """
     kinds = [Metric.parse(metric).kind for metric in frame["metric"]]
     frame = frame.assign(place=list(zip(kinds, *(frame[name] for name in DIRECTION))), kind=kinds)
     own = set(frame["place"][[belongs_to(name, paper) for name in frame["method"]]])
@@ -189,7 +194,8 @@ def _means_table(frame: pd.DataFrame, paper: str, other_settings: Mapping[str, s
 
 def _by_setting(frame: pd.DataFrame, other_settings: Mapping[str, str]) -> tuple[pd.DataFrame, pd.DataFrame]:
     """The rows of each method's first setting, and those of further settings of the same training, which are named by
-    what differs: numbers of two settings are never averaged."""
+    what differs: numbers of two settings are never averaged.
+    """
     cell = ["method", "metric", *DIRECTION, "seed"]
     several = set(frame[frame.duplicated(cell, keep=False) & (frame["selection_rule"] != NOTHING_SELECTED)]["method"])
     first = frame.drop_duplicates("method").set_index("method")["settings_digest"]
@@ -245,13 +251,13 @@ def _gains_by_direction(rows: pd.DataFrame, method: str, start: str, baselines: 
 
 
 def papers_run(records: Sequence[Record]) -> list[str]:
-    """Papers whose own method has a record, and with at least one claim that could be decided."""
+    """Papers whose method has records, and for which at least one claim has a verdict."""
     methods, decided = {record.method for record in records}, verdicts(records)
     run = set(decided[decided["verdict"] != NOT_RUN]["paper"])
     return [paper for paper in papers() if paper in run and any(belongs_to(name, paper) for name in methods)]
 
 
-def main(paper: Annotated[str, typer.Argument(help="clair, tki, ...; empty for all")] = "") -> None:
+def main(paper: Annotated[str, typer.Argument(help="A paper, such as clair; default: all.")] = "") -> None:
     """Write docs/results/PAPER.md for one paper, or for all papers with records."""
     records = reproduced_records()
     available = papers_run(records)

@@ -74,12 +74,12 @@ class OfflineExporter(HTMLExporter):
 
 
 def equation(tex: str) -> str:
-    """A displayed formula, which scrolls by itself where the page is narrower."""
+    """A displayed formula, which scrolls horizontally if it is wider than the page."""
     return f'<span class="equation" tabindex="0">{mathml(tex, "block")}</span>'
 
 
 def mathml(tex: str, display: str) -> str:
-    """A TeX formula as MathML; if it cannot be converted, its source as code."""
+    """A TeX formula as MathML; its source as code if it cannot be converted."""
     rewritten = tex.strip()
     for pattern, replacement in REWRITES:
         rewritten = re.sub(pattern, replacement, rewritten)
@@ -97,9 +97,9 @@ def to_html(notebook: NotebookNode, title: str, folder: Path) -> str:
 
 
 def without_scripts(page: str) -> str:
-    """The page with `POLICY` first in its head, or before everything else if the page does not start with a plain head.
+    """The page with `POLICY` at the start of its head, or before everything else if there is no plain head.
 
-    Of the `<meta>` tags in the page, only those of nbconvert are left as tags; others become text.
+    Only nbconvert's `<meta>` tags remain tags; all others become text.
     """
     match = HEAD.match(page)
     start, remainder = (match[0], page[match.end() :]) if match else ("<!DOCTYPE html>\n", page)
@@ -107,7 +107,7 @@ def without_scripts(page: str) -> str:
 
 
 def strip(notebook: NotebookNode) -> None:
-    """Remove, in place, what only the run needed: widget state and views, papermill's paths, out_dir, run_folders.
+    """Remove, in place, data of the run only: widget state and views, papermill's paths, out_dir, run_folders.
 
     (This is done here because nbclient 0.11 crashes with `store_widget_state=False` if an Output widget is used.)
     """

@@ -1,6 +1,6 @@
 """The report: a folder with one page of all numbers, claims and figures, the executed notebooks, and a csv file.
 
-It needs no network, no scripts and no files outside the folder, so it can be moved, zipped, or served.
+It needs no network, scripts or files outside of the folder, so it can be moved, zipped or put on a web server.
 
     index.html
     records.csv, settings.json                 all numbers with their context, as `cdir results --csv` writes them
@@ -33,7 +33,7 @@ NUMBERS = ("percent",)  # right-aligned columns in tables of text
 
 
 def write_report(folders: Sequence[Path], out: Path) -> Path:
-    """Write the report of these run folders to the folder `out`, atomically; returns its page.
+    """Write the report on these run folders to the folder `out`, atomically. Returns the path of its main page.
 
     An existing report in `out` is replaced. Raises CdirError for a missing or damaged run folder, for two runs that
     disagree on a number, and if `out` contains anything other than a report.
@@ -89,7 +89,7 @@ def _page(sections: list[dict[str, Any]], records: list[Record]) -> str:
 
 
 def pipeline_test_of(frame: pd.DataFrame) -> str:
-    """Why some of these numbers are not results ("random weights"); empty if all are."""
+    """The reason why some numbers are only pipeline tests, such as "random weights"; empty if there are none."""
     return ", ".join(sorted({label for label in frame["pipeline_test"] if label}))
 
 

@@ -20,7 +20,7 @@ from cdir_nb.results.summary import summarise
 
 
 def claims(records: Sequence[Record]) -> list[dict[str, Any]]:
-    """For each paper with a claim that was run: its claims, with verdicts from its own numbers and from ours by task.
+    """For each paper with a reproduced claim: its claims, with verdicts from its own numbers and, by task, from ours.
 
     Pipeline tests are ignored.
     """
@@ -66,9 +66,9 @@ def _verdict(rows: pd.DataFrame) -> dict[str, str]:
 
 
 def beside(frame: pd.DataFrame) -> list[dict[str, Any]]:
-    """Published tables of methods that were run, each with our panels below it.
+    """Published tables of methods that were run, each followed by panels of reproduced numbers.
 
-    Panels of ours that belong to several tables are shown once; the other tables refer to the first one.
+    Panels that belong to several tables are shown once; the other tables refer to the first one.
     """
     sections, first = [], {}
     for view in views():
@@ -88,7 +88,7 @@ def beside(frame: pd.DataFrame) -> list[dict[str, Any]]:
 
 @functools.cache
 def on_real_images() -> list[tuple[str, pd.DataFrame]]:
-    """The committed records of real images: for each task a caption, and a table with one line per method."""
+    """The committed records on real images: for each task, a caption and a table with one line per method."""
     records = reproduced_records()
     real = {name for name in {record.dataset for record in records} if not drawn_title(name)}
     tables = []
@@ -109,5 +109,5 @@ def _panel(panel: Panel, dataset: str) -> tuple[str, pd.DataFrame]:
 
 
 def as_texts(table: pd.DataFrame, index: str) -> pd.DataFrame:
-    """Percent with two digits, empty cells where there is no number, and the index as the first column."""
+    """Format a table: percent with two digits, empty cells for missing numbers, and the index as first column."""
     return table.map(lambda x: "" if pd.isna(x) else f"{x:.2f}").rename_axis(index).reset_index()

@@ -1,4 +1,4 @@
-"""Reading a run folder of `cdir reproduce`: its jobs, how each ended, and their records and figures."""
+"""Read a run folder of `cdir reproduce`: its jobs with their outcomes, records and figures."""
 
 import json
 from dataclasses import dataclass, field
@@ -17,13 +17,13 @@ DONE, FAILED, NOT_RUN = "done", "failed", "not run"
 
 
 def clock(seconds: float) -> str:
-    """A duration as `m:ss`, or with tenths below ten seconds."""
+    """Format a duration in seconds as `m:ss`; below ten seconds, with tenths."""
     return f"{seconds:.1f} s" if seconds < 10 else f"{int(seconds) // 60}:{int(seconds) % 60:02d}"
 
 
 @dataclass(frozen=True)
 class Part:
-    """One job of a run. `without`: labels of failed jobs that it depends on. A failed job has no time."""
+    """One job of a run. `without`: labels of the failed jobs that it depends on. A failed job has no duration."""
 
     name: str
     label: str
@@ -56,12 +56,12 @@ class Part:
 
     @property
     def figures(self) -> list[Path]:
-        """Figures that the notebook saved, in the order of saving."""
+        """Paths of the figures that the notebook saved, in the order of saving."""
         return sorted(self.folder.glob("*.png"), key=lambda path: (path.stat().st_mtime_ns, path.name))
 
     @cached_property
     def records(self) -> "pd.DataFrame":
-        """The records of a finished job; none of a failed one, whose numbers may be incomplete."""
+        """The records of a finished job; empty for a failed job, whose records may be incomplete."""
         return to_frame(load_records(self.folder) if self.status == DONE else [])
 
 
@@ -77,14 +77,14 @@ class Run:
 
     @property
     def records(self) -> "pd.DataFrame":
-        """The records of all finished jobs, with a column for the notebook that each comes from."""
+        """The records of all finished jobs, with a column that names the notebook."""
         import pandas as pd
 
         return pd.concat([part.records.assign(notebook=part.name) for part in self.parts], ignore_index=True)
 
     @property
     def notebooks(self) -> dict[str, list[Part]]:
-        """{notebook: its jobs}, in the order of notebooks' names; a sweep has several jobs."""
+        """{notebook: its jobs}, sorted by name; a swept notebook has several jobs."""
         names = sorted({part.name for part in self.parts})
         return {name: [part for part in self.parts if part.name == name] for name in names}
 

@@ -1,4 +1,4 @@
-"""Means over directions and seeds, the state that a selection rule reports, and differing settings in words."""
+"""Means over directions and seeds, the states chosen by selection rules, and differing settings in words."""
 
 # In pandas' stubs, selected rows may be a Series and the fields of a row are unknown.
 # pyright: reportAttributeAccessIssue=false, reportUnhashable=false
@@ -22,10 +22,10 @@ RULES = (LAST_EPOCH, BY_VALIDATION_CLASSES, BEST_ON_TEST)
 def means(frame: "pd.DataFrame", by: str, over: Sequence[str] = DIRECTION) -> "pd.DataFrame":
     """The mean over directions of the mean over seeds, for each value of the column `by`.
 
-    frame  with the columns `by`, `over`, "seed" and "value"; the seed of a published number is missing
+    frame  a table with the columns `by`, `over`, "seed" and "value"; the seed is missing for published numbers
     over   the columns that identify a direction
 
-    Columns: mean and spread, in the unit of "value"; seeds, a tuple; directions, their number. The spread is the
+    The columns are mean and spread, in the unit of "value"; seeds, a tuple; and directions, a number. The spread is the
     standard deviation over seeds of the mean over directions; it is NaN for one seed, and if a seed lacks a direction.
     """
     import pandas as pd
@@ -54,12 +54,12 @@ def steps_taken(rows: "pd.DataFrame") -> str:
 
 
 def differing(settings: Mapping[str, Mapping[str, Any] | None]) -> dict[str, str]:
-    """{digest: the values that are not the same in all of these settings}, such as `learning_rate=0.001`.
+    """{digest: values in which the settings differ}, such as `learning_rate=0.001`.
 
     settings  {digest: settings, None if unknown}
 
-    The names of nested settings are joined with a dot. Unknown settings, and settings that only lack values of others,
-    are named by their digest.
+    The names of nested settings are joined with a dot. Unknown settings, and settings without any differing value, are
+    named by their digest.
     """
     flat = {digest: _flat(values) for digest, values in settings.items() if values is not None}
     names = dict.fromkeys(name for values in flat.values() for name in values)
@@ -88,11 +88,11 @@ def _short(value: Any) -> str:
 
 
 def selected(scores: "pd.DataFrame") -> "pd.DataFrame":
-    """The state that each selection rule reports for one training: index rule, columns `step` and `test`.
+    """The state of one training that each selection rule chooses: the index is the rule, columns are `step` and `test`.
 
     scores  index step (ascending), columns "test" and "validation": the same metric on both sets
 
-    "best on test" is never below the other two; the difference is its optimistic bias. Among equal scores, the first
+    "best on test" is never below the others; the difference is its optimistic bias. Among equal scores, the first
     step is selected. Raises CdirError if there are no steps.
     """
     import pandas as pd

@@ -1,6 +1,6 @@
-"""A published table, and our numbers for its methods in separate panels.
+"""Published tables, and reproduced numbers for the same methods in separate panels.
 
-A number is valid only for the images that it was measured on, so the two are never in one table.
+A number is valid only for the images that it was measured on, so a panel never mixes published and reproduced numbers.
 """
 
 # In pandas' stubs, selected rows may be a Series and the fields of a row are unknown.
@@ -29,7 +29,7 @@ SMALL_K = 10  # cut-off for tasks with few relevant images
 
 
 def belongs_to(method: str, paper: str) -> bool:
-    """True if a method in our records is the paper's own, a variant of it, or a state of it (`CLAIR, first epoch`)."""
+    """Whether a method in our records is the paper's method, or a variant or state of it (`CLAIR, first epoch`)."""
     from cdir_nb.methods.table import METHODS  # takes a second to import
 
     own = own_method(paper)
@@ -38,7 +38,7 @@ def belongs_to(method: str, paper: str) -> bool:
 
 @dataclass(frozen=True)
 class View:
-    """One metric at one cut-off, in one published table; a table may have it in several conventions."""
+    """One metric at one cut-off in a published table, which may print it in several conventions."""
 
     paper: str
     table: str
@@ -60,9 +60,8 @@ class Panel:
     """Numbers from one source, in percent: one row per method, one column per direction, and their mean last.
 
     source         a description: the paper's table, or our task, encoder, metric, seeds and date
-    comparable     True for our numbers on the paper's images, task and backbone, in its measure: only these may be
-                   subtracted
-    is_difference  True if made by `minus`: then the numbers are percentage points
+    comparable     whether images, task, backbone and measure are the paper's: only then may numbers be subtracted
+    is_difference  whether the panel was made by `minus`; its numbers are then percentage points
     """
 
     source: str
@@ -72,7 +71,7 @@ class Panel:
 
     @property
     def reference(self) -> str:
-        """The row that others are compared with: vanilla CLIP, else the paper's own method; "" if there is neither."""
+        """The reference row: vanilla CLIP, else the paper's own method; "" if there is neither."""
         return next((name for name in (BASELINE, *map(own_method, papers())) if name in self.percent.index), "")
 
     @property
@@ -84,11 +83,11 @@ class Panel:
 
     @property
     def points(self) -> "pd.DataFrame":
-        """The signed numbers: the differences of a difference panel, else the points above the reference."""
+        """The differences of a difference panel; for other panels, the points above the reference."""
         return self.percent if self.is_difference else self.gains
 
     def minus(self, other: "Panel") -> "Panel":
-        """The differences to another panel, in points, where both have a number."""
+        """The differences from another panel, in percentage points, for cells in which both have a number."""
         rows = [name for name in other.percent.index if name in self.percent.index]
         columns = [name for name in other.percent if name in self.percent]
         points = self.percent.loc[rows, columns] - other.percent.loc[rows, columns]
@@ -107,7 +106,7 @@ def views() -> list[View]:
 
 @lru_cache
 def printed_panel(view: View) -> Panel:
-    """The published numbers, with our name for methods that we run. If only averages are printed, these."""
+    """The published numbers of a view, or averages if only these are printed; methods have our names if we run them."""
     cells = _cells(view)
     single = cells[~cells["average"]]
     overall = _averages(cells)

@@ -1,4 +1,4 @@
-"""Records in files: lines of JSON in a run's folder, or a table; the settings are stored once, beside them."""
+"""Files of records: lines of JSON in a run folder, or a table; settings are stored once, in a separate file."""
 
 import csv
 import gzip
@@ -27,8 +27,8 @@ Settings = dict[str, dict[str, Any]]  # by digest
 def save_records(records: Iterable[Record], out_dir: str | Path, name: str = "records") -> int:
     """Write records to `out_dir/name.jsonl`, one JSON object per line, atomically; returns the number of records.
 
-    Their settings are added to `out_dir/settings.json`. With an empty `out_dir` (a notebook run by hand) nothing is
-    written. An existing file of this name is replaced.
+    Their settings are added to `out_dir/settings.json`. If `out_dir` is empty (in an interactive notebook), nothing is
+    written. An existing file with this name is replaced.
     """
     records = list(records)
     if str(out_dir):
@@ -72,7 +72,7 @@ def _add_settings(records: Iterable[Record], path: Path) -> None:
 
 
 def load_records(sources: Iterable[str | Path] | str | Path) -> list[Record]:
-    """All records of one or several run folders and csv files (from `cdir results --csv`), each number once, in order.
+    """All records in run folders and csv files (from `cdir results --csv`), in order and without duplicates.
 
     From a run folder of `cdir reproduce`, only the current results are read, not those of superseded, failed or
     unfinished jobs. If two records agree in `setting_of` and in their values, the first one is returned. Settings that
@@ -107,7 +107,7 @@ def _conflict(*both: tuple[Record, Path]) -> str:
 
 
 def record_files(folder: Path) -> list[Path]:
-    """The `*.jsonl` files in a run folder, or in any other folder; for a csv file, the file itself."""
+    """The `*.jsonl` files in a folder; for a csv file, the file itself."""
     if folder.name.endswith(TABLES) and folder.is_file():
         return [folder]
     if not folder.is_dir():

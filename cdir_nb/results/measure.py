@@ -22,8 +22,8 @@ if TYPE_CHECKING:  # torch and pandas would make every command of `cdir` start s
 def measure(embedder: "Embedder | Iterable[Embedder]", task: "Protocol", seed: int = 0) -> list[Record]:
     """Records of a method on a task: every direction, every convention, every cut-off that the protocol reports.
 
-    embedder  one for all directions, or several that were each fitted for some of them (such as one per domain pair)
-    seed      the seed that the method was fitted with
+    embedder  one embedder for all directions, or several, each fitted for some directions (such as one per domain pair)
+    seed      the seed with which the method was fitted
 
     Each embedder embeds every domain once. Directions that are not in the task are left out.
     Raises CdirError if an embedder was fitted for no direction of the task.
@@ -44,8 +44,10 @@ def _records(embedder: "Embedder", task: "Protocol", seed: int) -> list[Record]:
 
 
 def about_images(**parts: "ImageSet | None") -> dict[str, object]:
-    """Number and fingerprint of sets of images, as fields of a record: `about_images(query=images)` gives
-    `query_images` and `query_fingerprint`; 0 and "" for a set that is None."""
+    """The numbers and fingerprints of sets of images, as fields of a record.
+
+    `about_images(query=images)` returns `query_images` and `query_fingerprint`; 0 and "" for a set that is None.
+    """
     numbers = {f"{part}_images": 0 if images is None else len(images) for part, images in parts.items()}
     digests = {f"{part}_fingerprint": "" if images is None else images.fingerprint for part, images in parts.items()}
     return {**numbers, **digests}
@@ -68,7 +70,7 @@ def context_of(
 ) -> dict[str, object]:
     """The fields that all records of an embedder on a task have in common.
 
-    training_images  the images that the numbers are measured on, if these are not the task's queries and galleries
+    training_images  the measured images, if these are training images instead of the task's queries and galleries
     """
     import torch
 
@@ -100,7 +102,7 @@ def context_of(
 
 
 def directions_of(embedder: "Embedder", task: "Protocol") -> "list[Direction]":
-    """The task's directions that an embedder was fitted for, in the task's order. CdirError if there are none."""
+    """The directions of the task that an embedder was fitted for, in order. Raises CdirError if there are none."""
     directions = [pair for pair in task.directions if embedder.directions is None or pair in embedder.directions]
     if not directions:
         fitted = ", ".join(" -> ".join(pair) for pair in embedder.directions or ())
@@ -109,7 +111,7 @@ def directions_of(embedder: "Embedder", task: "Protocol") -> "list[Direction]":
 
 
 def embedded(embedder: "Embedder", task: "Protocol") -> "PairOf":
-    """(a, b) -> embeddings of a's queries and b's gallery; each set of images is embedded only once."""
+    """A function from (query domain, gallery domain) to the embeddings of both; each image set is embedded once."""
     embeddings = {}
 
     def embed(images: "ImageSet") -> "torch.Tensor":
@@ -121,10 +123,12 @@ def embedded(embedder: "Embedder", task: "Protocol") -> "PairOf":
 
 
 def percent_by_direction(pair_of: "PairOf", task: "Protocol", metric: str | Metric) -> "pd.Series":
-    """One metric in percent by direction, for any function from (query domain, gallery domain) to embeddings.
+    """One metric in percent by direction.
+
+    pair_of  function from (query domain, gallery domain) to embeddings of queries and gallery
 
     metric  such as "P@10:hits_over_k"
-    Intended for exploration: similarity is the cosine, and no record is made.
+    Intended for exploration: the similarity is the cosine, and no records are created.
     Raises CdirError if `metric` is not a metric of a ranking.
     """
     import pandas as pd

@@ -1,4 +1,4 @@
-"""Records: a number with everything needed to interpret it. `results.files` stores them."""
+"""Records: numbers, each with everything needed to interpret it. `results.files` reads and writes them."""
 
 import datetime
 import hashlib
@@ -76,23 +76,24 @@ class Record(BaseModel):
     gallery_domain  empty for a metric of one domain, such as zero-shot accuracy
     encoder         its identity; `preprocessing` and `pooling` describe it in words ("" if unknown)
     settings        the method's settings as plain data, without the seed; None: unknown
-    settings_digest derived from the settings, so that seeds of one setting are averaged; given only with settings that
-                    are unknown or read from `settings.json`
+    settings_digest digest of the settings, by which seeds are grouped; it is computed, unless the settings are unknown
+    or
+                    read from `settings.json`
     selection_rule  how the reported training state was chosen, one of `conventions.SELECTION_RULES`
     steps           optimiser steps up to the reported state; None if unknown
-    moved           {group of parameters: relative L2 distance from its start by then, a fraction}
-    train_set, test_set  what the method was trained on and measured on, in words
+    moved           {group of parameters: relative L2 distance of the reported state from the initial state}
+    train_set, test_set  descriptions of the training data and of the test data
     query_images, gallery_images, train_images  numbers of images; 0: none; None: unknown
     query_fingerprint, gallery_fingerprint, train_fingerprint  `ImageSet.fingerprint`; empty if unknown or if none
     seen_in_pretraining  number of images of `test_set` that the encoder saw in its pretraining; 0 if unknown
-    data_at_test_time  which of TEST_TIME_DATA an embedding depends on, beside the image itself; sorted
+    data_at_test_time  the entries of TEST_TIME_DATA on which an embedding depends besides the image; sorted
     threads         number of CPU threads of torch; None if unknown
-    pipeline_test   if not empty, the number only tests the pipeline, for the reason given ("random weights");
-                    set automatically if the encoder's name contains "random"
+    pipeline_test   the reason why the number only tests the pipeline, such as "random weights", which is set
+                    automatically if the encoder's name contains "random"; empty for a result
     training_commit commit of the code that trained the method; empty if nothing was trained
     measuring_commit, date  commit of the code and UTC date of the measurement
 
-    Raises CdirError with one line that names every invalid field. (A commit such as "inf" is invalid: spreadsheets
+    Raises CdirError, which names every invalid field. (A commit such as "inf" is invalid: spreadsheets
     convert a hash such as 912e518 to it.)
     """
 
@@ -193,7 +194,7 @@ def _message(item: Mapping[str, Any], field: str) -> str:
 def settings_digest(settings: Mapping[str, Any]) -> str:
     """Ten hex digits that identify settings; the order of their keys does not matter.
 
-    Raises CdirError for settings that are not plain data, whose text may contain a memory address.
+    Raises CdirError for settings that are not plain data, since their text may contain a memory address.
     """
     return _digest(_json(settings))
 
@@ -219,19 +220,19 @@ _setting = attrgetter(*(name for name in (*SETTING, *DIRECTION, "seed") if name 
 
 
 def setting_of(record: Record) -> tuple:
-    """The fields in which two measurements of the same number agree."""
+    """The fields that identify a number: repeated measurements have equal values of them."""
     return _setting(record)
 
 
 def same_images(left: Record, right: Record) -> bool:
-    """False if two records of one setting were measured on different images; unknown images count as the same."""
+    """Whether two records of one setting were measured on the same images; unknown images count as the same."""
     names = ("query_fingerprint", "gallery_fingerprint")
     pairs = ((getattr(left, name), getattr(right, name)) for name in names)
     return all(a == b for a, b in pairs if a and b)
 
 
 def to_frame(records: Sequence[Record]) -> "pd.DataFrame":
-    """One row per record and one column per field, always the same columns; unknown whole numbers are missing (Int64).
+    """One row per record and one column per field, always the same columns; unknown integers are missing (Int64).
 
     `settings` and `moved` are mappings; `data_at_test_time` is text, such as "all queries, gallery".
     """

@@ -1,7 +1,7 @@
 """Summary of records: for each task one line per method, with the headline precision of its protocol.
 
-The headline is the first precision in the protocol's card, in the convention given there; if no method was measured
-with it, the next one in the card. Without a card (your own images) it is the first precision recorded.
+The headline is the first precision in the protocol's card, with its convention. If no method was measured with it, the
+next precision in the card is used; without a card (your own images), the first precision in the records.
 """
 
 # In pandas' stubs, selected rows may be a Series and the fields of a row are unknown.
@@ -34,10 +34,10 @@ class Line:
     """One method on one task.
 
     percent    mean over directions of the mean over seeds
-    spread     standard deviation over seeds of the mean over directions; None for one seed, or if one lacks a direction
+    spread     standard deviation over seeds of the mean over directions; None for one seed or if directions are missing
     steps      training steps of the reported states, such as `92 to 184`; empty if not known
-    gain       points above vanilla CLIP, over the directions that both have; None if there are none
-    better_in  (directions in which it is above vanilla CLIP, directions that both have)
+    gain       points above vanilla CLIP, over the directions that both have; None without such directions
+    better_in  (number of directions in which it is above vanilla CLIP, number of directions that both have)
     """
 
     method: str
@@ -136,7 +136,8 @@ def _headline(protocol: str, rows: "pd.DataFrame") -> Metric:
 
 def _settings(rows: "pd.DataFrame") -> Iterator[tuple[str, "pd.DataFrame"]]:
     """A method's name and rows; settings with different numbers are separate, named by the fields that differ, except
-    for the selection rule."""
+    for the selection rule.
+    """
     method = rows["method"].iloc[0]
     values = rows.groupby(["seed", *DIRECTION])["value"]
     if (values.max() - values.min()).max() <= SAME:

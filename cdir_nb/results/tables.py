@@ -1,7 +1,7 @@
 """Tables of records: headline means over directions, and one table by direction for each measured quantity.
 
-Every field that distinguishes two numbers is a column, or is stated once in a caption; numbers that differ in any of
-them are never averaged. Seeds are the exception: they are shown as mean ± standard deviation.
+Every field that distinguishes numbers is a column, or is stated once in a caption. Numbers are averaged over seeds
+only, and shown as mean ± standard deviation.
 """
 
 # In pandas' stubs, selected rows may be a Series and the fields of a row are unknown.
@@ -39,7 +39,9 @@ KINDS = {
 def by_direction(records: Iterable[Record], metric: str | Metric) -> "pd.DataFrame":
     """One metric in percent: one row per (query domain, gallery domain), one column per method, seeds averaged.
 
-    metric  such as "P@10:hits_over_k". Raises CdirError for anything else.
+    metric  a metric, such as "P@10:hits_over_k"
+
+    Raises CdirError if `metric` is not a metric.
     """
     frame = to_frame(list(records))
     frame = frame[frame["metric"] == str(Metric.parse(str(metric)))]
@@ -50,7 +52,7 @@ def by_direction(records: Iterable[Record], metric: str | Metric) -> "pd.DataFra
 
 
 def headline(frame: "pd.DataFrame", by: tuple[str, ...] = ()) -> tuple["pd.DataFrame", dict[str, str]]:
-    """Separate means over directions (between domains), over single domains, and within domains.
+    """Headline means: separately over directions between domains, over single domains, and within domains.
 
     frame  from `to_frame`, plus any columns named in `by`
     Returns a table of strings, one row per measured quantity, and the fields that all rows have in common.
@@ -95,7 +97,7 @@ def _split_common(table: "pd.DataFrame", always: tuple[str, ...]) -> tuple["pd.D
 def direction_tables(frame: "pd.DataFrame") -> Iterator[tuple[str, dict[str, str], "pd.DataFrame"]]:
     """For each measured quantity: its name, its full context (including the seed), and a table in percent.
 
-    Rows are query domains, columns gallery domains (one column, `value`, where the metric has no gallery).
+    Rows are query domains, and columns are gallery domains (one column `value` for a metric without gallery).
     """
     fields = [*SETTING, "seed"]
     for key, group in _prepared(frame).groupby(fields, dropna=False, sort=False):

@@ -1,4 +1,4 @@
-"""From embeddings to a ranking to metrics; every metric convention has a name."""
+"""Rankings of embeddings, and metrics of rankings; every metric convention has a name."""
 
 from cdir_nb.conventions import AVERAGE_PRECISION, PRECISION
 from cdir_nb.retrieval.cluster import merge_rankings, rank_shards

@@ -1,8 +1,8 @@
-"""The computation behind `rank`, block by block: inner products, a bound that discards most of them, exact ties.
+"""The block-wise computation of `rank`: inner products, a bound that discards most of them, exact ties.
 
 A score and a gallery index are packed into one 64-bit key, so that sorting keys orders exactly by score and then by
-gallery index. On a CPU each thread works on its own blocks, with BLAS limited to one thread: no thread waits for
-another that is delayed by other programs, which made this several times faster on a busy machine.
+gallery index. On a CPU, each thread processes separate blocks, with BLAS limited to one thread. Threads need not wait
+for each other, which made this several times faster on a busy machine.
 """
 
 import hashlib
@@ -90,10 +90,7 @@ def _in_threads(work: Callable[[slice], Result], blocks: Iterable[slice], worker
 
 
 def block_shape(n_query: int, n_gallery: int, k: int, workers: int) -> tuple[int, int]:
-    """How many query rows, and gallery rows (at least 4k), to rank at a time.
-
-    The memory of the k keys per query counts too.
-    """
+    """The numbers of query rows and gallery rows (at least 4k) per block, including memory for k keys per query."""
     columns = -(-n_gallery // max(1, n_gallery // max(GALLERY_ROWS, 4 * k)))
     rows = min(QUERY_ROWS, max(LEAST_ROWS, BLOCK_BYTES // (4 * columns + 8 * k)))
     rounds = -(-n_query // (rows * workers))  # every thread gets equally many blocks
@@ -101,7 +98,7 @@ def block_shape(n_query: int, n_gallery: int, k: int, workers: int) -> tuple[int
 
 
 def best_keys(query: np.ndarray, gallery: np.ndarray, k: int, columns: int) -> np.ndarray:
-    """(n, k) sorted keys of the best gallery rows for each query; scores `columns` gallery rows at a time."""
+    """(n, k) sorted keys of the best gallery rows for each query, computed for `columns` gallery rows at a time."""
     best = np.empty((len(query), 0), np.int64)
     for start in range(0, len(gallery), columns):
         best = merge_scores(best, _scores(query, gallery[start : start + columns]), start, k)
@@ -117,7 +114,7 @@ def _scores(query: np.ndarray, gallery: np.ndarray) -> np.ndarray:
 
 
 def merge_scores(best: np.ndarray, scores: np.ndarray, start: int, k: int) -> np.ndarray:
-    """The k best keys out of `best` (n, 0 or k) and the new scores (n, w) of gallery rows from `start` on."""
+    """The k best keys among `best` (n, 0 or k) and those of `scores` (n, w), of gallery rows from `start` on."""
     n, width = scores.shape
     if best.shape[1] == 0 and 2 * k > width:
         keys = keys_of(scores, np.arange(start, start + width))
@@ -193,7 +190,7 @@ def _best_keys_torch(query: torch.Tensor, gallery: torch.Tensor, k: int, columns
 
 
 class Copies:
-    """Groups of identical gallery rows: they must tie, but BLAS may give them scores that differ in the last bit.
+    """Groups of identical gallery rows, which must tie although BLAS scores may differ in the last bit.
 
     Only the first row of each group is scored. Its copies come later in the gallery, so the k best first rows and
     their copies contain the k best rows overall.
@@ -210,7 +207,7 @@ class Copies:
         self.first_rows = self.members[self.starts]
 
     def spread(self, keys: np.ndarray, k: int) -> np.ndarray:
-        """(n, m) keys of distinct rows -> (n, k) keys of all gallery rows."""
+        """Expand (n, m) keys of distinct rows to (n, k) keys of all gallery rows."""
         group = (keys & INDEX_MASK).ravel()
         sizes = np.minimum(self.sizes[group], k)
         if sizes.sum() > MOST_CANDIDATES and len(keys) > 1:

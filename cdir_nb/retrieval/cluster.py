@@ -1,8 +1,8 @@
 """Exact top-k ranking of a gallery in shards, in this process or by the workers of a dask cluster.
 
-Each shard is ranked by the ordinary `rank`, and the best k of all shards are merged. Equal scores are ordered by
-gallery index. The last bit of a score depends on the shape of the matrix product behind it, so scores (and the order
-of scores that differ only there) may differ from a single pass over the whole gallery.
+Each shard is ranked by `rank`, and the best k results of all shards are merged. Equal scores are ordered by gallery
+index. The last bit of a score depends on the shape of the matrix product, so scores, and the order of nearly equal
+scores, may differ from those of a single pass over the whole gallery.
 """
 
 import warnings
@@ -31,12 +31,13 @@ def rank_shards(
     """Rank a gallery that is split into shards; `evaluate(ranking, ...)` computes the metrics up to k.
 
     query_emb  (Q, D)
-    shards     parts (n, D) of the gallery in its order, or paths of .npy files with them; a worker opens a path itself,
-               so files must be on storage that all machines share
+    shards     parts (n, D) of the gallery, in order, or paths of .npy files; these must be on storage that all machines
+               share, since each worker opens its file
     k          number of ranks; memory here is a few times 8 Q k bytes
-    client     of a dask cluster: each shard is ranked by a worker, and again by another one if that worker is lost.
-               None: one shard after the other in this process, for a gallery that does not fit in memory
-    Raises CdirError, naming the shard: errors of `rank`, a file that cannot be read, a task that the cluster gave up.
+    client     client of a dask cluster, whose workers rank the shards; a lost worker is replaced. None: rank the shards
+    one
+               by one in this process, for a gallery that does not fit in memory
+    Raises CdirError, which names the shard, for errors of `rank`, unreadable files, and failed tasks of the cluster.
     """
     query, k = checked_rows("query_emb", query_emb, similarity).cpu(), checked_cutoff(k)
     if not shards:

@@ -1,4 +1,4 @@
-"""The evaluation of each family of papers, from `families.yaml`: similarity, conventions of metrics, averaging."""
+"""The evaluation protocol of each family of papers, from `families.yaml`: similarity, metric conventions, averaging."""
 
 import functools
 from pathlib import Path
@@ -24,7 +24,7 @@ def _one_of(names: tuple[str, ...]) -> Any:
 
 
 class Family(BaseModel):
-    """One evaluation code, or one paper without code; the comment at the top of `families.yaml` explains the fields."""
+    """The papers that share evaluation code, or one paper without code; `families.yaml` explains the fields."""
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
     name: Text
@@ -46,7 +46,7 @@ def families() -> tuple[Family, ...]:
 
 
 def family_table() -> pd.DataFrame:
-    """One row per family, for display: the metrics that it reports, their conventions, and how we know them."""
+    """A table for display, one row per family: reported metrics, their conventions, and the source of these."""
     rows = [
         {
             "source": f.name,
@@ -75,8 +75,8 @@ def as_reported(
 ) -> dict[str, float]:
     """The metrics of this family for raw embeddings (Q, D), (G, D): {"precision": ..., "average_precision": ...}.
 
-    k is the cut-off of both (none for the AP of a family with `whole_order`). Metrics that the family does not report
-    are left out.
+    k is the cut-off of both; a family with `whole_order` computes the AP without a cut-off. Metrics that the family
+    does not report are left out.
     """
     if family.unit:
         query_emb, gallery_emb = F.normalize(query_emb, dim=1), F.normalize(gallery_emb, dim=1)

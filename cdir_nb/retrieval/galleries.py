@@ -1,6 +1,6 @@
-"""Other galleries for the same queries: rows (int64), chosen by the labels of the gallery.
+"""Alternative galleries for the same queries, as rows (int64) chosen by the labels of the gallery.
 
-Papers use galleries of different sizes without stating it, and every metric depends on the gallery.
+Papers use galleries of different sizes, often without stating this, and every metric depends on the gallery.
 """
 
 from collections.abc import Callable
@@ -11,20 +11,20 @@ from cdir_nb.errors import CdirError
 
 
 def random_fraction(labels: np.ndarray, share: float, seed: int = 0) -> np.ndarray:
-    """A random fraction `share` of each class in the labels (G,), at least one image per class; sorted rows."""
+    """Sorted rows of a random fraction `share` of each class in the labels (G,), at least one per class."""
     if not 0 < share <= 1:
         raise CdirError(f"share of the gallery is {share}: give a number above 0 and at most 1")
     return _of_each_class(labels, lambda class_index: share, seed)
 
 
 def uneven(labels: np.ndarray, least: float = 0.1, seed: int = 0) -> np.ndarray:
-    """Classes of uneven size, as in DomainNet: all images of the first, a fraction `least` of the last; sorted rows."""
+    """Sorted rows of classes with uneven sizes, as in DomainNet: all of the first, a fraction `least` of the last."""
     last = max(1, len(np.unique(labels)) - 1)
     return _of_each_class(labels, lambda class_index: least ** (class_index / last), seed)
 
 
 def one_per_query(query_labels: np.ndarray, gallery_labels: np.ndarray, seed: int = 0) -> np.ndarray:
-    """(Q,) for each query, in order, one random gallery row of its class; a row may be drawn more than once.
+    """(Q,) one random gallery row of each query's class, in the order of queries; rows may repeat.
 
     This is the gallery of Sketch_LVM's released code. Raises CdirError if the gallery lacks a query's class.
     """

@@ -1,7 +1,7 @@
 """Ranks of each query's hits (relevant items), taken from a ranking or counted without sorting the gallery.
 
-Every metric is computed from these ranks. A sum over hits is taken from the first hit to the last, so that a query's
-value does not depend on the other queries of its block.
+Every metric is computed from these ranks. Sums over hits are computed from the first hit to the last, so that the value
+of a query does not depend on other queries of its block.
 """
 
 import numpy as np
@@ -13,7 +13,10 @@ _NO_ROWS = np.empty(0, np.int64)
 
 
 def ranks_of_hits(relevant: np.ndarray) -> np.ndarray:
-    """(n, k) bool, rank by rank -> (n, most hits) float64 ranks of each row's hits, from 1, padded with infinity."""
+    """(n, m) float64 ranks of the hits of each row of `relevant` (n, k), from 1.
+
+    m is the largest number of hits; shorter rows are padded with infinity.
+    """
     rows, columns = np.divmod(np.flatnonzero(relevant), relevant.shape[1])
     counts = np.bincount(rows, minlength=len(relevant))
     ranks = np.full((len(relevant), counts.max(initial=0)), np.inf)
@@ -22,7 +25,10 @@ def ranks_of_hits(relevant: np.ndarray) -> np.ndarray:
 
 
 def hits_by_depth(ranks: np.ndarray, deepest: int) -> np.ndarray:
-    """(depth + 1, n) int32: row r is the number of hits in the first r ranks; depth is the last hit's, <= `deepest`."""
+    """(depth + 1, n) int32: row r has the number of hits in the first r ranks.
+
+    depth is the rank of the last hit, at most `deepest`.
+    """
     rows, columns = np.nonzero(ranks[:, :deepest] <= deepest)
     depths = ranks[rows, columns].astype(np.int64)
     counts = np.zeros((depths.max(initial=0) + 1, len(ranks)), np.int32)
@@ -31,17 +37,17 @@ def hits_by_depth(ranks: np.ndarray, deepest: int) -> np.ndarray:
 
 
 def precisions_at_hits(ranks: np.ndarray) -> np.ndarray:
-    """(n, most hits) precisions at the ranks of hits; 0 where a row is padded."""
+    """(n, m) precisions at the (n, m) ranks of hits; 0 for padding."""
     return np.arange(1, ranks.shape[1] + 1) / ranks
 
 
 def interpolated(precisions: np.ndarray) -> np.ndarray:
-    """Replace each precision (n, most hits) by the highest one at this or any later hit."""
+    """Replace each precision (n, m) by the highest precision at this or any later hit."""
     return np.maximum.accumulate(precisions[:, ::-1], axis=1)[:, ::-1]
 
 
 def sum_in_order(values: np.ndarray) -> np.ndarray:
-    """(n,) row sums, added from left to right: unlike in numpy's `sum`, zeros at the end never change the result."""
+    """(n,) row sums, added from left to right. Unlike with NumPy's `sum`, trailing zeros never change the result."""
     return values.cumsum(axis=1)[:, -1] if values.shape[1] else np.zeros(len(values))
 
 
@@ -53,13 +59,14 @@ class ClassMembers:
         self._starts = np.searchsorted(codes, np.arange(codes.max() + 2), sorter=self._rows)
 
     def rows(self, code: int) -> np.ndarray:
-        """Sorted gallery rows of a class; empty if no row has it."""
+        """Sorted gallery rows of a class; empty if there are none."""
         return self._rows[self._starts[code] : self._starts[code + 1]] if code + 1 < len(self._starts) else _NO_ROWS
 
     def ranks(self, scores: np.ndarray, codes: np.ndarray) -> np.ndarray:
-        """(n, most hits) float64 ranks of all relevant items, as `ranks_of_hits` returns them for the whole ranking.
+        """(n, m) float64 ranks of all relevant items, equal to `ranks_of_hits` of the whole ranking.
 
-        scores (n, G): of each query with the whole gallery; codes (n,): the queries' classes.
+        scores  (n, G) scores of each query with the whole gallery
+        codes   (n,) classes of the queries
         """
         ranks_per_query = [self._ranks_of_query(row, code) for row, code in zip(scores, codes)]
         ranks = np.full((len(scores), max(map(len, ranks_per_query), default=0)), np.inf)

@@ -1,6 +1,6 @@
-"""Metrics of a ranking. The convention is part of a metric's name: it can change the value for one ranking a lot.
+"""Metrics of a ranking. The name of a metric includes its convention, which can change its value considerably.
 
-For a query, n_rel is the number of gallery items of its class, and h is how many of them are in the first k ranks.
+For a query, n_rel is the number of gallery items of its class, and h the number of these in the first k ranks.
 Every convention is a fraction; a value of 0 / 0 is NaN and is left out of the mean.
 
 precision at cut-off k (at most the size of the gallery)
@@ -60,7 +60,7 @@ class PerQuery:
 
     @property
     def mean(self) -> float:
-        """Mean over queries that have a value (ucdir_micro: sum / sum); NaN if no query has one."""
+        """Mean over queries with a defined value (ucdir_micro: sum / sum); NaN if there are none."""
         defined = self.denominator > 0
         if not defined.any():
             return float("nan")
@@ -79,11 +79,11 @@ class PerQuery:
         return self.metric.k
 
     def row(self) -> dict[str, object]:
-        """One table row, for `pd.DataFrame(result.row() for result in results)`."""
+        """A row of a table, as in `pd.DataFrame(result.row() for result in results)`."""
         return {"metric": str(self.metric), "value": self.mean}
 
     def select(self, rows: np.ndarray) -> "PerQuery":
-        """Only the queries selected by index or mask."""
+        """The values of the queries selected by index or mask."""
         return PerQuery(self.metric, self.numerator[rows], self.denominator[rows])
 
 
@@ -136,9 +136,10 @@ def evaluate_embeddings(
     ks: Sequence[int] = (1, 50, 100, 200),
     ap_ks: Sequence[int | None] = (200, None),
 ) -> list[PerQuery]:
-    """`rank` and `evaluate`, one block of queries at a time: mAP@all for a gallery of any size in bounded memory.
+    """Apply `rank` and `evaluate` to one block of queries at a time, in bounded memory even for mAP@all.
 
-    The values are those of `evaluate(rank(...))` to the last digit. On a CPU, mAP@all does not sort a large gallery.
+    The values are exactly those of `evaluate(rank(...))`. On a CPU, mAP@all is computed without sorting a large
+    gallery.
     """
     cutoffs = [checked_cutoff(k) for k in (*ks, *ap_ks) if k is not None]
     deepest = None if None in ap_ks else max(cutoffs, default=None)
@@ -164,9 +165,10 @@ def evaluate_embeddings(
 def fractions(
     ranks: np.ndarray, n_relevant: np.ndarray, n_gallery: int, ks: Sequence[int], ap_ks: Sequence[int | None]
 ) -> Fractions:
-    """Numerator and denominator of every convention, for n queries: this is the definition of each convention.
+    """Numerator and denominator of every convention for n queries; this function defines the conventions.
 
-    ranks (n, most hits): the ranks of each query's hits, as returned by `ranks_of_hits`; n_relevant (n,).
+    ranks       (n, m) ranks of each query's hits, as returned by `ranks_of_hits`
+    n_relevant  (n,) number of relevant gallery items
     """
     by_name: Fractions = {}
     depths, queries = hits_by_depth(ranks, max(ks, default=0)), np.arange(len(ranks))
@@ -201,7 +203,7 @@ def _results(blocks: list[Fractions], ks: Sequence[int], ap_ks: Sequence[int | N
 
 
 def per_class(result: PerQuery, query_labels: Labels) -> dict[object, float]:
-    """{class: mean over its queries}, classes sorted; NaN if none of its queries has a value."""
+    """{class: mean over its queries}, sorted by class; NaN if no query of a class has a defined value."""
     labels = _checked_labels("query_labels", query_labels, len(result.numerator), "queries in the result")
     return {label: result.select(labels == label).mean for label in np.unique(labels).tolist()}
 
@@ -235,8 +237,8 @@ def bootstrap_interval(
 ) -> tuple[float, float]:
     """(low, high): percentile bootstrap interval of the mean of (Q,) values, at confidence `level`.
 
-    groups  (Q,) resample whole groups, such as classes, instead of single queries: queries of one class are
-            correlated, so intervals over classes are wider, and they are the right ones for a claim about new classes
+    groups  (Q,) group of each query, such as its class; groups are resampled instead of queries. Queries of a class are
+            correlated, so these intervals are wider; they are appropriate for claims about new classes
     NaN values are ignored. Raises CdirError if all values are NaN.
     """
     values = np.asarray(values, float)

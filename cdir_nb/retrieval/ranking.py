@@ -1,4 +1,4 @@
-"""Ranking: for each query, the gallery rows in order of similarity; the top k or all of them.
+"""Rankings: for each query, the first k or all gallery rows in order of similarity.
 
 Scores are float32. Ties are ordered by gallery row, and identical gallery rows always tie.
 """
@@ -76,9 +76,9 @@ def rank_blocks(
 
 
 def for_dot_product(query: torch.Tensor, gallery: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """(Q, D + 1), (G, D + 1) whose *Euclidean* ranking is the ranking of (Q, D) and (G, D) by dot product.
+    """Extend (Q, D) and (G, D) to (Q, D + 1) and (G, D + 1), whose *Euclidean* ranking is that by dot product.
 
-    An extra column extends all gallery rows to the length L of the longest: |q - g|^2 = |q|^2 + L^2 - 2 q.g.
+    The extra column gives all gallery rows the length L of the longest row: |q - g|^2 = |q|^2 + L^2 - 2 q.g.
     """
     squares = gallery.square().sum(1, keepdim=True)
     remainder = (squares.max() - squares).clamp(min=0).sqrt()
@@ -137,7 +137,7 @@ def _unit_rows(rows: torch.Tensor) -> torch.Tensor:
 def checked_pair(
     query_emb: Embeddings, gallery_emb: Embeddings, k: int | None, similarity: str
 ) -> tuple[torch.Tensor, torch.Tensor, int]:
-    """Both as `checked_rows`, of one dimension and on one device, and k as a number of at most G."""
+    """Apply `checked_rows` to both; check that they have the same dimension and device. Returns k as at most G."""
     query = checked_rows("query_emb", query_emb, similarity)
     gallery = checked_rows("gallery_emb", gallery_emb, similarity)
     if query.shape[1] != gallery.shape[1]:
@@ -158,7 +158,10 @@ def checked_cutoff(k: int) -> int:
 
 
 def checked_rows(name: str, emb: Embeddings, similarity: str) -> torch.Tensor:
-    """(N, D) float32, contiguous, finite; with cosine, no row of zeros. `name`: argument name for error messages."""
+    """Convert to contiguous (N, D) float32. Raises CdirError if values are not finite or, with cosine, a row is zero.
+
+    name  the argument's name, for messages
+    """
     if similarity not in SIMILARITIES:
         raise CdirError(f"unknown similarity {similarity!r}: use one of {', '.join(SIMILARITIES)}")
     try:

@@ -1,4 +1,4 @@
-"""Running notebooks in batch: profiles, plans, a strict and resumable runner, dask clusters."""
+"""Batch execution of notebooks: profiles, plans, a resumable runner, dask clusters."""
 
 from cdir_nb.errors import require_extra
 

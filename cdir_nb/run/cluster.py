@@ -1,8 +1,8 @@
-"""Notebooks on a dask cluster: the same jobs, folders, lock and digests, with workers that may be other machines.
+"""Run notebooks on a dask cluster, with the same jobs, folders, lock and digests as on one machine.
 
-The run folder, the data and the checkpoints must have the same paths on all machines (shared storage). dask sends the
-notebook of a lost worker to another one. Each attempt writes into a folder of its own, and the runner renames that of
-the attempt which ended: a worker that only seemed lost, and still writes, does no harm.
+The run folder, the data and the checkpoints must have the same paths on all machines (shared storage). If a worker is
+lost, dask sends its notebook to another one. Each attempt writes into a separate folder, and the runner renames the
+folder of the attempt that ended, so a worker that was wrongly considered lost does no harm.
 """
 
 import functools
@@ -31,7 +31,7 @@ def cluster_pool(scheduler: str | None, local_cluster: int | None) -> Iterator[S
     """Run notebooks on the cluster at `scheduler`, or on a new one with `local_cluster` workers on this machine.
 
     Yields None if neither is given. Leaving the context stops the notebooks that still run.
-    Raises CdirError: both are given, dask is not installed, no scheduler answers, a worker has other code.
+    Raises CdirError if both are given, dask is not installed, no scheduler responds, or a worker has different code.
     """
     if scheduler and local_cluster:
         raise CdirError("--scheduler and --local-cluster exclude each other: give one of them")
@@ -78,9 +78,9 @@ def _client(scheduler: str | None, local_cluster: int | None) -> "Iterator[Clien
 
 
 def refuse_other_code(client: "Client") -> str:
-    """`package_digest` of this process. Raises CdirError for a worker with another one.
+    """Return `package_digest` of this process. Raises CdirError if a worker has another digest.
 
-    Workers that join later are checked when they get their first notebook.
+    Workers that join later are checked when they receive their first notebook.
     """
     digest = package_digest()
     for worker, other in cast(dict[str, str], client.run(_worker_digest)).items():
@@ -95,7 +95,7 @@ def _worker_digest() -> str:
 
 
 def run_attempt(folder: str, digest: str, hosts: dict[str, int]) -> tuple[int, str]:
-    """On a dask worker: run the notebook of `folder` in a new folder beside it. Returns exit code and new folder.
+    """Run the notebook of `folder` on a dask worker, in a new folder beside it. Returns exit code and new folder.
 
     hosts  {address of a machine: number of workers on it}
     """

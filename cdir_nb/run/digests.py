@@ -38,7 +38,7 @@ def notebook_digest(path: Path) -> str:
 
 
 def source_digest(notebook: Path) -> str:
-    """Digest of what a notebook's code cells import, of the data files that this code reads, and of library versions.
+    """Digest of imported modules, of data files that they read, and of library versions.
 
     Modules in the notebook's folder are included. Raises CdirError if one of them is not valid Python.
     """
@@ -60,7 +60,7 @@ def package_digest() -> str:
 
 
 def python_of(notebook: Path) -> str:
-    """A notebook's code cells as one Python text, for `cdir_nb.sources`; cells in another language are left out."""
+    """The code cells of a notebook as one Python source, for `cdir_nb.sources`; other languages are left out."""
     return "\n".join(filter(None, map(_as_python, _code_cells(notebook))))
 
 

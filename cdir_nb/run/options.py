@@ -1,4 +1,4 @@
-"""Texts of the command line as values: `--set`, `--sweep`, `--seeds`, `--direction`."""
+"""Parse the command-line options `--set`, `--sweep`, `--seeds` and `--direction`."""
 
 import ast
 from collections.abc import Iterable
@@ -10,7 +10,7 @@ from cdir_nb.run.profile import Experiment
 
 
 def literal(text: str) -> Any:
-    """A number, True, False, None, list or mapping as Python writes it; any other text unchanged."""
+    """Parse a Python literal (number, True, False, None, list or mapping); any other text is returned unchanged."""
     try:
         return ast.literal_eval({"true": "True", "false": "False", "none": "None"}.get(text.lower(), text))
     except (ValueError, SyntaxError, RecursionError, MemoryError):
@@ -28,7 +28,7 @@ def experiment_from_options(
     settings: Iterable[str] = (),
     sweep: Iterable[str] = (),
 ) -> Experiment:
-    """The experiment that `cdir reproduce --method` describes. Raises CdirError for a text of another form."""
+    """The experiment defined by the options of `cdir reproduce --method`. Raises CdirError for a malformed option."""
     if not task:
         raise CdirError(f"--method {method} needs a task: add --task, such as --task world-unseen")
     grid = dict(_assignment(text, "--sweep", "learning_rate=0.01,0.03") for text in sweep)

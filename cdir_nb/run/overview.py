@@ -1,4 +1,4 @@
-"""The end of `cdir reproduce`: one line per method. The report and `cdir results` have everything else."""
+"""The table printed at the end of `cdir reproduce`, with one line per method."""
 
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
@@ -17,7 +17,8 @@ def overview(frame: "pd.DataFrame") -> str:
     """A table with one line per method, on the first task that measured it; variants are left out.
 
     frame  from `to_frame`
-    A line with the task precedes its methods. At most MAX_LINES lines; the last one counts what is left out.
+    A line with the task precedes its methods. There are at most MAX_LINES lines; the last one then counts the methods
+    left out.
     """
     methods = [(task, _texts(line)) for task, line in _lines(frame)]
     if not methods:

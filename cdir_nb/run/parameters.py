@@ -1,7 +1,7 @@
 """Notebook parameters: the ranges and choices of their values, as one pydantic model per notebook in `MODELS`.
 
-The type of a value is that of the default in the notebook's `parameters` cell. A new notebook adds a model for what the
-type leaves open; your own notebooks need none.
+The type of a parameter is that of its default value in the notebook's `parameters` cell. The model of a notebook
+defines further constraints; your own notebooks need no model.
 """
 
 import json
@@ -34,7 +34,7 @@ from cdir_nb.run.profile import RESERVED
 
 
 def one_of(names: Callable[[], Iterable[str]]) -> AfterValidator:
-    """Validates a text that must be in `names()`, which is called when a value is checked."""
+    """A validator for texts that must be in `names()`, which is called at validation time."""
 
     def check(value: str) -> str:
         if value not in (choices := list(dict.fromkeys(names()))):
@@ -67,7 +67,7 @@ ClairSettings = Annotated[str, one_of(lambda: METHODS["CLAIR"].named)]
 
 
 class Shared(BaseModel):
-    """Parameters of all notebooks, your own included."""
+    """Parameters of all notebooks, including your own."""
 
     dataset: Annotated[str, one_of(card_names)] = "world"
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0

@@ -1,4 +1,4 @@
-"""From a profile and command-line options to jobs. All input is checked here, before anything runs."""
+"""Create the jobs of a run from a profile and command-line options. All input is checked before any job starts."""
 
 import hashlib
 import json
@@ -31,7 +31,7 @@ class Job:
 
     label   the notebook's name, with the swept values if it is part of a sweep
     after   folders of the jobs that must end before it starts
-    digest  of everything that determines the result; `digest_inputs` has the parts
+    digest  digest of everything that determines the result; `digest_inputs` has its parts
     """
 
     name: str
@@ -44,15 +44,15 @@ class Job:
 
     @property
     def folder(self) -> str:
-        """Name of its folder in the run folder."""
+        """Name of the job's folder in the run folder."""
         return f"{self.name}-{self.digest}"
 
 
 @dataclass(frozen=True)
 class Plan:
-    """The jobs of a run; `digest` is that of the request, without code and data.
+    """The jobs of a run; `digest` covers what was requested, without code and data.
 
-    skip  what is left out of the user's images, as `open_dataset` reads it from CDIR_SKIP
+    skip  the value of CDIR_SKIP, from which `open_dataset` reads which images it leaves out
     """
 
     profile: Profile

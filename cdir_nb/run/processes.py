@@ -1,4 +1,4 @@
-"""Processes of a run: the lock on its folder, signals, a worker process per notebook, its share of the CPU cores."""
+"""Processes of a run: the lock on its folder, signals, and one worker process per notebook."""
 
 import os
 import signal
@@ -29,7 +29,7 @@ class NotebookFuture(Protocol):
     def done(self) -> bool: ...
 
     def result(self) -> tuple[int, str]:
-        """Exit code of the worker, and the folder with what it wrote."""
+        """Exit code of the worker, and the folder with its output."""
         ...
 
 
@@ -48,9 +48,9 @@ def local_pool(jobs: int) -> Iterator[Submit]:
 
 
 def run_worker(folder: Path, notebooks: int, cancelled: Callable[[], bool]) -> tuple[int, str]:
-    """Run the notebook of `folder` in a process of its own. Returns its exit code, and `folder`.
+    """Run the notebook of `folder` in a separate process. Returns the exit code and `folder`.
 
-    notebooks  how many share the CPU cores of this machine
+    notebooks  number of notebooks that share the CPU cores of this machine
     cancelled  is called several times a second; once it returns True, the process and its children are killed
     """
     with open(folder / LOG, "wb") as log:
@@ -71,9 +71,9 @@ def run_worker(folder: Path, notebooks: int, cancelled: Callable[[], bool]) -> t
 
 
 def environment(notebooks: int) -> dict[str, str]:
-    """Environment variables of a worker: this package, no widgets, a fixed hash seed, its share of the CPU cores.
+    """Environment variables of a worker: import path, no widgets, a fixed hash seed, number of threads.
 
-    A lower number of threads that the user has set is not raised.
+    The CPU cores are divided among the notebooks; a lower number of threads set by the user is respected.
     """
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     threads = max(1, cores // notebooks)
@@ -90,7 +90,7 @@ def environment(notebooks: int) -> dict[str, str]:
 
 
 def kill_tree(process: subprocess.Popen) -> None:
-    """Kill a worker, its kernel (which has a session of its own) and all processes that they started."""
+    """Kill a worker, its kernel (which runs in a separate session) and all their child processes."""
     try:
         parent = psutil.Process(process.pid)
         family = [*parent.children(recursive=True), parent]
@@ -107,9 +107,9 @@ def kill_tree(process: subprocess.Popen) -> None:
 
 @contextmanager
 def locked(run_dir: Path) -> Iterator[None]:
-    """Lock the run folder. The system releases the lock however its holder ends, so a lock is never stale.
+    """Lock the run folder. The system releases the lock when the process ends for any reason, so a lock is never stale.
 
-    Raises CdirError if another process holds it.
+    Raises CdirError if another process has the lock.
     """
     lock = filelock.FileLock(run_dir / ".lock")
     try:

@@ -1,4 +1,4 @@
-"""Profiles: which notebooks run, on which dataset, with which parameters. YAML files, validated by pydantic."""
+"""Profiles are YAML files that define which notebooks run, on which dataset, and with which parameters."""
 
 import itertools
 import math
@@ -31,7 +31,7 @@ RESERVED = {
 
 
 def refuse_reserved(parameters: dict[str, Any]) -> dict[str, Any]:
-    """The parameters unchanged. Raises CdirError for one that only the runner or another option sets."""
+    """Return the parameters unchanged. Raises CdirError for a parameter that is set by the runner or another option."""
     for name in parameters:
         if name in RESERVED:
             raise CdirError(f"parameter {name!r} cannot be set by hand: {RESERVED[name]}")
@@ -46,8 +46,8 @@ class Entry(BaseModel):
     """A notebook of a profile: a name in `notebooks/`, or a path ending in .ipynb, relative to the profile's folder.
 
     sweep  {parameter: values}: one job per combination; the first parameter varies slowest
-    cases  a list of {parameter: value}: the jobs of `sweep` run once per case
-    after  names of entries above (`all`: every one). The notebook starts once their jobs have ended; its parameter
+    cases  a list of {parameter: value}; the jobs of `sweep` are repeated for each case
+    after  names of preceding entries, or `all`. The notebook starts once their jobs have ended; its parameter
            `run_folders` lists the folders of those that succeeded, separated by commas
     title  the entry's name, if another entry runs the same notebook; default: the notebook's name
     """
@@ -81,7 +81,7 @@ class Entry(BaseModel):
         return f"{self.name} (x {count})" if count > 1 else self.name
 
     def combinations(self, overrides: dict[str, Any]) -> list[dict[str, Any]]:
-        """The swept parameters of each job, without duplicates; a parameter in `overrides` has that value."""
+        """The swept parameters of each job, without duplicates; values in `overrides` replace those of the sweep."""
         jobs: list[dict[str, Any]] = []
         for values in itertools.product(*self.sweep.values()):
             for case in self.cases or [{}]:
@@ -107,7 +107,7 @@ class Experiment(BaseModel):
     variants, encoders, seeds  one job per combination; an empty variant is the method itself
     directions  [query domain, gallery domain] pairs to fit for; empty: all of the task
     settings    overrides of single settings; sweep: {setting: values}, one job per combination
-    test        False: no test image is read, for a search of settings
+    test        False: do not use test images, for a search of settings
     test_task   another protocol to measure on; empty: the task
     name        distinguishes experiments of one profile; empty: method and task
     """
@@ -126,7 +126,7 @@ class Experiment(BaseModel):
     name: str = ""
 
     def entry(self) -> Entry:
-        """The experiment as parameters and sweeps of its notebook."""
+        """The notebook entry of the experiment, with parameters and sweeps."""
         grid = itertools.product(*self.sweep.values())
         axes: dict[str, list[Any]] = {
             "encoder": self.encoders,
@@ -234,7 +234,7 @@ def profile_names() -> list[str]:
 
 
 def load_profile(name: str) -> Profile:
-    """Load a bundled profile by name, or your own YAML file. Raises CdirError that names file and field."""
+    """Load a bundled profile by name, or a YAML file. Raises CdirError, which names file and field."""
     is_file = name.endswith((".yaml", ".yml"))
     path = expanded(name) if is_file else PROFILES / f"{name}.yaml"
     if not (path.is_file() if is_file else name in profile_names()):

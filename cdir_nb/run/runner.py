@@ -1,9 +1,9 @@
-"""Run the notebooks of a plan, several at once; skip finished ones, continue after failures, resume.
+"""Run the notebooks of a plan in parallel; skip finished notebooks, continue after failures, resume interrupted runs.
 
-runs/<profile>-<digest>/            named by what was requested
+runs/<profile>-<digest>/            named after a digest of the request
   run.json                          which of the folders below are current
   report/index.html                 all numbers and figures (cdir_nb.pages)
-  <notebook>-<digest>/              named by what determines the result
+  <notebook>-<digest>/              named after a digest of everything that determines the result
     <notebook>.ipynb  <notebook>.html  params.json  *.jsonl (records)  *.png (figures)  log.txt
     done                            written last; a folder without it is ignored
   <notebook>-<digest>.failed/       the same for a failed run, with traceback.txt
@@ -32,7 +32,7 @@ VISIBLE_WITHIN = 90.0  # seconds
 
 @dataclass
 class Outcome:
-    """The result of one notebook; status is done, kept (from an earlier run) or failed."""
+    """The result of one notebook. `status` is "done", "kept" (finished in an earlier run) or "failed"."""
 
     job: Job
     folder: Path
@@ -52,10 +52,10 @@ def run_plan(
 ) -> list[Outcome]:
     """Run all unfinished notebooks, at most `jobs` at once. Raises CdirError if another run uses the folder.
 
-    submit  starts a notebook elsewhere (`cluster_pool`); then all notebooks that can run are submitted at once
+    submit  function that starts a notebook elsewhere (`cluster_pool`); all notebooks that can run are then submitted
 
-    A job that comes after others starts once they have ended, with the records of those that succeeded.
-    On KeyboardInterrupt (Ctrl-C or SIGTERM) all child processes are killed; finished notebooks are kept.
+    A job that depends on others starts once they have ended, with the records of the successful jobs. On
+    KeyboardInterrupt (Ctrl-C or SIGTERM) all child processes are killed; results of finished notebooks remain.
     """
     if "," in str(run_dir) and any(job.after for job in plan.jobs):
         raise CdirError(f"{run_dir}: the path contains a comma, which separates run folders: choose another --out")
@@ -75,7 +75,7 @@ def run_plan(
 
 
 def finished(job: Job, folder: Path) -> Outcome | None:
-    """The outcome of an earlier run. None if it is incomplete, damaged, or lacks a job that it comes after."""
+    """The outcome of an earlier run of the job; None if it is incomplete, damaged, or lacks a preceding job."""
     try:
         marker = json.loads((folder / "done").read_text(encoding="utf-8"))
         if marker["without"] or any(file_digest(folder / name) != digest for name, digest in marker["files"].items()):

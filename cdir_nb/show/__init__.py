@@ -1,4 +1,4 @@
-"""Figures by kind (bars, curves, heat maps, grids, maps) and by method, with the sliders and banners around them.
+"""Figures by kind (bars, curves, heat maps, grids, maps) and by method, and sliders and banners for notebooks.
 
 The figures of one method are in the submodules `clair`, `tki` and `snmpnet`.
 """

@@ -1,4 +1,4 @@
-"""Texts in a notebook: the banner with the origin of its numbers, tables of settings and of notebooks."""
+"""Texts for notebooks: the banner with dataset and encoder, tables of settings and of notebooks."""
 
 import html
 import json
@@ -26,7 +26,7 @@ RANDOM = (
 
 
 def banner(card: Card, images: ImageSet, encoder: ClipEncoder) -> Markdown:
-    """The dataset card and the encoder in a few lines, with a warning if the weights are random."""
+    """A summary of dataset card and encoder, with a warning if the weights are random."""
     lines = [
         f"**Images:** {card.title}, {len(images):,} of them. {card.about.strip()}",
         f"**Source:** {card.source}. **Licence:** {card.licence}.",
@@ -49,7 +49,7 @@ def _plain_code(text: str) -> str:
 
 
 def has_random_weights(encoder: ClipEncoder) -> bool:
-    """True if the encoder's identity contains "random" (its numbers mean nothing)."""
+    """Whether the encoder's identity contains "random"; its numbers are then meaningless."""
     return "random" in encoder.identity.lower()
 
 
@@ -60,7 +60,7 @@ def plain_list(names: Sequence[str]) -> str:
 
 
 def notebook_map(folder: Path = NOTEBOOKS) -> Markdown:
-    """A table of the notebooks in `folder`: link, title, and the question in bold below the title."""
+    """A table of the notebooks in `folder`: link, title, and below the title the notebook's question in bold."""
     rows = ["| notebook | title | question |", "|---|---|---|"]
     for path in sorted(folder.glob("*.ipynb")):
         cell = json.loads(path.read_text(encoding="utf-8"))["cells"][0]  # nbformat takes two seconds to import

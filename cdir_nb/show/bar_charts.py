@@ -64,7 +64,7 @@ def _labelled_bars(
 
 @styled
 def bars_in_groups(groups: Mapping[str, Mapping[str, float]], *, label: str, title: str = "") -> Figure:
-    """Bars of several kinds on one scale, one panel and colour per kind: {kind: {name: value}}."""
+    """Horizontal bars {kind: {name: value}} in one panel per kind, with a common scale and one colour per kind."""
     sizes = [len(values) for values in groups.values()]
     size = (WIDTH * 0.85, 0.3 * sum(sizes) + 0.5 * len(groups) + 0.7)
     fig, axes = plt.subplots(len(groups), 1, figsize=size, sharex=True, squeeze=False, height_ratios=sizes)
@@ -78,7 +78,7 @@ def bars_in_groups(groups: Mapping[str, Mapping[str, float]], *, label: str, tit
 
 @styled
 def metric_bars(table: pd.DataFrame, *, title: str = "") -> Figure:
-    """One panel per column, one bar per row, in percent; NaN is "not reported". The index names the rows."""
+    """One panel per column and one bar per row of a table in percent; NaN is shown as "not reported"."""
     fig, axes = plt.subplots(1, table.shape[1], figsize=(WIDTH, 0.4 * len(table) + 1.2), sharey=True, squeeze=False)
     for ax, (name, values), colour in zip(axes[0], table.items(), PANEL_COLOURS):
         _labelled_bars(ax, values, colour, missing="not reported")
@@ -92,7 +92,7 @@ def metric_bars(table: pd.DataFrame, *, title: str = "") -> Figure:
 def method_bars(table: pd.DataFrame, full: str, baseline: str, *, value: str, title: str = "") -> Figure:
     """One panel per column (a direction), one bar per row (a method), in percent.
 
-    The row `full` is highlighted; the dashed line is the row `baseline`. NaN is "not measured".
+    The row `full` is highlighted, the row `baseline` is a dashed line, and NaN is shown as "not measured".
     """
     fig, axes = plt.subplots(1, table.shape[1], figsize=(WIDTH, 0.34 * len(table) + 1.3), sharey=True, squeeze=False)
     colours = [PALETTE[0] if name == full else QUIET if name == baseline else PALETTE[4] for name in table.index]

@@ -21,7 +21,7 @@ MOST_BARS = 60
 
 @styled
 def rotation_figure(q: np.ndarray, angles: np.ndarray, singular: np.ndarray, rank: int, *, title: str = "") -> Figure:
-    """Q in three panels: the angle between each axis and its image, the angle of each plane, the singular values.
+    """Q in three panels: angles between axes and their images, angles of the rotated planes, singular values.
 
     q         (D, D)
     angles    (P,) rotation angles of the planes in degrees, largest first
@@ -63,11 +63,11 @@ def geodesic_figure(
     value: str,
     title: str = "",
 ) -> Figure:
-    """Two domains before any rotation and after a part of Q, lines between class means, and scores over all parts.
+    """Two domains before rotation and after a partial rotation towards Q, with class means, and scores along the path.
 
     before, now  the rotated domain, at stop 0 and at `stop`; 0 is the identity, 1 is Q
     fixed        the other domain
-    curves       {name: one value per entry of `stops`}; `value` is their unit
+    curves       {name: one value per entry of `stops`}; `value` is the axis label
     """
     fig, axes = plt.subplots(1, 3, figsize=(WIDTH, 3.9), width_ratios=(1, 1, 0.9))
     classes = [label for label in dict.fromkeys(fixed.labels) if label in set(before.labels)]
@@ -106,7 +106,7 @@ def _link_class_means(ax: Axes, rotated: FlatDomain, fixed: FlatDomain, classes:
 
 
 def denormalised(encoder: ClipEncoder, batch: torch.Tensor) -> np.ndarray:
-    """(B, H, W, 3) values in 0..1 from preprocessed images (B, 3, H, W): the encoder's normalisation undone."""
+    """Undo the encoder's normalisation: images (B, 3, H, W) -> values (B, H, W, 3) in 0..1."""
     cfg = encoder.built.preprocess_cfg
     mean, std = (torch.tensor(cfg[name])[:, None, None] for name in ("mean", "std"))
     return (batch.cpu() * std + mean).clamp(0, 1).permute(0, 2, 3, 1).numpy()
@@ -116,7 +116,7 @@ def denormalised(encoder: ClipEncoder, batch: torch.Tensor) -> np.ndarray:
 def token_figure(
     image: np.ndarray, views: Sequence[np.ndarray], grid_size: int, n_prompts: int, *, title: str = ""
 ) -> Figure:
-    """Top: an image and random views of it. Bottom: the tokens of the tower: class token, patches, prompts.
+    """An image and random views of it (top), and the tokens of the tower (bottom): class token, patches, prompts.
 
     image, views  (H, W, 3) values in 0..1
     grid_size     patches per row of the image
@@ -164,9 +164,9 @@ def _draw_tokens(ax: Axes, image: np.ndarray, grid_size: int, n_prompts: int) ->
 
 @styled
 def weight_figure(banks: Mapping[str, tuple[np.ndarray, np.ndarray]], temperature: float, *, title: str = "") -> Figure:
-    """Fraction of each memory in the denominator of a contrastive loss, one panel per bank, nearest memories first.
+    """The weight of each memory entry in the denominator of a contrastive loss, one panel per bank, nearest first.
 
-    banks  {name: ((N,) cosines of one image with the memories, (N,) True for memories of the image's class)}
+    banks  {name: ((N,) cosines of an image with the entries, (N,) bool, True for entries of the image's class)}
     """
     fig, axes = plt.subplots(1, len(banks), figsize=(WIDTH, 3.2), squeeze=False, sharey=True)
     for ax, (name, (cosines, same)) in zip(axes[0], banks.items()):

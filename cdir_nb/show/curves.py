@@ -59,7 +59,7 @@ def convention_curves(galleries: Mapping[str, pd.DataFrame], k: int, *, title: s
     """Every convention over the cut-off k: precision (left) and average precision (right), one row per gallery.
 
     galleries  tables with columns metric and value (a fraction), as returned by `PerQuery.row`
-    k          the cut-off whose values are in the legends (or the nearest one that was measured)
+    k          the cut-off for the values in the legends; the nearest measured cut-off is used
     """
     fig, axes = plt.subplots(len(galleries), 2, figsize=(WIDTH, 2.7 * len(galleries) + 0.5), sharex=True, squeeze=False)
     for row, (name, table) in zip(axes, galleries.items()):
@@ -86,7 +86,7 @@ def _curves_of_conventions(ax: Axes, table: pd.DataFrame, k: int) -> None:
 
 @styled
 def softmax_figure(probabilities: Mapping[str, np.ndarray], *, title: str = "") -> Figure:
-    """How sharp a softmax is: mean probability of the best class, the second best, ... (left), and confidences (right).
+    """Sharpness of a softmax: mean probabilities by rank of the class (left), and confidences (right).
 
     probabilities  {scale: (N, K)}, all with the same K
     """
@@ -131,7 +131,7 @@ def reliability(groups: Mapping[str, tuple[np.ndarray, np.ndarray]], *, title: s
 def psi_figure(
     curves: Mapping[str, tuple[np.ndarray, np.ndarray]], scores: Mapping[str, np.ndarray], *, title: str = ""
 ) -> Figure:
-    """psi(y), one curve per setting {name: (y, psi(y))}, above histograms of the scores that psi is applied to."""
+    """Curves of psi, {setting: (y, psi(y))}, above histograms of the scores to which psi is applied."""
     fig, (top, bottom) = plt.subplots(2, 1, figsize=(WIDTH * 0.85, 4.4), sharex=True, height_ratios=(1.6, 1))
     for name, (colour, marker) in looks(list(curves)).items():
         top.plot(*curves[name], color=colour, marker=marker, markevery=0.1, ms=5, label=name)

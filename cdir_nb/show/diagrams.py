@@ -1,4 +1,4 @@
-"""Diagrams of CLIP and of four methods: the boxes and arrows that `diagrams.yaml` lists."""
+"""Diagrams of CLIP and four methods, drawn from the boxes and arrows in `diagrams.yaml`."""
 
 from pathlib import Path
 

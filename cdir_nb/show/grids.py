@@ -19,12 +19,12 @@ PITCH = 1.42  # in tiles, from row to row: a tile and two lines of text
 
 
 def thumbnail(image: Image.Image, size: int) -> np.ndarray:
-    """(size, size, 3) uint8: the whole image, not cropped but padded to a square with white."""
+    """(size, size, 3) uint8: the uncropped image, padded with white to a square."""
     return np.asarray(ImageOps.pad(image.convert("RGB"), (size, size), color="white"))
 
 
 def pick_cells(images: ImageSet, domains: Sequence[str], labels: Sequence[str], seed: int) -> np.ndarray:
-    """(D, C) int: the row of a random image of each domain and class; -1 where there is none.
+    """(D, C) int row of a random image of each domain and class; -1 if there is none.
 
     A class that occurs several times in `labels` gets a different image each time.
     """
@@ -39,7 +39,7 @@ def pick_cells(images: ImageSet, domains: Sequence[str], labels: Sequence[str], 
 
 
 def mosaic(images: ImageSet, cells: np.ndarray, size: int, pad: int = 4) -> np.ndarray:
-    """(D * (size + pad), C * (size + pad), 3) uint8: the images of `cells` on white, blank where -1."""
+    """(D * (size + pad), C * (size + pad), 3) uint8: thumbnails of the rows in `cells`, and white cells for -1."""
     step = size + pad
     sheet = np.full((cells.shape[0] * step, cells.shape[1] * step, 3), 255, dtype=np.uint8)
     for (r, c), row in np.ndenumerate(cells):
@@ -88,7 +88,8 @@ def ranked_grid(
     """The queries `rows` (left), each with its first k results in order.
 
     A correct result (same class) has a solid blue frame and a check mark; a wrong one has a dashed orange frame, a
-    cross and the name of its class. The number is the score in `ranking`. k is at most the number of ranked images.
+    cross and the name of its class. The number below a result is its score in `ranking`. k is limited to the number of
+    ranked images.
     """
     indices, scores = np.asarray(ranking.indices), np.asarray(ranking.scores)
     k = min(k, indices.shape[1])
@@ -123,7 +124,7 @@ def labelled_images(
 
 @styled
 def image_rows(images: ImageSet, rows: Mapping[str, Sequence[int]], *, title: str = "") -> Figure:
-    """One row of images per name, all of the same length, such as the images nearest to each word."""
+    """One row of images per name, such as the images nearest to each word. All rows have the same length."""
     cells = np.array(list(rows.values()))
     size = int((WIDTH - 1.3) * DPI / cells.shape[1]) - 4
     fig, ax = plt.subplots(figsize=(WIDTH, len(rows) * (size + 4) / DPI + 0.6))

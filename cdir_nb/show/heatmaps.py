@@ -23,7 +23,7 @@ def heat_maps(
 ) -> Figure:
     """Tables side by side, with the number in each cell; the key of a table is its panel's title.
 
-    Cells without a value are grey. All panels have one colour scale, from 0 to the largest number, shown by a bar.
+    Cells without a value are grey. All panels share one colour scale, from 0 to the largest number.
     """
     top = max(np.nanmax(t.to_numpy(float)) for t in tables.values())
     fig = _heat_row(tables, down, across, fmt=f".{digits}f", cmap=SEQUENTIAL, vmin=0, vmax=top)
@@ -32,9 +32,10 @@ def heat_maps(
 
 @styled
 def matrices(panels: Mapping[str, np.ndarray], groups: Sequence[str], *, title: str = "") -> Figure:
-    """Square matrices between the same items side by side, on one colour scale from 0.
+    """Square matrices of the same items, side by side, with a common colour scale from 0.
 
-    panels  {title: (n, n)}; groups  (n,) the group of each item, equal ones next to each other
+    panels  {title: (n, n) matrix}
+    groups  (n,) the group of each item; items of a group must be adjacent
     """
     starts = [i for i, name in enumerate(groups) if i == 0 or groups[i - 1] != name]
     middles = [(a + b - 1) / 2 for a, b in zip(starts, [*starts[1:], len(groups)])]
@@ -57,7 +58,7 @@ def matrices(panels: Mapping[str, np.ndarray], groups: Sequence[str], *, title: 
 
 @styled
 def gain_map(tables: Mapping[str, pd.DataFrame], *, title: str = "") -> Figure:
-    """Differences by direction, query domains as rows: blue if better, red if worse, one colour scale around zero."""
+    """Differences by direction, with query domains as rows: blue is better, red is worse, on a common scale."""
     top = max(max(np.nanmax(np.abs(t.to_numpy(float))) for t in tables.values()), 1e-9)
     fig = _heat_row(tables, "query domain", "gallery domain", fmt="+.1f", cmap="RdBu", vmin=-top, vmax=top)
     return titled(fig, title)

@@ -26,7 +26,7 @@ def map_figure(
     """The same points twice: coloured by class (left) and by domain (right), with legends below.
 
     points (N, 2), labels (N,), domains (N,). The orders (default: sorted) determine colours and legends; groups that
-    are missing from their order are small and grey. `domain_word` is the word for domains in the title.
+    are not in the orders are drawn small and grey. `domain_word` is the word for domains in the title.
     """
     fig, axes = plt.subplots(1, 2, figsize=(WIDTH, 5.6))
     _scatter(axes[0], points, np.asarray(labels), label_order, "coloured by class")
@@ -49,7 +49,7 @@ def _scatter(ax: Axes, points: np.ndarray, groups: np.ndarray, order: Sequence[s
 
 @styled
 def rank_shifts(norms: np.ndarray, shifts: Mapping[str, np.ndarray], *, title: str = "") -> Figure:
-    """Mean number of ranks that each gallery image gains against the length of its vector, one panel per similarity.
+    """The mean gain in rank of each gallery image over the length of its vector, one panel per similarity.
 
     norms   (G,) lengths of the gallery vectors
     shifts  {similarity: (G,) mean rank by cosine minus mean rank by this similarity}
@@ -73,7 +73,7 @@ def _correlation_text(norms: np.ndarray, shift: np.ndarray) -> str:
 def two_maps(
     maps: Mapping[str, np.ndarray], labels: Sequence | np.ndarray, domains: Sequence | np.ndarray, *, title: str = ""
 ) -> Figure:
-    """Maps {title: points (N, 2)} of the same images side by side: colours are classes, markers are domains.
+    """Maps {title: points (N, 2)} of the same images, side by side, with colours for classes and markers for domains.
 
     Images of one class, or without labels, are coloured by domain.
     """

@@ -1,4 +1,4 @@
-"""The papers' tables beside reproduced numbers, and the papers' claims with verdicts."""
+"""Figures of the papers' tables with reproduced numbers, and of the papers' claims with verdicts."""
 
 import textwrap
 from collections.abc import Mapping, Sequence
@@ -34,9 +34,9 @@ GAP = 0.15  # after the paper's column
 
 @styled
 def table_panels(panels: Sequence[Panel], *, title: str = "") -> Figure:
-    """Panels below each other, the published one first. Cells show percent, and points above the panel's reference row.
+    """Panels below each other, the published panel first. Cells contain percent, and points above the reference row.
 
-    Blue is above the reference (vanilla CLIP, otherwise the paper's method), red below, on one scale. Panels of runs
+    Cells above the reference (vanilla CLIP, otherwise the paper's method) are blue, cells below it red. Panels of runs
     with the paper's images, task and encoder are followed by a panel of differences from the published numbers.
     """
     panels = [*panels, *(panel.minus(panels[0]) for panel in panels[1:] if panel.comparable)]
@@ -91,9 +91,9 @@ def _label_panel(ax: Axes, panel: Panel) -> None:
 
 @styled
 def scoreboard(published: pd.DataFrame, ours: Mapping[str, pd.DataFrame], *, title: str = "") -> Figure:
-    """Claims as rows; columns: the verdict on the paper's own numbers, then, after a gap, on ours by task and encoder.
+    """Verdicts on claims (rows): from the paper's numbers (first column), and from ours by task and encoder.
 
-    If these columns do not fit, there is one per dataset, with the number of tasks of each verdict.
+    If these columns do not fit, there is one column per dataset, with the number of tasks for each verdict.
 
     published  from `published_verdicts`
     ours       {source of the records: `verdicts` on the same claims}; each source has its own columns

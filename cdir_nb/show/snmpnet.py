@@ -73,7 +73,7 @@ def _role_fractions(task: Protocol, domain: str, classes: set[str]) -> dict[str,
 
 @styled
 def mixture_figure(images: Sequence[Image.Image], names: Sequence[str], soft_label: Mapping[str, float]) -> Figure:
-    """Two images and their mixture with names below, and the mixture's soft label {class: fraction} as bars."""
+    """Two images and their mixture, with captions, and the soft label {class: fraction} of the mixture as bars."""
     widths = [1] * len(images) + [1.5]
     fig, axes = plt.subplots(1, len(widths), figsize=(WIDTH, 2.5), width_ratios=widths)
     for ax, image, name in zip(axes, images, names):
@@ -89,7 +89,7 @@ def mixture_figure(images: Sequence[Image.Image], names: Sequence[str], soft_lab
 
 @styled
 def neighbourhoods(tables: Mapping[str, pd.DataFrame], *, title: str = "") -> Figure:
-    """Distances of classes (rows) to class vectors (columns) as colours, one panel per table, all on one scale.
+    """Distances of classes (rows) from class vectors (columns), one panel per table, with a common colour scale.
 
     If there are many classes, only every second or third has a label.
     """
@@ -111,7 +111,7 @@ def neighbourhoods(tables: Mapping[str, pd.DataFrame], *, title: str = "") -> Fi
 def universal_map(
     points: np.ndarray, labels: np.ndarray, unseen: np.ndarray, order: Sequence[str], *, title: str = ""
 ) -> Figure:
-    """Map as in the paper's Figure 3: colour by class; dots are seen classes, crosses unseen ones; names at medians.
+    """A map as in the paper's Figure 3, coloured by class: dots for seen classes, crosses for unseen ones.
 
     points (N, 2), labels (N,), unseen (N,) bool; `order`: the classes, seen ones first.
     """

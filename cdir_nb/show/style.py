@@ -38,12 +38,13 @@ RC = mpl.rc_params_from_file(Path(__file__).with_name("workbook.mplstyle"), use_
 
 
 def styled(draw: Callable[..., Figure]) -> Callable[..., Figure]:
-    """Decorator: call a drawing function with the matplotlib settings of the workbook, and restore the previous ones.
+    """Decorator that applies the workbook's matplotlib settings in a drawing function, and restores them afterwards.
 
-    Dollar signs in text that is not a valid formula are drawn literally: matplotlib would fail on a class `$x^{$`.
+    Dollar signs in text that is not a valid formula are drawn literally: matplotlib would fail on a class named
+    `$x^{$`.
 
     Only the keys of `RC` are restored: `rc_context` would also restore `interactive`, which the first figure of a
-    notebook switches on, and later figures would not be shown.
+    notebook enables, so that later figures would not be displayed.
     """
 
     @functools.wraps(draw)
@@ -98,7 +99,7 @@ def bare(ax: Axes) -> None:
 
 
 def keys_of(axes: Iterable[Axes]) -> dict[str, Artist]:
-    """{label: artist} of all panels together, each label once: the entries of a shared legend."""
+    """{label: artist} of all panels, without duplicates, for a shared legend."""
     return {label: key for ax in axes for key, label in zip(*ax.get_legend_handles_labels())}
 
 
@@ -117,7 +118,7 @@ def looks(names: Sequence[str]) -> dict[str, tuple[str, str]]:
 def save_figure(fig: Figure, out_dir: str | Path, name: str) -> Path | None:
     """Write `fig` to `out_dir/name.png`, atomically. With an empty `out_dir`, write nothing and return None.
 
-    The titles of the figure are stored in the PNG as its Description, which reports print below the image.
+    The titles are stored as the PNG's Description, which the report prints below the image.
     """
     if not str(out_dir):
         return None

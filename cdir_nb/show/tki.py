@@ -1,4 +1,4 @@
-"""Figures for TKI: learning words for domains, and the non-Euclidean layer."""
+"""Figures for TKI: training of domain words, and the non-Euclidean layer."""
 
 from collections.abc import Mapping, Sequence
 
@@ -43,8 +43,8 @@ def poincare_disc(
 ) -> Figure:
     """The non-Euclidean layer in two dimensions: u + b in the tangent plane, exp(u) (+) exp(b) in the disc.
 
-    Right: the angles by which the bias turns each point in the plane and in the disc. Grey: a square grid and its image
-    in the disc.
+    The right panel shows the angles by which the bias rotates each point in the plane and in the disc. Grey lines are a
+    square grid and its image in the disc.
 
     vectors  (N, 2) tangent vectors u = W v
     bias     (2,) tangent vector b

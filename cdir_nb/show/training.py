@@ -25,10 +25,10 @@ def training_history(
     relative: bool = False,
     title: str = "",
 ) -> Figure:
-    """Panels by epoch: losses, the score of each selection rule, movement of each group of parameters.
+    """Curves over epochs: losses, the score by each selection rule, relative change of each group of parameters.
 
-    Losses are values before weighting. If their weights change during training, a fourth panel has the weights. A panel
-    without content states this.
+    Losses are unweighted. If their weights change during training, a fourth panel shows the weights. A panel without
+    data is labelled as such.
 
     history   `Fitted.history`; for several pairs of domains, thick lines are means over them, thin ones single pairs
     chosen    {selection rule: epoch}: these epochs are circled
@@ -94,9 +94,9 @@ def _history_panel(
 
 @styled
 def value_curves(panels: Mapping[str, pd.DataFrame], *, value: str, title: str = "") -> Figure:
-    """Numbers over epochs, steps or a setting: one panel per table, one curve per column over the table's index.
+    """Curves over epochs, steps or a setting: one panel per table, and one curve per column over the table's index.
 
-    The x-axis has the name of the index; all panels have one scale and one legend.
+    The x-axis is labelled with the name of the index; all panels share one scale and one legend.
     """
     fig, axes = plt.subplots(1, len(panels), figsize=(WIDTH, 3.5), sharey=True, squeeze=False)
     look = looks(list(dict.fromkeys(name for table in panels.values() for name in table)))
@@ -115,7 +115,7 @@ def value_curves(panels: Mapping[str, pd.DataFrame], *, value: str, title: str =
 
 @styled
 def training_runs(panels: Mapping[str, Sequence[pd.DataFrame]], *, label: str, title: str = "") -> Figure:
-    """Scores over training, one panel per training set, one thin line per run, with markers where each rule stops.
+    """Scores over steps, one panel per training set and one line per run; markers show the step that each rule selects.
 
     panels  {name: runs}; a run has the step as index and columns "test" and "validation" in percent (see `selected`)
     """
@@ -139,7 +139,7 @@ def training_runs(panels: Mapping[str, Sequence[pd.DataFrame]], *, label: str, t
 
 @styled
 def sensitivity(table: pd.DataFrame, *, value: str, title: str = "", columns: int = 4) -> Figure:
-    """Small panels, one per setting: mean and range over seeds, the default circled, vanilla CLIP dashed.
+    """One panel per setting: mean and range over seeds, a circle at the default, a dashed line for vanilla CLIP.
 
     table  columns setting, value, seed, percent, default (bool), vanilla
     """

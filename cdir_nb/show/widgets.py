@@ -1,7 +1,7 @@
 """Figures with sliders that are also visible in headless runs and on web pages.
 
-`explore` first displays an ordinary image. In a live notebook, the controls below redraw it, so that no content depends
-on a widget.
+`explore` displays a static image first, so that the content does not depend on widgets. In a live notebook, the
+controls below the image redraw it.
 """
 
 import inspect

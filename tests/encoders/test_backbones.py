@@ -95,7 +95,7 @@ def test_the_bundled_backbone_gives_features_before_the_classifier(pictures, fre
 
 def test_a_missing_file_of_the_bundled_backbone_is_reported(tmp_path, monkeypatch):
     monkeypatch.setattr("cdir_nb.paths.MOBILENET_V2", tmp_path)
-    assert "mobilenet-v2 is not complete" in error_of("mobilenet-v2")
+    assert "mobilenet-v2 is incomplete" in error_of("mobilenet-v2")
 
 
 def test_the_bundled_backbone_recognises_dogs(shared):

@@ -1,6 +1,6 @@
 """The bundled world: 40 classes drawn in six domains, each image a deterministic function of (class, domain, seed).
 
-It serves for learning and testing without a download. It is not the papers' data: its numbers are not comparable.
+It allows learning and testing without a download. Numbers on it are not comparable with the papers' numbers.
 """
 
 import hashlib
@@ -83,7 +83,7 @@ def _drawn(rows: list[tuple[str, str, int]], seed: int, images_per_class: int) -
 
 
 def source_digest() -> str:
-    """Digest of what an image depends on: the sources in this folder, and the versions of NumPy and Pillow."""
+    """Digest of everything that determines an image: the sources in this folder, and NumPy's and Pillow's versions."""
     folder = Path(__file__).parent
     sources = b"".join((folder / name).read_bytes() for name in SOURCES)
     return hashlib.sha256(sources + f"{np.__version__} {PIL.__version__}".encode()).hexdigest()[:10]

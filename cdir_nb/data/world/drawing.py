@@ -14,7 +14,7 @@ CORNERED = {"poly", "line", "loop"}  # straight from point to point; the other k
 
 @dataclass(frozen=True)
 class Part:
-    """One shape of a drawing: `points` (n, 2) in canvas pixels, closed if it is filled or a ring."""
+    """One shape of a drawing. Its `points` (n, 2) are in canvas pixels; filled shapes and rings are closed."""
 
     name: str
     role: str  # A main, B second, C third, D dark, L light
@@ -102,7 +102,7 @@ def _jitter(parts: list[Part], rng: np.random.Generator) -> np.ndarray:
 def pose(label: str, rng: np.random.Generator, *, fill: tuple[float, float] = (0.62, 0.95)) -> list[Part]:
     """A random drawing of a class: variant, proportions, rotation, size and position, in canvas pixels.
 
-    fill: range of the fraction of the canvas that the longer side takes.
+    fill  (least, largest) fraction of the canvas that the longer side covers
     """
     turn, variants = drawings()[label]
     parts = variants[rng.choice(sorted(variants))]
@@ -120,6 +120,6 @@ def pose(label: str, rng: np.random.Generator, *, fill: tuple[float, float] = (0
 
 
 def outline(part: Part) -> np.ndarray:
-    """(m, 2) points along the part as it is drawn: smoothed and closed, according to its kind."""
+    """(m, 2) points along the drawn outline of the part, smoothed or closed according to its kind."""
     points = part.points if part.kind in CORNERED else smooth(part.points, part.closed)
     return np.concatenate([points, points[:1]]) if part.closed else points

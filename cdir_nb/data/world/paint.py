@@ -18,7 +18,7 @@ def hsv(hue: float, saturation: float, value: float) -> Colour:
 
 
 def random_palette(rng: Rng, saturation: tuple[float, float], value: tuple[float, float]) -> dict[str, Colour]:
-    """A colour for each role; hues are free, only D is dark and L is light."""
+    """A random colour for each role; D is always dark and L is always light."""
     hues = rng.random() + np.array([0, rng.uniform(-0.15, 0.15), rng.uniform(0.2, 0.8)])
     roles = {r: hsv(h, rng.uniform(*saturation), rng.uniform(*value)) for r, h in zip("ABC", hues)}
     dark = hsv(rng.random(), rng.uniform(0, 0.4), rng.uniform(0.08, 0.25))
@@ -32,7 +32,7 @@ def mix(left: Colour, right: Colour, fraction: float) -> Colour:
 
 
 def xy(points: np.ndarray) -> list[float]:
-    """(n, 2) -> x, y, x, y, ... as Pillow takes it."""
+    """Convert (n, 2) points to the list x, y, x, y, ... that Pillow expects."""
     return points.ravel().tolist()
 
 
@@ -63,7 +63,7 @@ def colour_parts(draw: ImageDraw.ImageDraw, parts: list[Part], palette: dict[str
 
 
 def lit_parts(image: Image.Image, parts: list[Part], palette: dict[str, Colour], light: np.ndarray) -> None:
-    """Draw each filled part three times: its shaded side, its lit side, shrunk towards the light, and a bright spot."""
+    """Draw each filled part in three layers: in shade, lit (shrunk towards the light), and a bright spot."""
     draw = ImageDraw.Draw(image)
     for part in parts:
         points, colour = outline(part), palette[part.role]

@@ -45,8 +45,10 @@ class Texts:
 
 
 def texts_of(task: Protocol, domains: Sequence[str], class_names: str) -> Texts:
-    """The texts of a protocol: words of the domains, our object names (without test classes), and the class names that
-    the setting `class_names` selects."""
+    """The texts for a protocol: domain words, our object names without test classes, and class names.
+
+    class_names  the setting that selects the class names
+    """
     card = load_card(task.dataset)
     seen, unseen = (tuple(card.display(label) for label in labels) for labels in (task.seen, task.unseen))
     objects = tuple(object_names(exclude=[*seen, *unseen]))
@@ -69,11 +71,13 @@ def images_of(task: Protocol, domains: Sequence[str], settings: ClairSettings, s
 
 
 def mismatched(images: ImageSet, domains: Sequence[str], classes: Sequence[str], seed: int) -> ImageSet:
-    """A subset of the images in which each domain has three quarters of the classes: a quarter of its own, and the half
-    that is common to both.
+    """A subset of the images in which each domain has three quarters of the classes.
 
-    These are the paper's proportions: of 80 classes 20 + 20 in one domain only and 40 common (section 5.5); as in the
-    paper, each domain then has fewer images. Labels are used to set up this task only; the method does not read them.
+    Half of the classes are in both domains, a quarter only in the first and a quarter only in the second.
+
+    These are the paper's proportions: of 80 classes, 40 are common and 20 + 20 are in one domain only (section 5.5).
+    As in the paper, each domain then has fewer images. Labels are used to set up this task only; the method does not
+    read them.
     """
     order = np.random.default_rng(seed).permutation(np.array(classes)).tolist()
     quarter = len(order) // 4

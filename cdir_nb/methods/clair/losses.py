@@ -39,7 +39,7 @@ def inter_cluster_loss(
 
     -1/B sum_i 1/|P(i)| sum_{p in P(i)} log( exp(x_i . m_p / tau) / sum_{a in bank} exp(x_i . m_a / tau) )
 
-    As written in the paper, P(i) contains i itself: for the only member of a cluster, the positive is its own memory.
+    As written in the paper, P(i) contains i itself: the only positive of a singleton cluster is the image's own memory.
     Rows without a positive are ignored (see `_class_loss`).
     """
     return _class_loss(x, labels, bank, temperature)
@@ -56,8 +56,10 @@ def inter_domain_loss(
 
 
 def equation_5_by_loops(x: torch.Tensor, labels: torch.Tensor, bank: Bank, temperature: float) -> torch.Tensor:
-    """Scalar: equation 5 as written, row by row and positive by positive; with the bank of the other domain, equation
-    6. Every row needs a positive. `_class_loss` is the fast form, and is tested against this one."""
+    """Scalar: equation 5 as written, by loops over rows and positives; equation 6 if `bank` is of the other domain.
+
+    Every row needs a positive. `_class_loss` is the fast implementation, which is tested against this function.
+    """
     rows = []
     for x_i, y_i in zip(x, labels):
         exponentials = torch.exp(bank.features @ x_i / temperature)

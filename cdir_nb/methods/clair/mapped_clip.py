@@ -59,8 +59,10 @@ def mapped_clip(
     name: str = "CLIP + Q",
     **_: Any,
 ) -> MappedClip:
-    """CLIP + Q for one direction of a task; Q is fitted to texts alone: names in prompts of both domains (equations 8
-    and 9). Raises CdirError as `text_pairs` does."""
+    """Fit CLIP + Q for one direction of a task, to texts alone: names in prompts of both domains (equations 8 and 9).
+
+    Raises CdirError as `text_pairs` does.
+    """
     card, names = load_card(task.dataset), names_of(task, settings.names)
     source, target = text_pairs(encoder, names, {domain: card.domain_word(domain) for domain in direction}).values()
     embedder = MappedClip(encoder, direction, procrustes(source, target, settings.null_space))
@@ -70,7 +72,7 @@ def mapped_clip(
 
 
 def names_of(task: Protocol, choice: str) -> list[str]:
-    """The names in the text pairs, without query classes: our object names, or the training classes."""
+    """The names for text pairs: our object names or the training classes, in both cases without query classes."""
     card = load_card(task.dataset)
     if choice == "objects":
         return object_names(exclude=[card.display(label) for label in task.classes])

@@ -1,7 +1,8 @@
-"""The cross-domain mapping Q, fitted to texts alone: it maps one domain's features to another's (CLAIR, section 4.4).
+"""The cross-domain mapping Q of one domain's features to another domain, fitted to texts (CLAIR, section 4.4).
 
-"A photo of a kettle" and "a sketch of a kettle" are a pair without any image. Q is the orthogonal matrix that best
-maps the first texts to the second (orthogonal Procrustes, equations 8 and 9); it is then applied to images.
+"A photo of a kettle" and "a sketch of a kettle" form a pair, for which no image is needed. Q is the
+orthogonal matrix that best maps the first texts to the second (orthogonal Procrustes, equations 8 and 9); it is then
+applied to images.
 
     paper                       here
     W_A, W_B (D, n), columns    `source`, `target` (n, D), rows: W_A = source.T, W_B = target.T
@@ -30,10 +31,10 @@ def procrustes(source: torch.Tensor, target: torch.Tensor, null_space: str = "sv
     source, target  (n, D) embeddings; row i of both belongs to the same object
     null_space      Q is not determined where there are fewer independent pairs than dimensions (n < D):
                     "svd"       the result of the SVD, as in the paper's formula
-                    "identity"  of all optimal Q, the one nearest to the identity (our addition)
+                    "identity"  the optimal Q that is nearest to the identity (our addition)
 
-    No centring, as in the paper, which has 3,000 pairs and does not discuss the null space. Computed in double
-    precision; Q has the dtype of `source`. Raises CdirError for tables of different shapes.
+    Embeddings are not centred, as in the paper, which has 3,000 pairs and does not discuss the null space. The
+    computation is in double precision; Q has the dtype of `source`. Raises CdirError for tables of different shapes.
     """
     if source.shape != target.shape or source.ndim != 2:
         raise CdirError(
@@ -78,7 +79,7 @@ def apply_by_domain(maps: Mapping[str, torch.Tensor], emb: torch.Tensor, domains
 def text_pairs(
     encoder: ClipEncoder, names: Sequence[str], words: Mapping[str, str], template: str = TEMPLATE
 ) -> dict[str, torch.Tensor]:
-    """{domain: (n, D)} unit text embeddings of the same n names in each domain; any two of them are pairs.
+    """{domain: (n, D)} unit text embeddings of the same n names in each domain; equal rows of two domains are pairs.
 
     words  {domain: its word in a prompt}, such as {"real": "photo"}
     Raises CdirError for fewer than two domains, two domains with the same word (their Q would be the identity), an
@@ -122,14 +123,15 @@ def geodesic(q: torch.Tensor) -> Callable[[float], torch.Tensor]:
 
 
 def rotation_angles(q: torch.Tensor) -> torch.Tensor:
-    """(P,) angles in degrees, 0 to 180, by which Q rotates its planes, largest first (without fixed directions)."""
+    """(P,) angles in degrees, 0 to 180, by which Q rotates planes, largest first; fixed directions are left out."""
     angles = torch.tensor([float(angle) for _, _, angle in _planes(q)[1]])
     return torch.rad2deg(angles.abs()).sort(descending=True).values
 
 
 def _planes(q: torch.Tensor) -> tuple[torch.Tensor, list[tuple[int, int, torch.Tensor]], int | None]:
     """Basis Z (D, D) of the real Schur form of Q; planes as pairs of its columns, with the angle of each; and the
-    reflected column, if there is one. Raises CdirError if Q is not orthogonal."""
+    reflected column, if there is one. Raises CdirError if Q is not orthogonal.
+    """
     square = q.ndim == 2 and q.shape[0] == q.shape[1]
     if not square or not torch.allclose(q.double() @ q.double().T, torch.eye(len(q), dtype=torch.float64), atol=1e-4):
         raise CdirError(f"Q {tuple(q.shape)} is not orthogonal: compute it with procrustes")

@@ -2,10 +2,10 @@
 
     pseudo-labels from CLIP  ->  epochs of:  three contrastive losses against banks of the momentum encoder, and L_KL
                                              update of momentum encoder and banks, refinement of pseudo-labels
-    Throughout, Q, computed from texts alone, maps the first domain's features to the second's.
+    Q, which is computed from texts alone, maps the features of the first domain to the second domain.
 
-No image label is read, except by one diagnostic score and by one ablation. What the paper leaves open is a setting, or
-is noted where it matters. Lists with one entry per domain are in the order of `domains`: index 0 is domain A, 1 is
+Image labels are used only by one diagnostic score and by one ablation. Choices that the paper leaves open are settings,
+or are noted in the code. Lists with one entry per domain are in the order of `domains`: index 0 is domain A, 1 is
 domain B. (N, D) means N images of one domain.
 """
 
@@ -71,7 +71,7 @@ class ClairTraining(Training):
         return domain_alignment(self.encoder, settings, self.seed)
 
     def make_optimizer(self) -> torch.optim.Optimizer:
-        """SGD; norms (or the whole image tower), prompts and Q each have a learning rate."""
+        """SGD with separate learning rates for norms (or the whole image tower), prompts and Q."""
         s = self.settings
         rates = {
             "norms": s.learning_rate_norms,
@@ -83,34 +83,34 @@ class ClairTraining(Training):
         return torch.optim.SGD(groups, lr=s.learning_rate, momentum=s.momentum, weight_decay=s.weight_decay)
 
     def make_schedule(self) -> torch.optim.lr_scheduler.LRScheduler:
-        """Cosine to 0, stepped per step."""
+        """Cosine decay to 0, advanced after each step."""
         steps = max(1, self.settings.epochs * self.steps_per_epoch)
         return torch.optim.lr_scheduler.CosineAnnealingLR(self.optimizer, steps)
 
     @property
     def patience(self) -> int:
-        """Epochs without a better score by pseudo-labels before training stops."""
+        """The number of epochs without a better score by pseudo-labels after which training stops."""
         return self.settings.patience
 
     def inputs(self) -> dict[str, str]:
-        """The images, the texts, and the number of classes, on which the size of the validation part depends."""
+        """Digests of the images, the texts, and the number of classes, on which the validation size depends."""
         texts = [self.texts.words, self.texts.names, self.texts.objects]
         return {**super().inputs(), "texts": digest_of(texts), "classes": str(len(self.task.seen))}
 
     @cached_property
     def text_features(self) -> list[torch.Tensor]:
-        """Per domain, (K, D) features of the class prompts; not needed when a finished training is loaded."""
+        """Per domain, (K, D) features of the class prompts; not computed if a finished training is loaded."""
         words = self.texts.words
         return [prompt_embeddings(self.encoder, self.texts.names, words[d]).to(self.device) for d in self.domains]
 
     @property
     def train_set(self) -> str:
-        """What it was trained on, in words."""
+        """Description of the training data, for records."""
         images = training_set_description(self.encoder, self.images, self.settings.train_images)
         return f"{images}; {len(self.texts.names)} class names"
 
     def group_of(self, name: str) -> str:
-        """Q, prompts or norms; without freezing, norms belong to the image tower."""
+        """The parameter group: "Q", "prompts", or "norms" ("image tower" if the tower is not frozen)."""
         if name == "q":
             return "Q"
         if name.endswith("prompts"):
@@ -118,7 +118,7 @@ class ClairTraining(Training):
         return "norms" if self.settings.freeze else "image tower"
 
     def stores_snapshot(self, epoch: int) -> bool:
-        """Every epoch, if only norms, prompts and Q are trained."""
+        """True for every epoch if only norms, prompts and Q are trained."""
         return self.settings.freeze
 
     # ---- an epoch ----
@@ -140,8 +140,10 @@ class ClairTraining(Training):
         return domain_batches(self.encoder, self.images, self.rows, length, self.settings.batch_size, self.generator)
 
     def losses(self, batch: Batches) -> dict[str, torch.Tensor]:
-        """L_KL, L_II, L_IC, L_ID (equations 2 and 4 to 6), each averaged over both domains; L_II, which needs a second
-        view of each image, only if it has a weight."""
+        """L_KL, L_II, L_IC, L_ID (equations 2 and 4 to 6), each averaged over both domains.
+
+        L_II needs a second view of each image, and is computed only if its weight is not 0.
+        """
         s, views = self.settings, self.views(batch)
         tau, scale = s.temperature, s.scale_kl or s.refinement.scale
         losses: dict[str, list[torch.Tensor]] = {"L_KL": [], "L_II": [], "L_IC": [], "L_ID": []}
@@ -163,8 +165,10 @@ class ClairTraining(Training):
         return {"L_KL": s.weight_kl, "L_II": s.weight_ii, "L_IC": s.weight_ic, "L_ID": s.weight_id}
 
     def views(self, batch: Batches) -> list[Sequence[torch.Tensor]]:
-        """For each view, one or two: per domain, (B, D) unit features, before Q, of random views of the batch's images.
-        All pass the network together."""
+        """One or two random views of the batch: for each view, per domain (B, D) unit features before Q.
+
+        All images pass through the network in one batch.
+        """
         sizes = [len(indices) for indices, _ in batch]
         pixels = torch.cat([pixels for _, pixels in batch])
         count = 2 if self.settings.weight_ii else 1
@@ -182,8 +186,7 @@ class ClairTraining(Training):
         return {"labels changed": changed}
 
     def refine_labels(self, features: Sequence[torch.Tensor]) -> float:
-        """Refine the pseudo-labels with the momentum features before Q (section 4.2); returns the fraction that
-        changed."""
+        """Refine the pseudo-labels with momentum features before Q (section 4.2). Returns the fraction that changed."""
         for d in (0, 1):
             self.soft[d] = refine(self.soft[d], features[d] @ self.text_features[d].T, self.settings.refinement)
             self.assigned[d].append(assigned(self.soft[d]).cpu())
@@ -200,8 +203,9 @@ class ClairTraining(Training):
     def validate(self) -> Numbers:
         """Mean P@5 of both directions on the validation part; without one, the last epoch is used.
 
-        By pseudo-labels: frozen CLIP's labels count as true. No label is read, but states close to frozen CLIP may be
-        favoured (our default; the paper gives no criterion). By true labels of the seen classes: a diagnostic.
+        The score by pseudo-labels takes frozen CLIP's labels as true. It needs no labels, but may favour states close
+        to frozen CLIP (our default; the paper gives no criterion). The score by true labels of seen classes is a
+        diagnostic.
         """
         if not all(map(len, self.validation)):
             return {}
@@ -216,12 +220,12 @@ class ClairTraining(Training):
 
     @cached_property
     def true_labels(self) -> list[torch.Tensor]:
-        """Per domain, (N,) true classes of the validation images, for the diagnostic score."""
+        """The true classes (N,) of each domain's validation images, for the diagnostic score."""
         labels = class_numbers([self.images.labels[rows] for rows in self.validation])
         return [numbers.to(self.device) for numbers in labels]
 
     def restore(self, state: Mapping[str, Any]) -> None:
-        """Continue from a `state`; the banks are computed again."""
+        """Restore a `state`, and compute the banks again."""
         super().restore(state)
         self.assigned = [[labels.cpu() for labels in epochs] for epochs in self.assigned]
         if not self.finished:
@@ -245,8 +249,10 @@ class ClairTraining(Training):
         return mixed_precision(self.device, self.settings.mixed_precision)
 
     def embed(self, model: DomainAlignment, images: ImageSet, progress: bool) -> torch.Tensor:
-        """(N, D) unit vectors, Q applied to images of the first domain only (section 4: at test time, E_theta and Q are
-        those of the trained encoder)."""
+        """(N, D) unit vectors; Q is applied to images of the first domain only.
+
+        As in section 4, E_theta and Q are those of the trained encoder, not of the momentum encoder.
+        """
         features = F.normalize(model.encoder.embed_images(images, progress=progress), dim=-1)
         first = torch.from_numpy(images.domains == self.domains[0])
         mapped = model.shared(features.to(self.device), 0).cpu()

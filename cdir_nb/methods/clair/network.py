@@ -1,4 +1,4 @@
-"""What CLAIR trains: the image tower E_theta with prompts, and Q."""
+"""The trained network of CLAIR: the image tower E_theta with prompts, and Q."""
 
 from typing import Any
 
@@ -12,7 +12,7 @@ from cdir_nb.methods.clair.settings import ClairSettings
 
 
 class DomainAlignment(nn.Module):
-    """E_theta and Q: images to unit features; Q maps those of the first domain to the second's.
+    """E_theta maps images to unit features; Q maps the features of the first domain to the second domain.
 
     encoder  a copy of the ClipEncoder, with prompts
     q        (D, D), or None without a mapping
@@ -32,7 +32,7 @@ class DomainAlignment(nn.Module):
         self.eval()
 
     def train(self, mode: bool = True) -> "DomainAlignment":
-        """Does nothing: the network stays in evaluation mode."""
+        """Do nothing: the network stays in evaluation mode."""
         return super().train(False)
 
     def image_features(self, batch: torch.Tensor) -> torch.Tensor:
@@ -40,12 +40,12 @@ class DomainAlignment(nn.Module):
         return F.normalize(self.clip.encode_image(batch).float(), dim=-1)
 
     def shared(self, features: torch.Tensor, domain: int) -> torch.Tensor:
-        """(B, D) unit features of domain 0 or 1 -> the shared space: unit(Q x) for domain 0, x for domain 1."""
+        """Map (B, D) unit features x to the shared space: unit(Q x) for domain 0, x for domain 1."""
         return F.normalize(features @ self.q.T, dim=-1) if domain == 0 and self.q is not None else features
 
 
 def domain_alignment(encoder: ClipEncoder, settings: ClairSettings, seed: int) -> DomainAlignment:
-    """A copy of the encoder with prompts, the trained parts unfrozen; Q is the identity until it is computed."""
+    """A copy of the encoder with prompts, in which the trained parts are unfrozen; Q is initially the identity."""
     tuned = prompted(encoder, settings.prompts, std=settings.prompt_std, seed=seed)
     train_only_norms_and_prompts(tuned) if settings.freeze else train_image_tower(tuned)
     q = torch.eye(encoder.dim) if settings.mapping else None

@@ -18,7 +18,7 @@ NORMS = (nn.LayerNorm, nn.GroupNorm, nn.modules.batchnorm._BatchNorm)  # timm's 
 
 
 class PromptedNorm(nn.Module):
-    """`ln_pre` that first appends n_p prompts to its input tokens: (B, L, d_v) -> (B, L + n_p, d_v)."""
+    """A replacement for `ln_pre` that first appends n_p prompts to its input: (B, L, d_v) -> (B, L + n_p, d_v)."""
 
     def __init__(self, ln_pre: nn.Module, prompts: torch.Tensor) -> None:
         super().__init__()
@@ -30,7 +30,7 @@ class PromptedNorm(nn.Module):
 
 
 def prompted(encoder: ClipEncoder, n_prompts: int, *, std: float = 1.0, seed: int = 0) -> ClipEncoder:
-    """A copy of an encoder whose image tower reads `n_prompts` extra tokens, drawn from N(0, std^2); 0: a plain copy.
+    """A copy of an encoder whose image tower gets `n_prompts` extra tokens, initialised from N(0, std^2).
 
     The copy has its own weights. Raises CdirError if n_prompts > 0 and the tower is not a vision transformer with a
     class token: a convolutional network has no tokens to add prompts to.
@@ -46,12 +46,13 @@ def prompted(encoder: ClipEncoder, n_prompts: int, *, std: float = 1.0, seed: in
 
 
 def train_only_norms_and_prompts(encoder: ClipEncoder) -> list[nn.Parameter]:
-    """Freeze everything except the prompts and the scale and shift of the image tower's normalisation layers; returns
-    the trainable parameters.
+    """Freeze everything except prompts, and scale and shift of the image tower's normalisation layers.
+
+    Returns the trainable parameters.
 
     The paper's tower has only LayerNorms. Running statistics of batch norms do not change as long as the model is in
     evaluation mode (our reading of "only the normalisation layers").
-    Raises CdirError for a tower with neither norms nor prompts.
+    Raises CdirError for a tower that has neither normalisation layers nor prompts.
     """
     encoder.model.requires_grad_(False)
     modules = [module for module in encoder.model.visual.modules() if isinstance(module, (*NORMS, PromptedNorm))]
@@ -67,7 +68,7 @@ def train_only_norms_and_prompts(encoder: ClipEncoder) -> list[nn.Parameter]:
 
 
 def train_image_tower(encoder: ClipEncoder) -> list[nn.Parameter]:
-    """Train the whole image tower but not the text tower (Table 3, "w/o freeze"); returns the parameters to train."""
+    """Unfreeze the image tower and freeze the text tower (Table 3, "w/o freeze"). Returns the trainable parameters."""
     encoder.model.requires_grad_(False)
     encoder.model.visual.requires_grad_(True)
     return list(encoder.model.visual.parameters())

@@ -6,7 +6,8 @@
     n_r                   `RefinementConfig.steps`
     sigma                 softmax over `scale` times the cosines
 
-No official code of CLAIR is known. What the paper leaves open is a setting, with the source of its default.
+No official code of CLAIR is known. Choices that the paper leaves open are settings, which name the source of their
+default.
 """
 
 import math
@@ -43,7 +44,7 @@ def assigned(labels: torch.Tensor) -> torch.Tensor:
 
 
 def confidence(labels: torch.Tensor, scale: float) -> torch.Tensor:
-    """(N,) the maximum of softmax(scale * y), 1/K to 1. At scale 1 a softmax over 80 cosines is almost uniform."""
+    """(N,) the maximum of softmax(scale * y), 1/K to 1. With scale 1, a softmax over 80 cosines is almost uniform."""
     return torch.softmax(scale * labels, dim=1).amax(dim=1)
 
 
@@ -79,7 +80,7 @@ def refine(labels: torch.Tensor, target: torch.Tensor, config: RefinementConfig 
 
     y <- y - step_size * psi(y) o grad_y KL(sigma(x) || sigma(y))
 
-    Labels are not clipped (unknown: our default).
+    Labels are not clipped (our default; the paper does not mention it).
     """
     config = config or RefinementConfig()
     step_size = 1 / config.scale**2 if config.step_size is None else config.step_size
@@ -90,7 +91,7 @@ def refine(labels: torch.Tensor, target: torch.Tensor, config: RefinementConfig 
 
 
 def alignment_loss(scores: torch.Tensor, labels: torch.Tensor, scale: float) -> torch.Tensor:
-    """Scalar L_KL of the model's loss: the refinement's KL with its arguments swapped (end of section 4.2).
+    """Scalar L_KL, a term of the model's loss: the KL of the refinement with arguments swapped (end of section 4.2).
 
     scores  (B, K) cosines of the batch's features and class prompts, through which gradients flow
     labels  (B, K) pseudo-labels, treated as constants

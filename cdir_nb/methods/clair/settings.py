@@ -7,9 +7,10 @@ from cdir_nb.methods.settings import Settings, setting
 
 
 class ClairSettings(Settings):
-    """Settings of CLAIR. The defaults are the paper's; what it does not state is marked as our default.
+    """Settings of CLAIR. Defaults are the paper's values; values that it does not state are marked as our default.
 
-    No official code is known, and the supplement with the settings was not available, so we do not claim to match it.
+    No official code is known, and the supplement with the settings was not available, so we do not claim to match the
+    paper's settings.
     Raises CdirError for an invalid value.
     """
 

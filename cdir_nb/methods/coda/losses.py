@@ -1,8 +1,8 @@
-"""CoDA's two losses. The paper's text could not be obtained: both are those of its released code (read, not run).
+"""CoDA's two losses. The paper's text could not be obtained: both follow its released code, which was not run.
 
 symbol   variable                shape   meaning
 z        logits                  (B, K)  scores of the K classes by one classifier, for images of the batch
-m        memory_logits           (B, K)  the same classifier's scores of the images' memory
+m        memory_logits           (B, K)  scores by the same classifier for the memory entries of these images
 a, b     logits_a, logits_b      (B, K)  scores of the same images by the first and the second domain's classifier
 """
 
@@ -11,7 +11,7 @@ import torch.nn.functional as F
 
 
 def self_matching(logits: torch.Tensor, memory_logits: torch.Tensor, temperature: float) -> torch.Tensor:
-    """Scalar L_ISS of one classifier: an image's class follows the class that the classifier gives to its memory.
+    """Scalar L_ISS of one classifier: its prediction for an image should match that for the image's memory entry.
 
     -1/B sum_i sum_k t_ik log softmax(z_i)_k,   t_i = softmax(m_i / temperature), through which no gradient flows
     As in the released code, only the target has a temperature.
@@ -20,7 +20,7 @@ def self_matching(logits: torch.Tensor, memory_logits: torch.Tensor, temperature
 
 
 def agreement(logits_a: torch.Tensor, logits_b: torch.Tensor) -> torch.Tensor:
-    """Scalar L_CCA of one level, without lambda: the classifiers of both domains agree on the same images.
+    """Scalar L_CCA of one level, without lambda: both domains' classifiers should agree on the same images.
 
     1/B sum_i sum_k |a_ik - b_ik|
     """

@@ -4,8 +4,9 @@
                                                                              agreement of the two domains' classifiers
 
 The paper's text could not be obtained: method and settings are those of its released code (wangxu-scu/CoDA, commit
-67735cd, Office-Home), which was read and not run. Differences from it: the trainer of `ucdir.harness` (random views, of
-which each step uses one; an epoch as long as the larger domain), and k-means without faiss.
+67735cd, Office-Home), which was read but not run. Differences from the released code: the trainer of `ucdir.harness` is
+used (a step uses one random view of an image, and an epoch is as long as the larger domain), and k-means does not use
+faiss.
 """
 
 from typing import Any, Literal
@@ -63,14 +64,14 @@ class CodaSettings(TwoDomainSettings):
 
 
 class CodaTraining(TwoDomainTraining):
-    """CoDA has no momentum encoder; its network has a classifier without bias for each domain and level."""
+    """The training of CoDA, without momentum encoder; the network has a linear classifier for each domain and level."""
 
     settings: CodaSettings
     model: Any  # a `Network` with classifiers
 
     @property
     def clustered(self) -> Clustered:
-        """The memories that need at least as many images as there are clusters."""
+        """The images on which the initial k-means runs; it needs at least as many images as clusters."""
         return "each domain" if self.settings.start == "separate" else "both together"
 
     @property
@@ -83,7 +84,7 @@ class CodaTraining(TwoDomainTraining):
         return []
 
     def make_momentum(self) -> None:
-        """None: the trained network fills the memory, and is evaluated."""
+        """None: the trained network itself fills the memory and is evaluated."""
 
     def make_network(self) -> Network:
         """The trainer's network, with `classifiers[domain][level]` (K_l, dim), which `start` fills."""
@@ -103,7 +104,7 @@ class CodaTraining(TwoDomainTraining):
         """None: a constant learning rate (the released code builds a schedule and never advances it)."""
 
     def group_of(self, name: str) -> str:
-        """classifiers, network: they have different learning rates."""
+        """ "classifiers" or "network", which have different learning rates."""
         return "classifiers" if name.startswith("classifiers.") else "network"
 
     @torch.no_grad()
@@ -131,7 +132,7 @@ class CodaTraining(TwoDomainTraining):
         return Step(q, k, ids, self.banks, [])
 
     def terms(self, step: Step) -> Terms:
-        """A value for each level, the sum over both domains: their mean is the released code's loss."""
+        """For each loss, one value per level, summed over both domains; their mean is the released code's loss."""
         q, k, temperature = step.q, step.k, self.settings.temperature
         terms: Terms = {"L_ISS": [], "L_CCA": []}
         for w in self.levels():
@@ -147,7 +148,7 @@ class CodaTraining(TwoDomainTraining):
         return list(zip(classifiers_a, classifiers_b))
 
     def weights(self) -> dict[str, float]:
-        """lambda, the weight of the agreement."""
+        """The weight lambda of the agreement loss."""
         return {"L_ISS": 1.0, "L_CCA": self.settings.agreement_weight}
 
 
@@ -161,7 +162,7 @@ SHORT: dict[str, Any] = {**SMALL, "trains": "all", "learning_rate": 1e-3}
 
 
 def coda_settings() -> dict[str, CodaSettings]:
-    """CoDA's named settings; `as_released, short` is for the whole of a small encoder on a CPU."""
+    """CoDA's named settings; `as_released, short` is for training a whole small encoder on a CPU."""
     return {
         "as_released": CodaSettings(),
         "as_released, Office-Home": CodaSettings(clusters=100),

@@ -1,4 +1,4 @@
-"""The start of CoDA's classifiers: k-means on the memories of two domains, so that row k has one meaning in both."""
+"""Initialisation of CoDA's classifiers by k-means on both memories, such that row k is the same cluster in both."""
 
 from collections.abc import Sequence
 from typing import Literal
@@ -11,7 +11,7 @@ NUDGE = 1 / 1024  # faiss, EPS
 
 
 def spherical_kmeans(features: torch.Tensor, centroids: torch.Tensor, iterations: int) -> torch.Tensor:
-    """(K, D) unit centroids after iterations of k-means by cosine; features (N, D), initial centroids (K, D).
+    """(K, D) unit centroids after `iterations` of k-means by cosine, from features (N, D) and centroids (K, D).
 
     Each iteration fills empty clusters (`fill_empty`), as does faiss, which the released code uses.
     """
@@ -25,10 +25,11 @@ def spherical_kmeans(features: torch.Tensor, centroids: torch.Tensor, iterations
 
 
 def fill_empty(centroids: torch.Tensor, sizes: torch.Tensor) -> torch.Tensor:
-    """Centroids (K, D) in which each cluster of size 0 is replaced by one half of the largest cluster.
+    """(K, D) centroids, in which each empty cluster is replaced by one half of the largest cluster.
 
-    Both halves have that cluster's centroid, scaled up in every second entry of one and down in the other. faiss does
-    the same with a random cluster, preferring large ones. A cluster stays empty if no other has two features.
+    Both halves get that cluster's centroid; every second entry is scaled up in one half and down in the other. faiss
+    does the same with a random cluster, preferring large ones. A cluster stays empty if no other cluster has two
+    features.
     """
     centroids, sizes = centroids.clone(), sizes.clone()
     nudge = NUDGE * (1 - 2 * (torch.arange(centroids.shape[1], device=centroids.device) % 2))

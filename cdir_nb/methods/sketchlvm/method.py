@@ -1,11 +1,12 @@
 """SketchLVM (Sain, Bhunia, Chowdhury, Koley, Xiang, Song: "CLIP for All Things Zero-Shot Sketch-Based Image Retrieval,
 Fine-Grained or Not", CVPR 2023).
 
-    prompts for each domain + normalisation layers of one image tower  <-  triplets across domains, by labels of seen
-                                                                          classes; each image near its class's text
+    trained:  prompts for each domain, and the normalisation layers of one image tower
+    losses:   triplets across domains, by labels of seen classes; distance of each image from its class's text
 The paper's text could not be obtained. The sources are two code bases: Sketch_LVM (the authors' release, triplets only)
 and ClipPrompt (an independent reproduction, with the class texts). Each setting names its source; where neither has a
-value, or both differ for unknown reasons, it is our default. The paper's fine-grained losses are not implemented.
+value, or the two differ for unknown reasons, the value is our default. The paper's fine-grained losses are not
+implemented.
 """
 
 from collections.abc import Iterator
@@ -45,7 +46,7 @@ Batch = tuple[list[torch.Tensor], torch.Tensor]  # pixels of s, p, s', p', (B, 3
 class SketchLvmSettings(Settings):
     """Settings of SketchLVM. The defaults are for OpenAI's ViT-B/32, the paper's encoder.
 
-    Raises CdirError for an invalid value, and for reading a prompt without prompts.
+    Raises CdirError for an invalid value, and for `read="first prompt"` without prompts.
     """
 
     method = "SketchLVM"
@@ -88,15 +89,17 @@ class SketchLvmSettings(Settings):
     def __init__(self, **values: object) -> None:
         super().__init__(**values)
         if self.read == "first prompt" and not self.prompts:
-            raise CdirError('SketchLVM: read = "first prompt" needs prompts, and prompts = 0: read the class token')
+            raise CdirError(
+                'SketchLVM: read = "first prompt" needs prompts, but prompts = 0: set read to the class token'
+            )
 
 
 class SketchLvmTraining(Training):
     """Training on labelled images of two domains. Attributes besides those of `Training`:
 
-    images      the training images, without those held out
-    validation  the images held out to choose an epoch
-    classes     the K training classes, without validation classes and unseen ones
+    images      the training images, without the validation images
+    validation  the validation images, by which an epoch is selected
+    classes     the K training classes, without validation classes and unseen classes
     """
 
     settings: SketchLvmSettings
@@ -122,7 +125,7 @@ class SketchLvmTraining(Training):
         return Network(self.encoder, prompts=s.prompts, std=s.prompt_std, read=s.read, freeze=s.freeze, seed=self.seed)
 
     def group_of(self, name: str) -> str:
-        """Prompts, norms, or other parameters of the image tower; the whole tower if nothing is frozen."""
+        """The parameter group: "prompts", "norms" or "image tower"; the tower has one group if nothing is frozen."""
         if name == "prompts":
             return "prompts"
         by_name = self.settings.freeze in ("norms", "as released")  # then only trainable norms have these names
@@ -140,7 +143,7 @@ class SketchLvmTraining(Training):
         return torch.optim.Adam(self.parameter_groups(rates))
 
     def inputs(self) -> dict[str, str]:
-        """Training and validation images, and the words in the class texts."""
+        """Digests of training images, validation images, and the words in the class texts."""
         words = digest_of([self.names, self.domain_words])
         return {**super().inputs(), "validation": self.validation.fingerprint, "words": words}
 
@@ -158,7 +161,7 @@ class SketchLvmTraining(Training):
 
     @property
     def train_set(self) -> str:
-        """What it was trained on, in words."""
+        """Description of the training data, for records."""
         return training_set_description(self.encoder, self.images, self.settings.train_images, len(self.classes))
 
     @cached_property
@@ -172,7 +175,7 @@ class SketchLvmTraining(Training):
     # ---- an epoch ----
 
     def batches(self) -> Iterator[Batch]:
-        """Pixels of B quadruples per step; s' is needed only if images of the second domain are anchors too."""
+        """Yield the pixels of B quadruples per step; s' only if images of the second domain are anchors."""
         rows, labels = quadruples(self._rows_of_classes(), self.generator)
         size = self.settings.batch_size
         columns = [0, 1, 2, 3] if self.settings.anchors == "both domains" else [0, 1, 3]
@@ -183,7 +186,7 @@ class SketchLvmTraining(Training):
             yield views, classes.to(self.device)
 
     def losses(self, batch: Batch) -> dict[str, torch.Tensor]:
-        """The triplet loss, of the anchors of both domains or the first, and the mean class text loss of both."""
+        """The triplet loss (anchors from both domains or the first), and the class text loss, a mean over domains."""
         (s, p, *s_other, p_other), classes = batch  # `s_other` is [s'], or empty
         margin = self.settings.margin
         with mixed_precision(self.device, False):
@@ -200,12 +203,12 @@ class SketchLvmTraining(Training):
         return losses
 
     def weights(self) -> dict[str, float]:
-        """lambda of the class texts."""
+        """The weight lambda of the class text loss."""
         return {"L_class_text": self.settings.weight_class_text}
 
     @torch.no_grad()
     def validate(self) -> Numbers:
-        """Mean P@k of both directions on the images held out; no rule if there are none."""
+        """Mean P@k of both directions on the held-out images; empty if there are none."""
         if not len(self.validation):
             return {}
         images = [self.validation.select(domain) for domain in self.domains]
@@ -265,7 +268,7 @@ class SketchLvmTraining(Training):
         a, b = (set(images.labels[images.domains == domain]) for domain in self.domains)
         if len(a & b) < 2:
             raise CdirError(
-                f"{self.name} needs at least two training classes with images of {' and '.join(self.domains)}, and "
+                f"{self.name} needs at least two training classes with images of {' and '.join(self.domains)}, but "
                 f"there are {len(a & b)}: choose another task, or raise train_images"
             )
         return images.select(labels=sorted(a & b))

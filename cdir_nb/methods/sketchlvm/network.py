@@ -16,8 +16,10 @@ PROMPTS = "ln_pre.prompts"  # the tower's parameter that holds the prompts of on
 
 
 class PromptsFirst(PromptedNorm):
-    """`ln_pre` that first prepends the prompts, so that a tower which pools its first token pools the first prompt (as
-    ClipPrompt's code does)."""
+    """A replacement for `ln_pre` that first prepends the prompts.
+
+    A tower that pools its first token then pools the first prompt, as in ClipPrompt's code.
+    """
 
     def forward(self, tokens: torch.Tensor) -> torch.Tensor:
         prompts = self.prompts.to(tokens.dtype).expand(len(tokens), -1, -1)
@@ -29,9 +31,9 @@ class Network(nn.Module):
 
     encoder  a copy of the encoder, whose tower contains the prompts of one domain at a time
     clip     its model
-    prompts  (2, n, width), those of both domains, or None without prompts
+    prompts  (2, n, width) prompts of both domains, or None
 
-    Raises CdirError for prompts in a tower without tokens, and for a tower without the trained part.
+    Raises CdirError if prompts are requested for a tower without tokens, or if the part to be trained does not exist.
     """
 
     def __init__(self, encoder: ClipEncoder, *, prompts: int, std: float, read: str, freeze: str, seed: int) -> None:
@@ -50,7 +52,7 @@ class Network(nn.Module):
         self.eval()
 
     def train(self, mode: bool = True) -> "Network":
-        """Does nothing: the network stays in evaluation mode, and running statistics of batch norms do not change."""
+        """Do nothing: the network stays in evaluation mode, so that running statistics of batch norms do not change."""
         return super().train(False)
 
     def forward(self, pixels: torch.Tensor, domain_index: int) -> torch.Tensor:
@@ -60,7 +62,7 @@ class Network(nn.Module):
 
     @torch.no_grad()
     def encoder_of(self, domain_index: int) -> ClipEncoder:
-        """An encoder with the prompts of domain 0 or 1; its weights, and so its cache, are those of this state."""
+        """An encoder with the prompts of domain 0 or 1; its cache key depends on the current weights."""
         tuned = copy.copy(self.encoder)
         tuned.model = copy.deepcopy(self.clip)
         if self.prompts is not None:

@@ -1,4 +1,4 @@
-"""Labelled quadruples for SketchLVM: two images of one class and two of another, one of each domain."""
+"""Labelled quadruples for SketchLVM: images of two classes in each of two domains."""
 
 from collections.abc import Sequence
 

@@ -1,5 +1,5 @@
-"""The training that SnMpNet and the methods it is compared with share: backbone, balanced batches of views, optimiser,
-and validation on classes that are not trained on.
+"""The trainer of SnMpNet and its baselines: backbone, balanced batches of views, optimiser, and validation on held-out
+classes.
 
     trunk (or its feature maps, if it is frozen)  ->  soft attention  ->  head: losses, and features for retrieval
 
@@ -36,9 +36,9 @@ Maps = dict[str, torch.Tensor]  # view -> (S x B, C, P) half-precision maps of a
 class HarnessTraining(Training):
     """The training of one head on a protocol's training domains.
 
-    head           class of the head; head_options: further arguments of its constructor
-    needs_domain   whether the head reads the domain of an image; it then has no feature for an unseen domain
-    queries        {training domain: images of validation classes}; gallery: the images that they search
+    head           class of the head; head_options: additional arguments of its constructor
+    needs_domain   whether the head uses the domain of an image; it then has no features for unseen domains
+    queries        {training domain: images of validation classes}; gallery: the validation gallery
     semantics      the source of the class vectors; vectors: (K, m), those of the seen classes
     """
 
@@ -53,8 +53,11 @@ class HarnessTraining(Training):
     # ---- network, data and schedule ----
 
     def build(self) -> Network:
-        """The network with a head drawn from the seed. Raises CdirError for an encoder without feature maps, missing
-        class vectors, splits that overlap, one domain only, and a batch that cannot be balanced."""
+        """Build the network; the seed determines the head's initial weights.
+
+        Raises CdirError for an encoder without feature maps, missing class vectors, overlapping splits, a single
+        domain, and a batch that cannot be balanced.
+        """
         settings = self.settings
         self.encoder = map_encoder(self.encoder, settings.image_size)
         self.images = training_images(self.task, settings, self.seed)
@@ -69,7 +72,7 @@ class HarnessTraining(Training):
         return self.make_network()
 
     def make_network(self) -> Network:
-        """Trunk, attention and head, with PyTorch's own initialisation."""
+        """Trunk, attention and head, with PyTorch's default initialisation."""
         encoder, settings = self.encoder, self.settings
         setup = Setup(encoder.channels, self.vectors, self.train_domains, settings, encoder)
         backbone = None if self.only_head else copy.deepcopy(encoder.model)
@@ -86,13 +89,13 @@ class HarnessTraining(Training):
         return torch.optim.SGD(parameters, momentum=s.momentum, nesterov=s.nesterov and s.momentum > 0, **rates)
 
     def make_schedule(self) -> torch.optim.lr_scheduler.LRScheduler:
-        """Exponential decay to the least learning rate, stepped per epoch."""
+        """Exponential decay to the least learning rate, advanced after each epoch."""
         least = min(1.0, self.settings.least_learning_rate / self.settings.learning_rate)
         epochs = self.settings.decay_epochs
         return torch.optim.lr_scheduler.LambdaLR(self.optimizer, lambda epoch: least ** min(1.0, epoch / epochs))
 
     def inputs(self) -> dict[str, str]:
-        """Training images, validation images and class vectors."""
+        """Digests of training images, validation images and class vectors."""
         validation = [images.fingerprint for images in (*self.queries.values(), self.gallery)]
         vectors = digest_of([list(self.task.seen), self.vectors.tolist()])
         return {
@@ -103,7 +106,7 @@ class HarnessTraining(Training):
 
     @property
     def train_domains(self) -> tuple[str, ...]:
-        """The training domains; their order numbers them."""
+        """The training domains; the position of a domain is its index."""
         return tuple(self.task.train_domains)
 
     @property
@@ -118,28 +121,28 @@ class HarnessTraining(Training):
 
     @property
     def train_set(self) -> str:
-        """Description of the training images; it states if only heads were trained."""
+        """Description of the training images, and of the trained part if only a head was trained."""
         images = f"{len(self.images)} images of {self.task.name}"
         classes = f"{len(self.task.seen)} classes, {', '.join(self.train_domains)}"
         return f"{images}: {classes}" + (f"; {HEAD_ONLY}" if self.only_head else "")
 
     @property
     def directions(self) -> tuple[tuple[str, str], ...] | None:
-        """None, which stands for any; between training domains if the head reads the domain."""
+        """None (any direction); only directions between training domains if the head uses the domain."""
         return tuple(permutations(self.train_domains, 2)) if self.needs_domain else None
 
     def group_of(self, name: str) -> str:
-        """trunk, attention, head."""
+        """The parameter group: "trunk", "attention" or "head"."""
         return name.partition(".")[0]
 
     def stores_snapshot(self, epoch: int) -> bool:
-        """Heads on a frozen trunk are stored after epoch 0, 1, 2, 4, 8, ..."""
+        """With a frozen trunk, the head is stored after epochs 0, 1, 2, 4, 8, ..."""
         return self.only_head and epoch & (epoch - 1) == 0
 
     # ---- an epoch ----
 
     def release(self) -> None:
-        """Drop the feature maps."""
+        """Delete the feature maps from memory."""
         self._pools.clear()
         self._validation_maps.clear()
 
@@ -150,7 +153,7 @@ class HarnessTraining(Training):
             self.model.standardise(maps[self.model.head.views[0]])
 
     def batches(self) -> Iterator[Batch]:
-        """The batches of an epoch: views drawn now, or with a frozen trunk the maps of a pool drawn beforehand."""
+        """Yield the batches of an epoch: new views, or with a frozen trunk the feature maps of a pool of views."""
         rng = np.random.default_rng([self.seed, self.epoch])
         if self.only_head:
             epoch, maps = self.pool(pool_of(self.epoch, self.settings))
@@ -175,14 +178,14 @@ class HarnessTraining(Training):
             yield Batch(views, rng=rng, **{name: column[step].to(self.device) for name, column in columns.items()})
 
     def losses(self, batch: Batch) -> dict[str, torch.Tensor]:
-        """The head's losses on the pooled features of every view that it learns from."""
+        """The head's losses, computed from the pooled features of each view that the head needs."""
         with mixed_precision(self.device, self.settings.mixed_precision):
             maps = {view: self.model.maps(x).float() for view, x in batch.inputs.items()}
         pooled = {view: self.model.attention(x) for view, x in maps.items()}
         return self.model.head.losses(pooled, batch)
 
     def pool(self, number: int) -> tuple[Epoch, Maps]:
-        """A pool of views drawn beforehand, with their maps; embedded once."""
+        """Pool `number` of views, with the feature maps of the views, which are computed once."""
         if number not in self._pools:
             epoch = self._draw(number)
             views = {view: self._views(epoch, view, number) for view in self.model.head.views}
@@ -240,7 +243,10 @@ class HarnessTraining(Training):
 def embedded(
     model: Network, images: ImageSet, domains: Sequence[str], encoder: MapEncoder, maps: torch.Tensor | None
 ) -> torch.Tensor:
-    """(N, m) float32 on the CPU: retrieval features; maps (N, C, P) of a frozen trunk, None: computed from pixels."""
+    """(N, m) float32 retrieval features on the CPU.
+
+    maps  (N, C, P) feature maps of a frozen trunk; None: features are computed from pixels
+    """
     numbers = numbers_of(images.domains, domains).to(encoder.device)
     size = 64 if maps is None else EMBED_BATCH
     batches = pixel_batches(encoder, images, range(len(images)), size) if maps is None else maps.split(size)
@@ -264,7 +270,7 @@ def method_row(
 ) -> Method:
     """The row of a method of this harness in `METHODS`.
 
-    more      what it learns from besides images and labels
+    more      training data besides images and labels
     released  values of its released code, beyond those of the harness
     """
     return Method(

@@ -1,6 +1,6 @@
-"""The losses of SnMpNet (Paul, Dutta and Biswas, ICCV 2021). Each is a mean over the batch, where the paper has a sum.
+"""The losses of SnMpNet (Paul, Dutta and Biswas, ICCV 2021). Each loss is a mean over the batch; the paper has sums.
 
-A mixed image (equation 3) is `ratio` of one image and `1 - ratio` of another, from the same domain or another one.
+A mixed image (equation 3) is `ratio` times an image plus `1 - ratio` times another, of the same or another domain.
 
 paper         variable              shape   meaning
 f             features              (B, m)  output of the semantic layer, compared with class vectors
@@ -20,11 +20,11 @@ import torch.nn.functional as F
 def semantic_neighbourhood(
     features: torch.Tensor, mixed_semantics: torch.Tensor, semantics: torch.Tensor, kappa: float
 ) -> torch.Tensor:
-    """L_Sn: the distance of a feature from each class vector should be that of the feature's own class vector.
+    """L_Sn: a feature should have the same distances from all class vectors as the vector of its own class.
 
     Equation 1:  w . |D - D_gt|^2,   D_j = |f - a^j|,   D_gt,j = |a~ - a^j|
     Equation 2:  w_j = exp(-kappa D_gt,j / max_k D_gt,k)
-    A mean over batch and classes, with weights from a~ (released code; the paper computes them from one class).
+    The mean is over batch and classes. Weights are computed from a~ (released code; the paper uses a single class).
     """
     target = distances(mixed_semantics, semantics)
     weight = torch.exp(-kappa * target / target.amax(1, keepdim=True).clamp_min(torch.finfo(target.dtype).tiny))
@@ -50,7 +50,7 @@ def mixup_cross_entropy(
 def mixture_prediction(
     logits: torch.Tensor, labels: torch.Tensor, other_labels: torch.Tensor, ratio: torch.Tensor
 ) -> torch.Tensor:
-    """L_Mp: predict the fractions of the classes in a mixed image, whatever its domains.
+    """L_Mp: predict the fraction of each class in a mixed image, independently of its domains.
 
     Equation 4:  Prob(class j) = exp(l_j) / sum_t exp(l_t)
     Equation 5:  -sum_t I_t log Prob(class t),   I = `mixture`
@@ -72,7 +72,7 @@ def mixed_semantics(
 
 
 def distances(x: torch.Tensor, semantics: torch.Tensor) -> torch.Tensor:
-    """(B, C) Euclidean distances; not by a matrix product, which loses digits if two points are near."""
+    """(B, C) Euclidean distances, computed without a matrix product, which is inaccurate for close points."""
     return torch.cdist(x, semantics, compute_mode="donot_use_mm_for_euclid_dist")
 
 

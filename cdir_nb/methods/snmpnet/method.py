@@ -1,7 +1,7 @@
 """SnMpNet (Paul, Dutta and Biswas, ICCV 2021): its settings, its head, and its training in the harness.
 
-A backbone with soft attention maps an image of any domain near the vector of its class. It learns from mixtures of two
-images, of one domain or of two, and predicts the fraction of each class in them.
+A backbone with soft attention maps an image of any domain close to the vector of its class. It is trained on mixtures
+of two images, from one or two domains, and predicts the fraction of each class in a mixture.
 """
 
 from typing import cast
@@ -18,7 +18,7 @@ from cdir_nb.methods.snmpnet.views import MIXED, PLAIN
 
 
 class SnMpNetSettings(HarnessSettings):
-    """Settings of SnMpNet: those of the harness, and those of its losses. Defaults: the paper, as written."""
+    """Settings of SnMpNet: the harness's settings, and those of its losses. Defaults are the paper's values."""
 
     kappa: float = setting(1.0, "paper, section 4.4: 1 or 2; released code: 2 on Sketchy's 21 classes, else 1", ge=0)
     weight_mp: float = setting(
@@ -31,9 +31,9 @@ class SnMpNetSettings(HarnessSettings):
 
 
 class SnMpNetHead(Head):
-    """theta_Mp: (B, C) -> class logits, and theta_Sn: -> (B, m), a point in the space of the class vectors.
+    """The head of SnMpNet: theta_Mp returns class logits (B, K), theta_Sn a point (B, m) in the space of class vectors.
 
-    Chained (paper, section 4): theta_Sn reads the logits. Parallel (released code): it reads the pooled feature.
+    Chained (paper, section 4): theta_Sn is applied to the logits. Parallel (released code): to the pooled feature.
     """
 
     settings: SnMpNetSettings
@@ -62,7 +62,7 @@ class SnMpNetHead(Head):
 
 
 class SnMpNetTraining(HarnessTraining):
-    """SnMpNet, or its base network with some of the losses."""
+    """The training of SnMpNet, or of its base network with some of the losses."""
 
     head = SnMpNetHead
     settings: SnMpNetSettings

@@ -1,4 +1,4 @@
-"""The network of SnMpNet and of the baselines beside it: a trunk, soft attention, and a head that differs by method."""
+"""The network of SnMpNet and its baselines: a trunk, soft attention, and a head that depends on the method."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -15,9 +15,9 @@ from cdir_nb.methods.trunks import Standardise
 
 @dataclass(frozen=True)
 class Setup:
-    """What a head is built from.
+    """The arguments of a head's constructor.
 
-    channels   C, the channels of pooled features; semantics: (K, m) class vectors
+    channels   C, the number of channels of pooled features; semantics: (K, m) class vectors
     domains    names of the training domains; settings; encoder: the frozen backbone
     """
 
@@ -48,14 +48,14 @@ class Batch:
 
     @property
     def mixed(self) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """The last arguments of the losses on mixtures: labels, other labels, ratio."""
+        """labels, other_labels and ratio, the last arguments of the losses on mixtures."""
         return self.labels, self.other_labels, self.ratio
 
 
 class Head(nn.Module):
-    """The part of the network that differs by method. A subclass implements `losses` and `embed`.
+    """Base class of heads, the part that depends on the method. A subclass implements `losses` and `embed`.
 
-    views      the views of an image that it learns from: "plain", "mixed", "jigsaw"
+    views      the views of an image that its losses need: "plain", "mixed", "jigsaw"
     semantics  (K, m) class vectors
     """
 
@@ -67,19 +67,22 @@ class Head(nn.Module):
         self.register_buffer("semantics", setup.semantics, persistent=False)
 
     def embed(self, pooled: torch.Tensor, domains: torch.Tensor) -> torch.Tensor:
-        """(B, m) retrieval features of pooled features (B, C); domains (B,), -1 for one that was not trained on."""
+        """(B, m) retrieval features from pooled features (B, C).
+
+        domains  (B,) index of each image's domain; -1 for a domain that was not trained on
+        """
         raise NotImplementedError(f"{type(self).__name__} has no embed(pooled, domains)")
 
     def losses(self, pooled: dict[str, torch.Tensor], batch: Batch) -> dict[str, torch.Tensor]:
         """{name: loss}, already weighted; their sum is minimised.
 
-        pooled  view -> (B, C) pooled features; those of the mixed view are features of the mixtures
+        pooled  {view: (B, C) pooled features}; for the view "mixed", features of mixed images
         """
         raise NotImplementedError(f"{type(self).__name__} has no losses(pooled, batch)")
 
 
 class LinearHead(Head):
-    """A head whose retrieval features are a linear layer of the pooled features, `feature`: C -> dim (0: m)."""
+    """A head with a linear layer `feature` from C to `dim` (0: m) channels, whose output is used for retrieval."""
 
     def __init__(self, setup: Setup, dim: int = 0) -> None:
         super().__init__(setup)
@@ -90,7 +93,7 @@ class LinearHead(Head):
 
 
 class Network(nn.Module):
-    """trunk, attention, head.
+    """The network: trunk, attention and head.
 
     backbone  the trunk to train; None: the trunk is frozen, and the network reads its feature maps
 
@@ -110,25 +113,25 @@ class Network(nn.Module):
 
     @torch.no_grad()
     def standardise(self, maps: torch.Tensor) -> None:
-        """Measure the statistics of a frozen trunk's channels on maps (N, C, P)."""
+        """Compute the mean and scale of a frozen trunk's channels from maps (N, C, P)."""
         pooled = maps.float().mean(2)
         spread = pooled.std(0) + pooled.std() / 100  # a channel may be constant
         self.trunk.set(pooled.mean(0), spread * len(spread) ** 0.5)
 
     def maps(self, x: torch.Tensor) -> torch.Tensor:
-        """Pixels (B, 3, H, W), or maps (B, C, P) of a frozen trunk -> (B, C, P)."""
+        """Convert pixels (B, 3, H, W) to feature maps (B, C, P); maps of a frozen trunk are standardised."""
         return self.trunk(x) if self.frozen else self.trunk.forward_features(x).flatten(2)
 
     def forward(self, x: torch.Tensor, domains: torch.Tensor) -> torch.Tensor:
-        """(B, m) retrieval features; domains (B,), -1 for one that was not trained on."""
+        """(B, m) retrieval features; domains (B,) is -1 for a domain that was not trained on."""
         return self.head.embed(self.attention(self.maps(x).float()), domains)
 
 
 class SoftAttention(nn.Module):
-    """(B, C, P) feature maps -> (B, C): x + x * mask, averaged over positions (released code).
+    """Soft attention pooling, (B, C, P) -> (B, C): x + x * mask, averaged over positions (released code).
 
-    The mask is a softmax over positions of two 1 x 1 convolutions, C -> width -> 1. Without a non-linearity between
-    them their weights can be multiplied first: the same function and gradients with `width` times fewer operations.
+    The mask is a softmax over positions of two 1 x 1 convolutions, C -> width -> 1. Since there is no non-linearity
+    between them, their weights are multiplied first: this takes `width` times fewer operations.
     """
 
     def __init__(self, channels: int, width: int) -> None:

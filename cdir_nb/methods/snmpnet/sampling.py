@@ -1,6 +1,6 @@
 """The images of a training epoch: batches with equally many of each domain, partners to mix with, and mixing ratios.
 
-Row numbers refer to the training ImageSet. In a batch all images of the first domain come first, then the second's.
+Row numbers refer to the training ImageSet. The images of a batch are ordered by domain.
 """
 
 from dataclasses import dataclass
@@ -27,10 +27,10 @@ class Epoch:
 
 
 def rows_by_domain(images: ImageSet, batch_size: int) -> list[np.ndarray]:
-    """Rows of each domain, in order of first appearance, enough to fill balanced batches.
+    """The rows of each domain, in order of first appearance, checked to be enough for balanced batches.
 
     Raises CdirError for fewer than two domains, a batch size that is not a multiple of their number, and a domain with
-    fewer images than a batch needs of it.
+    too few images for one batch.
     """
     domains = list(dict.fromkeys(images.domains.tolist()))
     if len(domains) < 2:
@@ -54,7 +54,7 @@ def rows_by_domain(images: ImageSet, batch_size: int) -> list[np.ndarray]:
 
 
 def draw_epoch(rows: list[np.ndarray], number: int, settings: HarnessSettings, rng: np.random.Generator) -> Epoch:
-    """Epoch `number`: as many balanced batches as the smallest domain fills, without repeating an image."""
+    """Draw epoch `number`: as many balanced batches as the smallest domain can fill without repeating an image."""
     per_domain = settings.batch_size // len(rows)
     steps = min(map(len, rows)) // per_domain
     columns = [rng.permutation(own)[: steps * per_domain].reshape(steps, per_domain) for own in rows]
@@ -66,9 +66,9 @@ def draw_epoch(rows: list[np.ndarray], number: int, settings: HarnessSettings, r
 
 
 def mixing_at(epoch: int, settings: HarnessSettings) -> tuple[float, float]:
-    """Beta's parameter and the probability of mixing inside a domain, in an epoch (from 0).
+    """The parameter of the Beta distribution, and the probability of mixing within a domain, in an epoch (from 0).
 
-    The curriculum is that of the released code: gentle mixtures first, inside domains first.
+    The released code's curriculum starts with weak mixtures within domains.
     """
     if not settings.curriculum:
         return settings.beta, settings.within_domain
@@ -77,7 +77,7 @@ def mixing_at(epoch: int, settings: HarnessSettings) -> tuple[float, float]:
 
 
 def partners(n_domains: int, each: int, within: float, rng: np.random.Generator) -> np.ndarray:
-    """(n_domains * each,) positions in a batch: a partner for each, of the same domain with probability `within`.
+    """(n_domains * each,) position of a partner for each image of a batch, in its domain with probability `within`.
 
     Otherwise the partner has another domain: the domains are permuted without a fixed point, and each position of a
     domain is used once (released code).
@@ -97,7 +97,7 @@ def derangement(count: int, rng: np.random.Generator) -> np.ndarray:
 
 
 def pool_of(epoch: int, settings: HarnessSettings) -> int:
-    """Number of the pool of views that an epoch reads: its own if there are enough, then the last phase's in turn."""
+    """The pool of views for an epoch: pool `epoch` if it exists, else one of the last phase's pools in turn."""
     first = min(4, settings.pools - 1) if settings.curriculum else 0  # the curriculum ends with epoch 4
     return epoch if epoch < settings.pools else first + (epoch - first) % (settings.pools - first)
 

@@ -35,10 +35,10 @@ class Semantics:
     origin: str
 
     def of(self, classes: Sequence[str], *, unit: bool = False) -> torch.Tensor:
-        """(K, m) vectors of these classes, in their order; `unit`: of unit length.
+        """(K, m) vectors of these classes, in their order; with `unit`, scaled to unit length.
 
         A class is identified by its name, or by the same words in another spelling (Alarm_Clock, alarm-clock).
-        Raises CdirError that lists every class without a vector.
+        Raises CdirError, which lists the classes without a vector.
         """
         rows = {_words(name): row for row, name in enumerate(self.classes)}
         rows |= {name: row for row, name in enumerate(self.classes)}  # an exact name takes precedence
@@ -76,10 +76,10 @@ def _text_encoder(name: str, device: torch.device) -> ImageEncoder:
 
 
 def read_semantics(file: Path | str) -> Semantics:
-    """Class vectors of an .npz file: `names` (C,) text, `vectors` (C, m) numbers. Pickled content is never loaded.
+    """Read class vectors from an .npz file with `names` (C,) and `vectors` (C, m). Pickled content is never loaded.
 
-    A few lines of numpy write GloVe and word2vec vectors in this form. Raises CdirError for a file that is missing,
-    damaged, pickled or lacks one of the two, for duplicate names, and for vectors that are not finite or all zero.
+    GloVe and word2vec vectors can be written to such a file with a few lines of NumPy. Raises CdirError for a file that
+    is missing, damaged, pickled or incomplete, for duplicate names, and for vectors that are zero or not finite.
     """
     file = Path(file).expanduser()
     try:
@@ -97,7 +97,7 @@ def read_semantics(file: Path | str) -> Semantics:
 
 
 def text_semantics(encoder: ImageEncoder, classes: Sequence[str], words: Mapping[str, str]) -> Semantics:
-    """Class vectors of a CLIP text tower, "a {words}" for each class (our default; the paper takes word vectors).
+    """Class vectors of a CLIP text tower from the text "a {words}" (our default; the paper uses word vectors).
 
     words  class -> natural words
     The mean over these classes is subtracted: CLIP's text embeddings have a large common part, and equation 6, which

@@ -1,4 +1,4 @@
-"""Settings of SnMpNet's harness, each with its source, and the named ones: as written, as released, for two cores."""
+"""Settings of SnMpNet's harness with their sources, and its named settings: as written, as released, for two cores."""
 
 from typing import Any, Literal
 
@@ -8,9 +8,9 @@ HEAD_ONLY = "heads on a frozen trunk (not the paper's training)"  # in `train_se
 
 
 class HarnessSettings(Settings):
-    """Settings that SnMpNet and the baselines in its harness have in common. Defaults: the paper, as written.
+    """Settings that SnMpNet and its baselines have in common.
 
-    A value that the paper does not give is that of the released code, as its source states.
+    Defaults are the paper's values, and the released code's for values that the paper does not give.
     Raises CdirError for an invalid value.
     """
 
@@ -96,7 +96,7 @@ BY_ENCODER = {"mobilenet-v2": "as written, two cores"}
 
 
 def named_settings(kind: type[HarnessSettings], **released: Any) -> dict[str, HarnessSettings]:
-    """The named settings of a method in this harness; released: further values of its released code."""
+    """The named settings of a method of this harness; `released` has additional values of its released code."""
     as_released = RELEASED | released
     return {
         "as written": kind(),

@@ -1,4 +1,4 @@
-"""What a training reads from a protocol: training images, and images of validation classes."""
+"""Select the training images and the validation images of a protocol, and check its splits."""
 
 from collections.abc import Sequence
 
@@ -23,7 +23,7 @@ def training_images(task: Protocol, settings: HarnessSettings, seed: int) -> Ima
 
 
 def validation_images(task: Protocol, settings: HarnessSettings) -> tuple[dict[str, ImageSet], ImageSet]:
-    """Queries {training domain: images of validation classes}, and the same classes in the gallery's domain.
+    """Validation queries {training domain: images}, and a gallery of the same classes in the gallery's domain.
 
     Both are empty if the protocol has no validation classes.
     """
@@ -44,13 +44,15 @@ def numbers_of(values: np.ndarray, names: Sequence[str]) -> torch.Tensor:
 
 
 def check_splits(task: Protocol) -> None:
-    """Raise CdirError for a protocol whose training part is empty or overlaps with what it is tested on.
+    """Raise CdirError for a protocol without training images, or with overlapping training and test sets.
 
     Training classes must differ from validation classes and, in a zero-shot protocol, from query classes; an unseen
     query domain must not be trained on.
     """
     if not task.seen:
-        raise CdirError(f"{task.name} has no training images, and SnMpNet learns from labelled images: choose another")
+        raise CdirError(
+            f"{task.name} has no training images, but SnMpNet learns from labelled images: choose another task"
+        )
     for split, classes in (("validation", task.validation), ("query", task.classes if task.zero_shot else ())):
         shared = [label for label in task.seen if label in set(classes)]
         if shared:

@@ -1,8 +1,7 @@
 """Views of images: random crops and colours, mixtures of two images, shuffled tiles, inverted colours.
 
-A set of views is an ImageSet whose images are computed when they are loaded: it can be displayed, embedded and cached
-like any other. Images are mixed as 8-bit pixels: colours are scaled by an affine map afterwards, so the order has no
-effect beyond rounding.
+A set of views is an ImageSet whose images are computed on loading; it can be displayed, embedded and cached like any
+other. Images are mixed as 8-bit pixels before normalisation; since this is affine, the order matters only for rounding.
 """
 
 from collections.abc import Collection
@@ -30,7 +29,7 @@ def epoch_views(
     """The S x B images of an epoch: `kind` is "plain" (random views), "mixed" (equation 3) or "jigsaw".
 
     number  of the epoch; with the seed it determines every crop and colour
-    Domains and labels are those of `epoch.rows`, also for mixtures.
+    Domains and labels are those of `epoch.rows`, even for mixtures.
     """
     rows, partners = epoch.rows.ravel(), epoch.partners.ravel()
     ratio, shuffles = epoch.ratio.ravel(), epoch.shuffles.ravel()
@@ -86,7 +85,7 @@ def _crop_size(width: int, height: int, least: float, rng: np.random.Generator) 
 
 
 def shuffled(image: Image.Image, order: np.ndarray) -> Image.Image:
-    """The image's 3 x 3 tiles in another order; pixels beyond a multiple of 3 are cut off."""
+    """The image with its 3 x 3 tiles in another order; width and height are cropped to a multiple of 3."""
     size = image.width // TILES
     boxes = [(x * size, y * size, (x + 1) * size, (y + 1) * size) for y in range(TILES) for x in range(TILES)]
     result = Image.new("RGB", (size * TILES, size * TILES))
@@ -96,7 +95,7 @@ def shuffled(image: Image.Image, order: np.ndarray) -> Image.Image:
 
 
 def inverted_in(images: ImageSet, domains: Collection[str]) -> ImageSet:
-    """The same rows; images of these domains have their colours inverted (released code)."""
+    """The same rows, with inverted colours for the images of these domains (released code)."""
     selected = images.mask(domains)
     if not selected.any():
         return images

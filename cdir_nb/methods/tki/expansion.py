@@ -1,6 +1,6 @@
 """TKI's first stage, prompt-based domain expansion (section 4.1).
 
-P word vectors are trained, each to represent a domain in prompts for CLIP's frozen text tower. No image is used.
+P word vectors are trained; each represents a domain in prompts for CLIP's frozen text tower. No images are used.
 """
 
 from collections.abc import Iterator, Sequence
@@ -38,12 +38,12 @@ class DomainExpansion(Training):
     names       the C class names, as used in the prompts
     words       (P, W) learnt word vectors
     text_emb    (P, C, D) unnormalised features of all prompts: the only input of the second stage
-    domain_emb  (P, D) features of the domain-only prompts; class_emb (C, D) of the class-only prompts
+    domain_emb  (P, D) features of the domain-only prompts; class_emb: (C, D) those of the class-only prompts
     history     one row per step: the losses, and the smallest, mean and largest cosine between domains before the step
 
-    Words are initialised from N(0, word_std^2). A step embeds P (c + 1) prompts, c <= `classes_per_step`, in blocks:
-    with DomainNet's 345 names and ViT-B/32, 64 or 128 classes per step need about 6 GB (measured). Such a step takes
-    about 20 s on two cores, so use a GPU.
+    Words are initialised from N(0, word_std^2). A step embeds P (c + 1) prompts with c <= `classes_per_step` classes,
+    in blocks: with DomainNet's 345 names and ViT-B/32, 64 or 128 classes per step need about 6 GB (measured). Such a
+    step takes about 20 s on two cores, so use a GPU.
     Raises CdirError for an encoder without a text tower, too few class names, or a name that is too long.
     """
 
@@ -67,7 +67,7 @@ class DomainExpansion(Training):
         super().__init__(encoder, task, (), settings, name="TKI, domain expansion", seed=seed, progress=progress)
 
     def build(self) -> DomainWords:
-        """Draw the words and then the classes of each step."""
+        """Draw the initial words, and then the classes of each step."""
         s, self.tower = self.settings, WordTower(self.encoder)
         generator = torch.Generator().manual_seed(self.seed)
         words = s.word_std * torch.randn(s.words, self.tower.width, generator=generator)
@@ -76,7 +76,7 @@ class DomainExpansion(Training):
         return DomainWords(words.to(self.tower.device))
 
     def inputs(self) -> dict[str, str]:
-        """The class names."""
+        """A digest of the class names."""
         return {"class names": digest_of(list(self.names))}
 
     @property
@@ -89,7 +89,7 @@ class DomainExpansion(Training):
         yield self.classes[self.epoch].to(self.device)
 
     def losses(self, chosen: torch.Tensor) -> dict[str, torch.Tensor]:
-        """L_min and L_max, as far as the settings include them."""
+        """L_min and L_max, or the one that the settings include."""
         s = self.settings
         domain_emb, text_emb = self.embed_prompts(chosen)
         self.note(**between(domain_emb.detach()))
@@ -101,7 +101,7 @@ class DomainExpansion(Training):
         return terms
 
     def weights(self) -> dict[str, float]:
-        """lambda of equation 5."""
+        """The weights of the losses; lambda of equation 5 for L_max."""
         return {"L_max": self.settings.trade_off}
 
     def group_of(self, name: str) -> str:
@@ -110,7 +110,7 @@ class DomainExpansion(Training):
     # ---- prompts and their features ----
 
     def embed_prompts(self, chosen: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Domain features (P, D), and text features (P, c, D) of the (c,) chosen classes, in one batched pass."""
+        """Domain features (P, D), and text features (P, c, D) of the chosen classes (c,), computed in one pass."""
         words = self.model.vectors
         rows = torch.cat([torch.zeros(1, dtype=torch.long), 1 + chosen.cpu()])
         emb = self.tower.embed(self.prompts.take(rows.repeat(len(words))), words.repeat_interleave(len(rows), 0))
@@ -152,5 +152,5 @@ class DomainExpansion(Training):
 
 
 def drawn_classes(count: int, size: int, steps: int, generator: torch.Generator) -> list[torch.Tensor]:
-    """For each step the indices of its classes: all of `count`, or `size` of them chosen at random."""
+    """The indices of the classes in each step: all `count` classes, or `size` of them drawn at random."""
     return [torch.randperm(count, generator=generator)[:size].sort().values for _ in range(steps)]

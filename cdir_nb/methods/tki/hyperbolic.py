@@ -1,10 +1,10 @@
-"""Poincaré ball of radius r, the open ball {x : |x| < r} of curvature -1/r^2: the operations that TKI needs.
+"""Operations in the Poincaré ball of radius r, the open ball {x : |x| < r} of curvature -1/r^2, as needed by TKI.
 
 Formulas of Ganea et al., "Hyperbolic Neural Networks" (NeurIPS 2018), with their c = 1/r^2. The TKI paper (section
 4.2) only names the ball and its radius. Points and tangent vectors are rows of (..., D) tensors.
 
-Two cases need care. At the origin, v/|v| is 0/0: norms are clamped to at least TINY, which gives the right value and
-gradient. At the boundary, artanh is infinite: points are pulled back to EDGE * r.
+Two cases need care. At the origin, v/|v| is 0/0: norms are clamped to at least TINY, which gives the correct value and
+gradient. At the boundary, artanh is infinite: points are rescaled to a norm of at most EDGE * r.
 """
 
 import math
@@ -19,7 +19,7 @@ EDGE = 1 - 1e-5  # geoopt's value for double precision; in the tangent space suc
 
 
 def checked_radius(radius: float) -> float:
-    """The radius as a float; CdirError if it is not a positive number."""
+    """The radius as a float. Raises CdirError if it is not a positive number."""
     if not (math.isfinite(radius) and radius > 0):
         raise CdirError(f"radius is {radius}: a Poincaré ball needs a positive radius, such as 1.0")
     return float(radius)
@@ -34,18 +34,18 @@ def _artanh(x: torch.Tensor) -> torch.Tensor:
 
 
 def into_ball(x: torch.Tensor, radius: float) -> torch.Tensor:
-    """(..., D) points; those beyond EDGE * r are pulled back to that norm along their direction."""
+    """(..., D) points; those with a norm above EDGE * r are scaled to this norm."""
     return x * (EDGE * radius / _norm(x)).clamp_max(1)
 
 
 def exp_map_origin(v: torch.Tensor, radius: float) -> torch.Tensor:
-    """Tangent vectors at the origin -> points in the ball: exp_0(v) = r tanh(|v| / r) v / |v|."""
+    """Map tangent vectors at the origin to points in the ball: exp_0(v) = r tanh(|v| / r) v / |v|."""
     norm = _norm(v)
     return into_ball(radius * torch.tanh(norm / radius) * v / norm, radius)
 
 
 def log_map_origin(x: torch.Tensor, radius: float) -> torch.Tensor:
-    """Points in the ball -> tangent vectors at the origin: log_0(x) = r artanh(|x| / r) x / |x|."""
+    """Map points in the ball to tangent vectors at the origin: log_0(x) = r artanh(|x| / r) x / |x|."""
     norm = _norm(x)
     return radius * _artanh(norm / radius) * x / norm
 
@@ -73,13 +73,13 @@ def mobius_matvec(matrix: torch.Tensor, x: torch.Tensor, radius: float) -> torch
 
 
 class HyperbolicLinear(nn.Linear):
-    """A linear layer on the ball, between tangent spaces at the origin: (..., D) -> (..., E).
+    """A hyperbolic linear layer from tangent vectors to tangent vectors at the origin: (..., D) -> (..., E).
 
-    y = log_0( W (x) exp_0(v)  (+)  exp_0(b) )        in_ball: without log_0, so that y is a point in the ball
+    y = log_0( W (x) exp_0(v)  (+)  exp_0(b) )        in_ball=True: without log_0, y is a point in the ball
 
-    It has the parameters of `nn.Linear`, and tends to it as r grows. The bias b is stored as a tangent vector, so that
-    ordinary Adam can update it. Without a bias the layer is linear (see `mobius_matvec`): its curvature comes only from
-    the Möbius addition.
+    It has the parameters of `nn.Linear`, and converges to it as r grows. The bias b is stored as a tangent vector, so
+    that ordinary Adam can update it. Without a bias the layer is linear (see `mobius_matvec`): its curvature comes only
+    from the Möbius addition.
     """
 
     def __init__(self, in_features: int, out_features: int, radius: float, *, in_ball: bool = False) -> None:

@@ -1,4 +1,4 @@
-"""The losses of TKI's paper (ICML 2024), each as printed; where the print is unclear, our reading is noted.
+"""The losses of the TKI paper (ICML 2024), as printed; notes state our interpretation of unclear parts.
 
     paper            here
     t_p^d            row p of `domain_emb` (P, D): the domain-only prompt of domain p
@@ -15,7 +15,7 @@ import torch.nn.functional as F
 
 
 def loss_max(domain_emb: torch.Tensor, alpha: float, mu: float) -> torch.Tensor:
-    """Domain-wise diversity maximum loss of (P, D) domain features t_p^d; small if no two domains are similar.
+    """Domain-wise diversity maximum loss of (P, D) domain features t_p^d; it is small if all domains are dissimilar.
 
     Equation 1:  1 / (P (P-1))  sum_p sum_{q != p}  log(1 + e^{alpha (s_pq - mu)})
     Equation 2:  s_pq = cosine of t_p and t_q.   The paper does not give alpha and mu: see `ExpansionSettings`.
@@ -26,7 +26,7 @@ def loss_max(domain_emb: torch.Tensor, alpha: float, mu: float) -> torch.Tensor:
 
 
 def loss_min(text_emb: torch.Tensor, class_emb: torch.Tensor, chosen: torch.Tensor, tau: float) -> torch.Tensor:
-    """Category-wise correlation minimum loss; small if each text is nearest to the prototype of its own class.
+    """Category-wise correlation minimum loss; it is small if each text is nearest to the prototype of its class.
 
     Equation 3:  -1 / (P C)  sum_p sum_i  log( exp(s_pii / tau) / sum_j exp(s_pij / tau) )
     Equation 4:  s_pij = cosine of t_pi, "A [DOMAIN]_p style of [CLASS]_i.", and t_j^c, "[CLASS]_j"
@@ -42,14 +42,14 @@ def loss_agg(projected: torch.Tensor, tau: float) -> torch.Tensor:
 
     Equation 6:  -1 / (P C)  sum_p sum_i  log( sum_{q != p} exp(h(t_pi) . h(t_qi) / tau)
                                              / sum_{q, j}    exp(h(t_pi) . h(t_qj) / tau) )
-    As printed: the sum over q != p is inside the logarithm, and the denominator is over all (q, j), including the
-    text itself; therefore the minimum is not 0 but log(P / (P-1)) or slightly more.
+    As printed, the sum over q != p is inside the logarithm, and the denominator covers all (q, j), including the text
+    itself. Therefore the minimum is not 0, but slightly above log(P / (P-1)).
     """
     return agg_terms(projected, projected, tau).mean()
 
 
 def agg_terms(anchors: torch.Tensor, projected: torch.Tensor, tau: float) -> torch.Tensor:
-    """(P c,) the terms -log(...) of equation 6 for (P, c, D) anchors, the texts of c of the classes in `projected`."""
+    """(P c,) the terms -log(...) of equation 6 for anchors (P, c, D), the texts of c classes of `projected`."""
     same_class = torch.einsum("pid,qid->piq", anchors, anchors) / tau  # h(t_pi) . h(t_qi)
     itself = torch.eye(len(anchors), dtype=torch.bool, device=anchors.device)[:, None, :]
     numerator = same_class.masked_fill(itself, -torch.inf).logsumexp(2).flatten()

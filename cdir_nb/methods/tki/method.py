@@ -1,11 +1,11 @@
 """TKI: retrieval across any domains, trained on text alone (Yan et al., "Retrieval Across Any Domains via Large-scale
 Pre-trained Model", ICML 2024).
 
-Training has two stages and uses no image. Expansion: P word vectors learn to represent P domains in prompts that CLIP's
-frozen text tower reads. Aggregation: a small MLP h learns to bring texts of the same class together, whatever their
-domain. At test time h is applied to the output of CLIP's frozen image tower: z = h(I(x)).
+Training has two stages and uses no images. Expansion: P word vectors learn to represent P domains in prompts that
+CLIP's frozen text tower reads. Aggregation: a small MLP h learns to bring texts of the same class together, whatever
+their domain. At test time h is applied to the output of CLIP's frozen image tower: z = h(I(x)).
 
-No official code is known. What the paper leaves open is a setting of `TkiSettings`, and is noted where it matters.
+No official code is known. Choices that the paper leaves open are settings in `TkiSettings`, or are noted in the code.
 """
 
 from collections.abc import Iterator
@@ -27,13 +27,13 @@ from cdir_nb.methods.training import Training
 class TkiTraining(Training):
     """The training of h on (P, C, D) text features alone (section 4.2, equation 6), after the first stage.
 
-    names      the C class names that it learns from
+    names      the C class names in the prompts
     expansion  the finished first stage; variants with equal first stages share it through the cache
-    history    one row per step of this stage; `expansion.history` has those of the first
+    history    one row per step of this stage; the rows of the first stage are in `expansion.history`
 
     An epoch is one optimiser step. Its largest matrix has (P c)^2 scores, c <= `classes_per_step`: 7 MB for 20 x 64. At
-    DomainNet's size (20 x 345 texts of width 512) 100 steps take 25 s on two busy cores and 0.2 GB. With `all_classes`
-    a step takes all classes, `classes_per_step` at a time, so that the matrix has P c x P C scores: 1.2 GB.
+    DomainNet's size (20 x 345 texts of width 512) 100 steps take 25 s on two busy cores and 0.2 GB. With `all_classes`,
+    a step covers all classes, `classes_per_step` at a time; the matrix then has P c x P C scores (1.2 GB).
     """
 
     steps_per_epoch = 1
@@ -41,7 +41,7 @@ class TkiTraining(Training):
     settings: TkiSettings
 
     def build(self) -> Projection:
-        """Train the first stage, or load it; draw the classes of each step; h has PyTorch's default initialisation."""
+        """Train or load the first stage, draw each step's classes, and build h with PyTorch's initialisation."""
         s = self.settings
         self.names = names_for(self.task, s.strategy, count=s.other_names, seed=self.seed)
         self.expansion = DomainExpansion(
@@ -54,7 +54,7 @@ class TkiTraining(Training):
             return Projection(self.encoder.dim, s).to(self.encoder.device)
 
     def inputs(self) -> dict[str, str]:
-        """The class names."""
+        """A digest of the class names."""
         return {"class names": digest_of(self.names)}
 
     @property
@@ -63,16 +63,16 @@ class TkiTraining(Training):
         return self.settings.aggregation_steps
 
     def steps_until(self, epoch: int) -> int:
-        """Optimiser steps of both stages."""
+        """The number of optimiser steps of both stages, up to this epoch."""
         return self.settings.steps_of_expansion + epoch
 
     def batches(self) -> Iterator[torch.Tensor]:
-        """(P, c, D) text features of this step's classes."""
+        """Yield the (P, c, D) text features of the classes of the step."""
         text_emb = self.expansion.text_emb
         yield text_emb if self.settings.all_classes else text_emb[:, self.classes[self.epoch].to(self.device)]
 
     def losses(self, text_emb: torch.Tensor) -> dict[str, torch.Tensor]:
-        """Equation 6."""
+        """The aggregation loss (equation 6)."""
         s, projected = self.settings, self.model(text_emb)
         if s.all_classes:
             return {"L_agg": loss_agg_in_blocks(projected, s.temperature, s.classes_per_step)}
@@ -83,7 +83,7 @@ class TkiTraining(Training):
 
     @property
     def train_set(self) -> str:
-        """What it was trained on, in words."""
+        """Description of the training data, for records."""
         s = self.settings
         return f"no image; {s.words} learnt words x {len(self.names)} class names (strategy {s.strategy})"
 
@@ -93,10 +93,10 @@ class TkiTraining(Training):
 
 
 def loss_agg_in_blocks(projected: torch.Tensor, tau: float, block: int) -> torch.Tensor:
-    """`loss_agg` with the memory of `block` classes: P block x P C scores at a time instead of (P C)^2.
+    """Compute `loss_agg` in blocks of `block` classes: memory for P block x P C scores instead of (P C)^2.
 
-    The gradient of each block is computed at once and its scores are freed. The returned scalar has the value and the
-    gradient of the whole mean.
+    The gradient of each block is computed immediately, and its scores are freed. The returned scalar has the value and
+    the gradient of `loss_agg`.
     """
     count = projected.shape[1]
     leaf = projected.detach().requires_grad_()

@@ -1,4 +1,4 @@
-"""The class names that TKI learns from."""
+"""Select the class names on which TKI is trained."""
 
 import re
 
@@ -12,13 +12,14 @@ from cdir_nb.errors import CdirError
 
 
 def names_for(task: Protocol, strategy: int = 1, *, count: int | None = None, seed: int = 0) -> list[str]:
-    """Class names to learn from, in natural words (paper, section 5.3 and Table 6).
+    """Class names for training, in natural words (paper, section 5.3 and Table 6).
 
     strategy 1  the names of the query classes
     strategy 2  `count` other names (None: as many as there are query classes; 0: all), drawn with `seed` from the
-                training classes that are not query classes. Without any: from DomainNet's 345 classes or, if too few
-                of these remain, from our list of object names. No name shares a word with a query class, which is our
-                reading of "don't overlap". It is unknown which and how many names the paper drew.
+                training classes that are not query classes. If there are none, they are drawn from DomainNet's 345
+                classes or, if too few of these remain, from our list of object names. No name shares a word with a
+                query class, which is our interpretation of "don't overlap". The paper does not state which and how
+                many names it used.
     Raises CdirError if there are too few names.
     """
     own = [display(task.display(label)) for label in task.classes]
@@ -33,7 +34,7 @@ def names_for(task: Protocol, strategy: int = 1, *, count: int | None = None, se
         if len(names) >= size:
             return np.random.default_rng(seed).choice(names, size, replace=False).tolist()
     raise CdirError(
-        f"label strategy 2 needs {size} names that share no word with the query classes, and there are {len(names)}: "
+        f"label strategy 2 needs {size} names that share no word with the query classes, but there are {len(names)}: "
         "choose a smaller other_names, or a task with more training classes"
     )
 

@@ -1,4 +1,4 @@
-"""h, the projection that TKI's second stage trains."""
+"""The projection h, which is trained in TKI's second stage."""
 
 import torch
 import torch.nn.functional as F
@@ -9,13 +9,13 @@ from cdir_nb.methods.tki.settings import TkiSettings
 
 
 class Projection(nn.Module):
-    """h, the domain-agnostic universal projection: unit features (..., D) -> unit features (..., D).
+    """The domain-agnostic universal projection h, from unit features to unit features: (..., D) -> (..., D).
 
     h(t) = unit( layer_2( relu( layer_1(t) ) ) ).  layer_2 is hyperbolic and treats the hidden features as tangent
-    vectors at the origin; the Euclidean variant (Table 7) has an ordinary linear layer of the same size instead. Our
-    reading of section 4.2 is two layers, the second one hyperbolic, and unit length of input and output; settings
-    select other readings (`hyperbolic_layers`, `output`, `unit_norm`).
-    Without its bias, layer_2 is the same in both geometries: "no bias" is our addition.
+    vectors at the origin; the Euclidean variant (Table 7) has an ordinary linear layer of the same size instead. We
+    interpret section 4.2 as two layers, the second one hyperbolic, with unit length of input and output; settings
+    select other interpretations (`hyperbolic_layers`, `output`, `unit_norm`). Without its bias, layer_2 is the same in
+    both geometries: "no bias" is our addition.
     """
 
     def __init__(self, dim: int, settings: TkiSettings) -> None:
@@ -36,7 +36,7 @@ class Projection(nn.Module):
 
     @torch.no_grad()
     def project(self, features: torch.Tensor) -> torch.Tensor:
-        """(N, D) unnormalised CLIP features (images or texts) -> (N, D) h of them on the CPU, unit by default."""
+        """Apply h to (N, D) unnormalised CLIP features. Returns (N, D) on the CPU, of unit length by default."""
         return self(features.to(self.layer_1.weight.device)).float().cpu()
 
 

@@ -6,9 +6,9 @@ from cdir_nb.methods.settings import Settings, setting
 
 
 class ExpansionSettings(Settings):
-    """Settings of the first stage, the domain expansion: together with the class names they determine the words.
+    """Settings of the first stage, domain expansion. Together with the class names they determine the words.
 
-    No official code is known; what the paper does not state is marked as our default.
+    No official code is known; values that the paper does not state are marked as our default.
     `table()` lists each value with its source. Raises CdirError for an invalid value.
     """
 
@@ -31,12 +31,12 @@ class ExpansionSettings(Settings):
 
     @property
     def steps_of_expansion(self) -> int:
-        """Optimiser steps of the first stage: none where no loss trains the words."""
+        """The number of optimiser steps of the first stage; 0 if no loss trains the words."""
         return self.expansion_steps if self.losses else 0
 
 
 class TkiSettings(ExpansionSettings):
-    """Settings of TKI: those of the first stage, of the second stage, and which class names it learns from."""
+    """Settings of TKI: those of both stages, and the choice of class names."""
 
     strategy: Literal[1, 2] = setting(1, "paper, section 5.3: label strategy; Table 6: 2, names of other classes")
     other_names: int | None = setting(
@@ -61,5 +61,5 @@ class TkiSettings(ExpansionSettings):
     )
 
     def first_stage(self) -> ExpansionSettings:
-        """The settings of the first stage; variants that differ in others share their words."""
+        """The settings of the first stage; variants with equal first stages share their words."""
         return ExpansionSettings(**{name: getattr(self, name) for name in ExpansionSettings.model_fields})

@@ -1,9 +1,10 @@
-"""The trainer that UCDIR and the methods it is compared with share: network, memory, clusters, two views of each image.
+"""The trainer of UCDIR and its baselines: network, memory, clusters, and two views of each image.
 
     memory of every image, by a momentum encoder  ->  epochs of:  k-means in each domain, if a loss needs it
                                                                   steps on two views of each image: loss, update of the
                                                                   momentum encoder, and of the memory
-Training reads no label. The score that selects the best epoch in the released code does, without effect on training.
+Training uses no labels. The score that selects the best epoch in the released code uses them, but does not affect
+training.
 A method subclasses `TwoDomainTraining` and implements `terms`: the value of each of its losses in a step.
 """
 
@@ -50,9 +51,9 @@ class Step:
     q, k      (B, D) unit features of two views, from the trained encoder and the momentum encoder; a method that
               overrides `see` may return other features as k
     ids       (B,) rows of the bank
-    banks     (N, D) memory of the momentum encoder, which already contains the keys k
-    clusters  per domain, Clusters of increasing K; a single entry if both domains are clustered together; empty before
-              the first k-means
+    banks     (N, D) the memory of momentum features, which already contains the keys k
+    clusters  per domain, Clusters of increasing K; one entry if both domains are clustered together; empty before the
+              first k-means
     """
 
     q: list[torch.Tensor]
@@ -62,17 +63,19 @@ class Step:
     clusters: list[list[Clusters]]
 
     def together(self) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """q (2B, D), bank (N_A + N_B, D) and ids (2B,) of both domains as if they were one."""
+        """q (2B, D), bank (N_A + N_B, D) and ids (2B,) of both domains, concatenated as one domain."""
         ids_a, ids_b = self.ids
         return torch.cat(self.q), torch.cat(self.banks), torch.cat([ids_a, ids_b + len(self.banks[0])])
 
 
 class TwoDomainTraining(Training):
-    """The training of UCDIR or of another method in its trainer. A subclass implements `terms`, and where needed:
+    """The training of UCDIR or of another method in its trainer.
 
-    clustered        what k-means runs on: "each domain", "both together", or "" for a method without clusters
+    A subclass implements `terms`, and may override:
+
+    clustered        the input of k-means: "each domain", "both together", or "" for a method without clusters
     weights          the weight of each term in an epoch
-    make_momentum    returns the momentum encoder, or None for a method without one, which also overrides `see`
+    make_momentum    returns the momentum encoder, or None; a method without it must also override `see`
 
     Two settings are optional: `granularity`, the numbers of clusters in multiples of K, one for each level (default:
     one level with K), and `cluster_from`, the first epoch (from 0) with clusters (default: the first of all).
@@ -86,13 +89,13 @@ class TwoDomainTraining(Training):
     images: ImageSet
 
     def terms(self, step: Step) -> Terms:
-        """The values of each loss; losses that need clusters are left out without them."""
+        """The values of each loss; losses that need clusters are left out before the first clustering."""
         raise NotImplementedError(f"{type(self).__name__} has no terms(step)")
 
     # ---- network, data and schedule ----
 
     def build(self) -> Network:
-        """The network and its momentum copy; training images of both domains, without labels."""
+        """Build the network and its momentum copy, and select the training images of both domains."""
         settings = self.settings
         self.encoder = at_size(self.encoder, settings.image_size)
         images = training_images(self.task, self.domains)
@@ -125,11 +128,11 @@ class TwoDomainTraining(Training):
         return torch.optim.SGD(parameters, lr=s.learning_rate, momentum=s.momentum, weight_decay=s.weight_decay)
 
     def make_schedule(self) -> torch.optim.lr_scheduler.LRScheduler | None:
-        """Cosine to 0, stepped per epoch."""
+        """Cosine decay to 0, advanced after each epoch."""
         return torch.optim.lr_scheduler.CosineAnnealingLR(self.optimizer, self.settings.epochs)
 
     def inputs(self) -> dict[str, str]:
-        """The images, and the number of classes, which is the number of clusters."""
+        """Digests of the images and of the number of classes, which determines the number of clusters."""
         return {**super().inputs(), "classes": str(self.classes)}
 
     @property
@@ -155,7 +158,7 @@ class TwoDomainTraining(Training):
 
     @cached_property
     def views(self) -> CachedViews | PixelViews:
-        """The source of the views; not built if a finished training is loaded."""
+        """The source of the views; created on first use, so not if a finished training is loaded."""
         if self.only_head:
             return CachedViews(self.encoder, self.by_domain, self.settings.views, progress=self.progress)
         return PixelViews(self.encoder, self.by_domain)
@@ -172,7 +175,7 @@ class TwoDomainTraining(Training):
         return self.model if self.momentum is None else self.momentum
 
     def stores_snapshot(self, epoch: int) -> bool:
-        """A head is stored every `snapshot_every` epochs and after the last one."""
+        """If only a head is trained, it is stored every `snapshot_every` epochs and after the last epoch."""
         due = epoch % self.settings.snapshot_every == 0 or epoch == self.settings.epochs
         return due and self.only_head
 
@@ -204,7 +207,7 @@ class TwoDomainTraining(Training):
         self.banks = [x.clone() for x in self.features]
 
     def batches(self) -> Iterator[Inputs]:
-        """One batch per domain and step, after k-means on the features of the last epoch."""
+        """Yield one batch per domain and step, after k-means on the features of the previous epoch."""
         started = time.perf_counter()
         self.clusters = self.cluster()
         self._cluster_seconds = time.perf_counter() - started
@@ -214,7 +217,7 @@ class TwoDomainTraining(Training):
         return self.views.epoch(orders, self.batch_size, self.generator)
 
     def losses(self, batch: Inputs) -> dict[str, torch.Tensor]:
-        """Each term, reduced to one number."""
+        """The value of each term, reduced to a scalar."""
         return {name: self.reduce(values) for name, values in self.terms(self.see(batch)).items()}
 
     def reduce(self, values: list[torch.Tensor]) -> torch.Tensor:
@@ -222,8 +225,10 @@ class TwoDomainTraining(Training):
         return torch.stack(values).mean()
 
     def see(self, inputs: Inputs) -> Step:
-        """Features of both views, in the order of the released code: queries, update of the momentum encoder, keys,
-        which are written to the memory. Both domains go through a network together."""
+        """Compute the features of both views: queries, then after a momentum update the keys, which enter the memory.
+
+        The order is that of the released code. Both domains pass through a network in one batch.
+        """
         ids, queries, key_inputs = inputs
         sizes = [len(rows) for rows in ids]
         q = self.model(queries)
@@ -235,7 +240,7 @@ class TwoDomainTraining(Training):
         return Step(list(q.split(sizes)), list(k.split(sizes)), ids, self.banks, self.clusters)
 
     def end_epoch(self) -> Numbers:
-        """Compute the features of all images."""
+        """Compute the features of all images for the next clustering and the score."""
         self.features = self.whole_features()
         return {"k-means seconds": self._cluster_seconds}
 
@@ -250,21 +255,21 @@ class TwoDomainTraining(Training):
 
     @torch.no_grad()
     def whole_features(self) -> list[torch.Tensor]:
-        """Per domain, (N, dim) the evaluated network's features of the images themselves."""
+        """Per domain, the evaluated network's features (N, dim) of the unaugmented images."""
         network = self.evaluated.eval()
         return [torch.cat([network(x) for x in self.views.whole(d)]) for d in BOTH]
 
     # ---- selection and retrieval ----
 
     def validate(self) -> Numbers:
-        """The released code's score, by labels: mean over both directions of P@k among the training images."""
+        """The released code's score, which uses labels: P@k among the training images, mean over both directions."""
         scores = self.features[0] @ self.features[1].T
         labels = class_numbers([images.labels for images in self.by_domain])
         rule = BY_SEEN_LABELS if self.task.zero_shot else BEST_ON_TEST  # a closed set is tested on its training images
         return {rule: precision_at(self.settings.score_at, scores.cpu(), labels)}
 
     def embed(self, model: Network, images: ImageSet, progress: bool) -> torch.Tensor:
-        """(N, dim) unit vectors (as evaluated by the released code)."""
+        """(N, dim) unit vectors, as in the released code's evaluation."""
         device = self.encoder.device
         if self.only_head:
             features = self.encoder.embed_images(images, progress=progress)

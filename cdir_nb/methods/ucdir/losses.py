@@ -1,7 +1,7 @@
-"""UCDIR's four losses (ECCV 2022, section 3), one function each; all of them are means over the batch.
+"""UCDIR's four losses (ECCV 2022, section 3), one function each; all are means over the batch.
 
-The paper prints sums, the released code takes means; a sum is the mean times the number of images. The setting
-`reduction` selects one of them. Features, bank rows and centroids have unit length. Gradients reach `q` only.
+The paper uses sums, the released code means; a sum is the mean times the number of images. The setting `reduction`
+selects one of them. Features, bank rows and centroids have unit length. Gradients reach `q` only.
 
 paper       variable   shape    meaning
 x_i         q          (B, D)   feature of one view of image i, from the trained encoder
@@ -48,8 +48,9 @@ def cluster_wise(
     The sum over p is not computed: the mean of q_i . m_p over a cluster is q_i . (mean of m_p), so time and memory are
     linear in N. `cluster_wise_by_loops` computes equation 2 as printed.
 
-    least_confidence  released code, not in the paper: leave out images whose key is assigned to its own cluster with a
-                      softmax (over centroids, at tau) of at most this; the mean is over the others, and 0 without any
+    least_confidence  not in the paper: as in the released code, leave out images whose keys have at most this
+                      probability of their own cluster (softmax over centroids, at tau). The mean is over the remaining
+                      images; 0 if none remain
     """
     means, _ = Bank(bank, clusters, len(centroids)).class_means()
     own_cluster = clusters[ids]
@@ -64,7 +65,7 @@ def cluster_wise(
 def cluster_wise_by_loops(
     q: torch.Tensor, bank: torch.Tensor, clusters: torch.Tensor, ids: torch.Tensor, tau: float
 ) -> torch.Tensor:
-    """Scalar L_CW as equation 2 prints it, without the released code's filter; for reading and for tests."""
+    """Scalar L_CW as printed in equation 2, without the released code's filter; for illustration and for tests."""
     total = torch.zeros(())
     for q_i, i in zip(q, ids):
         log_fractions = (bank @ q_i / tau).log_softmax(dim=0)
@@ -89,18 +90,18 @@ def in_domain_distances(x: torch.Tensor, centroids: torch.Tensor, phi: float) ->
 def distance_of_distance(
     q: torch.Tensor, own_centroids: torch.Tensor, other_centroids: torch.Tensor, phi: float
 ) -> torch.Tensor:
-    """Scalar L_DD of one domain's images (equations 7 and 8), small if both domains' centroids give equal distances:
+    """Scalar L_DD of one domain's images (equations 7 and 8), small if both domains' centroids yield equal distances:
 
     1/B sum_i sum_j (d_ij^A - d_ij^B)^2
 
-    The paper's "L2 distance" between two numbers is read as in the released code: squared.
+    As in the released code, the paper's "L2 distance" between two numbers is the squared difference.
     """
     difference = in_domain_distances(q, own_centroids, phi) - in_domain_distances(q, other_centroids, phi)
     return difference.square().sum(dim=1).mean()
 
 
 def self_entropy(q: torch.Tensor, centroids: torch.Tensor, phi: float) -> torch.Tensor:
-    """Scalar L_SE for the images of one domain and the centroids of one (equation 9): the mean entropy H(p_i).
+    """Scalar L_SE (equation 9): the mean entropy H(p_i), for the images of a domain and the centroids of either domain.
 
     It prevents the trivial minimum of L_DD, in which all clustering probabilities are uniform.
     """

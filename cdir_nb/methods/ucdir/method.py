@@ -70,17 +70,17 @@ class UcdirSettings(MomentumSettings):
 
 
 class UcdirTraining(TwoDomainTraining):
-    """UCDIR, or some of its losses."""
+    """The training of UCDIR, with all or some of its losses."""
 
     settings: UcdirSettings
 
     @property
     def clustered(self) -> Clustered:
-        """Each domain; L_IW alone (v1) needs no clusters."""
+        """K-means runs in each domain, unless L_IW is the only loss (v1)."""
         return "each domain" if set(self.settings.losses) - {"IW"} else ""
 
     def terms(self, step: Step) -> Terms:
-        """The four losses, or those of `settings.losses`; L_SE for each domain's images and each domain's centroids."""
+        """The losses in `settings.losses`; L_SE is computed for images and centroids of every pair of domains."""
         s, q, k, ids, banks = self.settings, step.q, step.k, step.ids, step.banks
         terms: Terms = {"L_IW": [instance_wise(q[d], k[d], banks[d], ids[d], s.tau) for d in BOTH]}
         if step.clusters:
@@ -95,12 +95,12 @@ class UcdirTraining(TwoDomainTraining):
         return {name: values for name, values in terms.items() if name.removeprefix("L_") in s.losses}
 
     def reduce(self, values: list[torch.Tensor]) -> torch.Tensor:
-        """The mean over the domains; or, as the paper prints it, the sum over the domains and the images of a batch."""
+        """The mean over domains or, as in the paper, the sum over domains and images of a batch."""
         mean = super().reduce(values)
         return mean if self.settings.reduction == "mean" else mean * len(values) * self.batch_size
 
     def weights(self) -> dict[str, float]:
-        """lambda of equation 4, then gamma and beta from `align_from` on."""
+        """The weights of the losses: lambda of equation 4, and from epoch `align_from` on gamma and beta."""
         aligned = self.epoch >= self.settings.align_from
         return {
             "L_IW": 1.0,
@@ -111,7 +111,7 @@ class UcdirTraining(TwoDomainTraining):
 
 
 def ucdir_settings() -> dict[str, UcdirSettings]:
-    """UCDIR's named settings: those of the trainer, with the schedule and the weights of its losses."""
+    """UCDIR's named settings: the trainer's named settings, with schedules and weights of UCDIR's losses."""
     head_schedule: dict[str, Any] = {"cluster_from": 4, "full_from": 20, "align_from": 20}
     short_schedule: dict[str, Any] = {"cluster_from": 2, "full_from": 10, "align_from": 10}
     overrides: dict[str, dict[str, Any]] = {

@@ -15,12 +15,12 @@ from cdir_nb.methods.ucdir.settings import TwoDomainSettings
 
 
 class Network(nn.Module):
-    """Inputs of the trunk -> unit features (B, dim). The head is MoCo v2's: linear, ReLU, linear; or one linear layer.
+    """A trunk and a head with output (B, dim) of unit length. The head is MoCo v2's (linear, ReLU, linear) or linear.
 
     trunk     an `ImageTower`, which reads pixels; or `Standardise`, which reads features of a frozen encoder
     width     length of the trunk's features
-    settings  with `dim` and `hidden`: width of the head's hidden layer, None: that of the trunk, 0: no hidden layer
-    seed      of the head's initial weights, drawn from PyTorch's default distribution
+    settings  `dim`, and `hidden`, the width of the head's hidden layer; None: the trunk's width, 0: no hidden layer
+    seed      the seed of the head's initial weights, drawn from PyTorch's default distribution
     """
 
     trunk: Any
@@ -38,7 +38,7 @@ class Network(nn.Module):
         return F.normalize(self.head(self.trunk(x).float()), dim=1)
 
     def load_head(self, state: dict[str, torch.Tensor]) -> None:
-        """Load MoCo v2's head. Raises CdirError if its shapes differ from those that the settings give."""
+        """Load MoCo v2's head. Raises CdirError if the shapes do not match the settings."""
         try:
             self.head.load_state_dict(state)
         except RuntimeError:
@@ -50,8 +50,8 @@ class Network(nn.Module):
 def keys(network: nn.Module, x: torch.Tensor, *, split: bool, generator: torch.Generator) -> torch.Tensor:
     """(B, dim) features of the momentum encoder, in the order of x.
 
-    split  shuffle the batch and pass its halves through the network one by one, as the released code does, so that
-           batch norm normalises each half; a network without batch norm gives the same features either way
+    split  shuffle the batch and pass its halves through the network separately, as in the released code, so that batch
+           norm normalises each half; without batch norm this has no effect
     """
     if not split:
         return network(x)

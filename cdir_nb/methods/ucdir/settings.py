@@ -1,4 +1,4 @@
-"""Settings of UCDIR's trainer, each with its source, and the named ones that all methods in it share."""
+"""Settings of UCDIR's trainer, each with its source, and the named settings that all its methods share."""
 
 from collections.abc import Mapping
 from typing import Any, ClassVar, Literal, Self, TypeVar
@@ -70,7 +70,7 @@ class TwoDomainSettings(Settings):
     train_images: int = setting(0, "our default; training images of each domain, drawn at random, 0: all", ge=0)
 
     def table(self) -> list[dict[str, str]]:
-        """Rows of setting, value, source; values of the named settings have sources of their own."""
+        """Rows of setting, value and source; values of named settings have separate sources."""
         rows = super().table()
         for row in rows:
             if row["source"].startswith("set here"):
@@ -78,14 +78,14 @@ class TwoDomainSettings(Settings):
         return rows
 
     def shortened(self, epochs: int) -> Self:
-        """The same schedule in another number of epochs: every setting in epochs is scaled and rounded."""
+        """A copy with another number of epochs; all settings that are counted in epochs are scaled and rounded."""
         names = ("cluster_from", "full_from", "align_from", "snapshot_every")
         counts = {name: round(value * epochs / self.epochs) for name, value in self if name in names}
         return self.changed(epochs=epochs, **counts | {"snapshot_every": max(1, counts["snapshot_every"])})
 
 
 class MomentumSettings(TwoDomainSettings):
-    """Settings of a method with a momentum encoder, and with k-means in every epoch where its losses need clusters."""
+    """Settings of a method with a momentum encoder, and with k-means in each epoch in which its losses need it."""
 
     sources = {
         **{(name, str(value)): "our default for a short training of a small network" for name, value in SHORT.items()},
@@ -112,9 +112,9 @@ Named = TypeVar("Named", bound=MomentumSettings)
 def named_settings(kind: type[Named], *, head_rate: float) -> dict[str, Named]:
     """The named settings that the methods with a momentum encoder have in common.
 
-    head_rate  learning rate where only a head is trained, which depends on the loss: each method's was chosen among
-               0.01, 0.03, 0.1 and 0.3 by the score by labels (P@10, last epoch, one seed) on clipart and sketch of ten
-               classes of the drawn world that are in no test of UCDIR
+    head_rate  the method's learning rate if only a head is trained. It was chosen among 0.01, 0.03, 0.1 and 0.3 by the
+               score by labels (P@10, last epoch, one seed), on clipart and sketch images of ten classes of the drawn
+               world that are not used in UCDIR's tests
     """
     head: dict[str, Any] = {**HEAD, "learning_rate": head_rate}
     written: dict[str, Any] = {"key_norm": "plain"}

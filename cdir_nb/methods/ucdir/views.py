@@ -1,8 +1,8 @@
-"""Views: MoCo v2's random augmentations of an image, by torchvision, and the two ways in which a training reads them.
+"""Views, which are MoCo v2's random augmentations of an image, and two sources of views for training.
 
 `PixelViews` draws new views for every step and decodes them in threads: for training the whole network. `CachedViews`
-reads the frozen encoder's features of a few views per image, which are drawn once and cached: for training a head
-only, at milliseconds per step on a CPU.
+reads the frozen encoder's features of a few views per image, which are drawn once and cached: for training only a head,
+with steps of milliseconds on a CPU.
 """
 
 import zlib
@@ -39,7 +39,7 @@ class Inputs(NamedTuple):
 
 
 class Blur(torch.nn.Module):
-    """Gaussian blur by Pillow, as in MoCo v2: sigma is between 0.1 and 2 pixels of an image of 224 pixels."""
+    """Gaussian blur by Pillow, as in MoCo v2: sigma is 0.1 to 2 pixels for an image of 224 pixels."""
 
     def __init__(self, size: int) -> None:
         super().__init__()
@@ -65,7 +65,7 @@ def moco_v2(size: int) -> v2.Compose:
 
 
 def viewed(images: ImageSet, number: int, size: int) -> ImageSet:
-    """The same rows, each replaced by its view `number` (any integer) of `size` pixels.
+    """The same rows, in which each image is replaced by its view `number` (any integer), of `size` pixels.
 
     The view depends on the image's key and the number only.
     """
@@ -94,12 +94,12 @@ def with_views(images: ImageSet, count: int, size: int) -> ImageSet:
 
 
 def image_size(encoder: ImageEncoder) -> int:
-    """`ImageEncoder.image_size`."""
+    """The width and height in pixels of the images that the encoder takes (`ImageEncoder.image_size`)."""
     return encoder.image_size
 
 
 def at_size(encoder: ImageEncoder, size: int) -> ImageEncoder:
-    """The encoder for whole images of `size` pixels; unchanged for 0, and for a CLIP, which reads one size only."""
+    """The encoder for uncropped images of `size` pixels; unchanged for size 0, and for CLIP, which has a fixed size."""
     if not size or isinstance(encoder, ClipEncoder):
         return encoder
     return with_preprocessing(encoder, input_size=(3, size, size), crop_pct=1.0)
@@ -114,7 +114,7 @@ class CachedViews:
     """The frozen encoder's features of each image and of some views of it.
 
     domains       the images of both domains
-    whole_images  per domain (N, W): the features of the images themselves
+    whole_images  per domain (N, W): the features of the unaugmented images
     views         (count x (N_A + N_B), W): the features of their views; those of an image are consecutive
     """
 
@@ -154,7 +154,7 @@ class CachedViews:
         return start + query, start + key
 
     def whole(self, domain_index: int) -> Iterator[torch.Tensor]:
-        """Batches of the features of the images themselves, in order."""
+        """Yield batches of the features of the unaugmented images, in order."""
         yield from self.whole_images[domain_index].split(EVAL_BATCH)
 
 
@@ -182,6 +182,6 @@ class PixelViews:
         return pixel_batches(self.encoder, views, order.tolist(), batch_size, self.to_pixels)
 
     def whole(self, domain_index: int) -> Iterator[torch.Tensor]:
-        """Batches of the images themselves, preprocessed for evaluation, in order."""
+        """Yield batches of the unaugmented images, preprocessed for evaluation, in order."""
         images = self.domains[domain_index]
         return pixel_batches(self.encoder, images, range(len(images)), EVAL_BATCH)

@@ -1,4 +1,4 @@
-"""The papers' claims about their numbers, and verdicts on them from the available numbers."""
+"""The papers' claims about their numbers, and verdicts on the claims, computed from available numbers."""
 
 from cdir_nb.results.claims.claim import Claim, load_claims
 from cdir_nb.results.claims.verdicts import published_verdicts, verdicts

@@ -35,15 +35,15 @@ Names = Annotated[tuple[Text, ...], BeforeValidator(_as_tuple)]
 class Claim(BaseModel):
     """One statement that some methods are better than others.
 
-    where          table, figure or section of the paper, or a remark that the comparison is ours
-    tables         published tables with the numbers; a method's numbers are from the first table that has it
+    where          table, figure or section of the paper, or a note that the comparison is not in the paper
+    tables         published tables with the numbers; a method's numbers are taken from the first table that lists it
     says           the claim, reworded
     better, worse  method names in our records; with several, each of `better` is above each of `worse`
-    chain          alternative to both: methods from worst to best, each above its predecessor
-    falling        alternative to these: a method whose values fall from each cut-off of `metric` to the next larger one
-    metric         names of metrics of one kind in order of preference, except that the convention and cut-off listed
-                   first in the protocol's card come first; the first metric that all methods have is used
-    over           the mean over directions, or each direction
+    chain          instead of `better` and `worse`: methods from worst to best, each above its predecessor
+    falling        instead of these: a method whose values decrease from each cut-off of `metric` to the next larger
+    metric         names of metrics of one kind, in order of preference; the convention and cut-off listed first in the
+                   protocol's card take precedence. The first metric that all methods have is used
+    over           whether the claim is about the mean over directions or about each direction
     tolerance      points by which `better` may be BELOW `worse`, for claims that something costs little
     query          only directions with this query domain; empty for all
     protocol       only protocols whose names contain this text, such as "-ucdr-"; empty for all
@@ -69,7 +69,7 @@ class Claim(BaseModel):
     @model_validator(mode="after")
     def _check(self) -> "Claim":
         if len({metric.kind for metric in self.metrics}) > 1:
-            raise ValueError("metric has names of several kinds: give those of one kind")
+            raise ValueError("metric has names of several kinds: give names of one kind")
         if self.falling:
             conventions, cutoffs = ({getattr(m, name) for m in self.metrics} for name in ("convention", "k"))
             if self.better or self.worse or self.chain or len(conventions) > 1 or len(cutoffs - {None}) < 2:
@@ -93,7 +93,7 @@ class Claim(BaseModel):
 
     @property
     def methods(self) -> list[str]:
-        """All methods, each once."""
+        """All methods of the claim, without duplicates."""
         return [self.falling] if self.falling else list(dict.fromkeys(name for pair in self.pairs for name in pair))
 
 

@@ -1,6 +1,6 @@
 """Verdicts on the papers' claims, computed from numbers. No verdict is written by hand.
 
-Records and published numbers have the same fields, and one rule decides on both.
+Records and published numbers have the same fields and are decided by the same rule.
 """
 
 import functools
@@ -38,21 +38,21 @@ MEASURED = [
 def verdicts(records: Iterable[Record], claims: Sequence[Claim] | None = None) -> "pd.DataFrame":
     """Verdicts on each claim from our records: one row for each claim, dataset, protocol and encoder.
 
-    records  any; runs with random weights (pipeline tests), records on images that the encoder saw in its pretraining,
-             and retrieval within one domain are ignored
+    records  any records; pipeline tests (random weights), records on images of the encoder's pretraining, and retrieval
+             within one domain are ignored
     claims   None: all of claims.yaml
 
     Only numbers with the same metric, dataset, protocol and encoder are compared, direction by direction and seed by
-    seed. A method without training ("nothing selected") has no seed and is compared with every seed; seeds that lack
-    directions of the seed with most are left out. If a method has several settings or selection rules, each combination
+    seed. A method without training ("nothing selected") has no seed and is compared with every seed; a seed is left out
+    if it lacks directions that another seed has. If a method has several settings or selection rules, each combination
     has its own row; trained methods are compared only under the same selection rule.
 
     Columns: the claim's id, paper, where, says, better, worse, over, tolerance; dataset, protocol, encoder; measure
     (the metric), seeds (tuple, empty without training); differences (points, one per seed) and their mean `difference`,
-    above (number of directions that hold, one per seed), directions (number compared), all for the pair with the
-    smallest margin if there are several; selection_rule, settings (digests); verdict: "holds" (for every seed),
-    "mixed" (for some), "does not hold" (for none), "not run", or "directions missing" if a claim about each direction
-    was run in only some of its `claimed` directions.
+    above (number of directions in which the claim holds, one per seed), directions (number compared), all for the pair
+    with the smallest margin if there are several; selection_rule, settings (digests); verdict: "holds" (for every
+    seed), "mixed" (for some), "does not hold" (for none), "not run", or "directions missing" if a claim about each
+    direction was run in only some of its `claimed` directions.
     """
     claims = load_claims() if claims is None else claims
     usable = (record for record in records if not (record.pipeline_test or record.seen_in_pretraining))
@@ -68,9 +68,9 @@ def verdicts(records: Iterable[Record], claims: Sequence[Claim] | None = None) -
 def published_verdicts(claims: Sequence[Claim] | None = None) -> "pd.DataFrame":
     """Verdicts on the same claims from the papers' printed numbers: one row for each claim, dataset and backbone.
 
-    If a paper prints only averages, they decide claims about the mean (with `directions` 0), and a claim about each
-    direction is "not printed", as are claims without printed numbers. Numbers are compared in the paper's own metric,
-    convention and cut-off. Columns are those of `verdicts`, with `backbone` instead of `encoder`.
+    If a paper prints only averages, claims about the mean are decided by them (`directions` is then 0). The verdict is
+    "not printed" for other claims of such a paper, and for claims without printed numbers. Numbers are compared in the
+    paper's own metric, convention and cut-off. Columns are those of `verdicts`, with `backbone` instead of `encoder`.
     """
     columns, rows = ("dataset", "protocol", "backbone"), []
     numbers = list(published_frame().dropna(subset="value").astype(object).itertuples(index=False))
@@ -85,7 +85,7 @@ def published_verdicts(claims: Sequence[Claim] | None = None) -> "pd.DataFrame":
 
 
 def by_context(rows: Iterable[Any]) -> dict[Context, Table]:
-    """The records, or rows of a frame, of each dataset, protocol and encoder, by method and metric."""
+    """Group records, or rows of a frame, by dataset, protocol and encoder, and within these by method and metric."""
     contexts: dict[Context, Table] = {}
     for row in rows:
         table = contexts.setdefault((row.dataset, row.protocol, row.encoder), {})
@@ -118,12 +118,12 @@ def _verdict_table(rows: list[dict[str, Any]], context: Sequence[str]) -> "pd.Da
 
 
 def with_counterparts(contexts: dict[Context, Table]) -> dict[Context, Table]:
-    """The rows, and the rows of harder tasks also under the names of their easier counterparts.
+    """Copy the rows of harder tasks into the contexts of their easier counterparts.
 
-    A claim that compares a method with itself on two tasks can then be decided like any other: numbers of SnMpNet on
-    `x-ucdr-sketch-mixed` are also in `x-ucdr-sketch`, as "SnMpNet, mixed gallery"; those on `x-ucdr-sketch` are also in
-    `x-uccdr-sketch`, as "SnMpNet, unseen domain". Two tasks of a dataset are counterparts if their cards differ in
-    nothing else.
+    A claim that compares a method on two tasks can then be decided like any other: numbers of SnMpNet on
+    `x-ucdr-sketch-mixed` are copied to `x-ucdr-sketch` as "SnMpNet, mixed gallery", and numbers on `x-ucdr-sketch` to
+    `x-uccdr-sketch` as "SnMpNet, unseen domain". Two tasks of a dataset are counterparts if their cards differ only in
+    this respect.
     """
     result = {context: dict(table) for context, table in contexts.items()}
     for (dataset, hard, encoder), table in contexts.items():
@@ -211,9 +211,10 @@ def _decided_on_records(claim: Claim, table: Table, protocol: str) -> list[dict[
 def claimed_directions(claim: Claim, protocol: str) -> set[tuple[str, str]]:
     """The directions needed for a verdict on a claim about each direction.
 
-    These are the protocol's directions that the claim's tables print (or, without tables, the paper), also on the drawn
-    world, which has DomainNet's domain names; if the tables lack a domain of the protocol, all its directions. Empty
-    for a protocol without a card: then the directions that were run decide.
+    These are the protocol's directions that are printed in the claim's tables, or in the paper if the claim names no
+    tables. This includes the drawn world, which has DomainNet's domain names. If the tables lack a domain of the
+    protocol, all directions of the protocol are needed. The set is empty for a protocol without a card; the directions
+    that were run then decide.
     """
     directions = {direction for direction in _directions_of(protocol) if claim.query in ("", direction[0])}
     printed = _printed_directions(claim.paper, tuple(claim.tables))
@@ -234,8 +235,10 @@ def _printed_directions(paper: str, tables: tuple[str, ...]) -> set[tuple[str, s
 
 @functools.lru_cache
 def as_in_card(metrics: tuple[Metric, ...], protocol: str) -> list[Metric]:
-    """Metrics of one kind in the order given, except that convention and cut-off of the first metric of this kind in
-    the protocol's card go first. Metrics of one convention stay together."""
+    """Sort metrics of one kind: the convention and cut-off of the first such metric in the protocol's card come first.
+
+    Metrics of one convention stay together; otherwise the order does not change.
+    """
     spec, conventions = _spec_of(protocol), [metric.convention for metric in metrics]
     first = next((entry for entry in spec.metrics if entry.kind == metrics[0].kind), None) if spec else None
     if first is None:
@@ -250,7 +253,7 @@ def as_in_card(metrics: tuple[Metric, ...], protocol: str) -> list[Metric]:
 
 @dataclass(frozen=True)
 class Setting:
-    """The numbers of one method in one setting: percent by direction for each seed; seed None if there is no seed."""
+    """The numbers of a method in one setting: percent by direction for each seed; the seed is None without training."""
 
     digest: str
     rule: str

@@ -24,7 +24,7 @@ def joint_verdict(rows: "pd.DataFrame") -> str:
 
 
 def marked(kind: str) -> str:
-    """A verdict with its sign, such as `✓ holds`."""
+    """A verdict with its symbol, such as `✓ holds`."""
     return f"{SIGNS.get(kind, '')} {kind}".strip()
 
 
@@ -36,13 +36,13 @@ def span(differences: Iterable[float], *, digits: int) -> str:
 
 
 def expected(row) -> str:
-    """What a claim expects of "better minus worse", in words."""
+    """The expected sign or size of "better minus worse" in a claim, in words."""
     where = "in each direction" if row.over == "each direction" else "on average"
     return f"at most {row.tolerance:g} points below" if row.tolerance else f"above {where}"
 
 
 def found(rows: "pd.DataFrame") -> str:
-    """The result of one row or several: directions that hold, for a claim about each direction; otherwise points."""
+    """The result of one or several rows: number of directions for a claim about each direction, otherwise points."""
     row = next(rows.itertuples(), None)
     if len(rows) == 1 and row.over == "each direction" and row.above:
         ends = "–".join(dict.fromkeys(str(n) for n in (min(row.above), max(row.above))))
@@ -59,7 +59,7 @@ def each_seed(row) -> str:
 def held(row) -> str:
     """The number of directions in which a claim holds, for each seed, such as `1, 2 of 2`; empty if none was compared.
 
-    If directions are missing, the number that was run, such as `2 of 12 run`.
+    If directions are missing, the number of those that were run, such as `2 of 12 run`.
     """
     if row.verdict == IN_PART:
         return f"{row.directions} of {row.claimed} run"
@@ -67,7 +67,7 @@ def held(row) -> str:
 
 
 def how(rows: "pd.DataFrame") -> list[str]:
-    """Directions, metric and seeds of one row; for several rows, only their number."""
+    """Directions, metric and seeds of a single row; for several rows, only the number of rows."""
     if len(rows) != 1:
         return [f"{len(rows)} comparisons"] if len(rows) else []
     row = next(rows.itertuples())

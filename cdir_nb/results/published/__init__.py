@@ -1,8 +1,8 @@
 """The papers' published numbers: every cell of their tables, with the context needed to compare it with ours.
 
-`<paper>_table<N>.csv` has a table as printed, so that it can be checked by eye; `<paper>.yaml` states what its columns
-mean, how certain that is, which printed numbers contradict each other, and which cells are unreadable in our scan.
-Texts are exactly as printed, values are fractions.
+`<paper>_table<N>.csv` contains a table as printed, for visual checks; `<paper>.yaml` states the meaning of its columns
+and how certain it is, which printed numbers contradict each other, and which cells are unreadable in our scan. Texts
+are exactly as printed, values are fractions.
 """
 
 import csv
@@ -44,9 +44,9 @@ def own_method(paper: str) -> str:
 
 
 def load_paper(paper: str) -> Paper:
-    """Citation, table headers, misprints and lost cells of a paper. Raises CdirError for an unknown paper."""
+    """Citation, table headers, misprints and unreadable cells of a paper. Raises CdirError for an unknown paper."""
     if paper not in papers():
-        raise CdirError(f"no paper is called {paper!r}; known: {', '.join(papers())}")
+        raise CdirError(f"unknown paper {paper!r}; known: {', '.join(papers())}")
     return _load(paper)
 
 
@@ -63,10 +63,10 @@ def tables(paper: str) -> dict[str, Sheet]:
 def published(paper: str | None = None, table: str | None = None) -> "pd.DataFrame":
     """Published cells in long form: one row per cell, columns always FIELDS.
 
-    paper, table  one paper and one table of it ("2", "3_left"); None for all
+    paper, table  names of a paper and of one of its tables ("2", "3_left"); None: all
     `metric` is a name such as `mAP@200:over_found`; `printed` is the text in the paper; `value` is the same as a
-    fraction, NaN for a dash or a lost cell; `average` marks averages, which have empty domains where they average over
-    domains; `our_method` is the method's name in our records, empty if the workbook does not run it.
+    fraction, NaN for a dash or an unreadable cell; `average` marks averages, whose domains are empty if they are
+    averaged; `our_method` is the method's name in our records, empty if the workbook does not run it.
     Raises CdirError for an unknown name.
     """
     import pandas as pd
@@ -84,11 +84,11 @@ def _unknown(table: str | None, selected: list[str]) -> CdirError:
 
 
 def published_frame(paper: str | None = None, table: str | None = None) -> "pd.DataFrame":
-    """Published numbers in the columns of `to_frame`, so that they are processed like records.
+    """Published numbers in a table with the columns of `to_frame`, so that they can be processed like records.
 
     The method is our name if the workbook runs it, `encoder` is the printed backbone, and `seed` is None. The columns
     `paper`, `table`, `setting`, `column`, `average` and `our_method` are added. Dashes are left out; a number that is
-    lost in our scan is NaN.
+    unreadable in our scan is NaN.
     """
     cells = published(paper, table)
     cells = cells[cells["printed"] != DASH]
@@ -100,7 +100,7 @@ def published_frame(paper: str | None = None, table: str | None = None) -> "pd.D
 
 
 def wide(paper: str, table: str) -> "pd.DataFrame":
-    """One table as printed, as text: one row per printed row (and gains), one column per printed column (and notes)."""
+    """A table as printed, as text, including rows of gains and columns of notes."""
     import pandas as pd
 
     header = tables(paper).get(table)
@@ -110,7 +110,7 @@ def wide(paper: str, table: str) -> "pd.DataFrame":
 
 
 def misprints(paper: str | None = None) -> "pd.DataFrame":
-    """Printed numbers that other numbers in the paper contradict: the number, the recomputed one, a note."""
+    """Printed numbers that contradict other numbers of the paper, with the recomputed number and a note."""
     import pandas as pd
 
     selected = papers() if paper is None else [paper]
@@ -121,9 +121,9 @@ def misprints(paper: str | None = None) -> "pd.DataFrame":
 def recomputed_averages() -> "pd.DataFrame":
     """Every printed average whose parts are also printed, recomputed from them, in the unit of its table.
 
-    `agrees`: rounding explains the difference. Rounding allows half a unit of the average's last digit plus the mean
-    of the same for its parts: one unit if all have equally many digits. If a part or the average itself is lost, the
-    difference is NaN and `agrees` is missing.
+    `agrees` is True if rounding explains the difference: half a unit of the average's last digit, plus the mean of half
+    a unit of each part's last digit. If a part or the average is unreadable, the difference is NaN and `agrees`
+    missing.
     """
     import pandas as pd
 

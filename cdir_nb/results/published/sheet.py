@@ -18,14 +18,14 @@ Cutoff = Annotated[int, Field(gt=0)]
 
 
 class Context(BaseModel):
-    """What a row or a column adds to the context of its cells; missing fields come from a more general source.
+    """The part of a cell's context that a row or column defines; missing fields are taken from a more general source.
 
-    query, gallery  domains, by our names
+    query, gallery  domains, with our names
     metric, k, convention  the parts of the metric's name, since a table states them in different places
-    certainty       how we know the convention: stated in the paper, from released code, inferred, or unknown
+    certainty       the source of the convention: stated in the paper, from released code, inferred, or unknown
     why             the reason for `certainty`, in one line
     average_of      for an average: the columns (or settings) that it averages; [] if they are not printed.
-                    Its context is what they have in common.
+                    Its context contains the fields that these have in common.
     """
 
     model_config = STRICT
@@ -44,12 +44,12 @@ class Context(BaseModel):
 class Sheet(BaseModel):
     """The header of one printed table, or of one part of it; its cells are in `file`.
 
-    cells        how many cells the paper prints (numbers, dashes, and cells that are lost in our scan)
+    cells        the number of printed cells (numbers, dashes, and cells that are unreadable in our scan)
     notes        printed columns that describe a row and have no results; only `wide` shows them
-    exceptions   method -> column -> context of a cell unlike its neighbours, such as one copied from another paper
-    differences  printed row of gains -> the two rows it is the difference of; its cells ("+2.60") are counted and
-                 shown by `wide`, but are not results
-    our_names    printed method -> method name in our records; takes precedence over the paper's `our_names`
+    exceptions   {method: {column: context}} of cells with a special context, such as numbers copied from another paper
+    differences  {printed row of gains: the two rows whose difference it is}; its cells ("+2.60") are counted and shown
+                 by `wide`, but are not results
+    our_names    {printed method: name in our records}; takes precedence over the paper's `our_names`
     """
 
     model_config = STRICT
@@ -92,7 +92,7 @@ class Position(BaseModel):
 
 
 class Misprint(Position):
-    """A printed number that other numbers in the paper contradict. `computed`: the number that they give."""
+    """A printed number that contradicts other numbers of the paper. `computed`: the number computed from these."""
 
     printed: Text
     computed: Text

@@ -1,6 +1,7 @@
-"""The methods that SnMpNet is compared with, one file each: heads for the same trainer, with the backbone, sampler,
-steps, stopping and evaluation of SnMpNet. Of these heads only option files and model definitions were released, not
-the training: each file lists our choices.
+"""The methods that SnMpNet is compared with, one file each.
+
+They are heads for the same trainer: backbone, sampler, steps, stopping and evaluation are those of SnMpNet. Only option
+files and model definitions of these heads were released, but no training code; each file lists our choices.
 """
 
 from cdir_nb.methods.snmpnet.baselines.cross_entropy import CROSS_ENTROPY

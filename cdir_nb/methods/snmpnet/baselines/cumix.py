@@ -1,7 +1,8 @@
 """CuMix-retrieval (after Mancini et al., ECCV 2020): images and features are mixed, and classified by class vectors.
 
-Weights from the option file of SnMpNet's authors: 0.001 for mixed images, 2 for mixed features. Our choices: features
-are mixed within a batch with the same Beta and Bernoulli as images, and cosines have no temperature, as in SnMpNet.
+The weights are from the option file of SnMpNet's authors: 0.001 for mixed images, 2 for mixed features. Our choices:
+features are mixed within a batch with the same Beta and Bernoulli as images, and cosines have no temperature, as in
+SnMpNet.
 """
 
 import torch

@@ -1,9 +1,9 @@
 """CVAE (after Yelamarthi et al., ECCV 2018): a conditional variational autoencoder of pooled features.
 
-The original generates features of photos from those of sketches, one pair of domains at a time. For a single network
-that accepts any domain, class vectors are the condition here: a generator makes pooled features from a code, and the
-code's prior has a linear function of the class vector as its mean. Retrieval uses the mean of the code, so queries need
-no class vector. All of this is our choice; the weight of the prior is 1.
+The original generates features of photos from features of sketches, for one pair of domains at a time. Here, a single
+network accepts any domain and is conditioned on class vectors: a generator maps a latent code to pooled features, and
+the mean of the code's prior is a linear function of the class vector. Retrieval uses the mean of the code, so queries
+need no class vector. This design is our choice; the weight of the prior is 1.
 """
 
 import torch
@@ -15,7 +15,7 @@ from cdir_nb.methods.snmpnet.views import PLAIN
 
 
 class CvaeHead(LinearHead):
-    """The code has the mean `feature`, and a variance per dimension."""
+    """The variational head: the latent code has the mean `feature` and one variance per dimension."""
 
     def __init__(self, setup: Setup) -> None:
         super().__init__(setup)
@@ -24,8 +24,10 @@ class CvaeHead(LinearHead):
         self.generator = nn.Sequential(nn.Linear(m, 2 * m), nn.ReLU(), nn.Linear(2 * m, channels))
 
     def losses(self, pooled: dict[str, torch.Tensor], batch: Batch) -> dict[str, torch.Tensor]:
-        """Squared error of the generated feature (in units of a channel's variance), and the divergence of the code
-        from its prior N(W a, 1)."""
+        """The squared error of the generated feature, and the KL divergence of the code from its prior N(W a, 1).
+
+        The error is in units of each channel's variance.
+        """
         plain = pooled[PLAIN]
         mean, log_variance = self.feature(plain), self.log_variance(plain)
         noise = torch.from_numpy(batch.rng.standard_normal(mean.shape)).to(mean)

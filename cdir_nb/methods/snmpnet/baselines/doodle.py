@@ -1,4 +1,4 @@
-"""Doodle-to-Search as a single network (after Dey et al., CVPR 2019; SnMpNet, section 5.1), with and without label.
+"""Doodle-to-Search as one network (after Dey et al., CVPR 2019; SnMpNet, section 5.1), with and without domain label.
 
 Losses of the original, each with weight 1: triplets, class vectors predicted from the feature, and a discriminator of
 domains whose gradient is reversed (factor 0.5; Table 1's "w/o Label" leaves it out). Our choices: triplets from a queue
@@ -18,7 +18,7 @@ MARGIN, REVERSAL = 1.0, 0.5
 
 
 class DoodleHead(LinearHead):
-    """`label`: whether it learns from the domain label; if not, `discriminator` is None."""
+    """The head of Doodle-to-Search. `label`: whether it learns from domain labels; if not, `discriminator` is None."""
 
     def __init__(self, setup: Setup, label: bool = True) -> None:
         super().__init__(setup)
@@ -45,7 +45,7 @@ class DoodleHead(LinearHead):
 
 
 class GradientReversal(torch.autograd.Function):
-    """The identity, whose gradient is multiplied by -REVERSAL."""
+    """The identity function; its gradient is multiplied by -REVERSAL."""
 
     @staticmethod
     def forward(ctx, x: torch.Tensor) -> torch.Tensor:
@@ -61,7 +61,7 @@ class DoodleTraining(HarnessTraining):
 
 
 class DoodleWithoutLabelTraining(HarnessTraining):
-    """Table 1's "w/o Label"."""
+    """The row "w/o Label" of Table 1: Doodle-to-Search without domain labels."""
 
     head, head_options = DoodleHead, {"label": False}
 

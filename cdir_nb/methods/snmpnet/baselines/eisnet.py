@@ -1,9 +1,9 @@
 """EISNet-retrieval (after Wang et al., ECCV 2020): cross-entropy, a jigsaw task, and a metric loss with a queue.
 
-SnMpNet's authors added an m-dimensional linear layer to the classification branch and retrieve by its output
+SnMpNet's authors added an m-dimensional linear layer to the classification branch, and use its output for retrieval
 (section 5.2). Their option file gives the weights, 31 orders of tiles, the queue, margin 2 and 256 negatives; the
-training was never released. Our choices: 30 random orders beside the unchanged one, unit features and squared distances
-in the metric loss, and a momentum copy of the feature layer only, at 0.999.
+training code was not released. Our choices: 30 random orders beside the unchanged one, unit features and squared
+distances in the metric loss, and a momentum copy of the feature layer only, at 0.999.
 """
 
 import torch

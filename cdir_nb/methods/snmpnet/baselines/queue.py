@@ -10,7 +10,7 @@ LENGTH = 1024  # EISNet's option file
 
 
 class FeatureQueue(nn.Module):
-    """`features` (L, m), `labels` and `domains` (L,); -1: not yet filled."""
+    """A queue of `features` (L, m), `labels` (L,) and `domains` (L,); -1 marks entries that are not filled yet."""
 
     features: torch.Tensor
     labels: torch.Tensor
@@ -24,7 +24,7 @@ class FeatureQueue(nn.Module):
 
     @torch.no_grad()
     def add(self, features: torch.Tensor, labels: torch.Tensor, domains: torch.Tensor) -> None:
-        """Add a batch at the front and drop what exceeds LENGTH."""
+        """Add a batch at the front, and drop the oldest entries beyond LENGTH."""
         self.features = torch.cat([features.detach(), self.features])[:LENGTH]
         self.labels = torch.cat([labels, self.labels])[:LENGTH]
         self.domains = torch.cat([domains, self.domains])[:LENGTH]

@@ -1,4 +1,4 @@
-"""SAKE (after Liu et al., ICCV 2019) with 512 or 300 dimensions, with and without domain label (SnMpNet, Table 1).
+"""SAKE (after Liu et al., ICCV 2019), with 512 or 300 dimensions, with and without domain label (SnMpNet, Table 1).
 
 Losses: cross-entropy of seen classes, and of the ImageNet classes that a teacher predicts for the image (weight 1). The
 teacher is the same backbone before training, with its ImageNet classifier. Our choices: the domain label enters a gate
@@ -24,7 +24,7 @@ REDUCTION = 16  # of a squeeze-and-excitation gate
 
 
 class SakeHead(LinearHead):
-    """`label`: whether it reads the domain; domains that were not trained on then have no feature."""
+    """The head of SAKE. `label`: whether it uses domain labels; it then has no features for domains not trained on."""
 
     encoder: ImageEncoder
     teacher_weight: torch.Tensor
@@ -90,13 +90,13 @@ class SakeTraining(HarnessTraining):
 
 
 class Sake512WithoutLabelTraining(HarnessTraining):
-    """Table 1's SAKE-512-w/o Label."""
+    """The row SAKE-512-w/o Label of Table 1."""
 
     head, head_options = SakeHead, {"label": False}
 
 
 class Sake300WithoutLabelTraining(HarnessTraining):
-    """Table 1's SAKE-300-w/o Label."""
+    """The row SAKE-300-w/o Label of Table 1."""
 
     head, head_options = SakeHead, {"dim": 300, "label": False}
 

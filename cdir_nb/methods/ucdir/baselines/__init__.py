@@ -1,8 +1,8 @@
 """The four baselines of UCDIR's Tables 1 and 2, one file each.
 
-They share UCDIR's trainer: start, augmentation, two views, momentum encoder and its memory, steps, evaluation. Only the
-loss differs, and the learning rate of a head. Where the original paper used another trainer, the baseline deviates
-from it; each file lists the differences.
+They use UCDIR's trainer: initialisation, augmentation, two views, momentum encoder and its memory, steps, evaluation.
+Only the loss and the learning rate of a head differ. Each file lists the differences from the original paper, which
+mostly used another trainer.
 """
 
 from cdir_nb.methods.ucdir.baselines.cds import CDS

@@ -25,7 +25,7 @@ class CdsSettings(MomentumSettings):
 
 
 def cross_domain_matching(q: torch.Tensor, other_bank: torch.Tensor, tau: float, neighbours: int) -> torch.Tensor:
-    """Scalar: the mean entropy of an image's softmax over its nearest images of the other domain.
+    """Scalar: the mean entropy of each image's softmax over its nearest images of the other domain.
 
     -1/B sum_i sum_j p_ij log p_ij,   p_ij = exp(q_i . m_j / tau) / sum_j' exp(q_i . m_j' / tau)
     q (B, D), other_bank (M, D); j runs over the `neighbours` nearest (released code: 700; the paper: all)
@@ -37,7 +37,7 @@ def cross_domain_matching(q: torch.Tensor, other_bank: torch.Tensor, tau: float,
 
 
 class CdsTraining(TwoDomainTraining):
-    """In-domain instance discrimination and cross-domain matching."""
+    """The training of CDS: in-domain instance discrimination and cross-domain matching."""
 
     settings: CdsSettings
 
@@ -49,7 +49,7 @@ class CdsTraining(TwoDomainTraining):
         }
 
     def weights(self) -> dict[str, float]:
-        """The released code takes the mean of L_ID over the two domains, and the sum of L_CDM."""
+        """The weights of the losses. As in the released code, L_ID is a mean over domains and L_CDM is a sum."""
         return {"L_ID": 1.0, "L_CDM": 2 * self.settings.weight_matching}
 
 

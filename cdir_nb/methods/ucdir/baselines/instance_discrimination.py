@@ -23,10 +23,10 @@ class IdSettings(MomentumSettings):
 
 
 def instance_discrimination(q: torch.Tensor, bank: torch.Tensor, ids: torch.Tensor, tau: float) -> torch.Tensor:
-    """Scalar (Wu et al., equations 2 and 3): each image is a class, whose weight is the image's memory.
+    """Scalar (Wu et al., equations 2 and 3): each image is a class, whose weight vector is its memory entry.
 
     -1/B sum_i log( exp(q_i . m_i / tau) / sum_a exp(q_i . m_a / tau) );   q (B, D), bank (N, D), ids (B,) rows of it
-    `instance_wise` (UCDIR, equation 1) differs in the positive: it is read from the keys, not from the bank.
+    In `instance_wise` (UCDIR, equation 1), the positive is the key instead of the entry of the bank.
     """
     return F.cross_entropy(q @ bank.T / tau, ids)
 

@@ -24,7 +24,7 @@ class PcsSettings(MomentumSettings):
 
 
 class PcsTraining(TwoDomainTraining):
-    """L_PC: in-domain prototypes. L_cross: the entropy of an image's softmax over the other domain's prototypes."""
+    """The training of PCS. L_PC: in-domain prototypes; L_cross: entropy of a softmax over the other's prototypes."""
 
     settings: PcsSettings
     clustered = "each domain"

@@ -43,8 +43,8 @@ def concentrations(clusters: Clusters, tau: float) -> torch.Tensor:
     """(K,) phi of each cluster (PCL, equation 12), small for a dense cluster:
 
     phi = sum_z |v_z - c| / (Z log(Z + alpha)),   then scaled so that their mean is tau
-    As in the released code: a cluster of one image or none gets the largest phi, and the lowest and highest tenth are
-    clamped.
+    As in the released code, a cluster of at most one image gets the largest phi, and the lowest and the highest 10 % of
+    the values are clamped.
     """
     sizes = clusters.sizes
     sums = clusters.distances.new_zeros(len(sizes)).index_add(0, clusters.labels, clusters.distances)
