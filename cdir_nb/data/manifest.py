@@ -35,6 +35,11 @@ def load_card(name: str) -> Card:
     return _load_card(name, paths.MANIFEST)
 
 
+def load_cards() -> list[Card]:
+    """The cards of all datasets, sorted by name. Raises CdirError as `load_card` does."""
+    return [_load_card(name, paths.MANIFEST) for name in card_names()]
+
+
 @lru_cache(maxsize=32)
 def _load_card(name: str, manifest: Path) -> Card:
     where = f"{manifest.name}/{name}/card.yaml"

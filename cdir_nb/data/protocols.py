@@ -12,7 +12,7 @@ from pathlib import Path
 from cdir_nb.data.card import Card, MetricSpec, ProtocolSpec, display
 from cdir_nb.data.halves import in_list, without_extension
 from cdir_nb.data.images import ImageSet
-from cdir_nb.data.manifest import card_names, load_card, open_dataset
+from cdir_nb.data.manifest import load_card, load_cards, open_dataset
 from cdir_nb.errors import CdirError
 
 
@@ -131,8 +131,8 @@ class Protocol:
 
 def protocol_names(dataset: str | None = None) -> list[str]:
     """Names of all protocols, or of those that one dataset's card defines (its default first)."""
-    names = [dataset] if dataset else card_names()
-    return [protocol for name in names for protocol in load_card(name).protocols]
+    cards = [load_card(dataset)] if dataset else load_cards()
+    return [protocol for card in cards for protocol in card.protocols]
 
 
 def dataset_of(protocol: str) -> str:
@@ -159,7 +159,7 @@ def open_task(dataset: str, root: Path | str | None = None, protocol: str = "") 
 
 def protocol_spec(name: str) -> ProtocolSpec | None:
     """A protocol as its card defines it; None if no card has it."""
-    return next((card.protocols[name] for card in map(load_card, card_names()) if name in card.protocols), None)
+    return next((card.protocols[name] for card in load_cards() if name in card.protocols), None)
 
 
 def protocol_directions(name: str) -> tuple[tuple[str, str], ...]:
@@ -224,8 +224,7 @@ def load_protocol(name: str, images: ImageSet) -> Protocol:
 
 
 def _card_of(name: str) -> Card:
-    for dataset in card_names():
-        card = load_card(dataset)
+    for card in load_cards():
         if name in card.protocols:
             return card
     near = difflib.get_close_matches(name, protocol_names(), n=5, cutoff=0.5) or protocol_names("world")[:3]

@@ -6,7 +6,7 @@ defines further constraints; your own notebooks need no model.
 
 import json
 from collections.abc import Callable, Iterable, Mapping
-from functools import cache, reduce
+from functools import reduce
 from operator import or_
 from typing import Annotated, Any, Literal, Self
 
@@ -21,7 +21,7 @@ from pydantic import (
     model_validator,
 )
 
-from cdir_nb.data.manifest import card_names, load_card
+from cdir_nb.data.manifest import card_names, load_card, load_cards
 from cdir_nb.data.protocols import dataset_of, default_protocol, protocol_directions, protocol_names
 from cdir_nb.encoders.spec import EncoderSpec
 from cdir_nb.encoders.zero_shot import class_prompts
@@ -86,7 +86,7 @@ class Numbered(Shared):
     @model_validator(mode="after")
     def _check_direction(self) -> Self:
         protocol = self.protocol or default_protocol(self.dataset)
-        directions = _directions(protocol)
+        directions = protocol_directions(protocol)
         domains = list(dict.fromkeys(domain for direction in directions for domain in direction))
         if missing := sorted(set(domains) - set(load_card(self.dataset).domains)):
             raise CdirError(f"protocol {protocol} needs {', '.join(missing)}, which {self.dataset} does not have")
@@ -173,7 +173,7 @@ class Unsupervised(Numbered):
 
 
 class Universal(Numbered):
-    held_out: Annotated[str, one_of(lambda: [domain for name in card_names() for domain in load_card(name).domains])]
+    held_out: Annotated[str, one_of(lambda: [domain for card in load_cards() for domain in card.domains])]
     settings: Annotated[str, one_of(lambda: SNMPNET.named)]
     methods: Annotated[str, AfterValidator(_snmpnet_methods)]
     train_images: CountOrZero
@@ -225,7 +225,7 @@ class ExperimentNotebook(Shared):
             )
         for protocol in dict.fromkeys((self.task, test_task)):
             for pair in map(tuple, self.directions):
-                if pair not in _directions(protocol):
+                if pair not in protocol_directions(protocol):
                     raise CdirError(_no_direction(protocol, pair))
         return self
 
@@ -246,11 +246,9 @@ MODELS: dict[str, type[BaseModel]] = {
     "experiment": ExperimentNotebook,
 }
 
-_directions = cache(protocol_directions)
-
 
 def _no_direction(protocol: str, pair: tuple[str, ...]) -> str:
-    known = "; ".join(f"{query} to {gallery}" for query, gallery in _directions(protocol)[:12]) or "none"
+    known = "; ".join(f"{query} to {gallery}" for query, gallery in protocol_directions(protocol)[:12]) or "none"
     return f"{' to '.join(pair) if all(pair) else pair} is not a direction of {protocol}; it has {known}"
 
 

@@ -136,7 +136,7 @@ def with_counterparts(contexts: dict[Context, Table]) -> dict[Context, Table]:
 
 def _harder(hard_task: str, easy_task: str) -> str:
     """What makes one task harder than another that is otherwise the same; empty if they differ in anything else."""
-    hard, easy = _spec_of(hard_task), _spec_of(easy_task)
+    hard, easy = protocol_spec(hard_task), protocol_spec(easy_task)
     if hard is None or easy is None:
         return ""
 
@@ -216,13 +216,10 @@ def claimed_directions(claim: Claim, protocol: str) -> set[tuple[str, str]]:
     protocol, all directions of the protocol are needed. The set is empty for a protocol without a card; the directions
     that were run then decide.
     """
-    directions = {direction for direction in _directions_of(protocol) if claim.query in ("", direction[0])}
+    directions = {direction for direction in protocol_directions(protocol) if claim.query in ("", direction[0])}
     printed = _printed_directions(claim.paper, tuple(claim.tables))
     same_domains = {d for pair in directions for d in pair} <= {d for pair in printed for d in pair}
     return directions & printed if same_domains else directions
-
-
-_directions_of, _spec_of = functools.cache(protocol_directions), functools.cache(protocol_spec)  # these read all cards
 
 
 @functools.lru_cache
@@ -239,7 +236,7 @@ def as_in_card(metrics: tuple[Metric, ...], protocol: str) -> list[Metric]:
 
     Metrics of one convention stay together; otherwise the order does not change.
     """
-    spec, conventions = _spec_of(protocol), [metric.convention for metric in metrics]
+    spec, conventions = protocol_spec(protocol), [metric.convention for metric in metrics]
     first = next((entry for entry in spec.metrics if entry.kind == metrics[0].kind), None) if spec else None
     if first is None:
         return sorted(metrics, key=lambda metric: conventions.index(metric.convention))
