@@ -20,10 +20,10 @@ def overview(frame: "pd.DataFrame") -> str:
     A line with the task precedes its methods. There are at most MAX_LINES lines; the last one then counts the methods
     left out.
     """
-    methods = [(task, _texts(line)) for task, line in _lines(frame)]
+    methods = [(task, (*line.texts, line.selection_rule)) for task, line in _lines(frame)]
     if not methods:
         return "no precision was measured between two domains"
-    header = ("method", "percent", "vs vanilla", "selection rule")
+    header = ("method", "percent", "seeds", "steps", "vs vanilla", "better in", "selection rule")
     widths = [max(map(len, column)) for column in zip(header, *(texts for _, texts in methods))]
     output, printed, previous = [_row(header, widths)], 0, ""
     for task, texts in methods:
@@ -35,12 +35,6 @@ def overview(frame: "pd.DataFrame") -> str:
     return "\n".join(output)
 
 
-def _texts(line: Line) -> tuple[str, ...]:
-    spread = "" if line.spread is None else f" ± {line.spread:.2f}"
-    gain = "" if line.gain is None else f"{line.gain:+.2f}"
-    return line.method, f"{line.percent:.2f}{spread}", gain, line.selection_rule
-
-
 def _row(texts: tuple[str, ...], widths: list[int]) -> str:
     return "  " + "  ".join(map(str.ljust, texts, widths)).rstrip()
 
@@ -49,7 +43,7 @@ def _lines(frame: "pd.DataFrame") -> Iterator[tuple[str, Line]]:
     """(task, line) of each method on the first task that measured it."""
     done = {variant for method in METHODS.values() for variant in method.variants}
     for block in summarise(frame):
-        task = f"{block.protocol or block.dataset}, {block.encoder}: {block.metric.short}"
+        task = f"{block.protocol or block.dataset}, {block.encoder}: {block.metric}"
         lines: dict[str, list[Line]] = {}
         for line in block.lines:
             lines.setdefault(line.method.partition(": ")[0], []).append(line)
