@@ -1,4 +1,4 @@
-"""The error class for invalid input that the user can correct."""
+"""`CdirError`, the error for invalid input that the user can correct; errors of missing packages and files."""
 
 import importlib.util
 
@@ -21,14 +21,10 @@ def os_message(error: OSError) -> str:
 
 
 def require_extra(extra: str, *packages: str) -> None:
-    """Check that the packages of an extra can be imported, without importing them.
+    """Raise CdirError, with the command that installs the extra, if one of its packages is not installed.
 
-    Args:
-        extra: name of the extra in pyproject.toml, such as "notebooks"
-        packages: import names
-
-    Raises:
-        CdirError: a package is not installed; the message names it and the command that installs the extra.
+    extra     name of the extra in pyproject.toml, such as "notebooks"
+    packages  import names; they are not imported
     """
     for package in packages:
         if importlib.util.find_spec(package) is None:

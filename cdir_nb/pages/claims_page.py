@@ -53,9 +53,9 @@ percentage points, averaged over the directions.{notes}
 def claims_page(paper: str, records: Sequence[Record]) -> str:
     """The Markdown page on a paper's claims.
 
-    For each task, it contains the verdicts on the claims, and the means of untrained methods, of the paper's method,
-    and
-    of all methods that the claims name."""
+    For each task, it contains the verdicts on the claims, and the means of untrained methods, of the paper's method
+    and of all methods that the claims name.
+    """
     texts = TEXTS["papers"].get(paper, {})
     claims = [claim for claim in load_claims() if claim.paper == paper]
     decided = verdicts(records, claims)

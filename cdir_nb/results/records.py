@@ -76,9 +76,8 @@ class Record(BaseModel):
     gallery_domain  empty for a metric of one domain, such as zero-shot accuracy
     encoder         its identity; `preprocessing` and `pooling` describe it in words ("" if unknown)
     settings        the method's settings as plain data, without the seed; None: unknown
-    settings_digest digest of the settings, by which seeds are grouped; it is computed, unless the settings are unknown
-    or
-                    read from `settings.json`
+    settings_digest digest of the settings, by which seeds are grouped; it is computed from the settings, or read from
+                    the table if they are unknown
     selection_rule  how the reported training state was chosen, one of `conventions.SELECTION_RULES`
     steps           optimiser steps up to the reported state; None if unknown
     moved           {group of parameters: relative L2 distance of the reported state from the initial state}
