@@ -3,7 +3,7 @@
 from cdir_nb.data.card import Card, DomainInfo, MetricSpec
 from cdir_nb.data.check import VerifyReport, verify
 from cdir_nb.data.folder import open_folder
-from cdir_nb.data.images import ImageSet, altered, combine, cut_to_strip, inverted, rename
+from cdir_nb.data.images import ImageSet, altered, combine, copies, cut_to_strip, inverted, own_rows, rename
 from cdir_nb.data.manifest import card_names, load_card, open_dataset
 from cdir_nb.data.objects import object_names
 from cdir_nb.data.protocols import (
@@ -26,6 +26,7 @@ __all__ = [
     "altered",
     "card_names",
     "combine",
+    "copies",
     "cut_to_strip",
     "dataset_of",
     "default_protocol",
@@ -38,6 +39,7 @@ __all__ = [
     "open_folder",
     "open_task",
     "protocol_names",
+    "own_rows",
     "rename",
     "verify",
 ]

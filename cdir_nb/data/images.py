@@ -13,6 +13,8 @@ from PIL import Image, ImageOps
 
 from cdir_nb.errors import CdirError
 
+_NO_ROWS = np.empty(0, np.int64)
+
 
 @dataclass(frozen=True, repr=False)
 class ImageSet:
@@ -98,6 +100,31 @@ def combine(*sets: ImageSet) -> ImageSet:
 
 def _load_from(loads: Mapping[str, Callable[[str], Image.Image]], key: str) -> Image.Image:
     return loads[key](key)
+
+
+def copies(images: ImageSet) -> list[np.ndarray]:
+    """The rows of each image that occurs more than once: one sorted array per image, in the order of first rows.
+
+    Images are the same if their digests are equal: files with the same bytes, whatever their names and classes.
+    """
+    return [rows for rows in _rows_by_digest(images).values() if len(rows) > 1]
+
+
+def own_rows(query: ImageSet, gallery: ImageSet) -> list[np.ndarray]:
+    """For each query, the sorted gallery rows of the same image; empty if there is none.
+
+    `retrieval.rank` takes this as `leave_out`. Images are the same as in `copies`.
+    """
+    rows = _rows_by_digest(gallery)
+    return [rows.get(digest, _NO_ROWS) for digest in query.digests]
+
+
+def _rows_by_digest(images: ImageSet) -> dict[str, np.ndarray]:
+    """{digest: sorted rows}, in the order of first rows."""
+    rows: dict[str, list[int]] = {}
+    for row, digest in enumerate(images.digests):
+        rows.setdefault(digest, []).append(row)
+    return {digest: np.array(members) for digest, members in rows.items()}
 
 
 def altered(images: ImageSet, change: Callable[[Image.Image], Image.Image], name: str) -> ImageSet:

@@ -6,7 +6,7 @@ from PIL import Image
 from toy_data import write_images
 
 from cdir_nb.data import open_folder
-from cdir_nb.data.images import ImageSet, altered, combine, cut_to_strip, inverted, rename
+from cdir_nb.data.images import ImageSet, altered, combine, copies, cut_to_strip, inverted, own_rows, rename
 from cdir_nb.errors import CdirError
 
 
@@ -36,6 +36,14 @@ def test_fingerprint_follows_content_label_domain_and_order(images):
     relabelled = ImageSet(images.keys, images.domains, images.labels[::-1], images.load, images.digests)
     others = {changed.fingerprint, relabelled.fingerprint, images.take([1, 0, 2, 3]).fingerprint}
     assert len(others | {images.fingerprint}) == 4
+
+
+def test_copies_and_own_rows_are_found_by_content_not_by_name_or_class(images):
+    twice = ImageSet(images.keys, images.domains, images.labels, images.load, ("a", "b", "b", "a"))
+    assert [rows.tolist() for rows in copies(twice)] == [[0, 3], [1, 2]]
+    assert copies(images) == []
+    assert [rows.tolist() for rows in own_rows(images, twice)] == [[0, 3], [1, 2], [], []]
+    assert [rows.tolist() for rows in own_rows(twice.take([1]), twice.take([3, 2, 0, 1]))] == [[1, 3]]
 
 
 def test_columns_of_different_length_are_refused(images):
