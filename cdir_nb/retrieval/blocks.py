@@ -10,6 +10,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import TypeVar
 
 import numpy as np
@@ -30,32 +31,84 @@ _blas = ThreadpoolController()
 _thread = threading.local()  # each thread reuses its buffer for scores: allocating new memory is slow
 
 
+@dataclass(frozen=True)
+class LeftOut:
+    """Gallery rows that are left out of single queries' rankings: they rank last, with a score of minus infinity.
+
+    queries, rows  (P,) each: pairs of a query and a gallery row, sorted, each once
+    """
+
+    queries: np.ndarray
+    rows: np.ndarray
+
+    @property
+    def most(self) -> int:
+        """The largest number of rows that are left out for one query."""
+        return int(np.bincount(self.queries).max(initial=0))
+
+    def block(self, rows: slice) -> "LeftOut":
+        """The pairs of a block of queries, which are numbered from 0."""
+        first, last = np.searchsorted(self.queries, [rows.start, rows.stop])
+        return LeftOut(self.queries[first:last] - rows.start, self.rows[first:last])
+
+    def move_last(self, keys: np.ndarray, k: int) -> np.ndarray:
+        """The first k of (n, m) sorted keys, after those of left-out rows have moved to the end.
+
+        m is at least k + most, or the size of the gallery.
+        """
+        pairs = np.arange(len(keys))[:, None] << INDEX_BITS | keys & INDEX_MASK
+        moved = is_in(pairs, self.queries << INDEX_BITS | self.rows)
+        keys = np.where(moved, LEFT_OUT_KEY | keys & INDEX_MASK, keys)
+        keys.sort(axis=1)
+        return keys[:, :k]
+
+
+def is_in(values: np.ndarray, members: np.ndarray) -> np.ndarray:
+    """Whether each value is one of the sorted `members`. Unlike `numpy.isin`, it does not sort the values."""
+    if not len(members):
+        return np.zeros(values.shape, bool)
+    return members[np.searchsorted(members, values).clip(max=len(members) - 1)] == values
+
+
 def map_blocks(
-    query: torch.Tensor, gallery: torch.Tensor, k: int, use: Callable[[slice, np.ndarray], Result]
+    query: torch.Tensor,
+    gallery: torch.Tensor,
+    k: int,
+    use: Callable[[slice, np.ndarray], Result],
+    limit: float = np.inf,
+    left_out: LeftOut | None = None,
 ) -> Iterator[Result]:
     """Rank float32 rows (Q, D), (G, D) by inner product; yields use(rows, keys) for each block, in order.
 
     rows: slice of queries; keys: their (n, k) keys, best first. `use` runs in the thread that computed the keys.
+    limit: products beyond +-limit are rounding errors and count as +-limit.
     """
     copies = Copies(gallery.cpu().numpy())
     distinct = gallery[copies.first_rows] if copies.exist else gallery
     n_distinct, on_cpu = len(distinct), query.device.type == "cpu"
     workers = torch.get_num_threads() if on_cpu else 1
-    rows, columns = block_shape(len(query), n_distinct, k, workers)
+    deepest = k if left_out is None else min(k + left_out.most, len(gallery))
+    rows, columns = block_shape(len(query), n_distinct, deepest, workers)
 
     def work(block: slice) -> Result:
-        depth = min(k, n_distinct)
+        depth = min(deepest, n_distinct)
         if on_cpu:
-            keys = best_keys(query[block].numpy(), distinct.numpy(), depth, columns)
+            keys = best_keys(query[block].numpy(), distinct.numpy(), depth, columns, limit)
         else:
-            keys = _best_keys_torch(query[block], distinct, depth, columns)
-        return use(block, copies.spread(keys, k) if copies.exist else keys)
+            keys = _best_keys_torch(query[block], distinct, depth, columns, limit)
+        if copies.exist:
+            keys = copies.spread(keys, deepest)
+        return use(block, keys if left_out is None else left_out.block(block).move_last(keys, k))
 
     return _in_threads(work, _slices(len(query), rows), workers)
 
 
 def map_scores(
-    query: torch.Tensor, gallery: torch.Tensor, use: Callable[[slice, np.ndarray], Result]
+    query: torch.Tensor,
+    gallery: torch.Tensor,
+    use: Callable[[slice, np.ndarray], Result],
+    limit: float = np.inf,
+    left_out: LeftOut | None = None,
 ) -> Iterator[Result]:
     """Like `map_blocks` on a CPU, but yields use(rows, scores) with the (n, G) scores of the whole gallery, unsorted.
 
@@ -67,8 +120,12 @@ def map_scores(
     rows, _ = block_shape(len(query), len(distinct), len(gallery), workers)
 
     def work(block: slice) -> Result:
-        scores = _scores(queries[block], distinct)
-        return use(block, scores.take(copies.group, axis=1) if copies.exist else scores)
+        scores = _within(_scores(queries[block], distinct), limit)
+        scores = scores.take(copies.group, axis=1) if copies.exist else scores
+        if left_out is not None:
+            pairs = left_out.block(block)
+            scores[pairs.queries, pairs.rows] = -np.inf
+        return use(block, scores)
 
     return _in_threads(work, _slices(len(query), rows), workers)
 
@@ -97,11 +154,11 @@ def block_shape(n_query: int, n_gallery: int, k: int, workers: int) -> tuple[int
     return -(-n_query // (rounds * workers)), columns
 
 
-def best_keys(query: np.ndarray, gallery: np.ndarray, k: int, columns: int) -> np.ndarray:
+def best_keys(query: np.ndarray, gallery: np.ndarray, k: int, columns: int, limit: float = np.inf) -> np.ndarray:
     """(n, k) sorted keys of the best gallery rows for each query, computed for `columns` gallery rows at a time."""
     best = np.empty((len(query), 0), np.int64)
     for start in range(0, len(gallery), columns):
-        best = merge_scores(best, _scores(query, gallery[start : start + columns]), start, k)
+        best = merge_scores(best, _scores(query, gallery[start : start + columns]), start, k, limit)
     return best
 
 
@@ -113,36 +170,43 @@ def _scores(query: np.ndarray, gallery: np.ndarray) -> np.ndarray:
     return np.matmul(query, gallery.T, out=_thread.buffer[:size].reshape(len(query), len(gallery)))
 
 
-def merge_scores(best: np.ndarray, scores: np.ndarray, start: int, k: int) -> np.ndarray:
+def _within(scores: np.ndarray, limit: float) -> np.ndarray:
+    """The scores, of which those beyond +-limit are set to +-limit, in place."""
+    return scores if limit == np.inf else scores.clip(-limit, limit, out=scores)
+
+
+def merge_scores(best: np.ndarray, scores: np.ndarray, start: int, k: int, limit: float = np.inf) -> np.ndarray:
     """The k best keys among `best` (n, 0 or k) and those of `scores` (n, w), of gallery rows from `start` on."""
     n, width = scores.shape
     if best.shape[1] == 0 and 2 * k > width:
-        keys = keys_of(scores, np.arange(start, start + width))
+        keys = keys_of(_within(scores, limit), np.arange(start, start + width))
         keys.sort(axis=1)
         return keys[:, :k]
     if best.shape[1] == 0:
-        candidates = np.flatnonzero(scores >= _bound(scores, k))
+        candidates = np.flatnonzero(scores >= _bound(scores, k, limit))
     else:  # equal scores are later in the gallery, so they rank behind
         candidates = np.flatnonzero(scores > scores_of(best[:, -1:]))
     if len(candidates) > MOST_CANDIDATES and n > 1:
         halves = zip(np.array_split(best, 2), np.array_split(scores, 2))
-        return np.concatenate([merge_scores(*half, start, k) for half in halves])
+        return np.concatenate([merge_scores(*half, start, k, limit) for half in halves])
     rows = candidates // width
-    keys = keys_of(scores.ravel()[candidates], start + candidates - rows * width)
+    keys = keys_of(_within(scores.ravel()[candidates], limit), start + candidates - rows * width)
     return _first_keys(best, rows, keys, k)
 
 
-def _bound(scores: np.ndarray, k: int) -> np.ndarray:
+def _bound(scores: np.ndarray, k: int, limit: float) -> np.ndarray:
     """(n, 1) a bound that at least k scores in each row reach: the k-th largest of the maxima of small groups.
 
     Each of the `groups` takes every groups-th column, so that a gallery sorted by class is spread over all of them.
+    All scores beyond the limit are equal, so a bound is never among them.
     """
     n, width = scores.shape
     size = max(1, width // (8 * k))
     groups = width // size
     maxima = scores[:, : size * groups].reshape(n, size, groups).max(axis=1)
     maxima.partition(groups - k, axis=1)
-    return maxima[:, groups - k, None]
+    bound = maxima[:, groups - k, None]
+    return np.where(bound > -limit, np.minimum(bound, np.float32(limit)), np.float32(-np.inf))
 
 
 def _first_keys(best: np.ndarray, rows: np.ndarray, keys: np.ndarray, k: int) -> np.ndarray:
@@ -166,6 +230,9 @@ def keys_of(scores: np.ndarray, columns: np.ndarray) -> np.ndarray:
     return (~ordered).astype(np.int64) << INDEX_BITS | columns
 
 
+LEFT_OUT_KEY = keys_of(np.float32([-np.inf]), np.zeros(1, np.int64))[0]  # without the index
+
+
 def scores_of(keys: np.ndarray) -> np.ndarray:
     """The float32 scores packed in the keys."""
     ordered = (~(keys >> INDEX_BITS)).astype(np.int32)
@@ -177,11 +244,13 @@ def indices_of(keys: np.ndarray) -> np.ndarray:
     return (keys & INDEX_MASK).astype(np.int32)
 
 
-def _best_keys_torch(query: torch.Tensor, gallery: torch.Tensor, k: int, columns: int) -> np.ndarray:
+def _best_keys_torch(
+    query: torch.Tensor, gallery: torch.Tensor, k: int, columns: int, limit: float = np.inf
+) -> np.ndarray:
     """Like `best_keys`, for a GPU, where packing every score into a key is cheap."""
     best = torch.empty((len(query), 0), dtype=torch.int64, device=query.device)
     for start in range(0, len(gallery), columns):
-        bits = (query @ gallery[start : start + columns].T + 0.0).view(torch.int32)
+        bits = ((query @ gallery[start : start + columns].T).clamp(-limit, limit) + 0.0).view(torch.int32)
         ordered = bits ^ ((bits >> 31) & 0x7FFFFFFF)
         keys = (~ordered).long() << INDEX_BITS | torch.arange(start, start + bits.shape[1], device=query.device)
         keys = torch.cat([best, keys], 1)

@@ -14,6 +14,7 @@ import numpy as np
 import torch
 
 from cdir_nb.errors import CdirError, os_message
+from cdir_nb.retrieval.blocks import LeftOut
 from cdir_nb.retrieval.ranking import Embeddings, Ranking, checked_cutoff, checked_rows, rank
 
 if TYPE_CHECKING:
@@ -57,7 +58,20 @@ def merge_rankings(left: Ranking, right: Ranking, k: int) -> Ranking:
         np.take_along_axis(indices, order, axis=1),
         np.take_along_axis(scores, order, axis=1),
         left.n_gallery + right.n_gallery,
+        _all_left_out(left, right),
+        None if left.repeated is None or right.repeated is None else left.repeated | right.repeated,
     )
+
+
+def _all_left_out(left: Ranking, right: Ranking) -> LeftOut | None:
+    """What either ranking left out, as rows of the merged gallery."""
+    sides = [(left.left_out, 0), (right.left_out, left.n_gallery)]
+    pairs = [(part.queries, part.rows + offset) for part, offset in sides if part is not None]
+    if not pairs:
+        return None
+    queries, rows = map(np.concatenate, zip(*pairs))
+    order = np.lexsort((rows, queries))
+    return LeftOut(queries[order], rows[order])
 
 
 def _rankings(

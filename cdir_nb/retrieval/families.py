@@ -1,18 +1,18 @@
 """The evaluation protocol of each family of papers, from `families.yaml`: similarity, metric conventions, averaging."""
 
 import functools
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import numpy as np
 import pandas as pd
-import torch
 import torch.nn.functional as F
 import yaml
 from pydantic import BaseModel, ConfigDict, Field
 
 from cdir_nb.conventions import AVERAGE_PRECISION, PRECISION
-from cdir_nb.retrieval.metrics import evaluate_embeddings
+from cdir_nb.retrieval.metrics import Labels, evaluate_embeddings
+from cdir_nb.retrieval.ranking import Embeddings, checked_rows
 
 FILE = Path(__file__).with_name("families.yaml")
 Text = Annotated[str, Field(min_length=1)]
@@ -67,19 +67,21 @@ def family_table() -> pd.DataFrame:
 
 def as_reported(
     family: Family,
-    query_emb: torch.Tensor,
-    gallery_emb: torch.Tensor,
-    query_labels: np.ndarray,
-    gallery_labels: np.ndarray,
+    query_emb: Embeddings,
+    gallery_emb: Embeddings,
+    query_labels: Labels,
+    gallery_labels: Labels,
     k: int,
+    leave_out: Sequence | None = None,
 ) -> dict[str, float]:
     """The metrics of this family for raw embeddings (Q, D), (G, D): {"precision": ..., "average_precision": ...}.
 
     k is the cut-off of both; a family with `whole_order` computes the AP without a cut-off. Metrics that the family
-    does not report are left out.
+    does not report are left out of the result. Arguments, errors and warnings as in `evaluate_embeddings`.
     """
     if family.unit:
-        query_emb, gallery_emb = F.normalize(query_emb, dim=1), F.normalize(gallery_emb, dim=1)
+        query_emb = F.normalize(checked_rows("query_emb", query_emb, "cosine"), dim=1)
+        gallery_emb = F.normalize(checked_rows("gallery_emb", gallery_emb, "cosine"), dim=1)
     results = evaluate_embeddings(
         query_emb,
         gallery_emb,
@@ -88,5 +90,6 @@ def as_reported(
         similarity=family.similarity,
         ks=(k,),
         ap_ks=(None if family.whole_order else k,),
+        leave_out=leave_out,
     )
     return {r.metric.kind: r.mean for r in results if r.convention == getattr(family, r.metric.kind)}

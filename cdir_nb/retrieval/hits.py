@@ -65,7 +65,7 @@ class ClassMembers:
     def ranks(self, scores: np.ndarray, codes: np.ndarray) -> np.ndarray:
         """(n, m) float64 ranks of all relevant items, equal to `ranks_of_hits` of the whole ranking.
 
-        scores  (n, G) scores of each query with the whole gallery
+        scores  (n, G) scores of each query with the whole gallery; minus infinity: left out, not relevant
         codes   (n,) classes of the queries
         """
         ranks_per_query = [self._ranks_of_query(row, code) for row, code in zip(scores, codes)]
@@ -76,9 +76,11 @@ class ClassMembers:
 
     def _ranks_of_query(self, scores: np.ndarray, code: int) -> np.ndarray:
         rows = self.rows(code)
-        if not len(rows):
+        relevant = scores.take(rows)
+        ranked = relevant > -np.inf
+        if not ranked.any():
             return _NO_ROWS
-        return 1 + _counts_before(scores, np.sort(keys_of(scores.take(rows), rows)))
+        return 1 + _counts_before(scores, np.sort(keys_of(relevant[ranked], rows[ranked])))
 
 
 def _counts_before(scores: np.ndarray, relevant: np.ndarray) -> np.ndarray:

@@ -1,10 +1,11 @@
 """Metrics of a ranking. The name of a metric includes its convention, which can change its value considerably.
 
-For a query, n_rel is the number of gallery items of its class, and h the number of these in the first k ranks.
-Every convention is a fraction; a value of 0 / 0 is NaN and is left out of the mean.
+For a query, n_rel is the number of gallery items of its class, and h the number of these in the first k ranks. Items
+that are left out of its ranking count in neither. Every convention is a fraction; a value of 0 / 0 is NaN and is left
+out of the mean. k may exceed the size G of the gallery: h is then n_rel, and the order of results decides no precision.
 
-precision at cut-off k (at most the size of the gallery)
-  hits_over_k               h / k                         SnMpNet, SAKE, AMA, ProS, ClipPrompt. n_rel = 0 gives 0.
+precision at cut-off k
+  hits_over_k               h / k, for k > G too          SnMpNet, SAKE, AMA, ProS, ClipPrompt. n_rel = 0 gives 0.
   hits_over_min_k_relevant  hits in the first min(k, n_rel) ranks / min(k, n_rel): ZSE-SBIR. n_rel = 0: NaN.
   ucdir_micro               the same fraction for each query, but the mean is sum of numerators / sum of denominators
                             over all queries: UCDIR, DG-UCDIR, ProtoOT. n_rel = 0 adds nothing.
@@ -17,15 +18,16 @@ average precision: the sum of the precisions at the ranks of hits within k, divi
 Without a cut-off (k=None) all but voc_interpolated agree, except for queries with n_rel = 0.
 """
 
+import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-import torch
 
 from cdir_nb.conventions import AVERAGE_PRECISION, PRECISION, Metric
 from cdir_nb.errors import CdirError
+from cdir_nb.retrieval.blocks import LeftOut
 from cdir_nb.retrieval.hits import (
     ClassMembers,
     hits_by_depth,
@@ -34,23 +36,35 @@ from cdir_nb.retrieval.hits import (
     ranks_of_hits,
     sum_in_order,
 )
-from cdir_nb.retrieval.ranking import Embeddings, Ranking, checked_cutoff, checked_pair, ranked_blocks, scored_blocks
+from cdir_nb.retrieval.ranking import (
+    Array,
+    Embeddings,
+    Ranking,
+    as_array,
+    checked_cutoff,
+    checked_leave_out,
+    checked_pair,
+    ranked_blocks,
+    repeated,
+    scored_blocks,
+)
 
 BLOCK_CELLS = 1 << 22  # ranks processed at a time
 SORTED = 2_000  # up to this many gallery items, sorting them is faster than counting what ranks before the hits
 BOOTSTRAP_DRAWS = 1000
 
-Labels = Sequence | np.ndarray | torch.Tensor
+Labels = Array
 Fractions = dict[tuple[int | None, str], tuple[np.ndarray, np.ndarray]]  # (k, convention): numerator, denominator (n,)
 
 
 @dataclass(frozen=True)
 class PerQuery:
-    """One metric for every query, as numerator (Q,) and denominator (Q,)."""
+    """One metric for every query, as numerator (Q,) and denominator (Q,), with the number of relevant items (Q,)."""
 
     metric: Metric
     numerator: np.ndarray
     denominator: np.ndarray
+    n_relevant: np.ndarray
 
     @property
     def values(self) -> np.ndarray:
@@ -69,6 +83,16 @@ class PerQuery:
         return float((self.numerator[defined] / self.denominator[defined]).mean())
 
     @property
+    def without_relevant(self) -> int:
+        """The number of queries for which the gallery has no relevant item."""
+        return int((self.n_relevant == 0).sum())
+
+    @property
+    def name(self) -> str:
+        """A name for display, such as "mAP@200 (over_found)"."""
+        return f"{self.metric.short} ({self.convention})"
+
+    @property
     def convention(self) -> str:
         """The convention of the metric."""
         return self.metric.convention
@@ -80,11 +104,17 @@ class PerQuery:
 
     def row(self) -> dict[str, object]:
         """A row of a table, as in `pd.DataFrame(result.row() for result in results)`."""
-        return {"metric": str(self.metric), "value": self.mean}
+        return {
+            "metric": str(self.metric),
+            "value": self.mean,
+            "queries": len(self.n_relevant),
+            "queries_without_relevant": self.without_relevant,
+        }
 
-    def select(self, rows: np.ndarray) -> "PerQuery":
+    def select(self, rows: Array) -> "PerQuery":
         """The values of the queries selected by index or mask."""
-        return PerQuery(self.metric, self.numerator[rows], self.denominator[rows])
+        rows = as_array(rows)
+        return PerQuery(self.metric, self.numerator[rows], self.denominator[rows], self.n_relevant[rows])
 
 
 def precision_at_k(
@@ -116,14 +146,18 @@ def evaluate(
     ks: Sequence[int] = (1, 50, 100, 200),
     ap_ks: Sequence[int | None] = (200,),
 ) -> list[PerQuery]:
-    """Every convention at every cut-off, in one pass over the ranking. Errors as in `precision_at_k`."""
-    classes = Classes(query_labels, gallery_labels, len(ranking), ranking.n_gallery)
+    """Every convention at every cut-off, in one pass over the ranking. Errors as in `precision_at_k`.
+
+    Warns of queries whose vector is also in the gallery, unless `rank` was told what to leave out.
+    """
+    classes = Classes(query_labels, gallery_labels, len(ranking), ranking.n_gallery, ranking.left_out)
     _check_depth(ranking, ks, ap_ks)
+    _warn_of_repeated(ranking.repeated)
     blocks = []
     for rows in _blocks(ranking):
-        ranks = ranks_of_hits(classes.relevant(rows, ranking.indices[rows]))
-        blocks.append(fractions(ranks, classes.n_relevant[rows], ranking.n_gallery, ks, ap_ks))
-    return _results(blocks, ks, ap_ks)
+        ranks = ranks_of_hits(classes.relevant(rows, ranking.indices[rows], ranking.scores[rows]))
+        blocks.append(fractions(ranks, classes.n_relevant[rows], ks, ap_ks))
+    return _results(blocks, classes.n_relevant, ks, ap_ks)
 
 
 def evaluate_embeddings(
@@ -135,22 +169,25 @@ def evaluate_embeddings(
     similarity: str = "cosine",
     ks: Sequence[int] = (1, 50, 100, 200),
     ap_ks: Sequence[int | None] = (200, None),
+    leave_out: Sequence | None = None,
 ) -> list[PerQuery]:
     """Apply `rank` and `evaluate` to one block of queries at a time, in bounded memory even for mAP@all.
 
     The values are exactly those of `evaluate(rank(...))`. On a CPU, mAP@all is computed without sorting a large
-    gallery.
+    gallery. Arguments, errors and warnings as in `rank` and `evaluate`.
     """
     cutoffs = [checked_cutoff(k) for k in (*ks, *ap_ks) if k is not None]
     deepest = None if None in ap_ks else max(cutoffs, default=None)
     query, gallery, k = checked_pair(query_emb, gallery_emb, deepest, similarity)
-    classes = Classes(query_labels, gallery_labels, len(query), len(gallery))
+    left_out = checked_leave_out(leave_out, len(query), len(gallery))
+    classes = Classes(query_labels, gallery_labels, len(query), len(gallery), left_out)
+    _warn_of_repeated(repeated(query, gallery) if leave_out is None else None)
 
     def of_ranks(rows: slice, ranks: np.ndarray) -> Fractions:
-        return fractions(ranks, classes.n_relevant[rows], len(gallery), ks, ap_ks)
+        return fractions(ranks, classes.n_relevant[rows], ks, ap_ks)
 
     def of_ranking(rows: slice, block: Ranking) -> Fractions:
-        return of_ranks(rows, ranks_of_hits(classes.relevant(rows, block.indices)))
+        return of_ranks(rows, ranks_of_hits(classes.relevant(rows, block.indices, block.scores)))
 
     if deepest is None and len(gallery) > SORTED and query.device.type == "cpu":
         members = ClassMembers(classes.gallery)
@@ -158,13 +195,13 @@ def evaluate_embeddings(
         def of_scores(rows: slice, scores: np.ndarray) -> Fractions:
             return of_ranks(rows, members.ranks(scores, classes.query[rows]))
 
-        return _results(list(scored_blocks(query, gallery, similarity, of_scores)), ks, ap_ks)
-    return _results(list(ranked_blocks(query, gallery, k, similarity, of_ranking)), ks, ap_ks)
+        blocks = scored_blocks(query, gallery, similarity, of_scores, left_out)
+    else:
+        blocks = ranked_blocks(query, gallery, k, similarity, of_ranking, left_out)
+    return _results(list(blocks), classes.n_relevant, ks, ap_ks)
 
 
-def fractions(
-    ranks: np.ndarray, n_relevant: np.ndarray, n_gallery: int, ks: Sequence[int], ap_ks: Sequence[int | None]
-) -> Fractions:
+def fractions(ranks: np.ndarray, n_relevant: np.ndarray, ks: Sequence[int], ap_ks: Sequence[int | None]) -> Fractions:
     """Numerator and denominator of every convention for n queries; this function defines the conventions.
 
     ranks       (n, m) ranks of each query's hits, as returned by `ranks_of_hits`
@@ -175,7 +212,7 @@ def fractions(
     for k in ks:
         capped = np.minimum(k, n_relevant)
         hits, hits_in_capped = depths[min(k, len(depths) - 1)], depths[np.minimum(capped, len(depths) - 1), queries]
-        by_name[k, "hits_over_k"] = hits, np.full(len(hits), min(k, n_gallery))
+        by_name[k, "hits_over_k"] = hits, np.full(len(hits), k)
         by_name[k, "hits_over_min_k_relevant"] = hits_in_capped, capped
         by_name[k, "ucdir_micro"] = hits_in_capped, capped
     precisions = precisions_at_hits(ranks)  # 0 where a row is padded
@@ -191,14 +228,16 @@ def fractions(
     return by_name
 
 
-def _results(blocks: list[Fractions], ks: Sequence[int], ap_ks: Sequence[int | None]) -> list[PerQuery]:
+def _results(
+    blocks: list[Fractions], n_relevant: np.ndarray, ks: Sequence[int], ap_ks: Sequence[int | None]
+) -> list[PerQuery]:
     """One result per cut-off and convention: `ks` x PRECISION, then `ap_ks` x AVERAGE_PRECISION."""
     metrics = [Metric("precision", k, name) for k in ks for name in PRECISION]
     metrics += [Metric("average_precision", k, name) for k in ap_ks for name in AVERAGE_PRECISION]
     results = []
     for metric in metrics:
         numerators, denominators = zip(*(block[metric.k, metric.convention] for block in blocks))
-        results.append(PerQuery(metric, np.concatenate(numerators), np.concatenate(denominators)))
+        results.append(PerQuery(metric, np.concatenate(numerators), np.concatenate(denominators), n_relevant))
     return results
 
 
@@ -209,7 +248,7 @@ def per_class(result: PerQuery, query_labels: Labels) -> dict[object, float]:
 
 
 def precision_recall(
-    ranking: Ranking, query_labels: Labels, gallery_labels: Labels, recalls: np.ndarray | None = None
+    ranking: Ranking, query_labels: Labels, gallery_labels: Labels, recalls: Array | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
     """Interpolated precision-recall curves, from the whole ranking.
 
@@ -217,12 +256,15 @@ def precision_recall(
     default 0, 0.01, ..., 1, and curves (Q, R), NaN for queries without relevant items;
     `np.nanmean(curves, axis=0)` is the mean curve.
     """
-    classes = Classes(query_labels, gallery_labels, len(ranking), ranking.n_gallery)
+    classes = Classes(query_labels, gallery_labels, len(ranking), ranking.n_gallery, ranking.left_out)
     _check_depth(ranking, (), (None,))
-    recalls = np.linspace(0, 1, 101) if recalls is None else np.asarray(recalls, float)
+    _warn_of_repeated(ranking.repeated)
+    recalls = np.linspace(0, 1, 101) if recalls is None else as_array(recalls).astype(float)
     curves = np.full((len(ranking), len(recalls)), np.nan)
     for rows in _blocks(ranking):
-        precisions = precisions_at_hits(ranks_of_hits(classes.relevant(rows, ranking.indices[rows])))
+        precisions = precisions_at_hits(
+            ranks_of_hits(classes.relevant(rows, ranking.indices[rows], ranking.scores[rows]))
+        )
         n_relevant = classes.n_relevant[rows, None]
         nth = np.ceil(recalls * n_relevant - 1e-9).clip(1, None).astype(int) - 1  # 1e-9: as floats, 0.14 * 50 > 7
         if precisions.shape[1]:
@@ -233,7 +275,7 @@ def precision_recall(
 
 
 def bootstrap_interval(
-    values: np.ndarray, groups: np.ndarray | None = None, *, level: float = 0.95, seed: int = 0
+    values: Array, groups: Array | None = None, *, level: float = 0.95, seed: int = 0
 ) -> tuple[float, float]:
     """(low, high): percentile bootstrap interval of the mean of (Q,) values, at confidence `level`.
 
@@ -241,11 +283,11 @@ def bootstrap_interval(
             correlated, so these intervals are wider; they are appropriate for claims about new classes
     NaN values are ignored. Raises CdirError if all values are NaN.
     """
-    values = np.asarray(values, float)
+    values = as_array(values).astype(float)
     defined = ~np.isnan(values)
     if not defined.any():
         raise CdirError("no query has a value, so there is no interval: check labels and convention")
-    names = np.arange(len(values)) if groups is None else np.asarray(groups)
+    names = np.arange(len(values)) if groups is None else _checked_labels("groups", groups, len(values), "values")
     codes = np.unique(names[defined], return_inverse=True)[1]
     sums, sizes = np.bincount(codes, values[defined]), np.bincount(codes)
     drawn = np.random.default_rng(seed).integers(len(sums), size=(BOOTSTRAP_DRAWS, len(sums)))
@@ -257,7 +299,14 @@ def bootstrap_interval(
 class Classes:
     """Query and gallery labels as integer codes, and the number of relevant gallery items for each query."""
 
-    def __init__(self, query_labels: Labels, gallery_labels: Labels, n_query: int, n_gallery: int) -> None:
+    def __init__(
+        self,
+        query_labels: Labels,
+        gallery_labels: Labels,
+        n_query: int,
+        n_gallery: int,
+        left_out: LeftOut | None = None,
+    ) -> None:
         query = _checked_labels("query_labels", query_labels, n_query, "queries in the ranking")
         gallery = _checked_labels("gallery_labels", gallery_labels, n_gallery, "items in the gallery")
         if (query.dtype.kind == "O") != (gallery.dtype.kind == "O"):
@@ -268,14 +317,29 @@ class Classes:
         codes = pd.factorize(np.concatenate([query, gallery]))[0].astype(np.int32)
         self.query, self.gallery = codes[:n_query], codes[n_query:]
         self.n_relevant = np.bincount(self.gallery, minlength=codes.max() + 1)[self.query]
+        self.left_out = left_out
+        if left_out is not None:
+            relevant = self.query[left_out.queries] == self.gallery[left_out.rows]
+            self.n_relevant -= np.bincount(left_out.queries[relevant], minlength=n_query)
 
-    def relevant(self, rows: slice, indices: np.ndarray) -> np.ndarray:
-        """(n, k) bool: True where the ranked item has the query's class."""
-        return self.gallery.take(indices) == self.query[rows, None]
+    def relevant(self, rows: slice, indices: np.ndarray, scores: np.ndarray) -> np.ndarray:
+        """(n, k) bool: True where the ranked item has the query's class and is not left out."""
+        same_class = self.gallery.take(indices) == self.query[rows, None]
+        return same_class if self.left_out is None else same_class & (scores > -np.inf)
+
+
+def _warn_of_repeated(repeated: np.ndarray | None) -> None:
+    """Warn if query vectors are also in the gallery; such a query finds itself first, whatever the encoder does."""
+    if repeated is not None and repeated.any():
+        warnings.warn(
+            f"{repeated.sum()} of {len(repeated)} queries have their own vector in the gallery and find it first: name "
+            "these rows by leave_out (own_rows of two image sets), or by leave_out=[[]] * Q if the images differ",
+            stacklevel=3,
+        )
 
 
 def _checked_labels(name: str, labels: Labels, expected: int, items: str) -> np.ndarray:
-    labels = labels.detach().cpu().numpy() if isinstance(labels, torch.Tensor) else np.asarray(labels)
+    labels = as_array(labels)
     if labels.ndim != 1 or len(labels) != expected:
         raise CdirError(f"{name} has shape {labels.shape} for {expected} {items}: expected one label per row")
     if pd.isna(labels).any():

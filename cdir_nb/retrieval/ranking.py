@@ -1,9 +1,10 @@
 """Rankings: for each query, the first k or all gallery rows in order of similarity.
 
-Scores are float32. Ties are ordered by gallery row, and identical gallery rows always tie.
+Scores are float32; cosines are in [-1, 1]. Ties are ordered by gallery row, and identical gallery rows always tie.
 """
 
-from collections.abc import Callable, Iterator
+import warnings
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from numbers import Integral
 from typing import Any
@@ -12,12 +13,15 @@ import numpy as np
 import torch
 
 from cdir_nb.errors import CdirError
-from cdir_nb.retrieval.blocks import indices_of, map_blocks, map_scores, scores_of
+from cdir_nb.retrieval.blocks import INDEX_BITS, INDEX_MASK, LeftOut, indices_of, map_blocks, map_scores, scores_of
 
 SIMILARITIES = ("cosine", "euclidean")
 MOST_RESULT_BYTES = 16 << 30  # `rank` refuses a larger result
+LIMITS = {"cosine": 1.0, "euclidean": np.inf}  # of inner products; beyond them are rounding errors
+NEARLY_EQUAL = {"cosine": 2e-6, "euclidean": 1e-12}  # squared distance from the first row, relative to its length
 
-Embeddings = torch.Tensor | np.ndarray
+Array = torch.Tensor | np.ndarray | Sequence
+Embeddings = Array
 
 
 @dataclass(frozen=True)
@@ -27,11 +31,32 @@ class Ranking:
     indices    (Q, k) int32 gallery rows; equal scores are ordered by row
     scores     (Q, k) float32, in descending order: cosine, or minus the Euclidean distance
     n_gallery  size of the gallery; if k < n_gallery, only the first k ranks are stored
+    left_out   the gallery rows that were left out of single queries' rankings; these rank last, with a score of minus
+               infinity, and no metric counts them
+    repeated   (Q,) bool: queries whose vector is also in the gallery; None if `rank` was told what to leave out
+
+    A ranking of another program can be given as arrays, tensors or lists. Raises CdirError unless indices and scores
+    are (Q, k), and the indices are gallery rows.
     """
 
     indices: np.ndarray
     scores: np.ndarray
     n_gallery: int
+    left_out: LeftOut | None = None
+    repeated: np.ndarray | None = None
+
+    def __post_init__(self) -> None:
+        indices, scores = as_array(self.indices), as_array(self.scores)
+        if indices.ndim != 2 or indices.shape != scores.shape or indices.dtype.kind not in "iu":
+            raise CdirError(
+                f"a ranking has indices of shape {indices.shape} and type {indices.dtype}, and scores of shape "
+                f"{scores.shape}: expected whole numbers (Q, k), and as many scores"
+            )
+        if indices.size and (indices.min() < 0 or indices.max() >= self.n_gallery):
+            wrong = indices.min() if indices.min() < 0 else indices.max()
+            raise CdirError(f"a ranking has index {wrong} in a gallery of {self.n_gallery}: count rows from 0")
+        object.__setattr__(self, "indices", indices)
+        object.__setattr__(self, "scores", scores)
 
     @property
     def k(self) -> int:
@@ -43,17 +68,25 @@ class Ranking:
 
 
 def rank(
-    query_emb: Embeddings, gallery_emb: Embeddings, *, k: int | None = None, similarity: str = "cosine"
+    query_emb: Embeddings,
+    gallery_emb: Embeddings,
+    *,
+    k: int | None = None,
+    similarity: str = "cosine",
+    leave_out: Sequence | None = None,
 ) -> Ranking:
     """Rank the gallery for each query.
 
-    query_emb (Q, D), gallery_emb (G, D): tensors or arrays of numbers, compared in float32; on the GPU if both are
-    on it. k: number of ranks (None: all; at most G). similarity: "cosine" or "euclidean".
+    query_emb (Q, D), gallery_emb (G, D): tensors, arrays or lists of numbers, compared in float32; on the GPU if both
+    are on it. k: number of ranks (None: all; at most G). similarity: "cosine" or "euclidean".
+    leave_out: for each query, the gallery row or rows that it must not find: Q sequences (an empty one for none), or an
+    array (Q,) or (Q, m). `own_rows(query, gallery)` returns the rows of the queries' own images.
     The result is on the CPU and takes 8 Q k bytes; if a whole ranking does not fit in memory, use `rank_blocks` or
     `metrics.evaluate_embeddings`. Raises CdirError for NaN, infinities, empty or mismatched input, k < 1, an unknown
-    similarity, and, with cosine, a row of zeros.
+    similarity, and, with cosine, a row of zeros. Warns if all gallery rows are nearly equal.
     """
     query, gallery, k = checked_pair(query_emb, gallery_emb, k, similarity)
+    left_out = checked_leave_out(leave_out, len(query), len(gallery))
     size = 8 * len(query) * k
     if size > MOST_RESULT_BYTES:
         raise CdirError(
@@ -62,24 +95,31 @@ def rank(
         )
     indices = np.empty((len(query), k), np.int32)
     scores = np.empty((len(query), k), np.float32)
-    for rows, block in ranked_blocks(query, gallery, k, similarity):
+    for rows, block in ranked_blocks(query, gallery, k, similarity, left_out=left_out):
         indices[rows], scores[rows] = block.indices, block.scores
-    return Ranking(indices, scores, len(gallery))
+    return Ranking(indices, scores, len(gallery), left_out, repeated(query, gallery) if leave_out is None else None)
 
 
 def rank_blocks(
-    query_emb: Embeddings, gallery_emb: Embeddings, *, k: int | None = None, similarity: str = "cosine"
+    query_emb: Embeddings,
+    gallery_emb: Embeddings,
+    *,
+    k: int | None = None,
+    similarity: str = "cosine",
+    leave_out: Sequence | None = None,
 ) -> Iterator[tuple[slice, Ranking]]:
     """Like `rank`, but yields (slice of query rows, their Ranking) for one block of queries at a time."""
     query, gallery, k = checked_pair(query_emb, gallery_emb, k, similarity)
-    return ranked_blocks(query, gallery, k, similarity)
+    left_out = checked_leave_out(leave_out, len(query), len(gallery))
+    return ranked_blocks(query, gallery, k, similarity, left_out=left_out)
 
 
-def for_dot_product(query: torch.Tensor, gallery: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+def for_dot_product(query: Embeddings, gallery: Embeddings) -> tuple[torch.Tensor, torch.Tensor]:
     """Extend (Q, D) and (G, D) to (Q, D + 1) and (G, D + 1), whose *Euclidean* ranking is that by dot product.
 
     The extra column gives all gallery rows the length L of the longest row: |q - g|^2 = |q|^2 + L^2 - 2 q.g.
     """
+    query, gallery, _ = checked_pair(query, gallery, None, "euclidean")
     squares = gallery.square().sum(1, keepdim=True)
     remainder = (squares.max() - squares).clamp(min=0).sqrt()
     return torch.cat([query, torch.zeros_like(query[:, :1])], 1), torch.cat([gallery, remainder], 1)
@@ -91,6 +131,7 @@ def ranked_blocks(
     k: int,
     similarity: str,
     use: Callable[[slice, Ranking], Any] = lambda rows, block: (rows, block),
+    left_out: LeftOut | None = None,
 ) -> Iterator[Any]:
     """Yield use(rows, Ranking of these query rows) for each block of queries; `use` runs in worker threads."""
     query, gallery = _as_inner_products(query, gallery, similarity)
@@ -101,16 +142,25 @@ def ranked_blocks(
         scores = scores_of(keys)
         if squares is not None:  # so far, score = (|q|^2 - |q - g|^2) / 2
             scores = -np.sqrt(np.maximum(squares[rows] - 2 * scores, 0))
-        return use(rows, Ranking(indices_of(keys), scores, len(gallery)))
+        block = left_out and left_out.block(rows)
+        return use(rows, Ranking(indices_of(keys), scores, len(gallery), block))
 
-    return map_blocks(query, gallery, k, decode)
+    return map_blocks(query, gallery, k, decode, LIMITS[similarity], left_out)
 
 
 def scored_blocks(
-    query: torch.Tensor, gallery: torch.Tensor, similarity: str, use: Callable[[slice, np.ndarray], Any]
+    query: torch.Tensor,
+    gallery: torch.Tensor,
+    similarity: str,
+    use: Callable[[slice, np.ndarray], Any],
+    left_out: LeftOut | None = None,
 ) -> Iterator[Any]:
-    """Like `ranked_blocks` on a CPU, but with use(rows, scores): (n, G) inner products that order the whole gallery."""
-    return map_scores(*_as_inner_products(query, gallery, similarity), use)
+    """Like `ranked_blocks` on a CPU, but with use(rows, scores): (n, G) inner products that order the whole gallery.
+
+    The scores of rows that are left out are minus infinity.
+    """
+    query, gallery = _as_inner_products(query, gallery, similarity)
+    return map_scores(query, gallery, use, LIMITS[similarity], left_out)
 
 
 def _as_inner_products(
@@ -137,7 +187,10 @@ def _unit_rows(rows: torch.Tensor) -> torch.Tensor:
 def checked_pair(
     query_emb: Embeddings, gallery_emb: Embeddings, k: int | None, similarity: str
 ) -> tuple[torch.Tensor, torch.Tensor, int]:
-    """Apply `checked_rows` to both; check that they have the same dimension and device. Returns k as at most G."""
+    """Apply `checked_rows` to both; check that they have the same dimension and device. Returns k as at most G.
+
+    Warns if all gallery rows are nearly equal.
+    """
     query = checked_rows("query_emb", query_emb, similarity)
     gallery = checked_rows("gallery_emb", gallery_emb, similarity)
     if query.shape[1] != gallery.shape[1]:
@@ -147,7 +200,60 @@ def checked_pair(
         )
     if query.device != gallery.device:
         raise CdirError(f"query_emb is on {query.device} and gallery_emb on {gallery.device}: move one with .to()")
+    if _nearly_equal(gallery[[0, len(gallery) // 2, -1]], similarity) and _nearly_equal(gallery, similarity):
+        warnings.warn(
+            "gallery_emb: all rows are nearly equal, so the order of results is that of rounding errors: "
+            "check the encoder and its input",
+            stacklevel=3,
+        )
     return query, gallery, len(gallery) if k is None else min(checked_cutoff(k), len(gallery))
+
+
+def _nearly_equal(rows: torch.Tensor, similarity: str) -> bool:
+    """Whether the (N, D) rows differ by little more than the precision of their scores; N > 1."""
+    rows = _unit_rows(rows) if similarity == "cosine" else rows
+    squares = (rows - rows[0]).square().sum(1)
+    return len(rows) > 1 and bool((squares <= NEARLY_EQUAL[similarity] * rows[0].square().sum()).all())
+
+
+def repeated(query: torch.Tensor, gallery: torch.Tensor) -> np.ndarray:
+    """(Q,) bool: whether a row of (Q, D) is also in (G, D), bit by bit."""
+    sums = [emb.view(torch.int32).sum(1) for emb in (query, gallery)]
+    candidates = torch.isin(*sums).cpu().numpy()
+    if candidates.any():
+        rows = {row.tobytes() for row in gallery[torch.isin(*reversed(sums))].cpu().numpy()}
+        candidates[candidates] = [row.tobytes() in rows for row in query.cpu().numpy()[candidates]]
+    return candidates
+
+
+def checked_leave_out(leave_out: Sequence | None, n_query: int, n_gallery: int) -> LeftOut | None:
+    """The argument of `rank`, checked; None if nothing is left out. Raises CdirError for rows outside the gallery."""
+    if leave_out is None:
+        return None
+    if len(leave_out) != n_query:
+        raise CdirError(
+            f"leave_out has {len(leave_out)} entries for {n_query} queries: give the gallery rows of each query, "
+            "an empty list for none"
+        )
+    parts = [np.atleast_1d(as_array(rows)) for rows in leave_out]
+    queries = np.repeat(np.arange(n_query), [len(rows) for rows in parts])
+    if not len(queries):
+        return None
+    rows = np.concatenate([part for part in parts if len(part)])
+    if rows.ndim != 1 or rows.dtype.kind not in "iu" or rows.min() < 0 or rows.max() >= n_gallery:
+        wrong = next((row for row in rows.ravel().tolist() if row not in range(n_gallery)), rows.dtype)
+        raise CdirError(f"leave_out has {wrong}, which is no row of the gallery: count its {n_gallery} rows from 0")
+    pairs = np.unique(queries << INDEX_BITS | rows)
+    return LeftOut(pairs >> INDEX_BITS, pairs & INDEX_MASK)
+
+
+def as_array(values: Array) -> np.ndarray:
+    """A tensor, an array or a (nested) list of either as an array on the CPU."""
+    if isinstance(values, torch.Tensor):
+        return values.detach().cpu().numpy()
+    if isinstance(values, (list, tuple)) and any(isinstance(row, torch.Tensor) for row in values):
+        values = [as_array(row) for row in values]
+    return np.asarray(values)
 
 
 def checked_cutoff(k: int) -> int:
@@ -165,7 +271,7 @@ def checked_rows(name: str, emb: Embeddings, similarity: str) -> torch.Tensor:
     if similarity not in SIMILARITIES:
         raise CdirError(f"unknown similarity {similarity!r}: use one of {', '.join(SIMILARITIES)}")
     try:
-        emb = torch.as_tensor(emb).detach()
+        emb = torch.as_tensor(emb if isinstance(emb, torch.Tensor) else as_array(emb)).detach()
     except (TypeError, ValueError, RuntimeError):
         raise CdirError(f"{name} is not an array of numbers: expected an (N, D) tensor or array") from None
     if emb.ndim != 2 or emb.is_complex():

@@ -99,8 +99,8 @@ def test_values_do_not_depend_on_the_other_queries():
     padded = np.full((len(n_relevant), max(n_relevant)), np.inf)
     for row, ranks in zip(padded, ranks_per_query):
         row[: len(ranks)] = ranks
-    together = fractions(padded, n_relevant, 5000, (10, 100), (100, None))
+    together = fractions(padded, n_relevant, (10, 100), (100, None))
     for i, ranks in enumerate(ranks_per_query):
-        alone = fractions(ranks[None], n_relevant[i : i + 1], 5000, (10, 100), (100, None))
+        alone = fractions(ranks[None], n_relevant[i : i + 1], (10, 100), (100, None))
         for name, (numerator, denominator) in alone.items():
             assert (together[name][0][i], together[name][1][i]) == (numerator[0], denominator[0]), name

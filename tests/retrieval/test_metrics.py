@@ -12,15 +12,18 @@ from cdir_nb.retrieval import (
     AVERAGE_PRECISION,
     PRECISION,
     Ranking,
+    as_reported,
     average_precision,
     blocks,
     bootstrap_interval,
     evaluate,
     evaluate_embeddings,
+    families,
     metrics,
     per_class,
     precision_at_k,
     precision_recall,
+    random_fraction,
     rank,
 )
 
@@ -61,8 +64,10 @@ LABELS = ["x", "y", "z"]
     [
         # x: 2 hits in 4; y: 2 in 4; z: 0 in 4. Mean (1/2 + 1/2 + 0) / 3
         ("hits_over_k", 4, [1 / 2, 1 / 2, 0], 1 / 3),
-        # k beyond the gallery counts as 6: 3/6, 3/6, 0
-        ("hits_over_k", 100, [1 / 2, 1 / 2, 0], 1 / 3),
+        # k beyond the gallery: all 3 relevant items are found, and the base is still k
+        ("hits_over_k", 100, [3 / 100, 3 / 100, 0], 2 / 100),
+        ("hits_over_min_k_relevant", 100, [2 / 3, 1 / 3, np.nan], 1 / 2),
+        ("ucdir_micro", 100, [2 / 3, 1 / 3, np.nan], 3 / 6),
         # n_rel = 3 for x and y, so the first 3 ranks count: x 2/3, y 1/3; z is 0/0 and left out: (2/3 + 1/3) / 2
         ("hits_over_min_k_relevant", 4, [2 / 3, 1 / 3, np.nan], 1 / 2),
         # first 2 ranks: x 1/2, y 1/2
@@ -99,6 +104,11 @@ def test_micro_mean_weighs_large_classes_more():
         # within 4: x (2/3, 2/3), y (1/2, 1/2), base min(4, 3)
         ("voc_interpolated", 4, [(2 / 3 + 2 / 3) / 3, (1 / 2 + 1 / 2) / 3, np.nan]),
         ("voc_interpolated", 2, [(1 / 2) / 2, (1 / 2) / 2, np.nan]),
+        # k beyond the gallery is the whole ranking
+        ("over_found", 100, [(1 / 2 + 2 / 3 + 3 / 5) / 3, (1 / 2 + 2 / 4 + 3 / 5) / 3, 0]),
+        ("over_min_k_relevant", 100, [(1 / 2 + 2 / 3 + 3 / 5) / 3, (1 / 2 + 2 / 4 + 3 / 5) / 3, np.nan]),
+        ("over_relevant", 100, [(1 / 2 + 2 / 3 + 3 / 5) / 3, (1 / 2 + 2 / 4 + 3 / 5) / 3, np.nan]),
+        ("voc_interpolated", 100, [(2 / 3 + 2 / 3 + 3 / 5) / 3, 3 / 5, np.nan]),
     ],
 )
 def test_average_precision_by_hand(convention, k, values):
@@ -162,7 +172,7 @@ def test_all_conventions_against_plain_python(world, k):
     results = evaluate(ranking, *world[2:], ks=(depth,), ap_ks=(k,))
     results = {(r.metric.kind, r.convention): r for r in results}
     assert len(results) == len(PRECISION) + len(AVERAGE_PRECISION)
-    expected = [sum(row[:depth]) / min(depth, 120) for row in lists]
+    expected = [sum(row[:depth]) / depth for row in lists]
     assert results["precision", "hits_over_k"].values == pytest.approx(expected)
     expected = [sum(row[: min(depth, sum(row))]) / min(depth, sum(row)) if sum(row) else math.nan for row in lists]
     assert results["precision", "hits_over_min_k_relevant"].values == pytest.approx(expected, nan_ok=True)
@@ -300,6 +310,14 @@ def test_metrics_do_not_see_the_order_of_the_gallery(world):
     assert [r.mean for r in straight] == pytest.approx([r.mean for r in turned])
 
 
+def test_past_the_gallery_a_precision_is_what_any_ranking_reaches():
+    labels, draw = np.repeat(list("abc"), 10), np.random.default_rng(0)
+    ranking = rank(draw.normal(size=(30, 8)), draw.normal(size=(30, 8)))
+    over_k = {r.k: r for r in evaluate(ranking, labels, labels, ks=(10, 50, 200), ap_ks=()) if "over_k" in r.name}
+    assert (over_k[50].values == 10 / 50).all() and over_k[200].mean == pytest.approx(0.05)
+    assert over_k[200].name == "P@200 (hits_over_k)"
+
+
 # ---- the ways in -----------------------------------------------------------------------------------------------
 
 
@@ -314,7 +332,8 @@ def test_evaluate_gives_what_the_single_metrics_give(world, monkeypatch):
         single = {"precision": precision_at_k, "average_precision": average_precision}[r.metric.kind]
         assert np.array_equal(single(ranking, *world[2:], r.k, r.convention).values, r.values, equal_nan=True)
     table = pd.DataFrame(r.row() for r in results)
-    assert list(table.columns) == ["metric", "value"] and len(table) == 17
+    assert len(table) == 17 and set(table["queries"]) == {50}
+    assert set(table["queries_without_relevant"]) == {sum(label not in world[3] for label in world[2])} != {0}
     assert table["metric"].iloc[[0, -1]].tolist() == ["P@1:hits_over_k", "mAP@all:voc_interpolated"]
 
 
@@ -343,6 +362,27 @@ def test_labels_of_any_kind_agree(world):
         assert np.array_equal(average_precision(ranking, *map(convert, numbers)).values, expected)
     texts = [labels.astype(object) for labels in world[2:]]
     assert np.array_equal(average_precision(ranking, *texts).values, expected)
+
+
+def test_arrays_tensors_and_lists_are_alike(world):
+    emb, labels, ks = [x.astype(np.float32) for x in world[:2]], [[ord(x) for x in y] for y in world[2:]], {"ks": (5,)}
+    expected = [r.row() for r in evaluate(rank(*emb, k=200), *labels, ks=(5,))]
+    family = next(f for f in families() if f.unit and f.similarity == "euclidean")
+    reported = as_reported(family, *emb, *labels, 5)
+    values = precision_at_k(rank(*emb), *labels, 5).values
+    interval = bootstrap_interval(values, labels[0])
+    for convert in (np.asarray, torch.tensor, lambda x: np.asarray(x).tolist(), lambda x: [*torch.tensor(x)]):
+        e, y = [convert(x) for x in emb], [convert(x) for x in labels]
+        ranking = rank(*e, k=200)
+        assert [r.row() for r in evaluate(ranking, *y, ks=(5,))] == expected
+        by_hand = Ranking(convert(ranking.indices), convert(ranking.scores), 120)
+        assert [r.row() for r in evaluate(by_hand, *y, ks=(5,))] == expected
+        assert [r.row() for r in evaluate_embeddings(*e, *y, ap_ks=(200,), **ks)] == expected
+        assert as_reported(family, *e, *y, 5) == pytest.approx(reported)
+        assert bootstrap_interval(convert(values), y[0]) == interval
+        assert per_class(precision_at_k(ranking, *y, 5).select(convert(np.arange(9))), y[0][:9])
+        assert random_fraction(y[1], 0.5).tolist() == random_fraction(np.array(labels[1]), 0.5).tolist()
+        assert precision_recall(ranking, *y, convert([0.0, 0.5]))[1].shape == (50, 2)
 
 
 def test_per_class_means():
@@ -432,6 +472,11 @@ BOTH = ["a", "b"]
         (lambda: precision_at_k(CUT, ["a", None], FIVE, 1), "query_labels has no label in row 1"),
         (lambda: precision_at_k(CUT, [1.0, 2.0], [1, 1, 2, 2, np.nan], 1), "gallery_labels has no label in row 4"),
         (lambda: precision_at_k(CUT, [0, 1], FIVE, 1), "query_labels and gallery_labels"),
+        (lambda: Ranking([[0, -1]], [[1, 0]], 5), "index -1"),
+        (lambda: Ranking([[0, 5]], [[1, 0]], 5), "index 5"),
+        (lambda: Ranking([[0, 1]], [[1]], 5), "(1, 1)"),
+        (lambda: Ranking([[0.5]], [[1]], 5), "float64"),
+        (lambda: bootstrap_interval([0.1, 0.2], ["a"]), "groups has shape (1,) for 2 values"),
         (lambda: per_class(precision_at_k(CUT, BOTH, FIVE, 1), ["a"]), "query_labels has shape (1,) for 2 queries"),
     ],
 )

@@ -1,5 +1,7 @@
 """rank against brute force, its ties, its memory, its refusals."""
 
+import warnings
+
 import numpy as np
 import pytest
 import torch
@@ -80,6 +82,50 @@ def test_identical_gallery_rows_always_tie(small_blocks, k, similarity):
 def test_collapsed_embeddings_give_the_gallery_order(small_blocks):
     result = rank(np.ones((9, 4)), np.ones((500, 4)), k=20)
     assert np.array_equal(result.indices, np.tile(np.arange(20), (9, 1)))
+
+
+@pytest.mark.parametrize("k", [1, 5, 20, 200, None])
+@pytest.mark.parametrize("sign", [1, -1])
+def test_cosines_stay_within_one_and_tie_there(small_blocks, k, sign):
+    draw = np.random.default_rng(0)
+    query, gallery = (x + 1e-4 * draw.standard_normal(x.shape) for x in (np.ones((10, 64)), np.ones((500, 64))))
+    result = rank(sign * query, gallery, k=k)
+    assert np.abs(result.scores).max() <= 1
+    ties = np.diff(result.scores) == 0
+    assert (np.diff(result.indices)[ties] > 0).all(), "equal scores stand in gallery order"
+
+
+@pytest.mark.parametrize("k", [1, 3, 10, 40, 100])
+@pytest.mark.parametrize("middle", [1, -1, 0])
+def test_scores_beyond_the_limit_count_as_the_limit(small_blocks, k, middle):
+    draw = np.random.default_rng(k)
+    scores = np.float32(middle) + draw.choice(np.float32([-2e-7, -1e-7, 0, 1e-7, 2e-7]), (9, 100))
+    best = np.empty((9, 0), np.int64)
+    for start in range(0, 100, 50 if k < 50 else 100):
+        best = blocks.merge_scores(best, scores[:, start : start + (50 if k < 50 else 100)].copy(), start, k, 1.0)
+    clipped = scores.clip(-1, 1)
+    assert np.array_equal(blocks.indices_of(best), np.argsort(-clipped, axis=1, kind="stable")[:, :k])
+    on_gpu = blocks._best_keys_torch(torch.from_numpy(scores), torch.eye(100), k, 50, 1.0)
+    assert np.array_equal(blocks.indices_of(on_gpu), blocks.indices_of(best))
+
+
+@pytest.mark.parametrize("rows", [np.ones((50, 64)), np.ones((50, 64)) + 1e-4 * integers(50, 64, 0)])
+def test_collapsed_embeddings_are_reported(rows):
+    with pytest.warns(UserWarning, match="nearly equal") as caught:
+        rank(rows[:3] + 1e-3, rows, k=5)
+    assert len(caught) == 1 and "\n" not in str(caught[0].message)
+
+
+def test_embeddings_with_differences_are_not_reported():
+    draw = np.random.default_rng(0)
+    near = 1 + 0.01 * draw.standard_normal((50, 64))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        rank(near[:2], near)
+        rank(near[:2], [near[0]])  # a gallery of one
+        rank(near[:2], np.concatenate([near[:1]] * 30 + [near[1:2]] * 10 + [near[:1]] * 30))  # mostly copies
+        rank(1000 + near[:2], 1000 + near, similarity="euclidean")
+        rank(np.zeros((2, 3)), np.eye(3), similarity="euclidean")
 
 
 def test_keys_order_scores_and_give_them_back():
