@@ -38,8 +38,8 @@ __all__ = [
     "open_dataset",
     "open_folder",
     "open_task",
-    "protocol_names",
     "own_rows",
+    "protocol_names",
     "rename",
     "verify",
 ]

@@ -184,9 +184,12 @@ def _json_row(line: str) -> dict[str, Any]:
 
 
 def _csv_row(row: dict[str, str]) -> dict[str, Any]:
-    """A csv row as arguments of `Record`; empty numbers become None. ValueError for a missing column."""
-    if missing := [name for name in FIELDS if row.get(name) is None]:
+    """A csv row as arguments of `Record`; whole numbers that are empty or have no column become None.
+
+    ValueError for another missing column.
+    """
+    if missing := [name for name in FIELDS if row.get(name) is None and name not in WHOLE]:
         raise ValueError(f"missing columns: {', '.join(missing)}")
     moved, data = row["moved"], row["data_at_test_time"]
-    whole = {name: row[name] or None for name in WHOLE}
+    whole = {name: row.get(name) or None for name in WHOLE}
     return {**row, **whole, "moved": json.loads(moved or "{}"), "data_at_test_time": data.split(", ") if data else ()}

@@ -1,6 +1,7 @@
 """Measure a fitted method (an embedder) on a task; the results are records."""
 
-from collections.abc import Callable, Iterable
+import warnings
+from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from cdir_nb.conventions import Metric
@@ -8,6 +9,7 @@ from cdir_nb.errors import CdirError
 from cdir_nb.results.records import Record, current_commit
 
 if TYPE_CHECKING:  # torch and pandas would make every command of `cdir` start slowly
+    import numpy as np
     import pandas as pd
     import torch
 
@@ -18,6 +20,8 @@ if TYPE_CHECKING:  # torch and pandas would make every command of `cdir` start s
 
     PairOf = Callable[[str, str], tuple[torch.Tensor, torch.Tensor]]  # query and gallery domain -> (Q, D), (G, D)
 
+MIN_QUERIES = 10  # for a method that computes with all queries, such as their mean
+
 
 def measure(embedder: "Embedder | Iterable[Embedder]", task: "Protocol", seed: int = 0) -> list[Record]:
     """Records of a method on a task: every direction, every convention, every cut-off that the protocol reports.
@@ -25,22 +29,67 @@ def measure(embedder: "Embedder | Iterable[Embedder]", task: "Protocol", seed: i
     embedder  one embedder for all directions, or several, each fitted for some directions (such as one per domain pair)
     seed      the seed with which the method was fitted
 
-    Each embedder embeds every domain once. Directions that are not in the task are left out.
-    Raises CdirError if an embedder was fitted for no direction of the task.
+    Each embedder embeds every domain once. Directions that are not in the task are left out. No query finds its own
+    image, if that is in the gallery. Images are identified by their content.
+    Raises CdirError if an embedder was fitted for no direction of the task, or embeds by means of all queries and there
+    are fewer than 10. Warns of images with two classes, and of test images in the training set of a task that does not
+    train on them.
     """
     embedders: list[Any] = [embedder] if hasattr(embedder, "embed") else list(embedder)  # pyright: ignore[reportArgumentType]
+    for message in _doubts(embedders, task):
+        warnings.warn(message, stacklevel=2)
     return [record for embedder in embedders for record in _records(embedder, task, seed)]
 
 
 def _records(embedder: "Embedder", task: "Protocol", seed: int) -> list[Record]:
+    _require_queries(embedder, task)
     context = context_of(embedder, task, seed)
     queries = {domain: about_images(query=images) for domain, images in task.queries.items()}
     galleries = {domain: about_images(gallery=images) for domain, images in task.galleries.items()}
-    return [
-        Record(query_domain=a, gallery_domain=b, **result.row(), **queries[a], **galleries[b], **context)
-        for (a, b), results in evaluate_task(embedder, task).items()
-        for result in results
-    ]
+    records = []
+    for (a, b), results in evaluate_task(embedder, task).items():
+        images = {**queries[a], **galleries[b], "own_image_excluded": sum(len(rows) > 0 for rows in _own(task, a, b))}
+        for result in results:
+            about = {"metric": result.metric, "value": result.mean, "queries_without_relevant": result.without_relevant}
+            records.append(Record(query_domain=a, gallery_domain=b, **about, **images, **context))
+    return records
+
+
+def _own(task: "Protocol", a: str, b: str) -> "list[np.ndarray]":
+    """For each query of domain a, the rows of its own image in the gallery of domain b."""
+    from cdir_nb.data.images import own_rows
+
+    return own_rows(task.query(a), task.gallery(b))
+
+
+def _require_queries(embedder: "Embedder", task: "Protocol") -> None:
+    """Raise CdirError if an embedder computes with all queries of a domain, and these are too few for it."""
+    for a, _ in directions_of(embedder, task) if "all queries" in embedder.data_at_test_time else ():
+        if (n := len(task.query(a))) < MIN_QUERIES:
+            raise CdirError(
+                f"{embedder.name} embeds a query by means of all queries, and {task.name} has only {n} in {a}: "
+                f"give at least {MIN_QUERIES}"
+            )
+
+
+def _doubts(embedders: "list[Embedder]", task: "Protocol") -> Iterator[str]:
+    """A line about copies in two classes, and a line for each method that was trained on test images without need."""
+    from cdir_nb.data.images import copies
+
+    keys = {key for images in (*task.queries.values(), *task.galleries.values()) for key in images.keys}
+    tested = task.images.take([row for row, key in enumerate(task.images.keys) if key in keys])
+    if conflicts := [rows for rows in copies(tested) if len(set(tested.labels[rows])) > 1]:
+        names = ", ".join(tested.keys[row] for row in conflicts[0][:2])
+        yield f"{task.name}: {len(conflicts)} test images are in two classes ({names}): remove each from the wrong one"
+    trained: dict[str, set[str]] = {}
+    for embedder in embedders:
+        trained.setdefault(embedder.name, set()).update(getattr(embedder.training_images, "digests", ()))
+    by_definition = set(task.train.keys)  # of a task that trains on its test images, without their labels
+    for name, digests in trained.items():
+        rows = [row for row, digest in enumerate(tested.digests) if digest in digests]
+        if rows := [row for row in rows if tested.keys[row] not in by_definition]:
+            known = f"{len(rows)} of the {len(tested)} test images ({tested.keys[rows[0]]}, ...)"
+            yield f"{name} was trained on {known} of {task.name}, which does not train on them: leave them out of one"
 
 
 def about_images(**parts: "ImageSet | None") -> dict[str, object]:
@@ -54,15 +103,17 @@ def about_images(**parts: "ImageSet | None") -> dict[str, object]:
 
 
 def evaluate_task(embedder: "Embedder", task: "Protocol") -> "dict[Direction, list[PerQuery]]":
-    """{direction: every metric for every query}; `measure` averages these."""
+    """{direction: every metric for every query, which does not find its own image}; `measure` averages these."""
     from cdir_nb.retrieval import evaluate_embeddings
 
     pair_of, (ks, ap_ks) = embedded(embedder, task), task.cutoffs
-    cutoffs = {"ks": ks, "ap_ks": ap_ks, "similarity": embedder.similarity}
-    return {
-        (a, b): evaluate_embeddings(*pair_of(a, b), task.query(a).labels, task.gallery(b).labels, **cutoffs)
-        for a, b in directions_of(embedder, task)
-    }
+    options = {"ks": ks, "ap_ks": ap_ks, "similarity": embedder.similarity}
+
+    def evaluate(a: str, b: str) -> "list[PerQuery]":
+        labels = task.query(a).labels, task.gallery(b).labels
+        return evaluate_embeddings(*pair_of(a, b), *labels, leave_out=_own(task, a, b), **options)
+
+    return {(a, b): evaluate(a, b) for a, b in directions_of(embedder, task)}
 
 
 def context_of(
@@ -128,7 +179,7 @@ def percent_by_direction(pair_of: "PairOf", task: "Protocol", metric: str | Metr
     pair_of  function from (query domain, gallery domain) to embeddings of queries and gallery
 
     metric  such as "P@10:hits_over_k"
-    Intended for exploration: the similarity is the cosine, and no records are created.
+    Intended for exploration: the similarity is the cosine, and no records are created. No query finds its own image.
     Raises CdirError if `metric` is not a metric of a ranking.
     """
     import pandas as pd
@@ -141,7 +192,8 @@ def percent_by_direction(pair_of: "PairOf", task: "Protocol", metric: str | Metr
     cutoffs = {"ks": (metric.k,), "ap_ks": ()} if metric.kind == "precision" else {"ks": (), "ap_ks": (metric.k,)}
 
     def percent(a: str, b: str) -> float:
-        results = evaluate_embeddings(*pair_of(a, b), task.query(a).labels, task.gallery(b).labels, **cutoffs)
+        labels = task.query(a).labels, task.gallery(b).labels
+        results = evaluate_embeddings(*pair_of(a, b), *labels, leave_out=_own(task, a, b), **cutoffs)
         return 100 * next(result.mean for result in results if result.metric == metric)
 
     return pd.Series({(a, b): percent(a, b) for a, b in task.directions})

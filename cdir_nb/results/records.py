@@ -29,7 +29,10 @@ SETTING = (
     "test_set", "settings_digest", "data_at_test_time", "seen_in_pretraining", "pipeline_test",
 )  # fmt: skip
 DERIVED = ("preprocessing", "pooling")  # determined by the encoder's identity; missing in old records
-WHOLE = ("steps", "threads", "query_images", "gallery_images", "train_images")  # whole numbers; None if unknown
+WHOLE = (  # whole numbers; None if unknown
+    "steps", "threads", "query_images", "gallery_images", "train_images", "own_image_excluded",
+    "queries_without_relevant",
+)  # fmt: skip
 
 
 def _plain(value: Any) -> Any:
@@ -83,6 +86,10 @@ class Record(BaseModel):
     moved           {group of parameters: relative L2 distance of the reported state from the initial state}
     train_set, test_set  descriptions of the training data and of the test data
     query_images, gallery_images, train_images  numbers of images; 0: none; None: unknown
+    own_image_excluded  number of queries whose own image is in the gallery, and was left out of their rankings; None:
+                    unknown
+    queries_without_relevant  number of queries without a relevant image in the gallery; the convention decides whether
+                    they count as 0 or not at all; None: unknown
     query_fingerprint, gallery_fingerprint, train_fingerprint  `ImageSet.fingerprint`; empty if unknown or if none
     seen_in_pretraining  number of images of `test_set` that the encoder saw in its pretraining; 0 if unknown
     data_at_test_time  the entries of TEST_TIME_DATA on which an embedding depends besides the image; sorted
@@ -119,6 +126,8 @@ class Record(BaseModel):
     query_images: Count | None = None
     gallery_images: Count | None = None
     train_images: Count | None = None
+    own_image_excluded: Count | None = None
+    queries_without_relevant: Count | None = None
     query_fingerprint: str = ""
     gallery_fingerprint: str = ""
     train_fingerprint: str = ""

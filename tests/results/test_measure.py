@@ -1,5 +1,8 @@
 """From an embedder to records: against the same numbers worked out by hand, step by step."""
 
+import warnings
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -177,3 +180,95 @@ def test_records_describe_the_encoder_where_it_is_described(task):
     assert described["preprocessing"].startswith("64 px, bicubic") and described["pooling"] == "class token"
     other = context_of(VanillaClip(Encoder()), task, 0)
     assert (other["preprocessing"], other["pooling"]) == ("", "")
+
+
+# ---- images that occur more than once --------------------------------------------------------------------------------
+
+
+def with_digests(task, digest_of):
+    """The task with other contents: `digest_of` maps a key to a digest. Vectors of `ByContent` follow the digests."""
+    return replace(task, images=replace(task.images, digests=tuple(map(digest_of, task.images.keys))))
+
+
+class ByContent(Encoder):
+    """Vectors drawn from each image's content."""
+
+    def embed_images(self, images, progress=True):
+        return torch.stack([self._drawn(digest) for digest in images.digests])
+
+
+def one_direction(task, a, b):
+    return replace(task, directions=((a, b),))
+
+
+def test_a_query_does_not_find_its_own_image_whatever_its_name(task):
+    direction = one_direction(task, "sketch", "real")
+    copied = with_digests(direction, lambda key: key.replace("sketch", "real"))  # every sketch is a copy of a photo
+    same_set = one_direction(task, "real", "real")
+    plain, copies_found, itself_found = (
+        {r.metric: r for r in measure(VanillaClip(ByContent()), t)} for t in (direction, copied, same_set)
+    )
+    query, encoder = task.query("real"), ByContent()
+    unit = F.normalize(encoder.embed_images(query), dim=1)
+    cosines = (unit @ unit.T).fill_diagonal_(-2)  # by hand: the best other image
+    hits = query.labels[cosines.argsort(dim=1, descending=True)[:, :10]] == query.labels[:, None]
+    for found in (copies_found, itself_found):
+        assert found["P@10:hits_over_k"].value == pytest.approx(hits.mean())
+        assert {r.own_image_excluded for r in found.values()} == {len(query)}
+    assert {r.own_image_excluded for r in plain.values()} == {0}
+    embedder = VanillaClip(encoder)
+    explored = percent_by_direction(embedded(embedder, copied), copied, "P@10:hits_over_k")
+    assert explored.tolist() == pytest.approx([100 * hits.mean()])
+
+
+def test_queries_without_a_relevant_image_are_counted(task):
+    fewer = replace(one_direction(task, "sketch", "real"), gallery_classes=task.classes[1:])
+    records = measure(VanillaClip(Encoder()), fewer)
+    assert {r.queries_without_relevant for r in records} == {PER_CLASS}
+    assert {r.queries_without_relevant for r in measure(VanillaClip(Encoder()), task)} == {0}
+
+
+def test_an_image_in_two_classes_is_reported_once(task):
+    first, second = (f"real/{label}/0" for label in task.classes[:2])
+    twice = with_digests(task, lambda key: first if key == second else key)
+    with pytest.warns(UserWarning, match=f"1 test images are in two classes .{first}, {second}") as caught:
+        measure([VanillaClip(Encoder())] * 2, twice)
+    assert len(caught) == 1
+
+
+def test_test_images_among_the_training_images_are_reported_unless_the_task_trains_on_them(task):
+    method = Trained(Encoder())
+    task = task.between("real", "sketch")
+    method.training_images = task.train  # of seen classes
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        measure(method, task)
+        closed = replace(task, seen=task.classes)  # trains on its test images, without labels
+        method.training_images = closed.train
+        measure(method, closed)
+    leak = task.query("sketch").keys[:2]
+    leaked = with_digests(task, lambda key: leak[0] if key == task.train.keys[0] else key)
+    method.training_images = leaked.train  # a copy of a test image, under another name and class
+    with pytest.warns(UserWarning, match=f"mine was trained on 1 of the .*{leak[0]}") as caught:
+        measure([method, method], leaked)
+    assert len(caught) == 1 and "\n" not in str(caught[0].message)
+
+
+def test_a_method_that_needs_all_queries_is_refused_with_few(task):
+    method = Trained(Encoder())
+    method.data_at_test_time = frozenset({"all queries"})
+    few = replace(task, classes=task.classes[:3])  # 9 images
+    with pytest.raises(CdirError, match="mine .* has only 9 in real"):
+        measure(method, few)
+    assert measure(method, replace(task, classes=task.classes[:4]))
+    method.data_at_test_time = frozenset({"gallery"})
+    assert measure(method, few)
+
+
+def test_collapsed_embeddings_are_reported_by_measure(task):
+    class Constant(Encoder):
+        def embed_images(self, images, progress=True):
+            return torch.ones(len(images), 6)
+
+    with pytest.warns(UserWarning, match="nearly equal"):
+        measure(VanillaClip(Constant()), task)
