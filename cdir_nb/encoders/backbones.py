@@ -11,7 +11,7 @@ from timm.models import load_state_dict
 from torch import nn
 
 from cdir_nb import paths
-from cdir_nb.encoders.built import BuiltBackbone
+from cdir_nb.encoders.built import BuiltBackbone, pool_of_timm
 from cdir_nb.encoders.spec import MOBILENET, MOCO, RANDOM, EncoderSpec, nearest
 from cdir_nb.encoders.weights import (
     RANDOM_SEED,
@@ -54,7 +54,8 @@ def mobilenet_v2(folder: Path | None = None, *, classifier: bool = False) -> nn.
     folder = folder or paths.MOBILENET_V2
     config = read_config(folder, MOBILENET)
     classes = config["num_classes"] if classifier else 0
-    model = timm.create_model(config["timm_model_name"], pad_type=config["pad_type"], num_classes=classes)
+    options = {"pad_type": config["pad_type"], "global_pool": "avg", "num_classes": classes}
+    model = timm.create_model(config["timm_model_name"], **options)
     load_backbone(model, folder / "model.safetensors", MOBILENET)
     return _evaluation(model)
 
@@ -142,7 +143,8 @@ def _create(name: str) -> nn.Module:
 
 def _built(label: str, name: str, model: nn.Module, origin: str) -> BuiltBackbone:
     dim = getattr(model, "head_hidden_size", None) or model.num_features
-    model_cfg = {"timm_model_name": name, "embed_dim": dim}
+    # timm's default pooling may change with its release, so the digest of the encoder contains it.
+    model_cfg = {"timm_model_name": name, "embed_dim": dim, "pool": pool_of_timm(model), "unit_rows": False}
     return BuiltBackbone(label, _evaluation(model), model_cfg, resolve_model_data_config(model), origin)
 
 

@@ -90,17 +90,17 @@ def _numbers(values: Any) -> str:
 def _pool(built: BuiltModel | BuiltBackbone) -> str:
     """One of POOLS, another name of timm, or empty for no pooling."""
     if isinstance(built, BuiltBackbone):
-        return _pool_of_timm(built.model)
+        return pool_of_timm(built.model)
     visual = built.model.visual
     if isinstance(visual, VisionTransformer) and visual.attn_pool is None:
         return OPEN_CLIP_POOLS[visual.pool_type]
     if isinstance(visual, TimmModel):
-        return _pool_of_timm(visual.trunk) or ("map" if hasattr(visual.head, "pool") else "")
+        return pool_of_timm(visual.trunk) or ("map" if hasattr(visual.head, "pool") else "")
     return "map"  # ModifiedResNet and CoCa pool by attention
 
 
-def _pool_of_timm(model: torch.nn.Module) -> str:
-    """timm stores it as a name or as a layer, in the model or in its head."""
+def pool_of_timm(model: torch.nn.Module) -> str:
+    """The pooling of a timm model, which stores it as a name or as a layer, in the model or in its head."""
     for module in (model, getattr(model, "head", None)):
         pool = getattr(module, "global_pool", None)
         name = getattr(pool, "pool_type", pool)
@@ -120,10 +120,10 @@ def _set_pool_of_clip(model: Any, spec: EncoderSpec) -> None:
 
 
 def _set_pool_of_timm(model: Any, spec: EncoderSpec) -> None:
-    before = _pool_of_timm(model)
+    before = pool_of_timm(model)
     try:
         model.reset_classifier(0, global_pool=spec.pool)
-        changed = _pool_of_timm(model) == spec.pool
+        changed = pool_of_timm(model) == spec.pool
     except Exception:  # models refuse by assertions and by errors of several classes
         changed = False
     if not changed:

@@ -54,8 +54,9 @@ class ImageEncoder:
 
     @property
     def description(self) -> str:
-        """One line for display: model, origin of the weights, activation, image size, dimension."""
-        traits = [*self._traits, f"images of {self.image_size} pixels", f"{self.dim} dimensions"]
+        """One line for display: model, origin of the weights, activation, image size, pooling, dimension."""
+        pooling = f"pooling by {self.pooling}, rows not normalised"
+        traits = [*self._traits, f"images of {self.image_size} pixels", pooling, f"{self.dim} dimensions"]
         return f"{self.built.name}: {self.built.origin}; {', '.join(traits)}, {self.precision} on {self.device.type}"
 
     @property

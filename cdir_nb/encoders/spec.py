@@ -5,7 +5,7 @@
     bundled CLIPs   tiny-clip, real-clip; tiny-clip:FOLDER, real-clip:FOLDER for a retrained model
     backbones       mobilenet-v2, moco-v2:FILE
 
-Options follow after commas:
+Options follow after commas or colons:
 
     pool=token      pooling of the vision model: token, avg, max or avgmax (default: as in training)
     pad=true        pad images to a square (default: resize and crop by the model's own configuration)
@@ -130,7 +130,7 @@ class EncoderSpec:
 
 def _split_options(text: str) -> tuple[str, dict[str, str | bool]]:
     """The text before the options, and {option: value}; a path may contain commas."""
-    name, options = text, {}
+    name, options = re.sub(rf":({'|'.join(CHOICES)})=", r",\1=", text), {}
     while match := re.fullmatch(r"(.*),\s*(\w+)\s*=([^,]*)", name, re.DOTALL):
         name, option, value = match.group(1), match.group(2), match.group(3).strip()
         if option not in CHOICES:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import timm
 import torch
 from PIL import Image
 
@@ -46,6 +47,8 @@ def test_a_specification_and_its_text(text, expected, path):
         ("ViT-B/32:openai", "ViT-B-32:openai"),
         ("tiny-clip,pad=false,precision=fp32", "tiny-clip"),
         ("tiny-clip, precision=bf16 ,pool=avg", "tiny-clip,pool=avg,precision=bf16"),
+        ("timm:resnet50:pool=max", "timm:resnet50,pool=max"),
+        ("timm:resnet50:random:pad=true,pool=max", "timm:resnet50:random,pool=max,pad=true"),
     ],
 )
 def test_equivalent_texts_of_a_specification(text, same):
@@ -146,7 +149,15 @@ def test_pooling_of_timm_models(name, pool, pooled):
         assert torch.allclose(encoder.model(batch), pooled(positions(encoder, batch)), atol=1e-5)
     plain = load_encoder(name, device="cpu")
     assert (encoder.identity == plain.identity) == (encoder.pooling == plain.pooling)
-    assert encoder.dim == plain.dim
+    assert f"pooling by {encoder.pooling}" in encoder.description and encoder.dim == plain.dim
+
+
+def test_another_default_pooling_of_timm_is_another_identity(monkeypatch):
+    before, create = load_encoder(VIT, device="cpu"), timm.create_model
+    monkeypatch.setattr(timm, "create_model", lambda *args, **more: create(*args, **more, global_pool="avg"))
+    after = load_encoder(VIT, device="cpu")
+    assert (before.pooling, after.pooling) == ("class token", "average")
+    assert after.identity == load_encoder(f"{VIT}:pool=avg", device="cpu").identity != before.identity
 
 
 def test_average_pooling_of_a_clip():
