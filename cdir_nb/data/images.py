@@ -13,6 +13,8 @@ from PIL import Image, ImageOps
 
 from cdir_nb.errors import CdirError
 
+_NO_ROWS = np.empty(0, np.int64)
+
 
 @dataclass(frozen=True, repr=False)
 class ImageSet:
@@ -105,7 +107,7 @@ def copies(images: ImageSet) -> list[np.ndarray]:
 
     Images are the same if their digests are equal: files with the same bytes, whatever their names and classes.
     """
-    return [rows for rows in _rows_of(images.digests, images) if len(rows) > 1]
+    return [rows for rows in _rows_by_digest(images).values() if len(rows) > 1]
 
 
 def own_rows(query: ImageSet, gallery: ImageSet) -> list[np.ndarray]:
@@ -113,17 +115,16 @@ def own_rows(query: ImageSet, gallery: ImageSet) -> list[np.ndarray]:
 
     `retrieval.rank` takes this as `leave_out`. Images are the same as in `copies`.
     """
-    rows = dict(zip(dict.fromkeys(query.digests), _rows_of(query.digests, gallery)))
-    return [rows[digest] for digest in query.digests]
+    rows = _rows_by_digest(gallery)
+    return [rows.get(digest, _NO_ROWS) for digest in query.digests]
 
 
-def _rows_of(digests: Iterable[str], images: ImageSet) -> list[np.ndarray]:
-    """The sorted rows of each distinct digest, in the order of first occurrence."""
-    rows: dict[str, list[int]] = {digest: [] for digest in digests}
+def _rows_by_digest(images: ImageSet) -> dict[str, np.ndarray]:
+    """{digest: sorted rows}, in the order of first rows."""
+    rows: dict[str, list[int]] = {}
     for row, digest in enumerate(images.digests):
-        if digest in rows:
-            rows[digest].append(row)
-    return [np.array(members, np.int64) for members in rows.values()]
+        rows.setdefault(digest, []).append(row)
+    return {digest: np.array(members) for digest, members in rows.items()}
 
 
 def altered(images: ImageSet, change: Callable[[Image.Image], Image.Image], name: str) -> ImageSet:
