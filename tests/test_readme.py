@@ -2,12 +2,14 @@
 
 import re
 
+import numpy as np
 import pytest
 from typer.testing import CliRunner
 
 from cdir_nb.cli import app
-from cdir_nb.conventions import BY_SEEN_LABELS, LAST_EPOCH
+from cdir_nb.conventions import AVERAGE_PRECISION, BY_SEEN_LABELS, LAST_EPOCH, PRECISION
 from cdir_nb.paths import NOTEBOOKS, ROOT
+from cdir_nb.retrieval import families
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 TARGETS = set(re.findall(r"^([a-z]+):.*##", (ROOT / "Makefile").read_text(), flags=re.M))
@@ -39,6 +41,28 @@ def test_the_example_of_a_training_has_60_lines_three_seeds_and_a_selection_rule
     rows = [line.split() for line in shown.splitlines() if line.strip().startswith("turned CLIP")]
     assert [row[row.index("±") + 2] for row in rows] == ["3", "3"]
     assert BY_SEEN_LABELS in shown and LAST_EPOCH in shown
+
+
+def test_the_example_from_arrays_has_12_lines_and_prints_every_convention(tmp_path, monkeypatch, capsys):
+    draw = np.random.default_rng(0)
+    labels = {"query": draw.choice(["cat", "alarm clock"], 40), "gallery": draw.choice(["cat", "alarm clock"], 300)}
+    emb = {part: draw.normal(size=(len(names), 16)) + (names == "cat")[:, None] for part, names in labels.items()}
+    for part, names in labels.items():
+        np.save(tmp_path / f"{part}.npy", emb[part])
+        (tmp_path / f"{part}.txt").write_text("\n".join(names) + "\n")
+    code = README.split("### From arrays")[1].split("```python\n")[1].split("```")[0]
+    assert len([line for line in code.splitlines() if line.strip()]) <= 12
+    monkeypatch.chdir(tmp_path)
+    exec(compile(code, "README.md", "exec"), {})
+    shown = capsys.readouterr().out
+    assert all(f" P@200:{name}" in shown for name in PRECISION)
+    assert all(f"mAP@{k}:{name}" in shown for k in (200, "all") for name in AVERAGE_PRECISION)
+    assert all(family.name in shown for family in families())
+    unit = {part: x / np.linalg.norm(x, axis=1, keepdims=True) for part, x in emb.items()}  # by hand
+    best = np.argsort(-unit["query"] @ unit["gallery"].T, axis=1)[:, :10]
+    mean = (labels["gallery"][best] == labels["query"][:, None]).mean()
+    value, low, high = map(float, re.search(r"^([\d.]+) \(([\d.]+), ([\d.]+)\)$", shown, re.M).groups())
+    assert value == pytest.approx(mean) and low <= value <= high
 
 
 def _run_example(number: int, most_lines: int, folder, monkeypatch) -> str:

@@ -73,23 +73,25 @@ def _require_queries(embedder: "Embedder", task: "Protocol") -> None:
 
 
 def _doubts(embedders: "list[Embedder]", task: "Protocol") -> Iterator[str]:
-    """A line about copies in two classes, and a line for each method that was trained on test images without need."""
-    from cdir_nb.data.images import copies
+    """A line about copies in two classes, and a line for each method that was trained on test images."""
+    from cdir_nb.data.images import copies, own_rows
 
     keys = {key for images in (*task.queries.values(), *task.galleries.values()) for key in images.keys}
     tested = task.images.take([row for row, key in enumerate(task.images.keys) if key in keys])
     if conflicts := [rows for rows in copies(tested) if len(set(tested.labels[rows])) > 1]:
         names = ", ".join(tested.keys[row] for row in conflicts[0][:2])
         yield f"{task.name}: {len(conflicts)} test images are in two classes ({names}): remove each from the wrong one"
-    trained: dict[str, set[str]] = {}
+    planned = set(task.train.keys)  # a task may train on its test images, without their labels
+    unplanned = tested.take([row for row, key in enumerate(tested.keys) if key not in planned])
+    trained: dict[str, set[int]] = {}
     for embedder in embedders:
-        trained.setdefault(embedder.name, set()).update(getattr(embedder.training_images, "digests", ()))
-    by_definition = set(task.train.keys)  # of a task that trains on its test images, without their labels
-    for name, digests in trained.items():
-        rows = [row for row, digest in enumerate(tested.digests) if digest in digests]
-        if rows := [row for row in rows if tested.keys[row] not in by_definition]:
-            known = f"{len(rows)} of the {len(tested)} test images ({tested.keys[rows[0]]}, ...)"
-            yield f"{name} was trained on {known} of {task.name}, which does not train on them: leave them out of one"
+        if embedder.training_images is not None:
+            rows = own_rows(unplanned, embedder.training_images)
+            trained.setdefault(embedder.name, set()).update(row for row, same in enumerate(rows) if len(same))
+    for name, rows in trained.items():
+        if rows:
+            images = f"{len(rows)} of the {len(tested)} test images ({unplanned.keys[min(rows)]}, ...)"
+            yield f"{name} was trained on {images} of {task.name}, which does not train on them: leave them out of one"
 
 
 def about_images(**parts: "ImageSet | None") -> dict[str, object]:
