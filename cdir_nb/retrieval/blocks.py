@@ -230,7 +230,7 @@ def keys_of(scores: np.ndarray, columns: np.ndarray) -> np.ndarray:
     return (~ordered).astype(np.int64) << INDEX_BITS | columns
 
 
-LEFT_OUT_KEY = keys_of(np.float32([-np.inf]), np.zeros(1, np.int64))[0]  # without the index
+LEFT_OUT_KEY = keys_of(np.full(1, -np.inf, np.float32), np.zeros(1, np.int64))[0]  # without the index
 
 
 def scores_of(keys: np.ndarray) -> np.ndarray:
