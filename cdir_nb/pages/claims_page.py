@@ -29,7 +29,7 @@ from cdir_nb.results.aggregate import differing, means, plus_minus, steps_taken
 from cdir_nb.results.claims.claim import Claim
 from cdir_nb.results.claims.verdicts import NOT_RUN, as_in_card
 from cdir_nb.results.claims.wording import each_seed, held
-from cdir_nb.results.compare import belongs_to
+from cdir_nb.results.panels import belongs_to
 from cdir_nb.results.published import own_method, papers
 from cdir_nb.results.records import DIRECTION
 

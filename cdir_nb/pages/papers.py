@@ -13,7 +13,7 @@ from cdir_nb.data.manifest import drawn_title
 from cdir_nb.results import Record, load_claims, published_verdicts, reproduced_records, to_frame, verdicts
 from cdir_nb.results.claims.verdicts import NOT_RUN
 from cdir_nb.results.claims.wording import how, joint_verdict, marked, span
-from cdir_nb.results.compare import Panel, our_panels, printed_panel, views
+from cdir_nb.results.panels import Panel, our_panels, printed_panel, views
 from cdir_nb.results.published import own_method
 from cdir_nb.results.records import TASK
 from cdir_nb.results.summary import summarise

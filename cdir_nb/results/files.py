@@ -9,6 +9,7 @@ from typing import Any
 
 from cdir_nb.errors import CdirError, require_extra
 from cdir_nb.paths import atomic_write
+from cdir_nb.results.queries import load_queries, save_queries
 from cdir_nb.results.records import SAME, WHOLE, Record, same_images, setting_of, settings_digest, to_frame
 
 REPRODUCED = Path(__file__).with_name("reproduced")
@@ -36,6 +37,7 @@ def save_records(records: Iterable[Record], out_dir: str | Path, name: str = "re
         lines = [record.model_dump_json(exclude={"settings"}) for record in records]
         with atomic_write(Path(out_dir) / f"{name}.jsonl") as temporary:
             temporary.write_text("".join(line + "\n" for line in lines), encoding="utf-8")
+        _save_queries(records, Path(out_dir) / f"{name}.jsonl")
     return len(records)
 
 
@@ -56,6 +58,21 @@ def save_table(records: Sequence[Record], path: Path, *, parquet: bool = False) 
         else:
             text = frame.to_csv(index=False).encode()
             temporary.write_bytes(gzip.compress(text, mtime=0) if path.suffix == ".gz" else text)
+    _save_queries(records, path)
+
+
+def _save_queries(records: Iterable[Record], path: Path) -> None:
+    """Write the values of the records' queries beside their file, if they have any; otherwise remove an older file."""
+    values = {setting_of(record): record.queries for record in records if record.queries}
+    if values:
+        save_queries(values, queries_file(path))
+    else:
+        queries_file(path).unlink(missing_ok=True)
+
+
+def queries_file(path: Path) -> Path:
+    """The file with the values of single queries that belongs to a file of records."""
+    return path.with_name(path.name.partition(".")[0] + ".queries.npz")
 
 
 def _add_settings(records: Iterable[Record], path: Path) -> None:
@@ -164,13 +181,14 @@ def _read(path: Path) -> Iterator[Record]:
     """The records in a file. For old records without a date, the date is "unknown", not today."""
     table = path.name.endswith(TABLES)
     parse, remedy = (_csv_row, "export it again") if table else (_json_row, "run its notebook again")
-    settings, number = read_settings(path.parent), 0
+    settings, queries, number = read_settings(path.parent), load_queries(queries_file(path)), 0
     try:
         with (gzip.open if path.suffix == ".gz" else open)(path, "rt", encoding="utf-8", newline="") as handle:
             rows = csv.DictReader(handle) if table else handle
             for number, row in enumerate(rows, start=2 if table else 1):  # noqa: B007
                 values = {"date": "unknown", **parse(row)}  # pyright: ignore[reportArgumentType]
-                yield Record(**values, settings=settings.get(values["settings_digest"]))
+                record = Record(**values, settings=settings.get(values["settings_digest"]))
+                yield record.with_queries(queries.get(setting_of(record)) if queries else None)
     except DAMAGE as error:
         raise CdirError(f"{path}, line {number}: not a record ({error}); {remedy}") from None
 

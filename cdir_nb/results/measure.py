@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from cdir_nb.conventions import Metric
 from cdir_nb.errors import CdirError
+from cdir_nb.results.queries import QueryValues
 from cdir_nb.results.records import Record, current_commit
 
 if TYPE_CHECKING:  # torch and pandas would make every command of `cdir` start slowly
@@ -46,13 +47,22 @@ def _records(embedder: "Embedder", task: "Protocol", seed: int) -> list[Record]:
     context = context_of(embedder, task, seed)
     queries = {domain: about_images(query=images) for domain, images in task.queries.items()}
     galleries = {domain: about_images(gallery=images) for domain, images in task.galleries.items()}
-    records = []
+    stored, records = _stored_metrics(task), []
     for (a, b), results in evaluate_task(embedder, task).items():
         images = {**queries[a], **galleries[b], "own_image_excluded": sum(len(rows) > 0 for rows in _own(task, a, b))}
         for result in results:
             about = {"metric": result.metric, "value": result.mean, "queries_without_relevant": result.without_relevant}
-            records.append(Record(query_domain=a, gallery_domain=b, **about, **images, **context))
+            record = Record(query_domain=a, gallery_domain=b, **about, **images, **context)
+            if record.metric in stored:
+                record.with_queries(QueryValues(result.numerator, result.denominator, task.query(a).labels))
+            records.append(record)
     return records
+
+
+def _stored_metrics(task: "Protocol") -> set[str]:
+    """The metrics whose values are stored for every query: the first of each kind in the card, P@10 and mAP@all."""
+    first = {spec.kind: str(spec.metric) for spec in reversed(task.metrics)}
+    return {*first.values(), "P@10:hits_over_k", "mAP@all:over_relevant"}
 
 
 def _own(task: "Protocol", a: str, b: str) -> "list[np.ndarray]":

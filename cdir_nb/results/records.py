@@ -9,10 +9,20 @@ from operator import attrgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SkipValidation, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PrivateAttr,
+    SkipValidation,
+    ValidationError,
+    model_validator,
+)
 
 from cdir_nb.conventions import SELECTION_RULES, Metric
 from cdir_nb.errors import CdirError
+from cdir_nb.results.queries import QueryValues
 from cdir_nb.sources import current_commit
 
 if TYPE_CHECKING:
@@ -139,6 +149,8 @@ class Record(BaseModel):
     measuring_commit: Annotated[str, Field(default_factory=current_commit, pattern=f"^{Commit}$")]
     date: Annotated[str, Field(default_factory=today, pattern=r"^(\d{4}-\d\d-\d\d|unknown)$")]
 
+    _queries: QueryValues | None = PrivateAttr(None)
+
     def __init__(self, **values: Any) -> None:
         try:
             super().__init__(**values)
@@ -157,6 +169,16 @@ class Record(BaseModel):
             text = _json(values.get("settings") or {})
             more |= {"settings": json.loads(text), "settings_digest": _digest(text)}
         return {**values, **more}
+
+    @property
+    def queries(self) -> QueryValues | None:
+        """The values of the single queries, for metrics that `measure` stores them for; None if they are unknown."""
+        return self._queries
+
+    def with_queries(self, values: QueryValues | None) -> "Record":
+        """This record, with the values of its queries."""
+        self._queries = values
+        return self
 
     @property
     def kind(self) -> str:

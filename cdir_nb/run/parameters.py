@@ -28,7 +28,7 @@ from cdir_nb.encoders.zero_shot import class_prompts
 from cdir_nb.errors import CdirError
 from cdir_nb.methods.snmpnet import BASELINES, SNMPNET
 from cdir_nb.methods.table import METHODS
-from cdir_nb.results.compare import views
+from cdir_nb.results.panels import views
 from cdir_nb.results.records import problems
 from cdir_nb.run.profile import RESERVED
 

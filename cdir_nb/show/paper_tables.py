@@ -13,7 +13,7 @@ from matplotlib.patches import Rectangle
 
 from cdir_nb.results.claims.verdicts import IN_PART, SIGNS
 from cdir_nb.results.claims.wording import expected, found, joint_verdict, marked
-from cdir_nb.results.compare import MEAN, Panel
+from cdir_nb.results.panels import MEAN, Panel
 from cdir_nb.show.style import EMPTY, SEQUENTIAL, SMALL, WIDTH, shorten, styled, titled
 
 COLOURS = {

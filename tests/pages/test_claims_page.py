@@ -6,7 +6,7 @@ import typer
 from cdir_nb.data.protocols import protocol_spec
 from cdir_nb.pages import claims_page
 from cdir_nb.results import Record
-from cdir_nb.results.compare import belongs_to
+from cdir_nb.results.panels import belongs_to
 from cdir_nb.results.published import papers
 
 

@@ -7,7 +7,7 @@ import pytest
 from cdir_nb.results import Record, load_claims, published_verdicts, verdicts
 from cdir_nb.results.claims.verdicts import FAILS, HOLDS, IN_PART, MIXED, NOT_PRINTED, NOT_RUN
 from cdir_nb.results.claims.wording import VERDICTS_DIFFER
-from cdir_nb.results.compare import Panel
+from cdir_nb.results.panels import Panel
 from cdir_nb.show.paper_tables import COLOURS, PAPER_COLUMN, scoreboard, table_panels
 
 IDS = "tki-above-clip", "tki-l-max-helps", "tki-more-words-better"

@@ -3,7 +3,7 @@
 import pytest
 
 from cdir_nb.results import Record, to_frame
-from cdir_nb.results.compare import View, our_panels, printed_panel, views
+from cdir_nb.results.panels import View, our_panels, printed_panel, views
 
 MAPPING = View("clair", "3_left", "precision", 50)
 NONE = "nothing selected"

@@ -1,0 +1,223 @@
+"""Paired differences between two methods, with bootstrap intervals over classes and over queries.
+
+An interval over seeds says how much a training varies. It says nothing about other classes: with 21 unseen classes, a
+difference of two points may come from two of them. So both methods are compared query by query, and classes (or
+queries) are resampled with replacement. The methods share the drawn classes, in every direction and for every seed.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from cdir_nb.conventions import NOTHING_SELECTED
+from cdir_nb.errors import CdirError
+from cdir_nb.results.records import SAME, TASK, Record, same_images
+
+DRAWS = 2000
+DRAWN_AT_ONCE = 100  # bounds memory: draws x queries
+LEVEL = 0.95
+Direction = tuple[str, str]
+Seed = int | None  # None: a method without training
+Interval = tuple[float, float]
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """`a` minus `b` in one metric, in percentage points: mean over directions, of the mean over seeds and queries.
+
+    by_classes, by_queries  95 % percentile bootstrap intervals of `points`
+    wins, ties, losses      numbers of queries, over all directions, whose value (mean over seeds) is higher, equal or
+                            lower
+    by_seed                 {seed: points}; empty if neither method has seeds
+    directions, queries, classes  numbers that the comparison is over
+    """
+
+    a: str
+    b: str
+    metric: str
+    points: float
+    by_classes: Interval
+    by_queries: Interval
+    wins: int
+    ties: int
+    losses: int
+    by_seed: Mapping[int, float]
+    directions: int
+    queries: int
+    classes: int
+
+    def __str__(self) -> str:
+        low, high = self.by_classes
+        told = "" if low > 0 or high < 0 else "; cannot be told from zero"
+        lines = [
+            f"{self.a} minus {self.b}, {self.metric}: {self.points:+.2f} points{told}",
+            f"  95 % interval over {self.classes} classes: {low:+.2f} to {high:+.2f}",
+            f"  95 % interval over queries: {self.by_queries[0]:+.2f} to {self.by_queries[1]:+.2f}",
+            f"  queries: {self.wins} won, {self.ties} tied, {self.losses} lost; directions: {self.directions}",
+        ]
+        if self.by_seed:
+            seeds = ", ".join(f"{points:+.2f} (seed {seed})" for seed, points in self.by_seed.items())
+            spread = (
+                f"; standard deviation {np.std([*self.by_seed.values()], ddof=1):.2f}" if len(self.by_seed) > 1 else ""
+            )
+            lines.append(f"  by seed: {seeds}{spread}")
+        return "\n".join(lines)
+
+
+def compare(
+    a: Sequence[Record], b: Sequence[Record], metric: str | None = None, *, draws: int = DRAWS, seed: int = 0
+) -> Comparison:
+    """Compare two methods query by query.
+
+    a, b    the records of one setting each, with the values of their queries, such as from `measure`; several seeds are
+            allowed. A method without training is compared with every seed of the other
+    metric  such as "P@10:hits_over_k"; None: the first metric of `a` with values in both
+    draws   bootstrap samples; `seed` makes them reproducible
+
+    Only directions and seeds that both have are compared. Queries whose value is undefined in one of them are left out.
+    Raises CdirError if the records are of several settings, on different images, or without values of queries.
+    """
+    pairs = _paired(a, b, metric or _common_metric(a, b))
+    values, directions = pairs.values, pairs.directions
+    differences = np.concatenate(values)
+    # Directions with the same queries share the drawn queries.
+    queries = [[f"{d[0]} {row}" for row in np.flatnonzero(pairs.defined[d])] for d in directions]
+    seeds = {
+        name: _points([gap[d][pairs.defined[d]] for d in directions])
+        for name, gap in pairs.gaps.items()
+        if name is not None
+    }
+    return Comparison(
+        a=a[0].method,
+        b=b[0].method,
+        metric=pairs.metric,
+        points=_points(values),
+        by_classes=bootstrap(values, pairs.classes, draws, seed),
+        by_queries=bootstrap(values, queries, draws, seed),
+        wins=int((differences > 0).sum()),
+        ties=int((differences == 0).sum()),
+        losses=int((differences < 0).sum()),
+        by_seed=seeds,
+        directions=len(directions),
+        queries=len(differences),
+        classes=len(set(np.concatenate(pairs.classes))),
+    )
+
+
+def class_interval(a: Sequence[Record], b: Sequence[Record], metric: str) -> Interval:
+    """`by_classes` of `compare`, without the rest, which takes longer."""
+    pairs = _paired(a, b, metric)
+    return bootstrap(pairs.values, pairs.classes)
+
+
+def bootstrap(values: Sequence[np.ndarray], groups: Sequence[Sequence], draws: int = DRAWS, seed: int = 0) -> Interval:
+    """Percentile interval, in points, of the mean over directions of the mean over queries.
+
+    values  one array per direction, one value per query
+    groups  the group of each query, such as its class. Groups are drawn with replacement, as many as there are. A drawn
+            group brings its queries in every direction; a direction without a drawn query does not count in that draw
+    """
+    names, codes = np.unique(np.concatenate([np.asarray(part) for part in groups]), return_inverse=True)
+    codes = np.split(codes, np.cumsum([len(part) for part in values])[:-1])
+    sums = np.stack([np.bincount(c, v, len(names)) for c, v in zip(codes, values)], axis=1)  # groups x directions
+    sizes = np.stack([np.bincount(c, minlength=len(names)) for c in codes], axis=1)
+    random, means = np.random.default_rng(seed), []
+    for start in range(0, draws, DRAWN_AT_ONCE):
+        times = drawn_times(random, len(names), min(DRAWN_AT_ONCE, draws - start))
+        with np.errstate(invalid="ignore"):
+            means.append(np.nanmean((times @ sums) / (times @ sizes), axis=1))
+    low, high = 100 * np.quantile(np.concatenate(means), [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    return float(low), float(high)
+
+
+def drawn_times(random: np.random.Generator, groups: int, draws: int) -> np.ndarray:
+    """(draws, groups): how often each group is drawn, if `groups` groups are drawn with replacement."""
+    return random.multinomial(groups, np.full(groups, 1 / groups), size=draws)
+
+
+@dataclass(frozen=True)
+class Paired:
+    """Differences of queries in the directions and seeds that two methods have in common.
+
+    gaps     {seed: {direction: (Q,) differences; NaN where one is undefined}}
+    defined  {direction: (Q,) whether the difference of a query is defined for every seed}
+    values   one array per direction: mean over seeds, for the defined queries; `classes`: their classes
+    """
+
+    metric: str
+    directions: list[Direction]
+    gaps: dict[Seed, dict[Direction, np.ndarray]]
+    defined: dict[Direction, np.ndarray]
+    values: list[np.ndarray]
+    classes: list[np.ndarray]
+
+
+def _paired(a: Sequence[Record], b: Sequence[Record], metric: str) -> Paired:
+    ours, theirs = _by_run(a, metric), _by_run(b, metric)
+    seeds = _paired_seeds(ours, theirs)
+    directions = sorted(set.intersection(*({*ours[left]} & {*theirs[right]} for _, left, right in seeds)))
+    if not directions:
+        raise CdirError(f"{a[0].method} and {b[0].method} have no direction in common: measure both on one task")
+    gaps = {seed: {d: _gap(ours[left][d], theirs[right][d]) for d in directions} for seed, left, right in seeds}
+    means = {d: np.mean([gap[d] for gap in gaps.values()], axis=0) for d in directions}
+    defined = {d: ~np.isnan(means[d]) for d in directions}
+    if not all(mask.any() for mask in defined.values()):
+        raise CdirError(f"{metric}: no query of a direction has a value in both: check labels and convention")
+    labels = {d: ours[seeds[0][1]][d].queries.labels for d in directions}
+    values, classes = ([column[d][defined[d]] for d in directions] for column in (means, labels))
+    return Paired(metric, directions, gaps, defined, values, classes)
+
+
+def _points(values: Iterable[np.ndarray]) -> float:
+    return 100 * float(np.mean([np.nanmean(part) for part in values]))
+
+
+def _gap(left: Record, right: Record) -> np.ndarray:
+    """The difference of every query. Raises CdirError if the queries or the galleries differ."""
+    ours, theirs = left.queries, right.queries
+    same_queries = len(ours.labels) == len(theirs.labels) and (ours.labels == theirs.labels).all()
+    if not same_queries or not same_images(left, right):
+        direction = f"{left.query_domain} -> {left.gallery_domain}"
+        raise CdirError(
+            f"{left.method} and {right.method}, {direction}: measured on different images: use the same images for both"
+        )
+    return ours.values - theirs.values
+
+
+def _common_metric(a: Sequence[Record], b: Sequence[Record]) -> str:
+    theirs = {record.metric for record in b if record.queries}
+    metric = next((record.metric for record in a if record.queries and record.metric in theirs), None)
+    if metric is None:
+        names = " and ".join(dict.fromkeys(records[0].method for records in (a, b) if records))
+        raise CdirError(f"{names or 'no record'}: no values of single queries in a common metric: measure both again")
+    return metric
+
+
+def _by_run(records: Sequence[Record], metric: str) -> dict[Seed, dict[Direction, Record]]:
+    """{seed: {direction: record}} of one metric. Raises CdirError for records of several settings."""
+    records = [record for record in records if record.metric == metric and record.queries]
+    if not records:
+        raise CdirError(f"no values of single queries in {metric}: measure both methods again")
+    for name in (*TASK, "method", "settings_digest", "selection_rule"):
+        if len(values := list(dict.fromkeys(getattr(record, name) for record in records))) > 1:
+            raise CdirError(f"{records[0].method}: several values of {name} ({', '.join(values)}): select one of them")
+    runs: dict[Seed, dict[Direction, Record]] = {}
+    for record in records:
+        seed = None if record.selection_rule == NOTHING_SELECTED else record.seed
+        direction = record.query_domain, record.gallery_domain
+        known = runs.setdefault(seed, {}).setdefault(direction, record)
+        if abs(known.value - record.value) > SAME:
+            raise CdirError(f"{record.method}, {' -> '.join(direction)}: two values of one setting: select one of them")
+    return runs
+
+
+def _paired_seeds(ours: Mapping[Seed, object], theirs: Mapping[Seed, object]) -> list[tuple[Seed, Seed, Seed]]:
+    """(seed, seed of a, seed of b): equal seeds; a method without training is paired with every seed of the other."""
+    if None in ours:
+        return [(seed, None, seed) for seed in theirs]
+    if None in theirs:
+        return [(seed, seed, None) for seed in ours]
+    if not (seeds := sorted(ours.keys() & theirs.keys(), key=str)):
+        raise CdirError("the two methods have no seed in common: measure both with the same seeds")
+    return [(seed, seed, seed) for seed in seeds]
