@@ -28,7 +28,7 @@ from cdir_nb.results import Record, load_claims, reproduced_records, to_frame, v
 from cdir_nb.results.aggregate import differing, means, plus_minus, steps_taken
 from cdir_nb.results.claims.claim import Claim
 from cdir_nb.results.claims.verdicts import NOT_RUN, as_in_card
-from cdir_nb.results.claims.wording import each_seed, held
+from cdir_nb.results.claims.wording import each_seed, held, interval
 from cdir_nb.results.panels import belongs_to
 from cdir_nb.results.published import own_method, papers
 from cdir_nb.results.records import DIRECTION
@@ -41,10 +41,12 @@ seeds {seeds}. The records, one number per direction, are in `cdir_nb/results/re
 of the images are the paper's: these numbers say how the method behaves here, and replace none of its own. Untrained
 methods do not depend on the seed; they have a spread only where their images differ from seed to seed.
 
-A claim *holds* if it holds for every seed that has all directions run, is *mixed* if it holds for some, and *does not
-hold* if it holds for none. Unless a task says otherwise, all seeds share images and encoder, so the spread over seeds
-says nothing about other data, and a difference of a few hundredths of a point is meaningless. Differences are in
-percentage points, averaged over the directions.{notes}
+A claim about a mean *holds* if every seed that has all directions run agrees, and if the 95 % interval over classes is
+above zero: classes are drawn again with replacement, so the interval says what other classes might have shown. If it
+includes zero, the difference *cannot be told from zero*. Where the values of single queries are not stored, there is no
+interval, and the seeds alone decide. A claim is *mixed* if it holds for some seeds, and *does not hold* if it holds for
+none. A claim about each direction has no interval. Unless a task says otherwise, all seeds share images and encoder.
+Differences are in percentage points, averaged over the directions.{notes}
 
 {about}
 """
@@ -147,8 +149,11 @@ def _verdicts(decided: pd.DataFrame, other_settings: Mapping[str, str]) -> str:
         settings = [other_settings[digest] for digest in row.settings.split(", ") if digest in other_settings]
         tolerance = f" Here at most {row.tolerance:g} points below." if row.tolerance else ""
         claim, difference = f"{row.says}{tolerance} ({row.where})", f"{row.difference:+.2f} ({each_seed(row)})"
-        rows.append([claim, row.verdict, difference, held(row), ", ".join([row.measure, *settings])])
-    head = ("claim", "verdict", "difference, mean (each seed)", "directions that hold", "measure")
+        rows.append([claim, row.verdict, difference, interval(row), held(row), ", ".join([row.measure, *settings])])
+    head = (
+        "claim", "verdict", "difference, mean (each seed)", "95 % interval over classes", "directions that hold",
+        "measure",
+    )  # fmt: skip
     return _markdown(head, rows)
 
 

@@ -11,14 +11,16 @@ from matplotlib.colors import to_rgba
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from cdir_nb.results.claims.verdicts import IN_PART, SIGNS
+from cdir_nb.results.claims.verdicts import IN_PART, SIGNS, UNCLEAR
 from cdir_nb.results.claims.wording import expected, found, joint_verdict, marked
 from cdir_nb.results.panels import MEAN, Panel
 from cdir_nb.show.style import EMPTY, SEQUENTIAL, SMALL, WIDTH, shorten, styled, titled
 
 COLOURS = {
     "holds": "#A9D0EA",
+    "holds, no interval": "#D6E8F4",
     "mixed": "#F3E6A8",
+    "cannot be told from zero": "#E4E4E4",
     "does not hold": "#F4BC98",
     "verdicts differ": "#F3E6A8",
     "directions missing": "#E4E4E4",
@@ -150,7 +152,11 @@ def _draw_cell(ax: Axes, x: float, y: float, decided: pd.DataFrame) -> None:
         result = f"in all {len(decided)}"
         if len(counts) > 1:
             result = ", ".join(f"{SIGNS.get(str(verdict), verdict)} {count}" for verdict, count in counts.items())
-    text = f"{marked(kind)}\n{result}".replace(IN_PART, IN_PART.replace(" ", "\n")).strip()
+    text = (
+        f"{marked(kind)}\n{result}".replace(IN_PART, IN_PART.replace(" ", "\n"))
+        .replace(UNCLEAR, UNCLEAR.replace("told ", "told\n"))
+        .strip()
+    )
     colour = "#777777" if kind.startswith("not") else "black"
     ax.text(x, y, text, ha="center", va="center", fontsize=SMALL, color=colour)
 

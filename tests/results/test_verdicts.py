@@ -1,13 +1,16 @@
 """Claims: verdicts come from numbers alone, and only from numbers that may be compared."""
 
+import numpy as np
 import pytest
 from one_claim import CLAIM
 
 from cdir_nb.errors import CdirError
-from cdir_nb.results import Claim, Record, load_claims, published_verdicts, verdicts
+from cdir_nb.results import Claim, Record, compare, load_claims, published_verdicts, verdicts
 from cdir_nb.results.claims.verdicts import claimed_directions
+from cdir_nb.results.queries import QueryValues
 
 LAST, NONE = "last epoch", "nothing selected"
+HELD = "holds, no interval"  # these records have no values of single queries
 
 
 def claim(**changes):
@@ -45,7 +48,7 @@ B = records("B", {0: [20, 40]}, NONE)
 @pytest.mark.parametrize(
     ("values", "verdict", "differences"),
     [
-        ({0: [25, 45], 1: [19, 43]}, "holds", (5, 1)),
+        ({0: [25, 45], 1: [19, 43]}, HELD, (5, 1)),
         ({0: [25, 45], 1: [18, 41]}, "mixed", (5, -0.5)),
         ({0: [15, 45], 1: [18, 41]}, "does not hold", (0, -0.5)),
     ],
@@ -69,7 +72,7 @@ def test_seeds_with_fewer_directions_than_others_are_left_out():
 
 def test_a_mean_may_hold_where_not_each_direction_does():
     found = records("A", {0: [19, 50], 1: [21, 50]}) + B
-    assert only(found)["verdict"] == "holds"
+    assert only(found)["verdict"] == HELD
     row = only(found, over="each direction")
     assert row["verdict"] == "mixed" and row["above"] == (1, 2)
 
@@ -78,7 +81,7 @@ def test_the_other_way_round_everything_is_the_opposite():
     found = records("A", {0: [19, 50], 1: [21, 44]}) + B
     one, other = only(found), only(found, better="B", worse="A")
     assert other["differences"] == pytest.approx([-x for x in one["differences"]])
-    assert (one["verdict"], other["verdict"]) == ("holds", "does not hold")
+    assert (one["verdict"], other["verdict"]) == (HELD, "does not hold")
     assert [a + b for a, b in zip(one["above"], other["above"])] == [2, 2]
 
 
@@ -149,7 +152,7 @@ def test_cut_offs_of_the_protocol_go_before_others():
     ]
     table = decide(found).set_index("protocol")
     assert table["measure"].to_dict() == {"world-unseen": "P@10:hits_over_k", "domainnet-zs": "P@50:hits_over_k"}
-    assert table["verdict"].to_dict() == {"world-unseen": "holds", "domainnet-zs": "does not hold"}
+    assert table["verdict"].to_dict() == {"world-unseen": HELD, "domainnet-zs": "does not hold"}
 
 
 def test_the_convention_of_the_protocol_goes_before_others_and_two_are_never_compared():
@@ -163,19 +166,19 @@ def test_the_convention_of_the_protocol_goes_before_others_and_two_are_never_com
     ]
     table = decide(found, metric=both).set_index("protocol")
     assert table["verdict"].to_dict() == {
-        "world-unseen": "does not hold", "domainnet-zs": "holds", "nobody's": "does not hold"
+        "world-unseen": "does not hold", "domainnet-zs": HELD, "nobody's": "does not hold"
     }  # fmt: skip
     assert table.loc["domainnet-zs", "measure"] == both[1]
     a, b = ([r for r in found if (r.method, r.metric) == which] for which in (("A", both[0]), ("B", both[1])))
     assert set(decide(a + b, metric=both)["verdict"]) == {"not run"}
     only_micro = [r for r in found if r.convention == "ucdir_micro"]
-    assert set(decide(only_micro, metric=both)["verdict"]) == {"holds"}
+    assert set(decide(only_micro, metric=both)["verdict"]) == {HELD}
 
 
 def test_contexts_have_rows_of_their_own():
     more = records("A", {0: [1, 1]}, dataset="pacs") + records("B", {0: [2, 2]}, NONE, dataset="pacs")
     table = decide(records("A", {0: [25, 45]}) + B + more).set_index("dataset")
-    assert table["verdict"].to_dict() == {"world": "holds", "pacs": "does not hold"}
+    assert table["verdict"].to_dict() == {"world": HELD, "pacs": "does not hold"}
 
 
 def test_selection_rules_are_never_mixed():
@@ -218,7 +221,7 @@ def test_each_direction_is_decided_on_all_that_the_paper_prints_and_never_on_a_p
     assert row["verdict"] == "directions missing" and row["directions"] == 2 and row["claimed"] == 12
     whole = [in_directions(m, printed, v, r) for m, v, r in (("A", 30, LAST), ("B", 20, NONE))]
     assert only(sum(whole, []), **each)["verdict"] == "holds"
-    assert only(sum(part, []), **{**each, "over": "mean"})["verdict"] == "holds"
+    assert only(sum(part, []), **{**each, "over": "mean"})["verdict"] == HELD
 
 
 def test_claimed_directions_are_the_protocols_own_where_the_paper_prints_none_of_them():
@@ -245,7 +248,7 @@ def test_a_chain_needs_every_step_and_names_the_tightest():
     found = [*records("A", {0: [10]}), *records("B", {0: [20]}), *records("C", {0: [21]}), *records("D", {0: [40]})]
     chained = {"better": (), "worse": (), "chain": ("A", "B", "C", "D")}
     row = only(found, **chained)
-    assert row["verdict"] == "holds" and row["differences"] == pytest.approx((1,))
+    assert row["verdict"] == HELD and row["differences"] == pytest.approx((1,))
     assert row["tightest"] == "C above B" and row["better"] == "B, C, D" and row["worse"] == "A, B, C"
     assert only(found, **{**chained, "chain": ("A", "B", "D", "C")})["verdict"] == "does not hold"
     assert only(found[:-1], **chained)["verdict"] == "not run"
@@ -357,3 +360,52 @@ def test_a_method_measured_at_one_cut_off_decides_nothing_about_falling():
 def test_ucdirs_own_precision_falls_in_print():
     table = published_verdicts([claim for claim in load_claims() if claim.id == "ucdir-precision-falls"])
     assert table["verdict"].tolist() == ["holds"] and table["directions"].iloc[0] >= 9
+
+
+# ---- intervals over classes ------------------------------------------------------------------------------------
+
+
+def with_queries(method, by_class, seed=0, rule=LAST):
+    """One record: `by_class` has the hits among ten of every query of each class."""
+    hits = np.concatenate([np.array(part, float) for part in by_class])
+    labels = np.repeat([f"class {i}" for i in range(len(by_class))], [len(part) for part in by_class])
+    (found,) = records(method, {seed: [10 * hits.mean()]}, rule)
+    return found.with_queries(QueryValues(hits, np.full(len(hits), 10.0), labels))
+
+
+FLAT = with_queries("B", [[2, 2]] * 6, rule=NONE)
+EVERYWHERE, ONE_CLASS = [[3, 4]] * 6, [[9, 9], *[[2, 2]] * 5]
+
+
+@pytest.mark.parametrize(
+    ("better", "changes", "verdict"),
+    [
+        ([with_queries("A", EVERYWHERE)], {}, "holds"),
+        ([with_queries("A", EVERYWHERE, seed) for seed in (0, 1)], {}, "holds"),
+        ([with_queries("A", ONE_CLASS)], {}, "cannot be told from zero"),
+        ([with_queries("A", ONE_CLASS)], {"tolerance": 1}, "holds"),
+        ([with_queries("A", [[1, 1]] * 6)], {}, "does not hold"),
+        ([with_queries("A", [[1, 1]] * 6)], {"tolerance": 5}, "does not hold"),
+        ([with_queries("A", [[9, 9]] * 6), with_queries("A", [[1, 1]] * 6, 1)], {}, "mixed"),
+        ([with_queries("A", EVERYWHERE, rule=NONE)], {}, "holds"),
+    ],
+)
+def test_a_mean_holds_if_all_seeds_agree_and_the_interval_over_classes_excludes_zero(better, changes, verdict):
+    row = only([*better, FLAT], **changes)
+    assert row["verdict"] == verdict
+    low, high = compare(better, [FLAT]).by_classes
+    assert (row["low"], row["high"]) == pytest.approx((low, high)) and low <= row["difference"] <= high
+
+
+def test_the_interval_of_the_tightest_pair_is_shown_and_every_pair_counts():
+    found = [with_queries("A", EVERYWHERE), FLAT, with_queries("C", [[3, 3]] * 6)]
+    row = only(found, worse=("B", "C"))
+    assert row["verdict"] == "holds" and row["low"] == pytest.approx(5)
+    assert (
+        only([found[0], FLAT, with_queries("C", ONE_CLASS)], worse=("B", "C"))["verdict"] == "cannot be told from zero"
+    )
+
+
+def test_a_claim_about_each_direction_has_no_interval():
+    row = only([with_queries("A", ONE_CLASS), FLAT], over="each direction")
+    assert row["verdict"] == "holds" and np.isnan(row["low"])

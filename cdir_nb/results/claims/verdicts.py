@@ -8,6 +8,7 @@ import operator
 from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from itertools import product
+from math import nan
 from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
@@ -17,21 +18,30 @@ from cdir_nb.errors import CdirError
 from cdir_nb.results.claims.claim import Claim, load_claims
 from cdir_nb.results.published import published_frame
 from cdir_nb.results.records import SAME, TASK, Record
+from cdir_nb.results.significance import Interval, class_interval
 
 if TYPE_CHECKING:
     import pandas as pd
 
 HOLDS, MIXED, FAILS, NOT_RUN, NOT_PRINTED = "holds", "mixed", "does not hold", "not run", "not printed"
+UNCLEAR = "cannot be told from zero"  # the interval over classes includes zero
+NO_INTERVAL = "holds, no interval"  # for every seed, but the values of single queries are not stored
 IN_PART = "directions missing"  # a claim about each direction, but only some directions were run
-SIGNS = {HOLDS: "✓", MIXED: "~", FAILS: "✗"}  # shown with the verdict's colour, so that colour is never the only cue
+SIGNS = {
+    HOLDS: "✓",
+    NO_INTERVAL: "✓",
+    MIXED: "~",
+    UNCLEAR: "≈",
+    FAILS: "✗",
+}  # shown with the verdict's colour, so that colour is never the only cue
 OVERALL = ("", "")  # stands for a direction if a paper prints only an average over all directions
 Points = dict[tuple[str, str], float]  # percent, or a difference in points, by (query domain, gallery domain)
 Context = tuple[str, str, str]  # dataset, protocol, encoder
 Table = dict[tuple[str, str], list[Any]]  # records, or rows of a frame as named tuples, by (method, metric)
 ABOUT = ["id", "paper", "where", "says", "better", "worse", "over", "tolerance"]
 MEASURED = [
-    "seeds", "differences", "difference", "above", "directions", "claimed", "tightest", "selection_rule", "settings",
-    "verdict",
+    "seeds", "differences", "difference", "low", "high", "above", "directions", "claimed", "tightest", "selection_rule",
+    "settings", "verdict",
 ]  # fmt: skip
 
 
@@ -49,10 +59,21 @@ def verdicts(records: Iterable[Record], claims: Sequence[Claim] | None = None) -
 
     Columns: the claim's id, paper, where, says, better, worse, over, tolerance; dataset, protocol, encoder; measure
     (the metric), seeds (tuple, empty without training); differences (points, one per seed) and their mean `difference`,
-    above (number of directions in which the claim holds, one per seed), directions (number compared), all for the pair
-    with the smallest margin if there are several; selection_rule, settings (digests); verdict: "holds" (for every
-    seed), "mixed" (for some), "does not hold" (for none), "not run", or "directions missing" if a claim about each
-    direction was run in only some of its `claimed` directions.
+    low and high (its interval over classes in points; NaN if the values of single queries are not stored), above
+    (number of directions in which the claim holds, one per seed), directions (number compared), all for the pair with
+    the smallest margin if there are several; selection_rule, settings (digests); and the verdict.
+
+    The verdict on a claim about the mean:
+
+    "holds"                     for every seed, and the interval is above zero (or above minus the claim's tolerance)
+    "holds, no interval"        for every seed; no interval can be computed
+    "mixed"                     for some seeds; the interval, if there is one, does not include zero
+    "does not hold"             for no seed; the interval, if there is one, is below zero
+    "cannot be told from zero"  the interval includes zero
+
+    Of several pairs of methods, all must be above zero; one whose interval is below zero decides. A claim about each
+    direction, or about falling precision, has no interval: it holds, is mixed or does not hold, or has "directions
+    missing" if it was run in only some of its `claimed` directions. A claim without numbers is "not run".
     """
     claims = load_claims() if claims is None else claims
     usable = (record for record in records if not (record.pipeline_test or record.seen_in_pretraining))
@@ -111,7 +132,7 @@ def _verdict_table(rows: list[dict[str, Any]], context: Sequence[str]) -> "pd.Da
     table[texts] = table[texts].astype(object).fillna("")
     for name in ("seeds", "differences", "above"):
         table[name] = [value if isinstance(value, tuple) else () for value in table[name]]
-    return table.astype({"directions": "Int64", "claimed": "Int64", "difference": float})
+    return table.astype({"directions": "Int64", "claimed": "Int64", "difference": float, "low": float, "high": float})
 
 
 # ---- the rows that a claim is decided on -----------------------------------------------------------------------
@@ -200,12 +221,14 @@ def _printed(claim: Claim, numbers: Sequence[Any]) -> list[Any]:
 
 def _decided_on_records(claim: Claim, table: Table, protocol: str) -> list[dict[str, Any]]:
     """Rows for one claim and context, with the first metric that gives any; no rows if it was not run."""
+    with_interval = claim.over == "mean" and not claim.falling
     claim, table = _as_chain(claim, table)
     if claim.protocol not in protocol or not set(claim.methods) <= {method for method, _ in table}:
         return []
     claimed = claimed_directions(claim, protocol) if claim.over == "each direction" else set()
     metrics = map(str, as_in_card(claim.metrics, protocol))
-    return next(filter(None, (_decided(claim, table, metric, claimed) for metric in metrics)), [])
+    decided = (_decided(claim, table, metric, claimed, with_interval=with_interval) for metric in metrics)
+    return next(filter(None, decided), [])
 
 
 def claimed_directions(claim: Claim, protocol: str) -> set[tuple[str, str]]:
@@ -250,20 +273,21 @@ def as_in_card(metrics: tuple[Metric, ...], protocol: str) -> list[Metric]:
 
 @dataclass(frozen=True)
 class Setting:
-    """The numbers of a method in one setting: percent by direction for each seed; the seed is None without training."""
+    """The numbers of a method in one setting, from `rows`: percent by direction for each seed (None: no training)."""
 
     digest: str
     rule: str
     by_seed: dict[int | None, Points]
+    rows: Sequence[Any] = ()
 
 
 def _decided(
-    claim: Claim, table: Table, metric: str, claimed: Set[tuple[str, str]] = frozenset()
+    claim: Claim, table: Table, metric: str, claimed: Set[tuple[str, str]] = frozenset(), *, with_interval: bool = False
 ) -> list[dict[str, Any]]:
     """The verdicts on a claim in one metric: a row for each combination of the methods' settings."""
     rows = [[row for row in table.get((name, metric), ()) if claim.query in ("", row.query_domain)]
             for name in claim.methods]  # fmt: skip
-    compared = (_compared(claim, chosen, claimed) for chosen in product(*map(_settings, rows)))
+    compared = (_compared(claim, chosen, claimed, with_interval) for chosen in product(*map(_settings, rows)))
     return [{**row, "measure": metric} for row in compared if row]
 
 
@@ -275,6 +299,7 @@ def _settings(rows: Sequence[Any]) -> list[Setting]:
     cells = [(r.settings_digest, r.selection_rule, r.seed, r.query_domain, r.gallery_domain) for r in rows]
     overlapping = len(set(cells)) < len(cells)
     settings: dict[tuple[str, str, str], dict[int | None, Points]] = {}
+    chosen: dict[tuple[str, str, str], list[Any]] = {}
     for row in sorted(rows, key=lambda row: row.seed or 0):
         training = (row.settings_digest, row.selection_rule, row.train_set if overlapping else "")
         points = settings.setdefault(training, {}).setdefault(row.seed, {})
@@ -285,7 +310,8 @@ def _settings(rows: Sequence[Any]) -> list[Setting]:
                 "put what they differ in into their settings or the training set"
             )
         points[direction] = 100 * row.value
-    return [Setting(digest, rule, _without_seed(rule, runs)) for (digest, rule, _), runs in settings.items()]
+        chosen.setdefault(training, []).append(row)
+    return [Setting(key[0], key[1], _without_seed(key[1], runs), chosen[key]) for key, runs in settings.items()]
 
 
 def _without_seed(rule: str, by_seed: dict[int | None, Points]) -> dict[int | None, Points]:
@@ -307,7 +333,9 @@ def _difference(left: Points, right: Points) -> Points:
     return {direction: percent - right[direction] for direction, percent in left.items() if direction in right}
 
 
-def _compared(claim: Claim, settings: Sequence[Setting], claimed: Set[tuple[str, str]]) -> dict[str, Any] | None:
+def _compared(
+    claim: Claim, settings: Sequence[Setting], claimed: Set[tuple[str, str]], with_interval: bool
+) -> dict[str, Any] | None:
     """The verdict for one setting of each method; None if they have no rule, seed or direction in common."""
     rules = list(dict.fromkeys(setting.rule for setting in settings))
     trained = [rule for rule in rules if rule != NOTHING_SELECTED]
@@ -323,9 +351,10 @@ def _compared(claim: Claim, settings: Sequence[Setting], claimed: Set[tuple[str,
         return None
     seeds = [seed for seed in by_seed if common[seed] == most]  # a mean over other directions is another number
     points = [[list(gap.values()) for gap in by_seed[seed]] for seed in seeds]
+    intervals = _intervals(claim, settings, most, seeds) if with_interval else ()
     row = {
         "seeds": tuple(seed for seed in seeds if seed is not None),
-        **verdict(claim, points),
+        **verdict(claim, points, intervals),
         "selection_rule": (trained or rules)[0],
         "settings": ", ".join(dict.fromkeys(setting.digest for setting in settings)),
     }
@@ -334,6 +363,22 @@ def _compared(claim: Claim, settings: Sequence[Setting], claimed: Set[tuple[str,
     elif claimed - most:
         row |= {"verdict": IN_PART, "directions": len(claimed & most), "claimed": len(claimed)}
     return row
+
+
+def _intervals(
+    claim: Claim, settings: Sequence[Setting], directions: Set[tuple[str, str]], seeds: Sequence[int | None]
+) -> list[Interval] | None:
+    """The interval over classes of each pair; None if the values of single queries are not stored for a method."""
+    rows: dict[str, list[Record]] = {}
+    for name, setting in zip(claim.methods, settings):
+        rows[name] = [
+            row
+            for row in setting.rows
+            if (row.query_domain, row.gallery_domain) in directions and (None in setting.by_seed or row.seed in seeds)
+        ]
+    if not all(row.queries for chosen in rows.values() for row in chosen):
+        return None
+    return [class_interval(rows[better], rows[worse], rows[better][0].metric) for better, worse in claim.pairs]
 
 
 def _common_seeds(runs: Mapping[str, dict[int | None, Points]]) -> list[int | None]:
@@ -348,24 +393,45 @@ def _gap(better: dict[int | None, Points], worse: dict[int | None, Points], seed
     return {direction: points for direction, points in gap.items() if direction != OVERALL} or gap
 
 
-def verdict(claim: Claim, gaps: Sequence[Sequence[Sequence[float]]]) -> dict[str, Any]:
+def verdict(
+    claim: Claim, gaps: Sequence[Sequence[Sequence[float]]], intervals: Sequence[Interval] | None = ()
+) -> dict[str, Any]:
     """The verdict from the differences in points, by seed, pair of methods and direction.
 
-    `differences`, `above` and `directions` are those of the pair with the smallest margin, for each seed.
+    intervals  the interval over classes of each pair; None: unknown; empty for a claim that is decided without
+
+    `differences`, `above` and `directions` are those of the pair with the smallest margin, for each seed; `low` and
+    `high` those of the pair with the smallest margin over all seeds.
     """
     holds = [all(_holds(claim, gap) for gap in pairs) for pairs in gaps]
     smallest = [min(range(len(pairs)), key=lambda i: fmean(pairs[i])) for pairs in gaps]
     tight = [pairs[i] for pairs, i in zip(gaps, smallest)]
     means = tuple(fmean(gap) for gap in tight)
     names = dict.fromkeys(" above ".join(claim.pairs[i]) for i in smallest)
+    over_seeds = [fmean(fmean(pairs[i]) for pairs in gaps) for i in range(len(claim.pairs))]
+    low, high = intervals[over_seeds.index(min(over_seeds))] if intervals else (nan, nan)
     return {
-        "verdict": HOLDS if all(holds) else MIXED if any(holds) else FAILS,
+        "verdict": _in_words(claim, holds, intervals),
+        "low": low,
+        "high": high,
         "differences": means,
         "difference": sum(means) / len(means),
         "above": tuple(sum(_is_above(claim, points) for points in gap) for gap in tight),
         "directions": max(len(gap) for gap in tight),
         "tightest": "; ".join(names) if len(claim.pairs) > 1 else "",
     }
+
+
+def _in_words(claim: Claim, holds: Sequence[bool], intervals: Sequence[Interval] | None) -> str:
+    """The verdict from whether the claim holds, by seed, and the intervals of `verdict`."""
+    by_seeds = HOLDS if all(holds) else MIXED if any(holds) else FAILS
+    if intervals is None:
+        return NO_INTERVAL if by_seeds == HOLDS else by_seeds
+    if any(high < -claim.tolerance for _, high in intervals):
+        return MIXED if any(holds) else FAILS
+    if any(low <= -claim.tolerance for low, _ in intervals):
+        return UNCLEAR
+    return by_seeds
 
 
 def _holds(claim: Claim, gap: Sequence[float]) -> bool:

@@ -51,6 +51,13 @@ def found(rows: "pd.DataFrame") -> str:
     return f"{points} points" if points and " to " not in points else points
 
 
+def interval(row) -> str:
+    """The interval over classes, such as `+1.9 to +5.4`; "no interval" if it is unknown; empty if none is needed."""
+    if row.low == row.low:
+        return f"{row.low:+.1f} to {row.high:+.1f}"
+    return "" if row.over == "each direction" else "no interval"
+
+
 def each_seed(row) -> str:
     """The differences of a row in points, one per seed: `+3.00, +4.00`."""
     return ", ".join(f"{gap:+.2f}" for gap in row.differences)
