@@ -223,6 +223,38 @@ def results(
         typer.echo(f"{len(records)} records written to {file}")
 
 
+@app.command(short_help="Compare two methods query by query.")
+@handle_errors()
+def compare(
+    a: Annotated[str, typer.Argument(metavar="METHOD", help="A method's name as in the tables, such as CLAIR.")],
+    b: Annotated[str, typer.Argument(metavar="OTHER", help="The method that it is compared with.")],
+    task: Annotated[str, typer.Option(metavar="NAME", help="The task, such as sketchy_mini-21.")],
+    runs: Annotated[
+        list[Path] | None, typer.Option("--run", metavar="RUN", help="A run folder or a table; may be repeated.")
+    ] = None,
+    encoder: Annotated[str, typer.Option(metavar="NAME", help="Only this encoder, such as real-clip.")] = "",
+    metric: Annotated[Text, typer.Option(metavar="NAME", help="Such as P@10:hits_over_k; default: all stored.")] = None,
+    rule: Annotated[str, typer.Option(metavar="NAME", help='Only this selection rule, such as "last epoch".')] = "",
+) -> None:
+    """Compare two methods query by query: METHOD minus OTHER, with bootstrap intervals over classes and queries.
+
+    Reads the committed results, or the runs given by --run. If an interval includes zero, the difference cannot be told
+    from zero. Prints one comparison for each encoder, selection rule and metric that both methods have.
+
+    \b
+    Examples:
+        cdir compare "CLIP + Q" "vanilla CLIP" --task world-unseen
+        cdir compare CLAIR "vanilla CLIP" --task world-unseen --run runs/world-1a2b3c
+    """
+    from cdir_nb.results import load_records, reproduced_records
+    from cdir_nb.results.significance import comparisons
+
+    records = load_records(runs) if runs else reproduced_records()
+    records = [record for record in records if record.encoder.startswith(encoder)]
+    for comparison in comparisons(records, a, b, task=task, metric=metric, rule=rule):
+        typer.echo(f"\n{comparison}")
+
+
 @app.command(short_help="Make an HTML report of runs.")
 @handle_errors()
 def report(

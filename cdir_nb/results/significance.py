@@ -7,6 +7,8 @@ queries) are resampled with replacement. The methods share the drawn classes, in
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import product
+from typing import NamedTuple
 
 import numpy as np
 
@@ -30,12 +32,15 @@ class Comparison:
     wins, ties, losses      numbers of queries, over all directions, whose value (mean over seeds) is higher, equal or
                             lower
     by_seed                 {seed: points}; empty if neither method has seeds
+    selection_rule          that of the trained methods
     directions, queries, classes  numbers that the comparison is over
     """
 
     a: str
     b: str
+    encoder: str
     metric: str
+    selection_rule: str
     points: float
     by_classes: Interval
     by_queries: Interval
@@ -51,7 +56,8 @@ class Comparison:
         low, high = self.by_classes
         told = "" if low > 0 or high < 0 else "; cannot be told from zero"
         lines = [
-            f"{self.a} minus {self.b}, {self.metric}: {self.points:+.2f} points{told}",
+            f"{self.a} minus {self.b}: {self.points:+.2f} points{told}",
+            f"  {self.metric}, {self.encoder}, {self.selection_rule}",
             f"  95 % interval over {self.classes} classes: {low:+.2f} to {high:+.2f}",
             f"  95 % interval over queries: {self.by_queries[0]:+.2f} to {self.by_queries[1]:+.2f}",
             f"  queries: {self.wins} won, {self.ties} tied, {self.losses} lost; directions: {self.directions}",
@@ -91,7 +97,9 @@ def compare(
     return Comparison(
         a=a[0].method,
         b=b[0].method,
+        encoder=a[0].encoder,
         metric=pairs.metric,
+        selection_rule=min((r.selection_rule for r in (a[0], b[0])), key=NOTHING_SELECTED.__eq__),
         points=_points(values),
         by_classes=bootstrap(values, pairs.classes, draws, seed),
         by_queries=bootstrap(values, queries, draws, seed),
@@ -103,6 +111,57 @@ def compare(
         queries=len(differences),
         classes=len(set(np.concatenate(pairs.classes))),
     )
+
+
+def comparisons(
+    records: Sequence[Record], a: str, b: str, *, task: str, metric: str | None = None, rule: str = ""
+) -> list[Comparison]:
+    """Compare two methods on a task: one comparison for each encoder, settings, selection rule and metric.
+
+    Trained methods are compared under the same selection rule. Raises CdirError if a method has no values of single
+    queries on the task, or if the two have nothing in common; the message says what there is.
+    """
+    ours, theirs = (_settings_of(records, name, task, metric, rule) for name in (a, b))
+    found = [
+        compare(left_records, right_records)
+        for (left, left_records), (right, right_records) in product(ours.items(), theirs.items())
+        if left.metric == right.metric and left.encoder == right.encoder
+        and (left.rule == right.rule or NOTHING_SELECTED in (left.rule, right.rule))
+    ]  # fmt: skip
+    if not found:
+        raise CdirError(
+            f"{a} and {b}, {task}: no common encoder, metric and selection rule: measure both alike, and give the runs"
+        )
+    return found
+
+
+class _Key(NamedTuple):
+    encoder: str
+    metric: str
+    rule: str
+    settings: str
+
+
+def _settings_of(
+    records: Iterable[Record], method: str, task: str, metric: str | None, rule: str
+) -> dict[_Key, list[Record]]:
+    """A method's records with values of single queries, by setting and metric. Raises CdirError if there are none."""
+    stored = [record for record in records if record.protocol == task and record.queries]
+    groups: dict[_Key, list[Record]] = {}
+    for record in stored:
+        chosen = metric in (None, record.metric) and record.selection_rule in (
+            rule or record.selection_rule,
+            NOTHING_SELECTED,
+        )
+        if record.method == method and chosen:
+            key = _Key(record.encoder, record.metric, record.selection_rule, record.settings_digest)
+            groups.setdefault(key, []).append(record)
+    if not groups:
+        known = ", ".join(sorted({record.method for record in stored})) or "no method"
+        raise CdirError(
+            f"{method}, {task}: no values of single queries (there are some of {known}): measure it, and give its run"
+        )
+    return groups
 
 
 def class_interval(a: Sequence[Record], b: Sequence[Record], metric: str) -> Interval:

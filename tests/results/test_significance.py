@@ -3,8 +3,10 @@
 import numpy as np
 import pytest
 import scipy.stats
+from typer.testing import CliRunner
 
-from cdir_nb.conventions import LAST_EPOCH, NOTHING_SELECTED
+from cdir_nb.cli import app
+from cdir_nb.conventions import BY_PSEUDO_LABELS, LAST_EPOCH, NOTHING_SELECTED
 from cdir_nb.errors import CdirError
 from cdir_nb.results import Record, compare, load_records, save_records
 from cdir_nb.results.queries import QueryValues
@@ -151,3 +153,43 @@ def test_a_new_file_without_values_has_none_of_an_older_one(tmp_path):
     save_records([record("A", [1, 2], "xy")], tmp_path)
     save_records([record("A", [1, 2], "xy").with_queries(None)], tmp_path)
     assert load_records(tmp_path)[0].queries is None
+
+
+# ---- `cdir compare` --------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def run(tmp_path):
+    labels = list("xxyy")
+    records = [record("CLIP", [2, 2, 2, 2], labels, rule=NOTHING_SELECTED)]
+    for rule, hits in ((LAST_EPOCH, 3), (BY_PSEUDO_LABELS, 5)):
+        records += [record("A", [hits] * 4, labels, seed, rule=rule) for seed in (0, 1)]
+    records += [record("C", [2, 2, 2, 2], labels).with_queries(None)]
+    save_records(records, tmp_path)
+    return tmp_path
+
+
+def said(*arguments):
+    result = CliRunner().invoke(app, ["compare", *arguments])
+    return result.exit_code, result.output
+
+
+def test_the_command_prints_one_comparison_for_each_rule(run):
+    code, text = said("A", "CLIP", "--task", "p", "--run", str(run))
+    assert code == 0 and text.count("A minus CLIP") == 2 and "+10.00" in text and "+30.00" in text
+    code, text = said("A", "CLIP", "--task", "p", "--run", str(run), "--rule", LAST_EPOCH)
+    assert code == 0 and text.count("A minus CLIP") == 1 and "+10.00" in text
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        (("C", "CLIP", "--task", "p"), "A, CLIP"),
+        (("A", "CLIP", "--task", "q"), "no method"),
+        (("A", "CLIP", "--task", "p", "--encoder", "other"), "no method"),
+        (("A", "CLIP", "--task", "p", "--rule", "best"), "A"),
+    ],
+)
+def test_the_command_says_what_there_is(run, arguments, named):
+    code, text = said(*arguments, "--run", str(run))
+    assert code == 2 and text.startswith("error:") and named in text and len(text.splitlines()) == 1
