@@ -129,6 +129,7 @@ def reproduce(
     from cdir_nb.pages import write_report
     from cdir_nb.paths import runs_dir
     from cdir_nb.results import load_records, to_frame
+    from cdir_nb.results.alike import other_counts
     from cdir_nb.run.cluster import cluster_pool
     from cdir_nb.run.options import experiment_from_options
     from cdir_nb.run.overview import overview
@@ -155,6 +156,8 @@ def reproduce(
     with cluster_pool(scheduler, local_cluster) as submit:
         outcomes = run_plan(plan, run_dir, jobs=jobs, force=force, say=typer.echo, submit=submit)
     frame = to_frame(load_records(run_dir))
+    for line in other_counts(frame):
+        typer.echo(line)
     typer.echo(overview(frame))
     _print_notes(frame)
     failed = [outcome.job.label for outcome in outcomes if outcome.status == "failed"]
@@ -169,7 +172,10 @@ def reproduce(
 def _print_notes(frame: "pd.DataFrame") -> None:
     """Warnings that a reader of these numbers needs."""
     from cdir_nb.data.manifest import drawn_title
+    from cdir_nb.results.alike import notes
 
+    for note in notes(frame):
+        typer.echo(note)
     for title in filter(None, map(drawn_title, frame["dataset"].unique())):
         typer.echo(f"({title}: not the papers' data)")
     if labels := sorted({label for label in frame["pipeline_test"] if label}):
@@ -185,7 +191,7 @@ def _print_table(table: "pd.DataFrame", common: dict[str, str]) -> None:
         typer.echo(f"  {name}: {value}")
 
 
-RUNS = typer.Argument(metavar="RUN...", help="Run folders, or csv files written by this command.")
+RUNS = typer.Argument(metavar="RUN...", help="Run folders, or tables written by this command.")
 CSV = typer.Option(metavar="FILE", help="Also write every record to FILE, and its settings to settings.json beside it.")
 
 
@@ -205,21 +211,26 @@ def results(
     Example: cdir results runs/world-* --csv numbers.csv
     """
     from cdir_nb.results import headline, load_records, save_table, to_frame
+    from cdir_nb.results.alike import other_counts
     from cdir_nb.results.summary import summarise
 
     records = load_records(runs)
     frame = to_frame(records)
     if frame.empty:
         raise CdirError(f"no numbers in {', '.join(map(str, runs))}: run `cdir reproduce` first")
+    files = [file for file in (csv, parquet) if file]
+    for file in files:  # before anything is printed: the reader of the output may end early
+        save_table(records, file, parquet=file is parquet)
+    for line in other_counts(frame):
+        typer.echo(line)
     if full:
         _print_table(*headline(frame))
     else:
-        for block in summarise(frame) or ["no precision was measured between two domains"]:
+        for block in summarise(frame) or ["no precision was measured between two domains that tells rankings apart"]:
             typer.echo(f"\n{block}")
         typer.echo("all numbers: the same command with --all")
     _print_notes(frame)
-    for file in filter(None, (csv, parquet)):
-        save_table(records, file, parquet=file is parquet)
+    for file in files:
         typer.echo(f"{len(records)} records written to {file}")
 
 

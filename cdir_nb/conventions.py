@@ -19,6 +19,7 @@ FORMS = (
     f"({', '.join(AVERAGE_PRECISION)}), accuracy:top-1"
 )
 
+FROZEN = "none: frozen encoder"  # the training set of a method that trains nothing and uses no other images
 NOTHING_SELECTED = "nothing selected"  # nothing was trained
 LAST_EPOCH = "last epoch"
 BY_PSEUDO_LABELS = "validation by pseudo-labels"

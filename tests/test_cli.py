@@ -120,6 +120,32 @@ def test_results_kept_as_tables_give_the_same_records_back(tmp_path):
     assert cdir("results", files[0]).stdout.splitlines()[:4] == done.stdout.splitlines()[:4]
 
 
+def test_results_begin_with_a_dataset_of_other_size_than_its_card_s(tmp_path):
+    few = {**GOOD, "dataset": "pacs", "image_counts": "168 of 9,991 images"}
+    save_records([Record(**few)], tmp_path, "r")
+    for options in ((), ("--all",)):
+        assert cdir("results", tmp_path, *options).stdout.startswith("pacs, 168 of 9,991 images\n")
+
+
+def test_tables_are_written_although_the_reader_of_the_output_ends(tmp_path, monkeypatch):
+    save_records([Record(**GOOD)], tmp_path / "run", "r")
+
+    def closed(*_, **__):
+        raise BrokenPipeError
+
+    monkeypatch.setattr("typer.echo", closed)
+    cdir("results", tmp_path / "run", "--csv", tmp_path / "a.csv", "--parquet", tmp_path / "b.parquet", "--all")
+    assert load_records(tmp_path / "a.csv") == load_records(tmp_path / "b.parquet") == [Record(**GOOD)]
+
+
+def test_results_of_runs_on_different_images_are_apart_and_named(tmp_path):
+    for seed, prints in enumerate("ab"):
+        record = Record(**{**GOOD, "seed": seed, "value": 0.4 + 0.2 * seed, "query_fingerprint": prints})
+        save_records([record], tmp_path / prints, "r")
+    output = cdir("results", tmp_path / "a", tmp_path / "b").stdout
+    assert "40.00" in output and "60.00" in output and "50.00" not in output and "different sets of images" in output
+
+
 def test_results_refuses_two_values_of_one_setting(tmp_path):
     for name, value in (("a", 0.5), ("b", 0.6)):
         save_records([Record(**{**GOOD, "value": value})], tmp_path / name, "r")

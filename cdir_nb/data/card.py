@@ -1,5 +1,6 @@
 """The schema of a dataset's card (data_manifest/<name>/card.yaml), validated strictly."""
 
+from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
 from itertools import chain, combinations
 from typing import Annotated, Literal
@@ -7,6 +8,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from cdir_nb.conventions import Metric
+from cdir_nb.data.images import ImageSet
 from cdir_nb.errors import CdirError
 
 STRICT = ConfigDict(extra="forbid", strict=True, frozen=True)
@@ -126,6 +128,21 @@ class Card(BaseModel):
     def display(self, label: str) -> str:
         """A class name as plain words, for prompts and captions: Alarm_Clock -> alarm clock."""
         return self.words.get(label) or display(label)
+
+    def other_counts(self, images: ImageSet) -> str:
+        """The number of images if they are not those that the card counts, such as "168 of 9,991 images"; else empty.
+
+        Images are counted by domain and class; domains and classes without a number in the card are not compared.
+        """
+        cells = Counter(zip(images.domains.tolist(), images.labels.tolist()))
+        domains, totals = Counter(images.domains.tolist()), [info.total for info in self.domains.values()]
+        counted = all(cells[domain, label] == n for domain, row in self.counts.items() for label, n in row.items())
+        if counted and all(info.total in (None, domains[domain]) for domain, info in self.domains.items()):
+            return ""
+        total = None if None in totals else sum(filter(None, totals))
+        if total is None or total == len(images):
+            return f"{len(images):,} images, in some classes not as many as its card counts"
+        return f"{len(images):,} of {total:,} images"
 
     def domain_word(self, domain: str) -> str:
         """The word for a domain in prompts: real -> photo."""

@@ -33,6 +33,7 @@ class Protocol:
     directions         (query domain, gallery domain), in order
     metrics            as the paper reports them
     images             the image set that all of these select from
+    image_counts       the dataset's number of images if it is not its card's, such as "168 of 9,991 images"; else empty
     query_fractions, gallery_fractions   {class: fraction of its images} of classes that are sampled (see `sample`)
     words              {class: its name in plain words}, where the label does not give it
     """
@@ -50,6 +51,7 @@ class Protocol:
     directions: tuple[tuple[str, str], ...]
     metrics: tuple[MetricSpec, ...]
     images: ImageSet
+    image_counts: str = ""
     validation: tuple[str, ...] = ()
     unseen_domain: bool = False
     query_fractions: Mapping[str, float] = field(default_factory=dict)
@@ -108,8 +110,13 @@ class Protocol:
 
     @property
     def first_precision(self) -> MetricSpec:
-        """The first precision in the card; the notebooks' figures use its cut-off and convention."""
-        return next(metric for metric in self.metrics if metric.kind == "precision")
+        """The first precision in the card; the notebooks' figures use its cut-off and convention.
+
+        If its cut-off reaches the end of every gallery, so that every ranking scores the same, the next one is taken.
+        """
+        precisions = [metric for metric in self.metrics if metric.kind == "precision"]
+        largest = max(map(len, self.galleries.values()))
+        return next((metric for metric in precisions if (metric.k or 0) < largest), precisions[0])
 
     @property
     def headline(self) -> str:
@@ -213,6 +220,7 @@ def load_protocol(name: str, images: ImageSet) -> Protocol:
         directions=_directions(spec.directions, domains),
         metrics=tuple(spec.metrics),
         images=in_list(images, card.name, spec.keys) if spec.keys else images,
+        image_counts=card.other_counts(images),
         validation=card.class_set(spec.validation),
         unseen_domain=spec.unseen_domain,
         query_fractions={label: fraction for label, fraction in queries.items() if fraction < 1},
@@ -269,7 +277,8 @@ def held_out(task: Protocol, trained: ImageSet) -> Protocol | None:
     if protocol_spec(redrawn):
         from cdir_nb.data.world import load_world  # imported here, as in `open_dataset`
 
-        return replace(load_protocol(redrawn, load_world(seed=1, classes=task.classes)), directions=task.directions)
+        other = load_protocol(redrawn, load_world(seed=1, classes=task.classes))
+        return replace(other, directions=task.directions, image_counts=task.image_counts)
     digests = set(trained.digests)
     parts = [*task.queries.values(), *task.galleries.values()]
     if all(digests.isdisjoint(part.digests) for part in parts):  # the task itself is on untrained images

@@ -5,13 +5,12 @@ from typing import Any
 
 import torch
 
-from cdir_nb.conventions import NOTHING_SELECTED
+from cdir_nb.conventions import FROZEN, NOTHING_SELECTED
 from cdir_nb.data.images import ImageSet
 from cdir_nb.data.protocols import Protocol
 from cdir_nb.encoders.image import ImageEncoder
 
 Direction = tuple[str, str]  # (query domain, gallery domain)
-FROZEN = "none: frozen encoder"
 
 
 class Embedder:
@@ -23,6 +22,8 @@ class Embedder:
     settings    plain data (numbers, strings, lists, dicts); runs with equal settings are averaged over seeds
     train_set   its training data, in words
     training_images  the training images; None if no images were used
+    training_pool  the images from which the seed drew `training_images`; None: these are all. Seeds are averaged only
+                if their pools are equal
     training_commit  commit of the code that trained it; empty if nothing was trained or the commit is unknown
     data_at_test_time  the data, besides the query itself, that it uses to embed or rank: "gallery", "training images",
                 "all queries"
@@ -38,6 +39,7 @@ class Embedder:
     settings: Mapping[str, Any] = {}
     train_set: str = FROZEN
     training_images: ImageSet | None = None
+    training_pool: ImageSet | None = None
     training_commit: str = ""
     data_at_test_time: frozenset[str] = frozenset()
     selection: str = NOTHING_SELECTED

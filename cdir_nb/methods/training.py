@@ -54,7 +54,7 @@ class Training:
     name         the method's or variant's name in records
     encoder      the frozen encoder; task: the protocol; domains: the domains to fit for (empty: all)
     settings     the method's settings; seed: the seed
-    images       the training images, or None
+    images       the training images, or None; pool: the images from which the seed drew them
     model        the network; momentum: its momentum copy, or None; evaluated: the network that embeds images
     generator    the generator for random draws of the current epoch, seeded by seed and epoch
     history      one dict per epoch: mean losses, additional numbers, scores, changes of parameters, seconds
@@ -94,6 +94,14 @@ class Training:
         self.device = next((x.device for x in self.model.parameters()), encoder.device)
         self.optimizer = self.make_optimizer()
         self.schedule = self.make_schedule()
+
+    @cached_property
+    def pool(self) -> ImageSet | None:
+        """The task's training images in the domains of `images`; `images` themselves if some are not among them."""
+        if self.images is None:
+            return None
+        pool = self.task.train.select(set(self.images.domains.tolist()))
+        return pool if set(self.images.keys) <= set(pool.keys) else self.images
 
     # ---- implemented by methods ----
 
@@ -359,7 +367,8 @@ class TrainedEmbedder(Embedder):
         self.name, self.encoder, self.seed = training.name, training.encoder, training.seed
         self.similarity, self.directions = training.similarity, training.directions
         self.settings, self.train_set = training.recorded_settings, training.train_set
-        self.training_images, self.training_commit = training.images, training.training_commit
+        self.training_images, self.training_pool = training.images, training.pool
+        self.training_commit = training.training_commit
         self.data_at_test_time = training.data_at_test_time
         self.steps, self.moved = training.steps_until(epoch), training.moved_until(epoch)
 

@@ -26,6 +26,7 @@ from cdir_nb.methods import METHODS
 from cdir_nb.paths import ROOT, atomic_write
 from cdir_nb.results import Record, load_claims, reproduced_records, to_frame, verdicts
 from cdir_nb.results.aggregate import differing, means, plus_minus, steps_taken
+from cdir_nb.results.alike import identified, labelled, require_alike
 from cdir_nb.results.claims.claim import Claim
 from cdir_nb.results.claims.verdicts import NOT_RUN, as_in_card
 from cdir_nb.results.claims.wording import each_seed, held, interval
@@ -39,14 +40,15 @@ HEAD = """# {method}'s claims, checked
 Written by `python -m cdir_nb.pages.claims_page` from records of {dates} (commit {commits}), encoder {encoders},
 seeds {seeds}. The records, one number per direction, are in `cdir_nb/results/reproduced`. Neither the encoders nor most
 of the images are the paper's: these numbers say how the method behaves here, and replace none of its own. Untrained
-methods do not depend on the seed; they have a spread only where their images differ from seed to seed.
+methods do not depend on the seed, except for an accuracy on the training images, which the seed draws.
 
 A claim about a mean *holds* if every seed that has all directions run agrees, and if the 95 % interval over classes is
 above zero: classes are drawn again with replacement, so the interval says what other classes might have shown. If it
 includes zero, the difference *cannot be told from zero*. Where the values of single queries are not stored, there is no
 interval, and the seeds alone decide. A claim is *mixed* if it holds for some seeds, and *does not hold* if it holds for
-none. A claim about each direction has no interval. Unless a task says otherwise, all seeds share images and encoder.
-Differences are in percentage points, averaged over the directions.{notes}
+none. A claim about each direction has no interval. All seeds of a table share test images and encoder; a task with
+several sets of test images has a table for each. Differences are in percentage points, averaged over the
+directions.{notes}
 
 {about}
 """
@@ -62,17 +64,17 @@ def claims_page(paper: str, records: Sequence[Record]) -> str:
     claims = [claim for claim in load_claims() if claim.paper == paper]
     decided = verdicts(records, claims)
     decided = decided[decided["verdict"] != NOT_RUN]
-    frame = _relevant(to_frame(records), paper, claims, set(decided["protocol"]))
+    frame = _relevant(identified(to_frame(records)), paper, claims, set(decided["protocol"]))
     parts = [_head(paper, frame, texts.get("about", ""))]
     for task, rows in frame.groupby("protocol", sort=False):
         parts.append(f"## {task}\n{texts.get('tasks', {}).get(task) or _from_card(rows)}.\n")
         digests = _other_settings(rows)
-        for rule, rule_verdicts, rule_rows in _by_rule(decided[decided["protocol"] == task], rows):
-            parts += [f"### Selection rule: {rule}\n"] * bool(rule)
-            parts += [_verdicts(rule_verdicts, digests), _means(rule_rows, paper, digests)]
+        for heading, part_verdicts, part in _parts(decided[decided["protocol"] == task], rows):
+            parts += [f"### {heading}\n"] * bool(heading)
+            parts += [_verdicts(part_verdicts, digests), _means(part, paper, digests)]
             gains = texts.get("gains")
-            if gains and {gains["method"], gains["start"]} <= set(rule_rows["method"]):
-                parts.append(_gains_by_direction(rule_rows, **gains))
+            if gains and {gains["method"], gains["start"]} <= set(part["method"]):
+                parts.append(_gains_by_direction(part, **gains))
     return "\n".join(parts)
 
 
@@ -125,6 +127,15 @@ def _other_settings(frame: pd.DataFrame) -> dict[str, str]:
     return texts
 
 
+def _parts(decided: pd.DataFrame, rows: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame, pd.DataFrame]]:
+    """(heading, verdicts, records) for each set of images and selection rule; no heading if there is one of each."""
+    for images, part in rows.groupby("image_set", sort=False):
+        seeds = ", ".join(map(str, sorted(part["seed"].unique())))
+        for rule, *tables in _by_rule(decided[decided["image_set"] == images], part):
+            heading = [f"Images {images}: seed {seeds}"] * bool(images) + [f"Selection rule: {rule}"] * bool(rule)
+            yield ". ".join(heading), *tables
+
+
 def _by_rule(decided: pd.DataFrame, rows: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame, pd.DataFrame]]:
     """(rule, verdicts, records) for each selection rule if a method has numbers by several; else all, with no rule."""
     if rows.groupby("method")["selection_rule"].nunique().max() < 2:
@@ -174,7 +185,7 @@ def _means(frame: pd.DataFrame, paper: str, other_settings: Mapping[str, str]) -
 
 def _means_table(frame: pd.DataFrame, paper: str, other_settings: Mapping[str, str]) -> str:
     """Mean ± standard deviation over seeds by method, over the directions that all trained methods were run in; a
-    method with more of the directions of the paper's own has another row for all of its.
+    method with more of the directions of the paper's own has another row for all of its, and one with fewer says so.
     """
     kinds = [Metric.parse(metric).kind for metric in frame["metric"]]
     frame = frame.assign(place=list(zip(kinds, *(frame[name] for name in DIRECTION))), kind=kinds)
@@ -192,7 +203,8 @@ def _means_table(frame: pd.DataFrame, paper: str, other_settings: Mapping[str, s
     for method, part in frame.groupby("method", sort=False):
         table = means(part, by="metric")
         cells = dict(zip(table.index, map(plus_minus, table["mean"], table["spread"])))
-        rows.append([method, *(cells.get(metric, "") for metric in measures), _training(part)])
+        name = labelled(method, part["data_at_test_time"].iloc[0])
+        rows.append([name, *(cells.get(metric, "") for metric in measures), _training(part)])
     head = "Mean over directions, ± standard deviation over seeds, in percent:\n\n"
     return head + _markdown(["method", *measures, "steps"], rows)
 
@@ -222,14 +234,23 @@ def _in_shared_directions(frame: pd.DataFrame) -> pd.DataFrame:
         (name, rows) for name, rows in frame.groupby("method", sort=False) if not inside[frame["method"] == name].all()
     ]
     named = [rows.assign(method=f"{name}, all {rows['place'].nunique()} directions") for name, rows in wider]
-    return pd.concat([frame[inside], *named])
+    return pd.concat([_partial_named(frame[inside]), *named])
+
+
+def _partial_named(frame: pd.DataFrame) -> pd.DataFrame:
+    """The frame with the number of directions in the names of methods that lack some, since their means are others."""
+    counts = frame.groupby(["method", "metric"])["place"].nunique()
+    most = counts.groupby("metric").transform("max")
+    names = {name: f"{name}, {counts[name, metric]} of {most[name, metric]} directions"
+             for name, metric in counts.index[counts < most]}  # fmt: skip
+    return frame.assign(method=frame["method"].replace(names))
 
 
 def _training(rows: pd.DataFrame) -> str:
     """Steps up to the reported states, fewest to most, and the most that any group of parameters moved."""
     counts, moved = steps_taken(rows), {}
     for fractions in rows["moved"]:
-        for group, fraction in fractions.items():
+        for group, fraction in (fractions or {}).items():
             moved[group] = max(moved.get(group, 0.0), 100 * fraction)
     texts = {group: f"{percent:.0f}" if percent >= 10 else f"{percent:.2g}" for group, percent in moved.items()}
     groups = ", ".join(f"{group} {text} %" for group, text in texts.items() if moved[group])
@@ -241,6 +262,7 @@ def _gains_by_direction(rows: pd.DataFrame, method: str, start: str, baselines: 
     metrics = [metric for metric in map(Metric.parse, rows["metric"].unique()) if metric.convention == "ucdir_micro"]
     metric = min((metric for metric in metrics if (metric.k or 0) >= 10), key=lambda metric: metric.k or 0)
     rows = rows[rows["metric"] == str(metric)].assign(percent=100 * rows["value"])
+    require_alike(rows, by="method")
     table = rows.pivot_table(index=list(DIRECTION), columns="method", values="percent")
     best = table.reindex(columns=baselines).max(axis=1)
     lines = []

@@ -27,6 +27,7 @@ from cdir_nb.pages.papers import as_texts, beside, claims, on_real_images
 from cdir_nb.pages.run_folder import DONE, FAILED, Part, Run, clock, read_run
 from cdir_nb.paths import is_abandoned, process_label
 from cdir_nb.results import Record, direction_tables, headline, load_records, save_table, to_frame
+from cdir_nb.results.alike import notes, other_counts
 
 GENERATOR = '<meta name="generator" content="cdir report">'  # marks a folder as one of our reports
 NUMBERS = ("percent",)  # right-aligned columns in tables of text
@@ -76,6 +77,8 @@ def _page(sections: list[dict[str, Any]], records: list[Record]) -> str:
         title=sections[0]["name"] if len(sections) == 1 else f"{len(sections)} runs",
         runs=sections,
         pipeline_test=pipeline_test_of(frame),
+        counts=other_counts(frame),
+        notes=notes(frame),
         claims=claims(records),
         beside=beside(frame),
         committed=on_real_images() if all(run["drawn"] for run in sections) else [],

@@ -11,11 +11,11 @@ import pandas as pd
 
 from cdir_nb.data.manifest import drawn_title
 from cdir_nb.results import Record, load_claims, published_verdicts, reproduced_records, to_frame, verdicts
-from cdir_nb.results.claims.verdicts import NOT_RUN
+from cdir_nb.results.alike import labelled
+from cdir_nb.results.claims.verdicts import CONTEXT, NOT_RUN
 from cdir_nb.results.claims.wording import how, joint_verdict, marked, span
 from cdir_nb.results.panels import Panel, our_panels, printed_panel, views
 from cdir_nb.results.published import own_method
-from cdir_nb.results.records import TASK
 from cdir_nb.results.summary import summarise
 
 
@@ -33,7 +33,7 @@ def claims(records: Sequence[Record]) -> list[dict[str, Any]]:
 
 def _scoreboard(paper: str, printed: pd.DataFrame, decided: pd.DataFrame) -> dict[str, Any]:
     """One paper. Columns: its own numbers, then each task and encoder with a claim that was run."""
-    keys, tasks = zip(*decided.groupby(list(TASK), sort=False))
+    keys, tasks = zip(*decided.groupby(list(CONTEXT), sort=False))
     rows = [
         {
             "says": claim.says,
@@ -42,7 +42,10 @@ def _scoreboard(paper: str, printed: pd.DataFrame, decided: pd.DataFrame) -> dic
         }
         for claim in printed.drop_duplicates("id").itertuples()
     ]
-    heads = [(protocol or dataset, encoder, drawn_title(dataset)) for dataset, protocol, encoder in keys]
+    heads = [
+        (protocol or dataset, encoder, ", ".join(filter(None, [drawn_title(dataset), images and f"images {images}"])))
+        for dataset, protocol, encoder, images in keys
+    ]
     return {
         "paper": own_method(paper),
         "tasks": heads,
@@ -93,8 +96,11 @@ def on_real_images() -> list[tuple[str, pd.DataFrame]]:
     real = {name for name in {record.dataset for record in records} if not drawn_title(name)}
     tables = []
     for block in summarise(to_frame([record for record in records if record.dataset in real])):
-        where = f"{block.dataset}, {block.protocol}, {block.encoder.split()[0]}"
-        rows = [(line.method, *line.texts[1:], line.selection_rule) for line in block.lines]
+        images = [f"images {block.image_set}"] if block.image_set else []
+        where = ", ".join([block.dataset, block.protocol, *images, block.encoder.split()[0]])
+        rows = [
+            (labelled(line.method, line.test_time_data), *line.texts[1:], line.selection_rule) for line in block.lines
+        ]
         columns = ["method", "percent", "seeds", "steps", "vs vanilla", "better in", "selection rule"]
         table = pd.DataFrame(rows, columns=columns)
         caption = f"{where}: {block.metric}, mean over directions"

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 from cdir_nb.conventions import BEST_ON_TEST, BY_VALIDATION_CLASSES, LAST_EPOCH
 from cdir_nb.errors import CdirError
+from cdir_nb.results.alike import require_alike
 from cdir_nb.results.records import DIRECTION
 
 if TYPE_CHECKING:  # pandas would make every command of `cdir` start slowly
     import pandas as pd
 
-BASELINE = "vanilla CLIP"
 RULES = (LAST_EPOCH, BY_VALIDATION_CLASSES, BEST_ON_TEST)
 
 
@@ -27,9 +27,12 @@ def means(frame: "pd.DataFrame", by: str, over: Sequence[str] = DIRECTION) -> "p
 
     The columns are mean and spread, in the unit of "value"; seeds, a tuple; and directions, a number. The spread is the
     standard deviation over seeds of the mean over directions; it is NaN for one seed, and if a seed lacks a direction.
+    Raises CdirError as `require_alike` for records that may not be averaged.
     """
     import pandas as pd
 
+    if frame["seed"].notna().any():  # records, not published numbers
+        require_alike(frame, by, over)
     directions = frame.groupby([by, *over])["value"].mean().groupby(by)
     # Not the grouped mean: its sums are in another order, which would round a tie in docs/results differently.
     mean = directions.agg(lambda values: values.mean())

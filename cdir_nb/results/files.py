@@ -1,23 +1,35 @@
 """Files of records: lines of JSON in a run folder, or a table; settings are stored once, in a separate file."""
 
+import ast
 import csv
 import gzip
 import json
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 from cdir_nb.errors import CdirError, require_extra
 from cdir_nb.paths import atomic_write
 from cdir_nb.results.queries import load_queries, save_queries
-from cdir_nb.results.records import SAME, WHOLE, Record, same_images, setting_of, settings_digest, to_frame
+from cdir_nb.results.records import IMAGES, SAME, WHOLE, Record, same_images, setting_of, settings_digest, to_frame
 
 REPRODUCED = Path(__file__).with_name("reproduced")
-TABLES = (".csv", ".csv.gz")  # large ones are compressed
+TABLES = (".csv", ".csv.gz", ".parquet")  # large csv files are compressed
 SETTINGS = "settings.json"  # {digest: settings}, beside a table or the jsonl files of a folder
 FIELDS = tuple(name for name in Record.model_fields if name != "settings")
+# Missing in tables that were written before there were these fields.
+NEW_FIELDS = ("train_pool_fingerprint", "image_counts", "queries_without_relevant", "own_image_excluded")
+MAY_DIFFER = (
+    "threads", "training_commit", "measuring_commit", *IMAGES, "train_fingerprint", "train_pool_fingerprint",
+    "image_counts", "steps",
+)  # fmt: skip
+INDEX = re.compile(r"|index|level_0|Unnamed: \d+")  # names of a column with pandas' index
 # What a damaged file of records raises in its reader.
-DAMAGE = (ValueError, TypeError, LookupError, RecursionError, EOFError, gzip.BadGzipFile, csv.Error, CdirError)
+DAMAGE = (
+    ValueError, TypeError, LookupError, RecursionError, EOFError, SyntaxError, gzip.BadGzipFile, csv.Error, CdirError
+)  # fmt: skip
 
 Settings = dict[str, dict[str, Any]]  # by digest
 
@@ -89,7 +101,9 @@ def _add_settings(records: Iterable[Record], path: Path) -> None:
 
 
 def load_records(sources: Iterable[str | Path] | str | Path) -> list[Record]:
-    """All records in run folders and csv files (from `cdir results --csv`), in order and without duplicates.
+    """All records in run folders and tables, in order and without duplicates.
+
+    Tables are csv and Parquet files from `cdir results`, also after Excel or pandas has saved them.
 
     From a run folder of `cdir reproduce`, only the current results are read, not those of superseded, failed or
     unfinished jobs. If two records agree in `setting_of` and in their values, the first one is returned. Settings that
@@ -120,16 +134,22 @@ def _conflict(*both: tuple[Record, Path]) -> str:
     what = [record.method, record.dataset, record.protocol, direction, record.metric, f"seed {record.seed}"]
     values = " and ".join(f"{r.value:.6f} in {path} (commit {r.measuring_commit}, {r.date})" for r, path in both)
     images = "" if same_images(both[0][0], both[1][0]) else ", on different images"
-    return f"two values of one setting ({', '.join(filter(None, what))}){images}: {values}; load one of them at a time"
+    differing = [name for name in MAY_DIFFER if len({getattr(r, name) for r, _ in both}) > 1]
+    texts = [f"{name} {' and '.join(str(getattr(r, name) or 'unknown') for r, _ in both)}" for name in differing]
+    reason = f"they differ in {', '.join(texts)}" if texts else f"they agree in {', '.join(MAY_DIFFER)}"
+    return (
+        f"two values of one setting ({', '.join(filter(None, what))}){images}: {values}; {reason}; load one of them "
+        "at a time"
+    )
 
 
 def record_files(folder: Path) -> list[Path]:
-    """The `*.jsonl` files in a folder; for a csv file, the file itself."""
+    """The `*.jsonl` files in a folder; for a csv or Parquet file, the file itself."""
     if folder.name.endswith(TABLES) and folder.is_file():
         return [folder]
     if not folder.is_dir():
         raise CdirError(
-            f"no run folder {folder}: give a folder made by `cdir reproduce`, or a csv file made by `cdir results`"
+            f"no run folder {folder}: give a folder made by `cdir reproduce`, or a table made by `cdir results`"
         )
     listing = folder / "run.json"
     if not listing.is_file():
@@ -180,17 +200,35 @@ def require_settings(records: Iterable[Record]) -> None:
 def _read(path: Path) -> Iterator[Record]:
     """The records in a file. For old records without a date, the date is "unknown", not today."""
     table = path.name.endswith(TABLES)
-    parse, remedy = (_csv_row, "export it again") if table else (_json_row, "run its notebook again")
-    settings, queries, number = read_settings(path.parent), load_queries(queries_file(path)), 0
+    parse, remedy = (_table_row, "export it again") if table else (_json_row, "run its notebook again")
+    stored, queries, number = read_settings(path.parent), load_queries(queries_file(path)), 0
     try:
-        with (gzip.open if path.suffix == ".gz" else open)(path, "rt", encoding="utf-8", newline="") as handle:
-            rows = csv.DictReader(handle) if table else handle
-            for number, row in enumerate(rows, start=2 if table else 1):  # noqa: B007
-                values = {"date": "unknown", **parse(row)}  # pyright: ignore[reportArgumentType]
-                record = Record(**values, settings=settings.get(values["settings_digest"]))
-                yield record.with_queries(queries.get(setting_of(record)) if queries else None)
+        for number, row in enumerate(_rows(path), start=2 if table else 1):  # noqa: B007
+            values = {"date": "unknown", "settings": None, **parse(row)}
+            record = Record(**{**values, "settings": stored.get(values["settings_digest"], values["settings"])})
+            yield record.with_queries(queries.get(setting_of(record)) if queries else None)
+    except UnicodeDecodeError:
+        raise CdirError(f"{path}, line {number}: not a record (not UTF-8); save it as CSV UTF-8, or {remedy}") from None
     except DAMAGE as error:
         raise CdirError(f"{path}, line {number}: not a record ({error}); {remedy}") from None
+
+
+def _rows(path: Path) -> Iterator[Any]:
+    """The lines of a jsonl file, or the rows of a table as dictionaries."""
+    if path.suffix == ".parquet":
+        require_extra("notebooks", "fastparquet")
+        import pandas as pd
+
+        frame = pd.read_parquet(path).drop(columns="settings", errors="ignore").astype(object)
+        yield from frame.where(frame.notna(), "").to_dict("records")
+    elif path.name.endswith(TABLES):
+        with (gzip.open if path.suffix == ".gz" else open)(path, "rt", encoding="utf-8-sig", newline="") as handle:
+            header = handle.readline()
+            separator = max(",;\t", key=header.count)  # European versions of Excel write semicolons
+            yield from csv.DictReader(chain([header], handle), delimiter=separator)
+    else:
+        with path.open(encoding="utf-8") as handle:
+            yield from handle
 
 
 def _json_row(line: str) -> dict[str, Any]:
@@ -201,13 +239,48 @@ def _json_row(line: str) -> dict[str, Any]:
     return {**values}
 
 
-def _csv_row(row: dict[str, str]) -> dict[str, Any]:
-    """A csv row as arguments of `Record`; whole numbers that are empty or have no column become None.
+def _table_row(row: Mapping[Any, Any]) -> dict[str, Any]:
+    """A row of a table as arguments of `Record`; columns without a name are left out, since they are pandas' index.
 
-    ValueError for another missing column.
+    ValueError for a missing column, for more cells than columns, and for a value that a spreadsheet has changed.
     """
-    if missing := [name for name in FIELDS if row.get(name) is None and name not in WHOLE]:
+    if None in row:
+        raise ValueError(f"more cells than columns: {row[None]}")
+    texts: dict[str, Any] = {name: value if isinstance(value, Mapping) else str(value) for name, value in row.items()
+             if value is not None and not INDEX.fullmatch(name)}  # fmt: skip
+    if missing := [name for name in FIELDS if name not in texts and name not in NEW_FIELDS]:
         raise ValueError(f"missing columns: {', '.join(missing)}")
-    moved, data = row["moved"], row["data_at_test_time"]
-    whole = {name: row.get(name) or None for name in WHOLE}
-    return {**row, **whole, "moved": json.loads(moved or "{}"), "data_at_test_time": data.split(", ") if data else ()}
+    digest, data, moved = (texts[name] for name in ("settings_digest", "data_at_test_time", "moved"))
+    if damaged := [name for name in texts if "+" in texts[name] and name.endswith("_fingerprint")]:
+        raise ValueError(f"{damaged[0]}: {texts[damaged[0]]} is a number (a spreadsheet has changed it)")
+    if not re.fullmatch("[0-9a-f]{10}", digest):
+        raise ValueError(f"settings_digest: {digest} is not ten hex digits (a spreadsheet may have changed it)")
+    settings = _mapping(texts.get("settings", ""))
+    return {
+        **texts,
+        **{name: texts[name].replace(",", ".") for name in ("value", "seed", "seen_in_pretraining")},  # decimal commas
+        **{name: texts.get(name, "").replace(",", ".") or None for name in WHOLE},
+        "date": _iso_date(texts["date"]),
+        "moved": {group: fraction for group, fraction in _mapping(moved).items() if fraction is not None},
+        "data_at_test_time": data.split(", ") if data else (),
+        "settings": settings if settings_digest(settings) == digest else None,
+    }
+
+
+def _mapping(value: Mapping | str) -> Mapping[str, Any]:
+    """A mapping written as JSON, or by pandas as Python does; empty for an empty text."""
+    if isinstance(value, Mapping) or not value:
+        return value or {}
+    try:
+        return json.loads(value)
+    except ValueError:
+        return ast.literal_eval(value)
+
+
+def _iso_date(text: str) -> str:
+    """A date as 2026-01-31. Spreadsheets also write 31.01.2026, and 1/2/2026, which is ambiguous: "unknown"."""
+    if iso := re.match(r"\d{4}-\d\d-\d\d", text):
+        return iso[0]
+    if parts := re.fullmatch(r"(\d{1,2})\.(\d{1,2})\.(\d{4})", text):
+        return f"{parts[3]}-{parts[2]:0>2}-{parts[1]:0>2}"
+    return "unknown" if re.fullmatch(r"\d{1,2}/\d{1,2}/\d{2,4}", text) else text

@@ -141,6 +141,7 @@ def context_of(
 
     tested = [training_images] if training_images is not None else [*task.queries.values(), *task.galleries.values()]
     distinct = {images.keys: images for images in tested}.values()
+    pool = embedder.training_images if embedder.training_pool is None else embedder.training_pool
     return {
         "method": embedder.name,
         "dataset": task.dataset,
@@ -156,6 +157,8 @@ def context_of(
         "train_set": embedder.train_set,
         "test_set": f"{'queries and gallery' if training_images is None else 'training images'} of {task.name}",
         **about_images(train=embedder.training_images),
+        "train_pool_fingerprint": "" if pool is None else pool.fingerprint,
+        "image_counts": task.image_counts,
         "seen_in_pretraining": sum(seen_in_pretraining(embedder.encoder, images) for images in distinct),
         "data_at_test_time": embedder.data_at_test_time,
         "threads": torch.get_num_threads(),

@@ -13,10 +13,11 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from cdir_nb.conventions import SHORT, Metric
-from cdir_nb.results.aggregate import BASELINE, differing, means
+from cdir_nb.results.aggregate import differing, means
+from cdir_nb.results.alike import differs, identified, require_alike
 from cdir_nb.results.claims.verdicts import as_in_card
 from cdir_nb.results.published import own_method, papers, published, published_frame
-from cdir_nb.results.records import DIRECTION, TASK
+from cdir_nb.results.records import BASELINE, DIRECTION, TASK
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -25,6 +26,7 @@ MOST_COLUMNS = 14  # with more directions, numbers are averaged over galleries
 MEAN = "mean"
 SAME_IN_ALL = "ours, the paper's images, task and encoder"
 DIFFERENCE = "difference, ours minus published"
+TRAINED_ON = ("data_at_test_time", "train_set", "train_pool")
 SMALL_K = 10  # cut-off for tasks with few relevant images
 
 
@@ -147,16 +149,23 @@ def _directions(cells: "pd.DataFrame") -> list[str]:
 
 
 def _by_column(cells: "pd.DataFrame", columns: list[str]) -> "pd.DataFrame":
-    """Percent, rows x columns, with the mean in the last column; too many columns are averaged over galleries."""
-    cells = cells.assign(place=columns)
+    """Percent, rows x columns, with the mean in the last column; too many columns are averaged over galleries.
+
+    An average is left out if others in its column are over more directions, since they are not comparable.
+    """
+    cells = cells.assign(place=columns, direction=columns)
     overall = 100 * means(cells, by="row", over=["place"])["mean"]
     is_lost = cells["value"].isna().groupby(cells["row"]).any()
     if cells["place"].nunique() > MOST_COLUMNS:
         cells["place"] = "from " + cells["query_domain"]
     rows, columns = (list(dict.fromkeys(cells[name])) for name in ("row", "place"))
     table = 100 * cells.pivot_table(index="row", columns="place", values="value", dropna=False)
-    table = table.reindex(index=rows, columns=columns)
-    return table.assign(**{MEAN: overall.where(~is_lost)}).rename_axis(index=None, columns=None)
+    counts = cells.groupby(["row", "place"])["direction"].nunique().unstack()
+    table = table.where(counts == counts.max()).reindex(index=rows, columns=columns)
+    all_counts = counts.sum(axis=1)
+    return table.assign(**{MEAN: overall.where(~is_lost & (all_counts == all_counts.max()))}).rename_axis(
+        index=None, columns=None
+    )
 
 
 def _averages(cells: "pd.DataFrame") -> "pd.DataFrame":
@@ -167,20 +176,25 @@ def _averages(cells: "pd.DataFrame") -> "pd.DataFrame":
 
 
 def our_panels(view: View, frame: "pd.DataFrame", collection: str = "") -> list[Panel]:
-    """One panel for each dataset, task and encoder with which the view's methods were run; seeds are averaged.
+    """One panel for each dataset, task, encoder and set of images with which the view's methods were run.
 
     frame       from `to_frame`, of one collection of records without repeated runs of a setting
     collection  its name, for the panels' captions
-    The convention is the table's if our records have it, else the first one available; the cut-off is the table's or
-    the one in the task's card. Columns are the table's directions if the task has them, else the task's own.
+    Seeds are averaged. The convention is the table's if our records have it, else the first one available; the cut-off
+    is the table's or the one in the task's card. Columns are the table's directions if the task has them, else the
+    task's own.
     """
     cells = _cells(view)
     methods = [name for name in dict.fromkeys(cells["row"]) if name in set(cells["our_method"])]
     same_kind = frame["metric"].map(lambda metric: Metric.parse(metric).kind == view.kind).astype(bool)
+    frame = identified(frame)
     usable = (frame["seen_in_pretraining"] == 0) & (frame["pipeline_test"] == "")
     across = frame["query_domain"] != frame["gallery_domain"]
     frame = frame[usable & across & same_kind & frame["method"].isin(methods)]
-    panels = [_our_panel(view, rows, methods, collection) for _, rows in frame.groupby(list(TASK), sort=False)]
+    panels = [
+        _our_panel(view, rows, methods, collection)
+        for _, rows in frame.groupby([*TASK, "test_set", "image_set"], sort=False)
+    ]
     return [panel for panel in panels if panel]
 
 
@@ -190,6 +204,7 @@ def _our_panel(view: View, rows: "pd.DataFrame", methods: list[str], collection:
     if rows["method"].nunique() < min(2, len(methods)):
         return None
     rows = rows.assign(row=_row_names(rows))
+    require_alike(rows, by="row")
     rows = rows.drop_duplicates(["row", *DIRECTION, "seed"])  # vanilla CLIP of several notebooks
     columns = _directions(rows)
     requested = list(dict.fromkeys(_columns(cells[~cells["average"]])))
@@ -242,12 +257,12 @@ def _measured_alike(view: View, rows: "pd.DataFrame", conventions: list[str]) ->
 
 
 def _row_names(rows: "pd.DataFrame") -> list[str]:
-    """Names of methods, with selection rule or settings where a method has several."""
+    """Names of methods, with selection rule, settings or training images where a method has several."""
     names = rows["method"].copy()
     for method, part in rows[rows["method"] != BASELINE].groupby("method"):
         words = differing(dict(zip(part["settings_digest"], part["settings"])))
-        settings = part["settings_digest"].map(words) if len(words) > 1 else None
-        more = [part["selection_rule"]] * (part["selection_rule"].nunique() > 1) + [settings] * (len(words) > 1)
+        columns = [name for name in ("selection_rule", "settings_digest", *TRAINED_ON) if differs(part, name)]
+        more = [part[name].map(words) if name == "settings_digest" else part[name] for name in columns]
         if more:
             names[part.index] = [f"{method} ({', '.join(texts)})" for texts in zip(*more)]
     return names.tolist()

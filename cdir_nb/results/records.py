@@ -20,8 +20,8 @@ from pydantic import (
     model_validator,
 )
 
-from cdir_nb.conventions import SELECTION_RULES, Metric
-from cdir_nb.errors import CdirError
+from cdir_nb.conventions import FROZEN, NOTHING_SELECTED, SELECTION_RULES, Metric
+from cdir_nb.errors import CdirError, printable
 from cdir_nb.results.queries import QueryValues
 from cdir_nb.sources import current_commit
 
@@ -39,6 +39,8 @@ SETTING = (
     "test_set", "settings_digest", "data_at_test_time", "seen_in_pretraining", "pipeline_test",
 )  # fmt: skip
 DERIVED = ("preprocessing", "pooling")  # determined by the encoder's identity; missing in old records
+IMAGES = ("query_fingerprint", "gallery_fingerprint")
+BASELINE = "vanilla CLIP"  # the name of the baseline in published and reproduced tables; `is_baseline` defines it
 WHOLE = (  # whole numbers; None if unknown
     "steps", "threads", "query_images", "gallery_images", "train_images", "own_image_excluded",
     "queries_without_relevant",
@@ -101,6 +103,8 @@ class Record(BaseModel):
     queries_without_relevant  number of queries without a relevant image in the gallery; the convention decides whether
                     they count as 0 or not at all; None: unknown
     query_fingerprint, gallery_fingerprint, train_fingerprint  `ImageSet.fingerprint`; empty if unknown or if none
+    train_pool_fingerprint  that of the images from which the seed drew the training images; empty if unknown or if none
+    image_counts    the number of images of the dataset if it is not its card's, such as "168 of 9,991 images"
     seen_in_pretraining  number of images of `test_set` that the encoder saw in its pretraining; 0 if unknown
     data_at_test_time  the entries of TEST_TIME_DATA on which an embedding depends besides the image; sorted
     threads         number of CPU threads of torch; None if unknown
@@ -141,6 +145,8 @@ class Record(BaseModel):
     query_fingerprint: str = ""
     gallery_fingerprint: str = ""
     train_fingerprint: str = ""
+    train_pool_fingerprint: str = ""
+    image_counts: str = ""
     seen_in_pretraining: Count = 0
     data_at_test_time: Annotated[tuple[str, ...], BeforeValidator(_test_time_data)] = ()
     threads: Annotated[int, Field(ge=1), BeforeValidator(_plain)] | None = None
@@ -156,7 +162,7 @@ class Record(BaseModel):
             super().__init__(**values)
         except ValidationError as error:
             name = " ".join(str(values.get(field, "?")) for field in ("method", "metric"))
-            raise CdirError(f"invalid record ({name}): {problems(error)}") from None
+            raise CdirError(f"invalid record ({printable(name)}): {problems(error)}") from None
 
     @model_validator(mode="before")
     @classmethod
@@ -246,6 +252,7 @@ def _plain_setting(value: Any) -> Any:
     raise CdirError(f"settings: {value!r} is not plain data: use numbers, strings, lists and dicts")
 
 
+PLAIN = {settings_digest(settings) for settings in ({}, {"similarity": "cosine"}, {"similarity": "euclidean"})}
 _setting = attrgetter(*(name for name in (*SETTING, *DIRECTION, "seed") if name not in DERIVED))
 
 
@@ -254,20 +261,36 @@ def setting_of(record: Record) -> tuple:
     return _setting(record)
 
 
-def same_images(left: Record, right: Record) -> bool:
-    """Whether two records of one setting were measured on the same images; unknown images count as the same."""
-    names = ("query_fingerprint", "gallery_fingerprint")
-    pairs = ((getattr(left, name), getattr(right, name)) for name in names)
+def same_images(left: Any, right: Any) -> bool:
+    """Whether two records of one direction were measured on the same images; unknown images count as the same."""
+    pairs = ((getattr(left, name), getattr(right, name)) for name in IMAGES)
     return all(a == b for a, b in pairs if a and b)
+
+
+def is_baseline(record: Any) -> bool:
+    """Whether a record, or row of a frame, is of the baseline, whatever its name.
+
+    The baseline is a frozen encoder without settings other than its similarity: nothing was trained or selected, and
+    no data but the query itself is used at test time. Unknown training data ("") count as none.
+    """
+    return (
+        record.settings_digest in PLAIN
+        and record.selection_rule == NOTHING_SELECTED
+        and record.train_set in ("", FROZEN)
+        and not record.train_fingerprint
+        and not record.data_at_test_time
+    )
 
 
 def to_frame(records: Sequence[Record]) -> "pd.DataFrame":
     """One row per record and one column per field, always the same columns; unknown integers are missing (Int64).
 
-    `settings` and `moved` are mappings; `data_at_test_time` is text, such as "all queries, gallery".
+    `settings` and `moved` are mappings, or None if unknown or if nothing moved; `data_at_test_time` is text, such as
+    "all queries, gallery".
     """
     import pandas as pd
 
     frame = pd.DataFrame([vars(record) for record in records], columns=list(Record.model_fields))
+    frame["moved"] = [moved or None for moved in frame["moved"]]  # pandas writes no empty mapping to Parquet
     frame["data_at_test_time"] = frame["data_at_test_time"].map(", ".join).astype(object)
     return frame.astype({**dict.fromkeys(WHOLE, "Int64"), "value": float, "seed": int})

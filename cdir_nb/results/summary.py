@@ -1,7 +1,8 @@
 """Summary of records: for each task one line per method, with the headline precision of its protocol.
 
-The headline is the first precision in the protocol's card, with its convention. If no method was measured with it, the
-next precision in the card is used; without a card (your own images), the first precision in the records.
+The headline is the first precision in the protocol's card, with its convention. If no method was measured with it, or
+every ranking scores the same (a cut-off at the end of every gallery), the next precision in the card is used; without a
+card (your own images), the first precision in the records; if no precision is left, an average precision.
 """
 
 # In pandas' stubs, selected rows may be a Series and the fields of a row are unknown.
@@ -9,22 +10,28 @@ next precision in the card is used; without a card (your own images), the first 
 # pyright: reportGeneralTypeIssues=false, reportOperatorIssue=false, reportReturnType=false
 
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from math import isnan
 from typing import TYPE_CHECKING
 
-from cdir_nb.conventions import Metric
+from cdir_nb.conventions import FROZEN, Metric
 from cdir_nb.data.protocols import protocol_spec
-from cdir_nb.results.aggregate import BASELINE, differing, means, plus_minus, steps_taken
-from cdir_nb.results.records import DERIVED, DIRECTION, SAME, SETTING, TASK
+from cdir_nb.results.aggregate import differing, means, plus_minus, steps_taken
+from cdir_nb.results.alike import differs, identified, is_constant, labelled
+from cdir_nb.results.records import BASELINE, DERIVED, DIRECTION, SAME, SETTING, TASK, is_baseline
 
 if TYPE_CHECKING:
     import pandas as pd
 
-BLOCK = [*TASK, "test_set"]
+BLOCK = [*TASK, "test_set", "image_set"]
 # What two settings of one method may differ in, within a block and a metric; the settings' values are named first.
-WITHIN = sorted({*SETTING} - {*BLOCK, *DERIVED, "method", "metric"}, key=lambda name: (name != "settings_digest", name))
+WITHIN = sorted(
+    {*SETTING, "train_pool"} - {*BLOCK, *DERIVED, "method", "metric"},
+    key=lambda name: (name != "settings_digest", name),
+)
+TEXTS = {"train_pool": "set {} of images to train on"}
+PARTIAL = "  a mean over some of the directions is not comparable with the others; the last two columns are"
 WIDTH = 100  # characters per line of a printed block
 NAME = 40  # longer method names are shortened
 
@@ -33,11 +40,14 @@ NAME = 40  # longer method names are shortened
 class Line:
     """One method on one task.
 
-    percent    mean over directions of the mean over seeds
-    spread     standard deviation over seeds of the mean over directions; None for one seed or if directions are missing
-    steps      training steps of the reported states, such as `92 to 184`; empty if not known
-    gain       points above vanilla CLIP, over the directions that both have; None without such directions
-    better_in  (number of directions in which it is above vanilla CLIP, number of directions that both have)
+    percent         mean over directions of the mean over seeds
+    spread          standard deviation over seeds of the mean over directions; None for one seed or if directions are
+                    missing
+    directions      number of directions with a number; all_directions: that of all methods on the task together
+    steps           training steps of the reported states, such as `92 to 184`; empty if not known
+    gain            points above the baseline, over the directions that both have; None without such directions
+    better_in       (number of directions in which it is above the baseline, number of directions that both have)
+    test_time_data  data at test time besides the query itself, such as "all queries, gallery"
     """
 
     method: str
@@ -45,10 +55,17 @@ class Line:
     spread: float | None
     seeds: int
     directions: int
+    all_directions: int
     steps: str
     gain: float | None
     better_in: tuple[int, int]
     selection_rule: str
+    test_time_data: str
+
+    @property
+    def is_partial(self) -> bool:
+        """Whether its mean is over fewer directions than others, and so not comparable with theirs."""
+        return self.directions < self.all_directions
 
     @property
     def texts(self) -> tuple[str, ...]:
@@ -56,13 +73,20 @@ class Line:
         gain, directions = "", f"(of {self.directions})"
         if self.gain is not None:
             gain, directions = f"{self.gain:+.2f}", "{} of {}".format(*self.better_in)
-        name = textwrap.shorten(self.method, NAME, placeholder=" ...")
-        return name, plus_minus(self.percent, self.spread), str(self.seeds), self.steps, gain, directions
+        mark = labelled("", self.test_time_data)
+        name = textwrap.shorten(self.method, NAME - len(mark), placeholder=" ...") + mark
+        percent = plus_minus(self.percent, self.spread)
+        percent += f", {self.directions} of {self.all_directions}" if self.is_partial else ""
+        return name, percent, str(self.seeds), self.steps, gain, directions
 
 
 @dataclass(frozen=True)
 class Block:
-    """One task, with the line of vanilla CLIP first. `without`: methods without a number in the headline metric.
+    """One task on one set of images, with the line of the baseline first.
+
+    image_set  number of the set of images, if the task was measured on several; otherwise ""
+    counts     the dataset's number of images if it is not its card's, such as "168 of 9,991 images"; otherwise ""
+    without    methods without a number in the headline metric
 
     `str` gives the printed table, at most `WIDTH` characters wide: methods by selection rule.
     """
@@ -71,13 +95,22 @@ class Block:
     protocol: str
     encoder: str
     test_set: str
+    image_set: str
+    counts: str
     metric: Metric
     lines: tuple[Line, ...]
     without: tuple[str, ...]
 
+    @property
+    def task(self) -> str:
+        """Dataset, protocol, set of images and encoder in words."""
+        protocol = "" if self.protocol in self.test_set else self.protocol
+        images = self.image_set and f"set {self.image_set} of images"
+        parts = (self.dataset, self.counts, protocol, self.test_set, images, self.encoder)
+        return ", ".join(filter(None, parts))
+
     def __str__(self) -> str:
         measure = self.metric.short
-        protocol = "" if self.protocol in self.test_set else self.protocol
         header = ("method, by selection rule", measure, "seeds", "steps", "vs vanilla", "better in")
         rows = [(f"  {name}", *rest) for name, *rest in (line.texts for line in self.lines)]
         # A rule has its own line, so that it does not widen the column of the names.
@@ -88,11 +121,13 @@ class Block:
             for line, row in zip(self.lines, rows):
                 if line.selection_rule == rule:
                     table.append("  ".join(map(str.ljust, row, widths)))
+        partial = any(line.is_partial for line in self.lines)
         return "\n".join(
             [
-                _fill(", ".join(filter(None, (self.dataset, protocol, self.test_set, self.encoder)))),
+                _fill(self.task),
                 f"{self.metric} in percent, mean over directions; last two columns: common directions",
                 *(f"  {row.rstrip()}" for row in table),
+                *([PARTIAL] if partial else []),
                 *([_fill(f"  without {measure}: {'; '.join(self.without)}")] if self.without else []),
             ]
         )
@@ -103,65 +138,99 @@ def _fill(text: str) -> str:
 
 
 def summarise(frame: "pd.DataFrame") -> list[Block]:
-    """One block per dataset, protocol, test set and encoder that has a precision from one domain to another.
+    """One block per dataset, protocol, test set, set of images and encoder, with precisions between two domains.
 
     frame  from `to_frame`
     """
+    frame = identified(frame)
     across = (frame["gallery_domain"] != "") & (frame["query_domain"] != frame["gallery_domain"])
-    rows = frame[across & frame["metric"].map(_is_precision).astype(bool)]
-    return [_block(task, task_rows) for task, task_rows in rows.groupby(BLOCK, sort=False)]
+    kinds = [Metric.parse(metric).kind for metric in frame["metric"]]
+    frame = frame.assign(kind=kinds)[across]
+    blocks = (_block(task, rows) for task, rows in frame.groupby(BLOCK, sort=False) if "precision" in set(rows["kind"]))
+    return [block for block in blocks if block]
 
 
-def _is_precision(metric: str) -> bool:
-    return Metric.parse(metric).kind == "precision"
-
-
-def _block(task: tuple[str, ...], rows: "pd.DataFrame") -> Block:
+def _block(task: tuple[str, ...], rows: "pd.DataFrame") -> Block | None:
+    """None if every ranking scores the same in every metric."""
     metric = _headline(task[1], rows)
+    if metric is None:
+        return None
     measured = rows[rows["metric"] == str(metric)]
-    names = sorted(measured["method"].unique(), key=lambda name: name != BASELINE)  # stable: others as recorded
-    without = [name for name in rows["method"].unique() if name not in names]
-    settings = [part for name in names for part in _settings(measured[measured["method"] == name])]
-    vanilla = [part for name, part in settings if name == BASELINE]
-    lines = [_line(name, part, vanilla[0] if vanilla else None) for name, part in settings]
-    return Block(*task, metric, tuple(lines), tuple(without))
+    without = [name for name in rows["method"].unique() if name not in set(measured["method"])]
+    settings = [setting for _, own in measured.groupby("method", sort=False) for setting in _settings(own)]
+    baseline = _baseline([own for _, own in settings])
+    settings.sort(key=lambda setting: setting[1] is not baseline)  # stable: others as recorded
+    count = len(measured.drop_duplicates(list(DIRECTION)))
+    lines = [_line(name, own, baseline, count) for name, own in settings]
+    image_counts = ", ".join(filter(None, measured["image_counts"].unique()))
+    return Block(*task, image_counts, metric, tuple(lines), tuple(without))
 
 
-def _headline(protocol: str, rows: "pd.DataFrame") -> Metric:
-    """The headline precision; see the module docstring."""
-    recorded, spec = list(map(Metric.parse, rows["metric"].unique())), protocol_spec(protocol)
-    listed = [entry.metric for entry in spec.metrics] if spec else []
-    return next(metric for metric in [*listed, *recorded] if metric in recorded)
+def _headline(protocol: str, rows: "pd.DataFrame") -> Metric | None:
+    """The headline metric; see the module docstring."""
+    galleries = rows.fillna({"gallery_images": 0}).groupby("metric", sort=False)["gallery_images"].unique()
+    recorded = [Metric.parse(name) for name, sizes in galleries.items() if not is_constant(Metric.parse(name), sizes)]
+    spec = protocol_spec(protocol)
+    listed = [entry.metric for entry in spec.metrics if entry.kind == "precision"] if spec else []
+    other = sorted(recorded, key=lambda metric: metric.kind != "precision")
+    return next((metric for metric in [*listed, *other] if metric in recorded), None)
 
 
 def _settings(rows: "pd.DataFrame") -> Iterator[tuple[str, "pd.DataFrame"]]:
-    """A method's name and rows; settings with different numbers are separate, named by the fields that differ, except
-    for the selection rule.
+    """A name and the rows for each setting of a method; a setting whose numbers another one repeats is left out.
+
+    If there are several, the name states the fields that differ, except for the selection rule.
     """
-    method = rows["method"].iloc[0]
-    values = rows.groupby(["seed", *DIRECTION])["value"]
-    if (values.max() - values.min()).max() <= SAME:
-        yield method, rows
-        return
-    words = differing(dict(zip(rows["settings_digest"], rows["settings"])))
-    columns = [column for column in WITHIN if rows[column].nunique() > 1]
-    for key, part in rows.groupby(columns, sort=False):
-        fields = {column: value for column, value in zip(columns, key) if column != "selection_rule"}
-        more = [words[value] if column == "settings_digest" else str(value) for column, value in fields.items()]
-        yield ": ".join([method, ", ".join(more)] if more else [method]), part
+    columns = [name for name in WITHIN if differs(rows, name)]
+    parts = [part for _, part in rows.groupby(columns, sort=False)] if columns else [rows]
+    parts = [part for i, part in enumerate(parts) if not any(_repeats(part, other) for other in parts[:i])]
+    settings = dict(pair for part in parts for pair in zip(part["settings_digest"], part["settings"]))
+    words = differing(settings)
+    for part in parts:
+        first, more = part.iloc[0], []
+        for name in columns:
+            if name != "selection_rule" and len({other[name].iloc[0] for other in parts}) > 1:
+                more.append(
+                    words[first[name]] if name == "settings_digest" else TEXTS.get(name, "{}").format(first[name])
+                )
+        yield ": ".join([first["method"], ", ".join(more)] if more else [first["method"]]), part
 
 
-def _line(name: str, rows: "pd.DataFrame", vanilla: "pd.DataFrame | None") -> Line:
+def _repeats(rows: "pd.DataFrame", other: "pd.DataFrame") -> bool:
+    """Whether all numbers of one setting are also those of another, from the same selection rule and data."""
+    cell = ["seed", *DIRECTION, "selection_rule", "data_at_test_time"]
+    values = rows.groupby(cell)["value"].max()
+    return bool(((values - other.groupby(cell)["value"].max().reindex(values.index)).abs() <= SAME).all())
+
+
+def _baseline(settings: Sequence["pd.DataFrame"]) -> "pd.DataFrame | None":
+    """The rows of the baseline: that of this name, or else the only frozen encoder; None if there is neither."""
+    frozen = [rows for rows in settings if all(map(is_baseline, rows.itertuples()))]
+    called = [rows for rows in frozen if rows["method"].iloc[0] == BASELINE]
+    certain = [rows for rows in frozen if (rows["train_set"] == FROZEN).all()]
+    return next(iter(called or (certain if len(certain) == 1 else [])), None)
+
+
+def _line(name: str, rows: "pd.DataFrame", baseline: "pd.DataFrame | None", count: int) -> Line:
     result = means(rows, by="method").iloc[0]
     gain, better_in = None, (0, 0)
-    if vanilla is not None and name != BASELINE:
-        gains = (_by_direction(rows) - _by_direction(vanilla)).dropna()
+    if baseline is not None and rows is not baseline:
+        gains = (_by_direction(rows) - _by_direction(baseline)).dropna()
         gain = 100 * float(gains.mean()) if len(gains) else None
         better_in = (int((gains > SAME).sum()), len(gains))
-    rules = ", ".join(rows["selection_rule"].unique())
-    percent, spread = 100 * result["mean"], None if isnan(result["spread"]) else 100 * result["spread"]
-    seeds, directions = len(result["seeds"]), int(result["directions"])
-    return Line(name, percent, spread, seeds, directions, steps_taken(rows), gain, better_in, rules)
+    return Line(
+        method=name,
+        percent=100 * result["mean"],
+        spread=None if isnan(result["spread"]) else 100 * result["spread"],
+        seeds=len(result["seeds"]),
+        directions=int(result["directions"]),
+        all_directions=count,
+        steps=steps_taken(rows),
+        gain=gain,
+        better_in=better_in,
+        selection_rule=rows["selection_rule"].iloc[0],
+        test_time_data=rows["data_at_test_time"].iloc[0],
+    )
 
 
 def _by_direction(rows: "pd.DataFrame") -> "pd.Series":

@@ -8,12 +8,13 @@ only, and shown as mean ± standard deviation.
 # pyright: reportArgumentType=false, reportCallIssue=false
 
 from collections.abc import Iterable, Iterator
-from statistics import fmean
 from typing import TYPE_CHECKING
 
 from cdir_nb.conventions import Metric
+from cdir_nb.errors import CdirError
 from cdir_nb.results.aggregate import means, plus_minus
-from cdir_nb.results.records import DIRECTION, SETTING, Record, to_frame
+from cdir_nb.results.alike import NUMBERED, identified, require_alike
+from cdir_nb.results.records import DIRECTION, SAME, SETTING, TASK, Record, to_frame
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -26,6 +27,8 @@ WORDS = {
     "data_at_test_time": "data used at test time",
     "seen_in_pretraining": "IMAGES SEEN IN PRETRAINING",
     "pipeline_test": "PIPELINE TEST, NOT A RESULT",
+    "image_set": "set of images",
+    "train_pool": "set of images to train on",
 }
 UNKNOWN = "settings unknown"
 KINDS = {
@@ -41,10 +44,12 @@ def by_direction(records: Iterable[Record], metric: str | Metric) -> "pd.DataFra
 
     metric  a metric, such as "P@10:hits_over_k"
 
-    Raises CdirError if `metric` is not a metric.
+    Raises CdirError if `metric` is not a metric, and, naming the columns that differ, if a method has numbers that may
+    not be averaged: of several settings, selection rules, tasks, encoders or sets of images.
     """
-    frame = to_frame(list(records))
+    frame = identified(to_frame(list(records)))
     frame = frame[frame["metric"] == str(Metric.parse(str(metric)))]
+    require_alike(frame, by="method")
     table = frame.pivot_table(index=list(DIRECTION), columns="method", values="value")
     directions = dict.fromkeys(zip(frame["query_domain"], frame["gallery_domain"]))
     table = 100 * table.reindex(index=list(directions), columns=list(dict.fromkeys(frame["method"])))
@@ -58,18 +63,29 @@ def headline(frame: "pd.DataFrame", by: tuple[str, ...] = ()) -> tuple["pd.DataF
     Returns a table of strings, one row per measured quantity, and the fields that all rows have in common.
     """
     frame = _prepared(frame)
-    context = [*by, *SETTING, "over"]
+    context = [*by, *SETTING, *NUMBERED, "over"]
     quantity = frame.groupby(context, dropna=False, sort=False).ngroup()
     table = frame.loc[~quantity.duplicated(), context].reset_index(drop=True)
     rows = means(frame.assign(quantity=quantity), by="quantity")
     table["seeds"] = [", ".join(map(str, seeds)) for seeds in rows["seeds"]]
-    table["over what"] = [f"{n} {KINDS[kind][n > 1]}" for n, kind in zip(rows["directions"], table["over"])]
+    counts = zip(rows["directions"], _all_directions(frame, by)[~quantity.duplicated()], table["over"])
+    table["over what"] = [
+        f"{n if n == n_all else f'{n} of {n_all}'} {KINDS[kind][n_all > 1]}" for n, n_all, kind in counts
+    ]
     table["percent"] = list(map(plus_minus, 100 * rows["mean"], 100 * rows["spread"]))
     return _split_common(table, always=(*by, "method", "metric", "over what", "percent"))
 
 
+def _all_directions(frame: "pd.DataFrame", by: tuple[str, ...]) -> "pd.Series":
+    """For each row, the number of directions that any method has in the row's metric on the row's task."""
+    task = [*by, *TASK, "test_set", "image_set", "metric", "over"]
+    first = ~frame.duplicated([*task, *DIRECTION])
+    return first.groupby([frame[name] for name in task], dropna=False).transform("sum")
+
+
 def _prepared(frame: "pd.DataFrame") -> "pd.DataFrame":
-    """Mark the digests of unknown settings, and add the column `over`: the kind of each row's pair of domains."""
+    """`identified`; digests of unknown settings marked; the column `over`: the kind of each row's pair of domains."""
+    frame = identified(frame)
     kinds = [_kind(q, g) for q, g in zip(frame["query_domain"], frame["gallery_domain"], strict=True)]
     known = frame["settings"].notna()
     digests = frame["settings_digest"].where(known, UNKNOWN + " (" + frame["settings_digest"] + ")")
@@ -99,7 +115,7 @@ def direction_tables(frame: "pd.DataFrame") -> Iterator[tuple[str, dict[str, str
 
     Rows are query domains, and columns are gallery domains (one column `value` for a metric without gallery).
     """
-    fields = [*SETTING, "seed"]
+    fields = [*SETTING, *NUMBERED, "seed"]
     for key, group in _prepared(frame).groupby(fields, dropna=False, sort=False):
         context = dict(zip(fields, map(str, key), strict=True))
         name = f"{context.pop('method')}: {context.pop('metric')}"
@@ -107,13 +123,14 @@ def direction_tables(frame: "pd.DataFrame") -> Iterator[tuple[str, dict[str, str
 
 
 def _matrix(group: "pd.DataFrame") -> "pd.DataFrame":
-    """Percent by query and gallery domain, in the order of the records; repeated measurements are averaged."""
+    """Percent by query and gallery domain, in the order of the records; CdirError for two values of one direction."""
     import pandas as pd
 
-    values: dict[str, dict[str, list[float]]] = {}  # a run has thousands of tables, too many for pandas' pivot_table
+    values: dict[str, dict[str, float]] = {}  # a run has thousands of tables, too many for pandas' pivot_table
     for query, gallery, value in zip(group["query_domain"], group["gallery_domain"], group["value"], strict=True):
-        values.setdefault(query, {}).setdefault(gallery, []).append(value)
+        if abs(values.setdefault(query, {}).setdefault(gallery, value) - value) > SAME:
+            raise CdirError(f"two values of one setting for {query} -> {gallery}: load one of the runs at a time")
     galleries = dict.fromkeys(group["gallery_domain"])
     columns = [*(d for d in values if d in galleries), *(d for d in galleries if d not in values)]
-    rows = [[100 * fmean(row[d]) if d in row else float("nan") for d in columns] for row in values.values()]
+    rows = [[100 * row[d] if d in row else float("nan") for d in columns] for row in values.values()]
     return pd.DataFrame(rows, index=pd.Index(list(values), name="query"), columns=[d or "value" for d in columns])

@@ -26,8 +26,13 @@ RANDOM = (
 
 
 def banner(card: Card, images: ImageSet, encoder: ClipEncoder) -> Markdown:
-    """A summary of dataset card and encoder, with a warning if the weights are random."""
+    """A summary of dataset card and encoder, with a warning if the weights are random.
+
+    If the card counts other numbers of images, the first line says so.
+    """
+    counts = card.other_counts(images)
     lines = [
+        *([f"**{card.name}, {counts}**"] if counts else []),
         f"**Images:** {card.title}, {len(images):,} of them. {card.about.strip()}",
         f"**Source:** {card.source}. **Licence:** {card.licence}.",
         f"**Encoder:** `{_plain_code(encoder.identity)}`. {_plain(encoder.description)}.",

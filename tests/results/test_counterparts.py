@@ -70,3 +70,13 @@ def test_claims_about_two_tasks_are_decided_on_the_easier_one(claim, protocol, d
 def test_a_claim_is_decided_on_its_protocols_only():
     rows = verdicts(RECORDS, [CLAIMS["snmpnet-ucdr"]])  # unseen domains: no other method was run there
     assert set(rows["verdict"]) == {"not run"}
+
+
+def test_tasks_with_other_queries_are_no_counterparts():
+    def compared(*prints):
+        tasks = zip(("world-ucdr-sketch", "world-ucdr-sketch-mixed"), (0.3, 0.2), prints)
+        found = [record(task, value).model_copy(update={"query_fingerprint": print_}) for task, value, print_ in tasks]
+        return set(verdicts(found, [CLAIMS["snmpnet-mixed-gallery-harder"]])["verdict"])
+
+    assert "holds" in compared("aa", "aa") and "holds" in compared("aa", "")
+    assert compared("aa", "bb") == {"not run"}

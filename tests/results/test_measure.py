@@ -272,3 +272,18 @@ def test_collapsed_embeddings_are_reported_by_measure(task):
 
     with pytest.warns(UserWarning, match="nearly equal"):
         measure(VanillaClip(Constant()), task)
+
+
+def test_records_name_the_pool_of_training_images(task):
+    """The pool is what the seed drew from; without one, the training images."""
+    method = Trained(Encoder())
+    assert context_of(method, task, 0)["train_pool_fingerprint"] == ""
+    method.training_images = task.train.take([3, 1])
+    assert context_of(method, task, 0)["train_pool_fingerprint"] == method.training_images.fingerprint
+    method.training_pool = task.train
+    assert context_of(method, task, 0)["train_pool_fingerprint"] == task.train.fingerprint
+
+
+def test_records_name_other_numbers_of_images_than_the_card_s(task):
+    assert context_of(Trained(Encoder()), task, 0)["image_counts"] == "720 of 7,200 images"
+    assert task.between("real", "sketch").image_counts == "720 of 7,200 images"

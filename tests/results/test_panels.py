@@ -2,11 +2,12 @@
 
 import pytest
 
-from cdir_nb.results import Record, to_frame
+from cdir_nb.results import Record, settings_digest, to_frame
 from cdir_nb.results.panels import View, our_panels, printed_panel, views
 
 MAPPING = View("clair", "3_left", "precision", 50)
 NONE = "nothing selected"
+Q = settings_digest({})
 
 
 def record(method, query, gallery, percent, **changes):
@@ -126,13 +127,29 @@ def test_the_table_s_convention_and_cut_off_go_first():
 
 def test_settings_of_one_method_are_rows_of_their_own():
     again = [record("CLIP + Q", r.query_domain, r.gallery_domain, 50, settings={"n": 9}) for r in run()[:3]]
-    found = panel(run(settings={"n": 1}) + again).percent
+    found = panel(run()[:3] + run(settings={"n": 1})[3:] + again).percent
     assert found["mean"].to_dict() == pytest.approx({"vanilla CLIP": 30, "CLIP + Q (n=1)": 31, "CLIP + Q (n=9)": 50})
 
 
 def test_vanilla_clip_of_another_notebook_counts_once():
     again = [r.model_copy(update={"settings_digest": "z"}) for r in run()[:1]]
     assert panel(run() + again).percent.loc["vanilla CLIP", "mean"] == pytest.approx(30)
+
+
+def test_a_mean_over_fewer_directions_is_left_out():
+    found = panel(run() + run(settings={"n": 1})[3:5]).percent
+    assert found["mean"].dropna().to_dict() == pytest.approx({"vanilla CLIP": 30, f"CLIP + Q (settings {Q})": 31})
+    assert found.loc["CLIP + Q (n=1)"].dropna().tolist() == pytest.approx([21, 31])
+
+
+def test_panels_of_different_images_are_apart():
+    other = [r.model_copy(update={"query_fingerprint": "bb", "seed": 1}) for r in run()]
+    found = our_panels(MAPPING, to_frame(run(query_fingerprint="aa") + other))
+    assert ["seeds 0" in p.source for p in found] == [True, False] and len(found) == 2
+
+
+def test_a_false_baseline_is_in_no_panel():
+    assert our_panels(MAPPING, to_frame(run(settings={"n": 1}))) == []
 
 
 def test_a_table_without_a_backbone_says_nothing_of_encoders():

@@ -6,6 +6,7 @@ import math
 import subprocess
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from cdir_nb import sources
@@ -189,6 +190,78 @@ def test_a_table_gives_equal_records_back(tmp_path, name):
     assert load_records([tmp_path / "run", tmp_path / name]) == found[::-1]
 
 
+AFTER = {
+    "a byte-order mark": lambda frame, path: frame.to_csv(path, index=False, encoding="utf-8-sig"),
+    "semicolons": lambda frame, path: frame.to_csv(path, index=False, sep=";"),
+    "semicolons and decimal commas": lambda frame, path: frame.to_csv(path, index=False, sep=";", decimal=","),
+    "tabs": lambda frame, path: frame.to_csv(path, index=False, sep="\t"),
+    "pandas' index": lambda frame, path: frame.to_csv(path),
+    "pandas' index, twice": lambda frame, path: frame.reset_index().to_csv(path),
+    "Parquet": lambda frame, path: frame.to_parquet(path),
+}
+
+
+@pytest.mark.parametrize("form", AFTER)
+@pytest.mark.parametrize("whole", [True, False])
+def test_a_table_is_read_after_a_spreadsheet_or_pandas(tmp_path, form, whole):
+    """`whole`: the frame of the records; otherwise the table of `cdir results`, read and written again by pandas."""
+    found = [
+        Record(**{**GOOD, "settings": {"rate": 0.1}}),
+        Record(**{**GOOD, **FULL, "protocol": "p", "training_commit": "a12"}),
+    ]
+    save_table(found, tmp_path / "n.csv")
+    frame = to_frame(found) if whole else pd.read_csv(tmp_path / "n.csv", dtype={"query_fingerprint": str})
+    path = tmp_path / ("n.parquet" if form == "Parquet" else "m.csv")
+    AFTER[form](frame, path)
+    assert load_records(path) == found
+
+
+def test_parquet_of_our_own_is_read(tmp_path):
+    found = [Record(**GOOD), Record(**{**GOOD, **FULL})]
+    save_table(found, tmp_path / "n.parquet", parquet=True)
+    assert load_records(tmp_path / "n.parquet") == found
+
+
+@pytest.mark.parametrize(
+    ("written", "read"), [("31.1.2026", "2026-01-31"), ("2026-01-31 00:00:00", "2026-01-31"), ("1/2/2026", "unknown")]
+)
+def test_dates_of_spreadsheets(tmp_path, written, read):
+    save_table([Record(**{**GOOD, "date": "2026-01-31"})], tmp_path / "n.csv")
+    text = (tmp_path / "n.csv").read_text().replace("2026-01-31", written)
+    (tmp_path / "n.csv").write_text(text)
+    assert load_records(tmp_path / "n.csv")[0].date == read
+
+
+@pytest.mark.parametrize(
+    ("field", "value"), [("settings_digest", "123456789"), ("query_fingerprint", "5.1E+29"), ("date", "yesterday")]
+)
+def test_values_that_a_spreadsheet_has_changed_are_named(tmp_path, field, value):
+    save_table([Record(**{**GOOD, **FULL})], tmp_path / "n.csv")
+    frame = pd.read_csv(tmp_path / "n.csv", dtype=str).assign(**{field: value})
+    frame.to_csv(tmp_path / "n.csv", index=False)
+    with pytest.raises(CdirError, match=f"n.csv, line 2: not a record .*{field}.*") as caught:
+        load_records(tmp_path / "n.csv")
+    assert value in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_tables_of_before_a_field_existed_are_read(tmp_path):
+    save_table([Record(**GOOD)], tmp_path / "n.csv")
+    frame = pd.read_csv(tmp_path / "n.csv").drop(columns=["train_pool_fingerprint", "image_counts"])
+    frame.to_csv(tmp_path / "n.csv", index=False)
+    assert load_records(tmp_path / "n.csv") == [Record(**GOOD)]
+
+
+def test_two_values_of_one_setting_say_what_differs(tmp_path):
+    one = Record(**{**GOOD, "threads": 1, "measuring_commit": "a1"})
+    save_records([one], tmp_path / "one", "r")
+    save_records([one.model_copy(update={"value": 0.7, "threads": 2})], tmp_path / "two", "r")
+    save_records([one.model_copy(update={"value": 0.7})], tmp_path / "three", "r")
+    with pytest.raises(CdirError, match="they differ in threads 1 and 2;"):
+        load_records([tmp_path / "one", tmp_path / "two"])
+    with pytest.raises(CdirError, match="they agree in threads, training_commit, measuring_commit,"):
+        load_records([tmp_path / "one", tmp_path / "three"])
+
+
 def test_a_cut_table_is_refused(tmp_path):
     save_table([Record(**GOOD), Record(**{**GOOD, **FULL})], tmp_path / "n.csv.gz")
     (tmp_path / "cut.csv.gz").write_bytes((tmp_path / "n.csv.gz").read_bytes()[:-20])
@@ -197,8 +270,6 @@ def test_a_cut_table_is_refused(tmp_path):
 
 
 def test_a_csv_file_without_a_column_is_refused(tmp_path):
-    import pandas as pd
-
     save_table([Record(**GOOD)], tmp_path / "n.csv")
     pd.read_csv(tmp_path / "n.csv").drop(columns=["metric", "date"]).to_csv(tmp_path / "n.csv", index=False)
     with pytest.raises(CdirError, match=r"n.csv, line 2: not a record \(missing columns: metric, date\); export it"):

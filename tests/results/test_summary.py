@@ -2,7 +2,8 @@
 
 import pytest
 
-from cdir_nb.results import Record, reproduced_records, to_frame
+from cdir_nb.results import Record, headline, reproduced_records, to_frame
+from cdir_nb.results.alike import NOT_BASELINE, notes, other_counts
 from cdir_nb.results.summary import WIDTH, summarise
 
 AWAY, BACK = ("real", "sketch"), ("sketch", "real")
@@ -67,9 +68,119 @@ def test_equal_numbers_of_two_settings_are_one_line_and_different_ones_are_two()
     assert found["Q: rate=0.1"].gain == pytest.approx(10) and found["Q: rate=0.3"].gain == pytest.approx(20)
 
 
-def test_two_different_vanilla_clips_are_no_baseline():
-    again = number("vanilla CLIP", AWAY, 0.1, settings={"x": 1})
-    assert lines(*VANILLA, again, number("Q", AWAY, 0.5))["Q"].gain is None
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"settings": {"rerank": True, "similarity": "cosine"}},
+        {"settings": None, "settings_digest": "0123456789"},
+        {"data_at_test_time": ["all queries"]},
+        {"train_set": "none: uses all test queries"},
+        {"train_fingerprint": "ab"},
+        {"selection_rule": "last epoch"},
+    ],
+)
+def test_another_method_under_the_baseline_s_name_is_marked_and_the_baseline_stays(changes):
+    false = number("vanilla CLIP", AWAY, 0.7, **changes)
+    frame = to_frame([*VANILLA, false, number("Q", AWAY, 0.5, settings={"x": 1})])
+    (block,) = summarise(frame)
+    found = {line.method: line for line in block.lines}
+    assert block.lines[0].method == "vanilla CLIP" and block.lines[0].percent == pytest.approx(50)
+    assert found["Q"].gain == pytest.approx(10) and found[NOT_BASELINE].gain == pytest.approx(30)
+    (note,) = notes(frame)
+    assert "vanilla CLIP" in note and "\n" not in note
+    (alone,) = blocks(false)
+    assert [line.method for line in alone.lines] == [NOT_BASELINE]
+
+
+def test_the_baseline_is_what_it_is_under_any_name():
+    frozen = {"settings": {"similarity": "euclidean"}, "train_set": "none: frozen encoder"}
+    found = lines(number("mine", AWAY, 0.4, **frozen), number("Q", AWAY, 0.5, settings={"x": 1}))
+    assert list(found) == ["mine", "Q"] and found["Q"].gain == pytest.approx(10)
+    found = lines(*(number(name, AWAY, 0.4, **frozen) for name in "ab"), number("Q", AWAY, 0.5, settings={"x": 1}))
+    assert found["Q"].gain is None  # two frozen encoders, and neither is called vanilla CLIP
+
+
+def test_a_mean_over_fewer_directions_is_marked():
+    (block,) = blocks(*VANILLA, number("B", BACK, 0.7, settings={"x": 1}))
+    whole, part = block.lines
+    assert not whole.is_partial and part.is_partial
+    assert (part.directions, part.all_directions) == (1, 2) and "70.00, 1 of 2" in str(block)
+    assert not any(line.is_partial for line in blocks(*VANILLA)[0].lines)
+
+
+def test_a_method_that_uses_all_queries_is_marked():
+    (block,) = blocks(*VANILLA, number("mine", AWAY, 0.7, data_at_test_time=["gallery", "all queries"]))
+    assert "mine (uses all queries)" in str(block) and "vanilla CLIP (uses" not in str(block)
+
+
+def test_seeds_with_different_settings_are_no_seeds_of_one_method():
+    found = lines(number("Q", AWAY, 0.5, settings={"x": 1}), number("Q", AWAY, 0.6, seed=1, settings={"x": 2}))
+    assert {name: line.percent for name, line in found.items()} == pytest.approx({"Q: x=1": 50, "Q: x=2": 60})
+
+
+# ---- images ----------------------------------------------------------------------------------------------------
+
+
+def test_numbers_on_different_images_are_in_blocks_of_their_own():
+    """Q on the baseline's images in one seed and on others in another; unknown images belong to any."""
+    prints = {"query_fingerprint": "aa", "gallery_fingerprint": "bb"}
+    records = [
+        number("vanilla CLIP", AWAY, 0.4, **prints),
+        number("Q", AWAY, 0.5, settings={"x": 1}, **prints),
+        number("Q", AWAY, 0.7, settings={"x": 1}, seed=1, **{**prints, "gallery_fingerprint": "cc"}),
+        number("R", AWAY, 0.6, settings={"y": 1}),
+    ]
+    first, second = blocks(*records)
+    assert (first.image_set, second.image_set) == ("1", "2")
+    assert {line.method: line.percent for line in first.lines} == pytest.approx({"vanilla CLIP": 40, "Q": 50, "R": 60})
+    assert [(line.method, line.percent, line.gain) for line in second.lines] == [("Q", pytest.approx(70), None)]
+    (note,) = notes(to_frame(records))
+    assert "2 different sets of images" in note and "real -> sketch" in note
+    (one,) = blocks(*records[:2], records[3])
+    assert one.image_set == "" and notes(to_frame(records[:2])) == []
+
+
+def test_seeds_whose_training_images_come_from_different_pools_are_not_averaged():
+    trained = {"settings": {"x": 1}, "selection_rule": "last epoch"}
+    records = [
+        number("Q", AWAY, 0.1 * seed, seed=seed, train_pool_fingerprint=pool, **trained)
+        for seed, pool in enumerate(["aa", "aa", "bb", ""])
+    ]
+    (block,) = blocks(*records)
+    assert [(line.seeds, line.percent) for line in block.lines] == [(3, pytest.approx(40 / 3)), (1, pytest.approx(20))]
+    (note,) = notes(to_frame(records))
+    assert note.startswith("Q, world-unseen: seeds 0, 1, 3 and 2 drew")
+
+
+def test_training_images_are_drawn_by_the_seed_and_averaged_within_their_pool():
+    """Their accuracy is measured on other images in each seed."""
+    drawn = {"metric": "accuracy:top-1", "test_set": "training images of world-unseen"}
+    records = [number("CLAIR, initial labels", AWAY, 0.5 + 0.1 * seed, seed=seed, query_fingerprint=f"a{seed}", **drawn)
+               for seed in (0, 1)]  # fmt: skip
+    table, common = headline(to_frame(records))
+    assert table["percent"].tolist() == ["55.00 ± 7.07"] and common["seeds"] == "0, 1"
+    other = [record.model_copy(update={"train_pool_fingerprint": str(record.seed)}) for record in records]
+    assert headline(to_frame(other))[0]["percent"].tolist() == ["50.00", "60.00"]
+
+
+def test_images_of_other_number_than_in_the_card_are_named():
+    few = number("vanilla CLIP", AWAY, 0.4, dataset="pacs", image_counts="168 of 9,991 images")
+    (block,) = blocks(few)
+    assert str(block).startswith("pacs, 168 of 9,991 images, ")
+    assert other_counts(to_frame([few, *VANILLA])) == ["pacs, 168 of 9,991 images"]
+
+
+@pytest.mark.parametrize(
+    ("galleries", "headline"),
+    [((165, 150), "P@50"), ((165, 250), "P@200"), ((None, 150), "P@200"), ((40, 50), "mAP@all")],
+)
+def test_a_cut_off_that_no_gallery_exceeds_is_no_headline(galleries, headline):
+    metrics = "mAP@all:over_relevant", "P@200:hits_over_k", "P@50:hits_over_k"
+    records = [number("vanilla CLIP", place, 0.5, metric=metric, gallery_images=size, protocol="")
+               for metric in metrics for place, size in zip((AWAY, BACK), galleries)]  # fmt: skip
+    (block,) = blocks(*records)
+    assert block.metric.short == headline
+    assert blocks(number("vanilla CLIP", AWAY, 0.5, metric="P@1:hits_over_k", gallery_images=1)) == []
 
 
 @pytest.mark.parametrize(
@@ -117,17 +228,17 @@ def test_only_precision_from_one_domain_to_another_counts():
 
 def test_the_printed_block():
     runs = [{"value": 0.5, "seed": 0, "steps": 120}, {"value": 0.52, "seed": 1, "steps": 70}]
-    trained = [number("CLAIR", AWAY, selection_rule="last epoch", **run) for run in runs]
-    (block,) = blocks(*VANILLA, number("CLIP + Q", AWAY, 0.38), *trained)
+    trained = [number("CLAIR", place, selection_rule="last epoch", **run) for run in runs for place in (AWAY, BACK)]
+    (block,) = blocks(*VANILLA, number("CLIP + Q", AWAY, 0.38), number("CLIP + Q", BACK, 0.50), *trained)
     assert str(block).splitlines() == [
         "world, queries and gallery of world-unseen, tiny-clip [1a2b]",
         "P@10:hits_over_k in percent, mean over directions; last two columns: common directions",
         "  method, by selection rule  P@10          seeds  steps      vs vanilla  better in",
         "  nothing selected",
         "    vanilla CLIP             50.00         1                             (of 2)",
-        "    CLIP + Q                 38.00         1                 -2.00       0 of 1",
+        "    CLIP + Q                 44.00         1                 -6.00       0 of 2",
         "  last epoch",
-        "    CLAIR                    51.00 ± 1.41  2      70 to 120  +11.00      1 of 1",
+        "    CLAIR                    51.00 ± 1.41  2      70 to 120  +1.00       1 of 2",
     ]
 
 

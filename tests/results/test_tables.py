@@ -2,7 +2,9 @@
 
 import pytest
 
-from cdir_nb.results import Record, direction_tables, headline, to_frame
+from cdir_nb.errors import CdirError
+from cdir_nb.results import Record, by_direction, direction_tables, headline, to_frame
+from cdir_nb.results.aggregate import means
 
 BASE = {
     "method": "zero-shot",
@@ -99,3 +101,52 @@ def test_direction_tables_have_queries_in_rows():
 
 def test_no_records_no_rows():
     assert rows() == [] and list(direction_tables(to_frame([]))) == []
+
+
+# ---- helpers that average --------------------------------------------------------------------------------------
+
+PRINTS = {"query_fingerprint": "aa", "gallery_fingerprint": "bb", "train_pool_fingerprint": "cc"}
+
+
+@pytest.mark.parametrize(
+    ("column", "change"),
+    [
+        ("settings_digest", {"settings": {"x": 1}}),
+        ("selection_rule", {"selection_rule": "best on test"}),
+        ("protocol", {"protocol": "unseen"}),
+        ("dataset", {"dataset": "pacs"}),
+        ("encoder", {"encoder": "other"}),
+        ("train_set", {"train_set": "x"}),
+        ("test_set", {"test_set": "y"}),
+        ("data_at_test_time", {"data_at_test_time": {"gallery"}}),
+        ("seen_in_pretraining", {"seen_in_pretraining": 3}),
+        ("query_fingerprint", {"query_fingerprint": "zz"}),
+        ("gallery_fingerprint", {"gallery_fingerprint": "zz"}),
+        ("train_pool_fingerprint", {"train_pool_fingerprint": "zz"}),
+        ("one seed", {"seed": 0}),
+    ],
+)
+def test_means_over_numbers_that_differ_in_more_than_the_seed_are_refused(column, change):
+    records = [record(value=0.2, **PRINTS), record(value=0.4, **{"seed": 1, **PRINTS, **change})]
+    with pytest.raises(CdirError, match=column) as caught:
+        by_direction(records, "P@10:hits_over_k")
+    assert "\n" not in str(caught.value)
+    with pytest.raises(CdirError, match=column):
+        means(to_frame(records), by="method")
+
+
+def test_seeds_and_unknown_images_are_averaged():
+    seeds = [record(value=0.2 + 0.1 * seed, seed=seed, **prints) for seed, prints in enumerate([PRINTS, {}, PRINTS])]
+    other = [record("sketch", "real", value=0.7, train_set="other images of another direction")]
+    table = by_direction([*seeds, *other], "P@10:hits_over_k")["zero-shot"]
+    assert table.to_dict() == pytest.approx({("real", "sketch"): 30, ("sketch", "real"): 70})
+
+
+def test_a_mean_over_fewer_directions_says_of_how_many():
+    records = [record(value=0.2), record("sketch", "real", value=0.4), record(value=0.9, method="m")]
+    assert rows(*records, column="over what") == ["2 directions", "1 of 2 directions"]
+
+
+def test_two_values_of_one_setting_are_in_no_table():
+    with pytest.raises(CdirError, match="real -> sketch"):
+        list(direction_tables(to_frame([record(value=0.2), record(value=0.4)])))

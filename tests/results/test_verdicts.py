@@ -409,3 +409,39 @@ def test_the_interval_of_the_tightest_pair_is_shown_and_every_pair_counts():
 def test_a_claim_about_each_direction_has_no_interval():
     row = only([with_queries("A", ONE_CLASS), FLAT], over="each direction")
     assert row["verdict"] == "holds" and np.isnan(row["low"])
+
+
+# ---- images and cut-offs ---------------------------------------------------------------------------------------
+
+
+def test_numbers_on_different_images_are_not_compared():
+    for name in ("query_fingerprint", "gallery_fingerprint"):
+        found = records("A", {0: [25, 45]}, **{name: "aa"}) + records("B", {0: [20, 40]}, NONE, **{name: "bb"})
+        assert set(decide(found)["verdict"]) == {"not run"}
+    assert only(records("A", {0: [25, 45]}, query_fingerprint="aa") + B)["verdict"] == "holds"  # B's are unknown
+
+
+def test_seeds_on_different_images_are_decided_apart():
+    found = [
+        record
+        for seed in (0, 1)
+        for method, values, rule in (("A", [25, 45 - 30 * seed], LAST), ("B", [20 + seed, 40], NONE))
+        for record in records(method, {seed: values}, rule, query_fingerprint=f"a{seed}")
+    ]
+    table = decide(found)
+    assert table["image_set"].tolist() == ["1", "2"] and table["verdict"].tolist() == ["holds", "does not hold"]
+
+
+def test_a_false_baseline_decides_nothing():
+    baseline = records("vanilla CLIP", {0: [20, 40]}, NONE)
+    false = records("vanilla CLIP", {0: [60, 80]}, NONE, settings={"rerank": True})
+    row = only(records("A", {0: [25, 45]}) + false + baseline, worse="vanilla CLIP")
+    assert row["verdict"] == "holds" and row["differences"] == pytest.approx((5,))
+    assert set(decide(records("A", {0: [25, 45]}) + false, worse="vanilla CLIP")["verdict"]) == {"not run"}
+
+
+def test_a_cut_off_that_no_gallery_exceeds_decides_nothing():
+    found = records("A", {0: [25, 45]}, gallery_images=10) + records("B", {0: [20, 40]}, NONE, gallery_images=10)
+    assert set(decide(found)["verdict"]) == {"not run"}  # P@10 in a gallery of 10
+    larger = [record.model_copy(update={"gallery_images": 11}) for record in found]
+    assert only(larger)["verdict"] == "holds"

@@ -30,6 +30,11 @@ def test_banner_does_not_call_people_s_doodles_drawn_by_the_package(squares):
     assert "**The drawn world and people's doodles, not the papers' data.**" in text
 
 
+def test_banner_begins_with_a_dataset_of_other_size_than_its_card_s(squares):
+    text = banner(load_card("pacs"), squares, encoder("tiny-clip")).data
+    assert text.startswith("> **pacs, 30 of 9,991 images**\n")
+
+
 def test_banner_is_loud_where_weights_are_random(squares):
     text = banner(load_card("pacs"), squares, encoder("ViT-B-32:random GELU")).data
     assert text.startswith("## ⚠ RANDOM WEIGHTS")

@@ -7,7 +7,7 @@ import functools
 import operator
 from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
-from itertools import product
+from itertools import product, repeat
 from math import nan
 from statistics import fmean
 from typing import TYPE_CHECKING, Any
@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING, Any
 from cdir_nb.conventions import NOTHING_SELECTED, Metric
 from cdir_nb.data.protocols import protocol_directions, protocol_spec
 from cdir_nb.errors import CdirError
+from cdir_nb.results.alike import identified, is_constant
 from cdir_nb.results.claims.claim import Claim, load_claims
 from cdir_nb.results.published import published_frame
-from cdir_nb.results.records import SAME, TASK, Record
+from cdir_nb.results.records import BASELINE, SAME, TASK, Record, is_baseline, to_frame
 from cdir_nb.results.significance import Interval, class_interval
 
 if TYPE_CHECKING:
@@ -35,8 +36,9 @@ SIGNS = {
     FAILS: "✗",
 }  # shown with the verdict's colour, so that colour is never the only cue
 OVERALL = ("", "")  # stands for a direction if a paper prints only an average over all directions
+CONTEXT = (*TASK, "image_set")
 Points = dict[tuple[str, str], float]  # percent, or a difference in points, by (query domain, gallery domain)
-Context = tuple[str, str, str]  # dataset, protocol, encoder
+Context = tuple[str, str, str, str]  # dataset, protocol, encoder, set of images
 Table = dict[tuple[str, str], list[Any]]  # records, or rows of a frame as named tuples, by (method, metric)
 ABOUT = ["id", "paper", "where", "says", "better", "worse", "over", "tolerance"]
 MEASURED = [
@@ -46,19 +48,21 @@ MEASURED = [
 
 
 def verdicts(records: Iterable[Record], claims: Sequence[Claim] | None = None) -> "pd.DataFrame":
-    """Verdicts on each claim from our records: one row for each claim, dataset, protocol and encoder.
+    """Verdicts on each claim from our records: one row for each claim, dataset, protocol, encoder and set of images.
 
-    records  any records; pipeline tests (random weights), records on images of the encoder's pretraining, and retrieval
-             within one domain are ignored
+    records  any records; pipeline tests (random weights), records on images of the encoder's pretraining, methods that
+             are wrongly called vanilla CLIP, and retrieval within one domain are ignored
     claims   None: all of claims.yaml
 
-    Only numbers with the same metric, dataset, protocol and encoder are compared, direction by direction and seed by
-    seed. A method without training ("nothing selected") has no seed and is compared with every seed; a seed is left out
-    if it lacks directions that another seed has. If a method has several settings or selection rules, each combination
-    has its own row; trained methods are compared only under the same selection rule.
+    Only numbers with the same metric, dataset, protocol, encoder and images are compared, direction by direction and
+    seed by seed. A metric in which every ranking scores the same decides nothing. A method without training ("nothing
+    selected") has no seed and is compared with every seed; a seed is left out if it lacks directions that another seed
+    has. If a method has several settings or selection rules, each combination has its own row; trained methods are
+    compared only under the same selection rule.
 
-    Columns: the claim's id, paper, where, says, better, worse, over, tolerance; dataset, protocol, encoder; measure
-    (the metric), seeds (tuple, empty without training); differences (points, one per seed) and their mean `difference`,
+    Columns: the claim's id, paper, where, says, better, worse, over, tolerance; dataset, protocol, encoder; image_set
+    (its number; empty unless the task was measured on several sets of images); measure (the metric), seeds (tuple,
+    empty without training); differences (points, one per seed) and their mean `difference`,
     low and high (its interval over classes in points; NaN if the values of single queries are not stored), above
     (number of directions in which the claim holds, one per seed), directions (number compared), all for the pair with
     the smallest margin if there are several; selection_rule, settings (digests); and the verdict.
@@ -78,12 +82,14 @@ def verdicts(records: Iterable[Record], claims: Sequence[Claim] | None = None) -
     claims = load_claims() if claims is None else claims
     usable = (record for record in records if not (record.pipeline_test or record.seen_in_pretraining))
     across = (record for record in usable if record.query_domain != record.gallery_domain)
-    contexts = with_counterparts(by_context(across)) or {("", "", ""): {}}
-    rows = []
+    numbers = [record for record in across if record.method != BASELINE or is_baseline(record)]
+    grouped = by_context(numbers, identified(to_frame(numbers))["image_set"])
+    contexts = {context: _without_constants(table) for context, table in grouped.items()}
+    contexts, rows = with_counterparts(contexts) or {("",) * len(CONTEXT): {}}, []
     for claim, (context, table) in product(claims, contexts.items()):
         decided = _decided_on_records(claim, table, context[1]) or [{"verdict": NOT_RUN}]
-        rows += [{**_described(claim), **dict(zip(TASK, context)), **row} for row in decided]
-    return _verdict_table(rows, TASK)
+        rows += [{**_described(claim), **dict(zip(CONTEXT, context)), **row} for row in decided]
+    return _verdict_table(rows, CONTEXT)
 
 
 def published_verdicts(claims: Sequence[Claim] | None = None) -> "pd.DataFrame":
@@ -105,13 +111,26 @@ def published_verdicts(claims: Sequence[Claim] | None = None) -> "pd.DataFrame":
     return _verdict_table(rows, columns)
 
 
-def by_context(rows: Iterable[Any]) -> dict[Context, Table]:
-    """Group records, or rows of a frame, by dataset, protocol and encoder, and within these by method and metric."""
+def by_context(rows: Iterable[Any], image_sets: Iterable[str] = repeat("")) -> dict[Context, Table]:
+    """Group rows by dataset, protocol, encoder and set of images, and within these by method and metric.
+
+    rows        records, or rows of a frame as named tuples
+    image_sets  the number of the set of images of each row, as in `identified`; empty: there is one
+    """
     contexts: dict[Context, Table] = {}
-    for row in rows:
-        table = contexts.setdefault((row.dataset, row.protocol, row.encoder), {})
+    for row, images in zip(rows, image_sets):
+        table = contexts.setdefault((row.dataset, row.protocol, row.encoder, images), {})
         table.setdefault((row.method, row.metric), []).append(row)
     return contexts
+
+
+def _without_constants(table: Table) -> Table:
+    """The table without metrics in which every ranking scores the same."""
+    return {
+        (method, metric): rows
+        for (method, metric), rows in table.items()
+        if not is_constant(Metric.parse(metric), (row.gallery_images for row in rows))
+    }
 
 
 def _described(claim: Claim) -> dict[str, Any]:
@@ -144,15 +163,25 @@ def with_counterparts(contexts: dict[Context, Table]) -> dict[Context, Table]:
     A claim that compares a method on two tasks can then be decided like any other: numbers of SnMpNet on
     `x-ucdr-sketch-mixed` are copied to `x-ucdr-sketch` as "SnMpNet, mixed gallery", and numbers on `x-ucdr-sketch` to
     `x-uccdr-sketch` as "SnMpNet, unseen domain". Two tasks of a dataset are counterparts if their cards differ only in
-    this respect.
+    this respect and their queries are the same images.
     """
     result = {context: dict(table) for context, table in contexts.items()}
-    for (dataset, hard, encoder), table in contexts.items():
-        for easy in dict.fromkeys(protocol for name, protocol, _ in contexts if name == dataset):
-            if change := _harder(hard, easy):
+    for (dataset, hard, encoder, _), table in contexts.items():
+        for context, easy in contexts.items():
+            change = _harder(hard, context[1]) if (context[0], context[2]) == (dataset, encoder) else ""
+            if change and _same_queries(table, easy):
                 copies = {(f"{method}, {change}", metric): rows for (method, metric), rows in table.items()}
-                result.setdefault((dataset, easy, encoder), {}).update(copies)
+                result[context].update(copies)
     return result
+
+
+def _same_queries(*tables: Table) -> bool:
+    """Whether no query domain has other images in one table than in the other; unknown images count as the same."""
+    left, right = (
+        {row.query_domain: row.query_fingerprint for rows in table.values() for row in rows if row.query_fingerprint}
+        for table in tables
+    )
+    return all(right.get(domain, fingerprint) == fingerprint for domain, fingerprint in left.items())
 
 
 def _harder(hard_task: str, easy_task: str) -> str:
