@@ -7,7 +7,7 @@ card (your own images), the first precision in the records; if no precision is l
 
 # In pandas' stubs, selected rows may be a Series and the fields of a row are unknown.
 # pyright: reportArgumentType=false, reportAttributeAccessIssue=false, reportCallIssue=false
-# pyright: reportGeneralTypeIssues=false, reportOperatorIssue=false, reportReturnType=false
+# pyright: reportAssignmentType=false, reportGeneralTypeIssues=false, reportOperatorIssue=false, reportReturnType=false
 
 import textwrap
 from collections.abc import Iterator, Sequence

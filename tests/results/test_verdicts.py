@@ -6,7 +6,7 @@ from one_claim import CLAIM
 
 from cdir_nb.errors import CdirError
 from cdir_nb.results import Claim, Record, compare, load_claims, published_verdicts, verdicts
-from cdir_nb.results.claims.verdicts import claimed_directions
+from cdir_nb.results.claims.verdicts import NO_INTERVAL, claimed_directions
 from cdir_nb.results.queries import QueryValues
 
 LAST, NONE = "last epoch", "nothing selected"
@@ -418,7 +418,7 @@ def test_numbers_on_different_images_are_not_compared():
     for name in ("query_fingerprint", "gallery_fingerprint"):
         found = records("A", {0: [25, 45]}, **{name: "aa"}) + records("B", {0: [20, 40]}, NONE, **{name: "bb"})
         assert set(decide(found)["verdict"]) == {"not run"}
-    assert only(records("A", {0: [25, 45]}, query_fingerprint="aa") + B)["verdict"] == "holds"  # B's are unknown
+    assert only(records("A", {0: [25, 45]}, query_fingerprint="aa") + B)["verdict"] == NO_INTERVAL  # B's are unknown
 
 
 def test_seeds_on_different_images_are_decided_apart():
@@ -429,14 +429,14 @@ def test_seeds_on_different_images_are_decided_apart():
         for record in records(method, {seed: values}, rule, query_fingerprint=f"a{seed}")
     ]
     table = decide(found)
-    assert table["image_set"].tolist() == ["1", "2"] and table["verdict"].tolist() == ["holds", "does not hold"]
+    assert table["image_set"].tolist() == ["1", "2"] and table["verdict"].tolist() == [NO_INTERVAL, "does not hold"]
 
 
 def test_a_false_baseline_decides_nothing():
     baseline = records("vanilla CLIP", {0: [20, 40]}, NONE)
     false = records("vanilla CLIP", {0: [60, 80]}, NONE, settings={"rerank": True})
     row = only(records("A", {0: [25, 45]}) + false + baseline, worse="vanilla CLIP")
-    assert row["verdict"] == "holds" and row["differences"] == pytest.approx((5,))
+    assert row["verdict"] == NO_INTERVAL and row["differences"] == pytest.approx((5,))
     assert set(decide(records("A", {0: [25, 45]}) + false, worse="vanilla CLIP")["verdict"]) == {"not run"}
 
 
@@ -444,4 +444,4 @@ def test_a_cut_off_that_no_gallery_exceeds_decides_nothing():
     found = records("A", {0: [25, 45]}, gallery_images=10) + records("B", {0: [20, 40]}, NONE, gallery_images=10)
     assert set(decide(found)["verdict"]) == {"not run"}  # P@10 in a gallery of 10
     larger = [record.model_copy(update={"gallery_images": 11}) for record in found]
-    assert only(larger)["verdict"] == "holds"
+    assert only(larger)["verdict"] == NO_INTERVAL
