@@ -33,7 +33,7 @@ WITHIN = sorted(
 TEXTS = {"train_pool": "set {} of images to train on"}
 PARTIAL = "  a mean over some of the directions is not comparable with the others; the last two columns are"
 WIDTH = 100  # characters per line of a printed block
-NAME = 40  # longer method names are shortened
+NAME = 36  # longer method names are shortened
 
 
 @dataclass(frozen=True)
