@@ -17,9 +17,9 @@ BYTES_IN_FLIGHT = Budget(2**28)  # of files that are being read
 NO_IMAGE = "unreadable: no image, or of a format that Pillow does not know"
 OTHER_FORMATS = {  # that Pillow does not read
     "HEIC": "install pillow-heif (`pip install pillow-heif`), or convert them",
-    "SVG": "convert them to PNG",
-    "PDF": "convert their pages to PNG",
-    "RAW": "convert them to JPEG",
+    "SVG": "convert to PNG",
+    "PDF": "convert its pages to PNG",
+    "RAW": "convert to JPEG",
 }
 HEIC_BRANDS = (b"heic", b"heix", b"hevc", b"heim", b"heis", b"hevm", b"hevs", b"mif1", b"msf1")
 RAW_SUFFIXES = (".3fr", ".arw", ".cr2", ".cr3", ".dng", ".nef", ".nrw", ".orf", ".pef", ".raf", ".raw", ".rw2", ".srw")
