@@ -10,15 +10,15 @@ MAX_RATIO = 2  # of the longer to the shorter side, beyond which a central crop 
 LONG = "more than twice as wide as high, or as high as wide: only their middle is compared"
 
 
-def look_notices(images: ImageSet, padded: bool = False) -> list[str]:
-    """Blank images; and images of which an encoder would crop more than half, unless it pads them."""
+def look_notices(images: ImageSet, cropped: bool = True) -> list[str]:
+    """Blank images; and images of which an encoder hides more than half, if it crops them to a square."""
     blank, long = [], []
     for key, digest in zip(images.keys, images.digests):
         if look := images.looks.get(digest):
             blank += [key] * look.blank
             long += [key] * (max(look.width, look.height) > MAX_RATIO * min(look.width, look.height))
     lines = [f"{_count(blank)} blank after decoding ({listed(blank)})"] if blank else []
-    if long and not padded:
+    if long and cropped:
         lines.append(f"{_count(long)} {LONG}; add ,pad=true to the encoder to compare all of them ({listed(long)})")
     return lines
 

@@ -262,5 +262,5 @@ def _evident_range(values: np.ndarray, brightest: float) -> float:
 
 
 def _refuse_black(levels: np.ndarray) -> None:
-    if levels.max() < BLANK:
+    if 0 < levels.max() < BLANK:  # all zero is a black image indeed
         raise ValueError(f"its brightest pixel is {levels.max()} of 255: it would be black; save it with 8 bits")
