@@ -305,9 +305,7 @@ def in_threads(function: Callable, items: Sequence, title: str, progress: bool =
 def inspect_all(root: Path, files: list[Path], progress: bool = True) -> list[Inspection]:
     """Apply `inspect` to each file; files whose digest is in the cache of decoded files are not decoded again."""
     cache_path = cache_dir() / "decoded" / f"{digest_of(os.fsencode(root.resolve()))}.json"
-    code = json.dumps(
-        provenance("cdir_nb.data.pictures"), sort_keys=True
-    )  # decoding may find other things after a change
+    code = json.dumps(provenance("cdir_nb.data.pictures"), sort_keys=True)  # other code may see other things
     stored = _stored_looks(cache_path, code)
     inspections = in_threads(lambda path: inspect(path, stored), files, "reading images", progress)
     looks = {inspection.digest: inspection.look for inspection in inspections if inspection.look}
