@@ -168,7 +168,7 @@ def _training_and_test(card: Card) -> list[tuple[set[Cell], set[Cell]]]:
 
 def _verify_drawings(card: Card, root: Path, progress: bool) -> VerifyReport:
     domain = next(iter(card.domains))
-    files = class_files(root)
+    files = class_files(root, card.classes)
     labels = [label for label in card.classes if label in files]
     read = in_threads(lambda label: read_drawings(files[label]), labels, f"verifying {card.name}", progress)
     problems = [problem for file in read for problem in file.bad]
