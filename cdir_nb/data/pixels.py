@@ -11,7 +11,7 @@ import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from functools import lru_cache
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from PIL import Image, ImageCms, ImageOps
@@ -158,7 +158,7 @@ def _transform(profile: bytes) -> tuple[str, ImageCms.ImageCmsTransform] | None:
     """(colour space of an ICC profile, its transform to sRGB); None if it is damaged, or is sRGB to two levels."""
     try:
         source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
-        space = source.profile.xcolor_space.strip()
+        space = cast(Any, source.profile).xcolor_space.strip()
         transform = ImageCms.ImageCmsTransform(source, SRGB, PROFILE_MODES[space][0], "RGB")
     except (OSError, ValueError, TypeError, KeyError, ImageCms.PyCMSError):
         return None
@@ -191,7 +191,7 @@ def _deep_grey(image: Image.Image) -> Image.Image:
     return grey
 
 
-def _add_lower_bytes(image: Image.Image, data: bytes) -> None:
+def _add_lower_bytes(image: Any, data: bytes) -> None:
     """Scale colours of 16 bits, in place, if Pillow's 8 bits would be dark.
 
     Pillow reads the upper byte of each value only: 12 bits in a 16-bit file become black. The file is read again with
