@@ -27,7 +27,7 @@ RAW_SUFFIXES = (".3fr", ".arw", ".cr2", ".cr3", ".dng", ".nef", ".nrw", ".orf", 
 
 @dataclass(frozen=True)
 class Look:
-    """What the decoded pixels of a file show: upright width and height, whether it is blank, and their digest."""
+    """What the decoded image of a file shows: its width and height, whether it is blank, and a digest of its pixels."""
 
     width: int
     height: int

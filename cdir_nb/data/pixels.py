@@ -130,11 +130,15 @@ def _unindexed(image: Image.Image) -> Image.Image:
 
 def _on_paper(image: Image.Image) -> Image.Image:
     """An RGBA image as RGB on white; on black if the image would be blank on white."""
-    on_white, on_black = (
-        Image.alpha_composite(Image.new("RGBA", image.size, paper), image).convert("RGB")
-        for paper in ("white", "black")
-    )
-    return on_black if is_blank(on_white) and not is_blank(on_black) else on_white
+    on_white = _composite(image, "white")
+    if not is_blank(on_white):
+        return on_white
+    on_black = _composite(image, "black")
+    return on_white if is_blank(on_black) else on_black
+
+
+def _composite(image: Image.Image, paper: str) -> Image.Image:
+    return Image.alpha_composite(Image.new("RGBA", image.size, paper), image).convert("RGB")
 
 
 # -- colour profiles ---------------------------------------------------------------------------------------------------
