@@ -21,6 +21,8 @@ with suppress(ImportError):  # HEIC, the format of many phones, is read if this 
 
     register_heif_opener()
 
+Image.core.set_block_size(2**26)  # bytes: malloc returns such blocks to the system, smaller ones stay with a thread
+
 MAX_PIXELS = 89_478_485  # the default of Pillow, which warns of a decompression bomb beyond it
 MAX_RATIO = 200  # of the longer to the shorter side
 LARGE, REDUCED = 2**24, 2**22  # pixels: images above LARGE are made smaller, to no less than about REDUCED
