@@ -291,7 +291,9 @@ def verify(
     name: Annotated[str, typer.Argument(help="A dataset with a card, such as pacs.")],
     path: Annotated[Path, typer.Argument(help="The folder of its images.")],
 ) -> None:
-    """Check a folder of images against its card: missing, extra, empty and unreadable files, wrong counts.
+    """Check a folder of images against its card: missing, extra, empty and unreadable files, wrong counts and names.
+
+    Pictures that are there several times, and blank images, are named too; the folder may still be as its card says.
 
     Example: cdir verify pacs /data/PACS
     """

@@ -69,10 +69,10 @@ def test_prune_removes_what_is_outdated_and_nothing_else(fresh_cache):
     goes = training(fresh_cache, "2" * 16, OTHER_TORCH) + training(fresh_cache, "3" * 16, None)
     (fresh_cache / "clair").mkdir()
     foreign = fresh_cache / "clair" / "my-weights.pt"
-    for folder in ("maps", "explorer/pages/x", "world", "decoded-2"):
+    for folder in ("maps", "explorer/pages/x", "world", "decoded"):
         (fresh_cache / folder).mkdir(parents=True)
     stays += [foreign, fresh_cache / "maps" / f"{'5' * 16}.pt", fresh_cache / "explorer" / "kept.safetensors"]
-    stays += [fresh_cache / "explorer/pages/x/11.ipynb", fresh_cache / "fetched.json", fresh_cache / "decoded-2/a.txt"]
+    stays += [fresh_cache / "explorer/pages/x/11.ipynb", fresh_cache / "fetched.json", fresh_cache / "decoded/a.txt"]
     mine = fresh_cache / "maps" / f"{PART}-{process_label()}a.pt"  # of a process that still runs
     ended = fresh_cache / "maps" / f"{PART}-{process_label().replace(str(os.getpid()), '99999999')}b.pt"
     goes += [ended, fresh_cache / "world" / "150-per-class-seed-0-0123456789.npy"]

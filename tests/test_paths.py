@@ -48,9 +48,11 @@ def test_a_damaged_list_of_decoded_files_is_made_again(fresh_cache, tmp_path):
     (tmp_path / "mine" / "photo" / "dog").mkdir(parents=True)
     Image.new("RGB", (4, 4)).save(tmp_path / "mine" / "photo" / "dog" / "1.png")
     open_folder(tmp_path / "mine", progress=False)
-    (memory,) = (fresh_cache / "decoded-2").iterdir()
-    memory.write_bytes(b"\xff\xfe\xff")
-    assert len(open_folder(tmp_path / "mine", progress=False)) == 1 and len(memory.read_text()) == 32
+    (memory,) = (fresh_cache / "decoded").iterdir()
+    whole = memory.read_bytes()
+    for damaged in (b"\xff\xfe\xff", b"[]", whole[:-5], whole.replace(b'"looks"', b'"other"')):
+        memory.write_bytes(damaged)
+        assert len(open_folder(tmp_path / "mine", progress=False)) == 1 and memory.read_bytes() == whole
 
 
 def test_only_leftovers_of_ended_processes_are_removed(tmp_path):

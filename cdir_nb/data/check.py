@@ -1,6 +1,9 @@
 """Verify a dataset's folder against its card; one run reports every problem."""
 
+from collections import defaultdict
+from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import permutations, product
 from pathlib import Path
 from typing import Any
 
@@ -9,36 +12,45 @@ from PIL import Image
 from cdir_nb.data.card import Card
 from cdir_nb.data.folder import in_threads, require_root, scan, visible
 from cdir_nb.data.manifest import dataset_root, is_bundled, load_card
+from cdir_nb.data.names import grouped, listed
 from cdir_nb.data.pictures import inspect
 from cdir_nb.data.quickdraw import class_files, read_drawings
 from cdir_nb.errors import CdirError, printable
 
 HEADINGS = {
+    "respelt": "names that the card spells differently",
     "missing": "missing (listed in the card, not found in the folder)",
     "extra": "extra (not part of the layout in the card)",
     "zero_byte": "empty files (zero bytes)",
     "unreadable": "unreadable files",
     "miscounted": "wrong counts",
 }
+MAX_LINES = 10  # of one heading
+Cell = tuple[str, str]  # domain and class
 
 
 @dataclass(frozen=True)
 class VerifyReport:
-    """The result of `verify`; `ok` if all five lists of problems are empty. Paths are relative to the root.
+    """The result of `verify`; `ok` if the folder is as the card says. Paths are relative to the root.
 
     images     {domain: number of files}
     unchecked  domains and classes that could not be counted, because the card has no number for them
+    same       pictures that are there several times, which published datasets may contain; they do not affect `ok`
+    blank      images that are blank after decoding; likewise
     """
 
     dataset: str
     root: str
     images: dict[str, int]
     unchecked: tuple[str, ...]
+    respelt: tuple[str, ...] = ()
     missing: tuple[str, ...] = ()
     extra: tuple[str, ...] = ()
     zero_byte: tuple[str, ...] = ()
     unreadable: tuple[str, ...] = ()
     miscounted: tuple[str, ...] = ()
+    same: tuple[str, ...] = ()
+    blank: tuple[str, ...] = ()
 
     @property
     def ok(self) -> bool:
@@ -46,18 +58,27 @@ class VerifyReport:
         return not any(getattr(self, name) for name in HEADINGS)
 
     def lines(self) -> list[str]:
-        """The report as lines: the counts found, then every problem under its heading."""
+        """The report as lines: the counts found, then the problems under their headings, of which long ones are cut."""
         counts = ", ".join(f"{domain} {count:,}" for domain, count in self.images.items())
         lines = [f"{self.dataset} in {self.root}: {sum(self.images.values()):,} images ({counts})"]
-        lines += [f"not checked: {what}" for what in self.unchecked]
+        lines += _cut([f"not checked: {what}" for what in self.unchecked])
         for name, heading in HEADINGS.items():
             items = getattr(self, name)
             lines += [f"{heading}: {len(items):,}"] if items else []
-            lines += [f"  {item}" for item in items]
+            if name == "unreadable":
+                items = grouped([item.split(": ", 1) for item in items])
+            lines += _cut([f"  {item}" for item in items])
+        lines += _cut([f"same picture: {names}" for names in self.same])
+        lines += [f"blank after decoding: {len(self.blank):,} ({listed(self.blank)})"] if self.blank else []
         return [printable(line) for line in (*lines, "ok" if self.ok else "NOT ok")]
 
     def __str__(self) -> str:
         return "\n".join(self.lines())
+
+
+def _cut(lines: list[str]) -> list[str]:
+    more = len(lines) - MAX_LINES
+    return [*lines[:MAX_LINES], f"  and {more:,} more"] if more > 0 else lines
 
 
 def verify(card: Card, root: Path | str | None, *, progress: bool = True) -> VerifyReport:
@@ -81,10 +102,10 @@ def _verify_folder(card: Card, root: Path, progress: bool) -> VerifyReport:
     tree = scan(root, domains, card.classes)
     if len(tree.missing_domains) == len(domains):
         require_root(root, domains, tree.missing_domains)
-    paths = [path for files in tree.files.values() for path in files]
-    checked = in_threads(inspect, paths, f"verifying {card.name}", progress)
-    problems = {path: problem for path, (_, problem) in zip(paths, checked) if problem}
-    relative = {path: path.relative_to(root).as_posix() for path in problems}
+    cells = {path: cell for cell, files in tree.files.items() for path in files}
+    names = {path: path.relative_to(root).as_posix() for path in cells}
+    inspections = dict(zip(cells, in_threads(inspect, list(cells), f"verifying {card.name}", progress)))
+    problems = {path: inspection.problem for path, inspection in inspections.items() if inspection.problem}
     empty = {path for path, problem in problems.items() if problem == "zero bytes"}
     image_extensions = Image.registered_extensions()
     stray = {path for path in problems.keys() - empty if path.suffix.lower() not in image_extensions}
@@ -96,20 +117,58 @@ def _verify_folder(card: Card, root: Path, progress: bool) -> VerifyReport:
         for label in card.classes
         if folder not in tree.missing_domains and not counts.get((domain, label))
     ]
+    looks = {path: inspection.look for path, inspection in inspections.items() if inspection.look}
     return VerifyReport(
         dataset=card.name,
         root=str(root),
+        respelt=tuple(tree.respelt),
         missing=tuple(missing),
-        extra=tuple(sorted([*tree.unknown, *tree.extra, *tree.nested, *(relative[path] for path in stray)])),
-        zero_byte=tuple(relative[path] for path in problems if path in empty),
-        unreadable=tuple(f"{relative[path]}: {problems[path]}" for path in problems if path in damaged),
+        extra=tuple(sorted([*tree.unknown, *tree.extra, *tree.nested, *(names[path] for path in stray)])),
+        zero_byte=tuple(names[path] for path in problems if path in empty),
+        unreadable=tuple(f"{names[path]}: {problems[path]}" for path in problems if path in damaged),
+        same=tuple(_same_pictures(card, {names[path]: (cells[path], look.pixels) for path, look in looks.items()})),
+        blank=tuple(names[path] for path, look in looks.items() if look.blank),
         **_counted(card, counts),
     )
 
 
+def _same_pictures(card: Card, files: Mapping[str, tuple[Cell, str]]) -> list[str]:
+    """One line for each picture that is there several times: its files, and what they mix.
+
+    files  {name: ((domain, class), digest of the pixels)}
+    """
+    groups: defaultdict[str, list[str]] = defaultdict(list)
+    for name, (_, pixels) in files.items():
+        groups[pixels].append(name)
+    roles, lines = _training_and_test(card), []
+    for names in (names for names in groups.values() if len(names) > 1):
+        cells = {files[name][0] for name in names}
+        mixed = [_number(len(of_kind), kind) for kind, of_kind in zip(("domains", "classes"), map(set, zip(*cells)))]
+        mixed += ["training and test"] * any(cells & train and cells & test for train, test in roles)
+        lines.append(f"{listed(names, MAX_LINES)} ({', '.join(filter(None, mixed))})".removesuffix(" ()"))
+    return lines
+
+
+def _number(count: int, kind: str) -> str:
+    return "" if count == 1 else f"{'two' if count == 2 else count} {kind}"
+
+
+def _training_and_test(card: Card) -> list[tuple[set[Cell], set[Cell]]]:
+    """For each protocol, the (domain, class) cells that it trains on, and the other cells that it tests on."""
+    roles = []
+    for spec in card.protocols.values():
+        train_domains = card.domains if spec.train_domains == "all" else spec.train_domains
+        train = set(product(train_domains, card.class_set(spec.train)))
+        pairs = list(permutations(card.domains, 2)) if spec.directions == "all" else spec.directions
+        test = {cell for query, _ in pairs for cell in product([query], card.shares(spec.query))}
+        test |= {cell for _, gallery in pairs for cell in product([gallery], card.shares(spec.gallery))}
+        roles.append((train, test - train))
+    return roles
+
+
 def _verify_drawings(card: Card, root: Path, progress: bool) -> VerifyReport:
     domain = next(iter(card.domains))
-    files = class_files(root)
+    files = class_files(root, card.classes)
     labels = [label for label in card.classes if label in files]
     read = in_threads(lambda label: read_drawings(files[label]), labels, f"verifying {card.name}", progress)
     problems = [problem for file in read for problem in file.bad]
@@ -130,7 +189,7 @@ def _verify_parts(card: Card, root: Path, progress: bool) -> VerifyReport:
     reports = {part: verify(load_card(part), root / part, progress=progress) for part in card.parts}
     items = {
         name: tuple(f"{part}: {item}" for part, report in reports.items() for item in getattr(report, name))
-        for name in ("unchecked", *HEADINGS)
+        for name in ("unchecked", *HEADINGS, "same", "blank")
     }
     images = {domain: count for report in reports.values() for domain, count in report.images.items()}
     return VerifyReport(card.name, str(root), images, **items)

@@ -5,24 +5,28 @@ dot and files left by file browsers (Thumbs.db, desktop.ini) are ignored. Links 
 
 Opening a dataset reads all bytes to compute their digests (PACS: half a second) and fully decodes every file that was
 not decoded before (PACS: 2 to 4 s), because only a full decode detects a truncated JPEG. A cache stores the digests
-of files that decoded.
+of files that decoded, and what they show.
 """
 
+import json
 import logging
 import os
-from collections import Counter
-from collections.abc import Callable, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Callable, Collection, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import astuple, dataclass, field
 from pathlib import Path
 
 import numpy as np
 from tqdm import tqdm
 
-from cdir_nb.data.images import ImageSet
-from cdir_nb.data.pictures import LoadFile, digest_of, inspect
+from cdir_nb.data.images import ImageSet, rename
+from cdir_nb.data.names import grouped, listed, name_key, spellings
+from cdir_nb.data.notices import copy_notices, look_notices, name_notices
+from cdir_nb.data.pictures import Inspection, LoadFile, Look, digest_of, inspect
 from cdir_nb.errors import CdirError, printable
 from cdir_nb.paths import cache_dir, write_to_cache
+from cdir_nb.sources import provenance
 
 LITTER = {"thumbs.db", "desktop.ini", "__macosx"}
 LAYOUT = "<root>/<domain>/<class>/<image>"
@@ -36,7 +40,10 @@ def open_folder(root: Path | str, *, skip_bad: bool = False, progress: bool = Tr
     """The images of a folder without a card: <root>/<domain>/<class>/<image>, in alphabetical order."""
     root = _existing(root, LAYOUT)
     domains = {path.name: path.name for path in visible(root) if path.is_dir()}
-    return open_classes(root, domains, None, skip_bad=skip_bad, progress=progress)
+    images = _one_spelling(open_classes(root, domains, None, skip_bad=skip_bad, progress=progress))
+    for line in (*copy_notices(images), *name_notices(images)):
+        log.warning("%s: %s", root, line)
+    return images
 
 
 def open_any_folder(root: Path | str, *, progress: bool = True) -> tuple[ImageSet, list[str]]:
@@ -46,8 +53,8 @@ def open_any_folder(root: Path | str, *, progress: bool = True) -> tuple[ImageSe
         <root>/<domain>/<image>            domains; the images have the label ""
         <root>/<image>                     one domain, named after the folder; the label is ""
 
-    The layouts may be mixed. The second result has one line "file (what is wrong)" for each file, or folder below a
-    class folder, that was left out. Raises CdirError if there is no folder, or no image in it.
+    The layouts may be mixed. The second result has one line for each kind of file that was left out, or for each folder
+    below a class folder. Raises CdirError if there is no folder, or no image in it.
     """
     root = _existing(Path(root).expanduser(), LAYOUTS)
     files, folders = [], [root]
@@ -57,18 +64,19 @@ def open_any_folder(root: Path | str, *, progress: bool = True) -> tuple[ImageSe
         folders = [path for path in entries if path.is_dir()]
     files.sort(key=lambda path: (path.parent.parts, path.name))
     rows, problems = [], []
-    for path, (digest, problem) in zip(files, inspect_all(root, files, progress)):
+    for path, inspection in zip(files, inspect_all(root, files, progress)):
         key = path.relative_to(root)
         domain, label = (*key.parts[:-1], "", "")[:2]
-        if problem:
-            problems.append(f"{key.as_posix()} ({problem})")
+        if inspection.problem:
+            problems.append((key.as_posix(), inspection.problem))
         else:
-            rows.append((key.as_posix(), domain or root.resolve().name, label, path, digest))
+            rows.append((key.as_posix(), domain or root.resolve().name, label, path, inspection))
+    left_out = grouped(problems)
     if not rows:
-        reason = f"none of its {len(files)} files can be read: {'; '.join(problems[:3])}" if files else "it is empty"
+        reason = f"none of its {len(files)} files can be read: {'; '.join(left_out[:3])}" if files else "it is empty"
         raise CdirError(f"{root} has no images ({reason}); expected {LAYOUTS}")
     nested = [f"{path.relative_to(root).as_posix()}/ (a folder inside a class folder)" for path in folders]
-    return _image_set(rows), problems + nested
+    return _one_spelling(_image_set(rows)), left_out + nested
 
 
 def open_classes(
@@ -89,27 +97,55 @@ def open_classes(
     require_root(root, domains, tree.missing_domains)
     _refuse_nesting(root, tree, classes)
     refuse_or_log(root, tree.unknown, "folder", "not in the card", "skip_unknown", skip_unknown)
+    if tree.respelt:
+        log.warning("%s: names that the card spells differently: %s", root, listed(tree.respelt))
     files = [(domain, label, path) for (domain, label), paths in tree.files.items() for path in paths]
     rows, bad = [], []
-    for (domain, label, path), (digest, problem) in zip(files, inspect_all(root, [row[2] for row in files], progress)):
+    for (domain, label, path), inspection in zip(files, inspect_all(root, [row[2] for row in files], progress)):
         key = printable(f"{domain}/{label}/{path.name}")
-        if problem:
-            bad.append(f"{key} ({problem})")
+        if inspection.problem:
+            bad.append((key, inspection.problem))
         else:
-            rows.append((key, printable(domain), printable(label), path, digest))
-    refuse_or_log(root, bad, "image", "bad", "skip_bad", skip_bad, of=len(files))
+            rows.append((key, printable(domain), printable(label), path, inspection))
+    refuse_or_log(root, grouped(bad), "image", "bad", "skip_bad", skip_bad, count=len(bad), of=len(files))
     if not rows:
         raise CdirError(f"{root} has no images; expected {LAYOUT}")
-    return _image_set(rows)
+    images = _image_set(rows)
+    for line in look_notices(images):
+        log.warning("%s: %s", root, line)
+    return images
 
 
-def _image_set(rows: list[tuple[str, str, str, Path, str]]) -> ImageSet:
-    """An ImageSet from rows of (key, domain, label, file, digest)."""
-    keys, domains, labels, files, digests = zip(*rows)
+def _image_set(rows: list[tuple[str, str, str, Path, Inspection]]) -> ImageSet:
+    """An ImageSet from rows of (key, domain, label, file, its inspection)."""
+    keys, domains, labels, files, inspections = zip(*rows)
     if len(set(keys)) < len(keys):  # two names that are escaped to the same text
         raise CdirError(f"two files are called {Counter(keys).most_common(1)[0][0]}: rename one")
-    load = LoadFile(dict(zip(keys, zip(files, digests))))
-    return ImageSet(keys, np.array(domains, dtype=str), np.array(labels, dtype=str), load, digests)
+    digests = tuple(inspection.digest for inspection in inspections)
+    return ImageSet(
+        keys,
+        np.array(domains, dtype=str),
+        np.array(labels, dtype=str),
+        LoadFile(dict(zip(keys, zip(files, digests)))),
+        digests,
+        {inspection.digest: inspection.look for inspection in inspections},
+    )
+
+
+def _one_spelling(images: ImageSet) -> ImageSet:
+    """The images; classes of different domains that are one name by `name_key` get the first spelling, which is logged.
+
+    Classes of one domain that differ only in spelling remain apart.
+    """
+    renamed = {}
+    for first, *others in spellings(images.labels.tolist()):
+        domains = [set(images.domains[images.labels == label].tolist()) for label in (first, *others)]
+        if sum(map(len, domains)) == len(set().union(*domains)):
+            renamed |= dict.fromkeys(others, first)
+    if renamed:
+        changes = [f"{label!r} as {first!r}" for label, first in renamed.items()]
+        log.warning("classes that differ only in spelling are read as one: %s", listed(changes))
+    return rename(images, renamed)
 
 
 # -- listing and checking files ----------------------------------------------------------------------------------------
@@ -121,6 +157,7 @@ class Tree:
 
     files            (domain, class) -> files, sorted by name
     missing_domains  domain folders that do not exist
+    respelt          folders whose names differ from the card's only in spelling: "Photo: rename it to photo"
     unknown          class folders that are not in the class list
     extra            files and folders outside of class folders that are not part of the layout
     nested           folders inside class folders
@@ -128,29 +165,56 @@ class Tree:
 
     files: dict[tuple[str, str], list[Path]] = field(default_factory=dict)
     missing_domains: list[str] = field(default_factory=list)
+    respelt: list[str] = field(default_factory=list)
     unknown: list[str] = field(default_factory=list)
     extra: list[str] = field(default_factory=list)
     nested: list[str] = field(default_factory=list)
 
 
 def scan(root: Path, domains: dict[str, str], classes: Sequence[str] | None) -> Tree:
-    """List <root>/<domain>/<class>/<image>. `domains`: name -> folder; `classes` None: every folder."""
-    tree = Tree()
+    """List <root>/<domain>/<class>/<image>. `domains`: name -> folder; `classes` None: every folder.
+
+    A folder of another spelling (`name_key`) is read in place of one that does not exist.
+    """
+    tree, used = Tree(), set()
     for domain, folder in domains.items():
-        if not (root / folder).is_dir():
+        path = _same_name(root / folder)
+        if path is None:
             tree.missing_domains.append(folder)
             continue
-        entries = visible(root / folder)
-        present = [path.name for path in entries if path.is_dir()]
-        expected = present if classes is None else classes
-        tree.unknown += [f"{folder}/{name}" for name in present if name not in set(expected)]
-        tree.extra += [f"{folder}/{path.name}" for path in entries if not path.is_dir()]
-        for label in (label for label in expected if label in set(present)):
-            inside = visible(root / folder / label)
-            tree.nested += [f"{folder}/{label}/{path.name}" for path in inside if path.is_dir()]
-            tree.files[domain, label] = [path for path in inside if not path.is_dir()]
-    tree.extra += [path.name for path in visible(root) if path.name not in domains.values()]
+        used.add(path.name)
+        entries = visible(path)
+        present = {entry.name for entry in entries if entry.is_dir()}
+        found = {name: name for name in present} if classes is None else _matches(present, classes)
+        shown = path.relative_to(root).as_posix()
+        tree.respelt += [f"{shown}: rename it to {folder}"] * (shown != folder)
+        tree.respelt += [f"{shown}/{name}: rename it to {label}" for label, name in found.items() if name != label]
+        tree.unknown += [f"{shown}/{name}" for name in sorted(present - set(found.values()))]
+        tree.extra += [f"{shown}/{entry.name}" for entry in entries if not entry.is_dir()]
+        for label in sorted(found) if classes is None else (label for label in classes if label in found):
+            inside = visible(path / found[label])
+            tree.nested += [f"{shown}/{found[label]}/{entry.name}" for entry in inside if entry.is_dir()]
+            tree.files[domain, label] = [entry for entry in inside if not entry.is_dir()]
+    tree.extra += [path.name for path in visible(root) if path.name not in used]
     return tree
+
+
+def _same_name(folder: Path) -> Path | None:
+    """The folder, or the only one beside it with the same name by `name_key`; None if there is none."""
+    if folder.is_dir() or not folder.parent.is_dir():
+        return folder if folder.is_dir() else None
+    name = _matches([path.name for path in visible(folder.parent) if path.is_dir()], [folder.name]).get(folder.name)
+    return folder.with_name(name) if name else None
+
+
+def _matches(present: Collection[str], expected: Iterable[str]) -> dict[str, str]:
+    """{expected name: the same name in `present`, or the only one with the same `name_key` that is not expected}."""
+    expected = list(expected)
+    near: defaultdict[str, list[str]] = defaultdict(list)
+    for name in set(present) - set(expected):
+        near[name_key(name)].append(name)
+    found = {name: [name] if name in present else near[name_key(name)] for name in expected}
+    return {name: names[0] for name, names in found.items() if len(names) == 1}
 
 
 def visible(folder: Path) -> list[Path]:
@@ -199,20 +263,32 @@ def _refuse_nesting(root: Path, tree: Tree, classes: Sequence[str] | None) -> No
 
 
 def refuse_or_log(
-    root: Path, items: list[str], noun: str, problem: str, option: str, skip: bool, of: int | None = None
+    root: Path,
+    items: list[str],
+    noun: str,
+    problem: str,
+    option: str,
+    skip: bool,
+    *,
+    count: int | None = None,
+    of: int | None = None,
 ) -> None:
-    """Raise CdirError, which lists the items and the option that skips them; if `skip` is set, log them instead."""
+    """Raise CdirError, which lists the items and the option that skips them; if `skip` is set, log them instead.
+
+    count  the number of what the items name, if that is not the number of items
+    """
     if not items:
         return
+    number = count or len(items)
     names = "; ".join(items[:10]) + (f"; and {len(items) - 10:,} more" if len(items) > 10 else "")
-    count = f"{len(items):,}" + (f" of {of:,}" if of else "")
-    plural = noun + ("s" if len(items) > 1 or of else "")
+    shown = f"{number:,}" + (f" of {of:,}" if of else "")
+    plural = noun + ("s" if number > 1 or of else "")
     if not skip:
         raise CdirError(
-            f"{root}: {count} {plural} {problem}: {names}. Fix or remove them, or pass {option}=True "
+            f"{root}: {shown} {plural} {problem}: {names}. Fix or remove them, or pass {option}=True "
             f"(`cdir reproduce`: --{option.replace('_', '-')})"
         )
-    log.warning("%s: skipped %s %s (%s): %s", root, count, plural, problem, names)
+    log.warning("%s: skipped %s %s (%s): %s", root, shown, plural, problem, names)
 
 
 def in_threads(function: Callable, items: Sequence, title: str, progress: bool = True) -> list:
@@ -226,15 +302,26 @@ def in_threads(function: Callable, items: Sequence, title: str, progress: bool =
     return results
 
 
-def inspect_all(root: Path, files: list[Path], progress: bool = True) -> list[tuple[str, str]]:
+def inspect_all(root: Path, files: list[Path], progress: bool = True) -> list[Inspection]:
     """Apply `inspect` to each file; files whose digest is in the cache of decoded files are not decoded again."""
-    cache_path = cache_dir() / "decoded-2" / f"{digest_of(os.fsencode(root.resolve()))}.txt"
+    cache_path = cache_dir() / "decoded" / f"{digest_of(os.fsencode(root.resolve()))}.json"
+    code = json.dumps(provenance("cdir_nb.data.pictures"), sort_keys=True)  # other code may see other things
+    stored = _stored_looks(cache_path, code)
+    inspections = in_threads(lambda path: inspect(path, stored), files, "reading images", progress)
+    looks = {inspection.digest: inspection.look for inspection in inspections if inspection.look}
+    if not looks.keys() <= stored.keys():
+        content = {
+            "code": code,
+            "looks": {digest: astuple(look) for digest, look in sorted({**stored, **looks}.items())},
+        }
+        write_to_cache(cache_path, lambda path: path.write_text(json.dumps(content)))
+    return inspections
+
+
+def _stored_looks(cache_path: Path, code: str) -> dict[str, Look]:
+    """The looks in a file of the cache; empty if it is missing, damaged, or of other code."""
     try:
-        decoded = frozenset(cache_path.read_text().split())
-    except (OSError, ValueError):  # missing or damaged
-        decoded = frozenset()
-    checked = in_threads(lambda path: inspect(path, decoded), files, "reading images", progress)
-    good = {digest for digest, problem in checked if not problem}
-    if not good <= decoded:
-        write_to_cache(cache_path, lambda path: path.write_text("\n".join(sorted(good | decoded))))
-    return checked
+        content = json.loads(cache_path.read_text())
+        return {digest: Look(*look) for digest, look in content["looks"].items()} if content["code"] == code else {}
+    except (OSError, ValueError, TypeError, LookupError, AttributeError):
+        return {}

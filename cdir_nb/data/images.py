@@ -5,12 +5,13 @@ The functions derive new sets: they rename classes, combine sets, or change imag
 
 import hashlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 import numpy as np
 from PIL import Image, ImageOps
 
+from cdir_nb.data.pictures import Look
 from cdir_nb.errors import CdirError
 
 _NO_ROWS = np.empty(0, np.int64)
@@ -25,6 +26,7 @@ class ImageSet:
     labels   (N,) class names
     load     key -> PIL image in RGB
     digests  N content digests: equal digests mean identical images
+    looks    {digest: what its pixels show} of images that were read from files
     """
 
     keys: tuple[str, ...]
@@ -32,6 +34,7 @@ class ImageSet:
     labels: np.ndarray
     load: Callable[[str], Image.Image]
     digests: tuple[str, ...]
+    looks: Mapping[str, Look] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         sizes = {len(self.keys), len(self.domains), len(self.labels), len(self.digests)}
@@ -53,7 +56,7 @@ class ImageSet:
         rows = np.arange(len(self))[np.asarray(rows) if len(rows) else np.array([], dtype=int)]
         keys = tuple(self.keys[i] for i in rows)
         digests = tuple(self.digests[i] for i in rows)
-        return ImageSet(keys, self.domains[rows], self.labels[rows], self.load, digests)
+        return replace(self, keys=keys, domains=self.domains[rows], labels=self.labels[rows], digests=digests)
 
     def mask(self, domains: Iterable[str] | str | None = None, labels: Iterable[str] | None = None) -> np.ndarray:
         """(N,) bool: rows of these domains and these classes (None: any)."""
@@ -95,7 +98,8 @@ def combine(*sets: ImageSet) -> ImageSet:
     domains = np.concatenate([images.domains for images in sets])
     labels = np.concatenate([images.labels for images in sets])
     digests = tuple(digest for images in sets for digest in images.digests)
-    return ImageSet(keys, domains, labels, partial(_load_from, loads), digests)
+    looks = {digest: look for images in sets for digest, look in images.looks.items()}
+    return ImageSet(keys, domains, labels, partial(_load_from, loads), digests, looks)
 
 
 def _load_from(loads: Mapping[str, Callable[[str], Image.Image]], key: str) -> Image.Image:
@@ -105,9 +109,10 @@ def _load_from(loads: Mapping[str, Callable[[str], Image.Image]], key: str) -> I
 def copies(images: ImageSet) -> list[np.ndarray]:
     """The rows of each image that occurs more than once: one sorted array per image, in the order of first rows.
 
-    Images are the same if their digests are equal: files with the same bytes, whatever their names and classes.
+    Images are the same if their pixels are, or their bytes if the pixels are not known, whatever their names, classes
+    and file formats.
     """
-    return [rows for rows in _rows_by_digest(images).values() if len(rows) > 1]
+    return [rows for rows in _rows_by_content(images).values() if len(rows) > 1]
 
 
 def own_rows(query: ImageSet, gallery: ImageSet) -> list[np.ndarray]:
@@ -115,16 +120,21 @@ def own_rows(query: ImageSet, gallery: ImageSet) -> list[np.ndarray]:
 
     `retrieval.rank` takes this as `leave_out`. Images are the same as in `copies`.
     """
-    rows = _rows_by_digest(gallery)
-    return [rows.get(digest, _NO_ROWS) for digest in query.digests]
+    rows = _rows_by_content(gallery)
+    return [rows.get(content, _NO_ROWS) for content in _contents(query)]
 
 
-def _rows_by_digest(images: ImageSet) -> dict[str, np.ndarray]:
-    """{digest: sorted rows}, in the order of first rows."""
+def _rows_by_content(images: ImageSet) -> dict[str, np.ndarray]:
+    """{content: sorted rows}, in the order of first rows."""
     rows: dict[str, list[int]] = {}
-    for row, digest in enumerate(images.digests):
-        rows.setdefault(digest, []).append(row)
-    return {digest: np.array(members) for digest, members in rows.items()}
+    for row, content in enumerate(_contents(images)):
+        rows.setdefault(content, []).append(row)
+    return {content: np.array(members) for content, members in rows.items()}
+
+
+def _contents(images: ImageSet) -> list[str]:
+    """The digest of each image's pixels, or of its bytes if its pixels are not known."""
+    return [images.looks[digest].pixels if digest in images.looks else digest for digest in images.digests]
 
 
 def altered(images: ImageSet, change: Callable[[Image.Image], Image.Image], name: str) -> ImageSet:

@@ -1,54 +1,49 @@
-"""A single image file: decoding to RGB, checking, digest."""
+"""A single image file: reading, checking, digests, and what decoding it shows."""
 
 import errno
 import hashlib
-import io
 import stat
-from collections.abc import Collection
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
-import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, UnidentifiedImageError
 
+from cdir_nb.data.pixels import Budget, decode, is_blank
 from cdir_nb.errors import CdirError
 
-MAX_PIXELS = 89_478_485  # the default of Pillow, which warns of a decompression bomb beyond it
-MAX_RATIO = 200  # of the longer to the shorter side
+BYTES_IN_FLIGHT = Budget(2**28)  # of files that are being read
+NO_IMAGE = "unreadable: no image, or of a format that Pillow does not know"
+OTHER_FORMATS = {  # that Pillow does not read
+    "HEIC": "install pillow-heif (`pip install pillow-heif`), or convert them",
+    "SVG": "convert to PNG",
+    "PDF": "convert its pages to PNG",
+    "RAW": "convert to JPEG",
+}
+HEIC_BRANDS = (b"heic", b"heix", b"hevc", b"heim", b"heis", b"hevm", b"hevs", b"mif1", b"msf1")
+RAW_SUFFIXES = (".3fr", ".arw", ".cr2", ".cr3", ".dng", ".nef", ".nrw", ".orf", ".pef", ".raf", ".raw", ".rw2", ".srw")
 
 
-def to_rgb(image: Image.Image) -> Image.Image:
-    """Convert an image to 8-bit RGB: apply its EXIF orientation, put transparency on white, scale 16 bits to 8.
+@dataclass(frozen=True)
+class Look:
+    """What the decoded image of a file shows: its width and height, whether it is blank, and a digest of its pixels."""
 
-    Raises ValueError for pixels whose scale is unknown: floating-point numbers, or integers beyond 16 bits.
+    width: int
+    height: int
+    blank: bool
+    pixels: str
+
+
+class Inspection(NamedTuple):
+    """The result of `inspect`: the digest of the file, its problem ("" if there is none), and its look if it has one.
+
+    A problem is "kind of file: what is wrong or helps", or "zero bytes".
     """
-    ImageOps.exif_transpose(image, in_place=True)
-    if image.mode == "F":
-        raise ValueError("its pixels are fractions of an unknown scale; save it with 8 or 16 bits")
-    if image.mode.startswith("I"):  # Pillow's own conversion to 8 bits clips at 255
-        pixels = np.asarray(image)
-        if pixels.min() < 0 or pixels.max() > 65535:
-            raise ValueError("its pixels are not in 0 to 65535; save it with 8 or 16 bits")
-        image = Image.fromarray((pixels / 257).round().astype(np.uint8))
-    if "transparency" in image.info or image.mode in ("RGBA", "RGBa", "LA", "La", "PA"):
-        image = image.convert("RGBA")
-        white = Image.new("RGBA", image.size, "white")
-        image = Image.alpha_composite(white, image)
-    return image.convert("RGB")
 
-
-def decode(data: bytes) -> Image.Image:
-    """The fully decoded image in a file's bytes, RGB. Raises whatever Pillow raises for a damaged file.
-
-    Also raises ValueError for an image too large or too thin: resizing its short side to 224 pixels takes gigabytes.
-    """
-    with Image.open(io.BytesIO(data)) as image:
-        width, height = image.size
-        if width * height > MAX_PIXELS or max(width, height) > MAX_RATIO * min(width, height):
-            raise ValueError(
-                f"{width:,} x {height:,} pixels; at most {MAX_PIXELS:,} are read, and sides of 1 to {MAX_RATIO}"
-            )
-        return to_rgb(image)
+    digest: str
+    problem: str
+    look: Look | None = None
 
 
 def read_file(path: Path) -> bytes:
@@ -59,28 +54,59 @@ def read_file(path: Path) -> bytes:
 
 
 def digest_of(data: bytes) -> str:
-    """Digest of a file's bytes (blake2b, 16 bytes, hex)."""
+    """Digest of bytes (blake2b, 16 bytes, hex)."""
     return hashlib.blake2b(data, digest_size=16).hexdigest()
 
 
-def inspect(path: Path, decoded: Collection[str] = ()) -> tuple[str, str]:
-    """Return (digest, problem) of one file; problem is "" if there is none.
+def inspect(path: Path, looks: Mapping[str, Look] | None = None) -> Inspection:
+    """Read and decode one file.
 
-    decoded  digests of files that are known to decode; these files are not decoded again
+    looks  {digest: look} of files that were decoded before; these are not decoded again
     """
+    with BYTES_IN_FLIGHT.reserve(_size(path)):
+        data = b""
+        try:
+            data = read_file(path)
+            digest = digest_of(data)
+            if not data:
+                return Inspection(digest, "zero bytes")
+            return Inspection(digest, "", (looks or {}).get(digest) or _look(decode(data)))
+        except Exception as error:  # decoders can raise almost anything on damaged files
+            return Inspection("", _other_format(path, data) or _reason(error))
+
+
+def _size(path: Path) -> int:
+    """The size of a file in bytes; 0 if it does not exist, which reading it will report."""
     try:
-        data = read_file(path)
-        digest = digest_of(data)
-        if not data:
-            return digest, "zero bytes"
-        if digest not in decoded:
-            decode(data)
-        return digest, ""
-    except UnidentifiedImageError:
-        return "", "unreadable: no image, or of a format that Pillow does not know"
-    except Exception as error:  # decoders can raise almost anything on damaged files
-        reason = (error.strerror if isinstance(error, OSError) else "") or str(error) or type(error).__name__
-        return "", f"unreadable: {' '.join(reason.split())}"
+        return path.stat().st_size
+    except OSError:
+        return 0
+
+
+def _look(image: Image.Image) -> Look:
+    return Look(*image.size, is_blank(image), digest_of(image.tobytes() + repr(image.size).encode()))
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, UnidentifiedImageError):
+        return NO_IMAGE
+    reason = (error.strerror if isinstance(error, OSError) else "") or str(error) or type(error).__name__
+    return f"unreadable: {' '.join(reason.split())}"
+
+
+def _other_format(path: Path, data: bytes) -> str:
+    """ "format: remedy" if a file is of one of OTHER_FORMATS, by its first bytes or its suffix; otherwise empty."""
+    if data[4:8] == b"ftyp" and data[8:12] in HEIC_BRANDS and ".heic" not in Image.registered_extensions():
+        name = "HEIC"
+    elif b"<svg" in data[:1024].lower():
+        name = "SVG"
+    elif data.startswith(b"%PDF"):
+        name = "PDF"
+    elif path.suffix.lower() in RAW_SUFFIXES:
+        name = "RAW"
+    else:
+        return ""
+    return f"{name}: {OTHER_FORMATS[name]}"
 
 
 @dataclass(frozen=True)
@@ -91,10 +117,11 @@ class LoadFile:
 
     def __call__(self, key: str) -> Image.Image:
         path, digest = self.files[key]
-        try:
-            data = read_file(path)
-        except OSError as error:
-            raise CdirError(f"{path} can no longer be read ({error.strerror}); open the dataset again") from None
-        if digest_of(data) != digest:  # otherwise an embedding would be cached under the digest of another image
-            raise CdirError(f"{path} has changed since the dataset was opened; open the dataset again")
-        return decode(data)
+        with BYTES_IN_FLIGHT.reserve(_size(path)):
+            try:
+                data = read_file(path)
+            except OSError as error:
+                raise CdirError(f"{path} can no longer be read ({error.strerror}); open the dataset again") from None
+            if digest_of(data) != digest:  # otherwise an embedding would be cached under the digest of another image
+                raise CdirError(f"{path} has changed since the dataset was opened; open the dataset again")
+            return decode(data)

@@ -17,6 +17,7 @@ from PIL import Image, ImageDraw
 
 from cdir_nb.data.folder import in_threads, refuse_or_log, visible
 from cdir_nb.data.images import ImageSet
+from cdir_nb.data.names import name_key
 from cdir_nb.data.pictures import digest_of, read_file
 from cdir_nb.errors import CdirError, printable
 
@@ -118,12 +119,13 @@ def read_drawings(path: Path) -> DrawingFile:
     return DrawingFile(drawings, bad)
 
 
-def class_files(root: Path) -> dict[str, Path]:
-    """{class: file}; spaces in file names become underscores ("sea turtle.ndjson" -> sea_turtle).
+def class_files(root: Path, classes: Sequence[str]) -> dict[str, Path]:
+    """{class: file}. A file named as one of `classes` but for its spelling is of that class: "sea turtle", sea_turtle.
 
     Raises CdirError if there is no file.
     """
-    files = {path.stem.replace(" ", "_"): path for path in visible(root) if path.suffix == ".ndjson"}
+    labels = {name_key(label): label for label in classes}
+    files = {labels.get(name_key(path.stem), path.stem): path for path in visible(root) if path.suffix == ".ndjson"}
     if not files:
         raise CdirError(f"{root} has no .ndjson files; expected {root}/<class>.ndjson")
     return files
@@ -139,7 +141,7 @@ def open_drawings(
     progress: bool = True,
 ) -> ImageSet:
     """The drawings of <root>/<class>.ndjson as images "domain/class/key_id"; options as in `open_dataset`."""
-    files = class_files(root)
+    files = class_files(root, classes)
     unknown = [path.name for label, path in files.items() if label not in set(classes)]
     refuse_or_log(root, unknown, "file", "not in the card", "skip_unknown", skip_unknown)
     present = [label for label in classes if label in files]

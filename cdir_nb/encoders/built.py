@@ -67,6 +67,11 @@ def pooling(built: BuiltModel | BuiltBackbone) -> str:
     return POOL_WORDS.get(name, name)
 
 
+def crops(cfg: dict[str, Any]) -> bool:
+    """Whether a preprocessing configuration crops images to a square, rather than padding or squashing them."""
+    return cfg.get("crop_mode", cfg.get("resize_mode")) not in SHAPE_WORDS
+
+
 def preprocessing(cfg: dict[str, Any]) -> str:
     """A preprocessing configuration in words: "224 px, bicubic, centre crop 0.875, mean 0.5, std 0.5"."""
     if "input_size" in cfg:

@@ -65,6 +65,11 @@ class ImageEncoder:
         return built_models.preprocessing(self.built.preprocess_cfg)
 
     @property
+    def crops(self) -> bool:
+        """Whether only the middle of an image that is not square is embedded; the option pad=true embeds all of it."""
+        return built_models.crops(self.built.preprocess_cfg)
+
+    @property
     def pooling(self) -> str:
         """How the model pools an image to one vector, in words, for records: "class token", "average", ..."""
         return built_models.pooling(self.built)

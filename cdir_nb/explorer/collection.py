@@ -11,6 +11,7 @@ import torch
 from cdir_nb.data import ImageSet, Protocol, open_task
 from cdir_nb.data.card import display
 from cdir_nb.data.folder import open_any_folder
+from cdir_nb.data.notices import copy_notices, look_notices, name_notices
 from cdir_nb.encoders import ClipEncoder, ImageEncoder, load_encoder
 from cdir_nb.show import banner, has_random_weights
 from cdir_nb.show.banner import RANDOM
@@ -28,7 +29,7 @@ class Collection:
     queries    classes whose images are queries; empty: every image is a query
     galleries  {name of a gallery: its classes}; no classes: all images
     about      Markdown: the source of images and encoder
-    problems   one line for each file of the folder that was left out
+    problems   one line for each kind of file of the folder that was left out
     """
 
     name: str
@@ -43,12 +44,17 @@ class Collection:
 
     @property
     def summary(self) -> str:
-        """The numbers of images and the files that were left out, as plain text."""
+        """The numbers of images, what is remarkable about them, and the files that were left out, as plain text."""
         counts = ", ".join(f"{domain} ({len(self.domain_rows[domain]):,})" for domain in self.domains)
         classes = f"{len(self.names)} classes" if self.labelled else "no labels: results are ranked, not judged"
         lines = [f"{len(self.images):,} images in {self.name}; domains: {counts}; {classes}"]
+        lines += [
+            *copy_notices(self.images),
+            *look_notices(self.images, self.encoder.crops),
+            *name_notices(self.images),
+        ]
         if self.problems:
-            lines += [f"left out ({len(self.problems):,}):", *(f"  {problem}" for problem in self.problems)]
+            lines += ["left out:", *(f"  {problem}" for problem in self.problems)]
         return "\n".join(lines)
 
     @property

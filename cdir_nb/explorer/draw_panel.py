@@ -1,6 +1,5 @@
 """Queries from outside the collection: a drawing, an image file, or a text, ranked against any gallery."""
 
-import io
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -11,7 +10,7 @@ from PIL import Image
 from wigglystuff import Paint
 
 from cdir_nb.data import ImageSet
-from cdir_nb.data.pictures import to_rgb
+from cdir_nb.data.pixels import decode
 from cdir_nb.errors import CdirError
 from cdir_nb.explorer.ask import Explorer, Question
 from cdir_nb.explorer.controls import k_slider, menu, on_value, row
@@ -114,7 +113,6 @@ class DrawPanel:
 
 def _decoded(content: bytes) -> Image.Image:
     try:
-        with Image.open(io.BytesIO(content)) as image:
-            return to_rgb(image)
+        return decode(content)
     except Exception as error:  # decoders can raise almost anything on damaged files
         raise CdirError(f"the file is not an image that can be read ({type(error).__name__}): load another") from None

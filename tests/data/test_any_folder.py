@@ -61,3 +61,20 @@ def test_a_file_is_no_folder(root):
     save(root / "1.png")
     with pytest.raises(CdirError, match="not a folder"):
         open_any_folder(root / "1.png")
+
+
+def test_files_of_other_formats_are_one_line_for_each_kind(root):
+    save(root / "a.png")
+    for n in range(30):
+        (root / f"IMG_{n:04}.HEIC").write_bytes(b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + b"\0" * 200)
+    (root / "sketch.svg").write_text('<svg xmlns="http://www.w3.org/2000/svg"><path d="M0 0L9 9"/></svg>')
+    (root / "raw.cr2").write_bytes(b"II*\0\x10\0\0\0CR" + b"\0" * 99)
+    (root / "scan.pdf").write_bytes(b"%PDF-1.7\n")
+    images, problems = open_any_folder(root, progress=False)
+    assert len(images) == 1 and len(problems) == 4
+    heic, raw, pdf, svg = problems
+    assert heic.startswith("30 HEIC files: install pillow-heif (`pip install pillow-heif`), or convert")
+    assert heic.endswith("(IMG_0000.HEIC, IMG_0001.HEIC, IMG_0002.HEIC and 27 more)")
+    assert (
+        raw.startswith("raw.cr2 (RAW: ") and pdf.startswith("scan.pdf (PDF: ") and svg.startswith("sketch.svg (SVG: ")
+    )

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from cdir_nb.data.pictures import LoadFile, decode, digest_of, inspect, to_rgb
+from cdir_nb.data.pictures import LoadFile, Look, digest_of, inspect
+from cdir_nb.data.pixels import decode, to_rgb
 from cdir_nb.errors import CdirError
 
 
@@ -75,7 +76,10 @@ def test_a_picture_cut_short_is_noticed(tmp_path, kind):
     (tmp_path / "cut").write_bytes(data[: len(data) * 2 // 3])
     (tmp_path / "whole").write_bytes(data)
     assert "unreadable" in inspect(tmp_path / "cut")[1]
-    assert inspect(tmp_path / "whole") == (digest_of(data), "")
+    digest, problem, look = inspect(tmp_path / "whole")
+    assert (
+        (digest, problem) == (digest_of(data), "") and look and (look.width, look.height, look.blank) == (64, 48, False)
+    )
 
 
 def test_empty_missing_and_other_files(tmp_path):
@@ -84,7 +88,12 @@ def test_empty_missing_and_other_files(tmp_path):
     assert inspect(tmp_path / "empty.jpg")[1] == "zero bytes"
     assert inspect(tmp_path / "note.jpg")[1] == "unreadable: no image, or of a format that Pillow does not know"
     assert inspect(tmp_path / "gone.jpg")[1].startswith("unreadable: ")
-    assert inspect(tmp_path / "note.jpg", {digest_of(b"text")})[1] == ""  # it decoded before
+    seen = Look(1, 1, False, "0")
+    assert inspect(tmp_path / "note.jpg", {digest_of(b"text"): seen}) == (
+        digest_of(b"text"),
+        "",
+        seen,
+    )  # decoded before
 
 
 def test_a_file_that_changed_after_opening_is_refused(tmp_path):
@@ -114,8 +123,10 @@ def problem_of(tmp_path, data: bytes) -> str:
         (Image.new("L", (1, 1_000_000)), "PNG", "1 x 1,000,000 pixels; at most 89,478,485 are read"),
         (Image.new("1", (12_000, 12_000)), "PNG", "12,000 x 12,000 pixels"),
         (Image.fromarray(np.full((8, 8), 0.5, np.float32)), "TIFF", "its pixels are fractions"),
-        (Image.fromarray(np.full((8, 8), 70_000, np.int32)), "TIFF", "its pixels are not in 0 to 65535"),
-        (Image.fromarray(np.full((8, 8), -1, np.int32)), "TIFF", "its pixels are not in 0 to 65535"),
+        (Image.fromarray(np.full((8, 8), np.nan, np.float32)), "TIFF", "its pixels have negative values, or none"),
+        (Image.fromarray(np.full((8, 8), 70_000, np.int32)), "TIFF", "its brightest pixel is 1 of 255"),
+        (Image.fromarray(np.full((8, 8), 3, np.uint16)), "PNG", "its brightest pixel is 3 of 255"),
+        (Image.fromarray(np.full((8, 8), -1, np.int32)), "TIFF", "its pixels have negative values, or none"),
     ],
 )
 @pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
@@ -131,5 +142,6 @@ def test_a_pipe_or_a_device_is_not_read(tmp_path):
     os.mkfifo(tmp_path / "pipe.png")
     (tmp_path / "zero.png").symlink_to("/dev/zero")
     (tmp_path / "gone.png").symlink_to("nowhere")
-    assert inspect(tmp_path / "pipe.png") == inspect(tmp_path / "zero.png") == ("", "unreadable: not a regular file")
-    assert inspect(tmp_path / "gone.png") == ("", "unreadable: No such file or directory")
+    for name in ("pipe.png", "zero.png"):
+        assert inspect(tmp_path / name) == ("", "unreadable: not a regular file", None)
+    assert inspect(tmp_path / "gone.png") == ("", "unreadable: No such file or directory", None)

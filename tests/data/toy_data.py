@@ -55,7 +55,9 @@ def write_images(root: Path, folders=("Photo", "Sketch"), classes=("dog", "alarm
             (root / folder / label).mkdir(parents=True, exist_ok=True)
             for i in range(per_class):
                 number += 1
-                Image.new("RGB", (12, 10), (number, 2 * number, 90)).save(root / folder / label / f"{i}.png")
+                image = Image.new("RGB", (12, 10), (number, 2 * number, 90))
+                image.putpixel((11, 9), (255, 255, 255))  # a plain image is reported as blank
+                image.save(root / folder / label / f"{i}.png")
     return root
 
 
