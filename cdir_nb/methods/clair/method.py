@@ -26,7 +26,7 @@ from cdir_nb.methods.batches import Batches, domain_batches, pixel_batches, rand
 from cdir_nb.methods.checkpoints import digest_of
 from cdir_nb.methods.clair.data import Texts, images_of, split, texts_of
 from cdir_nb.methods.clair.losses import Bank, both_domains, inter_cluster_loss, inter_domain_loss, inter_instance_loss
-from cdir_nb.methods.clair.mapping import procrustes, text_pairs
+from cdir_nb.methods.clair.mapping import NullSpace, procrustes, text_pairs
 from cdir_nb.methods.clair.network import DomainAlignment, domain_alignment
 from cdir_nb.methods.clair.pseudo_labels import alignment_loss, assigned, initial_labels, refine
 from cdir_nb.methods.clair.settings import ClairSettings
@@ -126,7 +126,7 @@ class ClairTraining(Training):
     def start(self) -> None:
         """Compute Q in closed form, pseudo-labels from frozen CLIP (section 4.1), and the initial banks."""
         if self.settings.mapping:
-            q = closed_form_mapping(self.encoder, self.texts)
+            q = closed_form_mapping(self.encoder, self.texts, self.settings.null_space)
             for network in (self.model, self.momentum):
                 network.q.data.copy_(q)
         self.soft = [self._labels_of_clip(self.rows[d], d) for d in (0, 1)]
@@ -264,7 +264,7 @@ class ClairTraining(Training):
         return initial_labels(F.normalize(features, dim=-1).to(self.device), self.text_features[d])
 
 
-def closed_form_mapping(encoder: ClipEncoder, texts: Texts) -> torch.Tensor:
-    """(D, D) Q from the first domain to the second, from texts alone (equations 8 and 9)."""
+def closed_form_mapping(encoder: ClipEncoder, texts: Texts, null_space: NullSpace = "identity") -> torch.Tensor:
+    """(D, D) Q from the first domain to the second, from texts alone (equations 8 and 9); see `procrustes`."""
     first, second = text_pairs(encoder, texts.objects, texts.words).values()
-    return procrustes(first, second)
+    return procrustes(first, second, null_space)
