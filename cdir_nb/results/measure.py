@@ -137,7 +137,7 @@ def context_of(
     """
     import torch
 
-    from cdir_nb.encoders.pretraining import seen_in_pretraining
+    from cdir_nb.encoders.pretraining import noted, seen_in_pretraining
 
     tested = [training_images] if training_images is not None else [*task.queries.values(), *task.galleries.values()]
     distinct = {images.keys: images for images in tested}.values()
@@ -153,7 +153,7 @@ def context_of(
         "selection_rule": embedder.selection,
         "steps": embedder.steps,
         "moved": embedder.moved,
-        "train_set": embedder.train_set,
+        "train_set": noted(embedder.train_set, embedder.encoder, embedder.training_images),
         "test_set": f"{'queries and gallery' if training_images is None else 'training images'} of {task.name}",
         **about_images(train=embedder.training_images),
         "seen_in_pretraining": sum(seen_in_pretraining(embedder.encoder, images) for images in distinct),
