@@ -91,8 +91,9 @@ def flatten(vectors: np.ndarray, bias: np.ndarray) -> tuple[np.ndarray, np.ndarr
 
 
 def _principal_axes(rows: np.ndarray) -> np.ndarray:
-    """(2, D): the first two principal axes of (N, D) rows. The largest entry of an axis is positive: the sign that an SVD
-    returns depends on rounding errors.
+    """(2, D): the first two principal axes of (N, D) rows.
+
+    The largest entry of an axis is positive, since the sign that an SVD returns depends on rounding errors.
     """
     axes = np.linalg.svd(rows - rows.mean(0), full_matrices=False)[2][:2]
     largest = np.take_along_axis(axes, np.abs(axes).argmax(axis=1, keepdims=True), axis=1)

@@ -391,7 +391,7 @@ class TrainedEmbedder(Embedder):
 def decides(query_labels: Labels, gallery_labels: Labels, k: int | None = None) -> bool:
     """Whether a score of rankings can differ between two states of a network, so that it can choose one of them.
 
-    It cannot if no query has both relevant and other images in the gallery; nor P@k if the gallery has at most k images.
+    It cannot if no query has both relevant and other images in the gallery; nor can P@k if the gallery has at most k.
     k  the cut-off of P@k; None: average precision
     """
     relevant, queries, gallery = Counter(gallery_labels.tolist()), set(query_labels.tolist()), len(gallery_labels)

@@ -71,7 +71,9 @@ def test_images_of_the_pretraining_are_recognised_by_their_content(clip, shared,
     few = seen.take(range(0, len(seen), len(seen) // 40))
     renamed = replace(few, keys=tuple(f"drawings/{row}.jpg" for row in range(len(few))))
     assert seen_in_pretraining(clip, renamed) == len(few)
-    assert seen_in_pretraining(clip, changed(few, lambda key: encoded(few.load(key), 60, (90, 90)), "small")) == len(few)
+    assert seen_in_pretraining(clip, changed(few, lambda key: encoded(few.load(key), 60, (90, 90)), "small")) == len(
+        few
+    )
     assert seen_in_pretraining(clip, changed(few, lambda key: Image.new("RGB", (99, 99), "white"), "blank")) == 0
     following = dict(zip(few.keys, np.roll(few.keys, 1).tolist()))
     assert seen_in_pretraining(clip, changed(few, lambda key: few.load(following[key]), "other")) <= 1
