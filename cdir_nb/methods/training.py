@@ -404,7 +404,7 @@ def require_validation(training: Training, *parts: tuple[Labels, Labels], k: int
     parts  labels of queries and of gallery, for each ranking of the score; one that `decides` is enough
     """
     if not any(decides(*labels, k) for labels in parts):
-        sizes = ", ".join(f"{len(queries)} queries in a gallery of {len(gallery)}" for queries, gallery in parts)
+        sizes = "; ".join(f"queries: {len(queries)}, gallery: {len(gallery)}" for queries, gallery in parts)
         score = "average precision" if k is None else f"P@{k}"
         raise CdirError(
             f"{training.name}: the validation set ({sizes or 'empty'}) is too small to choose an epoch, since "

@@ -316,7 +316,7 @@ def test_validation_takes_at_most_a_third_of_the_images():
 
 def test_a_validation_part_that_cannot_choose_an_epoch_is_refused():
     few = QUICK.changed(validation_per_class=2)
-    with pytest.raises(CdirError, match="3 queries in a gallery of 3.*validation_per_class, now 2"):
+    with pytest.raises(CdirError, match="queries: 3, gallery: 3.*validation_per_class, now 2"):
         started(few)
     assert started(few.changed(validation_per_class=0)).validate() == {}
 
