@@ -216,7 +216,7 @@ class ClairTraining(Training):
             first, second = (self.model.shared(features[d], d) for d in (0, 1))
         scores = first @ second.T
         labels = {BY_PSEUDO_LABELS: self.validation_labels}
-        if any(decides(*pair, VALIDATION_K) for pair in permutations(self.true_labels)):
+        if any(decides(*pair, VALIDATION_K) for pair in permutations(self.true_labels, 2)):
             labels[BY_SEEN_LABELS] = self.true_labels
         return {rule: precision_at(VALIDATION_K, scores, values) for rule, values in labels.items()}
 
@@ -225,7 +225,7 @@ class ClairTraining(Training):
         per_class = self.settings.validation_per_class
         if per_class:
             remedy = f"train on more images, or set validation_per_class, now {per_class}, to 0"
-            require_validation(self, *permutations(self.validation_labels), k=VALIDATION_K, remedy=remedy)
+            require_validation(self, *permutations(self.validation_labels, 2), k=VALIDATION_K, remedy=remedy)
 
     @cached_property
     def true_labels(self) -> list[torch.Tensor]:

@@ -274,7 +274,7 @@ class SketchLvmTraining(Training):
         if fraction:
             labels = [images.labels for images in self._validation_by_domain()]
             remedy = f"train on more images, or set validation_fraction, now {fraction:g}, to 0"
-            require_validation(self, *permutations(labels), k=self.settings.score_at, remedy=remedy)
+            require_validation(self, *permutations(labels, 2), k=self.settings.score_at, remedy=remedy)
 
     def _in_both_domains(self, images: ImageSet) -> ImageSet:
         """The images of classes that both domains have. Raises CdirError for fewer than two classes."""

@@ -270,7 +270,7 @@ class TwoDomainTraining(Training):
         """
         scores = self.features[0] @ self.features[1].T
         labels = class_numbers([images.labels for images in self.by_domain])
-        if not any(decides(*pair, self.settings.score_at) for pair in permutations(labels)):
+        if not any(decides(*pair, self.settings.score_at) for pair in permutations(labels, 2)):
             return {}
         rule = BY_SEEN_LABELS if self.task.zero_shot else BEST_ON_TEST  # a closed set is tested on its training images
         return {rule: precision_at(self.settings.score_at, scores.cpu(), labels)}
