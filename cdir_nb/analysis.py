@@ -76,19 +76,28 @@ def project(emb: np.ndarray, method: str = "tsne", seed: int = 0) -> np.ndarray:
 
 def main_axes(*embeddings: np.ndarray) -> np.ndarray:
     """(D, 2) the first two principal axes (PCA) of all rows together, as unit vectors; `x @ axes` projects x."""
-    rows = unit_rows(np.concatenate(embeddings))
-    return np.linalg.svd(rows - rows.mean(0), full_matrices=False)[2][:2].T
+    return _principal_axes(unit_rows(np.concatenate(embeddings))).T
 
 
 def flatten(vectors: np.ndarray, bias: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """(N, D) vectors and a (D,) bias -> (N, 2) and (2,), on the vectors' two principal axes; lengths are preserved."""
-    axes = np.linalg.svd(vectors - vectors.mean(0), full_matrices=False)[2][:2]
+    axes = _principal_axes(vectors)
 
     def flat(rows: np.ndarray) -> np.ndarray:
         shadow, length = rows @ axes.T, np.linalg.norm(rows, axis=-1, keepdims=True)
         return length * shadow / np.linalg.norm(shadow, axis=-1, keepdims=True).clip(1e-12)
 
     return flat(vectors), flat(bias)
+
+
+def _principal_axes(rows: np.ndarray) -> np.ndarray:
+    """(2, D): the first two principal axes of (N, D) rows.
+
+    The largest entry of an axis is positive, since the sign that an SVD returns depends on rounding errors.
+    """
+    axes = np.linalg.svd(rows - rows.mean(0), full_matrices=False)[2][:2]
+    largest = np.take_along_axis(axes, np.abs(axes).argmax(axis=1, keepdims=True), axis=1)
+    return axes * np.sign(largest)
 
 
 # -- distances between domains, and between classes --------------------------------------------------------------------

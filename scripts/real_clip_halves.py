@@ -4,7 +4,8 @@
 
 A photo and all its sketches are in the same half, across datasets: PACS and Sketchy have files in common. All images of
 Sketchy's 21 unseen classes are held out, in QuickDraw too, and so are their files in PACS. Under these rules, every
-class of every domain is divided as evenly as possible, in an order given by a hash.
+class of every domain is divided as evenly as possible, in an order given by a hash. The content of the seen images is
+listed beside their keys.
 """
 
 import gzip
@@ -12,10 +13,12 @@ import hashlib
 from collections import Counter, defaultdict
 from pathlib import Path
 
+import numpy as np
 import typer
 
-from cdir_nb.data import load_card, open_dataset
+from cdir_nb.data import ImageSet, load_card, open_dataset
 from cdir_nb.data.halves import HELD_OUT, SEEN, file_id, photo_id, without_extension
+from cdir_nb.encoders.pretraining import DIGITS, SEEN_CONTENT, look
 from cdir_nb.paths import MANIFEST, atomic_write
 
 DATASETS = ("pacs", "sketchy_mini", "quickdraw25")
@@ -74,9 +77,17 @@ def check(seen: list[Row], held_out: list[Row]) -> None:
     assert not [key for dataset, key in seen if key.split("/")[1] in closed[dataset]]
 
 
+def content_of(images: ImageSet, keys: list[str]) -> np.ndarray:
+    """(N, 2) uint64: the digest, shortened, and the look of each image; keys are without extension."""
+    rows = {without_extension(key): row for row, key in enumerate(images.keys)}
+    pairs = [(int(images.digests[rows[key]][:DIGITS], 16), look(images.image(rows[key]))) for key in keys]
+    return np.array(pairs, dtype=np.uint64)
+
+
 def main(data: Path, out: Path = MANIFEST) -> None:
     """Write the lists into the folders of the three datasets."""
-    rows = [(name, key) for name in DATASETS for key in open_dataset(name, data / name, progress=False).keys]
+    datasets = {name: open_dataset(name, data / name, progress=False) for name in DATASETS}
+    rows = [(name, key) for name, images in datasets.items() for key in images.keys]
     both = halves(rows)
     check(*both)
     for dataset in DATASETS:
@@ -85,6 +96,9 @@ def main(data: Path, out: Path = MANIFEST) -> None:
             with atomic_write(out / dataset / file) as path:
                 path.write_bytes(gzip.compress("".join(f"{key}\n" for key in keys).encode(), mtime=0))
             print(f"{dataset} {file}: {len(keys):,} keys")
+        seen = sorted(without_extension(key) for name, key in both[0] if name == dataset)
+        with atomic_write(out / dataset / SEEN_CONTENT) as path, path.open("wb") as file:
+            np.save(file, content_of(datasets[dataset], seen), allow_pickle=False)
 
 
 if __name__ == "__main__":

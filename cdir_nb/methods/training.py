@@ -8,11 +8,13 @@ import copy
 import math
 import sys
 import time
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from functools import cached_property
 from typing import Any
 
+import numpy as np
 import psutil
 import torch
 from torch import nn
@@ -30,6 +32,7 @@ from cdir_nb.methods.settings import Settings
 from cdir_nb.sources import current_commit
 
 Numbers = dict[str, float]
+Labels = np.ndarray | torch.Tensor  # (N,)
 State = dict[str, torch.Tensor]
 CHECKPOINT_SECONDS = 5.0  # least time between two checkpoints; the last epoch is always saved
 ENGINE_STATE = ("epoch", "history", "initial", "initial_scores", "best", "snapshots", "training_commit")
@@ -389,6 +392,33 @@ class TrainedEmbedder(Embedder):
                     f"choose other images, or a training with {others}"
                 )
         return self.training.embed(self.model, images, progress)
+
+
+# ---- validation ----
+
+
+def decides(query_labels: Labels, gallery_labels: Labels, k: int | None = None) -> bool:
+    """Whether a score of rankings can differ between two states of a network, so that it can choose one of them.
+
+    It cannot if no query has both relevant and other images in the gallery; nor can P@k if the gallery has at most k.
+    k  the cut-off of P@k; None: average precision
+    """
+    relevant, queries, gallery = Counter(gallery_labels.tolist()), set(query_labels.tolist()), len(gallery_labels)
+    return gallery > (k or 0) and any(0 < relevant[label] < gallery for label in queries)
+
+
+def require_validation(training: Training, *parts: tuple[Labels, Labels], k: int | None = None, remedy: str) -> None:
+    """Raise CdirError if the validation set cannot choose an epoch; called before the first one.
+
+    parts  labels of queries and of gallery, for each ranking of the score; one that `decides` is enough
+    """
+    if not any(decides(*labels, k) for labels in parts):
+        sizes = "; ".join(f"queries: {len(queries)}, gallery: {len(gallery)}" for queries, gallery in parts)
+        score = "average precision" if k is None else f"P@{k}"
+        raise CdirError(
+            f"{training.name}: the validation set ({sizes or 'empty'}) is too small to choose an epoch, since "
+            f"every ranking has the same {score}: {remedy}"
+        )
 
 
 # ---- networks ----

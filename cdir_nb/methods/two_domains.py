@@ -8,7 +8,7 @@ import torch
 from cdir_nb.data.images import ImageSet
 from cdir_nb.data.protocols import Protocol
 from cdir_nb.encoders import ImageEncoder
-from cdir_nb.encoders.pretraining import seen_note
+from cdir_nb.encoders.pretraining import noted
 from cdir_nb.errors import CdirError
 
 
@@ -50,7 +50,7 @@ def training_set_description(encoder: ImageEncoder, images: ImageSet, limit: int
     """
     count = f"at most {limit}" if limit else "all"
     kind, remark = ("unlabelled", "") if classes is None else ("labelled", f", {classes} classes in training")
-    return f"{count} {kind} images of each of two domains{remark}{seen_note(encoder, images)}"
+    return noted(f"{count} {kind} images of each of two domains{remark}", encoder, images)
 
 
 def class_numbers(labels: Sequence[np.ndarray]) -> list[torch.Tensor]:

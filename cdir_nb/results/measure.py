@@ -137,7 +137,7 @@ def context_of(
     """
     import torch
 
-    from cdir_nb.encoders.pretraining import seen_in_pretraining
+    from cdir_nb.encoders.pretraining import noted, seen_in_pretraining
 
     tested = [training_images] if training_images is not None else [*task.queries.values(), *task.galleries.values()]
     distinct = {images.keys: images for images in tested}.values()
@@ -154,7 +154,7 @@ def context_of(
         "selection_rule": embedder.selection,
         "steps": embedder.steps,
         "moved": embedder.moved,
-        "train_set": embedder.train_set,
+        "train_set": noted(embedder.train_set, embedder.encoder, embedder.training_images),
         "test_set": f"{'queries and gallery' if training_images is None else 'training images'} of {task.name}",
         **about_images(train=embedder.training_images),
         "train_pool_fingerprint": "" if pool is None else pool.fingerprint,

@@ -125,7 +125,7 @@ class PseudoLabels(Numbered):
 class DomainMapping(Numbered):
     k: CountOrZero
     name_list: Literal["objects", "seen"]
-    rest: Literal["svd", "identity"]
+    rest: Literal["identity", "svd"]
     map_points: MapPoints
 
 

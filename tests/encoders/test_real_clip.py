@@ -1,8 +1,10 @@
 """The bundled real-clip: its tower, its vocabulary, the images of its pretraining, and its card's accuracies."""
 
+import io
 import json
 import re
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,13 +13,15 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
-from cdir_nb.data import ImageSet, load_card, open_dataset
+from cdir_nb.data import ImageSet, load_card, load_protocol, open_dataset
 from cdir_nb.data.halves import HELD_OUT, SEEN, in_list, listed_keys
 from cdir_nb.encoders import ClipEncoder, load_encoder
 from cdir_nb.encoders.bundled import KNOWN_TOKENS
 from cdir_nb.encoders.pretraining import seen_in_pretraining
 from cdir_nb.encoders.zero_shot import accuracy, prompt_embeddings, zero_shot_labels, zero_shot_scores
+from cdir_nb.methods.clair import CLAIR, ClairTraining
 from cdir_nb.paths import REAL_CLIP
+from cdir_nb.results import reproduced_records
 from tests.encoders.test_checkpoints import error_of
 
 
@@ -47,21 +51,50 @@ def test_words_outside_its_vocabulary_have_the_same_embedding(clip):
     assert torch.equal(democracy, tuesday) and not torch.allclose(democracy, dog, atol=0.01)
 
 
-def test_images_of_the_pretraining_are_recognised_by_file_name(clip, tiny):
-    keys = [sorted(listed_keys("sketchy_mini", half))[:4] for half in (SEEN, HELD_OUT)]
-    elsewhere = [f"photo/whatever/{key.rpartition('/')[2]}.JPEG" for key in keys[0]]  # the same files in another tree
+def encoded(image: Image.Image, quality: int, size: tuple[int, int]) -> Image.Image:
+    """The image after a JPEG of this quality and size."""
+    file = io.BytesIO()
+    image.resize(size).save(file, "JPEG", quality=quality)
+    return Image.open(file).convert("RGB")
 
-    def images(names):
-        parts = np.array([name.split("/")[:2] for name in names])
-        return ImageSet(tuple(names), parts[:, 0], parts[:, 1], lambda key: Image.new("RGB", (9, 9)), tuple(names))
 
-    mixed = images([*(f"{key}.jpg" for key in keys[0] + keys[1]), "photo/dog/mine.jpg"])
-    assert seen_in_pretraining(clip, mixed) == 4 and seen_in_pretraining(clip, images(elsewhere)) == 4
-    assert seen_in_pretraining(clip, mixed.take([4, 5, 8])) == 0
-    assert seen_in_pretraining(load_encoder("tiny-clip", device="cpu"), mixed) == 0
+def changed(images: ImageSet, load, name: str) -> ImageSet:
+    """Other files under the same names."""
+    return replace(images, load=load, digests=tuple(f"{name} {key}" for key in images.keys))
+
+
+@pytest.mark.parametrize("dataset", ["pacs", "sketchy_mini"])
+def test_images_of_the_pretraining_are_recognised_by_their_content(clip, shared, dataset):
+    images = open_dataset(dataset, shared / "data" / dataset, progress=False)
+    seen, held_out = (in_list(images, dataset, half) for half in (SEEN, HELD_OUT))
+    assert seen_in_pretraining(clip, seen) == len(seen) and seen_in_pretraining(clip, held_out) == 0
+    few = seen.take(range(0, len(seen), len(seen) // 40))
+    renamed = replace(few, keys=tuple(f"drawings/{row}.jpg" for row in range(len(few))))
+    assert seen_in_pretraining(clip, renamed) == len(few)
+    assert seen_in_pretraining(clip, changed(few, lambda key: encoded(few.load(key), 60, (90, 90)), "small")) == len(
+        few
+    )
+    assert seen_in_pretraining(clip, changed(few, lambda key: Image.new("RGB", (99, 99), "white"), "blank")) == 0
+    following = dict(zip(few.keys, np.roll(few.keys, 1).tolist()))
+    assert seen_in_pretraining(clip, changed(few, lambda key: few.load(following[key]), "other")) <= 1
+    assert seen_in_pretraining(load_encoder("tiny-clip", device="cpu"), few) == 0
+
+
+def test_doodles_of_the_pretraining_are_recognised_although_the_bundled_ones_have_other_digests(clip):
     doodles = open_dataset("world_doodle")
     seen = {key.rpartition("/")[2] for key in listed_keys("quickdraw25", SEEN)}
     assert seen_in_pretraining(clip, doodles) == sum(Path(key).stem in seen for key in doodles.keys) > 300
+    assert seen_in_pretraining(clip, changed(doodles, lambda key: Image.new("RGB", (99, 99)), "blank")) == 0
+
+
+def test_committed_counts_of_training_images_that_the_pretraining_saw(clip, shared):
+    task = load_protocol("sketchy_mini-21", open_dataset("sketchy_mini", shared / "data/sketchy_mini", progress=False))
+    records = [record for record in reproduced_records() if record.test_set == "training images of sketchy_mini-21"]
+    for seed in (0, 1, 2):
+        settings = CLAIR.configured(clip, settings={"train_images": 1300})
+        training = ClairTraining(clip, task, ("sketch", "photo"), settings, name="CLAIR", seed=seed, progress=False)
+        count = seen_in_pretraining(clip, training.images.take(np.concatenate(training.rows)))
+        assert {record.seen_in_pretraining for record in records if record.seed == seed} == {count}
 
 
 def test_another_training_of_it_is_loaded_from_a_folder(clip, tmp_path):

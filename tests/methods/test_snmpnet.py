@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from sklearn.metrics import average_precision_score
 
 from cdir_nb.conventions import BY_VALIDATION_CLASSES, LAST_EPOCH, NOTHING_SELECTED
 from cdir_nb.data import MetricSpec, Protocol
@@ -24,9 +25,12 @@ from cdir_nb.methods.table import METHODS, fit
 from cdir_nb.methods.training import TrainedEmbedder
 from cdir_nb.results import measure
 
-CLASSES = ("red", "green", "blue", "grey", "pink", "teal")
+CLASSES = ("red", "green", "blue", "grey", "pink", "gold", "teal")
 COLOURS = dict(
-    zip(CLASSES, [(200, 20, 20), (20, 200, 20), (20, 20, 200), (90, 90, 90), (220, 120, 160), (0, 120, 130)])
+    zip(
+        CLASSES,
+        [(200, 20, 20), (20, 200, 20), (20, 20, 200), (90, 90, 90), (220, 120, 160), (210, 170, 0), (0, 120, 130)],
+    )
 )
 DOMAINS = ("photo", "sketch", "clipart")
 QUICK = {
@@ -55,16 +59,16 @@ pytestmark = [pytest.mark.medium, pytest.mark.usefixtures("own_cache")]
 
 @pytest.fixture(scope="module")
 def task() -> Protocol:
-    """Four classes to train on in two domains, one for validation; the unseen domain clipart asks for photos."""
+    """Four classes to train on in two domains, two for validation; the unseen domain clipart asks for photos."""
     rows = [(d, c, f"{d}/{c}/{n}") for d in DOMAINS for c in CLASSES for n in range(6)]
     domains, labels, keys = zip(*rows)
     images = ImageSet(keys, np.array(domains), np.array(labels), picture, keys)
     return Protocol(
-        *("toy-ucdr", "toy", "", "", True, CLASSES[:4], CLASSES[5:], CLASSES[5:], CLASSES[5:], DOMAINS[:2]),
+        *("toy-ucdr", "toy", "", "", True, CLASSES[:4], CLASSES[6:], CLASSES[6:], CLASSES[6:], DOMAINS[:2]),
         directions=(("clipart", "photo"),),
         metrics=(MetricSpec(kind="precision", k=3, convention="hits_over_k", paper="", known="our default"),),
         images=images,
-        validation=(CLASSES[4],),
+        validation=CLASSES[4:6],
         unseen_domain=True,
     )
 
@@ -164,7 +168,7 @@ def test_heads_learn_on_a_frozen_trunk(encoder, task, semantics):
     assert all(torch.equal(x, before[name]) for name, x in encoder.model.state_dict().items())
     found = selected(fitted)
     emb = found.embed(task.images, progress=False)
-    assert emb.shape == (108, 8) and emb.dtype == torch.float32 and bool(torch.isfinite(emb).all())
+    assert emb.shape == (126, 8) and emb.dtype == torch.float32 and bool(torch.isfinite(emb).all())
     assert "not the paper's training" in found.train_set and found.similarity == "euclidean"
     torch.testing.assert_close(emb[:5], found.embed(task.images.take(range(5)), progress=False))
 
@@ -177,9 +181,17 @@ def test_without_validation_classes_the_last_epoch_is_used(encoder, task, semant
 def test_the_score_is_the_mean_over_training_domains_other_than_the_gallery(encoder, task, semantics):
     fitted = train(encoder, task, semantics, validation_fraction=1.0)
     (last,) = fitted.states[LAST_EPOCH]
-    query, gallery = (task.images.select(domain, [CLASSES[4]]) for domain in ("sketch", "photo"))
-    assert len(query) == len(gallery) == 6 and torch.isfinite(last.embed(query)).all()
-    assert fitted.history[-1][BY_VALIDATION_CLASSES] == 1  # one validation class: everything found is relevant
+    query, gallery = (task.images.select(domain, CLASSES[4:6]) for domain in ("sketch", "photo"))
+    assert len(query) == len(gallery) == 12
+    scores = -torch.cdist(last.embed(query, progress=False), last.embed(gallery, progress=False))
+    relevant = query.labels[:, None] == gallery.labels
+    by_sklearn = np.mean([average_precision_score(*row) for row in zip(relevant, scores.numpy())])
+    assert fitted.history[-1][BY_VALIDATION_CLASSES] == pytest.approx(by_sklearn, abs=1e-5)
+
+
+def test_one_validation_class_is_refused_since_every_ranking_has_the_same_score(encoder, task, semantics):
+    with pytest.raises(CdirError, match="more than 1 validation classes"):
+        train(encoder, replace(task, validation=CLASSES[4:5]), semantics)
 
 
 def test_a_finished_training_comes_from_the_cache_and_earlier_epochs_can_be_opened(

@@ -1,5 +1,7 @@
 """What CLAIR and UCDIR share: training images of two domains, and the score that chooses a state."""
 
+from itertools import permutations, product
+
 import numpy as np
 import pytest
 import torch
@@ -7,6 +9,7 @@ import torch
 from cdir_nb.data import load_protocol
 from cdir_nb.data.world import load_world
 from cdir_nb.errors import CdirError
+from cdir_nb.methods.training import decides
 from cdir_nb.methods.two_domains import class_numbers, drawn_rows, precision_at, training_images
 
 
@@ -15,6 +18,18 @@ def test_precision_of_both_directions_by_hand():
     labels = [torch.tensor([0, 1]), torch.tensor([0, 1, 1])]
     assert precision_at(1, scores, labels) == pytest.approx((1 + 2 / 3) / 2)  # the third asks the other way and errs
     assert precision_at(5, scores, labels) == pytest.approx(((1 / 3 + 2 / 3) / 2 + 1 / 2) / 2)  # galleries of 3 and 2
+
+
+def test_a_validation_set_decides_if_two_rankings_have_different_scores():
+    for queries, size in product([(0,), (0, 1), (2, 2)], range(5)):
+        for gallery in product(range(3), repeat=size):
+            hits = [[query == np.array(order) for order in permutations(gallery)] for query in queries]
+            places = [np.arange(1, size + 1)] * len(hits[0])
+            for k in (1, 3):
+                scores = [{row[:k].sum() for row in orders} for orders in hits]
+                assert decides(np.array(queries), torch.tensor(gallery), k) == any(len(values) > 1 for values in scores)
+            found = [{tuple(place[row]) for row, place in zip(orders, places)} for orders in hits]
+            assert decides(np.array(queries), np.array(gallery)) == any(len(values) > 1 for values in found)
 
 
 def test_classes_have_the_same_numbers_in_both_domains():

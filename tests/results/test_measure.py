@@ -12,9 +12,11 @@ from PIL import Image
 from cdir_nb.conventions import AVERAGE_PRECISION, LAST_EPOCH, PRECISION
 from cdir_nb.data import ImageSet, load_protocol
 from cdir_nb.encoders import load_encoder
+from cdir_nb.encoders.pretraining import NOTE
 from cdir_nb.errors import CdirError
 from cdir_nb.methods import Embedder
 from cdir_nb.methods.clair.mapped_clip import MappedClipSettings, mapped_clip
+from cdir_nb.methods.embedder import FROZEN
 from cdir_nb.methods.frozen import VanillaClip
 from cdir_nb.results import by_direction, context_of, measure, percent_by_direction, settings_digest
 from cdir_nb.results.measure import embedded
@@ -128,6 +130,17 @@ def test_records_say_how_many_test_images_the_pretraining_saw(task, monkeypatch)
         "cdir_nb.encoders.pretraining.seen_in_pretraining", lambda _, images: len(seen & set(images.keys))
     )
     assert {r.seen_in_pretraining for r in measure(VanillaClip(Encoder()), task)} == {5}, "a set of images counts once"
+
+
+def test_the_pretraining_that_saw_training_images_is_noted_once_for_any_method(task, monkeypatch):
+    encoder, own = Encoder(), Trained(Encoder())
+    monkeypatch.setattr("cdir_nb.encoders.pretraining.seen_in_pretraining", lambda _, images: len(images))
+    own.training_images = task.train
+    (described,) = {record.train_set for record in measure(own, task)}
+    assert described == Trained.train_set + NOTE
+    own.train_set = described
+    assert {record.train_set for record in measure(own, task)} == {described}
+    assert {record.train_set for record in measure(VanillaClip(encoder), task)} == {FROZEN}
 
 
 def test_a_number_on_training_images_counts_the_seen_ones_among_these(task, monkeypatch):

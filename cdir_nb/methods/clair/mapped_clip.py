@@ -11,7 +11,8 @@ from cdir_nb.data.objects import object_names
 from cdir_nb.data.protocols import Protocol
 from cdir_nb.encoders import ClipEncoder
 from cdir_nb.errors import CdirError
-from cdir_nb.methods.clair.mapping import apply_map, procrustes, text_pairs
+from cdir_nb.methods.clair.mapping import NullSpace, apply_map, procrustes, text_pairs
+from cdir_nb.methods.clair.settings import NULL_SPACE_SOURCE
 from cdir_nb.methods.embedder import Direction, Embedder
 from cdir_nb.methods.method import CLIP, DIRECTION, Method
 from cdir_nb.methods.settings import Settings, setting
@@ -25,9 +26,7 @@ class MappedClipSettings(Settings):
     names: Literal["objects", "seen"] = setting(
         "objects", "paper, section 4.4, has 3,000 names of objects; here our own list; 'seen': the training classes"
     )
-    null_space: Literal["svd", "identity"] = setting(
-        "svd", "paper, equation 9: what the SVD returns; 'identity' is our addition, see `procrustes`"
-    )
+    null_space: NullSpace = setting("identity", NULL_SPACE_SOURCE)
 
 
 class MappedClip(Embedder):

@@ -13,6 +13,7 @@ applied to images.
 
 from collections.abc import Callable, Mapping, Sequence
 from itertools import permutations
+from typing import Literal, get_args
 
 import scipy.linalg
 import torch
@@ -21,17 +22,18 @@ from cdir_nb.encoders import ClipEncoder
 from cdir_nb.encoders.zero_shot import TEMPLATE, prompt_embeddings, require_words
 from cdir_nb.errors import CdirError
 
-NULL_SPACE = ("svd", "identity")
+NullSpace = Literal["identity", "svd"]
+NULL_SPACE = get_args(NullSpace)
 BLOCK = 1e-9  # smaller entries below the diagonal of the Schur form are rounding errors, not rotations
 
 
-def procrustes(source: torch.Tensor, target: torch.Tensor, null_space: str = "svd") -> torch.Tensor:
+def procrustes(source: torch.Tensor, target: torch.Tensor, null_space: NullSpace = "identity") -> torch.Tensor:
     """(D, D) orthogonal Q that minimises ||Q w_source - w_target||^2, summed over pairs (equations 8 and 9).
 
     source, target  (n, D) embeddings; row i of both belongs to the same object
     null_space      Q is not determined where there are fewer independent pairs than dimensions (n < D):
-                    "svd"       the result of the SVD, as in the paper's formula
                     "identity"  the optimal Q that is nearest to the identity (our addition)
+                    "svd"       the result of the SVD, as in the paper's formula; it depends on rounding errors
 
     Embeddings are not centred, as in the paper, which has 3,000 pairs and does not discuss the null space. The
     computation is in double precision; Q has the dtype of `source`. Raises CdirError for tables of different shapes.
@@ -95,7 +97,9 @@ def text_pairs(
     return {domain: prompt_embeddings(encoder, names, word, (template,)) for domain, word in words.items()}
 
 
-def all_maps(texts: Mapping[str, torch.Tensor], null_space: str = "svd") -> dict[tuple[str, str], torch.Tensor]:
+def all_maps(
+    texts: Mapping[str, torch.Tensor], null_space: NullSpace = "identity"
+) -> dict[tuple[str, str], torch.Tensor]:
     """{(from domain, to domain): Q} for every ordered pair of `text_pairs`' domains."""
     return {(a, b): procrustes(texts[a], texts[b], null_space) for a, b in permutations(texts, 2)}
 

@@ -12,6 +12,7 @@ domain B. (N, D) means N images of one domain.
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from functools import cached_property
+from itertools import permutations
 from typing import Any
 
 import numpy as np
@@ -26,11 +27,11 @@ from cdir_nb.methods.batches import Batches, domain_batches, pixel_batches, rand
 from cdir_nb.methods.checkpoints import digest_of
 from cdir_nb.methods.clair.data import Texts, images_of, split, texts_of
 from cdir_nb.methods.clair.losses import Bank, both_domains, inter_cluster_loss, inter_domain_loss, inter_instance_loss
-from cdir_nb.methods.clair.mapping import procrustes, text_pairs
+from cdir_nb.methods.clair.mapping import NullSpace, procrustes, text_pairs
 from cdir_nb.methods.clair.network import DomainAlignment, domain_alignment
 from cdir_nb.methods.clair.pseudo_labels import alignment_loss, assigned, initial_labels, refine
 from cdir_nb.methods.clair.settings import ClairSettings
-from cdir_nb.methods.training import Numbers, Training, mixed_precision
+from cdir_nb.methods.training import Numbers, Training, decides, mixed_precision, require_validation
 from cdir_nb.methods.two_domains import class_numbers, precision_at, training_set_description
 
 BANK_BATCH = 256
@@ -126,11 +127,12 @@ class ClairTraining(Training):
     def start(self) -> None:
         """Compute Q in closed form, pseudo-labels from frozen CLIP (section 4.1), and the initial banks."""
         if self.settings.mapping:
-            q = closed_form_mapping(self.encoder, self.texts)
+            q = closed_form_mapping(self.encoder, self.texts, self.settings.null_space)
             for network in (self.model, self.momentum):
                 network.q.data.copy_(q)
         self.soft = [self._labels_of_clip(self.rows[d], d) for d in (0, 1)]
         self.validation_labels = [assigned(self._labels_of_clip(self.validation[d], d)) for d in (0, 1)]
+        self._check_validation()
         self.assigned = [[assigned(soft).cpu()] for soft in self.soft]
         self.fill_banks(self.momentum_features())
 
@@ -205,18 +207,25 @@ class ClairTraining(Training):
 
         The score by pseudo-labels takes frozen CLIP's labels as true. It needs no labels, but may favour states close
         to frozen CLIP (our default; the paper gives no criterion). The score by true labels of seen classes is a
-        diagnostic.
+        diagnostic, left out if the images have no such labels.
         """
-        if not all(map(len, self.validation)):
+        if not self.settings.validation_per_class:
             return {}
         features = [self.encode(self.model, rows) for rows in self.validation]
         with torch.no_grad():
             first, second = (self.model.shared(features[d], d) for d in (0, 1))
         scores = first @ second.T
-        return {
-            BY_PSEUDO_LABELS: precision_at(VALIDATION_K, scores, self.validation_labels),
-            BY_SEEN_LABELS: precision_at(VALIDATION_K, scores, self.true_labels),
-        }
+        labels = {BY_PSEUDO_LABELS: self.validation_labels}
+        if any(decides(*pair, VALIDATION_K) for pair in permutations(self.true_labels, 2)):
+            labels[BY_SEEN_LABELS] = self.true_labels
+        return {rule: precision_at(VALIDATION_K, scores, values) for rule, values in labels.items()}
+
+    def _check_validation(self) -> None:
+        """Raise CdirError if images are held out, but too few to choose an epoch."""
+        per_class = self.settings.validation_per_class
+        if per_class:
+            remedy = f"train on more images, or set validation_per_class, now {per_class}, to 0"
+            require_validation(self, *permutations(self.validation_labels, 2), k=VALIDATION_K, remedy=remedy)
 
     @cached_property
     def true_labels(self) -> list[torch.Tensor]:
@@ -264,7 +273,7 @@ class ClairTraining(Training):
         return initial_labels(F.normalize(features, dim=-1).to(self.device), self.text_features[d])
 
 
-def closed_form_mapping(encoder: ClipEncoder, texts: Texts) -> torch.Tensor:
-    """(D, D) Q from the first domain to the second, from texts alone (equations 8 and 9)."""
+def closed_form_mapping(encoder: ClipEncoder, texts: Texts, null_space: NullSpace = "identity") -> torch.Tensor:
+    """(D, D) Q from the first domain to the second, from texts alone (equations 8 and 9); see `procrustes`."""
     first, second = text_pairs(encoder, texts.objects, texts.words).values()
-    return procrustes(first, second)
+    return procrustes(first, second, null_space)

@@ -2,8 +2,11 @@
 
 from typing import Literal
 
+from cdir_nb.methods.clair.mapping import NullSpace
 from cdir_nb.methods.clair.pseudo_labels import RefinementConfig
 from cdir_nb.methods.settings import Settings, setting
+
+NULL_SPACE_SOURCE = "our default, see `procrustes`; paper, equation 9: 'svd', which rounding errors change"
 
 
 class ClairSettings(Settings):
@@ -19,6 +22,7 @@ class ClairSettings(Settings):
     prompts: int = setting(10, "paper, section 5.2: v in R^(10 x 768)", ge=0)
     prompt_std: float = setting(1.0, "unknown: our default; Sketch_LVM's code initialises prompts from N(0, 1)", gt=0)
     mapping: bool = setting(True, "paper, section 4.4")
+    null_space: NullSpace = setting("identity", NULL_SPACE_SOURCE)
     train_mapping: bool = setting(True, "paper, section 4.4: Q's parameters update along with the rest")
     freeze: bool = setting(True, "paper, section 4.5: only LayerNorm and prompts are trained")
     learning_rate: float = setting(2e-4, "paper, section 5.2 (SGD, cosine to 0)", gt=0)

@@ -11,6 +11,7 @@ implemented.
 
 from collections.abc import Iterator
 from functools import cached_property
+from itertools import permutations
 from typing import Literal
 
 import numpy as np
@@ -28,7 +29,7 @@ from cdir_nb.methods.settings import Settings, setting
 from cdir_nb.methods.sketchlvm.losses import class_text, triplet
 from cdir_nb.methods.sketchlvm.network import Network
 from cdir_nb.methods.sketchlvm.sampling import quadruples
-from cdir_nb.methods.training import Numbers, Training, mixed_precision
+from cdir_nb.methods.training import Numbers, Training, mixed_precision, require_validation
 from cdir_nb.methods.two_domains import (
     class_numbers,
     drawn_rows,
@@ -121,6 +122,7 @@ class SketchLvmTraining(Training):
         self.validation = images.take(held_out)
         self.images = self._in_both_domains(images.take(~held_out))
         self.classes = tuple(label for label in self.task.seen if label in set(self.images.labels))
+        self._check_validation()
         self.steps_per_epoch = -(-int((self.images.domains == self.domains[0]).sum()) // s.batch_size)
         return Network(self.encoder, prompts=s.prompts, std=s.prompt_std, read=s.read, freeze=s.freeze, seed=self.seed)
 
@@ -211,7 +213,7 @@ class SketchLvmTraining(Training):
         """Mean P@k of both directions on the held-out images; empty if there are none."""
         if not len(self.validation):
             return {}
-        images = [self.validation.select(domain) for domain in self.domains]
+        images = self._validation_by_domain()
         features = []
         for d in (0, 1):
             batches = pixel_batches(self.encoder, images[d], np.arange(len(images[d])), EVAL_BATCH)
@@ -262,6 +264,17 @@ class SketchLvmTraining(Training):
                 rows = rng.permutation(np.flatnonzero(images.mask(domain, [label])))
                 held_out[rows[: round(fraction * len(rows))]] = True
         return held_out
+
+    def _validation_by_domain(self) -> list[ImageSet]:
+        return [self.validation.select(domain) for domain in self.domains]
+
+    def _check_validation(self) -> None:
+        """Raise CdirError if a part is to be held out, but is too small to choose an epoch."""
+        fraction = self.settings.validation_fraction
+        if fraction:
+            labels = [images.labels for images in self._validation_by_domain()]
+            remedy = f"train on more images, or set validation_fraction, now {fraction:g}, to 0"
+            require_validation(self, *permutations(labels, 2), k=self.settings.score_at, remedy=remedy)
 
     def _in_both_domains(self, images: ImageSet) -> ImageSet:
         """The images of classes that both domains have. Raises CdirError for fewer than two classes."""

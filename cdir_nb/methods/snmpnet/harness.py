@@ -26,7 +26,7 @@ from cdir_nb.methods.snmpnet.semantics import class_semantics
 from cdir_nb.methods.snmpnet.settings import BY_ENCODER, HEAD_ONLY, HarnessSettings, named_settings
 from cdir_nb.methods.snmpnet.task import numbers_of, training_images, validation_images
 from cdir_nb.methods.snmpnet.views import epoch_views, inverted_in
-from cdir_nb.methods.training import Numbers, Training, mixed_precision
+from cdir_nb.methods.training import Numbers, Training, mixed_precision, require_validation
 from cdir_nb.retrieval import evaluate_embeddings
 
 EMBED_BATCH = 256  # of feature maps; of images: 64
@@ -62,6 +62,7 @@ class HarnessTraining(Training):
         self.encoder = map_encoder(self.encoder, settings.image_size)
         self.images = training_images(self.task, settings, self.seed)
         self.queries, self.gallery = validation_images(self.task, settings)
+        self._check_validation()
         self.semantics = class_semantics(settings.semantics, self.task, self.encoder.device)
         self.vectors = self.semantics.of(self.task.seen, unit=settings.unit_semantics)
         self.rows = rows_by_domain(self.images, settings.batch_size)
@@ -225,6 +226,13 @@ class HarnessTraining(Training):
             results = evaluate_embeddings(queries, gallery, images.labels, self.gallery.labels, **options)
             scores += [result.mean for result in results if result.convention == "over_found"]
         return {BY_VALIDATION_CLASSES: sum(scores) / len(scores)}
+
+    def _check_validation(self) -> None:
+        """Raise CdirError if the protocol has validation classes whose images are too few to choose an epoch."""
+        if classes := self.task.validation:
+            parts = [(images.labels, self.gallery.labels) for images in self.queries.values()]
+            remedy = f"give images of more than {len(classes)} validation classes, or a protocol without any"
+            require_validation(self, *parts, remedy=remedy)
 
     def _validation_features(self, name: str, images: ImageSet) -> torch.Tensor:
         if self.only_head and name not in self._validation_maps:

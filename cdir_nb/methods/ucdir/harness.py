@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import permutations
 from typing import Any, Literal
 
 import numpy as np
@@ -23,7 +24,7 @@ from cdir_nb.data.images import ImageSet
 from cdir_nb.errors import CdirError
 from cdir_nb.methods.batches import random_order
 from cdir_nb.methods.method import PAIR, Method
-from cdir_nb.methods.training import Numbers, Training, trainable_parameters
+from cdir_nb.methods.training import Numbers, Training, decides, trainable_parameters
 from cdir_nb.methods.trunks import ImageTower, Standardise
 from cdir_nb.methods.two_domains import (
     class_numbers,
@@ -262,9 +263,15 @@ class TwoDomainTraining(Training):
     # ---- selection and retrieval ----
 
     def validate(self) -> Numbers:
-        """The released code's score, which uses labels: P@k among the training images, mean over both directions."""
+        """The released code's score, which uses labels: P@k among the training images, mean over both directions.
+
+        Left out, so that only the last epoch is used, if it is the same for every ranking: images without labels, or no
+        more than k.
+        """
         scores = self.features[0] @ self.features[1].T
         labels = class_numbers([images.labels for images in self.by_domain])
+        if not any(decides(*pair, self.settings.score_at) for pair in permutations(labels, 2)):
+            return {}
         rule = BY_SEEN_LABELS if self.task.zero_shot else BEST_ON_TEST  # a closed set is tested on its training images
         return {rule: precision_at(self.settings.score_at, scores.cpu(), labels)}
 
