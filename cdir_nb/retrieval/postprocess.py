@@ -148,7 +148,7 @@ def k_reciprocal(
 ) -> Ranking:
     """Re-rank the ranks of a Ranking by k-reciprocal neighbours; its scores are minus the new distances.
 
-    Neighbours are searched among queries and gallery together. With d(x, y) = (2 - 2 x.y) / max over y' of (2 - 2 x.y'):
+    Neighbours are searched among queries and gallery together. d(x, y) is 2 - 2 x.y, divided by its maximum over y.
     R(x, k): all y among the k + 1 nearest rows of x (itself included) for which x is among the k + 1 nearest of y
     R*(x): R(x, k1), and R(y, k1 / 2) of each y in it if more than 2/3 of R(y, k1 / 2) is in R(x, k1)
     V(x): exp(-d) on R*(x) and 0 elsewhere, divided by its sum; then its mean over the k2 nearest rows of x
@@ -167,14 +167,14 @@ def k_reciprocal(
     nearest = rank(rows, rows, k=max(k1 + 1, k2)).indices
     codes = _neighbour_codes(rows, nearest, k1)
     if k2 > 1:
-        codes = _incidence(nearest[:, :k2]) @ codes / min(k2, nearest.shape[1])
+        codes = sparse.csr_array(_incidence(nearest[:, :k2]) @ codes / min(k2, nearest.shape[1]))
     of_query, of_gallery = codes[: len(query)], codes[len(query) :].tocsc()
     indices, scores = np.empty_like(ranking.indices), np.empty_like(ranking.scores)
     for block in _blocks(len(query), len(rows)):
         distances = _distances(query[block], rows)[:, len(query) :]
         for row, distance in zip(range(len(query))[block], distances):
             candidates = ranking.indices[row]
-            overlap = _overlaps(of_query[row], of_gallery)[candidates]
+            overlap = _overlaps(of_query[row : row + 1], of_gallery)[candidates]
             new = (1 - weight) * (1 - overlap / (2 - overlap)) + weight * distance[candidates]
             order = np.lexsort((candidates, new))
             indices[row], scores[row] = candidates[order], -new[order]
@@ -187,14 +187,14 @@ def _neighbour_codes(rows: torch.Tensor, nearest: np.ndarray, k1: int) -> sparse
     sizes, parts = half.sum(1), []
     for block in _blocks(len(rows), len(rows)):
         own = mutual[block]
-        added = (own @ half.T).multiply(own).tocsr()  # how many of R(y, k1 / 2) are in R(x, k1)
+        added = sparse.csr_array((own @ half.T).multiply(own))  # how many of R(y, k1 / 2) are in R(x, k1)
         added.data = (3 * added.data > 2 * sizes[added.indices]).astype(np.float64)
-        code = (own + added @ half).tocoo()
-        code.data = np.exp(-_distances(rows[block], rows)[code.row, code.col]) * (code.data > 0)
-        code.eliminate_zeros()
-        sums = code.sum(1).clip(min=1e-12)  # 0 for one of more than k1 copies, which may be no neighbour of itself
-        parts.append(sparse.diags_array(1 / sums) @ code)
-    return sparse.vstack(parts, format="csr")
+        added.eliminate_zeros()
+        code = sparse.coo_array(own + added @ half)
+        values = np.exp(-_distances(rows[block], rows)[code.row, code.col])
+        values /= np.bincount(code.row, values)[code.row]
+        parts.append(sparse.csr_array((values, (code.row, code.col)), shape=code.shape))
+    return sparse.csr_array(sparse.vstack(parts))
 
 
 def _incidence(neighbours: np.ndarray) -> sparse.csr_array:
@@ -206,14 +206,14 @@ def _incidence(neighbours: np.ndarray) -> sparse.csr_array:
 def _mutual(neighbours: np.ndarray) -> sparse.csr_array:
     """(N, N): 1 where both rows are among the other's neighbours."""
     incidence = _incidence(neighbours)
-    return incidence.multiply(incidence.T).tocsr()
+    return sparse.csr_array(incidence.multiply(incidence.T))
 
 
 def _overlaps(code: sparse.csr_array, codes: sparse.csc_array) -> np.ndarray:
     """(G,): the sum of min(code, row) for each row of `codes` (G, N)."""
     columns = codes[:, code.indices]
     smaller = np.minimum(columns.data, np.repeat(code.data, np.diff(columns.indptr)))
-    return np.bincount(columns.indices, smaller, minlength=codes.shape[0])
+    return sparse.csc_array((smaller, columns.indices, columns.indptr), shape=columns.shape).sum(1)
 
 
 def _distances(query: torch.Tensor, rows: torch.Tensor) -> np.ndarray:
@@ -305,12 +305,12 @@ def _whole(name: str, value: Any) -> int:
 
 
 def _positive(name: str, value: Any) -> float:
-    if not isinstance(value, Real) or not 0 < value < np.inf:
+    if not isinstance(value, Real) or not 0 < float(value) < math.inf:
         raise CdirError(f"{name} must be a positive number: got {value!r}")
     return float(value)
 
 
 def _at_least_0(name: str, value: Any) -> float:
-    if not isinstance(value, Real) or not 0 <= value < np.inf:
+    if not isinstance(value, Real) or not 0 <= float(value) < math.inf:
         raise CdirError(f"{name} must be a number of at least 0: got {value!r}")
     return float(value)
