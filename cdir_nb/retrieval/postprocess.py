@@ -9,6 +9,7 @@ subtract from each gallery item how popular it is, as `popularity` and `sinkhorn
 
 import math
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from numbers import Integral, Real
 from typing import Any
 
@@ -38,13 +39,13 @@ def centre(
 
 
 def alpha_query_expansion(
-    query: Embeddings, gallery: Embeddings, n: int, alpha: float, leave_out: Sequence[np.ndarray] | None = None
+    query: Embeddings, gallery: Embeddings, n: int, alpha: float, leave_out: Sequence | None = None
 ) -> torch.Tensor:
     """(Q, D): unit(q + sum over the n best gallery rows g of max(s, 0)^alpha g).
 
     n          number of gallery rows, all if there are fewer; equal scores are ordered by row
     alpha      at least 0; 0 is the average of q and the n rows, since 0^0 = 1
-    leave_out  for each query, the gallery rows that are not used, such as its own image (`data.own_rows`)
+    leave_out  for each query, the gallery rows that are not used, such as those of its own image (`data.own_rows`)
 
     Source: Radenović, Tolias and Chum, TPAMI 2019; the average: Chum et al., ICCV 2007.
     """
@@ -176,9 +177,10 @@ def k_reciprocal(
             candidates = ranking.indices[row]
             overlap = _overlaps(of_query[row : row + 1], of_gallery)[candidates]
             new = (1 - weight) * (1 - overlap / (2 - overlap)) + weight * distance[candidates]
+            new[np.isneginf(ranking.scores[row])] = np.inf  # rows that `rank` left out
             order = np.lexsort((candidates, new))
             indices[row], scores[row] = candidates[order], -new[order]
-    return Ranking(indices, scores, ranking.n_gallery)
+    return replace(ranking, indices=indices, scores=scores)
 
 
 def _neighbour_codes(rows: torch.Tensor, nearest: np.ndarray, k1: int) -> sparse.csr_array:
@@ -285,9 +287,8 @@ def _checked_mean(name: str, mean: Embeddings, rows: torch.Tensor) -> torch.Tens
     return mean[0].to(rows)
 
 
-def _checked_left_out(leave_out: Any, n_query: int, n_gallery: int) -> Sequence[np.ndarray]:
-    if leave_out is None:
-        return [np.empty(0, int)] * n_query
+def _checked_left_out(leave_out: Sequence | None, n_query: int, n_gallery: int) -> list[np.ndarray]:
+    leave_out = [np.atleast_1d(rows) for rows in ([[]] * n_query if leave_out is None else leave_out)]
     if len(leave_out) != n_query:
         raise CdirError(
             f"leave_out has {len(leave_out)} entries for {n_query} queries: give one array of rows for each"

@@ -11,6 +11,7 @@ from PIL import Image
 from cdir_nb.data import ImageSet, load_card, load_protocol
 from cdir_nb.errors import CdirError
 from cdir_nb.methods import AlphaQE, Centre, Embedder, Popularity, PostProcessed, QBNorm, VanillaClip
+from cdir_nb.methods.stored import store
 from cdir_nb.results import measure
 from cdir_nb.results.measure import evaluate_task
 from cdir_nb.results.records import setting_of
@@ -188,6 +189,7 @@ def test_bad_input_is_refused_in_one_line(task, clip):
         (lambda: Popularity("mean", GALLERY), "'gallery'"),
         (lambda: PostProcessed(clip, [Centre(TRAINING)]), "training_images=task.train"),
         (lambda: PostProcessed(clip, [QBNorm(0.1)], task.train.take([])), "no training images"),
+        (lambda: store(PostProcessed(clip, [AlphaQE()]), task.images), "store the method without it"),
         (lambda: PostProcessed(PostProcessed(clip, [AlphaQE()]), [AlphaQE()]), "post-processing of its own"),
     ):
         with pytest.raises(CdirError, match=named):

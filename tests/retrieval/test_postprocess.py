@@ -72,6 +72,11 @@ def test_query_expansion_is_the_loop(query, gallery, n, alpha):
     equal(alpha_query_expansion(query, gallery, n, alpha), expanded_by_loop(query, gallery, n, alpha, [()] * QUERIES))
     left_out = [np.arange(i % 4) * 7 for i in range(QUERIES)]
     found = alpha_query_expansion(query, gallery, n, alpha, left_out)
+    one_each = np.arange(QUERIES)
+    equal(
+        alpha_query_expansion(query, gallery, n, alpha, one_each),
+        expanded_by_loop(query, gallery, n, alpha, one_each[:, None]),
+    )
     equal(found, expanded_by_loop(query, gallery, n, alpha, left_out))
 
 
