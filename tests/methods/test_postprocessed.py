@@ -14,7 +14,7 @@ from cdir_nb.methods import AlphaQE, Centre, Embedder, Popularity, PostProcessed
 from cdir_nb.methods.stored import store
 from cdir_nb.results import measure
 from cdir_nb.results.measure import evaluate_task
-from cdir_nb.results.records import setting_of
+from cdir_nb.results.records import setting_of, settings_digest
 from cdir_nb.retrieval import rank
 
 TRAINING, QUERIES, GALLERY = "training images", "all queries", "gallery"
@@ -140,7 +140,8 @@ def test_records_say_what_was_done_and_never_merge_with_those_of_the_base(task, 
         {"step": "Centre", "means": TRAINING},
         {"step": "AlphaQE", "n": 10, "alpha": 3},
     ]
-    assert PostProcessed(clip, [AlphaQE(10, 3.0)]).settings == PostProcessed(clip, [AlphaQE(10, 3)]).settings
+    digests = {settings_digest(PostProcessed(clip, [AlphaQE(10, alpha)]).settings) for alpha in (3, 3.0)}
+    assert len(digests) == 1
 
 
 def test_a_trained_method_stays_what_it_is(task, clip):
