@@ -18,7 +18,7 @@ import torch
 from scipy import sparse
 
 from cdir_nb.errors import CdirError
-from cdir_nb.retrieval.ranking import Embeddings, Ranking, checked_rows, for_dot_product, rank
+from cdir_nb.retrieval.ranking import Embeddings, Ranking, as_array, checked_rows, for_dot_product, rank
 
 CELLS = 1 << 22  # numbers in a block
 KINDS = ("mean", "top_k", "softmax")
@@ -45,16 +45,14 @@ def alpha_query_expansion(
 
     n          number of gallery rows, all if there are fewer; equal scores are ordered by row
     alpha      at least 0; 0 is the average of q and the n rows, since 0^0 = 1
-    leave_out  for each query, the gallery rows that are not used, such as those of its own image (`data.own_rows`)
+    leave_out  for each query, the gallery rows that it must not use, as in `rank`
 
     Source: Radenović, Tolias and Chum, TPAMI 2019; the average: Chum et al., ICCV 2007.
     """
     query, gallery = _checked(query=query, gallery=gallery)
     n, alpha = _whole("n", n), _at_least_0("alpha", alpha)
-    leave_out = _checked_left_out(leave_out, len(query), len(gallery))
-    ranking = rank(query, gallery, k=n + max(map(len, leave_out)))
-    used = ~np.array([np.isin(row, rows) for row, rows in zip(ranking.indices, leave_out)])
-    used &= used.cumsum(1) <= n
+    ranking = rank(query, gallery, k=n, leave_out=leave_out)
+    used = np.isfinite(ranking.scores)  # if few rows remain, those that are left out come last
     indices, used = (torch.from_numpy(x).to(gallery.device) for x in (ranking.indices, used))
     expanded = torch.empty_like(query)
     for rows in _blocks(len(query), ranking.k * query.shape[1]):
@@ -177,7 +175,7 @@ def k_reciprocal(
             candidates = ranking.indices[row]
             overlap = _overlaps(of_query[row : row + 1], of_gallery)[candidates]
             new = (1 - weight) * (1 - overlap / (2 - overlap)) + weight * distance[candidates]
-            new[np.isneginf(ranking.scores[row])] = np.inf  # rows that `rank` left out
+            new[np.isneginf(ranking.scores[row])] = np.inf  # rows that `rank` left out stay last
             order = np.lexsort((candidates, new))
             indices[row], scores[row] = candidates[order], -new[order]
     return replace(ranking, indices=indices, scores=scores)
@@ -276,27 +274,15 @@ def _checked(unit: bool = True, **named: Embeddings) -> list[torch.Tensor]:
                     f"row {row} of {name} has length {float(lengths[row]):.4g} instead of 1: scale the rows with "
                     "torch.nn.functional.normalize"
                 )
-    exact = [torch.as_tensor(rows).detach() for rows in named.values()]
+    exact = [torch.as_tensor(x if isinstance(x, torch.Tensor) else as_array(x)).detach() for x in named.values()]
     return [rows.double() for rows in exact] if torch.float64 in {x.dtype for x in exact} else list(single.values())
 
 
 def _checked_mean(name: str, mean: Embeddings, rows: torch.Tensor) -> torch.Tensor:
-    (mean,) = _checked(unit=False, **{name: torch.as_tensor(mean)[None]})
+    (mean,) = _checked(unit=False, **{name: as_array(mean)[None]})
     if mean.shape[1] != rows.shape[1]:
         raise CdirError(f"{name} has {mean.shape[1]} numbers for rows of {rows.shape[1]}: give the mean of such rows")
     return mean[0].to(rows)
-
-
-def _checked_left_out(leave_out: Sequence | None, n_query: int, n_gallery: int) -> list[np.ndarray]:
-    leave_out = [np.atleast_1d(rows) for rows in ([[]] * n_query if leave_out is None else leave_out)]
-    if len(leave_out) != n_query:
-        raise CdirError(
-            f"leave_out has {len(leave_out)} entries for {n_query} queries: give one array of rows for each"
-        )
-    outside = [int(row) for rows in leave_out for row in rows if not 0 <= row < n_gallery]
-    if outside:
-        raise CdirError(f"leave_out has row {outside[0]}, but the gallery has rows 0 to {n_gallery - 1}")
-    return leave_out
 
 
 def _whole(name: str, value: Any) -> int:

@@ -211,6 +211,13 @@ def test_k_reciprocal_is_the_loop(query, gallery, k1, k2, weight):
         assert (result.k, result.n_gallery) == (k, ITEMS)
 
 
+def test_k_reciprocal_leaves_last_what_the_ranking_left_out(query):
+    ranking = rank(query, query, leave_out=np.arange(QUERIES))
+    result = k_reciprocal(ranking, query, query)
+    assert result.indices[:, -1].tolist() == list(range(QUERIES)) and np.isneginf(result.scores[:, -1]).all()
+    assert np.isfinite(result.scores[:, :-1]).all() and result.left_out is ranking.left_out
+
+
 def test_k_reciprocal_of_many_copies_is_finite(query):
     gallery = np.concatenate([query, np.repeat(query[:1], 30, axis=0)])
     result = k_reciprocal(rank(query, gallery), query, gallery, k1=4, k2=2)
@@ -235,6 +242,7 @@ def test_k_reciprocal_needs_memory_for_blocks_only(monkeypatch):
 
 
 def test_tensors_and_arrays_of_any_precision_agree(query, gallery):
+    equal(alpha_query_expansion(query.tolist(), list(gallery), 5, 3), alpha_query_expansion(query, gallery, 5, 3))
     for dtype in (torch.float32, torch.float64):
         rows = torch.from_numpy(query).to(dtype), torch.from_numpy(gallery).to(dtype)
         found = alpha_query_expansion(*rows, 5, 3)
