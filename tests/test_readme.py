@@ -65,9 +65,15 @@ def test_the_example_from_arrays_has_12_lines_and_prints_every_convention(tmp_pa
     assert value == pytest.approx(mean) and low <= value <= high
 
 
-def _run_example(number: int, most_lines: int, folder, monkeypatch) -> str:
-    """Run an example of the section on own methods in `folder`; returns what `cdir results` prints."""
-    section = README.split("## A method of your own")[1].split("\n## ")[0]
+@pytest.mark.medium
+def test_the_example_of_post_processing_has_15_lines_and_gains_on_vanilla_clip(tmp_path, monkeypatch):
+    shown = _run_example(0, 15, tmp_path, monkeypatch, "Post-processing")
+    assert "vanilla CLIP + centring (training images)" in " ".join(shown.split())
+
+
+def _run_example(number: int, most_lines: int, folder, monkeypatch, title="A method of your own") -> str:
+    """Run an example of a section in `folder`; returns what `cdir results` prints."""
+    section = README.split(f"## {title}\n")[1].split("\n## ")[0]
     code = re.findall(r"```python\n(.*?)```", section, re.DOTALL)[number]
     assert len([line for line in code.splitlines() if line.strip()]) <= most_lines
     monkeypatch.chdir(folder)

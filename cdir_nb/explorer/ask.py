@@ -105,7 +105,7 @@ class Explorer:
         if not others.any():
             raise CdirError("the gallery has no other image: choose another domain, or a folder with more images")
         position = np.flatnonzero(c.query_rows(question.query_domain) == row)  # empty for a result that was clicked
-        emb = query_emb[position] if len(position) else embedder.embed(c.images.take([row]), progress=False)
+        emb = query_emb[position] if len(position) else self._pair(question, c.images.take([row]))[0]
         answer = self._ranked(embedder, emb, gallery_emb[others], gallery[others], question)
         label = c.images.labels[row]
         if not label:
@@ -117,7 +117,7 @@ class Explorer:
     def ask_image(self, question: Question, image: ImageSet) -> Answer:
         """Rank the gallery for an image that is not in the collection, such as a drawing."""
         embedder = self._embedder(question)
-        emb = embedder.embed(image, progress=False)
+        emb = self._pair(question, image)[0]
         return self._ask_vector(embedder, emb, question, f"drawing → {question.gallery_domain}, {question.method}")
 
     def ask_text(self, question: Question, text: str) -> Answer:
@@ -161,18 +161,24 @@ class Explorer:
         k = min(question.k, len(gallery))
         return precision_at_k(ranking, labels[queries], labels[gallery], k, "hits_over_k").mean, len(queries)
 
-    def _pair(self, question: Question) -> tuple[torch.Tensor, torch.Tensor]:
-        return self.vectors(question.method, question.direction, self._value(question), question.gallery)
+    def _pair(self, question: Question, image: ImageSet | None = None) -> tuple[torch.Tensor, torch.Tensor]:
+        """The embeddings as they are ranked: of all queries or of one image, and of the gallery."""
+        pair = question.method, question.direction, self._value(question), question.gallery
+        query, gallery, query_emb, gallery_emb = self.vectors(*pair)
+        embedder = self._embedder(question)
+        if image is not None:
+            query, query_emb = image, embedder.embed(image, progress=False)
+        return embedder.prepare(query, gallery, query_emb, gallery_emb)
 
     def _vectors(
         self, name: str, direction: tuple[str, str], value: Any, gallery: str
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        """(Q, D) of all queries, (G, D) of the gallery."""
+    ) -> tuple[ImageSet, ImageSet, torch.Tensor, torch.Tensor]:
+        """All queries, the gallery, and their embeddings (Q, D) and (G, D)."""
         method, c = self.methods[name], self.collection
         embedder = method.at(direction, value)
-        query_rows, gallery_rows = c.query_rows(direction[0]), c.gallery_rows(direction[1], gallery)
-        query_emb = embedder.embed(c.images.take(query_rows), progress=False)
-        return query_emb, embedder.embed(c.images.take(gallery_rows), progress=False)
+        sets = c.images.take(c.query_rows(direction[0])), c.images.take(c.gallery_rows(direction[1], gallery))
+        query_emb, gallery_emb = (embedder.embed(images, progress=False) for images in sets)
+        return *sets, query_emb, gallery_emb
 
     def _value(self, question: Question) -> Any:
         return self.methods[question.method].start if question.value is None else question.value

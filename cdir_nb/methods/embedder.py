@@ -54,3 +54,9 @@ class Embedder:
     def embed(self, images: ImageSet, *, progress: bool = True) -> torch.Tensor:
         """(N, D) float32 on the CPU, one row per image, in order."""
         raise NotImplementedError(f"{type(self).__name__} has no embed(images)")
+
+    def prepare(
+        self, query: ImageSet, gallery: ImageSet, query_emb: torch.Tensor, gallery_emb: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """The embeddings (Q, D) and (G, D) of queries and gallery, as they are ranked; by default unchanged."""
+        return query_emb, gallery_emb

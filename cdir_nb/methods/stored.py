@@ -61,7 +61,12 @@ class StoredEmbedder(Embedder):
 
 
 def store(embedder: Embedder, images: ImageSet, step: int = 0) -> Path:
-    """Store the embedder's vectors of `images` for the explorer; one file per method, settings, pair and step."""
+    """Store the embedder's vectors of `images` for the explorer; one file per method, settings, pair and step.
+
+    Raises CdirError for a method with post-processing, since that depends on query and gallery.
+    """
+    if type(embedder).prepare is not Embedder.prepare:
+        raise CdirError(f"{embedder.name} has post-processing, which cannot be stored: store the method without it")
     if embedder.directions is not None:
         images = images.select({domain for pair in embedder.directions for domain in pair})
     about = {

@@ -177,7 +177,7 @@ def directions_of(embedder: "Embedder", task: "Protocol") -> "list[Direction]":
 
 
 def embedded(embedder: "Embedder", task: "Protocol") -> "PairOf":
-    """A function from (query domain, gallery domain) to the embeddings of both; each image set is embedded once."""
+    """A function from (query domain, gallery domain) to the embeddings that are ranked; each set is embedded once."""
     embeddings = {}
 
     def embed(images: "ImageSet") -> "torch.Tensor":
@@ -185,7 +185,11 @@ def embedded(embedder: "Embedder", task: "Protocol") -> "PairOf":
             embeddings[images.keys] = embedder.embed(images)
         return embeddings[images.keys]
 
-    return lambda a, b: (embed(task.query(a)), embed(task.gallery(b)))
+    def pair_of(a: str, b: str) -> "tuple[torch.Tensor, torch.Tensor]":
+        query, gallery = task.query(a), task.gallery(b)
+        return embedder.prepare(query, gallery, embed(query), embed(gallery))
+
+    return pair_of
 
 
 def percent_by_direction(pair_of: "PairOf", task: "Protocol", metric: str | Metric) -> "pd.Series":

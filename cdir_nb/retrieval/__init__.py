@@ -14,6 +14,16 @@ from cdir_nb.retrieval.metrics import (
     precision_at_k,
     precision_recall,
 )
+from cdir_nb.retrieval.postprocess import (
+    alpha_query_expansion,
+    centre,
+    contrastive_projection,
+    k_reciprocal,
+    popularity,
+    qb_norm_switch,
+    sinkhorn,
+    subtract_popularity,
+)
 from cdir_nb.retrieval.ranking import SIMILARITIES, Ranking, for_dot_product, rank, rank_blocks
 
 __all__ = [
@@ -22,22 +32,30 @@ __all__ = [
     "SIMILARITIES",
     "PerQuery",
     "Ranking",
+    "alpha_query_expansion",
     "as_reported",
     "average_precision",
     "bootstrap_interval",
+    "centre",
+    "contrastive_projection",
     "evaluate",
     "evaluate_embeddings",
     "families",
     "family_table",
     "for_dot_product",
+    "k_reciprocal",
     "merge_rankings",
     "one_per_query",
     "per_class",
+    "popularity",
     "precision_at_k",
     "precision_recall",
+    "qb_norm_switch",
     "random_fraction",
     "rank",
     "rank_blocks",
     "rank_shards",
+    "sinkhorn",
+    "subtract_popularity",
     "uneven",
 ]

@@ -10,6 +10,8 @@ import torch.nn.functional as F
 from cdir_nb.data import object_names
 from cdir_nb.errors import CdirError
 from cdir_nb.explorer import Explorer, Question
+from cdir_nb.explorer.methods import ExplorerMethod
+from cdir_nb.methods import Centre, Popularity, PostProcessed, VanillaClip
 from cdir_nb.methods.clair.mapping import procrustes, text_pairs
 
 
@@ -102,6 +104,44 @@ def test_a_direction_that_a_method_does_not_serve_is_refused(explorer, question,
     assert explorer.ask(replace(question, method="one way")).rows.tolist() == explorer.ask(question).rows.tolist()
     with pytest.raises(CdirError, match="one way serves only photo → sketch"):
         explorer.ask(replace(question, method="one way", query_domain="sketch", gallery_domain="photo"))
+
+
+@pytest.fixture
+def post_processed(explorer, collection, monkeypatch):
+    """Adds a method to the explorer: the frozen encoder with these steps."""
+
+    def add(*steps):
+        method = PostProcessed(VanillaClip(collection.encoder), steps, collection.images)
+        entry = ExplorerMethod("post-processed", "", lambda direction, value: method)
+        monkeypatch.setitem(explorer.methods, entry.name, entry)
+        explorer.vectors.cache_clear()
+        explorer.average.cache_clear()
+
+    return add
+
+
+def test_embeddings_are_prepared_before_they_are_ranked(explorer, collection, question, post_processed):
+    """Also those of a drawing, and of a result that was clicked, which is no query of the direction."""
+    x, domains = unit(collection), collection.images.domains
+    centred = x.copy()
+    for domain in set(domains):
+        centred[domains == domain] -= x[domains == domain].mean(0)
+    centred /= np.linalg.norm(centred, axis=1, keepdims=True)
+    gallery, query = np.flatnonzero(domains == "sketch"), collection.row(question.query)
+    post_processed(Centre("training images"), Popularity("mean", "training images"))
+    asked = replace(question, method="post-processed")
+    popular = centred[domains == "photo"] @ centred.T
+    expected = sorted(gallery, key=lambda row: -(centred[query] @ centred[row] - popular[:, row].mean()))[:5]
+    assert explorer.ask(asked).rows.tolist() == expected
+    assert explorer.ask_image(asked, collection.images.take([query])).rows.tolist() == expected
+    assert expected != by_hand(x, query, gallery, 5) and explorer.ask(asked).average is not None
+
+
+def test_a_drawing_is_refused_by_a_method_that_needs_all_queries(explorer, collection, question, post_processed):
+    post_processed(Centre("all queries"))
+    asked = replace(question, method="post-processed")
+    with pytest.raises(CdirError, match="needs all queries at once"):
+        explorer.ask_image(asked, collection.images.take([0]))
 
 
 def test_embeddings_in_memory_are_those_of_the_encoder(collection):

@@ -12,11 +12,12 @@ from cdir_nb.data import load_protocol
 from cdir_nb.data.world import load_world
 from cdir_nb.encoders import load_encoder
 from cdir_nb.errors import CdirError
-from cdir_nb.methods import METHODS, Training, fit, fit_reference
+from cdir_nb.methods import METHODS, AlphaQE, Centre, Popularity, PostProcessed, QBNorm, Training, fit, fit_reference
 from cdir_nb.methods import training as engine
 from cdir_nb.methods.checkpoints import cache_key, checkpoint_file
 from cdir_nb.methods.method import ALL_DOMAINS, BACKBONE, CLIP, PAIR
 from cdir_nb.results import measure
+from cdir_nb.retrieval import rank
 
 FEW_STEPS = {  # a method uses those that it has
     "epochs": 2, "expansion_steps": 2, "aggregation_steps": 2, "classes_per_step": 3, "decay_epochs": 2,
@@ -85,6 +86,51 @@ def test_every_method_fits_and_every_state_is_measured(images, name):
         assert (fitted.states[LAST_EPOCH][0].training_images is not None) == ("images" in learns)
     else:
         assert set(fitted.states) == {NOTHING_SELECTED} and not fitted.history
+
+
+STEPS = (
+    [Centre("training images"), AlphaQE(5, 3)],
+    [Centre("all queries"), AlphaQE(5, 0)],
+    [Centre("gallery")],
+    [AlphaQE(3, 1), Popularity("mean", "training images")],
+    [Popularity("top_k", "all queries", k=3)],
+    [Popularity("softmax", "training images", tau=0.1)],
+    [Popularity("sinkhorn", "all queries", tau=0.1)],
+    [QBNorm(0.1)],
+)
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_every_step_applies_to_every_method_and_needs_what_its_record_says(images, name):
+    """One query at a time and all at once give the same ranking, or a single query is refused."""
+    task, fitted = fitted_by(name, images)
+    base = list(fitted.states.values())[-1][0]
+    a, b = next(pair for pair in task.directions if pair in (base.directions or task.directions))
+    query, gallery = task.query(a).take(range(4)), task.gallery(b)
+    bank = None if base.training_images is not None else task.images.select((a, b), task.seen)
+    for steps in [None, *STEPS]:
+        method = base if steps is None else PostProcessed(base, steps, bank)
+        needed = method.data_at_test_time
+        if "training images" in needed and a not in method.training_images.domains:
+            with pytest.raises(CdirError, match=f"have none of {a}"):
+                scores_of(method, query, gallery)
+            continue
+        scores = scores_of(method, query, gallery)
+        assert torch.isfinite(scores).all() and scores.std() > 0
+        if "all queries" in needed:
+            with pytest.raises(CdirError, match="needs all queries at once, and there are 1"):
+                scores_of(method, query.take([0]), gallery)
+            continue
+        alone = torch.cat([scores_of(method, query.take([row]), gallery) for row in range(len(query))])
+        torch.testing.assert_close(alone, scores, rtol=1e-4, atol=1e-4)
+
+
+def scores_of(method, query, gallery):
+    """(Q, G) scores of the ranking, in the order of the gallery."""
+    pair = (method.embed(images, progress=False) for images in (query, gallery))
+    ranking = rank(*method.prepare(query, gallery, *pair), similarity=method.similarity)
+    scores = torch.empty(ranking.scores.shape)
+    return scores.scatter_(1, torch.from_numpy(ranking.indices).long(), torch.from_numpy(ranking.scores))
 
 
 INTERRUPTED = ["CLAIR", "UCDIR", "SnMpNet", "TKI, domain expansion", "TKI", "CoDA", "SketchLVM"]
