@@ -112,7 +112,7 @@ def test_forms_blocks_and_merged_parts_agree():
     for rows, block in rank_blocks(QUERY, GALLERY, k=50, leave_out=table):
         assert np.array_equal(block.indices, expected.indices[rows])
         assert np.array_equal(block.left_out.queries + rows.start, np.repeat(np.arange(40)[rows], 2))
-    parts = [(GALLERY[:60], [r[r < 60] for r in table]), (GALLERY[60:], [r[r >= 60] - 60 for r in table])]
+    parts = [(GALLERY[:61], [r[r < 61] for r in table]), (GALLERY[61:], [r[r >= 61] - 61 for r in table])]
     merged = merge_rankings(*(rank(QUERY, part, k=50, leave_out=rows) for part, rows in parts), 50)
     assert np.array_equal(merged.indices, expected.indices)
     assert [r.mean for r in evaluate(merged, *labels, ks=(1, 50), ap_ks=(50,))] == pytest.approx(values)
