@@ -19,6 +19,7 @@ from cdir_nb.data.folder import open_classes
 from cdir_nb.data.images import ImageSet, combine, rename
 from cdir_nb.data.quickdraw import open_drawings
 from cdir_nb.data.strict_yaml import read_yaml
+from cdir_nb.data.zips import is_folder_or_zip
 from cdir_nb.errors import CdirError
 
 
@@ -170,6 +171,6 @@ def dataset_root(card: Card, root: Path | str | None) -> Path:
         return paths.MANIFEST / card.name / card.bundled
     if not root:
         raise CdirError(f"{card.name} needs the folder of its images: pass root; expected layout: {card.layout}")
-    if not Path(root).is_dir():
+    if not is_folder_or_zip(Path(root)):
         raise CdirError(f"{root} is not a folder; expected layout of {card.name}: {card.layout}")
     return Path(root)

@@ -11,6 +11,7 @@ from typing import NamedTuple
 from PIL import Image, UnidentifiedImageError
 
 from cdir_nb.data.pixels import Budget, decode, is_blank
+from cdir_nb.data.zips import archive_of
 from cdir_nb.errors import CdirError
 
 BYTES_IN_FLIGHT = Budget(2**28)  # of files that are being read
@@ -47,8 +48,17 @@ class Inspection(NamedTuple):
 
 
 def read_file(path: Path) -> bytes:
-    """The bytes of a regular file. Raises OSError for anything else: reading a pipe or a device may never end."""
-    if not stat.S_ISREG(path.stat().st_mode):
+    """The bytes of a regular file, which may be in a zip file (`cdir_nb.data.zips`).
+
+    Raises OSError for anything else: reading a pipe or a device may never end.
+    """
+    try:
+        mode = path.stat().st_mode
+    except (FileNotFoundError, NotADirectoryError):
+        if archive := archive_of(path):
+            return archive.read(path)
+        raise
+    if not stat.S_ISREG(mode):
         raise OSError(errno.EINVAL, "not a regular file", str(path))
     return path.read_bytes()
 
