@@ -278,7 +278,9 @@ def report(
 @handle_errors()
 def verify(
     name: Annotated[str, typer.Argument(help="A dataset with a card, such as pacs.")],
-    path: Annotated[Path, typer.Argument(help="The folder of its images.")],
+    path: Annotated[
+        Path | None, typer.Argument(help="The folder of its images, or a zip file; default: those of the workbook.")
+    ] = None,
 ) -> None:
     """Check a folder of images against its card: missing, extra, empty and unreadable files, wrong counts and names.
 

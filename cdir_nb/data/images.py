@@ -27,6 +27,7 @@ class ImageSet:
     load     key -> PIL image in RGB
     digests  N content digests: equal digests mean identical images
     looks    {digest: what its pixels show} of images that were read from files
+    credits  {domain: what a figure with one of its images has to say}, of domains whose licence asks for it
     """
 
     keys: tuple[str, ...]
@@ -35,6 +36,7 @@ class ImageSet:
     load: Callable[[str], Image.Image]
     digests: tuple[str, ...]
     looks: Mapping[str, Look] = field(default_factory=dict)
+    credits: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         sizes = {len(self.keys), len(self.domains), len(self.labels), len(self.digests)}
@@ -72,6 +74,12 @@ class ImageSet:
         return self.take(self.mask(domains, labels))
 
     @property
+    def credit(self) -> str:
+        """The line that a figure of these images needs, such as "Pictures: OpenMoji, CC BY-SA 4.0"; mostly empty."""
+        lines = dict.fromkeys(self.credits[d] for d in dict.fromkeys(self.domains.tolist()) if d in self.credits)
+        return f"Pictures: {'; '.join(lines)}" if lines else ""
+
+    @property
     def fingerprint(self) -> str:
         """Digest of the set's content: images, domains, labels and their order."""
         rows = zip(self.digests, self.domains, self.labels)
@@ -99,7 +107,8 @@ def combine(*sets: ImageSet) -> ImageSet:
     labels = np.concatenate([images.labels for images in sets])
     digests = tuple(digest for images in sets for digest in images.digests)
     looks = {digest: look for images in sets for digest, look in images.looks.items()}
-    return ImageSet(keys, domains, labels, partial(_load_from, loads), digests, looks)
+    credits = {domain: credit for images in sets for domain, credit in images.credits.items()}
+    return ImageSet(keys, domains, labels, partial(_load_from, loads), digests, looks, credits)
 
 
 def _load_from(loads: Mapping[str, Callable[[str], Image.Image]], key: str) -> Image.Image:
