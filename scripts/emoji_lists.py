@@ -1,7 +1,7 @@
 """Write the class lists and the statistics of the emoji, beside their card: `python scripts/emoji_lists.py`.
 
-The split was drawn once, with this seed: of each Unicode subgroup, the same fraction of concepts is unseen, rounded so that
-the numbers add up (the largest remainders are rounded up).
+The split was drawn once, with the seed below: of each Unicode subgroup, the same fraction of concepts is unseen,
+rounded so that the numbers add up (the largest remainders are rounded up).
 """
 
 import csv

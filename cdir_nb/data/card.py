@@ -14,9 +14,9 @@ STRICT = ConfigDict(extra="forbid", strict=True, frozen=True)
 
 
 class DomainInfo(BaseModel):
-    """One domain: its folder under the root, word in prompts, number of images (None: unknown) and source of the number.
+    """One domain: its folder under the root, word in prompts, number of images (None: unknown) and source.
 
-    `credit`: source and licence in a few words, for captions of figures with an image of the domain.
+    `credit`: author and licence in a few words, for captions of figures with an image of the domain.
     """
 
     model_config = STRICT
@@ -63,7 +63,7 @@ class ProtocolSpec(BaseModel):
     disjoint. `query`, `gallery`: a class set, or several with the fraction of each class's images to use, {set:
     fraction}. `validation`: classes for early stopping, which are never trained on. `unseen_domain`: query domains are
     not trained on. `keys`: a gzipped list of the keys of the images to use, beside the card (None: all images).
-    `by_kind`: classes are the card's `kinds` that have at least so many of its classes; there are no class sets of kinds.
+    `by_kind`: the classes are the card's `kinds` that have at least so many of its classes; the only set is "all".
     """
 
     model_config = STRICT
@@ -134,9 +134,7 @@ class Card(BaseModel):
         sizes = Counter(self.kinds.values())
         kinds = [kind for kind, size in sizes.items() if size >= protocol.by_kind]
         members = {label: kind for label, kind in self.kinds.items() if kind in kinds}
-        return self.model_copy(
-            update={"classes": kinds, "kinds": members, "class_sets": {}, "counts": {}, "words": {}}
-        )
+        return self.model_copy(update={"classes": kinds, "kinds": members, "class_sets": {}, "counts": {}, "words": {}})
 
     def shares(self, part: str | dict[str, float]) -> dict[str, float]:
         """{class: fraction of its images} for the queries or the gallery of a protocol, in the card's order."""

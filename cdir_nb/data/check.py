@@ -84,8 +84,9 @@ def _cut(lines: list[str]) -> list[str]:
 def verify(card: Card, root: Path | str | None = None, *, progress: bool = True) -> VerifyReport:
     """Read and decode every file under `root`, and compare the folder with the card.
 
-    All files, including unreadable ones, are counted per class and per domain if the card contains the counts. Without a
-    root, the files that come with the workbook are verified.
+    All files, including unreadable ones, are counted per class and per domain if the card contains the counts.
+
+    root  None: the files that come with the workbook
     Raises CdirError if `root` is the wrong folder, and for a dataset that is drawn.
     """
     if is_bundled(card) and not card.bundled:

@@ -74,12 +74,6 @@ class ImageSet:
         return self.take(self.mask(domains, labels))
 
     @property
-    def credit(self) -> str:
-        """The line that a figure of these images needs, such as "Pictures: OpenMoji, CC BY-SA 4.0"; mostly empty."""
-        lines = dict.fromkeys(self.credits[d] for d in dict.fromkeys(self.domains.tolist()) if d in self.credits)
-        return f"Pictures: {'; '.join(lines)}" if lines else ""
-
-    @property
     def fingerprint(self) -> str:
         """Digest of the set's content: images, domains, labels and their order."""
         rows = zip(self.digests, self.domains, self.labels)
@@ -144,6 +138,12 @@ def _rows_by_content(images: ImageSet) -> dict[str, np.ndarray]:
 def _contents(images: ImageSet) -> list[str]:
     """The digest of each image's pixels, or of its bytes if its pixels are not known."""
     return [images.looks[digest].pixels if digest in images.looks else digest for digest in images.digests]
+
+
+def credit_line(*sets: ImageSet) -> str:
+    """The line that a figure of these images needs, such as "Pictures: OpenMoji (CC BY-SA 4.0)"; empty for most."""
+    lines = {images.credits.get(domain, ""): None for images in sets for domain in images.domains.tolist()}
+    return f"Pictures: {'; '.join(filter(None, lines))}" if any(lines) else ""
 
 
 def altered(images: ImageSet, change: Callable[[Image.Image], Image.Image], name: str) -> ImageSet:

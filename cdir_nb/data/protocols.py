@@ -154,8 +154,8 @@ def open_task(dataset: str, root: Path | str | None = None, protocol: str = "") 
     If the protocol's classes are kinds of the card's classes, card and images have these too.
     Raises CdirError as `open_dataset` and `load_protocol` do.
     """
-    card, images, protocol = load_card(dataset), open_dataset(dataset, root or None), protocol or default_protocol(dataset)
-    task, spec = load_protocol(protocol, images), _card_of(protocol).protocols[protocol]
+    card, images, name = load_card(dataset), open_dataset(dataset, root or None), protocol or default_protocol(dataset)
+    task, spec = load_protocol(name, images), _card_of(name).protocols[name]
     return (card.labelled_for(spec), task.images, task) if spec.by_kind else (card, images, task)
 
 
@@ -228,7 +228,7 @@ def load_protocol(name: str, images: ImageSet) -> Protocol:
 
 
 def _labelled_by(kinds: Mapping[str, str], images: ImageSet) -> ImageSet:
-    """The images of the classes in `kinds`, with their kinds as labels; images that have such labels are not changed."""
+    """The images of the classes in `kinds`, with their kinds as labels; images that have such labels already."""
     if set(images.labels.tolist()) <= set(kinds.values()):
         return images
     return rename(images.select(labels=kinds), dict(kinds))

@@ -1,7 +1,7 @@
-"""Zip files as folders. A file in one is named by a path below the zip, /data/3d.zip/umbrella.png; nothing is unpacked.
+"""Zip files as folders: nothing is unpacked, and a file in one has a path below the zip, /data/3d.zip/umbrella.png.
 
-Such a path is a plain `Path`: its name, its suffix and its position below a root are those of any other file. What needs
-the disk (whether it is a folder, what is in it, its bytes) is asked of the functions of this module.
+This is a plain `Path`, whose name, suffix and position below a root are those of any other file. The functions here
+tell what needs the disk: whether it is a folder, what is in it, its bytes.
 """
 
 import errno
@@ -26,7 +26,7 @@ class Archive:
         try:
             self.zip = zipfile.ZipFile(path)
         except Exception as error:  # damaged files raise many types
-            raise CdirError(f"{path} is damaged, or no zip file ({_reason(error)}): copy or download it again") from None
+            raise CdirError(f"{path} is damaged, or no zip file ({_reason(error)}): download it again") from None
         self.lock = threading.Lock()
         self.files: dict[Path, zipfile.ZipInfo] = {}
         tree: dict[Path, dict[Path, None]] = {path: {}}
@@ -62,7 +62,7 @@ class Archive:
 
 
 def _safe_path(archive: Path, entry: zipfile.ZipInfo, prefix: str) -> Path:
-    """The path of an entry, without the prefix of its name. Raises CdirError if it is encrypted, or leads out of the zip."""
+    """The path of an entry, without the prefix of its name. Raises CdirError if it is encrypted or leads out."""
     if entry.flag_bits & ENCRYPTED:
         raise CdirError(f"{archive}: {_name(entry)} is encrypted: make the zip again without a password")
     path = archive / entry.filename.removeprefix(prefix).replace("\\", "/")
@@ -78,6 +78,15 @@ def _name(entry: zipfile.ZipInfo) -> str:
 def _reason(error: Exception) -> str:
     text = (error.strerror if isinstance(error, OSError) else "") or str(error) or type(error).__name__
     return " ".join(text.split())
+
+
+def size_of(path: Path) -> int:
+    """The size of a file in bytes; 0 if it does not exist."""
+    try:
+        return path.stat().st_size
+    except OSError:
+        archive = archive_of(path)
+        return archive.files[path].file_size if archive and path in archive.files else 0
 
 
 def is_zip(path: Path) -> bool:
