@@ -299,7 +299,7 @@ def verify(
 app.command(short_help="Download a dataset into the layout of its card.")(handle_errors()(fetch))
 app.command("cache", short_help="List the cache; remove what no current code can read.")(handle_errors()(show_cache))
 
-FOLDER = typer.Argument(metavar="[PATH]", help="A folder of images; default: the bundled world.")
+FOLDER = typer.Argument(metavar="[PATH]", help="A folder or zip file of images; default: the bundled world.")
 
 
 @app.command(short_help="Explore your own images in the browser: rank, draw a query, write one.")
