@@ -27,7 +27,7 @@ from cdir_nb.data.images import ImageSet, rename
 from cdir_nb.data.names import grouped, listed, name_key, spellings
 from cdir_nb.data.notices import copy_notices, look_notices, name_notices
 from cdir_nb.data.pictures import Inspection, LoadFile, Look, digest_of, inspect
-from cdir_nb.data.zips import archive_of, entries, folder_or_zip, is_folder, is_folder_or_zip, is_zip, without_zip
+from cdir_nb.data.zips import archive_of, folder_or_zip, is_folder, is_folder_or_zip, is_zip, paths_in, without_zip
 from cdir_nb.errors import CdirError, printable
 from cdir_nb.paths import cache_dir, write_to_cache
 from cdir_nb.sources import provenance
@@ -211,26 +211,31 @@ def scan(root: Path, domains: dict[str, str], classes: Sequence[str] | None) -> 
             tree.missing_domains.append(folder)
             continue
         used.add(path.name)
-        inside, shown = visible(path), path.relative_to(root).as_posix()
-        is_flat = not any(map(is_folder, inside)) and (classes is not None or is_zip(path))
-        tree.flat |= {domain} if is_flat else set()
-        present: defaultdict[str, list[Path]] = defaultdict(list)
-        for entry in inside:
-            if is_flat or is_folder(entry):
-                present[entry.stem if is_flat else entry.name].append(entry)
+        entries, shown = visible(path), path.relative_to(root).as_posix()
+        is_flat = not any(map(is_folder, entries)) and (classes is not None or is_zip(path))
+        present = _files_by_name(entries) if is_flat else {e.name: visible(e) for e in entries if is_folder(e)}
         found = {name: name for name in present} if classes is None else _matches(present, classes)
+        tree.flat |= {domain} if is_flat else set()
         tree.respelt += [f"{shown}: rename it to {folder}"] * (path.with_name(without_zip(path)) != root / folder)
         tree.respelt += [f"{shown}/{name}: rename it to {label}" for label, name in found.items() if name != label]
         unknown = sorted(present.keys() - set(found.values()))
         tree.unknown += [] if is_flat else [f"{shown}/{name}" for name in unknown]
-        loose = [entry for name in unknown for entry in present[name]] if is_flat else inside
+        loose = [entry for name in unknown for entry in present[name]] if is_flat else entries
         tree.extra += [f"{shown}/{entry.name}" for entry in loose if not is_folder(entry)]
         for label in sorted(found) if classes is None else (label for label in classes if label in found):
-            files = present[found[label]] if is_flat else visible(path / found[label])
-            tree.nested += [f"{shown}/{found[label]}/{entry.name}" for entry in files if is_folder(entry)]
-            tree.files[domain, label] = [entry for entry in files if not is_folder(entry)]
+            inside = present[found[label]]
+            tree.nested += [f"{shown}/{found[label]}/{entry.name}" for entry in inside if is_folder(entry)]
+            tree.files[domain, label] = [entry for entry in inside if not is_folder(entry)]
     tree.extra += [path.name for path in visible(root) if path.name not in used]
     return tree
+
+
+def _files_by_name(files: Iterable[Path]) -> dict[str, list[Path]]:
+    """{name without extension: the files}."""
+    named: defaultdict[str, list[Path]] = defaultdict(list)
+    for file in files:
+        named[file.stem].append(file)
+    return named
 
 
 def _same_name(folder: Path) -> Path | None:
@@ -256,7 +261,7 @@ def _matches(present: Collection[str], expected: Iterable[str]) -> dict[str, str
 def visible(folder: Path) -> list[Path]:
     """Entries of a folder or a zip file, sorted by name, without hidden files and files left by file browsers."""
     try:
-        found = sorted(entries(folder), key=lambda path: path.name)
+        found = sorted(paths_in(folder), key=lambda path: path.name)
     except OSError as error:
         raise CdirError(f"{folder} cannot be listed: {error.strerror}; make it readable") from None
     return [path for path in found if not path.name.startswith(".") and path.name.lower() not in LITTER]

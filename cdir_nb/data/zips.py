@@ -26,7 +26,9 @@ class Archive:
         try:
             self.zip = zipfile.ZipFile(path)
         except Exception as error:  # damaged files raise many types
-            raise CdirError(f"{path} is damaged, or no zip file ({_reason(error)}): download it again") from None
+            raise CdirError(
+                f"{path} cannot be read as a zip file ({_reason(error)}): make or download it again"
+            ) from None
         self.lock = threading.Lock()
         self.files: dict[Path, zipfile.ZipInfo] = {}
         tree: dict[Path, dict[Path, None]] = {path: {}}
@@ -122,7 +124,7 @@ def is_folder_or_zip(path: Path) -> bool:
     return is_folder(path) or is_zip(path)
 
 
-def entries(folder: Path) -> list[Path]:
+def paths_in(folder: Path) -> list[Path]:
     """The paths in a folder or a zip file, in no certain order. Raises OSError if it cannot be listed."""
     archive = None if folder.is_dir() else archive_of(folder)
     return list(folder.iterdir()) if archive is None else archive.folders.get(folder, [])
