@@ -57,7 +57,7 @@ class Archive:
         if entry.file_size > MAX_BYTES:
             raise OSError(errno.EFBIG, f"{entry.file_size:,} bytes; at most {MAX_BYTES:,} are read", str(path))
         try:
-            with self.lock:  # threads share the position in the file
+            with self.lock:  # zipfile does not promise to be thread-safe
                 return self.zip.read(entry)
         except Exception as error:
             raise OSError(errno.EIO, f"damaged in its zip file: {_reason(error)}", str(path)) from None
