@@ -179,6 +179,8 @@ def _check_counts(card: Card) -> None:
 
 
 def _check_protocol(card: Card, where: str, spec: ProtocolSpec) -> None:
+    if not card.classes:
+        raise ValueError(f"{where}.by_kind: no kind has {spec.by_kind} classes")
     query, gallery = ([part] if isinstance(part, str) else list(part) for part in (spec.query, spec.gallery))
     _require_known(where, filter(None, [spec.train, spec.validation, *query, *gallery]), ["all", *card.class_sets])
     for names in (query, gallery):
