@@ -289,7 +289,9 @@ def report(
 @handle_errors()
 def verify(
     name: Annotated[str, typer.Argument(help="A dataset with a card, such as pacs.")],
-    path: Annotated[Path, typer.Argument(help="The folder of its images.")],
+    path: Annotated[
+        Path | None, typer.Argument(help="The folder of its images, or a zip file; default: those of the workbook.")
+    ] = None,
 ) -> None:
     """Check a folder of images against its card: missing, extra, empty and unreadable files, wrong counts and names.
 
@@ -308,7 +310,7 @@ def verify(
 app.command(short_help="Download a dataset into the layout of its card.")(handle_errors()(fetch))
 app.command("cache", short_help="List the cache; remove what no current code can read.")(handle_errors()(show_cache))
 
-FOLDER = typer.Argument(metavar="[PATH]", help="A folder of images; default: the bundled world.")
+FOLDER = typer.Argument(metavar="[PATH]", help="A folder or zip file of images; default: the bundled world.")
 
 
 @app.command(short_help="Explore your own images in the browser: rank, draw a query, write one.")

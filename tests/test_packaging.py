@@ -210,6 +210,13 @@ def test_the_installed_package_holds_all_that_determines_a_number(python):
     assert python("-c", code).strip() == package_digest()
 
 
+@pytest.mark.medium
+def test_the_notice_and_the_emoji_are_installed(site):
+    assert {path.name for path in site.glob("*.dist-info/licenses/*")} == {"LICENSE", "NOTICE"}
+    zips = sorted(path.stem for path in (site / "cdir_nb/data_manifest/emoji/images").iterdir())
+    assert zips == ["3d", "flat", "noto", "openmoji", "silhouette", "twemoji"]
+
+
 @pytest.mark.slow
 def test_the_installed_package_reproduces_from_any_folder(python, site, tmp_path):
     (tmp_path / "mine").mkdir()

@@ -3,7 +3,17 @@
 from cdir_nb.data.card import Card, DomainInfo, MetricSpec
 from cdir_nb.data.check import VerifyReport, verify
 from cdir_nb.data.folder import open_folder
-from cdir_nb.data.images import ImageSet, altered, combine, copies, cut_to_strip, inverted, own_rows, rename
+from cdir_nb.data.images import (
+    ImageSet,
+    altered,
+    combine,
+    copies,
+    credit_line,
+    cut_to_strip,
+    inverted,
+    own_rows,
+    rename,
+)
 from cdir_nb.data.manifest import card_names, load_card, open_dataset
 from cdir_nb.data.objects import object_names
 from cdir_nb.data.protocols import (
@@ -27,6 +37,7 @@ __all__ = [
     "card_names",
     "combine",
     "copies",
+    "credit_line",
     "cut_to_strip",
     "dataset_of",
     "default_protocol",

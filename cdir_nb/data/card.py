@@ -15,13 +15,17 @@ STRICT = ConfigDict(extra="forbid", strict=True, frozen=True)
 
 
 class DomainInfo(BaseModel):
-    """One domain: its folder under the root, word in prompts, number of images (None: unknown) and source."""
+    """One domain: its folder under the root, word in prompts, number of images (None: unknown) and source.
+
+    `credit`: author and licence in a few words, for captions of figures with an image of the domain.
+    """
 
     model_config = STRICT
     folder: str = ""
     word: str
     total: int | None
     known: str
+    credit: str = ""
 
 
 class MetricSpec(BaseModel):
@@ -60,6 +64,7 @@ class ProtocolSpec(BaseModel):
     disjoint. `query`, `gallery`: a class set, or several with the fraction of each class's images to use, {set:
     fraction}. `validation`: classes for early stopping, which are never trained on. `unseen_domain`: query domains are
     not trained on. `keys`: a gzipped list of the keys of the images to use, beside the card (None: all images).
+    `by_kind`: the classes are the card's `kinds` that have at least so many of its classes; the only set is "all".
     """
 
     model_config = STRICT
@@ -74,13 +79,15 @@ class ProtocolSpec(BaseModel):
     gallery: ClassSets
     directions: list[Annotated[list[str], Field(min_length=2, max_length=2)]] | Literal["all"] = "all"
     keys: str | None = None
+    by_kind: Annotated[int, Field(ge=1)] | None = None
     metrics: Annotated[list[MetricSpec], Field(min_length=1)]
 
 
 class Card(BaseModel):
     """The contents of data_manifest/<name>/card.yaml. `counts`: domain -> class -> number of images, where known.
 
-    `bundled`: the folder beside the card with the images, if they come with the workbook.
+    `bundled`: the folder beside the card with the images, if they come with the workbook. `kinds`: {class: the wider
+    class that it belongs to}, for protocols `by_kind`.
     """
 
     model_config = STRICT
@@ -100,6 +107,7 @@ class Card(BaseModel):
     parts: dict[str, dict[str, str]] = {}
     bundled: str = ""
     class_sets: dict[str, list[str]] = {}
+    kinds: dict[str, str] = {}
     protocols: dict[str, ProtocolSpec] = {}
 
     @model_validator(mode="after")
@@ -109,15 +117,25 @@ class Card(BaseModel):
             if len(set(classes)) < len(classes):
                 raise ValueError(f"{name} lists a class more than once")
         _require_known("words", self.words, self.classes)
+        _require_known("kinds", self.kinds, self.classes)
         _check_counts(self)
         for name, protocol in self.protocols.items():
-            _check_protocol(self, f"protocols.{name}", protocol)
+            _check_protocol(self.labelled_for(protocol), f"protocols.{name}", protocol)
         return self
 
     def class_set(self, name: str | None) -> tuple[str, ...]:
         """The classes of a class set, in the card's order; every class for "all", none for None."""
         chosen = self.classes if name == "all" else self.class_sets[name] if name else []
         return tuple(label for label in self.classes if label in set(chosen))
+
+    def labelled_for(self, protocol: ProtocolSpec) -> "Card":
+        """The card with the classes of a protocol: itself, or for one `by_kind` its kinds, without sets and counts."""
+        if protocol.by_kind is None:
+            return self
+        sizes = Counter(self.kinds.values())
+        kinds = [kind for kind, size in sizes.items() if size >= protocol.by_kind]
+        members = {label: kind for label, kind in self.kinds.items() if kind in kinds}
+        return self.model_copy(update={"classes": kinds, "kinds": members, "class_sets": {}, "counts": {}, "words": {}})
 
     def shares(self, part: str | dict[str, float]) -> dict[str, float]:
         """{class: fraction of its images} for the queries or the gallery of a protocol, in the card's order."""
@@ -177,6 +195,8 @@ def _check_counts(card: Card) -> None:
 
 
 def _check_protocol(card: Card, where: str, spec: ProtocolSpec) -> None:
+    if not card.classes:
+        raise ValueError(f"{where}.by_kind: no kind has {spec.by_kind} classes")
     query, gallery = ([part] if isinstance(part, str) else list(part) for part in (spec.query, spec.gallery))
     _require_known(where, filter(None, [spec.train, spec.validation, *query, *gallery]), ["all", *card.class_sets])
     for names in (query, gallery):

@@ -81,13 +81,15 @@ def _cut(lines: list[str]) -> list[str]:
     return [*lines[:MAX_LINES], f"  and {more:,} more"] if more > 0 else lines
 
 
-def verify(card: Card, root: Path | str | None, *, progress: bool = True) -> VerifyReport:
+def verify(card: Card, root: Path | str | None = None, *, progress: bool = True) -> VerifyReport:
     """Read and decode every file under `root`, and compare the folder with the card.
 
     All files, including unreadable ones, are counted per class and per domain if the card contains the counts.
-    Raises CdirError if `root` is the wrong folder.
+
+    root  None: the files that come with the workbook
+    Raises CdirError if `root` is the wrong folder, and for a dataset that is drawn.
     """
-    if is_bundled(card):
+    if is_bundled(card) and not card.bundled:
         raise CdirError(f"{card.name} comes with the workbook: it has no folder to verify")
     root = dataset_root(card, root)
     if card.kind == "combined":

@@ -1,5 +1,8 @@
 """Folders of images: <root>/<domain>/<class>/<image>, with a class list from a card or without one.
 
+The root, or a domain's folder, may be a zip file (`cdir_nb.data.zips`): <root>/<domain>.zip is read as <root>/<domain>.
+A domain without class folders may have one image of each class, named after it: <root>/<domain>.zip with <class>.png.
+
 Every file in a class folder is treated as an image, whatever its extension. Only names that begin with a
 dot and files left by file browsers (Thumbs.db, desktop.ini) are ignored. Links are followed.
 
@@ -24,6 +27,7 @@ from cdir_nb.data.images import ImageSet, rename
 from cdir_nb.data.names import grouped, listed, name_key, spellings
 from cdir_nb.data.notices import copy_notices, look_notices, name_notices
 from cdir_nb.data.pictures import Inspection, LoadFile, Look, digest_of, inspect
+from cdir_nb.data.zips import archive_of, folder_or_zip, is_folder, is_folder_or_zip, is_zip, paths_in, without_zip
 from cdir_nb.errors import CdirError, printable
 from cdir_nb.paths import cache_dir, write_to_cache
 from cdir_nb.sources import provenance
@@ -37,9 +41,13 @@ log = logging.getLogger(__name__)
 
 
 def open_folder(root: Path | str, *, skip_bad: bool = False, progress: bool = True) -> ImageSet:
-    """The images of a folder without a card: <root>/<domain>/<class>/<image>, in alphabetical order."""
+    """The images of a folder without a card: <root>/<domain>/<class>/<image>, in alphabetical order.
+
+    The root or a domain may be a zip file. In a domain's zip file without folders, each image is a class, named after
+    the file: 3d.zip with umbrella.png is the image 3d/umbrella.png of the class umbrella.
+    """
     root = _existing(root, LAYOUT)
-    domains = {path.name: path.name for path in visible(root) if path.is_dir()}
+    domains = {name: name for name in map(without_zip, filter(is_folder_or_zip, visible(root)))}
     images = _one_spelling(open_classes(root, domains, None, skip_bad=skip_bad, progress=progress))
     for line in (*copy_notices(images), *name_notices(images)):
         log.warning("%s: %s", root, line)
@@ -53,30 +61,47 @@ def open_any_folder(root: Path | str, *, progress: bool = True) -> tuple[ImageSe
         <root>/<domain>/<image>            domains; the images have the label ""
         <root>/<image>                     one domain, named after the folder; the label is ""
 
-    The layouts may be mixed. The second result has one line for each kind of file that was left out, or for each folder
-    below a class folder. Raises CdirError if there is no folder, or no image in it.
+    The layouts may be mixed; the root or a domain may be a zip file. The second result has one line for each kind of
+    file that was left out, or for each folder below a class folder. Raises CdirError if there is no folder, or no image
+    in it.
     """
     root = _existing(Path(root).expanduser(), LAYOUTS)
-    files, folders = [], [root]
+    files, folders, (zips, problems) = [], [root], _zips(root)
     for _ in range(MAX_DEPTH):
-        entries = [path for folder in folders for path in visible(folder)]
-        files += [path for path in entries if not path.is_dir()]
-        folders = [path for path in entries if path.is_dir()]
+        found = [path for folder in folders for path in visible(folder)]
+        folders = [path for path in found if is_folder(path) or zips.get(path)]
+        files += [path for path in found if not is_folder(path) and path not in zips]
     files.sort(key=lambda path: (path.parent.parts, path.name))
-    rows, problems = [], []
+    rows = []
     for path, inspection in zip(files, inspect_all(root, files, progress)):
-        key = path.relative_to(root)
-        domain, label = (*key.parts[:-1], "", "")[:2]
+        below = path.relative_to(root)
+        domain, label = (*below.parts[:-1], "", "")[:2]
         if inspection.problem:
-            problems.append((key.as_posix(), inspection.problem))
+            problems.append((below.as_posix(), inspection.problem))
         else:
-            rows.append((key.as_posix(), domain or root.resolve().name, label, path, inspection))
+            domain = without_zip(root / domain) if domain else without_zip(root.resolve())
+            key = "/".join((domain, *below.parts[1:])) if len(below.parts) > 1 else path.name
+            rows.append((key, domain, label, path, inspection))
     left_out = grouped(problems)
     if not rows:
         reason = f"none of its {len(files)} files can be read: {'; '.join(left_out[:3])}" if files else "it is empty"
         raise CdirError(f"{root} has no images ({reason}); expected {LAYOUTS}")
     nested = [f"{path.relative_to(root).as_posix()}/ (a folder inside a class folder)" for path in folders]
     return _one_spelling(_image_set(rows)), left_out + nested
+
+
+def _zips(root: Path) -> tuple[dict[Path, bool], list[tuple[str, str]]]:
+    """{zip file in a folder: whether it is read as a domain}, and (name, problem) of each that is not."""
+    zips, problems = {}, []
+    for path in filter(is_zip, visible(root)):
+        problem = "the folder of its name is read instead" if is_folder(path.with_suffix("")) else ""
+        try:
+            archive_of(path)
+        except CdirError as error:
+            problem = str(error)
+        zips[path] = not problem
+        problems += [(path.name, problem)] if problem else []
+    return zips, problems
 
 
 def open_classes(
@@ -88,7 +113,7 @@ def open_classes(
     skip_unknown: bool = False,
     progress: bool = True,
 ) -> ImageSet:
-    """The images of <root>/<folder>/<class>/<image>. Other options are those of `open_dataset`.
+    """The images of <root>/<folder>/<class>/<image>, or <class>.png. Other options are those of `open_dataset`.
 
     domains  {domain: its folder}
     classes  the classes to read; None: every class folder
@@ -102,7 +127,7 @@ def open_classes(
     files = [(domain, label, path) for (domain, label), paths in tree.files.items() for path in paths]
     rows, bad = [], []
     for (domain, label, path), inspection in zip(files, inspect_all(root, [row[2] for row in files], progress)):
-        key = printable(f"{domain}/{label}/{path.name}")
+        key = printable(f"{domain}/{path.name}" if domain in tree.flat else f"{domain}/{label}/{path.name}")
         if inspection.problem:
             bad.append((key, inspection.problem))
         else:
@@ -157,6 +182,7 @@ class Tree:
 
     files            (domain, class) -> files, sorted by name
     missing_domains  domain folders that do not exist
+    flat             domains without class folders, whose files are of the classes that they are named after
     respelt          folders whose names differ from the card's only in spelling: "Photo: rename it to photo"
     unknown          class folders that are not in the class list
     extra            files and folders outside of class folders that are not part of the layout
@@ -165,6 +191,7 @@ class Tree:
 
     files: dict[tuple[str, str], list[Path]] = field(default_factory=dict)
     missing_domains: list[str] = field(default_factory=list)
+    flat: set[str] = field(default_factory=set)
     respelt: list[str] = field(default_factory=list)
     unknown: list[str] = field(default_factory=list)
     extra: list[str] = field(default_factory=list)
@@ -174,7 +201,8 @@ class Tree:
 def scan(root: Path, domains: dict[str, str], classes: Sequence[str] | None) -> Tree:
     """List <root>/<domain>/<class>/<image>. `domains`: name -> folder; `classes` None: every folder.
 
-    A folder of another spelling (`name_key`) is read in place of one that does not exist.
+    A folder of another spelling (`name_key`) is read in place of one that does not exist. Files of a domain without
+    class folders are of the classes that they are named after, if it is a zip file or there is a class list.
     """
     tree, used = Tree(), set()
     for domain, folder in domains.items():
@@ -183,28 +211,41 @@ def scan(root: Path, domains: dict[str, str], classes: Sequence[str] | None) -> 
             tree.missing_domains.append(folder)
             continue
         used.add(path.name)
-        entries = visible(path)
-        present = {entry.name for entry in entries if entry.is_dir()}
+        entries, shown = visible(path), path.relative_to(root).as_posix()
+        is_flat = not any(map(is_folder, entries)) and (classes is not None or is_zip(path))
+        present = _files_by_name(entries) if is_flat else {e.name: visible(e) for e in entries if is_folder(e)}
         found = {name: name for name in present} if classes is None else _matches(present, classes)
-        shown = path.relative_to(root).as_posix()
-        tree.respelt += [f"{shown}: rename it to {folder}"] * (shown != folder)
+        tree.flat |= {domain} if is_flat else set()
+        tree.respelt += [f"{shown}: rename it to {folder}"] * (path.with_name(without_zip(path)) != root / folder)
         tree.respelt += [f"{shown}/{name}: rename it to {label}" for label, name in found.items() if name != label]
-        tree.unknown += [f"{shown}/{name}" for name in sorted(present - set(found.values()))]
-        tree.extra += [f"{shown}/{entry.name}" for entry in entries if not entry.is_dir()]
+        unknown = sorted(present.keys() - set(found.values()))
+        tree.unknown += [] if is_flat else [f"{shown}/{name}" for name in unknown]
+        loose = [entry for name in unknown for entry in present[name]] if is_flat else entries
+        tree.extra += [f"{shown}/{entry.name}" for entry in loose if not is_folder(entry)]
         for label in sorted(found) if classes is None else (label for label in classes if label in found):
-            inside = visible(path / found[label])
-            tree.nested += [f"{shown}/{found[label]}/{entry.name}" for entry in inside if entry.is_dir()]
-            tree.files[domain, label] = [entry for entry in inside if not entry.is_dir()]
+            inside = present[found[label]]
+            tree.nested += [f"{shown}/{found[label]}/{entry.name}" for entry in inside if is_folder(entry)]
+            tree.files[domain, label] = [entry for entry in inside if not is_folder(entry)]
     tree.extra += [path.name for path in visible(root) if path.name not in used]
     return tree
 
 
+def _files_by_name(files: Iterable[Path]) -> dict[str, list[Path]]:
+    """{name without extension: the files}."""
+    named: defaultdict[str, list[Path]] = defaultdict(list)
+    for file in files:
+        named[file.stem].append(file)
+    return named
+
+
 def _same_name(folder: Path) -> Path | None:
-    """The folder, or the only one beside it with the same name by `name_key`; None if there is none."""
-    if folder.is_dir() or not folder.parent.is_dir():
-        return folder if folder.is_dir() else None
-    name = _matches([path.name for path in visible(folder.parent) if path.is_dir()], [folder.name]).get(folder.name)
-    return folder.with_name(name) if name else None
+    """The folder or its zip file, or the only one beside it with the same name by `name_key`; None if there is none."""
+    exact = folder_or_zip(folder)
+    if is_folder_or_zip(exact) or not is_folder_or_zip(folder.parent):
+        return exact if is_folder_or_zip(exact) else None
+    beside = {without_zip(path): path for path in visible(folder.parent) if is_folder_or_zip(path)}
+    name = _matches(beside, [folder.name]).get(folder.name)
+    return beside[name] if name else None
 
 
 def _matches(present: Collection[str], expected: Iterable[str]) -> dict[str, str]:
@@ -218,17 +259,17 @@ def _matches(present: Collection[str], expected: Iterable[str]) -> dict[str, str
 
 
 def visible(folder: Path) -> list[Path]:
-    """Entries of a folder, sorted by name, without hidden files and files left behind by file browsers."""
+    """Entries of a folder or a zip file, sorted by name, without hidden files and files left by file browsers."""
     try:
-        entries = sorted(folder.iterdir(), key=lambda path: path.name)
+        found = sorted(paths_in(folder), key=lambda path: path.name)
     except OSError as error:
         raise CdirError(f"{folder} cannot be listed: {error.strerror}; make it readable") from None
-    return [path for path in entries if not path.name.startswith(".") and path.name.lower() not in LITTER]
+    return [path for path in found if not path.name.startswith(".") and path.name.lower() not in LITTER]
 
 
 def _existing(root: Path | str, layout: str) -> Path:
     root = Path(root)
-    if not root.is_dir():
+    if not is_folder_or_zip(root):
         raise CdirError(f"{root} is not a folder; expected {layout}")
     return root
 
@@ -238,16 +279,20 @@ def require_root(root: Path, domains: dict[str, str], missing: Sequence[str]) ->
     if not missing:
         return
     folders, above = list(domains.values()), root.resolve().parent
-    deeper = [path for path in visible(root) if all((path / folder).is_dir() for folder in folders)]
+    deeper = [path for path in visible(root) if is_folder_or_zip(path) and _has_all(path, folders)]
     if deeper:
         raise CdirError(f"{root} is one level too high: give {deeper[0]}, which holds {', '.join(folders)}")
-    if all((above / folder).is_dir() for folder in folders):
+    if _has_all(above, folders):
         raise CdirError(f"{root} is one level too deep: give {above}, which holds {', '.join(folders)}")
     names = ", ".join(path.name for path in visible(root)[:6]) or "nothing"
     raise CdirError(
         f"{root} has no domain folder {', '.join(missing)}; it holds {names}; expected "
         f"{root}/<domain>/<class>/<image> with domains {', '.join(folders)}"
     )
+
+
+def _has_all(root: Path, folders: Sequence[str]) -> bool:
+    return all(is_folder_or_zip(folder_or_zip(root / folder)) for folder in folders)
 
 
 def _refuse_nesting(root: Path, tree: Tree, classes: Sequence[str] | None) -> None:

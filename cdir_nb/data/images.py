@@ -27,6 +27,7 @@ class ImageSet:
     load     key -> PIL image in RGB
     digests  N content digests: equal digests mean identical images
     looks    {digest: what its pixels show} of images that were read from files
+    credits  {domain: what a figure with one of its images has to say}, of domains whose licence asks for it
     """
 
     keys: tuple[str, ...]
@@ -35,6 +36,7 @@ class ImageSet:
     load: Callable[[str], Image.Image]
     digests: tuple[str, ...]
     looks: Mapping[str, Look] = field(default_factory=dict)
+    credits: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         sizes = {len(self.keys), len(self.domains), len(self.labels), len(self.digests)}
@@ -99,7 +101,8 @@ def combine(*sets: ImageSet) -> ImageSet:
     labels = np.concatenate([images.labels for images in sets])
     digests = tuple(digest for images in sets for digest in images.digests)
     looks = {digest: look for images in sets for digest, look in images.looks.items()}
-    return ImageSet(keys, domains, labels, partial(_load_from, loads), digests, looks)
+    credits = {domain: credit for images in sets for domain, credit in images.credits.items()}
+    return ImageSet(keys, domains, labels, partial(_load_from, loads), digests, looks, credits)
 
 
 def _load_from(loads: Mapping[str, Callable[[str], Image.Image]], key: str) -> Image.Image:
@@ -135,6 +138,12 @@ def _rows_by_content(images: ImageSet) -> dict[str, np.ndarray]:
 def _contents(images: ImageSet) -> list[str]:
     """The digest of each image's pixels, or of its bytes if its pixels are not known."""
     return [images.looks[digest].pixels if digest in images.looks else digest for digest in images.digests]
+
+
+def credit_line(*sets: ImageSet) -> str:
+    """The line that a figure of these images needs, such as "Pictures: OpenMoji (CC BY-SA 4.0)"; empty for most."""
+    lines = {images.credits.get(domain, ""): None for images in sets for domain in images.domains.tolist()}
+    return f"Pictures: {'; '.join(filter(None, lines))}" if any(lines) else ""
 
 
 def altered(images: ImageSet, change: Callable[[Image.Image], Image.Image], name: str) -> ImageSet:

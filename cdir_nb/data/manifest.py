@@ -2,12 +2,14 @@
 
 A card's `classes` and each of its `class_sets` are a list, or the name of a text file beside the card with
 one class per line (lines that begin with # are comments). `counts` is one number for every class and domain,
-or the name of a CSV file with a row per class and a column per domain, where an empty cell means unknown.
+or the name of a CSV file with a row per class and a column per domain, where an empty cell means unknown. `words` and
+`kinds` are a mapping, or a CSV file and its column that has the values; its first column has the classes.
 `like: other` copies from another card every field that this one leaves out.
 """
 
 import csv
 import os
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 
@@ -19,6 +21,7 @@ from cdir_nb.data.folder import open_classes
 from cdir_nb.data.images import ImageSet, combine, rename
 from cdir_nb.data.quickdraw import open_drawings
 from cdir_nb.data.strict_yaml import read_yaml
+from cdir_nb.data.zips import is_folder_or_zip
 from cdir_nb.errors import CdirError
 
 
@@ -72,6 +75,9 @@ def _raw(folder: Path, below: tuple[str, ...] = ()) -> dict:
     if isinstance(sets := raw.get("class_sets"), dict):
         lists = {k: _read_list(_in_manifest(folder, v)) for k, v in sets.items() if isinstance(v, str)}
         raw["class_sets"] = sets | lists
+    for name in ("words", "kinds"):
+        if isinstance(source := raw.get(name), list):
+            raw[name] = _read_column(_in_manifest(folder, source[0]), source[1])
     raw = base | raw
     if isinstance(counts := raw.get("counts"), str):
         raw["counts"] = _read_counts(_in_manifest(folder, counts))
@@ -93,9 +99,17 @@ def _read_list(path: Path) -> list[str]:
     return [line for line in lines if line and not line.startswith("#")]
 
 
-def _read_counts(path: Path) -> dict[str, dict[str, int]]:
+def _read_rows(path: Path) -> list[dict[str, str]]:
     with path.open(newline="", encoding="utf-8") as file:
-        rows = list(csv.DictReader(file))
+        return list(csv.DictReader(file))
+
+
+def _read_column(path: Path, column: str) -> dict[str, str]:
+    return {next(iter(row.values())): row[column] for row in _read_rows(path)}
+
+
+def _read_counts(path: Path) -> dict[str, dict[str, int]]:
+    rows = _read_rows(path)
     domains = [column for column in rows[0] if column != "class"]
     return {domain: {row["class"]: int(row[domain]) for row in rows if row[domain]} for domain in domains}
 
@@ -136,7 +150,8 @@ def open_dataset(
         return combine(*opened).select(labels=card.classes)
     if card.kind == "ndjson":
         return open_drawings(root, next(iter(card.domains)), card.classes, **options)
-    return open_classes(root, {d: info.folder for d, info in card.domains.items()}, card.classes, **options)
+    images = open_classes(root, {d: info.folder for d, info in card.domains.items()}, card.classes, **options)
+    return replace(images, credits={d: info.credit for d, info in card.domains.items() if info.credit})
 
 
 def is_bundled(card: Card) -> bool:
@@ -166,10 +181,10 @@ def drawn_title(name: str) -> str:
 
 def dataset_root(card: Card, root: Path | str | None) -> Path:
     """The dataset's folder as a path. Raises CdirError if a folder is required but not given, or does not exist."""
-    if is_bundled(card):
+    if is_bundled(card) and not root:
         return paths.MANIFEST / card.name / card.bundled
     if not root:
         raise CdirError(f"{card.name} needs the folder of its images: pass root; expected layout: {card.layout}")
-    if not Path(root).is_dir():
+    if not is_folder_or_zip(Path(root)):
         raise CdirError(f"{root} is not a folder; expected layout of {card.name}: {card.layout}")
     return Path(root)

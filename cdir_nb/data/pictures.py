@@ -11,6 +11,7 @@ from typing import NamedTuple
 from PIL import Image, UnidentifiedImageError
 
 from cdir_nb.data.pixels import Budget, decode, is_blank
+from cdir_nb.data.zips import archive_of, size_of
 from cdir_nb.errors import CdirError
 
 BYTES_IN_FLIGHT = Budget(2**28)  # of files that are being read
@@ -47,8 +48,17 @@ class Inspection(NamedTuple):
 
 
 def read_file(path: Path) -> bytes:
-    """The bytes of a regular file. Raises OSError for anything else: reading a pipe or a device may never end."""
-    if not stat.S_ISREG(path.stat().st_mode):
+    """The bytes of a regular file, which may be in a zip file (`cdir_nb.data.zips`).
+
+    Raises OSError for anything else: reading a pipe or a device may never end.
+    """
+    try:
+        mode = path.stat().st_mode
+    except (FileNotFoundError, NotADirectoryError):
+        if archive := archive_of(path):
+            return archive.read(path)
+        raise
+    if not stat.S_ISREG(mode):
         raise OSError(errno.EINVAL, "not a regular file", str(path))
     return path.read_bytes()
 
@@ -63,7 +73,7 @@ def inspect(path: Path, looks: Mapping[str, Look] | None = None) -> Inspection:
 
     looks  {digest: look} of files that were decoded before; these are not decoded again
     """
-    with BYTES_IN_FLIGHT.reserve(_size(path)):
+    with BYTES_IN_FLIGHT.reserve(size_of(path)):
         data = b""
         try:
             data = read_file(path)
@@ -73,14 +83,6 @@ def inspect(path: Path, looks: Mapping[str, Look] | None = None) -> Inspection:
             return Inspection(digest, "", (looks or {}).get(digest) or _look(decode(data)))
         except Exception as error:  # decoders can raise almost anything on damaged files
             return Inspection("", _other_format(path, data) or _reason(error))
-
-
-def _size(path: Path) -> int:
-    """The size of a file in bytes; 0 if it does not exist, which reading it will report."""
-    try:
-        return path.stat().st_size
-    except OSError:
-        return 0
 
 
 def _look(image: Image.Image) -> Look:
@@ -117,7 +119,7 @@ class LoadFile:
 
     def __call__(self, key: str) -> Image.Image:
         path, digest = self.files[key]
-        with BYTES_IN_FLIGHT.reserve(_size(path)):
+        with BYTES_IN_FLIGHT.reserve(size_of(path)):
             try:
                 data = read_file(path)
             except OSError as error:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from cdir_nb.data.card import Card, MetricSpec, ProtocolSpec, display
 from cdir_nb.data.halves import in_list, without_extension
-from cdir_nb.data.images import ImageSet
+from cdir_nb.data.images import ImageSet, rename
 from cdir_nb.data.manifest import load_card, load_cards, open_dataset
 from cdir_nb.errors import CdirError
 
@@ -158,10 +158,12 @@ def default_protocol(dataset: str) -> str:
 def open_task(dataset: str, root: Path | str | None = None, protocol: str = "") -> tuple[Card, ImageSet, Protocol]:
     """The card of a dataset, its images, and a protocol on them (by default the first one in the card).
 
+    If the protocol's classes are kinds of the card's classes, card and images have these too.
     Raises CdirError as `open_dataset` and `load_protocol` do.
     """
-    images = open_dataset(dataset, root or None)
-    return load_card(dataset), images, load_protocol(protocol or default_protocol(dataset), images)
+    card, images, name = load_card(dataset), open_dataset(dataset, root or None), protocol or default_protocol(dataset)
+    task, spec = load_protocol(name, images), _card_of(name).protocols[name]
+    return (card.labelled_for(spec), task.images, task) if spec.by_kind else (card, images, task)
 
 
 def protocol_spec(name: str) -> ProtocolSpec | None:
@@ -201,8 +203,10 @@ def _digest(key: str) -> bytes:
 
 def load_protocol(name: str, images: ImageSet) -> Protocol:
     """A protocol on these images. Raises CdirError if the name is unknown or images that it uses are missing."""
-    card = _card_of(name)
-    spec = card.protocols[name]
+    spec = _card_of(name).protocols[name]
+    card = _card_of(name).labelled_for(spec)
+    if spec.by_kind:
+        images = _labelled_by(card.kinds, images)
     domains = tuple(card.domains)
     seen, queries, gallery = card.class_set(spec.train), card.shares(spec.query), card.shares(spec.gallery)
     classes = tuple(queries)
@@ -229,6 +233,13 @@ def load_protocol(name: str, images: ImageSet) -> Protocol:
     )
     _require_images(protocol)
     return protocol
+
+
+def _labelled_by(kinds: Mapping[str, str], images: ImageSet) -> ImageSet:
+    """The images of the classes in `kinds`, with their kinds as labels; images that have such labels already."""
+    if set(images.labels.tolist()) <= set(kinds.values()):
+        return images
+    return rename(images.select(labels=kinds), dict(kinds))
 
 
 def _card_of(name: str) -> Card:

@@ -11,6 +11,7 @@ from typing import Any
 
 from cdir_nb.data.manifest import needs_folder, open_dataset
 from cdir_nb.data.protocols import default_protocol, load_protocol
+from cdir_nb.data.zips import is_folder_or_zip
 from cdir_nb.encoders.spec import EncoderSpec
 from cdir_nb.errors import CdirError
 from cdir_nb.notebook import read_parameters
@@ -159,7 +160,7 @@ def _data_root(profile: Profile, data: Iterable[str]) -> Path | None:
     if profile.dataset not in roots:
         raise CdirError(f"profile {profile.name} needs the images of {profile.dataset}: add {profile.needs}")
     root = roots[profile.dataset]
-    if not root.is_dir():
+    if not is_folder_or_zip(root):
         raise CdirError(f"--data {profile.dataset}={root}: folder not found, check the path")
     return root
 

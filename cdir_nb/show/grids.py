@@ -1,4 +1,7 @@
-"""Grids of images: contact sheets, ranked grids (a query and its results), labels of single images."""
+"""Grids of images: contact sheets, ranked grids (a query and its results), labels of single images.
+
+Below a grid stands the credit that the images' licences ask for, if any (`data.credit_line`).
+"""
 
 from collections.abc import Mapping, Sequence
 
@@ -10,7 +13,7 @@ from matplotlib.patches import Rectangle
 from PIL import Image, ImageOps
 
 from cdir_nb.data.images import ImageSet
-from cdir_nb.show.style import DPI, PALETTE, RIGHT, SMALL, WIDTH, WRONG, pretty, shorten, styled, titled
+from cdir_nb.show.style import DPI, PALETTE, RIGHT, SMALL, WIDTH, WRONG, credited, pretty, shorten, styled, titled
 
 MARK = {True: "✓", False: "✗"}
 GAP = 1.3  # in tiles, from the left edge of the query to that of its first result
@@ -61,7 +64,7 @@ def contact_sheet(
     for number, (ax, block) in enumerate(zip(axes[:, 0], blocks)):
         sheet = mosaic(images, pick_cells(images, domains, block, seed + number), size)
         _show_sheet(ax, sheet, domains, block, across, size + 4)
-    return titled(fig, title)
+    return credited(titled(fig, title), images.select(domains, labels))
 
 
 def _show_sheet(
@@ -103,7 +106,7 @@ def ranked_grid(
             note = f"{MARK[is_correct]} {scores[row, j]:.2f}\n"
             note += "" if is_correct else shorten(gallery.labels[item], 11)
             _tile(ax, gallery.image(item), GAP + j, r * PITCH, size, note, is_correct)
-    return titled(fig, title)
+    return credited(titled(fig, title), query.take(rows), gallery.take(indices[rows, :k].ravel()))
 
 
 @styled
@@ -119,7 +122,7 @@ def labelled_images(
     fig, ax, size = _empty_grid(1, max(len(rows), 9))
     for x, (row, note, mark) in enumerate(zip(rows, notes, marks or [None] * len(rows))):
         _tile(ax, images.image(row), x, 0, size, note, mark)
-    return titled(fig, title)
+    return credited(titled(fig, title), images.take(rows))
 
 
 @styled
@@ -129,7 +132,7 @@ def image_rows(images: ImageSet, rows: Mapping[str, Sequence[int]], *, title: st
     size = int((WIDTH - 1.3) * DPI / cells.shape[1]) - 4
     fig, ax = plt.subplots(figsize=(WIDTH, len(rows) * (size + 4) / DPI + 0.6))
     _show_sheet(ax, mosaic(images, cells, size), list(rows), [""] * cells.shape[1], cells.shape[1], size + 4)
-    return titled(fig, title)
+    return credited(titled(fig, title), images.take(cells[cells >= 0]))
 
 
 def _empty_grid(n_rows: int, across: float) -> tuple[Figure, Axes, int]:
@@ -197,8 +200,8 @@ def label_changes(
         image.set_title(f"{shorten(images.labels[row], 12)}\n{shorten(images.domains[row], 12)}", fontsize=9)
         _probability_bars(ax, np.asarray(p), np.asarray(q), classes, images.labels[row], top)
         ax.set(xlim=(0, longest), xticks=[0, round(longest / 1.2, 1)])
-    fig.legend(*axes[1, 0].get_legend_handles_labels(), loc="outside lower left", ncols=2)
-    return titled(fig, title)
+    fig.legend(*axes[1, 0].get_legend_handles_labels(), loc="outside upper right", ncols=2)
+    return credited(titled(fig, title), images.take(rows))
 
 
 def _probability_bars(

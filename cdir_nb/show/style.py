@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.mathtext import MathTextParser
 from matplotlib.text import Text
 
+from cdir_nb.data.images import ImageSet, credit_line
 from cdir_nb.paths import atomic_write
 
 WIDTH = 9.0  # inches; with DPI, 990 pixels: the width of a notebook's output on a laptop
@@ -92,6 +93,13 @@ def titled(fig: Figure, title: str) -> Figure:
     return fig
 
 
+def credited(fig: Figure, *images: ImageSet) -> Figure:
+    """Write the credit that the licences of these images ask for, if any, below all panels; returns `fig`."""
+    if credit := credit_line(*images):
+        fig.supxlabel(credit, x=0.01, ha="left", fontsize=SMALL)
+    return fig
+
+
 def bare(ax: Axes) -> None:
     """Remove ticks and frame."""
     ax.set(xticks=[], yticks=[])
@@ -118,7 +126,7 @@ def looks(names: Sequence[str]) -> dict[str, tuple[str, str]]:
 def save_figure(fig: Figure, out_dir: str | Path, name: str) -> Path | None:
     """Write `fig` to `out_dir/name.png`, atomically. With an empty `out_dir`, write nothing and return None.
 
-    The titles are stored as the PNG's Description, which the report prints below the image.
+    The titles and the credit are stored as the PNG's Description, which the report prints below the image.
     """
     if not str(out_dir):
         return None
@@ -130,6 +138,6 @@ def save_figure(fig: Figure, out_dir: str | Path, name: str) -> Path | None:
 
 
 def caption(fig: Figure) -> str:
-    """The titles of the figure and its panels, in one line; formulas as plain text, `$L_{IW}$` as L_IW."""
-    titles = [fig.get_suptitle(), *(ax.get_title("left") for ax in fig.axes)]
+    """The titles of the figure and its panels, and its credit, in one line; formulas are plain: `$L_{IW}$` as L_IW."""
+    titles = [fig.get_suptitle(), *(ax.get_title("left") for ax in fig.axes), fig.get_supxlabel()]
     return re.sub(r"\$([^$]*)\$", lambda match: re.sub(r"[{}\\]", "", match[1]), " · ".join(filter(None, titles)))

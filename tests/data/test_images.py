@@ -1,12 +1,24 @@
 """ImageSet: selecting keeps rows together, the fingerprint follows the content, sets made of others stay whole."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from PIL import Image
 from toy_data import write_images
 
 from cdir_nb.data import open_folder
-from cdir_nb.data.images import ImageSet, altered, combine, copies, cut_to_strip, inverted, own_rows, rename
+from cdir_nb.data.images import (
+    ImageSet,
+    altered,
+    combine,
+    copies,
+    credit_line,
+    cut_to_strip,
+    inverted,
+    own_rows,
+    rename,
+)
 from cdir_nb.errors import CdirError
 
 
@@ -101,6 +113,15 @@ def test_digests_tell_pictures_and_changes_apart(pair):
     assert one.digests == altered(pair, inverted, "inverted").digests
     with pytest.raises(CdirError, match="name is empty"):
         altered(pair, inverted, "")
+
+
+def test_credits_follow_the_images(pair):
+    images = replace(pair, credits={"s": "Ann", "t": "Ben"})
+    other = ImageSet(("u/cat/1",), np.array(["u"]), np.array(["cat"]), pair.load, ("z",), credits={"u": "Eve"})
+    derived = [images.take([1]), rename(images, {"cat": "lion"}), altered(images, inverted, "inverted")]
+    assert [credit_line(part) for part in derived] == ["Pictures: Ann"] * 3  # no image is of t
+    assert credit_line(combine(images, other)) == credit_line(images, other) == "Pictures: Ann; Eve"
+    assert credit_line(pair) == credit_line(images.take([])) == ""
 
 
 def test_a_set_prints_as_one_line():

@@ -62,6 +62,9 @@ def test_an_unknown_dataset_lists_the_known_ones(manifest):
         ({"counts": {"photo": {"cat": 1}}}, "counts.photo has names that are not in the card: cat"),
         ({"counts": {"real": {}}}, "counts has names that are not in the card: real"),
         ({"words": {"cat": "cat"}}, "words has names that are not in the card: cat"),
+        ({"words": ["none.csv", "name"]}, "card.yaml: invalid field, or invalid file named in a field"),
+        ({"kinds": ["../../../etc/passwd", "x"]}, "outside of the folder data_manifest"),
+        ({"kinds": {"cat": "animal"}}, "kinds has names that are not in the card: cat"),
         ({"class_sets": {"seen": ["cat"], "unseen": []}}, "class_sets.seen has names that are not in the card: cat"),
         ({"classes": "none.txt"}, "card.yaml: invalid field, or invalid file named in a field"),
         ({"like": "bad"}, "circular `like`: bad"),
@@ -87,6 +90,8 @@ def test_a_bad_card_names_the_file_and_the_field(manifest, changes, text):
         ({"gallery": {"unseen": 0.5, "none": 1.0}}, "not in the card: none"),
         ({"gallery": {"unseen": 0.5, "all": 0.1}}, "class set unseen and class set all overlap"),
         ({"query": "none"}, "not in the card: none"),
+        ({"by_kind": 1}, ".by_kind: no kind has 1 classes"),
+        ({"by_kind": 0}, ".by_kind: "),
         ({"train_domains": ["real"]}, "not in the card: real"),
         ({"directions": [["photo", "real"]]}, "not in the card: real"),
         ({"directions": [["photo"]]}, ".directions."),
@@ -132,6 +137,15 @@ def test_lists_and_counts_in_files_beside_the_card(manifest):
     assert card.counts == {"photo": {"dog": 1, "alarm_clock": 3}, "sketch": {"alarm_clock": 2}}
     write_card(manifest, "alike", like="filed", classes=None, counts=None, class_sets=None, protocols=None)
     assert load_card("alike").counts == card.counts
+
+
+def test_words_and_kinds_are_columns_of_a_file(manifest):
+    path = write_card(manifest, "filed", words=["names.csv", "name"], kinds=["names.csv", "kind"])
+    (path.parent / "names.csv").write_text("class,kind,name\ndog,animal,Dog\nalarm_clock,thing,Alarm clock\n")
+    card = load_card("filed")
+    assert card.words == {"dog": "Dog", "alarm_clock": "Alarm clock"} and card.display("dog") == "Dog"
+    assert card.kinds == {"dog": "animal", "alarm_clock": "thing"}
+    assert "'none'" in refused(manifest, kinds=["../filed/names.csv", "none"])
 
 
 def test_class_sets_come_in_the_cards_order(manifest):

@@ -533,6 +533,17 @@ def test_every_notebook_has_a_model_that_accepts_its_defaults(path):
     assert complete_parameters(path.stem, defaults, defaults, MODELS[path.stem]) == defaults
 
 
+@pytest.mark.parametrize("path", sorted(NOTEBOOKS.glob("*.ipynb")), ids=lambda path: path.stem)
+def test_every_notebook_takes_the_emoji(path):
+    defaults = read_parameters(path)
+    values = {"dataset": "emoji", "task": "emoji-same", "protocol": "emoji-unseen-style-3d", "held_out": "3d"}
+    values |= {"query_domain": "3d", "gallery_domain": "noto", "first_domain": "flat", "second_domain": "openmoji"}
+    values |= {"directions": [["flat", "noto"]]}
+    values = {name: value for name, value in values.items() if name in defaults}
+    made = complete_parameters(path.stem, values, defaults, MODELS[path.stem])
+    assert {name: made[name] for name in values} == values
+
+
 def test_every_bundled_profile_that_needs_no_folder_makes_a_plan():
     for name in profile_names():
         if not load_profile(name).needs:

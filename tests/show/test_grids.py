@@ -1,8 +1,11 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from PIL import Image
 
 from cdir_nb.show import grids
+from cdir_nb.show.style import caption
 
 
 def patches(fig, gid):
@@ -48,6 +51,27 @@ def test_contact_sheet_is_labelled_with_domains_and_classes(squares):
     assert [t.get_text() for t in fig.axes[1].get_xticklabels()] == ["sea turtle"]
     assert [t.get_text() for t in fig.axes[0].get_yticklabels()] == ["photo", "sketch"]
     assert fig._suptitle.get_text() == "T"
+
+
+def test_the_credit_of_the_domains_that_are_shown_stands_below_the_grid(squares, in_order):
+    squares = replace(squares, credits={"sketch": "Ann (CC BY-SA 4.0)"})
+    photo, sketch = squares.select("photo"), squares.select("sketch")
+    probabilities = np.full((1, 3), 1 / 3)
+    with_sketches = [
+        grids.contact_sheet(squares, ["photo", "sketch"], ["cat"], title="T"),
+        grids.ranked_grid(photo, sketch, in_order, [0], k=3, title="T"),
+        grids.ranked_grid(sketch, photo, in_order, [0], k=3, title="T"),
+        grids.labelled_images(squares, [0, 29], ["a", "b"], title="T"),
+        grids.image_rows(squares, {"cat": [0, 15]}, title="T"),
+        grids.label_changes(squares, [29], probabilities, probabilities, ["a", "b", "c"], title="T"),
+    ]
+    assert all(caption(fig).endswith(" · Pictures: Ann (CC BY-SA 4.0)") for fig in with_sketches)
+    without = [
+        grids.contact_sheet(squares, ["photo"], ["cat"]),
+        grids.ranked_grid(photo, photo, in_order, [0], k=3),
+        grids.labelled_images(squares, [0], ["a"]),
+    ]
+    assert {caption(fig) for fig in without} == {""}
 
 
 def test_ranked_grid_marks_right_and_wrong_by_more_than_colour(squares, in_order):
