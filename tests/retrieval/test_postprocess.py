@@ -269,7 +269,7 @@ def test_one_query_is_expanded_as_among_all(query, gallery):
         (lambda q, g: alpha_query_expansion(q, g, 2, -1), "alpha must be"),
         (lambda q, g: alpha_query_expansion(q, g, 2, np.nan), "nan"),
         (lambda q, g: alpha_query_expansion(q, g, 2, 3, [[0]]), "1 entries for 23 queries"),
-        (lambda q, g: alpha_query_expansion(q, g, 2, 3, [[ITEMS]] * QUERIES), "row 41"),
+        (lambda q, g: alpha_query_expansion(q, g, 2, 3, [[ITEMS]] * QUERIES), "leave_out has 41"),
         (lambda q, g: alpha_query_expansion(q, g[:, :3], 2, 3), "gallery 3"),
         (lambda q, g: alpha_query_expansion(q * np.inf, g, 2, 3), "row 0"),
         (lambda q, g: alpha_query_expansion(q[:1], -q[:1], 1, 0), "row 0"),  # q - q
