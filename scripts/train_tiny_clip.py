@@ -77,6 +77,13 @@ def caption(label: str, domain: str, rng: np.random.Generator) -> str:
     return " ".join(words)
 
 
+def caption_words() -> list[str]:
+    """All words of all captions, which are the words that the model knows."""
+    templates = " ".join([*NAMED, *UNNAMED]).replace("{word}", " ").replace("{label}", " ")
+    words = [word for words in WORDS.values() for word in words]
+    return sorted({"an", *" ".join([templates.replace(",", " , ").lower(), *words, *LABELS]).split()})
+
+
 def _draw_many(job: tuple[int, list[tuple[str, str]]]) -> np.ndarray:
     first, rows = job
     return np.stack([np.asarray(draw(c, d, PRETRAINING_SEED, first + i)) for i, (c, d) in enumerate(rows)])
@@ -131,7 +138,8 @@ def evaluate(
 def save(model: open_clip.CLIP, out: Path) -> None:
     """Write the weights and the config."""
     state = {name: x for name, x in model.state_dict().items() if name != "attn_mask"}
-    save_model(out, state, {"model_cfg": MODEL_CFG, "preprocess_cfg": PREPROCESS_CFG})
+    config = {"model_cfg": MODEL_CFG, "preprocess_cfg": PREPROCESS_CFG, "words": caption_words()}
+    save_model(out, state, config)
 
 
 def main(

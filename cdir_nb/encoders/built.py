@@ -46,6 +46,7 @@ class BuiltModel:
     quick_gelu: bool
     origin: str  # of weights and activation, for people
     pretraining: tuple[str, ...] = ()  # datasets; their listed halves were used in pretraining
+    known_tokens: frozenset[int] | None = None  # tokens of the pretraining texts; None: any token
 
 
 def with_options(built: BuiltModel | BuiltBackbone, spec: EncoderSpec) -> BuiltModel | BuiltBackbone:

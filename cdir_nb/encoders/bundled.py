@@ -7,6 +7,7 @@ import open_clip
 import torch
 from open_clip.model import CLIP, CustomTextCLIP, set_model_preprocess_cfg
 from open_clip.transform import PreprocessCfg, merge_preprocess_dict
+from safetensors import safe_open
 from safetensors.torch import load_file
 
 from cdir_nb import paths
@@ -39,9 +40,26 @@ def build_bundled(spec: EncoderSpec) -> BuiltModel:
         origin = f"bundled tower of mobilenet-v2, texts aligned on real images of {', '.join(pretraining)}"
     model_cfg = config["model_cfg"]
     tokenizer = open_clip.SimpleTokenizer(context_length=model_cfg["text_cfg"]["context_length"])
-    preprocess_cfg = open_clip.get_model_preprocess_cfg(model)
-    quick_gelu = model_cfg.get("quick_gelu", False)
-    return BuiltModel(name, model, tokenizer, model_cfg, preprocess_cfg, quick_gelu, origin, pretraining)
+    return BuiltModel(
+        name=name,
+        model=model,
+        tokenizer=tokenizer,
+        model_cfg=model_cfg,
+        preprocess_cfg=open_clip.get_model_preprocess_cfg(model),
+        quick_gelu=model_cfg.get("quick_gelu", False),
+        origin=origin,
+        pretraining=pretraining,
+        known_tokens=_known_tokens(folder, config, tokenizer),
+    )
+
+
+def _known_tokens(folder: Path, config: dict[str, Any], tokenizer: open_clip.SimpleTokenizer) -> frozenset[int] | None:
+    """The tokens of the pretraining texts: from the config's list of words, or as stored beside the weights."""
+    if "words" in config:
+        return frozenset(token for word in config["words"] for token in tokenizer.encode(word))
+    with safe_open(folder / "model.safetensors", "pt") as file:
+        stored = KNOWN_TOKENS in list(file.keys())
+        return frozenset(file.get_tensor(KNOWN_TOKENS).tolist()) if stored else None
 
 
 def _load_real(model: Any, file: Path, name: str) -> None:

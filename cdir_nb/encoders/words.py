@@ -1,8 +1,9 @@
-"""Text embeddings of prompts in which a vector replaces a word (TKI, section 4.1).
+"""Text embeddings of prompts in which a vector replaces a word (TKI, section 4.1); words unknown to an encoder.
 
 In "A [DOMAIN] style of dog.", the token embedding of [DOMAIN] is a given vector; the text tower is frozen.
 """
 
+import unicodedata
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -137,6 +138,21 @@ class WordTower:
         row += [0] * bool(gap) + [*tokenizer.encode(after), tokenizer.eot_token_id]
         self.encoder.check_length(text, len(row))
         return row, position
+
+
+def require_known_words(encoder: ClipEncoder, text: str) -> None:
+    """Raise CdirError for words that no pretraining text of a bundled CLIP has; their embeddings mean nothing.
+
+    Punctuation is ignored. Of other models the pretraining texts are not listed, and every word passes.
+    """
+    known, encode = encoder.built.known_tokens, encoder.tokenizer.encode
+    words = "".join(" " if unicodedata.category(c)[0] in "PC" else c for c in text).split()
+    unknown = [word for word in dict.fromkeys(words) if known is not None and not known.issuperset(encode(word))]
+    if unknown or not words:
+        listed = ", ".join(f"“{word}”" for word in unknown) or f"“{text}”"
+        raise CdirError(
+            f"{encoder.built.name} was trained on no text with {listed}: use other words, or another encoder"
+        )
 
 
 @contextmanager

@@ -10,11 +10,13 @@ require_extra("explorer", "jscatter", "wigglystuff", "anywidget", "voila", "pape
 
 from cdir_nb.explorer.ask import Answer, Explorer, Question
 from cdir_nb.explorer.collection import Collection, open_collection, open_user_folder
-from cdir_nb.explorer.controls import show_panel
+from cdir_nb.explorer.controls import errors_shown, show_panel
 from cdir_nb.explorer.draw_panel import DrawPanel
 from cdir_nb.explorer.label_panel import LabelPanel
 from cdir_nb.explorer.map_panel import MapPanel
 from cdir_nb.explorer.retrieval_panel import RetrievalPanel
+
+open_own = open_user_folder  # its name in earlier versions
 
 __all__ = [
     "Answer",
@@ -25,7 +27,9 @@ __all__ = [
     "MapPanel",
     "Question",
     "RetrievalPanel",
+    "errors_shown",
     "open_collection",
+    "open_own",
     "open_user_folder",
     "show_panel",
 ]

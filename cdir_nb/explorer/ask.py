@@ -12,13 +12,16 @@ import torch.nn.functional as F
 
 from cdir_nb.analysis import effective_number, softmax_weights
 from cdir_nb.data import ImageSet
+from cdir_nb.encoders.clip import require_texts
+from cdir_nb.encoders.words import require_known_words
 from cdir_nb.errors import CdirError
-from cdir_nb.explorer.collection import Collection
+from cdir_nb.explorer.collection import Collection, require_different
 from cdir_nb.explorer.methods import ExplorerMethod, methods_of
 from cdir_nb.methods import Embedder
 from cdir_nb.retrieval import precision_at_k, rank
 
 STATES_IN_MEMORY = 32  # pairs of embeddings: all values of a slider for one direction
+EXAMPLE = "a photo of a dog"  # the bundled encoders know its words
 MAX_QUERIES = 1000  # averaged over; of more, these are taken at equal distances, so that large folders stay fast
 
 
@@ -46,12 +49,15 @@ class Question:
 
 @dataclass(frozen=True)
 class Answer:
-    """A ranked gallery.
+    """A ranked gallery, without the query's own image.
 
     rows       (k,) rows of the collection, best first; scores (k,): cosine, or minus the distance
-    right      (k,) bool, True if a result has the query's class; None if the query has no label
+    right      (k,) bool, True if a result has the query's class; None if the query or an image of the gallery has no
+               label
     scored     (G,) scores of the whole gallery, best first
     precision  P@k (hits over k) of this query; average: the mean over all queries; None without labels
+    relevant   number of images of the gallery that have the query's class; None without labels
+    left_out   number of images that were left out of the gallery because they are the query itself
     """
 
     title: str
@@ -62,6 +68,19 @@ class Answer:
     precision: float | None = None
     average: float | None = None
     n_queries: int = 0
+    relevant: int | None = None
+    left_out: int = 0
+
+    @property
+    def remarks(self) -> list[str]:
+        """Sentences on what is unusual about the ranking."""
+        remarks = []
+        if self.left_out:
+            images = "1 image is" if self.left_out == 1 else f"{self.left_out} images are"
+            remarks.append(f"{images} left out of the gallery: the query itself.")
+        if self.relevant == 0:
+            remarks.append("The gallery has no image of the query's class.")
+        return remarks
 
     def effective(self, temperature: float) -> float:
         """Effective number of gallery images in a softmax of score / temperature: its perplexity, 1 to G."""
@@ -92,74 +111,96 @@ class Explorer:
         c = self.collection
         query_domain, gallery_domain = c.domains[0], c.domains[min(1, len(c.domains) - 1)]
         rows = c.query_rows(query_domain)
-        query = c.images.keys[rows[len(rows) // 2]]
+        query = c.images.keys[rows[len(rows) // 2]] if len(rows) else ""
         return Question(next(iter(self.methods)), query_domain, gallery_domain, query, next(iter(c.galleries)))
 
     def ask(self, question: Question) -> Answer:
-        """Rank the gallery for one query. Raises CdirError if the method was not fitted for the direction."""
+        """Rank the gallery for one query.
+
+        Raises CdirError if there is no query or no gallery, or if the method was not fitted for the direction.
+        """
         c = self.collection
-        embedder, row = self._embedder(question), c.row(question.query)
-        query_emb, gallery_emb = self._pair(question)
-        gallery = c.gallery_rows(question.gallery_domain, question.gallery)
-        others = gallery != row
-        if not others.any():
-            raise CdirError("the gallery has no other image: choose another domain, or a folder with more images")
+        if not question.query:
+            raise CdirError(f"{question.query_domain} has no query image: choose another domain")
+        row = c.row(question.query)
+        image = c.images.take([row])
         position = np.flatnonzero(c.query_rows(question.query_domain) == row)  # empty for a result that was clicked
-        emb = query_emb[position] if len(position) else self._pair(question, c.images.take([row]))[0]
-        answer = self._ranked(embedder, emb, gallery_emb[others], gallery[others], question)
-        label = c.images.labels[row]
-        if not label:
+        emb = self._pair(question)[0][position] if len(position) else self._pair(question, image)[0]
+        answer = self._ranked(question, emb, image)
+        label, labels, gallery = image.labels[0], c.images.labels, self._gallery(question)
+        if not label or "" in labels[gallery]:
             return answer
-        right = c.images.labels[answer.rows] == label
+        others = np.delete(gallery, self._own(image, gallery)[0])
+        right, relevant = labels[answer.rows] == label, int((labels[others] == label).sum())
         average, n_queries = self.average(replace(question, query=""))
-        return replace(answer, right=right, precision=float(right.mean()), average=average, n_queries=n_queries)
+        judged = replace(answer, right=right, relevant=relevant, precision=float(right.mean()))
+        return replace(judged, average=average, n_queries=n_queries)
+
+    def mean_precision(self, question: Question) -> float:
+        """Mean P@k over all queries of the direction. Raises CdirError if an image that it needs has no label."""
+        average = self.ask(question).average
+        if average is None:
+            raise CdirError(f"images of {' or '.join(question.direction)} have no label: no precision can be measured")
+        return average
 
     def ask_image(self, question: Question, image: ImageSet) -> Answer:
-        """Rank the gallery for an image that is not in the collection, such as a drawing."""
-        embedder = self._embedder(question)
-        emb = self._pair(question, image)[0]
-        return self._ask_vector(embedder, emb, question, f"drawing → {question.gallery_domain}, {question.method}")
+        """Rank the gallery for an image that need not be in the collection, such as a drawing."""
+        title = f"{image.keys[0]} → {question.gallery_domain}, {question.method}"
+        return replace(self._ranked(question, self._pair(question, image)[0], image), title=title)
 
     def ask_text(self, question: Question, text: str) -> Answer:
-        """Rank the gallery for a text, with the frozen encoder. Raises CdirError if the text is empty or too long."""
-        text = text.strip()
+        """Rank the gallery for a text, with the frozen encoder.
+
+        Raises CdirError if the text is empty or too long, or if the encoder has no text tower or does not know a word.
+        """
+        text, encoder = text.strip(), require_texts(self.collection.encoder.encoder)
         if not text:
-            raise CdirError('the text is empty: write for example "a red guitar"')
-        emb = F.normalize(self.collection.encoder.embed_texts([text]), dim=-1)
+            raise CdirError(f'the text is empty: write for example "{EXAMPLE}"')
+        require_known_words(encoder, text)
+        emb = F.normalize(encoder.embed_texts([text]), dim=-1)
         question = replace(question, method=next(iter(self.methods)), value=None)
-        return self._ask_vector(self._embedder(question), emb, question, f"“{text}” → {question.gallery_domain}")
+        return replace(self._ranked(question, emb), title=f"“{text}” → {question.gallery_domain}")
 
-    def _ask_vector(self, embedder: Embedder, emb: torch.Tensor, question: Question, title: str) -> Answer:
-        gallery = self.collection.gallery_rows(question.gallery_domain, question.gallery)
-        return replace(self._ranked(embedder, emb, self._pair(question)[1], gallery, question), title=title)
-
-    def _ranked(
-        self, embedder: Embedder, emb: torch.Tensor, gallery_emb: torch.Tensor, gallery: np.ndarray, question: Question
-    ) -> Answer:
-        """Rank (G, D) against (1, D), without relevance; gallery (G,) are rows of the collection."""
-        ranking = rank(emb, gallery_emb, similarity=embedder.similarity)
-        k, slider = min(question.k, len(gallery)), self.methods[question.method].slider
+    def _ranked(self, question: Question, emb: torch.Tensor, image: ImageSet | None = None) -> Answer:
+        """Rank the gallery for a query (1, D), without relevance; the image of the query, if any, is left out."""
+        embedder, gallery = self._embedder(question), self._gallery(question)
+        own = self._own(image, gallery)[0] if image else []
+        n_others = len(gallery) - len(own)
+        if not n_others:
+            raise CdirError("the gallery has no other image: choose another domain, or a folder with more images")
+        ranking = rank(emb, self._pair(question)[1], similarity=embedder.similarity, leave_out=[own])
+        scores = ranking.scores[0, :n_others]  # images that are left out rank last
+        k = min(question.k, n_others)
         title = f"{question.query_domain} → {question.gallery_domain}, {question.method}"
-        if slider:
+        if slider := self.methods[question.method].slider:
             title += f", {slider.name} {self._value(question):g}"
-        return Answer(title, gallery[ranking.indices[0, :k]], ranking.scores[0, :k], None, ranking.scores[0])
+        return Answer(title, gallery[ranking.indices[0, :k]], scores[:k], None, scores, left_out=len(own))
 
-    def _average(self, question: Question) -> tuple[float, int]:
-        """(mean P@k over the direction's queries that have a label, their number), without the query in its gallery."""
-        labels, rows = self.collection.images.labels, self.collection.query_rows(question.query_domain)
-        queries = rows[labels[rows] != ""]
+    def _gallery(self, question: Question) -> np.ndarray:
+        """(G,) rows of the gallery."""
+        return self.collection.gallery_rows(question.gallery_domain, question.gallery)
+
+    def _own(self, queries: ImageSet, gallery: np.ndarray) -> list[list[int]]:
+        """For each query, the positions of the same image in the gallery (G,); as `own_rows`, from a table."""
+        position, same = {row: i for i, row in enumerate(gallery.tolist())}, self.collection.same_images
+        return [[position[row] for row in same.get(digest, ()) if row in position] for digest in queries.digests]
+
+    def _average(self, question: Question) -> tuple[float | None, int]:
+        """(mean P@k over the direction's queries that have a label, their number), without each query's own image."""
+        images, rows = self.collection.images, self.collection.query_rows(question.query_domain)
+        queries = rows[images.labels[rows] != ""]
+        if not len(queries):  # the query is a result that was clicked
+            return None, 0
         if len(queries) > MAX_QUERIES:
             queries = queries[np.linspace(0, len(queries) - 1, MAX_QUERIES).astype(int)]
-        gallery = self.collection.gallery_rows(question.gallery_domain, question.gallery)
+        gallery = self._gallery(question)
         query_emb, gallery_emb = self._pair(question)
         query_emb = query_emb[np.searchsorted(rows, queries)]
-        same = question.query_domain == question.gallery_domain
-        ranking = rank(query_emb, gallery_emb, k=question.k + same, similarity=self._embedder(question).similarity)
-        if same:
-            results = _without_query(gallery[ranking.indices], queries)
-            return float((labels[results] == labels[queries][:, None]).mean()), len(queries)
-        k = min(question.k, len(gallery))
-        return precision_at_k(ranking, labels[queries], labels[gallery], k, "hits_over_k").mean, len(queries)
+        own = self._own(images.take(queries), gallery)
+        k = max(1, min(question.k, len(gallery) - max(map(len, own))))
+        ranking = rank(query_emb, gallery_emb, k=k, similarity=self._embedder(question).similarity, leave_out=own)
+        precision = precision_at_k(ranking, images.labels[queries], images.labels[gallery], k, "hits_over_k")
+        return precision.mean, len(queries)
 
     def _pair(self, question: Question, image: ImageSet | None = None) -> tuple[torch.Tensor, torch.Tensor]:
         """The embeddings as they are ranked: of all queries or of one image, and of the gallery."""
@@ -178,6 +219,7 @@ class Explorer:
         embedder = method.at(direction, value)
         sets = c.images.take(c.query_rows(direction[0])), c.images.take(c.gallery_rows(direction[1], gallery))
         query_emb, gallery_emb = (embedder.embed(images, progress=False) for images in sets)
+        require_different(gallery_emb, direction[1])
         return *sets, query_emb, gallery_emb
 
     def _value(self, question: Question) -> Any:
@@ -190,10 +232,3 @@ class Explorer:
             served = ", ".join(f"{a} → {b}" for a, b in method.directions)
             raise CdirError(f"{method.name} serves only {served}: choose these domains, or another method")
         return method.at(question.direction, self._value(question))
-
-
-def _without_query(results: np.ndarray, queries: np.ndarray) -> np.ndarray:
-    """(Q, k) of (Q, k + 1) results: without the query itself, or without the last result if the query is not there."""
-    removed = results == queries[:, None]
-    removed[~removed.any(axis=1), -1] = True
-    return results[~removed].reshape(len(results), -1)

@@ -1,5 +1,7 @@
 """Images to explore, from a dataset or a folder of the user, with an encoder and names of domains and classes."""
 
+import html
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -7,14 +9,19 @@ from typing import Any
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 
-from cdir_nb.data import ImageSet, Protocol, open_task
+from cdir_nb.data import ImageSet, Protocol, copies, open_task
 from cdir_nb.data.card import display
 from cdir_nb.data.folder import open_any_folder
 from cdir_nb.data.notices import copy_notices, look_notices, name_notices
 from cdir_nb.encoders import ClipEncoder, ImageEncoder, load_encoder
+from cdir_nb.errors import CdirError, printable
 from cdir_nb.show import banner, has_random_weights
 from cdir_nb.show.banner import RANDOM
+
+EQUAL = 1e-3  # distance of unit embeddings whose cosine is 1 up to 5e-7
+MAX_NOTICES = 8  # lines that are not folded
 
 
 @dataclass(frozen=True)
@@ -29,7 +36,7 @@ class Collection:
     queries    classes whose images are queries; empty: every image is a query
     galleries  {name of a gallery: its classes}; no classes: all images
     about      Markdown: the source of images and encoder
-    problems   one line for each kind of file of the folder that was left out
+    problems   one line for each kind of file that was left out
     """
 
     name: str
@@ -43,19 +50,33 @@ class Collection:
     problems: tuple[str, ...] = ()
 
     @property
-    def summary(self) -> str:
-        """The numbers of images, what is remarkable about them, and the files that were left out, as plain text."""
+    def counts(self) -> str:
+        """The numbers of images and classes, as a line of plain text."""
         counts = ", ".join(f"{domain} ({len(self.domain_rows[domain]):,})" for domain in self.domains)
         classes = f"{len(self.names)} classes" if self.labelled else "no labels: results are ranked, not judged"
-        lines = [f"{len(self.images):,} images in {self.name}; domains: {counts}; {classes}"]
-        lines += [
-            *copy_notices(self.images),
-            *look_notices(self.images, self.encoder.crops),
-            *name_notices(self.images),
-        ]
-        if self.problems:
-            lines += ["left out:", *(f"  {problem}" for problem in self.problems)]
-        return "\n".join(lines)
+        return f"{len(self.images):,} images in {self.name}; domains: {counts}; {classes}"
+
+    @cached_property
+    def notices(self) -> list[str]:
+        """Lines on copies, on images that are blank or cut off, on names, and on files that were left out."""
+        left_out = [f"left out: {problem}" for problem in self.problems]
+        faults = [*copy_notices(self.images), *look_notices(self.images, self.encoder.crops), *name_notices(self.images)]
+        return [*faults, *left_out]
+
+    @property
+    def summary(self) -> str:
+        """Counts and notices, as lines of plain text."""
+        return "\n".join([self.counts, *self.notices])
+
+    @cached_property
+    def same_images(self) -> dict[str, list[int]]:
+        """{digest: the rows of the same image}; more than one row if the collection has copies of it."""
+        rows = {digest: [row] for row, digest in enumerate(self.images.digests)}
+        return rows | {self.images.digests[row]: group.tolist() for group in copies(self.images) for row in group}
+
+    def is_copied(self, row: int) -> bool:
+        """Whether the collection has copies of an image."""
+        return len(self.same_images[self.images.digests[row]]) > 1
 
     @property
     def domains(self) -> list[str]:
@@ -120,6 +141,13 @@ class InMemoryEncoder:
         return self.table[rows]
 
 
+def require_different(emb: torch.Tensor, name: str) -> None:
+    """Raise CdirError if the directions of all (N, D) embeddings are nearly equal: their order is that of rounding."""
+    unit = F.normalize(emb, dim=-1)
+    if len(emb) > 1 and (unit - unit[0]).norm(dim=1).max() < EQUAL:
+        raise CdirError(f"all images of {name} have nearly the same embedding: their order would mean nothing")
+
+
 def open_collection(dataset: str, root: str = "", protocol: str = "", encoder: str = "tiny-clip") -> Collection:
     """Open a dataset that has a card; one of its protocols defines queries and gallery."""
     card, images, task = open_task(dataset, root, protocol)
@@ -162,7 +190,17 @@ def open_user_folder(root: Path | str, encoder: str = "real-clip") -> Collection
         about="",
         problems=tuple(problems),
     )
-    counts, *left_out = collection.summary.splitlines()
-    lines = [counts, "", *(line.replace("  ", "- ", 1) for line in left_out), "", f"**Encoder:** {model.description}."]
     warning = f"{RANDOM}\n\n" if has_random_weights(model) else ""  # pyright: ignore[reportArgumentType]
-    return replace(collection, about=warning + "\n".join(f"> {line}".rstrip() for line in lines))
+    encoder_line = f"> **Encoder:** {model.description}."
+    counts = f"> {html.escape(collection.counts)}"
+    return replace(collection, about="\n\n".join([warning + counts, *_as_html(collection.notices), encoder_line]))
+
+
+def _as_html(notices: Sequence[str]) -> list[str]:
+    """A list of the notices if there are any; those after the first MAX_NOTICES are folded."""
+    items = [f"<li>{html.escape(printable(notice))}</li>" for notice in notices]
+    shown, folded = "".join(items[:MAX_NOTICES]), "".join(items[MAX_NOTICES:])
+    if folded:
+        more = f"{len(items) - MAX_NOTICES:,} more"
+        folded = f"<details><summary>{more}</summary><ul>{folded}</ul></details>"
+    return [f"<ul>{shown}</ul>{folded}"] if items else []

@@ -1,14 +1,19 @@
-"""Functions that all panels use: menus, sliders, and the display of a panel with or without widgets."""
+"""What all panels use: menus, sliders, the base class, and the display of a panel with or without widgets."""
 
-from collections.abc import Callable, Iterable, Sequence
-from typing import Any, Protocol
+import html
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from typing import Any
 
 import ipywidgets as w
 import matplotlib.pyplot as plt
-from IPython.display import display
+from IPython.display import Markdown, display
 from matplotlib.figure import Figure
 
-from cdir_nb.show.style import pretty
+from cdir_nb.errors import CdirError
+from cdir_nb.explorer.grid import Grid, Tile
+from cdir_nb.show.style import WIDTH, pretty, styled
 from cdir_nb.show.widgets import headless
 
 SIZES = {"layout": {"width": "340px"}, "style": {"description_width": "110px"}}
@@ -17,12 +22,67 @@ MAX_K = 30
 Control = Any  # a widget with a value; the types of ipywidgets do not include its type
 
 
-class Panel(Protocol):
-    """Interface of a panel: widgets in a box, and a static figure of their state."""
+@contextmanager
+def errors_shown(show: Callable[[CdirError], Any] = lambda error: display(Markdown(f"**{error}**"))) -> Iterator[None]:
+    """Context for a part of the page: a `CdirError` is shown in its place, and the page continues."""
+    try:
+        yield
+    except CdirError as error:
+        show(error)
 
-    box: w.Widget
 
-    def figure(self) -> Figure: ...
+class Results:
+    """A grid of results and the text above it.
+
+    error  the error that is shown, or None
+    """
+
+    def __init__(self, label: str) -> None:
+        self.message, self.grid = w.HTML(), Grid(label=label)
+        self.error: CdirError | None = None
+
+    def show(self, title: str, text: str = "", tiles: Sequence[Tile] = ()) -> None:
+        """Show a title, a text below it, and tiles; the text is HTML, the title is not."""
+        self.message.value = "<br>".join(filter(None, [f"<b>{html.escape(title)}</b>" if title else "", text]))
+        self.grid.items = list(tiles)
+
+    def errors_shown(self) -> AbstractContextManager[None]:
+        """Context for code that calls `show`: a `CdirError` is shown in place of results."""
+        self.error = None
+        return errors_shown(self._show_error)
+
+    def _show_error(self, error: CdirError) -> None:
+        self.error = error
+        self.show(str(error))
+
+
+class Panel(ABC):
+    """Base class of the panels: a part of the page that says in its own place why it cannot work.
+
+    box      the widget to display; of a panel that cannot be built, only the message
+    answers  the results and the text above them
+    """
+
+    def __init__(self, label: str) -> None:
+        self.answers = Results(label)
+        self.message, self.results = self.answers.message, self.answers.grid
+        self.box = w.VBox([self.message])
+
+    def figure(self) -> Figure:
+        """A static figure of the panel's state: its results, or the error."""
+        return text_figure(str(self.answers.error)) if self.answers.error else self.draw()
+
+    @abstractmethod
+    def draw(self) -> Figure:
+        """A static figure of the results."""
+
+
+@styled
+def text_figure(text: str) -> Figure:
+    """A figure of one text, on one line or a few."""
+    fig = plt.figure(figsize=(WIDTH, 0.6))
+    fig.text(0, 0.5, text, wrap=True, va="center")
+    return fig
 
 
 def show_panel(panel: Panel) -> Figure:

@@ -1,12 +1,11 @@
 """A drawing made with the mouse, as an image similar to those of the sketch domain."""
 
-import hashlib
-
 import numpy as np
 from PIL import Image, ImageOps
 from scipy.ndimage import distance_transform_edt
 
 from cdir_nb.data import ImageSet
+from cdir_nb.data.pictures import digest_of
 from cdir_nb.errors import CdirError
 
 INK = 200  # darker grey values are ink
@@ -36,9 +35,12 @@ def as_sketch(canvas: Image.Image) -> Image.Image:
     return Image.fromarray(255 - _thickened(np.asarray(square) > 96)).convert("RGB")
 
 
-def drawing_set(image: Image.Image, domain: str) -> ImageSet:
-    """An ImageSet of one unlabelled image, which a method treats as an image of `domain`."""
-    digest = hashlib.blake2b(image.tobytes(), digest_size=16).hexdigest()
+def drawing_set(image: Image.Image, domain: str, digest: str = "") -> ImageSet:
+    """An ImageSet of one unlabelled image, which a method treats as an image of `domain`.
+
+    digest  of the file's bytes, if the image comes from a file
+    """
+    digest = digest or digest_of(image.tobytes())
     return ImageSet(("drawing",), np.array([domain]), np.array([""]), lambda key: image.convert("RGB"), (digest,))
 
 

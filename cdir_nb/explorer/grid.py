@@ -13,6 +13,7 @@ from PIL import Image
 
 from cdir_nb.data import ImageSet, combine
 from cdir_nb.explorer.ask import Answer
+from cdir_nb.explorer.collection import Collection
 from cdir_nb.show import labelled_images
 from cdir_nb.show.grids import MARK
 from cdir_nb.show.style import pretty, shorten
@@ -21,6 +22,7 @@ FOLDER = Path(__file__).parent
 TILE_SIZE = 96  # pixels of the longer side
 TILES_IN_MEMORY = 4096
 Tile = dict[str, str]
+NOT_JUDGED = "Images here have no label: the results are ranked, and not judged."
 
 
 class Grid(anywidget.AnyWidget):
@@ -52,26 +54,28 @@ def tile_maker(images: ImageSet) -> Callable[[int], str]:
     return lru_cache(TILES_IN_MEMORY)(lambda row: data_url(images.image(row)))
 
 
-def result_tiles(answer: Answer, images: ImageSet, url_of: Callable[[int], str]) -> list[Tile]:
-    """One tile per result: rank, score, class, and whether it is right."""
-    tiles = []
+def result_tiles(answer: Answer, collection: Collection, url_of: Callable[[int], str]) -> list[Tile]:
+    """One tile per result: rank, score, class, whether it is right, and whether the folder has copies of it."""
+    tiles, images = [], collection.images
     for i, (row, score) in enumerate(zip(answer.rows.tolist(), answer.scores.tolist())):
         name, domain = pretty(str(images.labels[row])), pretty(str(images.domains[row]))
         name = name or _file_name(images, row)
         kind, mark = _relevance(answer, i)
-        alt = f"rank {i + 1}: {name}, {domain}, score {score:.2f}{f', {kind}' if mark else ''}"
-        note = f"{mark} {score:.2f}\n{shorten(name, 24)}".strip()
+        copy = ["copy"] if collection.is_copied(row) else []
+        alt = f"rank {i + 1}: {', '.join([name, domain, f'score {score:.2f}', *copy, *([kind] if mark else [])])}"
+        note = "\n".join([f"{mark} {score:.2f}".strip(), shorten(name, 24), *copy])
         tiles.append({"key": images.keys[row], "src": url_of(row), "alt": alt, "note": note, "kind": kind})
     return tiles
 
 
-def query_tiles(rows: list[int], chosen: str, images: ImageSet, url_of: Callable[[int], str]) -> list[Tile]:
+def query_tiles(rows: list[int], chosen: str, collection: Collection, url_of: Callable[[int], str]) -> list[Tile]:
     """One tile per query; the one with the key `chosen` has a dark frame."""
-    tiles = []
+    tiles, images = [], collection.images
     for row in rows:
-        key, note = images.keys[row], shorten(images.labels[row] or _file_name(images, row), 24)
-        alt, kind = (f"query {key}, chosen", "chosen") if key == chosen else (f"query {key}", "plain")
-        tiles.append({"key": key, "src": url_of(row), "alt": alt, "note": note, "kind": kind})
+        key, name = images.keys[row], shorten(images.labels[row] or _file_name(images, row), 24)
+        copy, kind = ["copy"] if collection.is_copied(row) else [], "chosen" if key == chosen else "plain"
+        alt = ", ".join([f"query {key}", *copy, *(["chosen"] if key == chosen else [])])
+        tiles.append({"key": key, "src": url_of(row), "alt": alt, "note": "\n".join([name, *copy]), "kind": kind})
     return tiles
 
 
@@ -92,14 +96,14 @@ def answer_text(answer: Answer, temperature: float) -> str:
     """A line with the precision of this query, the average precision@k, and the effect of the temperature."""
     k = len(answer.rows)
     if answer.precision is None or answer.average is None:
-        precision = "No labels here: the results are ranked, and not judged."
+        precision = NOT_JUDGED
     else:
         precision = (
             f"This query: {round(answer.precision * k)} of {k} right ({100 * answer.precision:.0f} %). "
             f"Mean of {answer.n_queries:,} queries: {100 * answer.average:.1f} % (P@{k}, hits_over_k)."
         )
     spread = f"the weight lies on about {answer.effective(temperature):,.0f} of {len(answer.scored):,} images."
-    return f"{precision} Temperature {temperature:g}: {spread}"
+    return " ".join([precision, f"Temperature {temperature:g}: {spread}", *answer.remarks])
 
 
 def _file_name(images: ImageSet, row: int) -> str:

@@ -8,9 +8,11 @@ import torch
 from matplotlib.figure import Figure
 
 from cdir_nb import paths
-from cdir_nb.analysis import project, sample_rows
+from cdir_nb.analysis import MIN_POINTS, project, sample_rows
+from cdir_nb.errors import CdirError
 from cdir_nb.explorer.ask import Explorer, Question
-from cdir_nb.explorer.controls import Control, menu, on_value, row
+from cdir_nb.explorer.collection import require_different
+from cdir_nb.explorer.controls import Control, Panel, menu, on_value, row
 from cdir_nb.explorer.grid import Grid, answer_text, query_tiles, result_tiles, tile_maker
 from cdir_nb.methods.checkpoints import digest_of
 from cdir_nb.show import two_maps
@@ -18,6 +20,7 @@ from cdir_nb.show.style import looks, pretty
 
 PROJECTIONS = {"tsne": "t-SNE", "umap": "UMAP"}
 HEIGHT = 380  # pixels
+HINT = "Click on a point; or choose the lasso beside a map and draw around several."
 MAX_SELECTED = 20  # images shown of a selection
 
 
@@ -33,12 +36,16 @@ class Maps:
         c = explorer.collection
         self.explorer, self.direction, self.gallery, self.seed = explorer, direction, gallery, seed
         rows = np.unique(np.concatenate([c.gallery_rows(domain, gallery) for domain in direction]))
+        if len(rows) < MIN_POINTS:
+            domains = " and ".join(dict.fromkeys(direction))
+            raise CdirError(f"a map needs at least {MIN_POINTS} images: {domains} have {len(rows)}, add images")
         groups = [f"{d}/{label}" for d, label in zip(c.images.domains[rows], c.images.labels[rows])]
         self.rows = rows[sample_rows(groups, size, seed)]
 
     def points(self, method: str, projection: str) -> np.ndarray:
         """(N, 2) in the order of `rows`."""
         emb = self._embeddings(method)
+        require_different(emb, " and ".join(dict.fromkeys(self.direction)))
         key = {"embeddings": digest_of(emb.tolist()), "projection": projection, "seed": self.seed}
         path = paths.cache_dir() / "maps" / f"{digest_of(key)}.npy"
         if path.is_file():
@@ -56,41 +63,67 @@ class Maps:
         """(N, D) of both domains, queries mapped where the method maps them."""
         method, images = self.explorer.methods[name], self.explorer.collection.images
         embedder, domains = method.at(self.direction, method.start), images.domains[self.rows]
-        parts = [self.rows[domains == domain] for domain in self.direction]
+        parts = [self.rows[domains == domain] for domain in dict.fromkeys(self.direction)]
         emb = torch.cat([embedder.embed(images.take(part), progress=False) for part in parts])
         return emb[np.argsort(np.concatenate(parts), kind="stable")]
 
 
-class MapPanel:
-    """Two maps side by side, each with a menu for the method and one for the projection."""
+class MapPanel(Panel):
+    """Two maps side by side, each with a menu for the method and one for the projection.
+
+    It needs ten images of the two domains whose embeddings differ.
+    """
 
     def __init__(self, explorer: Explorer, direction: tuple[str, str], size: int = 600, seed: int = 0) -> None:
-        self.explorer, c = explorer, explorer.collection
-        self.maps = Maps(explorer, direction, next(iter(c.galleries)), size, seed)
+        super().__init__("nearest images of the first one")
+        self.explorer, self.points = explorer, []
+        with self.answers.errors_shown():
+            self._build(direction, size, seed)
+
+    def _build(self, direction: tuple[str, str], size: int, seed: int) -> None:
+        c = self.explorer.collection
+        self.maps = Maps(self.explorer, direction, next(iter(c.galleries)), size, seed)
         self.url_of = tile_maker(c.images)
-        methods = [name for name, method in explorer.methods.items() if method.serves(direction)]
+        methods = [name for name, method in self.explorer.methods.items() if method.serves(direction)]
         self.colour = menu("colour by", ["class", "domain"] if c.labelled else ["domain"])
         self.views = [_MapView(self, methods, projection) for projection in PROJECTIONS]
-        self.message = w.HTML("Click on a point; or choose the lasso beside a map and draw around several.")
-        self.selected, self.results = Grid(label="selected images"), Grid(label="nearest images of the first one")
+        self.selected = Grid(label="selected images")
         scatters = [view.scatter for view in self.views]
         linked = jscatter.compose(scatters, sync_selection=True, sync_hover=True, row_height=HEIGHT)
         controls = row(*(w.VBox([view.method, view.projection]) for view in self.views), self.colour)
-        self.box = w.VBox([controls, linked, self.selected, self.message, self.results])
+        self.box.children = [controls, linked, self.selected, self.message, self.results]
         on_value(self.colour, lambda by: [view.paint(by) for view in self.views])
+        on_value(self.views[0].method, lambda name: self.update())
         scatters[0].widget.observe(lambda change: self.select(change["new"]), names="selection")
+        self.update()
 
     def select(self, points: list[int]) -> None:
         """Show the images of the selected points, and the results for the first of them in the other domain."""
-        rows = [int(self.maps.rows[point]) for point in points]
-        if not rows:
-            self.selected.items, self.results.items = [], []
-            return
-        images = self.explorer.collection.images
-        self.selected.items = query_tiles(rows[:MAX_SELECTED], images.keys[rows[0]], images, self.url_of)
-        answer = self.explorer.ask(self.question(rows[0]))
-        self.results.items = result_tiles(answer, images, self.url_of)
-        self.message.value = f"{len(rows)} selected. <b>{answer.title}</b><br>{answer_text(answer, 0.1)}"
+        self.points = [int(point) for point in points]
+        self.update()
+
+    def update(self) -> None:
+        """Show the selection and its results by the left map's method, or how to select."""
+        rows, c = [int(self.maps.rows[point]) for point in self.points], self.explorer.collection
+        chosen = c.images.keys[rows[0]] if rows else ""
+        self.selected.items = query_tiles(rows[:MAX_SELECTED], chosen, c, self.url_of)
+        with self.answers.errors_shown():
+            if not rows:
+                self.answers.show("", HINT)
+                return
+            answer = self.explorer.ask(self.question(rows[0]))
+            tiles = result_tiles(answer, c, self.url_of)
+            self.answers.show(f"{len(rows)} selected. {answer.title}", answer_text(answer, 0.1), tiles)
+
+    @property
+    def sides(self) -> list["_MapView"]:
+        """The name of `views` in earlier versions."""
+        return self.views
+
+    @property
+    def says(self) -> w.HTML:
+        """The name of `message` in earlier versions."""
+        return self.message
 
     def question(self, row: int) -> Question:
         """A question with an image of the map as query, by the left map's method if it was fitted for the direction."""
@@ -102,7 +135,7 @@ class MapPanel:
             name = next(iter(self.explorer.methods))
         return Question(name, domain, other, images.keys[row], self.maps.gallery)
 
-    def figure(self) -> Figure:
+    def draw(self) -> Figure:
         """Both maps as a static figure."""
         table = self.maps.table()
         maps = {view.title: self.maps.points(view.method.value, view.projection.value) for view in self.views}
@@ -142,8 +175,9 @@ class _MapView:
 
     def redraw(self) -> None:
         """Move the points to their coordinates by the current method and projection."""
-        self._set_points()
-        self.scatter.xy(self.table["x"].to_numpy(), self.table["y"].to_numpy())
+        with self.panel.answers.errors_shown():
+            self._set_points()
+            self.scatter.xy(self.table["x"].to_numpy(), self.table["y"].to_numpy())
 
     def _set_points(self) -> None:
         points = self.panel.maps.points(self.method.value, self.projection.value)

@@ -6,17 +6,16 @@ import ipywidgets as w
 import numpy as np
 from matplotlib.figure import Figure
 
-from cdir_nb.errors import CdirError
 from cdir_nb.explorer.ask import Explorer, Question
-from cdir_nb.explorer.controls import TEMPERATURES, k_slider, menu, on_value, row, value_slider
-from cdir_nb.explorer.grid import Grid, Tile, answer_figure, answer_text, query_tiles, result_tiles, tile_maker
+from cdir_nb.explorer.controls import TEMPERATURES, Panel, Results, k_slider, menu, on_value, row, value_slider
+from cdir_nb.explorer.grid import Grid, answer_figure, answer_text, query_tiles, result_tiles, tile_maker
 from cdir_nb.show.style import shorten
 
 PAGE_SIZE = 10  # queries shown at a time
 NO_METHOD = "nothing"
 
 
-class RetrievalPanel:
+class RetrievalPanel(Panel):
     """Controls and results for one explorer; `box` is the widget to display.
 
     Each control changes `question`, and `update` shows the results. A clicked result becomes the next query, and the
@@ -25,7 +24,13 @@ class RetrievalPanel:
     """
 
     def __init__(self, explorer: Explorer) -> None:
-        self.explorer, c = explorer, explorer.collection
+        super().__init__("results, best first")
+        self.explorer = explorer
+        with self.answers.errors_shown():
+            self._build()
+
+    def _build(self) -> None:
+        explorer, c = self.explorer, self.explorer.collection
         self.question, self.history, self.page = explorer.start(), [], 0
         self.updating = False  # True while the controls follow the question
         self.url_of = tile_maker(c.images)
@@ -35,29 +40,32 @@ class RetrievalPanel:
         self.gallery = menu("gallery", c.galleries)
         self.value, self.k = value_slider("", (0,), 0), k_slider()
         self.temperature = value_slider("temperature", TEMPERATURES, 0.1)
-        self.about, self.message, self.compared_message = w.HTML(), w.HTML(), w.HTML()
-        self.queries, self.results = Grid(label="queries to choose from"), Grid(label="results, best first")
-        self.compared_results = Grid(label="results of the second method, best first")
+        self.about, self.queries = w.HTML(), Grid(label="queries to choose from")
+        self.compared_answers = Results("results of the second method, best first")
+        self.compared_message, self.compared_results = self.compared_answers.message, self.compared_answers.grid
         self.more, self.back = w.Button(description="other queries"), w.Button(description="back")
         menus = row(self.method, self.query_domain, self.gallery_domain, self.gallery, self.compared)
         sliders, buttons = row(self.value, self.k, self.temperature), row(self.more, self.back)
         answers = [self.message, self.results, self.compared_message, self.compared_results]
-        self.box = w.VBox([menus, self.about, sliders, buttons, self.queries, *answers])
+        self.box.children = [menus, self.about, sliders, buttons, self.queries, *answers]
         self._show_question()
         self._observe_controls()
         self.update()
 
     def update(self) -> None:
         """Show the results of the method, and those of the second method if one is chosen."""
-        answers = [self._answer(question) for question in self._questions()]
-        self.results.items, self.message.value = answers[0]
-        self.compared_results.items, self.compared_message.value = answers[1] if len(answers) > 1 else ([], "")
+        self._show_answer(self.answers, self.question)
+        if self.compared.value == NO_METHOD:
+            self.compared_answers.show("")
+        else:
+            self._show_answer(self.compared_answers, replace(self.question, method=self.compared.value, value=None))
 
     def ask(self, **changes: object) -> None:
         """Change the question and show the answer."""
         self.question = replace(self.question, **changes)
-        self._show_question()
-        self.message.value = "<b>computing …</b>"  # TKI trains for some seconds the first time
+        with self.answers.errors_shown():
+            self._show_question()
+        self.answers.show("computing …", tiles=self.results.items)  # TKI trains for some seconds the first time
         self.update()
 
     def follow(self, key: str) -> None:
@@ -75,28 +83,22 @@ class RetrievalPanel:
     def turn_page(self) -> None:
         """Show other queries of the domain."""
         self.page += 1
-        self._show_queries()
+        with self.answers.errors_shown():
+            self._show_queries()
 
-    def figure(self) -> Figure:
+    def draw(self) -> Figure:
         """The current question and its answer as a static figure."""
         images = self.explorer.collection.images
         query = images.take([self.explorer.collection.row(self.question.query)])
         answer = self.explorer.ask(self.question)
         return answer_figure(answer, images, query, f"query:\n{shorten(query.labels[0], 11)}")
 
-    def _questions(self) -> list[Question]:
-        """The question, and the same one for the second method if there is one."""
-        name = self.compared.value
-        return [self.question, *([] if name == NO_METHOD else [replace(self.question, method=name, value=None)])]
-
-    def _answer(self, question: Question) -> tuple[list[Tile], str]:
-        """(results, message above them); no results and an error message if the question has no answer."""
-        try:
+    def _show_answer(self, answers: Results, question: Question) -> None:
+        """Show the answer to a question, or why it has none."""
+        with answers.errors_shown():
             answer = self.explorer.ask(question)
-        except CdirError as error:
-            return [], f"<b>{error}</b>"
-        tiles = result_tiles(answer, self.explorer.collection.images, self.url_of)
-        return tiles, f"<b>{answer.title}</b><br>{answer_text(answer, self.temperature.value)}"
+            tiles = result_tiles(answer, self.explorer.collection, self.url_of)
+            answers.show(answer.title, answer_text(answer, self.temperature.value), tiles)
 
     def _show_question(self) -> None:
         """Set the controls to the question."""
@@ -116,8 +118,8 @@ class RetrievalPanel:
         self.updating = False
 
     def _show_queries(self) -> None:
-        images, rows = self.explorer.collection.images, self._page_rows(self.question.query_domain)
-        self.queries.items = query_tiles(rows, self.question.query, images, self.url_of)
+        c, rows = self.explorer.collection, self._page_rows(self.question.query_domain)
+        self.queries.items = query_tiles(rows, self.question.query, c, self.url_of)
 
     def _page_rows(self, domain: str) -> list[int]:
         """At most PAGE_SIZE queries, at equal distances so that classes differ; each page shifts them by one row."""
@@ -132,8 +134,8 @@ class RetrievalPanel:
 
         def change_query_domain(domain: str) -> None:
             if not self.updating:
-                first = self.explorer.collection.images.keys[self._page_rows(domain)[0]]
-                self.ask(query_domain=domain, query=first)
+                keys = [self.explorer.collection.images.keys[row] for row in self._page_rows(domain)]
+                self.ask(query_domain=domain, query=keys[0] if keys else "")
 
         ask_with("method", value=None)
         for name in ("gallery_domain", "gallery", "value", "k"):

@@ -15,6 +15,7 @@ from cdir_nb.methods.checkpoints import digest_of
 NOTEBOOK = "11_explorer.ipynb"
 ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS"), "1")
 IDLE_SECONDS = 1800
+SCRIPT = Path(__file__).with_name("page.js")
 ABOUT_CODE, NEEDS_LABELS = "not-on-page", "needs-labels"  # tags of cells
 
 
@@ -40,13 +41,18 @@ def make_page(folder: Path | None, encoder: str = "", *, log: Callable[[str], No
 
 
 def write_page(parameters: Mapping[str, Any], removed: Sequence[str] = (ABOUT_CODE,)) -> Path:
-    """A copy of the notebook in the cache, with these parameters and without the cells that have a tag in `removed`."""
+    """A copy of the notebook in the cache, with these parameters and without the cells that have a tag in `removed`.
+
+    Unless the cells about code stay, its first cell is the script that ties the page to its kernel.
+    """
     from papermill.iorw import load_notebook_node
     from papermill.parameterize import parameterize_notebook
 
     page = paths.cache_dir() / "explorer" / "pages" / digest_of([dict(parameters), removed]) / NOTEBOOK
     notebook = parameterize_notebook(load_notebook_node(str(paths.NOTEBOOKS / NOTEBOOK)), dict(parameters))
     notebook.cells = [cell for cell in notebook.cells if not set(removed) & set(cell.metadata.get("tags", []))]
+    if ABOUT_CODE in removed:
+        notebook.cells.insert(0, nbformat.v4.new_markdown_cell(f"<script>\n{SCRIPT.read_text()}</script>"))
     with paths.atomic_write(page) as temporary:
         nbformat.write(notebook, temporary)
     return page
@@ -55,13 +61,15 @@ def write_page(parameters: Mapping[str, Any], removed: Sequence[str] = (ABOUT_CO
 def serve_command(page: Path, *, port: int, browser: bool, lab: bool) -> list[str]:
     """The command that serves a page: Voilà, or JupyterLab with the code.
 
-    Each visitor gets a kernel of their own, which is stopped after half an hour of inactivity.
+    Each visitor gets a kernel of their own, which ends when the page is left, and after half an hour of inactivity. A
+    kernel that was killed is not started again, since it would have lost its widgets: the page says so.
     """
     common = [str(page), f"--port={port}", *([] if browser else ["--no-browser"])]
     if lab:
         return [sys.executable, "-m", "jupyterlab", *common]
     culling = {"cull_idle_timeout": IDLE_SECONDS, "cull_interval": 60, "cull_connected": True}
     options = [f"--MappingKernelManager.{name}={value}" for name, value in culling.items()]
+    options.append("--KernelRestarter.restart_limit=0")
     return [sys.executable, "-m", "voila", *common, "--theme=light", *options]
 
 

@@ -116,13 +116,60 @@ def test_a_first_drawing_is_not_part_of_the_canvas_which_clear_would_restore(exp
 
 
 def test_an_image_file_is_a_query_and_a_bad_file_is_refused(explorer, collection):
-    panel, buffer = DrawPanel(explorer), io.BytesIO()
-    collection.images.image(3).save(buffer, "PNG")
+    panel = DrawPanel(explorer)
     panel.gallery_domain.value = collection.images.domains[3]
-    panel.loaded(buffer.getvalue())
-    assert panel.results.items[0]["key"] == collection.images.keys[3]  # it finds itself
+    panel.loaded(as_bytes(collection.images.image(3), "BMP"))
+    assert keys(panel.results)[0] == collection.images.keys[3]  # other bytes
+    path, _ = collection.images.load.files[collection.images.keys[3]]
+    panel.loaded(path.read_bytes())
+    assert collection.images.keys[3] not in keys(panel.results) and "1 image is left out" in panel.message.value
     panel.loaded(b"not an image")
     assert "not an image" in panel.message.value and panel.results.items == []
+
+
+def as_bytes(image: Image.Image, form: str = "PNG") -> bytes:
+    buffer = io.BytesIO()
+    image.save(buffer, form)
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize("colour", ["white", "black", (0, 0, 0, 0), (90, 120, 200, 255)])
+def test_a_blank_file_is_answered_by_a_line(explorer, colour):
+    panel = DrawPanel(explorer)
+    panel.loaded(as_bytes(Image.new("RGBA", (80, 60), colour)))
+    assert "blank" in panel.message.value and panel.results.items == [] and panel.preview.value == ""
+    panel.k.value = 3
+    assert "blank" in panel.message.value and panel.results.items == []
+    panel.canvas.replace_with_pil(strokes())
+    assert len(panel.results.items) == 3 and "blank" not in panel.message.value
+
+
+@pytest.mark.parametrize("text,named", [("  ", "empty"), ("a flibbertigibbet", "flibbertigibbet"), ("🎸 日本", "日本")])
+def test_a_text_that_says_nothing_is_answered_by_a_line(explorer, text, named):
+    panel = DrawPanel(explorer)
+    panel.text.value = "a guitar"
+    assert len(panel.results.items) == 10
+    panel.text.value = text
+    assert named in panel.message.value and panel.results.items == []
+    assert named in " ".join(text.get_text() for text in panel.figure().texts)
+
+
+def test_the_line_follows_the_field_that_changed_last(explorer):
+    panel = DrawPanel(explorer)
+    panel.text.value = "a guitar"
+    panel.text.value = ""
+    assert "text is empty" in panel.message.value and panel.results.items == []
+    panel.text.value = "a guitar"
+    panel.canvas.replace_with_pil(strokes())
+    assert "drawing →" in panel.message.value and panel.text.value == ""
+    panel.text.value = "a guitar"  # the same text is a change again
+    assert "“a guitar”" in panel.message.value and panel.preview.value == ""
+
+
+def test_names_with_markup_are_shown_as_they_are(explorer):
+    panel = DrawPanel(explorer)
+    panel.answers.show("<b>&", "a<br>b")
+    assert panel.message.value == "<b>&lt;b&gt;&amp;</b><br>a<br>b"
 
 
 def test_a_text_is_a_query(explorer):
@@ -149,6 +196,11 @@ def test_a_selection_shows_its_images_and_what_the_first_one_finds(explorer, mon
     assert keys(panel.results) == [images.keys[row] for row in answer.rows]
     right.selection = np.array([2])
     assert list(left.selection) == [2] and keys(panel.selected) == [images.keys[panel.maps.rows[2]]]
+    before = panel.message.value
+    panel.views[0].method.value = "CLIP + Q"
+    assert "CLIP + Q" in panel.message.value != before
+    left.selection = np.array([], dtype=int)
+    assert panel.selected.items == panel.results.items == [] and "lasso" in panel.message.value
 
 
 @pytest.mark.parametrize("headless", ["1", "0"])
