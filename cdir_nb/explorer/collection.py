@@ -60,7 +60,11 @@ class Collection:
     def notices(self) -> list[str]:
         """Lines on copies, on images that are blank or cut off, on names, and on files that were left out."""
         left_out = [f"left out: {problem}" for problem in self.problems]
-        faults = [*copy_notices(self.images), *look_notices(self.images, self.encoder.crops), *name_notices(self.images)]
+        faults = [
+            *copy_notices(self.images),
+            *look_notices(self.images, self.encoder.crops),
+            *name_notices(self.images),
+        ]
         return [*faults, *left_out]
 
     @property

@@ -52,10 +52,15 @@ def write_page(parameters: Mapping[str, Any], removed: Sequence[str] = (ABOUT_CO
     notebook = parameterize_notebook(load_notebook_node(str(paths.NOTEBOOKS / NOTEBOOK)), dict(parameters))
     notebook.cells = [cell for cell in notebook.cells if not set(removed) & set(cell.metadata.get("tags", []))]
     if ABOUT_CODE in removed:
-        notebook.cells.insert(0, nbformat.v4.new_markdown_cell(f"<script>\n{SCRIPT.read_text()}</script>"))
+        notebook.cells.insert(0, page_script())
     with paths.atomic_write(page) as temporary:
         nbformat.write(notebook, temporary)
     return page
+
+
+def page_script() -> nbformat.NotebookNode:
+    """A cell whose script ends the kernel when the page is left, and says so when the kernel has ended."""
+    return nbformat.v4.new_markdown_cell(f"<script>\n{SCRIPT.read_text(encoding='utf-8')}</script>")
 
 
 def serve_command(page: Path, *, port: int, browser: bool, lab: bool) -> list[str]:

@@ -27,6 +27,7 @@ READ_BY: dict[str, tuple[Path, ...]] = {
     "cdir_nb.results.claims.claim.load_claims": (PACKAGE / "results" / "claims" / "claims.yaml",),
     "cdir_nb.show.diagrams": (PACKAGE / "show" / "diagrams.yaml",),
     "cdir_nb.show.style": (PACKAGE / "show" / "workbook.mplstyle",),
+    "cdir_nb.explorer.serve": (PACKAGE / "explorer" / "page.js",),
     "cdir_nb.explorer.grid": (PACKAGE / "explorer" / "grid.css", PACKAGE / "explorer" / "grid.js"),
 }
 NOT_READ = ("py.typed", "sources.yaml", "training.json", "MODEL_CARD.md", "ATTRIBUTION.md", "LICENSE")

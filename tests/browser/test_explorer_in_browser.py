@@ -13,10 +13,13 @@ from pathlib import Path
 from urllib.error import URLError
 from urllib.request import urlopen
 
+import nbformat
+import psutil
 import pytest
 from explorer.drawn_folder import draw_folder
+from nbformat.v4 import new_code_cell, new_notebook
 
-from cdir_nb.explorer.serve import ONE_THREAD, serve_command, write_page
+from cdir_nb.explorer.serve import ONE_THREAD, page_script, serve_command, write_page
 from cdir_nb.paths import ROOT
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
@@ -203,6 +206,38 @@ def test_voila_shows_no_code_and_everything_moves(notebook, serve, visit):
     is_accessible(visit)
     picture_of(visit, "voila_projector")
     assert unknown_complaints(visit) == []
+
+
+def kernels() -> list[psutil.Process]:
+    """The kernels of all servers that this process has started."""
+    children = psutil.Process().children(recursive=True)
+    return [child for child in children if "ipykernel_launcher" in " ".join(child.cmdline())]
+
+
+def test_a_page_ends_its_kernel_and_says_when_it_has_ended(tmp_path, serve, visit):
+    page = new_notebook(cells=[page_script(), new_code_cell("import ipywidgets\nipywidgets.IntSlider()")])
+    nbformat.write(page, tmp_path / "page.ipynb")
+    port = free_port()
+    command = serve_command(tmp_path / "page.ipynb", port=port, browser=False, lab=False)
+    visit.goto(serve(command, f"http://127.0.0.1:{port}/"))
+    visit.wait_for_selector(".widget-slider")
+    (first,) = kernels()
+    visit.reload()
+    visit.wait_for_selector(".widget-slider")
+    until(visit, lambda: len(kernels()) == 1, "the kernel of the page before it was reloaded ends")
+    (second,) = kernels()
+    assert second.pid != first.pid
+    visit.wait_for_timeout(6000)  # the page asks for its kernel every 5 s
+    assert not visit.locator("#cdir-banner").is_visible() and visit.locator(".noUi-handle").is_enabled()
+    second.kill()
+    visit.locator("#cdir-banner").wait_for(state="visible")
+    assert "reload" in visit.locator("#cdir-banner").inner_text()
+    assert visit.locator(".widget-slider").evaluate("slider => slider.closest('[inert]') !== null")
+    picture_of(visit, "voila_ended")
+    visit.reload()
+    visit.wait_for_selector(".widget-slider")
+    visit.goto("about:blank")
+    until(visit, lambda: kernels() == [], "a page that was left ends its kernel")
 
 
 def runs_all_cells(visit):

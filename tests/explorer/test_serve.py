@@ -20,7 +20,9 @@ def test_the_page_is_the_notebook_with_its_parameters(fresh_cache, without):
     assert not without or len(expected) < len(book.cells)
     *script, injected = [source for source in cells if source not in expected]
     assert 'folder = "/somewhere"' in injected and len(cells) == len(expected) + 1 + len(script)
-    assert bool(script) == bool(without) and all(serve.SCRIPT.read_text() in source for source in script)
+    assert bool(script) == bool(without) and all(
+        serve.SCRIPT.read_text(encoding="utf-8") in source for source in script
+    )
     assert made != serve.write_page({"encoder": "real-clip"})
 
 
