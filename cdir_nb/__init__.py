@@ -6,6 +6,7 @@ MODULES = (  # in order of the flow of data; a module imports only from those be
     "errors",
     "conventions",
     "paths",
+    "progress",
     "notebook",
     "sources",
     "data",

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from cdir_nb.errors import CdirError, require_extra
+from cdir_nb.paths import set_library_caches
 
 MIN_POINTS = 10  # of a map; with fewer, neither method has meaningful neighbourhoods
 PAIR_GROUPS = {  # (same class, same domain)
@@ -61,6 +62,7 @@ def project(emb: np.ndarray, method: str = "tsne", seed: int = 0) -> np.ndarray:
         return TSNE(2, perplexity=perplexity, init="pca", metric="euclidean", random_state=seed).fit_transform(unit)
     if method == "umap":
         require_extra("notebooks", "umap")
+        set_library_caches()
         from sklearn.neighbors import NearestNeighbors
         from umap import UMAP  # imports numba, about ten seconds, so only when needed
 

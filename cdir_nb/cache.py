@@ -6,6 +6,7 @@ one of these has changed, the key of the result changes too, so the stored resul
 """
 
 import json
+import os
 import time
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
@@ -20,7 +21,7 @@ import typer
 from tqdm import tqdm
 
 from cdir_nb.errors import CdirError
-from cdir_nb.paths import PACKAGE, PART, cache_dir, is_abandoned
+from cdir_nb.paths import PACKAGE, abandoned_files, cache_dir, cached_files
 from cdir_nb.sources import code_digest, library_versions
 
 EARLIER = "from an earlier version"
@@ -47,13 +48,17 @@ class Entry:
     @property
     def size(self) -> int:
         """Total size of the files in bytes."""
-        return sum(file.stat().st_size for file in self.files if file.exists())
+        return sum(stats.st_size for stats in self._stats)
 
     @property
     def last_use(self) -> float:
         """Time of the last read or write, in seconds since the epoch (some systems do not record reads)."""
-        stats = [file.stat() for file in self.files if file.exists()]
-        return max((max(stat.st_atime, stat.st_mtime) for stat in stats), default=0.0)
+        return max((max(stats.st_atime, stats.st_mtime) for stats in self._stats), default=0.0)
+
+    @property
+    def _stats(self) -> list[os.stat_result]:
+        """Of the files that exist, in folders that may be entered."""
+        return [file.stat() for file in self.files if os.path.exists(file)]
 
 
 def show_cache(
@@ -79,7 +84,8 @@ def show_cache(
         typer.echo("the current code can read all entries")
     elif remove:
         typer.echo(f"removing {len(outdated)} entries that the current code cannot read: {_total(outdated)}")
-        prune(outdated)
+        if failed := prune(outdated):
+            typer.echo(f"{failed} of them stay: they belong to other users, who can remove them")
     else:
         typer.echo(
             f"the current code cannot read {len(outdated)} entries, {_total(outdated)}: cdir cache --prune removes them"
@@ -93,14 +99,19 @@ def entries() -> list[Entry]:
     return sorted(chain(*listed), key=lambda entry: (entry.kind, entry.name, entry.outdated, entry.files))
 
 
-def prune(outdated: Iterable[Entry]) -> None:
-    """Remove the files of these entries, and folders that are then empty."""
+def prune(outdated: Iterable[Entry]) -> int:
+    """Remove the files of these entries, and folders that are then empty; the number of entries of other users."""
+    failed = 0
     for entry in outdated:
-        for file in entry.files:
-            file.unlink(missing_ok=True)
+        try:
+            for file in entry.files:
+                file.unlink(missing_ok=True)
+        except PermissionError:
+            failed += 1
         for folder in {file.parent for file in entry.files}:
             with suppress(OSError):  # it is not empty
                 folder.rmdir()
+    return failed
 
 
 def table(entries: Iterable[Entry]) -> list[str]:
@@ -144,14 +155,13 @@ def _digest(modules: tuple[str, ...]) -> str:
 
 
 def _temporary(folder: Path) -> Iterator[Entry]:
-    for file in folder.rglob(f"{PART}-*"):
-        if is_abandoned(file.name):
-            yield Entry("temporary", file.relative_to(folder).parts[0], (file,), "its process has ended")
+    for file in abandoned_files(folder):
+        yield Entry("temporary", file.relative_to(folder).parts[0], (file,), "its process has ended")
 
 
 def _embeddings(folder: Path) -> Iterator[Entry]:
     for store in folder.glob("embeddings/*/"):
-        files = tuple(sorted(file for file in store.iterdir() if not file.name.startswith(PART)))
+        files = tuple(cached_files(store, ""))
         stored = _read(store / "key.json")
         content = " (texts)" if stored.get("of") == "texts" else " (maps)" if stored.get("features") == "map" else ""
         yield Entry("embeddings", f"{stored.get('model', '?')}{content}", files, *_state(stored))
@@ -161,14 +171,14 @@ def _trainings(folder: Path) -> Iterator[Entry]:
     for file in folder.glob("trainings/*/[!.]*.pt"):
         about = file.with_suffix(".json")
         stored = _read(about)
-        files = (file, about) if about.is_file() else (file,)
+        files = (file, about) if os.path.isfile(about) else (file,)
         yield Entry("trainings", str(stored.get("method", file.parent.name)), files, *_state(stored))
 
 
 def _explorer(folder: Path) -> Iterator[Entry]:
     for name, content in EXPLORER.items():
         for file in (folder / name).rglob("[!.]*"):
-            if file.is_file():
+            if os.path.isfile(file):
                 yield Entry("explorer", content, (file,))
 
 

@@ -3,16 +3,20 @@
 import shlex
 import sys
 import textwrap
+import warnings
+from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from cdir_nb.cache import show_cache
-from cdir_nb.errors import CdirError, os_message
+from cdir_nb.errors import CdirError, os_message, printable
 from cdir_nb.fetch.command import fetch
+from cdir_nb.paths import set_library_caches
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -26,7 +30,22 @@ ENCODER_HELP = (
 )
 SET_HELP = "Set a parameter in one notebook, or in all that have it; with --method, a setting of the method."
 
-app = typer.Typer(no_args_is_help=True, add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
+
+class Commands(TyperGroup):
+    """The commands of `cdir`, in a process that is prepared for them."""
+
+    def main(self, *args: Any, **options: Any) -> Any:
+        """Escape characters that the terminal lacks, as stderr does; print warnings as one line."""
+        with suppress(AttributeError):  # there is no stdout, or a test has replaced it
+            sys.stdout.reconfigure(errors="backslashreplace")  # pyright: ignore[reportAttributeAccessIssue]
+        warnings.formatwarning = lambda message, *_, **__: f"warning: {printable(str(message))}\n"
+        set_library_caches()
+        return super().main(*args, **options)
+
+
+app = typer.Typer(
+    cls=Commands, no_args_is_help=True, add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False
+)
 
 
 @app.callback()
@@ -160,6 +179,7 @@ def reproduce(
         typer.echo(line)
     typer.echo(overview(frame))
     _print_notes(frame)
+    _print_warnings(run_dir)
     failed = [outcome.job.label for outcome in outcomes if outcome.status == "failed"]
     if failed:
         typer.echo(f"failed: {', '.join(failed)}; run the same command again to retry only these", err=True)
@@ -167,6 +187,15 @@ def reproduce(
     if len(frame):
         typer.echo(f"all numbers: cdir results {shlex.quote(str(run_dir))} --all")
     raise typer.Exit(1 if failed else 0)
+
+
+def _print_warnings(run_dir: Path) -> None:
+    """Each warning of the notebooks once, with their number."""
+    from cdir_nb.pages.run_folder import read_run
+
+    counts = Counter(text for part in read_run(run_dir).parts for text in part.warnings)
+    for text, count in counts.items():
+        typer.echo(f"warning in {count} notebook{'s' if count > 1 else ''}: {text}", err=True)
 
 
 def _print_notes(frame: "pd.DataFrame") -> None:
@@ -329,8 +358,9 @@ def explore(
 
     Example: cdir explore ~/Pictures/flea_market
     """
-    from cdir_nb.explorer.serve import make_page, serve
+    from cdir_nb.explorer.serve import make_page, refuse_port, serve
 
+    refuse_port(port)
     page = make_page(path, encoder, log=typer.echo, code=lab)
     raise typer.Exit(serve(page, port=port, browser=browser, lab=lab))
 

@@ -1,15 +1,22 @@
-"""All paths of the package, independent of the working directory; atomic writes; the cache folder."""
+"""All paths of the package, independent of the working directory; atomic writes; the cache, which users may share."""
 
+import atexit
+import errno
 import os
 import platform
 import re
+import shutil
+import stat
 import tempfile
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from functools import cache
 from pathlib import Path
+from typing import TypeVar
 
 import platformdirs
+from safetensors import SafetensorError
 
 from cdir_nb.errors import CdirError
 
@@ -25,6 +32,11 @@ MOBILENET_V2 = PACKAGE / "encoders" / "mobilenet_v2"
 REAL_CLIP = PACKAGE / "encoders" / "real_clip"
 
 PART = ".part"  # prefix of the names of files that are being written
+LIBRARY_FOLDERS = {  # {environment variable of a library: the folder that the library writes by default}
+    "NUMBA_CACHE_DIR": Path(platformdirs.user_cache_dir("numba")),
+    "MPLCONFIGDIR": Path(platformdirs.user_config_dir("matplotlib")),
+}
+Result = TypeVar("Result")
 
 
 def cache_dir() -> Path:
@@ -52,11 +64,30 @@ def expanded(path: str | Path) -> Path:
         raise CdirError(f"{path}: there is no such user: write the path without ~") from None
 
 
+def make_folder(folder: Path) -> None:
+    """Create a folder and its parents.
+
+    Where the group may write the parent, it may also write the new folder, whatever the umask: users share a cache.
+    """
+    new = [path for path in (folder, *folder.parents) if not path.exists()]
+    folder.mkdir(parents=True, exist_ok=True)
+    for path in reversed(new):
+        share_with_group(path, path.parent)
+
+
+def share_with_group(folder: Path, parent: Path) -> None:
+    """Let the group write a new folder if it may write `parent`, and both have the same group."""
+    mode, like = folder.stat(), parent.stat()
+    if like.st_mode & stat.S_IWGRP and like.st_gid == mode.st_gid:
+        with suppress(OSError):  # another process has just created it
+            folder.chmod(stat.S_IMODE(mode.st_mode) | stat.S_IRWXG)
+
+
 @contextmanager
 def atomic_write(path: Path | str) -> Iterator[Path]:
     """Yield a temporary path beside `path`; it is renamed to `path` only if the block ends without an error."""
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(path.parent)
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f"{PART}-{process_label()}", suffix=path.suffix)
     os.close(handle)
     temporary = Path(name)
@@ -68,20 +99,81 @@ def atomic_write(path: Path | str) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
+def read_from_cache(path: Path, read: Callable[[Path], Result]) -> Result | None:
+    """`read(path)`; None if the file is missing, damaged, or of another user who does not share it (with a warning)."""
+    try:
+        return read(path)
+    except PermissionError as error:
+        warn_cache_unavailable(error)
+    except (OSError, ValueError, EOFError):  # missing or damaged
+        pass
+    return None
+
+
+def cached_files(folder: Path, suffix: str) -> list[Path]:
+    """The finished files in a folder of the cache whose names end so, sorted by name; none if it cannot be read."""
+
+    def finished(folder: Path) -> list[Path]:
+        return sorted(path for path in folder.iterdir() if path.name.endswith(suffix) and path.name[0] != ".")
+
+    return read_from_cache(folder, finished) or []
+
+
 def write_to_cache(path: Path, write: Callable[[Path], object]) -> None:
-    """Write a file of the cache atomically. On a full or read-only disk, warn once and continue without the file."""
+    """Write a file of the cache atomically. If the cache cannot be written, warn once and continue without the file."""
     try:
         with atomic_write(path) as temporary:
             write(temporary)
-    except OSError as error:
-        warn_cache_unavailable(error.strerror or str(error))
+    except (OSError, RuntimeError, SafetensorError) as error:  # the last two: torch and safetensors on a full disk
+        warn_cache_unavailable(error)
 
 
-def warn_cache_unavailable(reason: str) -> None:
-    """Warn that the cache cannot be written; Python shows the same warning only once per process."""
-    warnings.warn(
-        f"continuing without the cache in {cache_dir()} ({reason}): free disk space, or set CDIR_CACHE", stacklevel=1
-    )
+def warn_cache_unavailable(error: Exception) -> None:
+    """Warn, once per process and reason, that the cache cannot be read or written."""
+    if isinstance(error, PermissionError):
+        problem = f"a folder of {cache_dir()} belongs to another user"
+        remedy = "share it with a common group and umask 002, or set CDIR_CACHE"
+    else:
+        problem = f"{cache_dir()} cannot be used ({getattr(error, 'strerror', None) or error})"
+        full = getattr(error, "errno", None) in (None, errno.ENOSPC, errno.EDQUOT)
+        remedy = "free disk space, or set CDIR_CACHE" if full else "set CDIR_CACHE to a folder that can be written"
+    _warn_once(f"continuing without the cache: {problem}: {remedy}")
+
+
+@cache
+def _warn_once(message: str) -> None:
+    warnings.warn(message, stacklevel=3)
+
+
+def set_library_caches() -> None:
+    """Let Numba and Matplotlib write into our cache, or a temporary folder, if they cannot write their own folders.
+
+    Without a folder, Numba cannot import UMAP. Called before the libraries are imported; child processes inherit it.
+    """
+    for variable, folder in LIBRARY_FOLDERS.items():
+        if not os.environ.get(variable) and not _can_write(folder):
+            os.environ[variable] = str(_private_folder() / folder.name)
+
+
+def _can_write(folder: Path) -> bool:
+    """Whether the folder can be written; if it does not exist, whether it can be created."""
+    existing = next(path for path in (folder, *folder.parents) if os.path.exists(path))
+    return os.access(existing, os.W_OK | os.X_OK)
+
+
+@cache
+def _private_folder() -> Path:
+    """A folder of the cache that no other user can write, since Numba's files can run code; or a temporary folder."""
+    user = getattr(os, "getuid", int)()  # Windows has no number for a user, and a cache for each
+    folder = cache_dir() / f"libraries-{user}"
+    with suppress(OSError):
+        make_folder(cache_dir())
+        folder.mkdir(0o700, exist_ok=True)
+        if folder.stat().st_uid == user and os.access(folder, os.W_OK):
+            return folder
+    temporary = tempfile.mkdtemp(prefix="cdir-libraries-")
+    atexit.register(shutil.rmtree, temporary, ignore_errors=True)
+    return Path(temporary)
 
 
 def process_label() -> str:
@@ -101,9 +193,14 @@ def _machine() -> str:
     return re.sub(r"\W", "_", platform.node())
 
 
+def abandoned_files(folder: Path) -> Iterator[Path]:
+    """The temporary files that killed processes left below `folder`, in folders that can be read."""
+    for parent, _, names in os.walk(folder):
+        yield from (Path(parent, name) for name in names if name.startswith(f"{PART}-") and is_abandoned(name))
+
+
 def remove_temporary_files(folder: Path) -> None:
     """Remove the temporary files that killed processes left below `folder`."""
-    for path in folder.rglob(f"{PART}-*"):
-        if is_abandoned(path.name):
-            with suppress(OSError):
-                path.unlink()
+    for path in abandoned_files(folder):
+        with suppress(OSError):
+            path.unlink()

@@ -21,7 +21,6 @@ from dataclasses import astuple, dataclass, field
 from pathlib import Path
 
 import numpy as np
-from tqdm import tqdm
 
 from cdir_nb.data.images import ImageSet, rename
 from cdir_nb.data.names import grouped, listed, name_key, spellings
@@ -29,7 +28,8 @@ from cdir_nb.data.notices import copy_notices, look_notices, name_notices
 from cdir_nb.data.pictures import Inspection, LoadFile, Look, digest_of, inspect
 from cdir_nb.data.zips import archive_of, folder_or_zip, is_folder, is_folder_or_zip, is_zip, paths_in, without_zip
 from cdir_nb.errors import CdirError, printable
-from cdir_nb.paths import cache_dir, write_to_cache
+from cdir_nb.paths import cache_dir, read_from_cache, write_to_cache
+from cdir_nb.progress import progress_bar
 from cdir_nb.sources import provenance
 
 LITTER = {"thumbs.db", "desktop.ini", "__macosx"}
@@ -339,7 +339,7 @@ def refuse_or_log(
 def in_threads(function: Callable, items: Sequence, title: str, progress: bool = True) -> list:
     """Apply `function` to each item in threads, with a progress bar; results in the order of the items."""
     results = []
-    bar = tqdm(total=len(items), desc=title, unit="file", disable=not progress, leave=False)
+    bar = progress_bar(total=len(items), desc=title, unit="file", disable=not progress, leave=False)
     with bar, ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
         for start in range(0, len(items), BLOCK):
             results += pool.map(function, items[start : start + BLOCK])
@@ -366,7 +366,7 @@ def inspect_all(root: Path, files: list[Path], progress: bool = True) -> list[In
 def _stored_looks(cache_path: Path, code: str) -> dict[str, Look]:
     """The looks in a file of the cache; empty if it is missing, damaged, or of other code."""
     try:
-        content = json.loads(cache_path.read_text())
+        content = json.loads(read_from_cache(cache_path, Path.read_text) or "{}")
         return {digest: Look(*look) for digest, look in content["looks"].items()} if content["code"] == code else {}
-    except (OSError, ValueError, TypeError, LookupError, AttributeError):
+    except (ValueError, TypeError, LookupError, AttributeError):
         return {}

@@ -40,7 +40,7 @@ def build_backbone(spec: EncoderSpec) -> BuiltBackbone:
         return _build_mobilenet(paths.MOBILENET_V2)
     if spec.kind == MOCO:
         return _build_moco(cast(Path, spec.path))
-    _check_name(spec)
+    check_name(spec)
     if spec.weights == RANDOM:
         return _build_random(spec.model)
     return _build_local(spec.model, spec.path) if spec.path else _build_pretrained(spec.model)
@@ -152,7 +152,7 @@ def _evaluation(model: nn.Module) -> nn.Module:
     return model.eval().to(memory_format=torch.channels_last)  # twice as fast on a CPU
 
 
-def _check_name(spec: EncoderSpec) -> None:
+def check_name(spec: EncoderSpec) -> None:
     name = spec.model
     tagged = "." in name
     available = timm.list_pretrained() if tagged else timm.list_models()

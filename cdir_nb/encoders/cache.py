@@ -8,6 +8,7 @@ is detected. Rows are looked up by digest, so all subsets of a dataset share the
 
 import hashlib
 import json
+import os
 import warnings
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -37,7 +38,7 @@ class EmbeddingStore:
         table = torch.zeros(len(digests), self.dim)
         stored = torch.zeros(len(digests), dtype=torch.bool)
         missing = {digest: i for i, digest in enumerate(digests)}
-        for file in sorted(self.folder.glob("[!.]*.safetensors")):
+        for file in paths.cached_files(self.folder, ".safetensors"):
             if not missing:
                 break
             names, values = _read_shard(file, missing)
@@ -65,18 +66,14 @@ class EmbeddingStore:
         return [index for index, is_stored in zip(first.values(), self.read(list(first))[1].tolist()) if not is_stored]
 
     def add(self, digests: list[str], rows: torch.Tensor) -> None:
-        """Store `rows` (n, D) as one shard. A write error disables caching only."""
+        """Store `rows` (n, D) as one shard. A write error costs the stored rows only."""
         if not digests:
             return
-        name = _content_digest(digests, rows)
-        try:
-            if not (self.folder / "key.json").exists():
-                with paths.atomic_write(self.folder / "key.json") as file:
-                    file.write_text(self.description, encoding="utf-8")
-            with paths.atomic_write(self.folder / f"{name}.safetensors") as file:
-                save_file({"embeddings": rows.contiguous()}, file, metadata={"digests": "\n".join(digests)})
-        except (OSError, SafetensorError) as error:
-            paths.warn_cache_unavailable(getattr(error, "strerror", None) or str(error))
+        if not os.path.exists(self.folder / "key.json"):
+            paths.write_to_cache(self.folder / "key.json", lambda file: file.write_text(self.description, "utf-8"))
+        tensors, metadata = {"embeddings": rows.contiguous()}, {"digests": "\n".join(digests)}
+        path = self.folder / f"{_content_digest(digests, rows)}.safetensors"
+        paths.write_to_cache(path, lambda file: save_file(tensors, file, metadata=metadata))
 
 
 def _first_index(digests: Sequence[str]) -> dict[str, int]:
@@ -90,6 +87,7 @@ def _first_index(digests: Sequence[str]) -> dict[str, int]:
 def _read_shard(file: Path, requested: dict[str, int]) -> tuple[list[str], torch.Tensor]:
     """The `requested` digests that `file` contains, and their rows; none, with a warning, if it is damaged."""
     try:
+        file.open("rb").close()  # safetensors reports a file that may not be read as missing
         with safe_open(file, "pt") as shard:
             digests = shard.metadata()["digests"].split("\n")
             rows = [i for i, digest in enumerate(digests) if digest in requested]
@@ -99,6 +97,9 @@ def _read_shard(file: Path, requested: dict[str, int]) -> tuple[list[str], torch
         if file.stem != _content_digest(digests, values):
             raise SafetensorError("the content of the file does not match its name")
     except FileNotFoundError:  # another process has just removed it
+        return [], torch.empty(0)
+    except PermissionError as error:
+        paths.warn_cache_unavailable(error)
         return [], torch.empty(0)
     except (SafetensorError, OSError, KeyError, TypeError, AttributeError) as error:
         warnings.warn(f"embedding cache: {file} is damaged ({error}); its rows will be recomputed", stacklevel=3)

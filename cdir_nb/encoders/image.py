@@ -10,7 +10,6 @@ import torch
 from PIL import Image
 from timm.data.transforms_factory import create_transform
 from torchvision.transforms import Compose
-from tqdm import tqdm
 
 from cdir_nb.data.images import ImageSet
 from cdir_nb.encoders import built as built_models
@@ -18,6 +17,7 @@ from cdir_nb.encoders.built import BuiltBackbone, BuiltModel
 from cdir_nb.encoders.cache import SHARD_ROWS, EmbeddingStore
 from cdir_nb.encoders.decoding import image_batches
 from cdir_nb.errors import CdirError
+from cdir_nb.progress import progress_bar
 from cdir_nb.sources import provenance
 
 READERS = ("cdir_nb.data.pictures", "cdir_nb.data.quickdraw")  # from the bytes of an image to pixels
@@ -123,7 +123,7 @@ class ImageEncoder:
 
         options = {"unit": " images", "mininterval": 0.5, "delay": 1, "leave": False, "disable": not progress}
         batches = image_batches(images, rows, self.preprocess, batch_size, self.device)
-        with tqdm(total=len(rows), desc=self.built.name, **options) as bar, closing(batches):
+        with progress_bar(total=len(rows), desc=self.built.name, **options) as bar, closing(batches):
             try:
                 for chunk, batch in batches:
                     with self._inference():

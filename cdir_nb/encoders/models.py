@@ -18,7 +18,7 @@ import torch
 from open_clip.constants import HF_SAFE_WEIGHTS_NAME, HF_WEIGHTS_NAME
 from open_clip.pretrained import get_pretrained_cfg
 
-from cdir_nb.encoders.backbones import build_backbone
+from cdir_nb.encoders.backbones import build_backbone, check_name
 from cdir_nb.encoders.built import BuiltBackbone, BuiltModel, with_options
 from cdir_nb.encoders.bundled import build_bundled
 from cdir_nb.encoders.spec import BUNDLED_CLIPS, RANDOM, EncoderSpec, nearest
@@ -52,21 +52,27 @@ def build_model(text: str) -> BuiltModel | BuiltBackbone:
     return with_options(built, spec)
 
 
+def check_encoder(text: str) -> None:
+    """Raise CdirError for an unknown model or tag, or a file that does not exist. Downloads and builds nothing."""
+    spec = EncoderSpec.parse(text)
+    if spec.kind == "timm":
+        check_name(spec)
+    if spec.kind == "open_clip" and not _check_model(spec) and spec.path:
+        check_file(spec.path)
+    spec.absolute()
+
+
 def fetch_weights(text: str) -> None:
     """Download the weights of an encoder unless they are on this machine. Does not build a CLIP model.
 
-    Raises CdirError as `build_model` does for an unknown model or tag, a failed download, or a file that does not
-    exist.
+    Raises CdirError as `check_encoder` does, and for a failed download.
     """
     spec = EncoderSpec.parse(text)
-    if spec.kind in BUNDLED_CLIPS:
-        return
-    if spec.kind != "open_clip":
-        build_model(text)  # timm downloads as it builds; MoCo's file is checked as it is read
-    elif cfg := _check_model(spec):
+    check_encoder(text)
+    if spec.kind == "open_clip" and (cfg := _check_model(spec)):
         fetch(cfg, spec.model, spec.weights)
-    elif spec.path:
-        check_file(spec.path)
+    elif spec.kind not in (*BUNDLED_CLIPS, "open_clip"):
+        build_model(text)  # timm downloads as it builds; MoCo's file is checked as it is read
 
 
 # ---- open_clip ----

@@ -181,8 +181,9 @@ def gallery_choices(task: Protocol) -> dict[str, tuple[str, ...]]:
 
 def open_user_folder(root: Path | str, encoder: str = "real-clip") -> Collection:
     """Open a folder of images, in any layout that `open_any_folder` accepts."""
+    model = load_encoder(encoder)  # first: a wrong encoder is reported before many images are read
     images, problems = open_any_folder(root)
-    labels, model = sorted(set(images.labels.tolist()) - {""}), load_encoder(encoder)
+    labels = sorted(set(images.labels.tolist()) - {""})
     collection = Collection(
         name=Path(root).resolve().name,
         images=images,

@@ -48,8 +48,8 @@ class Maps:
         require_different(emb, " and ".join(dict.fromkeys(self.direction)))
         key = {"embeddings": digest_of(emb.tolist()), "projection": projection, "seed": self.seed}
         path = paths.cache_dir() / "maps" / f"{digest_of(key)}.npy"
-        if path.is_file():
-            return np.load(path)
+        if (points := paths.read_from_cache(path, np.load)) is not None:
+            return points
         points = project(emb.numpy(), projection, self.seed)
         paths.write_to_cache(path, lambda temporary: np.save(temporary, points))
         return points

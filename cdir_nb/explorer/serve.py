@@ -1,6 +1,7 @@
 """`cdir explore`: notebook 11 as a page without code (Voilà), on the bundled world or on the user's folder."""
 
 import os
+import socket
 import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -10,6 +11,7 @@ from typing import Any
 import nbformat
 
 from cdir_nb import paths
+from cdir_nb.errors import CdirError
 from cdir_nb.methods.checkpoints import digest_of
 
 NOTEBOOK = "11_explorer.ipynb"
@@ -76,6 +78,20 @@ def serve_command(page: Path, *, port: int, browser: bool, lab: bool) -> list[st
     options = [f"--MappingKernelManager.{name}={value}" for name, value in culling.items()]
     options.append("--KernelRestarter.restart_limit=0")
     return [sys.executable, "-m", "voila", *common, "--theme=light", *options]
+
+
+def refuse_port(port: int) -> None:
+    """Raise CdirError for a port that cannot be served: out of range, in use, or reserved for other users."""
+    if not 0 < port < 65536:
+        raise CdirError(f"--port {port}: choose a port from 1 to 65535, such as 8866")
+    with socket.socket() as listener:
+        if os.name == "posix":  # as the server does: a port is free again as soon as a server has ended
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listener.bind(("127.0.0.1", port))
+        except OSError as error:
+            problem = f"--port {port} cannot be used ({error.strerror or error})"
+            raise CdirError(f"{problem}: choose another, such as {port % 65535 + 1}") from None
 
 
 def serve(page: Path, *, port: int, browser: bool = True, lab: bool = False) -> int:

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import filelock
-from tqdm import tqdm
 
 from cdir_nb.data.card import Card
 from cdir_nb.data.check import VerifyReport, verify
@@ -22,6 +21,8 @@ from cdir_nb.fetch.http import Unreachable, download
 from cdir_nb.fetch.hub import fetch_file, hub_files
 from cdir_nb.fetch.table import ArchiveFile, ArchiveSource, ByHand, DrawingSource, Entry, HubSource, load_table
 from cdir_nb.fetch.unpack import Staging, unpack, unpack_parquet
+from cdir_nb.paths import make_folder
+from cdir_nb.progress import progress_bar
 
 WORK = ".fetch"
 DOWNLOADS = 4  # at a time
@@ -60,7 +61,7 @@ def fetch_dataset(request: Request) -> VerifyReport:
         raise CdirError("nothing was fetched: if you accept these terms, run the same command with --accept-licence")
     work = request.root / WORK
     try:
-        work.mkdir(parents=True, exist_ok=True)
+        make_folder(work)
         with filelock.FileLock(work / ".lock", timeout=0):
             fetch = _fetch_drawings if card.kind == "ndjson" else _fetch_folders
             fetched = fetch(request, card, entry, work)
@@ -150,8 +151,8 @@ def _from_archives(
 ) -> None:
     files = [file for file in source.files if not file.domain or file.domain in domains]
     folder = work / "downloads"
-    folder.mkdir(exist_ok=True)
-    bar = tqdm(unit="B", unit_scale=True, desc=request.name, leave=False)
+    make_folder(folder)
+    bar = progress_bar(unit="B", unit_scale=True, desc=request.name, leave=False)
 
     def fetch(file: ArchiveFile) -> None:
         download(file.url, folder / _file_name(file.url), file.sha256, file.size, bar.update)
@@ -195,7 +196,7 @@ def _fetch_drawings(request: Request, card: Card, entry: Entry, work: Path) -> C
         fetch_class(source.url, label, request.per_class, request.root)
 
     with ThreadPoolExecutor(DOWNLOADS) as pool:
-        list(tqdm(pool.map(fetch, labels), total=len(labels), desc=request.name, unit="class", leave=False))
+        list(progress_bar(pool.map(fetch, labels), total=len(labels), desc=request.name, unit="class", leave=False))
     counts = {label: n for label in card.classes if (n := _n_lines(request.root, label))}
     ((domain, info),) = card.domains.items()
     domains = {domain: info.model_copy(update={"total": None})}

@@ -22,6 +22,7 @@ from typing import IO, Any
 from cdir_nb.data.card import Card
 from cdir_nb.data.folder import LITTER
 from cdir_nb.errors import CdirError
+from cdir_nb.paths import make_folder
 
 MAX_RATIO = 20  # unpacked size / archive size; images are hardly compressible
 MIN_LIMIT = 64 << 20  # bytes that every archive may unpack to
@@ -50,7 +51,7 @@ class Staging:
         if len(content) > MAX_IMAGE:
             raise CdirError(f"{name} is larger than {MAX_IMAGE >> 20} MiB: too large for an image, refused")
         path, copies = self.root / folder / label / name, 1
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(path.parent)
         while path.exists():
             copies += 1
             path = path.with_name(f"{Path(name).stem}-{copies}{path.suffix}")

@@ -6,7 +6,6 @@ import json
 import pickle
 import sys
 import textwrap
-import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -31,25 +30,25 @@ def save_checkpoint(
     key    everything that determines the training, by name; `load_checkpoint` reports which entries differ
     about  plain data for `cdir cache`, written as JSON beside the checkpoint
     """
-    try:
-        if about:
-            with paths.atomic_write(Path(path).with_suffix(".json")) as temporary:
-                temporary.write_text(json.dumps(about, indent=1), encoding="utf-8")
-        with paths.atomic_write(path) as temporary:
-            torch.save({"cache_key": dict(key), **state}, temporary)
-    except (OSError, RuntimeError) as error:  # torch.save raises RuntimeError when the disk is full
-        warnings.warn(
-            f"checkpoint {path} could not be saved ({error}): free disk space, or choose another file", stacklevel=3
-        )
+    if about:
+        text = json.dumps(about, indent=1)
+        paths.write_to_cache(Path(path).with_suffix(".json"), lambda file: file.write_text(text, "utf-8"))
+    paths.write_to_cache(Path(path), lambda file: torch.save({"cache_key": dict(key), **state}, file))
 
 
 def load_checkpoint(path: Path | str, key: Mapping[str, str], device: torch.device) -> dict[str, Any] | None:
-    """The saved state; None if there is no file. Raises CdirError if it is damaged or belongs to another training."""
-    if not Path(path).is_file():
-        return None
+    """The saved state; None if there is no file, or with a warning if another user does not share it.
+
+    Raises CdirError if it is damaged or belongs to another training.
+    """
     try:
         state: dict[str, Any] = torch.load(path, map_location=device, weights_only=True)
         stored_key = state.pop("cache_key")
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except PermissionError as error:
+        paths.warn_cache_unavailable(error)
+        return None
     except (RuntimeError, OSError, EOFError, KeyError, TypeError, AttributeError, pickle.UnpicklingError) as error:
         raise CdirError(
             f"checkpoint {path} cannot be read ({type(error).__name__}): delete it to train from the start"

@@ -63,7 +63,8 @@ class StoredEmbedder(Embedder):
 def store(embedder: Embedder, images: ImageSet, step: int = 0) -> Path:
     """Store the embedder's vectors of `images` for the explorer; one file per method, settings, pair and step.
 
-    Raises CdirError for a method with post-processing, since that depends on query and gallery.
+    If the cache cannot be written, a warning says so, and the explorer lacks the method. Raises CdirError for a method
+    with post-processing, since that depends on query and gallery.
     """
     if type(embedder).prepare is not Embedder.prepare:
         raise CdirError(f"{embedder.name} has post-processing, which cannot be stored: store the method without it")
@@ -79,9 +80,9 @@ def store(embedder: Embedder, images: ImageSet, step: int = 0) -> Path:
         "directions": embedder.directions,
     }
     path = _folder() / f"{digest_of([about, dict(embedder.settings)])}.safetensors"
-    with paths.atomic_write(path) as temporary:
-        metadata = {"about": json.dumps(about), "digests": "\n".join(images.digests)}
-        save_file({"vectors": embedder.embed(images, progress=False).contiguous()}, temporary, metadata=metadata)
+    vectors = {"vectors": embedder.embed(images, progress=False).contiguous()}
+    metadata = {"about": json.dumps(about), "digests": "\n".join(images.digests)}
+    paths.write_to_cache(path, lambda temporary: save_file(vectors, temporary, metadata=metadata))
     return path
 
 
@@ -115,11 +116,14 @@ def _folder() -> Path:
 
 def _described() -> Iterator[tuple[Path, dict[str, Any], dict[str, int]]]:
     """Each file, oldest first, with its metadata and {digest of an image: its row}; vectors are not read."""
-    for path in sorted(_folder().glob("[!.]*.safetensors"), key=lambda file: file.stat().st_mtime):
+    for path in sorted(paths.cached_files(_folder(), ".safetensors"), key=lambda file: file.stat().st_mtime):
         try:
+            path.open("rb").close()  # safetensors reports a file that may not be read as missing
             with safe_open(path, "pt") as file:
                 metadata = file.metadata()
             rows = {digest: row for row, digest in enumerate(metadata["digests"].split("\n"))}
             yield path, json.loads(metadata["about"]), rows
+        except PermissionError as error:
+            paths.warn_cache_unavailable(error)
         except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
             warnings.warn(f"stored method {path} cannot be read ({error}): delete it and train again", stacklevel=2)

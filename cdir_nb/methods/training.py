@@ -19,7 +19,6 @@ import psutil
 import torch
 from torch import nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
-from tqdm import tqdm
 
 from cdir_nb.conventions import LAST_EPOCH
 from cdir_nb.data.images import ImageSet
@@ -29,6 +28,7 @@ from cdir_nb.errors import CdirError
 from cdir_nb.methods.checkpoints import about, cache_key, checkpoint_file, load_checkpoint, save_checkpoint
 from cdir_nb.methods.embedder import Direction, Embedder
 from cdir_nb.methods.settings import Settings
+from cdir_nb.progress import progress_bar
 from cdir_nb.sources import current_commit
 
 Numbers = dict[str, float]
@@ -199,7 +199,7 @@ class Training:
         saved = time.monotonic()
         label = f"{self.name} {'-'.join(self.domains)}".strip()
         done, total = (n * self.steps_per_epoch for n in (self.epoch, self.epochs))
-        with tqdm(
+        with progress_bar(
             total=total, initial=done, desc=label, unit=" steps", delay=2, leave=False, disable=not self.progress
         ) as bar:
             while not self.finished:

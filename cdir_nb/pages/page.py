@@ -25,7 +25,7 @@ from cdir_nb.errors import CdirError
 from cdir_nb.pages.html import without_scripts
 from cdir_nb.pages.papers import as_texts, beside, claims, on_real_images
 from cdir_nb.pages.run_folder import DONE, FAILED, Part, Run, clock, read_run
-from cdir_nb.paths import is_abandoned, process_label
+from cdir_nb.paths import is_abandoned, make_folder, process_label, share_with_group
 from cdir_nb.results import Record, direction_tables, headline, load_records, save_table, to_frame
 from cdir_nb.results.alike import notes, other_counts
 
@@ -55,13 +55,14 @@ def _new_folder(out: Path) -> Iterator[Path]:
     is_report = page.is_file() and GENERATOR in page.read_text(encoding="utf-8", errors="replace")[:2000]
     if out.exists() and not is_report and not (out.is_dir() and not any(out.iterdir())):
         raise CdirError(f"{out} exists and is not a report, so it is not replaced: choose another --out")
-    out.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(out.parent)
     for folder in out.parent.iterdir():
         if folder.name.startswith(f".{out.name}-") and is_abandoned(folder.name):  # its process was killed
             shutil.rmtree(folder, ignore_errors=True)
     with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}-{process_label()}") as scratch:
+        share_with_group(Path(scratch), out.parent)
         building = Path(scratch) / "new"
-        building.mkdir()
+        make_folder(building)
         yield building
         if out.exists():
             os.replace(out, Path(scratch) / "old")
@@ -166,7 +167,7 @@ def _short(value: Any) -> str:
 
 def _copy(path: Path, folder: Path) -> str:
     """Copy a file to `folder`; returns its address relative to the report's page. In a page, scripts are disabled."""
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     if path.suffix == ".html":
         page = without_scripts(path.read_text(encoding="utf-8", errors="replace"))
         (folder / path.name).write_text(page, encoding="utf-8")

@@ -1,6 +1,7 @@
 """Read a run folder of `cdir reproduce`: its jobs with their outcomes, records and figures."""
 
 import json
+import re
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -13,6 +14,7 @@ from cdir_nb.results import load_records, to_frame
 if TYPE_CHECKING:
     import pandas as pd
 
+WARNING = re.compile(r"(?m)^.*:\d+: \w*Warning: (.*)$")  # as Python prints it; the line of code follows
 DONE, FAILED, NOT_RUN = "done", "failed", "not run"
 
 
@@ -47,6 +49,14 @@ class Part:
         cells = read_notebook(path).cells if path.is_file() else []
         lines = [line for cell in cells if cell.cell_type == "markdown" for line in cell.source.splitlines()]
         return next((line.lstrip("# ").strip() for line in lines if line.startswith("# ")), self.name)
+
+    @property
+    def warnings(self) -> list[str]:
+        """The warnings that the notebook printed, each once, without the line of code that they name."""
+        path = self.folder / f"{self.name}.ipynb"
+        cells = read_notebook(path).cells if path.is_file() else []
+        outputs = [output for cell in cells for output in cell.get("outputs", ()) if output.get("name") == "stderr"]
+        return list(dict.fromkeys(text for output in outputs for text in WARNING.findall(output.text)))
 
     @property
     def traceback(self) -> str:

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from cdir_nb.errors import CdirError, require_extra
+from cdir_nb.paths import make_folder
 from cdir_nb.run.digests import package_digest
 from cdir_nb.run.processes import Submit, run_worker
 
@@ -115,7 +116,7 @@ def run_attempt(folder: str, digest: str, hosts: dict[str, int]) -> tuple[int, s
         return task is None or task.state == "cancelled"
 
     attempt = source.with_name(f"{source.name.removesuffix('.partial')}.{uuid.uuid4().hex[:6]}.partial")
-    attempt.mkdir()
+    make_folder(attempt)
     shutil.copy(source / "params.json", attempt)
     result = run_worker(attempt, hosts.get(worker.ip, 1), cancelled)
     if cancelled():

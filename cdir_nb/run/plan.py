@@ -3,7 +3,6 @@
 import hashlib
 import json
 import re
-import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -92,6 +91,7 @@ def make_plan(
     resolved = _resolve(profile, defaults, _overrides(assignments, defaults))
     images = ""
     if root:
+        _check_encoders(resolved)
         images = _images_digest(profile.dataset, root, [parameters for _, _, parameters in resolved], skip)
     jobs = _jobs(profile, resolved, root, images)
     request = [[job.name, {k: v for k, v in job.parameters.items() if k != "data_root"}] for job in jobs]
@@ -165,13 +165,20 @@ def _data_root(profile: Profile, data: Iterable[str]) -> Path | None:
     return root
 
 
+def _check_encoders(resolved: list[Resolved]) -> None:
+    """Raise CdirError for an encoder that does not exist, before images are read."""
+    from cdir_nb.encoders.models import check_encoder
+
+    for text in {str(spec) for _, _, parameters in resolved for spec in _encoders(parameters).values()}:
+        check_encoder(text)
+
+
 def _images_digest(dataset: str, root: Path, parameters: list[dict[str, Any]], skip: Iterable[str]) -> str:
     """Digest of the user's images, opened as each notebook will open them.
 
     Raises CdirError for images that are damaged, or missing for a protocol in `parameters`.
     """
-    progress = sys.stderr.isatty()
-    images = open_dataset(dataset, root, skip_bad="bad" in skip, skip_unknown="unknown" in skip, progress=progress)
+    images = open_dataset(dataset, root, skip_bad="bad" in skip, skip_unknown="unknown" in skip)
     protocols = [values.get("protocol", values.get("task")) for values in parameters]
     protocols += [values["test_task"] for values in parameters if values.get("test_task")]
     for protocol in dict.fromkeys(name for name in protocols if name is not None):

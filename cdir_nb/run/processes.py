@@ -109,13 +109,17 @@ def kill_tree(process: subprocess.Popen) -> None:
 def locked(run_dir: Path) -> Iterator[None]:
     """Lock the run folder. The system releases the lock when the process ends for any reason, so a lock is never stale.
 
-    Raises CdirError if another process has the lock.
+    Raises CdirError if another process has the lock, or another user the folder.
     """
-    lock = filelock.FileLock(run_dir / ".lock")
+    lock = filelock.FileLock(run_dir / ".lock", mode=0o664)
     try:
         lock.acquire(timeout=0)
     except filelock.Timeout:
         raise CdirError(f"{run_dir} is in use by another `cdir reproduce`: wait for it or stop it") from None
+    except PermissionError:
+        raise CdirError(
+            f"{run_dir} belongs to another user: share it with a common group and umask 002, or choose another --out"
+        ) from None
     try:
         yield
     finally:

@@ -9,6 +9,7 @@ runs/<profile>-<digest>/            named after a digest of the request
   <notebook>-<digest>.failed/       the same for a failed run, with traceback.txt
 """
 
+import glob
 import json
 import os
 import shutil
@@ -20,14 +21,15 @@ from pathlib import Path
 
 from cdir_nb.errors import CdirError, os_message
 from cdir_nb.pages.run_folder import clock
-from cdir_nb.paths import atomic_write, cache_dir, remove_temporary_files
+from cdir_nb.paths import atomic_write, cache_dir, make_folder, remove_temporary_files
 from cdir_nb.results.records import current_commit
 from cdir_nb.run.plan import Job, Plan
 from cdir_nb.run.processes import POLL, NotebookFuture, Submit, local_pool, locked, sigterm_as_interrupt
-from cdir_nb.run.worker import LOG
+from cdir_nb.run.worker import LOG, PROGRESS
 from cdir_nb.sources import file_digest
 
 VISIBLE_WITHIN = 90.0  # seconds
+REPORT_EVERY = 60.0  # seconds between two lines on a running notebook
 
 
 @dataclass
@@ -59,7 +61,10 @@ def run_plan(
     """
     if "," in str(run_dir) and any(job.after for job in plan.jobs):
         raise CdirError(f"{run_dir}: the path contains a comma, which separates run folders: choose another --out")
-    run_dir.mkdir(parents=True, exist_ok=True)
+    try:
+        make_folder(run_dir)
+    except OSError as error:
+        raise CdirError(f"{os_message(error)}: choose a folder that can be written with --out") from None
     with locked(run_dir), sigterm_as_interrupt():
         _remove_unfinished(run_dir, say)
         _write_listing(plan, run_dir)
@@ -117,6 +122,7 @@ class _Task:
     folder: Path
     future: NotebookFuture
     started: float
+    reported: float
 
 
 @dataclass
@@ -136,7 +142,8 @@ class _Run:
                 waiting.remove(job)
                 try:
                     folder = self._prepare(job)
-                    running.append(_Task(job, folder, submit(folder), time.monotonic()))
+                    future, now = submit(folder), time.monotonic()
+                    running.append(_Task(job, folder, future, now, now))
                 except OSError as error:  # the others continue
                     self._end(Outcome(job, self._failed_folder(job), "failed", reason=os_message(error)))
             for task in [task for task in running if task.future.done()]:
@@ -146,12 +153,14 @@ class _Run:
                 except OSError as error:
                     outcome = Outcome(task.job, self._failed_folder(task.job), "failed", reason=os_message(error))
                 self._end(outcome)
+            for task in running:
+                self._report(task)
             time.sleep(POLL)
 
     def _prepare(self, job: Job) -> Path:
         """A new working folder; its params.json has everything that a worker needs."""
         folder = self.run_dir / f".{job.folder}.{os.getpid()}.partial"
-        folder.mkdir()
+        make_folder(folder)
         predecessors = [self.outcomes[name] for name in job.after]
         without = [outcome.job.label for outcome in predecessors if outcome.status == "failed"]
         self.say(f"start   {job.label}" + (f"  (without {', '.join(without)}, which failed)" if without else ""))
@@ -169,6 +178,13 @@ class _Run:
         }
         (folder / "params.json").write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
         return folder
+
+    def _report(self, task: _Task) -> None:
+        """Once a minute, a line with the notebook's cell and step."""
+        now = time.monotonic()
+        if now - task.reported >= REPORT_EVERY:
+            task.reported = now
+            self.say(f"running {task.job.label}  {clock(now - task.started)}{_progress(self.run_dir, task.job)}")
 
     def _collect(self, task: _Task) -> Outcome:
         """Rename the folder of an ended notebook to its final name, or to `.failed` with the reason."""
@@ -205,6 +221,13 @@ class _Run:
 
     def _failed_folder(self, job: Job) -> Path:
         return self.run_dir / f"{job.folder}.failed"
+
+
+def _progress(run_dir: Path, job: Job) -> str:
+    """The last progress of a job's notebook, from the working folder, or that of a dask worker's attempt."""
+    files = run_dir.glob(f".{glob.escape(job.folder)}.*partial/{PROGRESS}")
+    texts = sorted((file.stat().st_mtime, file.read_text(encoding="utf-8")) for file in files)
+    return f"  {texts[-1][1]}" if texts else ""
 
 
 def _wait_for(folder: Path) -> None:

@@ -11,11 +11,14 @@ import tempfile
 import threading
 import time
 import traceback
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 LOG = "log.txt"
+PROGRESS = "progress.txt"  # what the notebook does now, for the runner; removed when it ends
+BAR = re.compile(r"([^\r\n]*?):? +\d+%\|.*?\| *(\S+)/(\S+) \[[^<\]]*<([^,\]]+)")  # a line of tqdm
 KERNEL_STARTS = 3  # kernels that start at the same time may choose the same port, and then one of them dies
 
 
@@ -29,7 +32,10 @@ def main(folder: Path) -> int:
     os.environ["CDIR_SKIP"] = job.get("skip", "")  # for the kernel
     started = time.monotonic()
     try:
-        _execute(job, folder)
+        try:
+            _execute(job, folder)
+        finally:
+            (folder / PROGRESS).unlink(missing_ok=True)
     except Exception as error:
         (folder / "traceback.txt").write_text(_traceback(error), encoding="utf-8")
         _publish(job, folder)
@@ -72,6 +78,7 @@ def _execute(job: dict[str, Any], folder: Path) -> None:
         """Papermill formats paths: braces are doubled."""
         return str(path).replace("{", "{{").replace("}", "}}")
 
+    progress = Progress(folder / PROGRESS)
     for attempt in range(1, KERNEL_STARTS + 1):
         try:
             papermill.execute_notebook(
@@ -83,11 +90,47 @@ def _execute(job: dict[str, Any], folder: Path) -> None:
                 kernel_manager_class=ThisPython,
                 cwd=Path(job["notebook"]).parent,
                 progress_bar=False,
+                on_notebook_start=progress.start,
+                on_cell_start=progress.start_cell,
+                stderr_file=progress,
             )
             return
         except RuntimeError as error:
             if attempt == KERNEL_STARTS or "Kernel died before replying" not in str(error):
                 raise
+
+
+class Progress:
+    """The file with the cell that a notebook runs, and the last progress bar that the cell printed.
+
+    It receives what the kernel writes to stderr.
+    """
+
+    def __init__(self, file: Path) -> None:
+        self.file, self.cells, self.cell = file, 0, ""
+
+    def start(self, notebook: Any) -> None:
+        """Called by nbclient before the first cell."""
+        self.cells = len(notebook.cells)
+
+    def start_cell(self, cell: Any, cell_index: int) -> None:
+        """Called by nbclient before each cell."""
+        self.cell = f"cell {cell_index + 1} of {self.cells}"
+        self._store(self.cell)
+
+    def write(self, text: str) -> None:
+        """Store the last bar in the text, such as "cell 7 of 20, TKI sketch 45 of 100, 00:12 left"."""
+        if bars := BAR.findall(text):
+            title, done, total, left = bars[-1]
+            step = f"{title.strip()} {done} of {total}".strip()
+            self._store(", ".join([self.cell, step, *([f"{left} left"] if left != "?" else [])]))
+
+    def flush(self) -> None:
+        """Part of a file's interface."""
+
+    def _store(self, text: str) -> None:
+        with suppress(OSError):  # a full disk, which the notebook will notice
+            self.file.write_text(text, encoding="utf-8")
 
 
 def _output(job: dict[str, Any], folder: Path) -> Path:

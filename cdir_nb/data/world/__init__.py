@@ -12,13 +12,13 @@ from pathlib import Path
 import numpy as np
 import PIL
 from PIL import Image
-from tqdm import tqdm
 
 from cdir_nb.data.images import ImageSet
 from cdir_nb.data.world.domains import DOMAINS, SIZE
 from cdir_nb.data.world.drawing import drawings
 from cdir_nb.errors import CdirError
-from cdir_nb.paths import cache_dir, write_to_cache
+from cdir_nb.paths import cache_dir, read_from_cache, write_to_cache
+from cdir_nb.progress import progress_bar
 
 PRETRAINING_SEED = 1_000_003  # the tiny CLIP was trained on drawings of this seed; no dataset may use it
 SOURCES = ("__init__.py", "classes.yaml", "domains.py", "drawing.py", "paint.py")
@@ -67,15 +67,12 @@ def _drawn(rows: list[tuple[str, str, int]], seed: int, images_per_class: int) -
     part = "" if len(labels) == len(drawings()) else f"-{hashlib.sha256(' '.join(labels).encode()).hexdigest()[:10]}"
     path = cache_dir() / "world" / f"{images_per_class}-per-class-seed-{seed}{part}-{source_digest()}.npy"
     shape = (len(rows), SIZE, SIZE, 3)
-    try:
-        pixels = np.load(path, mmap_mode="r")
-        if pixels.shape == shape and pixels.dtype == np.uint8:
-            return pixels
-    except (ValueError, EOFError, OSError):
-        pass  # a missing or damaged file is drawn again
+    pixels = read_from_cache(path, partial(np.load, mmap_mode="r"))
+    if pixels is not None and pixels.shape == shape and pixels.dtype == np.uint8:
+        return pixels
     pixels = np.empty(shape, dtype=np.uint8)
     for row, (domain, label, number) in enumerate(
-        tqdm(rows, desc="drawing the world", unit="image", leave=False, mininterval=0.5)
+        progress_bar(rows, desc="drawing the world", unit="image", leave=False, mininterval=0.5)
     ):
         pixels[row] = np.asarray(draw(label, domain, seed, number))
     write_to_cache(path, lambda temporary: np.save(temporary, pixels))
