@@ -14,7 +14,7 @@ class _Lines:
     """A file for tqdm that writes to stderr, one line per update, without control characters."""
 
     def write(self, text: str) -> None:
-        if line := text.strip():
+        if (line := text.strip()) and sys.stderr is not None:
             print(line, file=sys.stderr, flush=True)
 
     def flush(self) -> None:

@@ -180,6 +180,28 @@ def test_verify_prints_its_report_and_fails_if_not_ok(ok, code, monkeypatch, tmp
     assert done.exit_code == code and done.stdout == "3 files missing\n"
 
 
+@pytest.mark.parametrize("charset", ["cp1252", "utf-8"])
+def test_characters_that_the_terminal_lacks_are_escaped(charset, monkeypatch, tmp_path):
+    import cdir_nb.data
+
+    name = "broken \u2192 \U0001f3b8.jpg"
+    monkeypatch.setattr(cdir_nb.data, "load_card", lambda name: name)
+    monkeypatch.setattr(cdir_nb.data, "verify", lambda card, root: Shown(name))
+    done = CliRunner(charset=charset).invoke(app, ["verify", "pacs", str(tmp_path)])
+    assert done.exit_code == 0
+    assert done.stdout == (name if charset == "utf-8" else r"broken \u2192 \U0001f3b8.jpg") + "\n"
+
+
+class Shown(SimpleNamespace):
+    """A report with this text."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(ok=True, text=text)
+
+    def __str__(self) -> str:
+        return self.text
+
+
 def test_verify_of_an_unknown_dataset_is_one_line(tmp_path):
     assert "moon" in error_of("verify", "moon", tmp_path)
 

@@ -5,6 +5,7 @@ import subprocess
 import sys
 import warnings
 
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -76,3 +77,42 @@ def test_an_unknown_user_is_named():
 
 def test_a_message_stays_on_one_printable_line():
     assert str(CdirError("a\nb\x1b[31m \udcff é")) == r"a\nb\x1b[31m \udcff é"
+
+
+@pytest.mark.parametrize(("home", "cache"), [("home", "cache"), ("file/home", "cache"), ("file/home", "file/cache")])
+def test_libraries_write_where_they_can(tmp_path, home, cache):
+    """Into their own folders, else into our cache, else into a temporary folder."""
+    (tmp_path / "file").touch()
+    for folder in ("home", "cache", "temporary"):
+        (tmp_path / folder).mkdir()
+    names = {"HOME": home, "XDG_CACHE_HOME": f"{home}/.cache", "XDG_CONFIG_HOME": f"{home}/.config"}
+    names |= {"CDIR_CACHE": cache, "TMPDIR": "temporary"}
+    code = (
+        "import os; from pathlib import Path; from cdir_nb.paths import set_library_caches; set_library_caches()\n"
+        "for name in ('NUMBA_CACHE_DIR', 'MPLCONFIGDIR'):\n"
+        "    folder = os.environ.get(name); print(folder)\n"
+        "    if folder: Path(folder).mkdir(); assert Path(folder).parent.stat().st_mode & 0o077 == 0\n"
+    )
+    environment = os.environ | {name: str(tmp_path / path) for name, path in names.items()}
+    for name in ("NUMBA_CACHE_DIR", "MPLCONFIGDIR"):
+        environment.pop(name, None)
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
+    folders = done.stdout.split()
+    if home == "home":
+        assert folders == ["None", "None"]
+    else:
+        parent = tmp_path / ("cache" if cache == "cache" else "temporary")
+        assert all(folder.startswith(str(parent)) for folder in folders) and len(set(folders)) == 2
+    chosen = environment | {"NUMBA_CACHE_DIR": "mine"}
+    done = subprocess.run([sys.executable, "-c", code], env=chosen, capture_output=True, text=True, cwd=tmp_path)
+    assert done.stdout.startswith("mine")
+
+
+def test_projection_sets_the_folder_of_numba_before_it_imports_it(monkeypatch):
+    from cdir_nb import analysis
+
+    called = []
+    monkeypatch.setattr(analysis, "set_library_caches", lambda: called.append("umap" in sys.modules) or 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        analysis.project(np.eye(20), "umap")
+    assert called

@@ -1,4 +1,5 @@
 import ast
+import socket
 
 import nbformat
 import pytest
@@ -50,24 +51,49 @@ def served(monkeypatch, fresh_cache):
     return calls
 
 
-def test_explore_lists_what_it_left_out_and_opens_the_page(served, tmp_path):
+@pytest.fixture
+def port():
+    """A free port."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return listener.getsockname()[1]
+
+
+def test_explore_lists_what_it_left_out_and_opens_the_page(served, tmp_path, port):
     for number in range(3):
         Image.new("RGB", (40, 30), (80 * number, 0, 0)).save(tmp_path / f"{number}.png")
     (tmp_path / "broken.jpg").write_bytes(b"no")
     result = CliRunner().invoke(
-        app, ["explore", str(tmp_path), "--encoder", "tiny-clip", "--no-browser", "--port", "1"]
+        app, ["explore", str(tmp_path), "--encoder", "tiny-clip", "--no-browser", "--port", str(port)]
     )
     assert result.exit_code == 0, result.output
     assert "3 images" in result.output and "no labels" in result.output and "broken.jpg" in result.output
     ((page, options),) = served
     assert "What does a class name find?" not in page.read_text(), "nothing that needs labels"
-    assert options == {"port": 1, "browser": False, "lab": False}
+    assert options == {"port": port, "browser": False, "lab": False}
     assert str(tmp_path) in page.read_text()
 
 
 def test_without_a_path_the_bundled_world_is_opened(served):
     assert CliRunner().invoke(app, ["explore", "--no-browser"]).exit_code == 0
     assert read_parameters(served[0][0])["folder"] == ""
+
+
+@pytest.mark.parametrize("number", ["0", "65536", "-1", "used"])
+def test_a_wrong_port_is_refused_before_anything_is_read(number, monkeypatch, tmp_path):
+    monkeypatch.setattr(serve, "make_page", lambda *_, **__: pytest.fail("the folder was read"))
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen()
+        number = str(listener.getsockname()[1]) if number == "used" else number
+        result = CliRunner().invoke(app, ["explore", str(tmp_path), "--no-browser", f"--port={number}"])
+    assert result.exit_code == 2 and f"--port {number}" in result.stderr and result.stderr.count("\n") == 1
+
+
+def test_a_wrong_encoder_is_refused_before_the_folder_is_read(served, monkeypatch, tmp_path):
+    monkeypatch.setattr("cdir_nb.explorer.collection.open_any_folder", lambda *_, **__: pytest.fail("read"))
+    result = CliRunner().invoke(app, ["explore", str(tmp_path), "--encoder", "ViT-B32:openai"])
+    assert result.exit_code == 2 and "ViT-B-32" in result.stderr and result.stderr.count("\n") == 1
 
 
 def test_a_missing_folder_is_an_error_in_one_line(served, tmp_path):

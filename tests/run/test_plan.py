@@ -206,6 +206,14 @@ def test_a_bad_encoder_is_refused_before_anything_runs(folder, encoder):
     assert encoder.rpartition("=")[2] in refusal(folder, encoder=encoder)
 
 
+@pytest.mark.parametrize("encoder", ["ViT-B32:openai", "ViT-B-32:opnai", "timm:resnet5", "ViT-B-32:/nowhere/a.pt"])
+def test_a_wrong_encoder_is_refused_before_any_image_is_read(folder, encoder, monkeypatch):
+    monkeypatch.setattr(plan, "open_dataset", lambda *_, **__: pytest.fail("images were read"))
+    root = write_pacs(folder / "images")
+    message = refusal(folder, {"dataset": "pacs"}, data=[f"pacs={root}"], encoder=encoder)
+    assert encoder.partition(":")[2] in message
+
+
 def test_the_digest_follows_checkpoint_content_wherever_it_lies(folder):
     (folder / "other").mkdir()
     for name, content in [("a.pt", b"1"), ("other/a.pt", b"1")]:

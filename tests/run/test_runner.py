@@ -4,6 +4,7 @@ import dataclasses
 import functools
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -323,6 +324,37 @@ def test_a_comma_in_the_path_of_jobs_with_successors_is_refused(tmp_path):
         run_plan(plan, tmp_path / "a,b")
 
 
+# --- while it runs, and what it warned of
+
+STEPS = """
+import time
+from tqdm import tqdm
+for _ in tqdm(range(50), desc="TKI sketch", unit=" steps"): time.sleep(.05)"""
+
+
+def test_a_long_run_says_where_each_notebook_is(tmp_path, monkeypatch):
+    monkeypatch.setattr(runner, "REPORT_EVERY", 0.2)
+    write_notebook(tmp_path / "a.ipynb", STEPS)
+    (outcome,), said = run(tmp_path)
+    lines = [line for line in said if line.startswith("running a  ")]
+    steps = [line for line in lines if "  cell 3 of 3, TKI sketch " in line]  # the parameters are another cell
+    assert re.search(r"cell 3 of 3, TKI sketch \d+ of 50, 00:0\d left$", steps[-2])
+    assert outcome.status == "done" and not list((tmp_path / "run").rglob("progress.txt"))
+
+
+def test_a_quick_run_says_nothing_in_between(mixed):
+    assert not any(line.startswith("running") for line in mixed[2])
+
+
+def test_a_warning_of_several_notebooks_is_printed_once(tmp_path):
+    for name in "abc":
+        text = "rare" if name == "c" else "often seen"
+        write_notebook(tmp_path / f"{name}.ipynb", f"import warnings\nfor _ in range(3): warnings.warn({text!r})")
+    done = subprocess.run(reproduce(tmp_path), capture_output=True, text=True, timeout=300)
+    warned = [line for line in done.stderr.splitlines() if line.startswith("warning")]
+    assert warned == ["warning in 2 notebooks: often seen", "warning in 1 notebook: rare"]
+
+
 # --- killed and resumed
 
 
@@ -423,3 +455,13 @@ def test_locked_is_an_error_in_process_too(tmp_path):
     with filelock.FileLock(tmp_path / "run" / ".lock"), pytest.raises(CdirError, match="run"):
         run(tmp_path)
     assert not Path(tmp_path / "run" / "run.json").exists()
+
+
+def test_a_run_folder_of_another_user_is_refused_with_a_remedy(tmp_path, monkeypatch):
+    def denied(*_, **__):
+        raise PermissionError(13, "Permission denied")
+
+    write_notebook(tmp_path / "a.ipynb", "1")
+    monkeypatch.setattr(processes.filelock.FileLock, "acquire", denied)
+    with pytest.raises(CdirError, match=f"{tmp_path / 'run'} belongs to another user.*--out"):
+        run(tmp_path)
