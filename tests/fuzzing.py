@@ -9,10 +9,42 @@ import psutil
 FULL = bool(os.environ.get("CDIR_FUZZ"))
 GROWTH = 100e6  # bytes, of the process after a tenth of the rounds
 TEXTS = (
-    *("", " ", "\t\n", "dog", "DOG", "dog ", "d\u00f6g", "do\u0308g", "\u65e5\u672c", "\U0001f436", "\u202edog", "\ud83d"),
+    *(
+        "",
+        " ",
+        "\t\n",
+        "dog",
+        "DOG",
+        "dog ",
+        "d\u00f6g",
+        "do\u0308g",
+        "\u65e5\u672c",
+        "\U0001f436",
+        "\u202edog",
+        "\ud83d",
+    ),
     *("\x00", "\x1b[31m", "\r\n", "a\u0000b", "{domain}", "{", "}", "[DOMAIN]", "<end_of_text>", "<|endoftext|>", "%s"),
-    *("nan", "None", "-1", "1e400", "'", '"', ",", ";", "\ufeff", "\u200b", "&amp;", "<b>", "a/b", "..", "\\", "_", "x" * 5000),
-)  # fmt: skip
+    *(
+        "nan",
+        "None",
+        "-1",
+        "1e400",
+        "'",
+        '"',
+        ",",
+        ";",
+        "\ufeff",
+        "\u200b",
+        "&amp;",
+        "<b>",
+        "a/b",
+        "..",
+        "\\",
+        "_",
+        "\ud83d",
+    ),
+    "x" * 5000,
+)
 
 
 def rounds(count: int) -> Iterator[int]:

@@ -81,7 +81,7 @@ class ClipEncoder(ImageEncoder):
         if len(texts) < TEXT_BATCH:  # faster than the cache
             return self._compute_texts(texts)
         store = self.store(of="texts")
-        digests = [hashlib.sha256(text.encode()).hexdigest() for text in texts]
+        digests = [hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest() for text in texts]
 
         def compute(indices: list[int]) -> torch.Tensor:
             rows = self._compute_texts([texts[i] for i in indices])

@@ -53,6 +53,8 @@ BLOCK_CELLS = 1 << 22  # ranks processed at a time
 SORTED = 2_000  # up to this many gallery items, sorting them is faster than counting what ranks before the hits
 BOOTSTRAP_DRAWS = 1000
 
+LABEL_KINDS = ("string", "integer", "floating", "mixed-integer-float", "boolean", "categorical", "empty")
+
 Labels = Array
 Fractions = dict[tuple[int | None, str], tuple[np.ndarray, np.ndarray]]  # (k, convention): numerator, denominator (n,)
 
@@ -339,7 +341,12 @@ def _warn_of_repeated(repeated: np.ndarray | None) -> None:
 
 
 def _checked_labels(name: str, labels: Labels, expected: int, items: str) -> np.ndarray:
-    labels = as_array(labels)
+    if not isinstance(labels, (list, tuple)) or any(isinstance(label, torch.Tensor) for label in labels):
+        labels = as_array(labels)
+    kind = pd.api.types.infer_dtype(labels)
+    if kind not in LABEL_KINDS:  # NumPy would turn numbers among texts into texts
+        raise CdirError(f"{name} are neither all text nor all numbers ({kind}): use one label of one kind per row")
+    labels = np.asarray(labels, dtype=object if kind == "string" else None)
     if labels.ndim != 1 or len(labels) != expected:
         raise CdirError(f"{name} has shape {labels.shape} for {expected} {items}: expected one label per row")
     if pd.isna(labels).any():

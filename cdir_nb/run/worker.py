@@ -32,10 +32,7 @@ def main(folder: Path) -> int:
     os.environ["CDIR_SKIP"] = job.get("skip", "")  # for the kernel
     started = time.monotonic()
     try:
-        try:
-            _execute(job, folder)
-        finally:
-            (folder / PROGRESS).unlink(missing_ok=True)
+        _execute(job, folder)
     except Exception as error:
         (folder / "traceback.txt").write_text(_traceback(error), encoding="utf-8")
         _publish(job, folder)
@@ -144,7 +141,7 @@ def _traceback(error: Exception) -> str:
 
 
 def _publish(job: dict[str, Any], folder: Path) -> None:
-    """Clean the executed notebook and write its HTML page; do nothing if the notebook never started."""
+    """Clean the executed notebook and write its HTML page, if the notebook was started; remove its progress."""
     import nbformat
 
     from cdir_nb.pages.html import strip, to_html
@@ -156,6 +153,7 @@ def _publish(job: dict[str, Any], folder: Path) -> None:
         nbformat.write(notebook, path)
         page = to_html(notebook, job["name"], Path(job["notebook"]).parent)
         path.with_suffix(".html").write_text(page, encoding="utf-8")
+    (folder / PROGRESS).unlink(missing_ok=True)
 
 
 def _mark_done(job: dict[str, Any], folder: Path, seconds: float) -> None:
