@@ -5,7 +5,7 @@ READY := .venv/.ready
 PYTEST := $(BIN)/python -m pytest
 
 .DEFAULT_GOAL := help
-.PHONY: help setup reproduce check types fast test test-all fuzz lab explore bench real notebooks exercises lock clean
+.PHONY: help setup reproduce check types fast test test-all fuzz kills lab explore bench real notebooks exercises lock clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -38,8 +38,11 @@ test: check  ## `make check`, all other tests but the slow ones, every notebook 
 test-all: test fuzz  ## `make test`, `make fuzz` and the slow tests
 	@$(PYTEST) -n 2 -m slow
 
-fuzz: $(READY)  ## read 10,000 mutated cards and 100,000 mutated stroke lines (a few minutes)
-	@CDIR_FUZZ=1 $(PYTEST) -n 2 tests/data/test_mutations.py
+fuzz: $(READY)  ## random and damaged input: 1,000,000 records, 100,000 labels, texts and stroke lines, 10,000 images and cards
+	@CDIR_FUZZ=1 OMP_NUM_THREADS=1 $(PYTEST) -n 2 --dist worksteal tests/data/test_mutations.py tests/*/test_random_*.py
+
+kills: $(READY)  ## kill a run of two jobs 100 times at random moments; its results are those of a run left alone
+	@CDIR_KILLS=100 $(PYTEST) -q -s tests/run/test_kills.py
 
 lab: $(READY)  ## open the notebooks in JupyterLab
 	@$(BIN)/jupyter lab --notebook-dir=notebooks

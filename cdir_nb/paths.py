@@ -152,7 +152,7 @@ def set_library_caches() -> None:
     """
     for variable, folder in LIBRARY_FOLDERS.items():
         if not os.environ.get(variable) and not _can_write(folder):
-            os.environ[variable] = str(_private_folder() / folder.name)
+            os.environ[variable] = str(user_folder() / folder.name)
 
 
 def _can_write(folder: Path) -> bool:
@@ -161,17 +161,21 @@ def _can_write(folder: Path) -> bool:
     return os.access(existing, os.W_OK | os.X_OK)
 
 
+def user_folder() -> Path:
+    """A folder of the cache that no other user can write, for files that run code; or else a temporary folder."""
+    return _user_folder(cache_dir())
+
+
 @cache
-def _private_folder() -> Path:
-    """A folder of the cache that no other user can write, since Numba's files can run code; or a temporary folder."""
+def _user_folder(parent: Path) -> Path:
     user = getattr(os, "getuid", int)()  # Windows has no number for a user, and a cache for each
-    folder = cache_dir() / f"libraries-{user}"
+    folder = parent / f"user-{user}"
     with suppress(OSError):
-        make_folder(cache_dir())
+        make_folder(parent)
         folder.mkdir(0o700, exist_ok=True)
         if folder.stat().st_uid == user and os.access(folder, os.W_OK):
             return folder
-    temporary = tempfile.mkdtemp(prefix="cdir-libraries-")
+    temporary = tempfile.mkdtemp(prefix="cdir-")
     atexit.register(shutil.rmtree, temporary, ignore_errors=True)
     return Path(temporary)
 

@@ -43,14 +43,15 @@ def make_page(folder: Path | None, encoder: str = "", *, log: Callable[[str], No
 
 
 def write_page(parameters: Mapping[str, Any], removed: Sequence[str] = (ABOUT_CODE,)) -> Path:
-    """A copy of the notebook in the cache, with these parameters and without the cells that have a tag in `removed`.
+    """A copy of the notebook with these parameters and without the cells that have a tag in `removed`.
 
-    Unless the cells about code stay, its first cell is the script that ties the page to its kernel.
+    Unless the cells about code stay, its first cell is the script that ties the page to its kernel. It lies where no
+    other user can change it, since it is run.
     """
     from papermill.iorw import load_notebook_node
     from papermill.parameterize import parameterize_notebook
 
-    page = paths.cache_dir() / "explorer" / "pages" / digest_of([dict(parameters), removed]) / NOTEBOOK
+    page = paths.user_folder() / "pages" / digest_of([dict(parameters), removed]) / NOTEBOOK
     notebook = parameterize_notebook(load_notebook_node(str(paths.NOTEBOOKS / NOTEBOOK)), dict(parameters))
     notebook.cells = [cell for cell in notebook.cells if not set(removed) & set(cell.metadata.get("tags", []))]
     if ABOUT_CODE in removed:

@@ -24,6 +24,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
+import torch
 
 from cdir_nb.conventions import AVERAGE_PRECISION, PRECISION, Metric
 from cdir_nb.errors import CdirError

@@ -3,11 +3,11 @@
 A sample here; `make fuzz` runs 10,000 cards and 100,000 lines.
 """
 
-import os
 import random
 
 import numpy as np
 import pytest
+from fuzzing import FULL
 from toy_data import CARD, drawing
 
 from cdir_nb import paths
@@ -16,7 +16,6 @@ from cdir_nb.data.manifest import _load_card, is_bundled
 from cdir_nb.data.quickdraw import draw_strokes, parse_strokes, read_drawings
 from cdir_nb.errors import CdirError
 
-FULL = bool(os.environ.get("CDIR_FUZZ"))
 CARDS, LINES, AT_ONCE = (5_000, 100_000, 500) if FULL else (50, 1_000, 100)
 NASTY = ["null", "~", "true", "[]", "{}", "-1", "0", "1e400", ".nan", "1_000", "0b_", "2026-13-45", "*x", "&x", "!!int",
          "!!python/name:os.system", "<<", '""', "../..", "/dev/zero", "toy", "all", "photo", '"\\0"', "[[[[[[",
