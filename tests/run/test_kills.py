@@ -47,13 +47,15 @@ save_records([*records, Record(**{**records[0].model_dump(), **exact})], out_dir
 TIMES = (r"\d+:\d\d\b|\b\d+\.\d s\b", r"\d{4}-\d\d-\d\dT[\d:]+(\+00:00|Z)?|\d{4}-\d\d-\d\d \d\d:\d\d")
 
 
-def results(runs: Path) -> dict[str, bytes]:
-    """The content of records, settings and the report, without times."""
-    files = {}
+def results(runs: Path) -> dict[str, str | bytes]:
+    """The content of records, values of queries, settings and the report, without times."""
+    files: dict[str, str | bytes] = {}
     for path in sorted(path for path in runs.glob("*/[!.]*/**/*") if path.is_file()):
-        if path.suffix in (".jsonl", ".csv") or path.name in ("settings.json", "index.html"):
-            text = path.read_text(encoding="utf-8")
-            files[str(path.relative_to(runs))] = re.sub("|".join(TIMES), "TIME", text)
+        name = str(path.relative_to(runs))
+        if path.suffix == ".npz":
+            files[name] = path.read_bytes()
+        elif path.suffix in (".jsonl", ".csv") or path.name in ("settings.json", "index.html"):
+            files[name] = re.sub("|".join(TIMES), "TIME", path.read_text(encoding="utf-8"))
     return files
 
 
