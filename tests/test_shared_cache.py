@@ -21,7 +21,7 @@ from cdir_nb.methods.stored import stored_embedders
 REMEDY = "belongs to another user: share it with a common group and umask 002, or set CDIR_CACHE"
 NOBODY = 65534
 ROWS = torch.arange(8.0).reshape(2, 4)
-KINDS = {"embeddings", "decoded-2", "world", "trainings", "explorer"}
+KINDS = {"embeddings", "decoded", "world", "trainings", "explorer"}
 
 
 @pytest.fixture

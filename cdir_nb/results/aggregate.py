@@ -31,7 +31,7 @@ def means(frame: "pd.DataFrame", by: str, over: Sequence[str] = DIRECTION) -> "p
     """
     import pandas as pd
 
-    if frame["seed"].notna().any():  # records, not published numbers
+    if bool(frame["seed"].notna().any()):  # records, not published numbers
         require_alike(frame, by, over)
     directions = frame.groupby([by, *over])["value"].mean().groupby(by)
     # Not the grouped mean: its sums are in another order, which would round a tie in docs/results differently.

@@ -14,6 +14,7 @@ import numpy as np
 
 from cdir_nb.conventions import NOTHING_SELECTED
 from cdir_nb.errors import CdirError
+from cdir_nb.results.queries import QueryValues
 from cdir_nb.results.records import SAME, TASK, Record, same_images
 
 DRAWS = 2000
@@ -170,7 +171,9 @@ def class_interval(a: Sequence[Record], b: Sequence[Record], metric: str) -> Int
     return bootstrap(pairs.values, pairs.classes)
 
 
-def bootstrap(values: Sequence[np.ndarray], groups: Sequence[Sequence], draws: int = DRAWS, seed: int = 0) -> Interval:
+def bootstrap(
+    values: Sequence[np.ndarray], groups: Sequence[Sequence | np.ndarray], draws: int = DRAWS, seed: int = 0
+) -> Interval:
     """Percentile interval, in points, of the mean over directions of the mean over queries.
 
     values  one array per direction, one value per query
@@ -223,7 +226,7 @@ def _paired(a: Sequence[Record], b: Sequence[Record], metric: str) -> Paired:
     defined = {d: ~np.isnan(means[d]) for d in directions}
     if not all(mask.any() for mask in defined.values()):
         raise CdirError(f"{metric}: no query of a direction has a value in both: check labels and convention")
-    labels = {d: ours[seeds[0][1]][d].queries.labels for d in directions}
+    labels = {d: _queries(ours[seeds[0][1]][d]).labels for d in directions}
     values, classes = ([column[d][defined[d]] for d in directions] for column in (means, labels))
     return Paired(metric, directions, gaps, defined, values, classes)
 
@@ -232,9 +235,14 @@ def _points(values: Iterable[np.ndarray]) -> float:
     return 100 * float(np.mean([np.nanmean(part) for part in values]))
 
 
+def _queries(record: Record) -> QueryValues:
+    assert record.queries is not None, "_by_run chooses records with values of queries"
+    return record.queries
+
+
 def _gap(left: Record, right: Record) -> np.ndarray:
     """The difference of every query. Raises CdirError if the queries or the galleries differ."""
-    ours, theirs = left.queries, right.queries
+    ours, theirs = _queries(left), _queries(right)
     same_queries = len(ours.labels) == len(theirs.labels) and (ours.labels == theirs.labels).all()
     if not same_queries or not same_images(left, right):
         direction = f"{left.query_domain} -> {left.gallery_domain}"

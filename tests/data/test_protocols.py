@@ -297,6 +297,12 @@ def test_numbers_of_sketchy_and_tuberlin():
 
 
 def test_figures_show_the_first_precision_of_the_card():
-    task = load_protocol("world-unseen", pictures_of("world"))
+    task = load_protocol("world-unseen", pictures_of("world", per_class=2))
     assert (task.first_precision.k, task.first_precision.convention) == (10, "hits_over_k")
     assert task.headline == "P@10:hits_over_k"
+
+
+def test_a_cut_off_at_the_end_of_every_gallery_is_no_headline():
+    task = load_protocol("world-unseen", pictures_of("world"))  # galleries of 10 images
+    assert all(len(gallery) == 10 for gallery in task.galleries.values())
+    assert task.headline == "P@1:hits_over_k"
