@@ -14,6 +14,7 @@ TITLE = "# How far does it <get>?"
 
 
 def record(**changes) -> Record:
+    frozen = changes.get("method") == "vanilla CLIP"
     return Record(
         **{
             "method": "zero-shot",
@@ -24,8 +25,8 @@ def record(**changes) -> Record:
             "value": 0.125,
             "seed": 3,
             "encoder": "tiny-clip [1a2b]",
-            "selection_rule": "best on test",
-            "train_set": "no image at all",
+            "selection_rule": "nothing selected" if frozen else "best on test",
+            "train_set": "none: frozen encoder" if frozen else "no image at all",
             "test_set": "40 classes of the world",
             **changes,
         }

@@ -193,4 +193,4 @@ rows = [("TKI", 0.3, "last epoch"), ("vanilla CLIP", 0.2, "nothing selected")]
 records = [Record(method=method, value=value, seed=0, selection_rule=rule, **same) for method, value, rule in rows]
 print(verdicts(records).set_index("id").loc["recipe", "verdict"])
 """
-    assert run(code).strip() == "holds"
+    assert run(code).strip() == "holds, no interval"

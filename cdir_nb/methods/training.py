@@ -99,7 +99,7 @@ class Training:
         self.schedule = self.make_schedule()
 
     @cached_property
-    def pool(self) -> ImageSet | None:
+    def training_pool(self) -> ImageSet | None:
         """The task's training images in the domains of `images`; `images` themselves if some are not among them."""
         if self.images is None:
             return None
@@ -370,7 +370,7 @@ class TrainedEmbedder(Embedder):
         self.name, self.encoder, self.seed = training.name, training.encoder, training.seed
         self.similarity, self.directions = training.similarity, training.directions
         self.settings, self.train_set = training.recorded_settings, training.train_set
-        self.training_images, self.training_pool = training.images, training.pool
+        self.training_images, self.training_pool = training.images, training.training_pool
         self.training_commit = training.training_commit
         self.data_at_test_time = training.data_at_test_time
         self.steps, self.moved = training.steps_until(epoch), training.moved_until(epoch)

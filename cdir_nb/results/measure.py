@@ -45,6 +45,13 @@ def measure(embedder: "Embedder | Iterable[Embedder]", task: "Protocol", seed: i
 def _records(embedder: "Embedder", task: "Protocol", seed: int) -> list[Record]:
     _require_queries(embedder, task)
     context = context_of(embedder, task, seed)
+    if "all queries" not in embedder.data_at_test_time and _depends_on_others(embedder, task):
+        warnings.warn(
+            f"{embedder.name}: the embedding of an image depends on the images that are embedded with it, so the "
+            "records state that all queries are used: add 'all queries' to its data_at_test_time",
+            stacklevel=4,
+        )
+        context["data_at_test_time"] = {*embedder.data_at_test_time, "all queries"}
     queries = {domain: about_images(query=images) for domain, images in task.queries.items()}
     galleries = {domain: about_images(gallery=images) for domain, images in task.galleries.items()}
     stored, records = _stored_metrics(task), []
@@ -57,6 +64,18 @@ def _records(embedder: "Embedder", task: "Protocol", seed: int) -> list[Record]:
                 record.with_queries(QueryValues(result.numerator, result.denominator, task.query(a).labels))
             records.append(record)
     return records
+
+
+def _depends_on_others(embedder: "Embedder", task: "Protocol") -> bool:
+    """Whether the embeddings of two images differ when a third is embedded with them: a method may not declare it."""
+    import torch.nn.functional as F
+
+    (a, _), *_ = directions_of(embedder, task)
+    images = task.query(a)
+    if len(images) < 3:
+        return False
+    two, three = (F.normalize(embedder.embed(images.take(range(n)), progress=False), dim=1) for n in (2, 3))
+    return float((two - three[:2]).norm(dim=1).max()) > 0.01  # far above the rounding of other batch sizes
 
 
 def _stored_metrics(task: "Protocol") -> set[str]:

@@ -33,7 +33,7 @@ WITHIN = sorted(
 TEXTS = {"train_pool": "set {} of images to train on"}
 PARTIAL = "  a mean over some of the directions is not comparable with the others; the last two columns are"
 WIDTH = 100  # characters per line of a printed block
-NAME = 36  # longer method names are shortened
+NAME = 30  # longer method names have a line of their own
 
 
 @dataclass(frozen=True)
@@ -68,13 +68,17 @@ class Line:
         return self.directions < self.all_directions
 
     @property
+    def name(self) -> str:
+        """The method's name, marked if it uses all queries."""
+        return labelled(self.method, self.test_time_data)
+
+    @property
     def texts(self) -> tuple[str, ...]:
-        """Name, precision, seeds, steps, gain, directions: the columns of a printed block."""
+        """Name (at most NAME characters), precision, seeds, steps, gain, directions: the columns of a printed block."""
         gain, directions = "", f"(of {self.directions})"
         if self.gain is not None:
             gain, directions = f"{self.gain:+.2f}", "{} of {}".format(*self.better_in)
-        mark = labelled("", self.test_time_data)
-        name = textwrap.shorten(self.method, NAME - len(mark), placeholder=" ...") + mark
+        name = textwrap.shorten(self.name, NAME, placeholder=" ...")
         percent = plus_minus(self.percent, self.spread)
         percent += f", {self.directions} of {self.all_directions}" if self.is_partial else ""
         return name, percent, str(self.seeds), self.steps, gain, directions
@@ -112,14 +116,20 @@ class Block:
     def __str__(self) -> str:
         measure = self.metric.short
         header = ("method, by selection rule", measure, "seeds", "steps", "vs vanilla", "better in")
-        rows = [(f"  {name}", *rest) for name, *rest in (line.texts for line in self.lines)]
-        # A rule has its own line, so that it does not widen the column of the names.
+        # Rules and long names have lines of their own, so that they do not widen the column of the names.
+        long_names = [line.name if len(line.name) > NAME else "" for line in self.lines]
+        rows = [
+            ("" if long_name else f"  {name}", *rest)
+            for long_name, (name, *rest) in zip(long_names, (line.texts for line in self.lines))
+        ]
         widths = [max(map(len, column)) for column in zip(header, *rows)]
         table = ["  ".join(map(str.ljust, header, widths))]
         for rule in dict.fromkeys(line.selection_rule for line in self.lines):
             table.append(rule)
-            for line, row in zip(self.lines, rows):
+            for line, long_name, row in zip(self.lines, long_names, rows):
                 if line.selection_rule == rule:
+                    if long_name:
+                        table.append(f"  {textwrap.shorten(long_name, WIDTH - 4, placeholder=' ...')}")
                     table.append("  ".join(map(str.ljust, row, widths)))
         partial = any(line.is_partial for line in self.lines)
         return "\n".join(

@@ -137,13 +137,13 @@ def draws(page) -> None:
     canvas.scroll_into_view_if_needed()
     page.get_by_title("Clear").click()
     until(page, lambda: page.get_by_text("the canvas is empty").count() == 1, "a polite message")
-    assert tiles(page, "results for the drawing") == []
+    assert tiles(page, "results for the query") == []
     box = canvas.bounding_box()
     page.mouse.move(box["x"] + 60, box["y"] + 60)
     page.mouse.down()
     page.mouse.move(box["x"] + 240, box["y"] + 250, steps=12)
     page.mouse.up()
-    until(page, lambda: len(tiles(page, "results for the drawing")) == 10, "results for the drawing")
+    until(page, lambda: len(tiles(page, "results for the query")) == 10, "results for the drawing")
     until(page, lambda: page.get_by_text("Embedded and ranked in").count() == 1, "the time it took")
     page.get_by_title("Undo").click()
     until(page, lambda: page.get_by_text("the canvas is empty").count() == 1, "undone")

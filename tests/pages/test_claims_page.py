@@ -63,7 +63,10 @@ def test_without_a_name_every_paper_that_was_run_gets_its_page(script, tmp_path)
     assert sorted(path.name for path in tmp_path.rglob("*.md")) == ["snmpnet.md", "tki.md"]
     assert "| SnMpNet | 40.00 |" in (tmp_path / "docs/results/snmpnet.md").read_text()
     page = (tmp_path / "docs/results/tki.md").read_text()
-    assert "| TKI, trained on texts alone, is above CLIP on average." in page and "+10.00 (+10.00) | 1 of 1 |" in page
+    assert (
+        "| TKI, trained on texts alone, is above CLIP on average." in page
+        and "+10.00 (+10.00) | no interval | 1 of 1 |" in page
+    )
 
 
 def test_with_a_name_that_page_alone_is_written(script, tmp_path):

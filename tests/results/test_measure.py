@@ -59,7 +59,8 @@ class Trained(Embedder):
         self.encoder, self.calls = encoder, []
 
     def embed(self, images, *, progress=True):
-        self.calls.append(images.domains[0])
+        if len(images) > 3:  # fewer: whether an embedding depends on other images
+            self.calls.append(images.domains[0])
         return 3 * self.encoder.embed_images(images)
 
 
@@ -300,3 +301,23 @@ def test_records_name_the_pool_of_training_images(task):
 def test_records_name_other_numbers_of_images_than_the_card_s(task):
     assert context_of(Trained(Encoder()), task, 0)["image_counts"] == "720 of 7,200 images"
     assert task.between("real", "sketch").image_counts == "720 of 7,200 images"
+
+
+class Centred(Trained):
+    name = "centred"
+
+    def embed(self, images, *, progress=True):
+        emb = super().embed(images)
+        return emb - emb.mean(0)
+
+
+def test_a_method_that_looks_at_all_queries_without_saying_so_is_found(task):
+    with pytest.warns(UserWarning, match="centred.*data_at_test_time"):
+        records = measure(Centred(Encoder()), task)
+    assert {record.data_at_test_time for record in records} == {("all queries",)}
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", UserWarning)
+        assert {record.data_at_test_time for record in measure(Trained(Encoder()), task)} == {()}
+        declared = Centred(Encoder())
+        declared.data_at_test_time = frozenset({"all queries", "gallery"})
+        assert {record.data_at_test_time for record in measure(declared, task)} == {("all queries", "gallery")}

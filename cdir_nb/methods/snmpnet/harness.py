@@ -62,10 +62,10 @@ class HarnessTraining(Training):
         self.encoder = map_encoder(self.encoder, settings.image_size)
         self.images = training_images(self.task, settings, self.seed)
         self.queries, self.gallery = validation_images(self.task, settings)
-        self._check_validation()
         self.semantics = class_semantics(settings.semantics, self.task, self.encoder.device)
         self.vectors = self.semantics.of(self.task.seen, unit=settings.unit_semantics)
         self.rows = rows_by_domain(self.images, settings.batch_size)
+        self._check_validation()
         self.steps_per_epoch = min(map(len, self.rows)) // (settings.batch_size // len(self.rows))
         self.patience = settings.patience if self.queries else None
         self._pools: dict[int, tuple[Epoch, Maps]] = {}
