@@ -81,13 +81,19 @@ def claims_page(paper: str, records: Sequence[Record]) -> str:
 def _relevant(frame: pd.DataFrame, paper: str, claims: Sequence[Claim], tasks: set[str]) -> pd.DataFrame:
     """The rows of the methods on the page, in the metrics that decide the claims and that the paper's method has."""
     own = frame["method"].map(lambda name: belongs_to(name, paper)).astype(bool)
-    named = frame["method"].isin({name for claim in claims for name in claim.methods})
+    named = frame["method"].isin({name for claim in claims for name in claim.methods} | _further(paper))
     shown = named | own | (frame["selection_rule"] == NOTHING_SELECTED)
     frame = frame[shown & frame["metric"].isin(frame["metric"][own])]
     decisive = {(task, *_kind_and_convention(as_in_card(claim.metrics, task)[0])) for task in tasks for claim in claims}
     metrics = map(Metric.parse, frame["metric"])
     kinds = [(task, *_kind_and_convention(metric)) for task, metric in zip(frame["protocol"], metrics)]
     return frame[[kind in decisive for kind in kinds]]
+
+
+def _further(paper: str) -> set[str]:
+    """Methods with their variants that a paper compares with, and that have a table of their own."""
+    names = TEXTS["papers"].get(paper, {}).get("further", ())
+    return {name for method in names for name in (method, *METHODS[method].variants)}
 
 
 def _kind_and_convention(metric: Metric) -> tuple[str, str]:
@@ -173,7 +179,7 @@ def _means(frame: pd.DataFrame, paper: str, other_settings: Mapping[str, str]) -
     and that were run in other directions.
     """
     names = TEXTS["papers"].get(paper, {}).get("further", ())
-    further = frame["method"].isin({name for method in names for name in (method, *METHODS[method].variants)})
+    further = frame["method"].isin(_further(paper))
     parts = [_means_table(frame[~further], paper, other_settings)]
     if further.any():
         compared = further | (frame["method"] == own_method(paper)) | (frame["selection_rule"] == NOTHING_SELECTED)
