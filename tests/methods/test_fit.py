@@ -102,7 +102,11 @@ STEPS = (
 )
 
 
-@pytest.mark.parametrize("name", METHODS)
+FAST = ("vanilla CLIP", "TKI", "frozen backbone")
+STEPS = [pytest.param(name, marks=() if name in FAST else pytest.mark.slow) for name in METHODS]
+
+
+@pytest.mark.parametrize("name", STEPS)
 def test_every_step_applies_to_every_method_and_needs_what_its_record_says(images, name):
     """One query at a time and all at once give the same ranking, or a single query is refused."""
     task, fitted = fitted_by(name, images)
