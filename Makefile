@@ -28,7 +28,7 @@ types: $(READY)
 	@$(BIN)/basedpyright
 
 fast: $(READY)
-	@$(PYTEST) -q -m "not (medium or slow or browser or cluster)"
+	@$(PYTEST) -q -n 2 -m "not (medium or slow or browser or cluster)"
 
 test: check  ## `make check`, all other tests but the slow ones, every notebook and the solutions of its exercises (15 min)
 	@$(PYTEST) -n 2 -m "(medium or browser or cluster) and not slow"
