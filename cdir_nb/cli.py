@@ -283,7 +283,7 @@ def compare(
 
     \b
     Examples:
-        cdir compare "CLIP + Q" "vanilla CLIP" --task world-unseen
+        cdir compare TKI "vanilla CLIP" --task world-unseen
         cdir compare CLAIR "vanilla CLIP" --task world-unseen --run runs/world-1a2b3c
     """
     from cdir_nb.results import load_records, reproduced_records

@@ -57,7 +57,7 @@ class Training:
     name         the method's or variant's name in records
     encoder      the frozen encoder; task: the protocol; domains: the domains to fit for (empty: all)
     settings     the method's settings; seed: the seed
-    images       the training images, or None; pool: the images from which the seed drew them
+    images       the training images, or None; training_pool: the images from which the seed drew them
     model        the network; momentum: its momentum copy, or None; evaluated: the network that embeds images
     generator    the generator for random draws of the current epoch, seeded by seed and epoch
     history      one dict per epoch: mean losses, additional numbers, scores, changes of parameters, seconds

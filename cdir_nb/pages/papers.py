@@ -11,7 +11,6 @@ import pandas as pd
 
 from cdir_nb.data.manifest import drawn_title
 from cdir_nb.results import Record, load_claims, published_verdicts, reproduced_records, to_frame, verdicts
-from cdir_nb.results.alike import labelled
 from cdir_nb.results.claims.verdicts import CONTEXT, NOT_RUN
 from cdir_nb.results.claims.wording import how, joint_verdict, marked, span
 from cdir_nb.results.panels import Panel, our_panels, printed_panel, views
@@ -98,9 +97,7 @@ def on_real_images() -> list[tuple[str, pd.DataFrame]]:
     for block in summarise(to_frame([record for record in records if record.dataset in real])):
         images = [f"images {block.image_set}"] if block.image_set else []
         where = ", ".join([block.dataset, block.protocol, *images, block.encoder.split()[0]])
-        rows = [
-            (labelled(line.method, line.test_time_data), *line.texts[1:], line.selection_rule) for line in block.lines
-        ]
+        rows = [(line.name, *line.texts[1:], line.selection_rule) for line in block.lines]
         columns = ["method", "percent", "seeds", "steps", "vs vanilla", "better in", "selection rule"]
         table = pd.DataFrame(rows, columns=columns)
         caption = f"{where}: {block.metric}, mean over directions"

@@ -99,8 +99,9 @@ def _merged(left: tuple[str, ...], right: tuple[str, ...]) -> tuple[str, ...]:
 
 def differs(rows: "pd.DataFrame", column: str) -> bool:
     """Whether a method has several values in a column, in one direction if it may differ between directions."""
-    values = rows.groupby(list(DIRECTION))[column].nunique() if column in BY_DIRECTION else rows[[column]].nunique()
-    return bool(values.max() > 1)
+    if rows[column].nunique() < 2:
+        return False
+    return column not in BY_DIRECTION or bool(rows.groupby(list(DIRECTION))[column].nunique().max() > 1)
 
 
 def require_alike(frame: "pd.DataFrame", by: str, over: Sequence[str] = DIRECTION) -> None:

@@ -6,6 +6,7 @@ import gzip
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import lru_cache
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -18,9 +19,11 @@ from cdir_nb.results.records import IMAGES, SAME, WHOLE, Record, same_images, se
 REPRODUCED = Path(__file__).with_name("reproduced")
 TABLES = (".csv", ".csv.gz", ".parquet")  # large csv files are compressed
 SETTINGS = "settings.json"  # {digest: settings}, beside a table or the jsonl files of a folder
-FIELDS = tuple(name for name in Record.model_fields if name != "settings")
 # Missing in tables that were written before there were these fields.
 NEW_FIELDS = ("train_pool_fingerprint", "image_counts", "queries_without_relevant", "own_image_excluded")
+REQUIRED = tuple(name for name in Record.model_fields if name not in ("settings", *NEW_FIELDS))
+FINGERPRINTS = tuple(name for name in Record.model_fields if name.endswith("_fingerprint"))
+NO_SETTINGS = settings_digest({})
 MAY_DIFFER = (
     "threads", "training_commit", "measuring_commit", *IMAGES, "train_fingerprint", "train_pool_fingerprint",
     "image_counts", "steps",
@@ -115,8 +118,10 @@ def load_records(sources: Iterable[str | Path] | str | Path) -> list[Record]:
     sources = [sources] if isinstance(sources, (str, Path)) else sources
     records: dict[tuple, tuple[Record, Path]] = {}
     for path in (file for source in sources for file in record_files(Path(source))):
+        queries = load_queries(queries_file(path))
         for record in _read(path):
-            first = records.setdefault(setting_of(record), (record, path))
+            setting = setting_of(record)
+            first = records.setdefault(setting, (record.with_queries(queries.get(setting)), path))
             if abs(first[0].value - record.value) > SAME or not same_images(first[0], record):
                 raise CdirError(_conflict(first, (record, path)))
     return [record for record, _ in records.values()]
@@ -201,12 +206,11 @@ def _read(path: Path) -> Iterator[Record]:
     """The records in a file. For old records without a date, the date is "unknown", not today."""
     table = path.name.endswith(TABLES)
     parse, remedy = (_table_row, "export it again") if table else (_json_row, "run its notebook again")
-    stored, queries, number = read_settings(path.parent), load_queries(queries_file(path)), 0
+    stored, number = read_settings(path.parent), 0
     try:
         for number, row in enumerate(_rows(path), start=2 if table else 1):  # noqa: B007
             values = {"date": "unknown", "settings": None, **parse(row)}
-            record = Record(**{**values, "settings": stored.get(values["settings_digest"], values["settings"])})
-            yield record.with_queries(queries.get(setting_of(record)) if queries else None)
+            yield Record(**{**values, "settings": stored.get(values["settings_digest"], values["settings"])})
     except UnicodeDecodeError:
         raise CdirError(f"{path}, line {number}: not a record (not UTF-8); save it as CSV UTF-8, or {remedy}") from None
     except DAMAGE as error:
@@ -246,16 +250,16 @@ def _table_row(row: Mapping[Any, Any]) -> dict[str, Any]:
     """
     if None in row:
         raise ValueError(f"more cells than columns: {row[None]}")
-    texts: dict[str, Any] = {name: value if isinstance(value, Mapping) else str(value) for name, value in row.items()
-             if value is not None and not INDEX.fullmatch(name)}  # fmt: skip
-    if missing := [name for name in FIELDS if name not in texts and name not in NEW_FIELDS]:
+    texts = {name: _text(row[name]) for name in _named(tuple(row)) if row[name] is not None}
+    if missing := [name for name in REQUIRED if name not in texts]:
         raise ValueError(f"missing columns: {', '.join(missing)}")
     digest, data, moved = (texts[name] for name in ("settings_digest", "data_at_test_time", "moved"))
-    if damaged := [name for name in texts if "+" in texts[name] and name.endswith("_fingerprint")]:
+    if damaged := [name for name in FINGERPRINTS if "+" in texts.get(name, "")]:
         raise ValueError(f"{damaged[0]}: {texts[damaged[0]]} is a number (a spreadsheet has changed it)")
     if not re.fullmatch("[0-9a-f]{10}", digest):
         raise ValueError(f"settings_digest: {digest} is not ten hex digits (a spreadsheet may have changed it)")
     settings = _mapping(texts.get("settings", ""))
+    known = (settings_digest(settings) if settings else NO_SETTINGS) == digest
     return {
         **texts,
         **{name: texts[name].replace(",", ".") for name in ("value", "seed", "seen_in_pretraining")},  # decimal commas
@@ -263,8 +267,19 @@ def _table_row(row: Mapping[Any, Any]) -> dict[str, Any]:
         "date": _iso_date(texts["date"]),
         "moved": {group: fraction for group, fraction in _mapping(moved).items() if fraction is not None},
         "data_at_test_time": data.split(", ") if data else (),
-        "settings": settings if settings_digest(settings) == digest else None,
+        "settings": settings if known else None,
     }
+
+
+@lru_cache
+def _named(columns: tuple[str, ...]) -> tuple[str, ...]:
+    """The columns of a table, without pandas' index."""
+    return tuple(name for name in columns if not INDEX.fullmatch(name))
+
+
+def _text(value: Any) -> Any:
+    """A cell as text, unless it holds a mapping, as Parquet can."""
+    return value if isinstance(value, (str, Mapping)) else str(value)
 
 
 def _mapping(value: Mapping | str) -> Mapping[str, Any]:

@@ -46,10 +46,10 @@ def save_queries(values: Mapping[Key, QueryValues], path: Path) -> None:
         "numerator": np.concatenate([part.numerator for part in values.values()]).astype(np.float32),
         "denominator": np.concatenate([part.denominator for part in values.values()]).astype(np.float32),
         "classes": names.astype(str),
-        "codes": codes.astype(np.int16),
+        "codes": codes.astype(np.int32),
     }
     with atomic_write(path) as temporary, temporary.open("wb") as handle:
-        np.savez_compressed(handle, allow_pickle=False, **arrays)
+        np.savez_compressed(handle, **arrays)
 
 
 def load_queries(path: Path) -> dict[Key, QueryValues]:

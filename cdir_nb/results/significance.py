@@ -150,11 +150,8 @@ def _settings_of(
     stored = [record for record in records if record.protocol == task and record.queries]
     groups: dict[_Key, list[Record]] = {}
     for record in stored:
-        chosen = metric in (None, record.metric) and record.selection_rule in (
-            rule or record.selection_rule,
-            NOTHING_SELECTED,
-        )
-        if record.method == method and chosen:
+        has_rule = not rule or record.selection_rule in (rule, NOTHING_SELECTED)
+        if record.method == method and metric in (None, record.metric) and has_rule:
             key = _Key(record.encoder, record.metric, record.selection_rule, record.settings_digest)
             groups.setdefault(key, []).append(record)
     if not groups:

@@ -170,8 +170,7 @@ def _block(task: tuple[str, ...], rows: "pd.DataFrame") -> Block | None:
     settings = [setting for _, own in measured.groupby("method", sort=False) for setting in _settings(own)]
     baseline = _baseline([own for _, own in settings])
     settings.sort(key=lambda setting: setting[1] is not baseline)  # stable: others as recorded
-    count = len(measured.drop_duplicates(list(DIRECTION)))
-    lines = [_line(name, own, baseline, count) for name, own in settings]
+    lines = _lines(settings, has_baseline=baseline is not None)
     image_counts = ", ".join(filter(None, measured["image_counts"].unique()))
     return Block(*task, image_counts, metric, tuple(lines), tuple(without))
 
@@ -221,28 +220,33 @@ def _baseline(settings: Sequence["pd.DataFrame"]) -> "pd.DataFrame | None":
     return next(iter(called or (certain if len(certain) == 1 else [])), None)
 
 
-def _line(name: str, rows: "pd.DataFrame", baseline: "pd.DataFrame | None", count: int) -> Line:
-    result = means(rows, by="method").iloc[0]
-    gain, better_in = None, (0, 0)
-    if baseline is not None and rows is not baseline:
-        gains = (_by_direction(rows) - _by_direction(baseline)).dropna()
-        gain = 100 * float(gains.mean()) if len(gains) else None
-        better_in = (int((gains > SAME).sum()), len(gains))
-    return Line(
-        method=name,
-        percent=100 * result["mean"],
-        spread=None if isnan(result["spread"]) else 100 * result["spread"],
-        seeds=len(result["seeds"]),
-        directions=int(result["directions"]),
-        all_directions=count,
-        steps=steps_taken(rows),
-        gain=gain,
-        better_in=better_in,
-        selection_rule=rows["selection_rule"].iloc[0],
-        test_time_data=rows["data_at_test_time"].iloc[0],
-    )
+def _lines(settings: Sequence[tuple[str, "pd.DataFrame"]], has_baseline: bool) -> list[Line]:
+    """One line for each setting (name, rows); the first setting may be the baseline."""
+    import pandas as pd
 
-
-def _by_direction(rows: "pd.DataFrame") -> "pd.Series":
-    """Mean over seeds, per direction."""
-    return rows.groupby(list(DIRECTION))["value"].mean()
+    rows = pd.concat([own.assign(setting=i) for i, (_, own) in enumerate(settings)])
+    results, count = means(rows, by="setting"), len(rows.drop_duplicates(list(DIRECTION)))
+    by_direction = rows.groupby(["setting", *DIRECTION])["value"].mean()
+    lines = []
+    for i, (name, own) in enumerate(settings):
+        result, gain, better_in = results.loc[i], None, (0, 0)
+        if has_baseline and i > 0:
+            gains = (by_direction.loc[i] - by_direction.loc[0]).dropna()
+            gain = 100 * float(gains.mean()) if len(gains) else None
+            better_in = (int((gains > SAME).sum()), len(gains))
+        lines.append(
+            Line(
+                method=name,
+                percent=100 * result["mean"],
+                spread=None if isnan(result["spread"]) else 100 * result["spread"],
+                seeds=len(result["seeds"]),
+                directions=int(result["directions"]),
+                all_directions=count,
+                steps=steps_taken(own),
+                gain=gain,
+                better_in=better_in,
+                selection_rule=own["selection_rule"].iloc[0],
+                test_time_data=own["data_at_test_time"].iloc[0],
+            )
+        )
+    return lines

@@ -28,13 +28,8 @@ HOLDS, MIXED, FAILS, NOT_RUN, NOT_PRINTED = "holds", "mixed", "does not hold", "
 UNCLEAR = "cannot be told from zero"  # the interval over classes includes zero
 NO_INTERVAL = "holds, no interval"  # for every seed, but the values of single queries are not stored
 IN_PART = "directions missing"  # a claim about each direction, but only some directions were run
-SIGNS = {
-    HOLDS: "✓",
-    NO_INTERVAL: "✓",
-    MIXED: "~",
-    UNCLEAR: "≈",
-    FAILS: "✗",
-}  # shown with the verdict's colour, so that colour is never the only cue
+# Shown with the verdict's colour, so that colour is never the only cue.
+SIGNS = {HOLDS: "✓", NO_INTERVAL: "✓", MIXED: "~", UNCLEAR: "≈", FAILS: "✗"}
 OVERALL = ("", "")  # stands for a direction if a paper prints only an average over all directions
 CONTEXT = (*TASK, "image_set")
 Points = dict[tuple[str, str], float]  # percent, or a difference in points, by (query domain, gallery domain)
@@ -327,11 +322,21 @@ def _settings(rows: Sequence[Any]) -> list[Setting]:
     """
     cells = [(r.settings_digest, r.selection_rule, r.seed, r.query_domain, r.gallery_domain) for r in rows]
     overlapping = len(set(cells)) < len(cells)
-    settings: dict[tuple[str, str, str], dict[int | None, Points]] = {}
-    chosen: dict[tuple[str, str, str], list[Any]] = {}
+    trainings: dict[tuple[str, str, str], list[Any]] = {}
     for row in sorted(rows, key=lambda row: row.seed or 0):
         training = (row.settings_digest, row.selection_rule, row.train_set if overlapping else "")
-        points = settings.setdefault(training, {}).setdefault(row.seed, {})
+        trainings.setdefault(training, []).append(row)
+    return [
+        Setting(digest, rule, _without_seed(rule, _points_by_seed(own)), own)
+        for (digest, rule, _), own in trainings.items()
+    ]
+
+
+def _points_by_seed(rows: Sequence[Any]) -> dict[int | None, Points]:
+    """{seed: percent by direction}. Raises CdirError if a seed has several values for a direction."""
+    by_seed: dict[int | None, Points] = {}
+    for row in rows:
+        points = by_seed.setdefault(row.seed, {})
         direction = row.query_domain, row.gallery_domain
         if direction in points:
             raise CdirError(
@@ -339,8 +344,7 @@ def _settings(rows: Sequence[Any]) -> list[Setting]:
                 "put what they differ in into their settings or the training set"
             )
         points[direction] = 100 * row.value
-        chosen.setdefault(training, []).append(row)
-    return [Setting(key[0], key[1], _without_seed(key[1], runs), chosen[key]) for key, runs in settings.items()]
+    return by_seed
 
 
 def _without_seed(rule: str, by_seed: dict[int | None, Points]) -> dict[int | None, Points]:
