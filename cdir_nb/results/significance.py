@@ -18,7 +18,6 @@ from cdir_nb.results.queries import QueryValues
 from cdir_nb.results.records import SAME, TASK, Record, same_images
 
 DRAWS = 2000
-DRAWN_AT_ONCE = 100  # bounds memory: draws x queries
 LEVEL = 0.95
 Direction = tuple[str, str]
 Seed = int | None  # None: a method without training
@@ -171,28 +170,11 @@ def class_interval(a: Sequence[Record], b: Sequence[Record], metric: str) -> Int
 def bootstrap(
     values: Sequence[np.ndarray], groups: Sequence[Sequence | np.ndarray], draws: int = DRAWS, seed: int = 0
 ) -> Interval:
-    """Percentile interval, in points, of the mean over directions of the mean over queries.
+    """95 % percentile interval, in points, of the mean over directions; see `interval_over_directions`."""
+    from cdir_nb.retrieval.metrics import interval_over_directions
 
-    values  one array per direction, one value per query
-    groups  the group of each query, such as its class. Groups are drawn with replacement, as many as there are. A drawn
-            group brings its queries in every direction; a direction without a drawn query does not count in that draw
-    """
-    names, codes = np.unique(np.concatenate([np.asarray(part) for part in groups]), return_inverse=True)
-    codes = np.split(codes, np.cumsum([len(part) for part in values])[:-1])
-    sums = np.stack([np.bincount(c, v, len(names)) for c, v in zip(codes, values)], axis=1)  # groups x directions
-    sizes = np.stack([np.bincount(c, minlength=len(names)) for c in codes], axis=1)
-    random, means = np.random.default_rng(seed), []
-    for start in range(0, draws, DRAWN_AT_ONCE):
-        times = drawn_times(random, len(names), min(DRAWN_AT_ONCE, draws - start))
-        with np.errstate(invalid="ignore"):
-            means.append(np.nanmean((times @ sums) / (times @ sizes), axis=1))
-    low, high = 100 * np.quantile(np.concatenate(means), [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
-    return float(low), float(high)
-
-
-def drawn_times(random: np.random.Generator, groups: int, draws: int) -> np.ndarray:
-    """(draws, groups): how often each group is drawn, if `groups` groups are drawn with replacement."""
-    return random.multinomial(groups, np.full(groups, 1 / groups), size=draws)
+    low, high = interval_over_directions(values, groups, draws, level=LEVEL, seed=seed)
+    return 100 * low, 100 * high
 
 
 @dataclass(frozen=True)

@@ -53,6 +53,7 @@ from cdir_nb.retrieval.ranking import (
 BLOCK_CELLS = 1 << 22  # ranks processed at a time
 SORTED = 2_000  # up to this many gallery items, sorting them is faster than counting what ranks before the hits
 BOOTSTRAP_DRAWS = 1000
+DRAWN_AT_ONCE = 100  # draws; bounds memory: draws x groups
 
 LABEL_KINDS = ("string", "integer", "floating", "mixed-integer-float", "boolean", "categorical", "empty")
 
@@ -291,12 +292,35 @@ def bootstrap_interval(
     if not defined.any():
         raise CdirError("no query has a value, so there is no interval: check labels and convention")
     names = np.arange(len(values)) if groups is None else _checked_labels("groups", groups, len(values), "values")
-    codes = np.unique(names[defined], return_inverse=True)[1]
-    sums, sizes = np.bincount(codes, values[defined]), np.bincount(codes)
-    drawn = np.random.default_rng(seed).integers(len(sums), size=(BOOTSTRAP_DRAWS, len(sums)))
-    means = sums[drawn].sum(1) / sizes[drawn].sum(1)
-    low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])
+    return interval_over_directions([values[defined]], [names[defined]], BOOTSTRAP_DRAWS, level=level, seed=seed)
+
+
+def interval_over_directions(
+    values: Sequence[np.ndarray], groups: Sequence[Sequence | np.ndarray], draws: int, *, level: float, seed: int
+) -> tuple[float, float]:
+    """(low, high): as `bootstrap_interval`, of the mean over directions of the mean over queries.
+
+    values  one array per direction, one defined value per query
+    groups  the group of each query, such as its class. Groups are drawn with replacement, as many as there are. A drawn
+            group brings its queries in every direction; a direction without a drawn query does not count in that draw
+    """
+    names, codes = np.unique(np.concatenate([np.asarray(part) for part in groups]), return_inverse=True)
+    codes = np.split(codes, np.cumsum([len(part) for part in values])[:-1])
+    sums = np.stack([np.bincount(c, v, len(names)) for c, v in zip(codes, values)], axis=1)  # groups x directions
+    sizes = np.stack([np.bincount(c, minlength=len(names)) for c in codes], axis=1)
+    random, means = np.random.default_rng(seed), []
+    for start in range(0, draws, DRAWN_AT_ONCE):
+        times = drawn_times(random, len(names), min(DRAWN_AT_ONCE, draws - start))
+        with np.errstate(invalid="ignore"):
+            means.append(np.nanmean((times @ sums) / (times @ sizes), axis=1))
+    low, high = np.quantile(np.concatenate(means), [(1 - level) / 2, (1 + level) / 2])
     return float(low), float(high)
+
+
+def drawn_times(random: np.random.Generator, groups: int, draws: int) -> np.ndarray:
+    """(draws, groups): how often each group is drawn, if `groups` groups are drawn with replacement."""
+    drawn = random.integers(groups, size=(draws, groups))
+    return np.stack([np.bincount(row, minlength=groups) for row in drawn])
 
 
 class Classes:

@@ -10,7 +10,8 @@ from cdir_nb.conventions import BY_PSEUDO_LABELS, LAST_EPOCH, NOTHING_SELECTED
 from cdir_nb.errors import CdirError
 from cdir_nb.results import Record, compare, load_records, save_records
 from cdir_nb.results.queries import QueryValues
-from cdir_nb.results.significance import bootstrap, drawn_times
+from cdir_nb.results.significance import bootstrap
+from cdir_nb.retrieval.metrics import drawn_times
 
 METRIC = "P@10:hits_over_k"
 DIRECTIONS = (("sketch", "photo"), ("photo", "sketch"))
