@@ -33,8 +33,8 @@ def measure(embedder: "Embedder | Iterable[Embedder]", task: "Protocol", seed: i
     Each embedder embeds every domain once. Directions that are not in the task are left out. No query finds its own
     image, if that is in the gallery. Images are identified by their content.
     Raises CdirError if an embedder was fitted for no direction of the task, or embeds by means of all queries and there
-    are fewer than 10. Warns of images with two classes, and of test images in the training set of a task that does not
-    train on them.
+    are fewer than 10. Warns of images with two classes, of test images in the training set of a task that does not
+    train on them, and of a method whose embeddings depend on other images although `data_at_test_time` does not say so.
     """
     embedders: list[Any] = [embedder] if hasattr(embedder, "embed") else list(embedder)  # pyright: ignore[reportArgumentType]
     for message in _doubts(embedders, task):
@@ -44,6 +44,7 @@ def measure(embedder: "Embedder | Iterable[Embedder]", task: "Protocol", seed: i
 
 def _records(embedder: "Embedder", task: "Protocol", seed: int) -> list[Record]:
     _require_queries(embedder, task)
+    evaluated = list(_evaluated(embedder, task))  # first: it embeds all images, of which the check below uses three
     context = context_of(embedder, task, seed)
     if "all queries" not in embedder.data_at_test_time and _depends_on_others(embedder, task):
         warnings.warn(
@@ -55,13 +56,14 @@ def _records(embedder: "Embedder", task: "Protocol", seed: int) -> list[Record]:
     queries = {domain: about_images(query=images) for domain, images in task.queries.items()}
     galleries = {domain: about_images(gallery=images) for domain, images in task.galleries.items()}
     stored, records = _stored_metrics(task), []
-    for (a, b), results in evaluate_task(embedder, task).items():
-        images = {**queries[a], **galleries[b], "own_image_excluded": sum(len(rows) > 0 for rows in _own(task, a, b))}
+    for a, b, own, results in evaluated:
+        images = {**queries[a], **galleries[b], "own_image_excluded": sum(len(rows) > 0 for rows in own)}
+        labels = task.query(a).labels
         for result in results:
             about = {"metric": result.metric, "value": result.mean, "queries_without_relevant": result.without_relevant}
             record = Record(query_domain=a, gallery_domain=b, **about, **images, **context)
             if record.metric in stored:
-                record.with_queries(QueryValues(result.numerator, result.denominator, task.query(a).labels))
+                record.with_queries(QueryValues(result.numerator, result.denominator, labels))
             records.append(record)
     return records
 
@@ -135,16 +137,18 @@ def about_images(**parts: "ImageSet | None") -> dict[str, object]:
 
 def evaluate_task(embedder: "Embedder", task: "Protocol") -> "dict[Direction, list[PerQuery]]":
     """{direction: every metric for every query, which does not find its own image}; `measure` averages these."""
+    return {(a, b): results for a, b, _, results in _evaluated(embedder, task)}
+
+
+def _evaluated(embedder: "Embedder", task: "Protocol") -> "Iterator[tuple[str, str, list[np.ndarray], list[PerQuery]]]":
+    """(query domain, gallery domain, rows of each query's own image, every metric for every query) by direction."""
     from cdir_nb.retrieval import evaluate_embeddings
 
     pair_of, (ks, ap_ks) = embedded(embedder, task), task.cutoffs
     options = {"ks": ks, "ap_ks": ap_ks, "similarity": embedder.similarity}
-
-    def evaluate(a: str, b: str) -> "list[PerQuery]":
-        labels = task.query(a).labels, task.gallery(b).labels
-        return evaluate_embeddings(*pair_of(a, b), *labels, leave_out=_own(task, a, b), **options)
-
-    return {(a, b): evaluate(a, b) for a, b in directions_of(embedder, task)}
+    for a, b in directions_of(embedder, task):
+        own, labels = _own(task, a, b), (task.query(a).labels, task.gallery(b).labels)
+        yield a, b, own, evaluate_embeddings(*pair_of(a, b), *labels, leave_out=own, **options)
 
 
 def context_of(
