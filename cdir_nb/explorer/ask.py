@@ -125,8 +125,9 @@ class Explorer:
         row = c.row(question.query)
         image = c.images.take([row])
         position = np.flatnonzero(c.query_rows(question.query_domain) == row)  # empty for a result that was clicked
-        emb = self._pair(question)[0][position] if len(position) else self._pair(question, image)[0]
-        answer = self._ranked(question, emb, image)
+        query_emb, gallery_emb = self._pair(question) if len(position) else self._pair(question, image)
+        emb = query_emb[position] if len(position) else query_emb
+        answer = self._ranked(question, emb, gallery_emb, image)
         label, labels, gallery = image.labels[0], c.images.labels, self._gallery(question)
         if not label or "" in labels[gallery]:
             return answer
@@ -146,7 +147,7 @@ class Explorer:
     def ask_image(self, question: Question, image: ImageSet) -> Answer:
         """Rank the gallery for an image that need not be in the collection, such as a drawing."""
         title = f"{image.keys[0]} → {question.gallery_domain}, {question.method}"
-        return replace(self._ranked(question, self._pair(question, image)[0], image), title=title)
+        return replace(self._ranked(question, *self._pair(question, image), image), title=title)
 
     def ask_text(self, question: Question, text: str) -> Answer:
         """Rank the gallery for a text, with the frozen encoder.
@@ -159,16 +160,19 @@ class Explorer:
         require_known_words(encoder, text)
         emb = F.normalize(encoder.embed_texts([text]), dim=-1)
         question = replace(question, method=next(iter(self.methods)), value=None)
-        return replace(self._ranked(question, emb), title=f"“{text}” → {question.gallery_domain}")
+        gallery_emb = self._pair(question)[1]
+        return replace(self._ranked(question, emb, gallery_emb), title=f"“{text}” → {question.gallery_domain}")
 
-    def _ranked(self, question: Question, emb: torch.Tensor, image: ImageSet | None = None) -> Answer:
-        """Rank the gallery for a query (1, D), without relevance; the image of the query, if any, is left out."""
+    def _ranked(
+        self, question: Question, emb: torch.Tensor, gallery_emb: torch.Tensor, image: ImageSet | None = None
+    ) -> Answer:
+        """Rank (G, D) for a query (1, D), without relevance; the image of the query, if any, is left out."""
         embedder, gallery = self._embedder(question), self._gallery(question)
         own = self._own(image, gallery)[0] if image else []
         n_others = len(gallery) - len(own)
         if not n_others:
             raise CdirError("the gallery has no other image: choose another domain, or a folder with more images")
-        ranking = rank(emb, self._pair(question)[1], similarity=embedder.similarity, leave_out=[own])
+        ranking = rank(emb, gallery_emb, similarity=embedder.similarity, leave_out=[own])
         scores = ranking.scores[0, :n_others]  # images that are left out rank last
         k = min(question.k, n_others)
         title = f"{question.query_domain} → {question.gallery_domain}, {question.method}"

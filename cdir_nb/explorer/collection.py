@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 
 from cdir_nb.data import ImageSet, Protocol, copies, open_task
 from cdir_nb.data.card import display
@@ -17,10 +16,10 @@ from cdir_nb.data.folder import open_any_folder
 from cdir_nb.data.notices import copy_notices, look_notices, name_notices
 from cdir_nb.encoders import ClipEncoder, ImageEncoder, load_encoder
 from cdir_nb.errors import CdirError, printable
+from cdir_nb.retrieval.ranking import nearly_equal
 from cdir_nb.show import banner, has_random_weights
 from cdir_nb.show.banner import RANDOM
 
-EQUAL = 1e-3  # distance of unit embeddings whose cosine is 1 up to 5e-7
 MAX_NOTICES = 8  # lines that are not folded
 
 
@@ -147,8 +146,7 @@ class InMemoryEncoder:
 
 def require_different(emb: torch.Tensor, name: str) -> None:
     """Raise CdirError if the directions of all (N, D) embeddings are nearly equal: their order is that of rounding."""
-    unit = F.normalize(emb, dim=-1)
-    if len(emb) > 1 and (unit - unit[0]).norm(dim=1).max() < EQUAL:
+    if nearly_equal(emb, "cosine"):
         raise CdirError(f"all images of {name} have nearly the same embedding: their order would mean nothing")
 
 

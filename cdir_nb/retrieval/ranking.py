@@ -200,7 +200,7 @@ def checked_pair(
         )
     if query.device != gallery.device:
         raise CdirError(f"query_emb is on {query.device} and gallery_emb on {gallery.device}: move one with .to()")
-    if _nearly_equal(gallery[[0, len(gallery) // 2, -1]], similarity) and _nearly_equal(gallery, similarity):
+    if nearly_equal(gallery[[0, len(gallery) // 2, -1]], similarity) and nearly_equal(gallery, similarity):
         warnings.warn(
             "gallery_emb: all rows are nearly equal, so the order of results is that of rounding errors: "
             "check the encoder and its input",
@@ -209,7 +209,7 @@ def checked_pair(
     return query, gallery, len(gallery) if k is None else min(checked_cutoff(k), len(gallery))
 
 
-def _nearly_equal(rows: torch.Tensor, similarity: str) -> bool:
+def nearly_equal(rows: torch.Tensor, similarity: str) -> bool:
     """Whether the (N, D) rows differ by little more than the precision of their scores; N > 1."""
     rows = _unit_rows(rows) if similarity == "cosine" else rows
     squares = (rows - rows[0]).square().sum(1)
