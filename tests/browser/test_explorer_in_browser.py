@@ -209,9 +209,15 @@ def test_voila_shows_no_code_and_everything_moves(notebook, serve, visit):
 
 
 def kernels() -> list[psutil.Process]:
-    """The kernels of all servers that this process has started."""
-    children = psutil.Process().children(recursive=True)
-    return [child for child in children if "ipykernel_launcher" in " ".join(child.cmdline())]
+    """The running kernels of all servers that this process has started."""
+    return [child for child in psutil.Process().children(recursive=True) if _is_kernel(child)]
+
+
+def _is_kernel(process: psutil.Process) -> bool:
+    try:
+        return "ipykernel_launcher" in " ".join(process.cmdline())
+    except psutil.Error:  # it has ended since it was listed
+        return False
 
 
 def test_a_page_ends_its_kernel_and_says_when_it_has_ended(tmp_path, serve, visit):
