@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from fuzzing import FULL, rounds
+from fuzzing import FRACTION, amount, rounds
 
 from cdir_nb.conventions import SELECTION_RULES
 from cdir_nb.errors import CdirError
@@ -18,7 +18,7 @@ from cdir_nb.results.files import save_table
 from cdir_nb.results.summary import summarise
 from cdir_nb.results.tables import by_direction, direction_tables, headline
 
-FRAMES, ROWS, TABLES = (80, 10_000, 2_000) if FULL else (1, 500, 5)
+FRAMES, ROWS, TABLES = amount(80, 1), 10_000 if FRACTION else 500, amount(2_000, 5)
 DOMAINS = ("real", "sketch", "clipart", "quickdraw")
 DIRECTIONS = [(query, gallery) for query in DOMAINS for gallery in DOMAINS]
 METRICS = ("P@10:hits_over_k", "P@200:hits_over_k", "mAP@all:over_relevant", "mAP@200:over_found", "accuracy:top-1")
