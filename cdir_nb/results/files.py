@@ -283,13 +283,16 @@ def _text(value: Any) -> Any:
 
 
 def _mapping(value: Mapping | str) -> Mapping[str, Any]:
-    """A mapping written as JSON, or by pandas as Python does; empty for an empty text."""
+    """A mapping written as JSON, or by pandas as Python does; empty for an empty text. ValueError for another value."""
     if isinstance(value, Mapping) or not value:
         return value or {}
     try:
-        return json.loads(value)
+        found = json.loads(value)
     except ValueError:
-        return ast.literal_eval(value)
+        found = ast.literal_eval(value)
+    if not isinstance(found, Mapping):
+        raise ValueError(f"{value} is no mapping, such as {{}}")
+    return found
 
 
 def _iso_date(text: str) -> str:

@@ -262,6 +262,15 @@ def test_two_values_of_one_setting_say_what_differs(tmp_path):
         load_records([tmp_path / "one", tmp_path / "three"])
 
 
+@pytest.mark.parametrize("moved", ["null", "None", "3", "[1]", "{", "{1}"])
+def test_a_cell_that_should_be_a_mapping_and_is_none_is_refused(tmp_path, moved):
+    save_table([Record(**{**GOOD, "moved": {"head": 0.5}})], tmp_path / "n.csv")
+    text = (tmp_path / "n.csv").read_text(encoding="utf-8")
+    (tmp_path / "n.csv").write_text(text.replace('"{""head"": 0.5}"', moved), encoding="utf-8")
+    with pytest.raises(CdirError, match="line 2: not a record"):
+        load_records(tmp_path / "n.csv")
+
+
 def test_a_cut_table_is_refused(tmp_path):
     save_table([Record(**GOOD), Record(**{**GOOD, **FULL})], tmp_path / "n.csv.gz")
     (tmp_path / "cut.csv.gz").write_bytes((tmp_path / "n.csv.gz").read_bytes()[:-20])
