@@ -105,6 +105,8 @@ def test_a_mean_over_fewer_directions_is_marked():
     whole, part = block.lines
     assert not whole.is_partial and part.is_partial
     assert (part.directions, part.all_directions) == (1, 2) and "70.00, 1 of 2" in str(block)
+    (alone,) = blocks(*(record.model_copy(update={"method": "A"}) for record in VANILLA), number("B", BACK, 0.7))
+    assert "not comparable" in str(alone) and "columns are" in str(block) and "columns are" not in str(alone)
     assert not any(line.is_partial for line in blocks(*VANILLA)[0].lines)
 
 
