@@ -38,11 +38,11 @@ test: check  ## `make check`, all other tests but the slow ones, every notebook 
 test-all: test fuzz  ## `make test`, `make fuzz` and the slow tests
 	@$(PYTEST) -n 2 -m slow
 
-fuzz: $(READY)  ## random and damaged input: 1,000,000 records, 100,000 labels, texts and stroke lines, 10,000 images and cards
-	@CDIR_FUZZ=1 OMP_NUM_THREADS=1 $(PYTEST) -n 2 --dist worksteal tests/data/test_mutations.py tests/*/test_random_*.py
+fuzz: $(READY)  ## random and damaged input: 1,000,000 records, 100,000 labels, texts and stroke lines, 10,000 images and cards; a tenth: FRACTION=0.1
+	@CDIR_FUZZ=$(or $(FRACTION),1) OMP_NUM_THREADS=1 $(PYTEST) -n 2 --dist worksteal tests/data/test_mutations.py tests/*/test_random_*.py
 
-kills: $(READY)  ## kill a run of two jobs 100 times at random moments; its results are those of a run left alone
-	@CDIR_KILLS=100 $(PYTEST) -q -s tests/run/test_kills.py
+kills: $(READY)  ## kill a run of two jobs 100 times (KILLS=n) at random moments; its results are those of a run left alone
+	@CDIR_KILLS=$(or $(KILLS),100) $(PYTEST) -q -s tests/run/test_kills.py
 
 lab: $(READY)  ## open the notebooks in JupyterLab
 	@$(BIN)/jupyter lab --notebook-dir=notebooks

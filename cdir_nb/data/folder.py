@@ -23,7 +23,7 @@ from pathlib import Path
 import numpy as np
 
 from cdir_nb.data.images import ImageSet, rename
-from cdir_nb.data.names import grouped, listed, name_key, spellings
+from cdir_nb.data.names import MAX_NAMES, grouped, listed, name_key, spellings
 from cdir_nb.data.notices import copy_notices, look_notices, name_notices
 from cdir_nb.data.pictures import Inspection, LoadFile, Look, digest_of, inspect
 from cdir_nb.data.zips import archive_of, folder_or_zip, is_folder, is_folder_or_zip, is_zip, paths_in, without_zip
@@ -62,8 +62,8 @@ def open_any_folder(root: Path | str, *, progress: bool = True) -> tuple[ImageSe
         <root>/<image>                     one domain, named after the folder; the label is ""
 
     The layouts may be mixed; the root or a domain may be a zip file. The second result has one line for each kind of
-    file that was left out, or for each folder below a class folder. Raises CdirError if there is no folder, or no image
-    in it.
+    file that was left out, or for each folder below a class folder; if it leaves out names, it names a text file of the
+    cache with all of them. Raises CdirError if there is no folder, or no image in it.
     """
     root = _existing(Path(root).expanduser(), LAYOUTS)
     files, folders, (zips, problems) = [], [root], _zips(root)
@@ -82,12 +82,21 @@ def open_any_folder(root: Path | str, *, progress: bool = True) -> tuple[ImageSe
             domain = without_zip(root / domain) if domain else without_zip(root.resolve())
             key = "/".join((domain, *below.parts[1:])) if len(below.parts) > 1 else path.name
             rows.append((key, domain, label, path, inspection))
-    left_out = grouped(problems)
+    left_out = _left_out(root, problems)
     if not rows:
         reason = f"none of its {len(files)} files can be read: {'; '.join(left_out[:3])}" if files else "it is empty"
         raise CdirError(f"{root} has no images ({reason}); expected {LAYOUTS}")
     nested = [f"{path.relative_to(root).as_posix()}/ (a folder inside a class folder)" for path in folders]
     return _one_spelling(_image_set(rows)), left_out + nested
+
+
+def _left_out(root: Path, problems: Sequence[tuple[str, str]]) -> list[str]:
+    """`grouped`; a file of the cache has a line for each of more than a few files: "name: problem"."""
+    path = _cache_file(root, ".txt")
+    if len(problems) > MAX_NAMES:
+        lines = [printable(f"{name}: {problem}") + "\n" for name, problem in problems]
+        write_to_cache(path, lambda path: path.write_text("".join(lines), encoding="utf-8"))
+    return grouped(problems, path if len(problems) > MAX_NAMES and path.exists() else None)
 
 
 def _zips(root: Path) -> tuple[dict[Path, bool], list[tuple[str, str]]]:
@@ -132,7 +141,7 @@ def open_classes(
             bad.append((key, inspection.problem))
         else:
             rows.append((key, printable(domain), printable(label), path, inspection))
-    refuse_or_log(root, grouped(bad), "image", "bad", "skip_bad", skip_bad, count=len(bad), of=len(files))
+    refuse_or_log(root, _left_out(root, bad), "image", "bad", "skip_bad", skip_bad, count=len(bad), of=len(files))
     if not rows:
         raise CdirError(f"{root} has no images; expected {LAYOUT}")
     images = _image_set(rows)
@@ -349,7 +358,7 @@ def in_threads(function: Callable, items: Sequence, title: str, progress: bool =
 
 def inspect_all(root: Path, files: list[Path], progress: bool = True) -> list[Inspection]:
     """Apply `inspect` to each file; files whose digest is in the cache of decoded files are not decoded again."""
-    cache_path = cache_dir() / "decoded" / f"{digest_of(os.fsencode(root.resolve()))}.json"
+    cache_path = _cache_file(root, ".json")
     code = json.dumps(provenance("cdir_nb.data.pictures"), sort_keys=True)  # other code may see other things
     stored = _stored_looks(cache_path, code)
     inspections = in_threads(lambda path: inspect(path, stored), files, "reading images", progress)
@@ -361,6 +370,11 @@ def inspect_all(root: Path, files: list[Path], progress: bool = True) -> list[In
         }
         write_to_cache(cache_path, lambda path: path.write_text(json.dumps(content)))
     return inspections
+
+
+def _cache_file(root: Path, suffix: str) -> Path:
+    """A file of the cache about the files of a folder."""
+    return cache_dir() / "decoded" / f"{digest_of(os.fsencode(root.resolve()))}{suffix}"
 
 
 def _stored_looks(cache_path: Path, code: str) -> dict[str, Look]:

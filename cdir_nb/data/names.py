@@ -4,6 +4,7 @@ import re
 import unicodedata
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 
 MAX_NAMES = 3
 
@@ -28,10 +29,11 @@ def listed(names: Sequence[str], most: int = MAX_NAMES) -> str:
     return ", ".join(names[:most]) + more
 
 
-def grouped(problems: Sequence[tuple[str, str]]) -> list[str]:
+def grouped(problems: Sequence[tuple[str, str]], names_file: Path | None = None) -> list[str]:
     """One line for each kind of problem of files, in the order of their first files.
 
-    problems  (file, problem), where a problem is "kind: what is wrong" or only the latter
+    problems    (file, problem), where a problem is "kind: what is wrong" or only the latter
+    names_file  a file with all names, which lines that leave out names refer to
 
     "a.jpg (zero bytes)", "300 HEIC files: install pillow-heif (a.heic, b.heic, c.heic and 297 more)". Problems that
     differ only in numbers are of one kind.
@@ -47,10 +49,11 @@ def grouped(problems: Sequence[tuple[str, str]]) -> list[str]:
             continue
         if len(set(problems_of_group)) == 1:
             reason = problems_of_group[0]
+        shown = listed(names) + (f"; all names: {names_file}" if names_file and len(names) > MAX_NAMES else "")
         kind, colon, what = reason.partition(": ")
         lines.append(
-            f"{len(members):,} {kind} files: {what} ({listed(names)})"
+            f"{len(members):,} {kind} files: {what} ({shown})"
             if colon
-            else f"{len(members):,} files: {reason} ({listed(names)})"
+            else f"{len(members):,} files: {reason} ({shown})"
         )
     return lines

@@ -122,6 +122,6 @@ def _fill(template: str, words: dict[str, str]) -> str:
         start = word.lower()
         vowel = start.startswith(tuple("aeiou")) and not start.startswith(A_BEFORE_VOWEL)
         n = "n" if vowel or start.startswith(AN_BEFORE_CONSONANT) else ""
-        return f"{match['article']}{n} {word}"
+        return f"{match['article']}{n} {{{match['field']}}}"  # not the word, which may contain braces
 
     return re.sub(r"\b(?P<article>[Aa])n? \{(?P<field>class|domain)\}", with_article, template).format(**words)

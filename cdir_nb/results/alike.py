@@ -4,7 +4,8 @@
 # pyright: reportArgumentType=false, reportAttributeAccessIssue=false, reportCallIssue=false, reportReturnType=false
 # pyright: reportGeneralTypeIssues=false, reportOperatorIssue=false
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from cdir_nb.conventions import Metric
@@ -34,67 +35,84 @@ def identified(frame: "pd.DataFrame") -> "pd.DataFrame":
     image_set   number of the set of query and gallery images on which a task was measured, from "1"
     train_pool  number of the set of images from which the seeds of one setting drew their training images
 
-    Both are empty if there is only one; unknown images belong to any set. Images that differ only in directions that
-    no two runs share are one set. A method that is called vanilla CLIP and is not the baseline becomes NOT_BASELINE.
+    Both are empty if there is only one; unknown images belong to any set. Sets differ if a domain has other queries or
+    another gallery. A method that is called vanilla CLIP and is not the baseline becomes NOT_BASELINE.
     """
     if set(NUMBERED) <= {*frame.columns}:
         return frame
     false = (frame["method"] == BASELINE).to_numpy(copy=True)
     false[false] = [not is_baseline(row) for row in frame[false].itertuples()]
     method = frame["method"].mask(false, NOT_BASELINE)
-    # Training images are drawn by the seed, so they are the same only within a seed; their pool is compared as well.
-    drawn = frame["seed"].where(frame["test_set"].str.startswith(TRAINING_IMAGES), -1)
-    frame = frame.assign(method=method, drawn=drawn)
-    image_set = _numbers(frame, ["dataset", "protocol", "test_set"], [*TRAINING, "seed"], [*DIRECTION, "drawn"], IMAGES)
-    train_pool = _numbers(frame, TRAINING, ["seed"], DIRECTION, [POOL])
-    return frame.drop(columns="drawn").assign(image_set=image_set, train_pool=train_pool)
+    # Queries and gallery of a task are those of a domain; training images are drawn for a direction and a seed.
+    drawn = frame["test_set"].str.startswith(TRAINING_IMAGES)
+    direction = frame["query_domain"] + " -> " + frame["gallery_domain"]
+    draw = direction + ", seed " + frame["seed"].astype(str)
+    names = {name: frame[domain].mask(drawn, draw) for name, domain in zip(("queries", "gallery"), DIRECTION)}
+    frame = frame.assign(method=method, direction=direction, **names)
+    task = ["dataset", "protocol", "test_set"]
+    image_set = _numbers(frame, task, [*TRAINING, "seed"], dict(zip(names, IMAGES)))
+    train_pool = _numbers(frame, TRAINING, ["seed"], {"direction": POOL})
+    return frame.drop(columns=["direction", *names]).assign(image_set=image_set, train_pool=train_pool)
 
 
-def _numbers(
-    frame: "pd.DataFrame", group: Sequence[str], run: Sequence[str], cell: Sequence[str], columns: Sequence[str]
-) -> list[str]:
-    """For each row, the number of its run's set of fingerprints within its group; "" if the group has only one.
+def _numbers(frame: "pd.DataFrame", group: Sequence[str], run: Sequence[str], cells: Mapping[str, str]) -> list[str]:
+    """For each row, the number of its run's set of images within its group; "" if the group has only one.
 
-    A run belongs to the first set with which it agrees in every cell that both have; if a run has several fingerprints
-    in one cell, it counts as several runs.
+    cells  {column with the name of some images: column with their fingerprint}
+
+    Rows of a run are of one set unless they have different fingerprints for a name, and so are runs of a group.
     """
-    known = frame[(frame[list(columns)] != "").any(axis=1)]
-    if known.empty or known.groupby([*group, *cell], dropna=False)[list(columns)].nunique().max().max() == 1:
+    if not any(_differ(frame, group, *cell) for cell in cells.items()):
         return [""] * len(frame)
     options = {"dropna": False, "sort": False}
-    keys = frame.groupby([*group, *run, *cell, *columns], **options).ngroup()
+    keys = frame.groupby([*group, *run, *cells, *cells.values()], **options).ngroup()
     rows = frame[~keys.duplicated()]
-    copy = rows.groupby([*group, *run, *cell], **options).cumcount()
-    groups = rows.groupby(list(group), **options).ngroup()
-    runs = rows.assign(copy=copy).groupby([*group, *run, "copy"], **options).ngroup()
-    values = [tuple(fingerprints) for fingerprints in rows[list(columns)].itertuples(index=False)]
-    places = [tuple(place) for place in rows[list(cell)].itertuples(index=False)]
-    found: dict[tuple[int, int], dict] = {}
-    for key, place, value in zip(zip(groups, runs), places, values):
-        found.setdefault(key, {})[place] = value
-    sets: dict[int, list[dict]] = {}
-    number = {key: _add(cells, sets.setdefault(key[0], [])) for key, cells in found.items()}
-    texts = [str(number[key] + 1) if len(sets[key[0]]) > 1 else "" for key in zip(groups, runs)]
+    named = [[(column, name) for name in rows[column]] for column in cells]
+    prints = [rows[column] for column in cells.values()]
+    items = [{cell: value for cell, value in zip(*row) if value} for row in zip(zip(*named), zip(*prints))]
+    texts = [""] * len(items)
+    in_group = defaultdict(lambda: defaultdict(list))
+    for i, key in enumerate(zip(*(rows.groupby(list(by), **options).ngroup() for by in (group, [*group, *run])))):
+        in_group[key[0]][key[1]].append(i)
+    for runs in in_group.values():
+        parts = []  # (rows, their fingerprints) of each run, and of each set of images in a run
+        for members in runs.values():
+            numbers, sets = _joined([items[i] for i in members])
+            parts += [([i for i, n in zip(members, numbers) if n == k], found) for k, found in enumerate(sets)]
+        numbers, sets = _joined([found for _, found in parts])
+        for (members, _), number in zip(parts, numbers):
+            for i in members:
+                texts[i] = str(number + 1) if len(sets) > 1 else ""
     return [texts[key] for key in keys]
 
 
-def _add(run: dict, sets: list[dict]) -> int:
-    """Add a run to the first set that agrees with it, or to a new one; returns the set's number."""
-    agreeing = (i for i, other in enumerate(sets) if all(_agree(other.get(cell, v), v) for cell, v in run.items()))
-    number = next(agreeing, len(sets))
-    if number == len(sets):
-        sets.append({})
-    sets[number] |= {cell: _merged(sets[number].get(cell, value), value) for cell, value in run.items()}
-    return number
+def _differ(frame: "pd.DataFrame", group: Sequence[str], name: str, fingerprint: str) -> bool:
+    """Whether a name has several fingerprints in one group; unknown ones ("") are not compared."""
+    known = frame[frame[fingerprint] != ""]
+    return len(known) > 0 and bool(known.groupby([*group, name], dropna=False)[fingerprint].nunique().max() > 1)
 
 
-def _agree(left: tuple[str, ...], right: tuple[str, ...]) -> bool:
-    """Whether fingerprints are equal; an unknown one ("") equals any."""
-    return all(a == b for a, b in zip(left, right) if a and b)
+def _joined(items: Sequence[dict]) -> tuple[list[int], list[dict]]:
+    """Join items {name: fingerprint} without a contradiction, first those that have a fingerprint in common.
+
+    Returns the number of each item's set, from 0, and the fingerprints of each set.
+    """
+    numbers, sets = list(range(len(items))), [*items]
+    for with_common in (True, False):
+        joined, number = [], []
+        for item in sets:
+            fitting = (i for i, other in enumerate(joined) if _fits(item, other, with_common))
+            number.append(next(fitting, len(joined)))
+            if number[-1] == len(joined):
+                joined.append({})
+            joined[number[-1]] |= item
+        numbers, sets = [number[i] for i in numbers], joined
+    return numbers, sets
 
 
-def _merged(left: tuple[str, ...], right: tuple[str, ...]) -> tuple[str, ...]:
-    return tuple(a or b for a, b in zip(left, right))
+def _fits(item: dict, other: dict, with_common: bool) -> bool:
+    equal = [other[name] == fingerprint for name, fingerprint in item.items() if name in other]
+    return all(equal) and (bool(equal) or not with_common)
 
 
 def differs(rows: "pd.DataFrame", column: str) -> bool:
@@ -182,14 +200,19 @@ def _false_baselines(frame: "pd.DataFrame") -> Iterator[str]:
 
 def _image_sets(frame: "pd.DataFrame") -> Iterator[str]:
     for (task, test_set), rows in frame[frame["image_set"] != ""].groupby(["protocol", "test_set"], sort=False):
-        per_cell = rows.groupby(list(DIRECTION), sort=False)[[*IMAGES, "image_set"]]
-        place, part = next((key, part) for key, part in per_cell if part["image_set"].nunique() > 1)
-        first = part.drop_duplicates("image_set")
-        prints = " and ".join(f"{q[:8]} / {g[:8]}" for q, g in first[list(IMAGES)].itertuples(index=False))
         yield (
             f"{test_set or task}: measured on {rows['image_set'].nunique()} different sets of images, whose numbers "
-            f"are neither averaged nor compared (queries / gallery of {' -> '.join(place)}: {prints})"
+            f"are neither averaged nor compared ({next(_differences(rows))})"
         )
+
+
+def _differences(rows: "pd.DataFrame") -> Iterator[str]:
+    """Each domain whose queries or gallery have several fingerprints, with these."""
+    for what, domain, fingerprint in zip(("queries", "gallery"), DIRECTION, IMAGES):
+        for name, part in rows[rows[fingerprint] != ""].groupby(domain, sort=False):
+            prints = part[fingerprint].str[:8].unique()
+            if len(prints) > 1:
+                yield f"{what} of {name}: {' and '.join(prints[:3])}"
 
 
 def _pools(frame: "pd.DataFrame") -> Iterator[str]:

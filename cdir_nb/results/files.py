@@ -129,7 +129,7 @@ def load_records(sources: Iterable[str | Path] | str | Path) -> list[Record]:
 
 def reproduced_records() -> list[Record]:
     """The committed results: all csv and csv.gz files in cdir_nb/results/reproduced, from finished runs."""
-    return load_records(path for path in sorted(REPRODUCED.iterdir()) if path.name.endswith(TABLES))
+    return load_records(path for path in sorted(REPRODUCED.iterdir()) if _is_table(path))
 
 
 def _conflict(*both: tuple[Record, Path]) -> str:
@@ -148,9 +148,18 @@ def _conflict(*both: tuple[Record, Path]) -> str:
     )
 
 
+def _is_table(path: Path) -> bool:
+    return path.name.lower().endswith(TABLES)
+
+
 def record_files(folder: Path) -> list[Path]:
     """The `*.jsonl` files in a folder; for a csv or Parquet file, the file itself."""
-    if folder.name.endswith(TABLES) and folder.is_file():
+    if folder.is_file():
+        if not _is_table(folder):
+            raise CdirError(
+                f"{folder} is no table that can be read: give a folder made by `cdir reproduce`, or save it as "
+                "CSV UTF-8 (.csv) or Parquet (.parquet)"
+            )
         return [folder]
     if not folder.is_dir():
         raise CdirError(
@@ -204,11 +213,13 @@ def require_settings(records: Iterable[Record]) -> None:
 
 def _read(path: Path) -> Iterator[Record]:
     """The records in a file. For old records without a date, the date is "unknown", not today."""
-    table = path.name.endswith(TABLES)
+    table = _is_table(path)
     parse, remedy = (_table_row, "export it again") if table else (_json_row, "run its notebook again")
     stored, number = read_settings(path.parent), 0
     try:
         for number, row in enumerate(_rows(path), start=2 if table else 1):  # noqa: B007
+            if table and not any(row.values()):
+                continue  # spreadsheets add empty rows
             values = {"date": "unknown", "settings": None, **parse(row)}
             yield Record(**{**values, "settings": stored.get(values["settings_digest"], values["settings"])})
     except UnicodeDecodeError:
@@ -219,14 +230,16 @@ def _read(path: Path) -> Iterator[Record]:
 
 def _rows(path: Path) -> Iterator[Any]:
     """The lines of a jsonl file, or the rows of a table as dictionaries."""
-    if path.suffix == ".parquet":
+    suffix = path.suffix.lower()
+    if suffix == ".parquet":
         require_extra("notebooks", "fastparquet")
         import pandas as pd
 
-        frame = pd.read_parquet(path).drop(columns="settings", errors="ignore").astype(object)
+        frame = pd.read_parquet(path).reset_index()  # columns that pandas made the index
+        frame = frame.drop(columns="settings", errors="ignore").astype(object)
         yield from frame.where(frame.notna(), "").to_dict("records")
-    elif path.name.endswith(TABLES):
-        with (gzip.open if path.suffix == ".gz" else open)(path, "rt", encoding="utf-8-sig", newline="") as handle:
+    elif _is_table(path):
+        with (gzip.open if suffix == ".gz" else open)(path, "rt", encoding="utf-8-sig", newline="") as handle:
             header = handle.readline()
             separator = max(",;\t", key=header.count)  # European versions of Excel write semicolons
             yield from csv.DictReader(chain([header], handle), delimiter=separator)
@@ -283,13 +296,16 @@ def _text(value: Any) -> Any:
 
 
 def _mapping(value: Mapping | str) -> Mapping[str, Any]:
-    """A mapping written as JSON, or by pandas as Python does; empty for an empty text."""
+    """A mapping written as JSON, or by pandas as Python does; empty for an empty text. ValueError for another value."""
     if isinstance(value, Mapping) or not value:
         return value or {}
     try:
-        return json.loads(value)
+        found = json.loads(value)
     except ValueError:
-        return ast.literal_eval(value)
+        found = ast.literal_eval(value)
+    if not isinstance(found, Mapping):
+        raise ValueError(f"{value} is no mapping, such as {{}}")
+    return found
 
 
 def _iso_date(text: str) -> str:

@@ -31,7 +31,8 @@ WITHIN = sorted(
     key=lambda name: (name != "settings_digest", name),
 )
 TEXTS = {"train_pool": "set {} of images to train on"}
-PARTIAL = "  a mean over some of the directions is not comparable with the others; the last two columns are"
+PARTIAL = "  a mean over some of the directions is not comparable with the others"
+COMMON = "; the last two columns are"
 WIDTH = 100  # characters per line of a printed block
 NAME = 30  # longer method names have a line of their own
 
@@ -131,13 +132,13 @@ class Block:
                     if long_name:
                         table.append(f"  {textwrap.shorten(long_name, WIDTH - 4, placeholder=' ...')}")
                     table.append("  ".join(map(str.ljust, row, widths)))
-        partial = any(line.is_partial for line in self.lines)
+        partial, compared = (any(column) for column in zip(*((x.is_partial, x.gain is not None) for x in self.lines)))
         return "\n".join(
             [
                 _fill(self.task),
                 f"{self.metric} in percent, mean over directions; last two columns: common directions",
                 *(f"  {row.rstrip()}" for row in table),
-                *([PARTIAL] if partial else []),
+                *([PARTIAL + COMMON * compared] if partial else []),
                 *([_fill(f"  without {measure}: {'; '.join(self.without)}")] if self.without else []),
             ]
         )

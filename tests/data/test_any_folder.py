@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import pytest
 from PIL import Image
 
@@ -74,7 +76,10 @@ def test_files_of_other_formats_are_one_line_for_each_kind(root):
     assert len(images) == 1 and len(problems) == 4
     heic, raw, pdf, svg = problems
     assert heic.startswith("30 HEIC files: install pillow-heif (`pip install pillow-heif`), or convert")
-    assert heic.endswith("(IMG_0000.HEIC, IMG_0001.HEIC, IMG_0002.HEIC and 27 more)")
+    shown, _, path = heic.removesuffix(")").partition("; all names: ")
+    assert shown.endswith("(IMG_0000.HEIC, IMG_0001.HEIC, IMG_0002.HEIC and 27 more")
+    names = [line.partition(": ")[0] for line in Path(path).read_text(encoding="utf-8").splitlines()]
+    assert sorted(names) == sorted(path.name for path in root.iterdir() if path.name != "a.png")
     assert (
         raw.startswith("raw.cr2 (RAW: ") and pdf.startswith("scan.pdf (PDF: ") and svg.startswith("sketch.svg (SVG: ")
     )

@@ -7,7 +7,7 @@ import random
 
 import numpy as np
 import pytest
-from fuzzing import FULL
+from fuzzing import amount, rounds
 from toy_data import CARD, drawing
 
 from cdir_nb import paths
@@ -16,7 +16,7 @@ from cdir_nb.data.manifest import _load_card, is_bundled
 from cdir_nb.data.quickdraw import draw_strokes, parse_strokes, read_drawings
 from cdir_nb.errors import CdirError
 
-CARDS, LINES, AT_ONCE = (5_000, 100_000, 500) if FULL else (50, 1_000, 100)
+CARDS, LINES, AT_ONCE = amount(5_000, 50), amount(100_000, 1_000), 100
 NASTY = ["null", "~", "true", "[]", "{}", "-1", "0", "1e400", ".nan", "1_000", "0b_", "2026-13-45", "*x", "&x", "!!int",
          "!!python/name:os.system", "<<", '""', "../..", "/dev/zero", "toy", "all", "photo", '"\\0"', "[[[[[[",
          '"\\u202e"', "9" * 22, "{a:{a:{a:", "-", "?", ":", ",", "]", "}", "|", ">", "%", "@", "#"]  # fmt: skip
@@ -84,7 +84,7 @@ def test_mutated_cards(name, manifest):
             (manifest / name / file.name).write_bytes(file.read_bytes())
     path, rng, read = manifest / name / "card.yaml", random.Random(7), 0
     whole = path.read_text()
-    for _ in range(CARDS):
+    for _ in rounds(CARDS):
         change = mutated_lines(rng, whole) if rng.random() < 0.6 else mutated(rng, whole, NASTY)
         path.write_text(change, encoding="utf-8")
         _load_card.cache_clear()
@@ -103,7 +103,7 @@ def test_mutated_stroke_lines(tmp_path):
     rng, file = random.Random(7), tmp_path / "dog.ndjson"
     wholes = [drawing("7"), drawing("8", [((0, 5, 200), (0, 9, 31)), ((3,), (4,)), ((7, 8), (2, 1))])]
     read = 0
-    for _ in range(LINES // AT_ONCE):
+    for _ in rounds(LINES // AT_ONCE):
         lines = [mutated(rng, rng.choice(wholes), NUMBERS).replace("\n", " ") for _ in range(AT_ONCE)]
         file.write_text("\n".join(lines) + "\n", encoding="utf-8")
         found = read_drawings(file)

@@ -8,12 +8,12 @@ import random
 
 import numpy as np
 import pytest
-from fuzzing import FULL, rounds
+from fuzzing import amount, rounds
 from PIL import Image
 
 from cdir_nb.data.pictures import decode, inspect
 
-FILES = 10_000 if FULL else 100
+FILES = amount(10_000, 100)
 FORMATS = {  # {Pillow's name of the format: modes that it stores}
     "PNG": ("RGB", "RGBA", "P", "L", "LA", "1", "I;16"),
     "JPEG": ("RGB", "L", "CMYK"),

@@ -4,13 +4,13 @@ import random
 
 import pytest
 import torch
-from fuzzing import FULL, TEXTS, rounds
+from fuzzing import TEXTS, amount, rounds
 
 from cdir_nb.encoders import load_encoder
 from cdir_nb.encoders.zero_shot import TEMPLATE, class_prompts
 from cdir_nb.errors import CdirError
 
-PROMPTS, AT_ONCE = (100_000, 500) if FULL else (500, 500)  # long lists go through the cache
+PROMPTS, AT_ONCE = amount(100_000, 500), 500  # long lists go through the cache
 TEMPLATES = (
     *(
         TEMPLATE,

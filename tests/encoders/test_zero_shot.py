@@ -36,6 +36,11 @@ def test_other_templates():
     prompts = zs.class_prompts(["owl"], "art painting", "this is {class} in an {domain}")
     assert prompts == ["this is owl in an art painting"]
     assert zs.class_prompts(["owl"], "sketch", "a {class}") == ["an owl"]
+    assert zs.class_prompts(["{domain}", "a}", "{0}"], "photo") == [
+        "A photo of a {domain}",
+        "A photo of an a}",
+        "A photo of a {0}",
+    ]
     for template in ("a photo", "a {klass}", "a {class", "a {domain}"):
         with pytest.raises(CdirError, match="template"):
             zs.class_prompts(["owl"], "sketch", template)

@@ -11,8 +11,17 @@ from cdir_nb.data import object_names
 from cdir_nb.errors import CdirError
 from cdir_nb.explorer import Explorer, Question
 from cdir_nb.explorer.methods import ExplorerMethod
-from cdir_nb.methods import Centre, Popularity, PostProcessed, VanillaClip
+from cdir_nb.methods import AlphaQE, Centre, Popularity, PostProcessed, QBNorm, VanillaClip
 from cdir_nb.methods.clair.mapping import procrustes, text_pairs
+
+TRAINING = "training images"
+ALONE = (
+    [Centre(TRAINING), AlphaQE(3, 3), Popularity("mean", TRAINING)],
+    [Centre("gallery"), AlphaQE(100, 0), Popularity("sinkhorn", TRAINING, tau=0.1)],
+    [AlphaQE(1, 1), Popularity("top_k", TRAINING, k=100)],
+    [Popularity("softmax", TRAINING, tau=0.1)],
+    [QBNorm(0.1)],
+)
 
 
 @pytest.fixture
@@ -135,6 +144,20 @@ def test_embeddings_are_prepared_before_they_are_ranked(explorer, collection, qu
     assert explorer.ask(asked).rows.tolist() == expected
     assert explorer.ask_image(asked, collection.images.take([query])).rows.tolist() == expected
     assert expected != by_hand(x, query, gallery, 5) and explorer.ask(asked).average is not None
+
+
+@pytest.mark.parametrize("steps", ALONE, ids=str)
+def test_one_query_ranks_as_among_all(explorer, collection, question, post_processed, steps):
+    """For methods whose data at test time is the query alone, the gallery or training images."""
+    post_processed(*steps)
+    for name, method in explorer.methods.items():
+        asked = replace(question, method=name, k=12)
+        assert "all queries" not in method.at(asked.direction, method.start).data_at_test_time
+        for row in collection.query_rows("photo"):
+            among_all = explorer.ask(replace(asked, query=collection.images.keys[row]))
+            alone = explorer.ask_image(asked, collection.images.take([row]))
+            np.testing.assert_allclose(alone.scored, among_all.scored, atol=1e-5)
+            np.testing.assert_array_equal(alone.rows, among_all.rows)
 
 
 def test_a_drawing_is_refused_by_a_method_that_needs_all_queries(explorer, collection, question, post_processed):

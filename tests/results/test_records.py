@@ -197,7 +197,11 @@ AFTER = {
     "tabs": lambda frame, path: frame.to_csv(path, index=False, sep="\t"),
     "pandas' index": lambda frame, path: frame.to_csv(path),
     "pandas' index, twice": lambda frame, path: frame.reset_index().to_csv(path),
+    "empty rows at the end": lambda frame, path: path.write_text(
+        frame.to_csv(index=False) + 2 * ("," * (len(frame.columns) - 1) + "\n"), encoding="utf-8"
+    ),
     "Parquet": lambda frame, path: frame.to_parquet(path),
+    "Parquet with a column as index": lambda frame, path: frame.set_index("method").to_parquet(path),
 }
 
 
@@ -211,9 +215,15 @@ def test_a_table_is_read_after_a_spreadsheet_or_pandas(tmp_path, form, whole):
     ]
     save_table(found, tmp_path / "n.csv")
     frame = to_frame(found) if whole else pd.read_csv(tmp_path / "n.csv", dtype={"query_fingerprint": str})
-    path = tmp_path / ("n.parquet" if form == "Parquet" else "m.csv")
+    path = tmp_path / ("n.parquet" if form.startswith("Parquet") else "M.CSV")
     AFTER[form](frame, path)
     assert load_records(path) == found
+
+
+def test_another_format_is_refused_with_the_formats_that_are_read(tmp_path):
+    (tmp_path / "book.xlsx").write_bytes(b"PK")
+    with pytest.raises(CdirError, match=r"book.xlsx.*\.csv.*\.parquet"):
+        load_records(tmp_path / "book.xlsx")
 
 
 def test_parquet_of_our_own_is_read(tmp_path):
@@ -260,6 +270,15 @@ def test_two_values_of_one_setting_say_what_differs(tmp_path):
         load_records([tmp_path / "one", tmp_path / "two"])
     with pytest.raises(CdirError, match="they agree in threads, training_commit, measuring_commit,"):
         load_records([tmp_path / "one", tmp_path / "three"])
+
+
+@pytest.mark.parametrize("moved", ["null", "None", "3", "[1]", "{", "{1}"])
+def test_a_cell_that_should_be_a_mapping_and_is_none_is_refused(tmp_path, moved):
+    save_table([Record(**{**GOOD, "moved": {"head": 0.5}})], tmp_path / "n.csv")
+    text = (tmp_path / "n.csv").read_text(encoding="utf-8")
+    (tmp_path / "n.csv").write_text(text.replace('"{""head"": 0.5}"', moved), encoding="utf-8")
+    with pytest.raises(CdirError, match="line 2: not a record"):
+        load_records(tmp_path / "n.csv")
 
 
 def test_a_cut_table_is_refused(tmp_path):

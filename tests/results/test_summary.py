@@ -3,7 +3,7 @@
 import pytest
 
 from cdir_nb.results import Record, headline, reproduced_records, to_frame
-from cdir_nb.results.alike import NOT_BASELINE, notes, other_counts
+from cdir_nb.results.alike import NOT_BASELINE, identified, notes, other_counts
 from cdir_nb.results.summary import WIDTH, summarise
 
 AWAY, BACK = ("real", "sketch"), ("sketch", "real")
@@ -105,6 +105,8 @@ def test_a_mean_over_fewer_directions_is_marked():
     whole, part = block.lines
     assert not whole.is_partial and part.is_partial
     assert (part.directions, part.all_directions) == (1, 2) and "70.00, 1 of 2" in str(block)
+    (alone,) = blocks(*(record.model_copy(update={"method": "A"}) for record in VANILLA), number("B", BACK, 0.7))
+    assert "not comparable" in str(alone) and "columns are" in str(block) and "columns are" not in str(alone)
     assert not any(line.is_partial for line in blocks(*VANILLA)[0].lines)
 
 
@@ -135,9 +137,23 @@ def test_numbers_on_different_images_are_in_blocks_of_their_own():
     assert {line.method: line.percent for line in first.lines} == pytest.approx({"vanilla CLIP": 40, "Q": 50, "R": 60})
     assert [(line.method, line.percent, line.gain) for line in second.lines] == [("Q", pytest.approx(70), None)]
     (note,) = notes(to_frame(records))
-    assert "2 different sets of images" in note and "real -> sketch" in note
+    assert "2 different sets of images" in note and "gallery of sketch: bb and cc" in note
     (one,) = blocks(*records[:2], records[3])
     assert one.image_set == "" and notes(to_frame(records[:2])) == []
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_directions_with_other_images_of_one_gallery_are_not_averaged(seed):
+    """The two share no direction, but the gallery sketch, whose images differ."""
+    records = [
+        number("Q", ("real", "sketch"), 0.5, query_fingerprint="aa", gallery_fingerprint="bb"),
+        number("Q", ("clipart", "sketch"), 0.7, seed=seed, query_fingerprint="dd", gallery_fingerprint="cc"),
+        number("Q", ("real", "painting"), 0.6, query_fingerprint="aa", gallery_fingerprint="ee"),
+    ]
+    assert to_frame(records).pipe(identified)["image_set"].tolist() == ["1", "2", "1"]
+    first, second = blocks(*records)
+    assert [first.lines[0].percent, second.lines[0].percent] == pytest.approx([55, 70])
+    assert not any(identified(to_frame(records[::2]))["image_set"])
 
 
 def test_seeds_whose_training_images_come_from_different_pools_are_not_averaged():

@@ -4,12 +4,12 @@ import random
 
 import numpy as np
 import pytest
-from fuzzing import FULL, TEXTS, rounds
+from fuzzing import TEXTS, amount, rounds
 
 from cdir_nb import retrieval
 from cdir_nb.errors import CdirError
 
-LABELS = 100_000 if FULL else 1_000
+LABELS = amount(100_000, 1_000)
 QUERIES, GALLERY, K = 20, 30, 5
 OTHERS = (None, float("nan"), 0, -0.0, 1, 1.0, True, b"dog", 10**400, (), float("inf"))
 
