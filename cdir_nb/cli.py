@@ -59,7 +59,9 @@ def main() -> None:
         cdir reproduce --profile pacs --data pacs=PATH
     Print the numbers of finished runs:
         cdir results runs/world-*
-    Your own images in the browser:
+    Search your own images, by image or by text; explore them in the browser:
+        cdir search PATH --query sketch.png
+        cdir search PATH --text "a red guitar"
         cdir explore PATH
     """
 
@@ -336,10 +338,98 @@ def verify(
     raise typer.Exit(0 if checked.ok else 1)
 
 
+@app.command(short_help="Print a card for a folder of your own.")
+@handle_errors()
+def card(path: Annotated[Path, typer.Argument(help="A folder laid out as DOMAIN/CLASS/IMAGE, or a zip file.")]) -> None:
+    """Print a card for a folder of your own: its domains, classes, and tasks with their metrics.
+
+    From Python, open_task("PATH") makes the same card by itself. To change class names, classes or tasks, save the card
+    in the folder and edit it: open_task("PATH") then reads it.
+
+    Example: cdir card my_images > my_images/card.yaml
+    """
+    from cdir_nb.data.user_card import card_text, folder_card
+    from cdir_nb.paths import expanded
+
+    typer.echo(card_text(folder_card(expanded(path).resolve())), nl=False)
+
+
+@app.command("check-method", short_help="Try a method of your own on every kind of task.")
+@handle_errors()
+def check_method(
+    method: Annotated[str, typer.Argument(metavar="MODULE:NAME", help="A Method, or an Embedder class, by module.")],
+    encoder: Annotated[str, typer.Option(metavar="SPEC", help="Encoder; default: the method's own.")] = "",
+) -> None:
+    """Try a method of your own: fit it for a few steps and measure it on every kind of task, in less than a minute.
+
+    Prints one line for each kind: ok, refused (the method itself says why), or FAILED with the line of code. The images
+    are a few drawings, so no number is shown. The exit code is 1 if a kind failed.
+
+    Example, for the class Centred in my_method.py: cdir check-method my_method:Centred
+    """
+    from cdir_nb.results.check_method import check_method as checks
+
+    failed = False
+    for check in checks(method, encoder):
+        typer.echo(check.line)
+        failed |= check.failed
+    raise typer.Exit(int(failed))
+
+
 app.command(short_help="Download a dataset into the layout of its card.")(handle_errors()(fetch))
 app.command("cache", short_help="List the cache; remove what no current code can read.")(handle_errors()(show_cache))
 
 FOLDER = typer.Argument(metavar="[PATH]", help="A folder or zip file of images; default: the bundled world.")
+
+
+@app.command(short_help="Search your own images with an image or a text.")
+@handle_errors()
+def search(
+    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="A folder or zip file of images.")],
+    query: Annotated[Path | None, typer.Option(metavar="FILE", help="Search with this image.")] = None,
+    text: Annotated[Text, typer.Option(metavar="TEXT", help='Search with words, such as "a red guitar".')] = None,
+    domain: Annotated[Text, typer.Option(metavar="NAME", help="Search only in this domain.")] = None,
+    k: Annotated[int, typer.Option(min=1, help="Number of results.")] = 10,
+    as_json: Annotated[bool, typer.Option("--json", help="Print a list of rank, file, score, domain, label.")] = False,
+    as_csv: Annotated[bool, typer.Option("--csv", help="Print the same as a table with commas.")] = False,
+    open_page: Annotated[bool, typer.Option("--open", help="Show the images in the browser.")] = False,
+    centre: Annotated[bool, typer.Option("--centre", help="Subtract from each vector its domain's mean.")] = False,
+    query_domain: Annotated[
+        Text, typer.Option(metavar="NAME", help="With --centre: the domain that the query is like.")
+    ] = None,
+    expand: Annotated[bool, typer.Option("--expand", help="Add the best images to the query; search again.")] = False,
+    encoder: Annotated[str, typer.Option(metavar="SPEC", help="Encoder, as in `reproduce`.")] = "real-clip",
+) -> None:
+    """Find the images of a folder that are most similar to an image, or match a text; print their names and scores.
+
+    The folder may be laid out as DOMAIN/CLASS/IMAGE, as DOMAIN/IMAGE, or flat. New images are embedded and kept in the
+    cache, so the next search takes seconds. Scores are cosines, comparable within one search only. An image does not
+    find itself.
+
+    \b
+    Examples:
+        cdir search ~/Pictures --query sketch.png
+        cdir search ~/Pictures --text "a red guitar" --k 20 --open
+        cdir search my_images --query sketch.png --domain photo --centre --query-domain sketch
+        cdir search my_images --query sketch.png --json > results.json
+    """
+    if (query is None) == (text is None):
+        raise CdirError("search needs either --query FILE or --text TEXT: give one of them")
+    if as_json and as_csv:
+        raise CdirError("--json and --csv cannot be combined: choose one")
+    if centre != (query_domain is not None):
+        raise CdirError("--centre and --query-domain NAME belong together: give both, or neither")
+    if centre and text is not None:
+        raise CdirError("--centre needs --query: a text is of no domain, so there is no mean to subtract from it")
+    from cdir_nb.search.folder import as_text, open_sheet, search_folder
+
+    asked = text if query is None else query
+    found = search_folder(folder, asked, encoder, k=k, domain=domain, centred_from=query_domain, expand=expand)
+    for notice in found.notices:
+        typer.echo(notice, err=True)
+    typer.echo(as_text(found.results, "json" if as_json else "csv" if as_csv else ""))
+    if open_page:
+        typer.echo(f"page: {open_sheet(found)}", err=True)
 
 
 @app.command(short_help="Explore your own images in the browser: rank, draw a query, write one.")
@@ -348,6 +438,9 @@ def explore(
     path: Annotated[Path | None, FOLDER] = None,
     encoder: Annotated[str, typer.Option(metavar="SPEC", help="Encoder, as in `reproduce`; default: real-clip.")] = "",
     port: Annotated[int, typer.Option(help="Serve the page on this port.")] = 8866,
+    host: Annotated[
+        str, typer.Option(help="Listen on this address; 0.0.0.0: whoever reaches this machine can use the page.")
+    ] = "127.0.0.1",
     browser: Annotated[bool, typer.Option(help="Open a browser.")] = True,
     lab: Annotated[bool, typer.Option("--lab", help="Open the notebook in JupyterLab, with its code.")] = False,
 ) -> None:
@@ -360,9 +453,9 @@ def explore(
     """
     from cdir_nb.explorer.serve import make_page, refuse_port, serve
 
-    refuse_port(port)
+    refuse_port(port, host)
     page = make_page(path, encoder, log=typer.echo, code=lab)
-    raise typer.Exit(serve(page, port=port, browser=browser, lab=lab))
+    raise typer.Exit(serve(page, port=port, browser=browser, lab=lab, host=host))
 
 
 @app.command(short_help="Draw the bundled world into the cache.")

@@ -2,16 +2,18 @@
 
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from typing import Any, cast
 
 import torch
 from PIL import Image
+from timm.data.constants import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
 from timm.data.transforms_factory import create_transform
 from torchvision.transforms import Compose
 
 from cdir_nb.data.images import ImageSet
+from cdir_nb.data.loose import Images, as_image_set
 from cdir_nb.encoders import built as built_models
 from cdir_nb.encoders.built import BuiltBackbone, BuiltModel
 from cdir_nb.encoders.cache import SHARD_ROWS, EmbeddingStore
@@ -75,13 +77,15 @@ class ImageEncoder:
         return built_models.pooling(self.built)
 
     def embed_images(
-        self, images: ImageSet, *, batch_size: int = 64, progress: bool = True, keep: bool = True
+        self, images: Images, *, batch_size: int = 64, progress: bool = True, keep: bool = True
     ) -> torch.Tensor:
         """(N, D) float32 on the CPU: raw embeddings, not normalised, read from the cache where possible.
 
-        keep  False: do not use the cache, for example for a single drawing
+        images  an ImageSet, paths or PIL images
+        keep    False: do not use the cache, for example for a single drawing
         Raises CdirError naming an image that cannot be read; embeddings computed before it are cached.
         """
+        images = as_image_set(images)
         if not keep:
             return self.compute(images, list(range(len(images))), None, batch_size, progress)
         store = self.store()
@@ -191,3 +195,38 @@ class ImageEncoder:
     def _no_texts(self) -> CdirError:
         name = self.built.name
         return CdirError(f"{name} has no text tower, which is needed here: choose a CLIP model, such as real-clip")
+
+
+def wrap_model(
+    model: torch.nn.Module,
+    name: str,
+    *,
+    image_size: int = 224,
+    mean: Sequence[float] = IMAGENET_DEFAULT_MEAN,
+    std: Sequence[float] = IMAGENET_DEFAULT_STD,
+    device: str = "cpu",
+) -> ImageEncoder:
+    """A PyTorch model of the user as an encoder, with batches, progress and the cache of embeddings.
+
+    model       (B, 3, H, W) float32 -> (B, D)
+    name        part of the cache key: change it when the model's code changes (weights are part of the key anyway)
+    image_size  H and W: images are scaled by their shorter side and cropped to the middle
+    mean, std   of the three channels, in 0..1; ImageNet's by default
+
+    Raises CdirError for a model that does not return (B, D).
+    """
+    size = (3, image_size, image_size)
+    try:
+        with torch.no_grad():
+            shape = tuple(model.to(device).eval()(torch.zeros(2, *size, device=device)).shape)
+    except (RuntimeError, TypeError, ValueError, AttributeError) as error:
+        problem = " ".join(str(error).split())[:200]
+        raise CdirError(f"{name} failed on two images of {image_size} pixels ({problem}): check image_size") from None
+    if len(shape) != 2 or shape[0] != 2:
+        raise CdirError(f"{name} returned {shape} for two images: return (2, D), for example by pooling")
+    preprocess = {"input_size": size, "interpolation": "bicubic", "crop_pct": 1.0}
+    preprocess |= {"mean": tuple(mean), "std": tuple(std)}
+    config = {"embed_dim": shape[1], "pool": "the model's own"}
+    return ImageEncoder(
+        BuiltBackbone(name, model, config, preprocess, "model of the user"), torch.device(device), "fp32"
+    )
