@@ -198,17 +198,22 @@ def _print_warnings(run_dir: Path) -> None:
         typer.echo(f"warning in {count} notebook{'s' if count > 1 else ''}: {text}", err=True)
 
 
-def _print_notes(frame: "pd.DataFrame") -> None:
+def _notes(frame: "pd.DataFrame") -> list[str]:
     """Warnings that a reader of these numbers needs."""
-    from cdir_nb.data.manifest import drawn_title
     from cdir_nb.results.alike import notes
 
-    for note in notes(frame):
+    labels = sorted({label for label in frame["pipeline_test"] if label})
+    warning = f"*** PIPELINE TEST ({', '.join(labels)}): these numbers are not results ***"
+    return [*notes(frame), *([warning] if labels else [])]
+
+
+def _print_notes(frame: "pd.DataFrame") -> None:
+    from cdir_nb.data.manifest import drawn_title
+
+    for note in _notes(frame):
         typer.echo(note)
     for title in filter(None, map(drawn_title, frame["dataset"].unique())):
         typer.echo(f"({title}: not the papers' data)")
-    if labels := sorted({label for label in frame["pipeline_test"] if label}):
-        typer.echo(f"*** PIPELINE TEST ({', '.join(labels)}): these numbers are not results ***")
 
 
 def _print_table(table: "pd.DataFrame", common: dict[str, str]) -> None:
@@ -220,47 +225,106 @@ def _print_table(table: "pd.DataFrame", common: dict[str, str]) -> None:
         typer.echo(f"  {name}: {value}")
 
 
-RUNS = typer.Argument(metavar="RUN...", help="Run folders, or tables written by this command.")
+RUNS = typer.Argument(metavar="[RUN]...", help="Run folders, or tables of records; default: the committed results.")
 CSV = typer.Option(metavar="FILE", help="Also write every record to FILE, and its settings to settings.json beside it.")
+AS = typer.Option("--as", metavar="PAPER", help="Only in the metric conventions of a paper, such as TKI.")
+TASKS = typer.Option("--task", metavar="NAME", help="Only this task, such as world-unseen; may be repeated.")
+METHODS = typer.Option("--method", metavar="NAME", help="Only this method and the baseline; may be repeated.")
+DIRECTIONS = typer.Option("--direction", metavar="QUERY:GALLERY", help="Only these domains; may be repeated.")
+RULE = 'Only this selection rule, such as "last epoch".'
 
 
 @app.command(short_help="Print the numbers of runs.")
 @handle_errors()
 def results(
-    runs: Annotated[list[Path], RUNS],
+    runs: Annotated[list[Path] | None, RUNS] = None,
+    task: Annotated[Texts, TASKS] = None,
+    method: Annotated[Texts, METHODS] = None,
+    metric: Annotated[str, typer.Option(metavar="NAME", help="Such as mAP@200, or P@10:hits_over_k.")] = "",
+    paper: Annotated[str, AS] = "",
+    direction: Annotated[Texts, DIRECTIONS] = None,
+    rule: Annotated[str, typer.Option(metavar="NAME", help=RULE)] = "",
+    markdown: Annotated[bool, typer.Option("--markdown", help="Print Markdown.")] = False,
+    latex: Annotated[bool, typer.Option("--latex", help="Print LaTeX, for the package booktabs.")] = False,
     csv: Annotated[Path | None, CSV] = None,
     parquet: Annotated[Path | None, typer.Option(metavar="FILE", help="Also write every record as Parquet.")] = None,
     full: Annotated[bool, typer.Option("--all", help="Print all metrics, conventions and settings.")] = False,
 ) -> None:
     """Print the numbers of one or more runs: one line per method in the headline metric, compared with vanilla CLIP.
 
-    If two runs have the same settings and the same numbers, they count once; if their numbers differ, the command fails
-    and names both sources.
+    Without a run, the committed results are printed, which the documentation quotes. A mean over several seeds has its
+    standard deviation; a number of one seed says so. If two runs have the same settings and the same numbers, they
+    count once; if their numbers differ, the command fails and names both sources.
 
-    Example: cdir results runs/world-* --csv numbers.csv
+    \b
+    Examples:
+        cdir results runs/world-* --csv numbers.csv
+        cdir results --task pacs-heldout --metric mAP@200 --as TKI --latex
+        cdir results runs/world-* --method CLAIR --direction photo:sketch --rule "last epoch"
     """
-    from cdir_nb.results import headline, load_records, save_table, to_frame
+    from cdir_nb.results import headline, load_records, reproduced_records, save_table, to_frame
     from cdir_nb.results.alike import other_counts
+    from cdir_nb.results.choose import chosen
+    from cdir_nb.results.printed import block_in_latex, block_in_markdown
     from cdir_nb.results.summary import summarise
 
-    records = load_records(runs)
+    if markdown + latex + full > 1:
+        raise CdirError("--markdown, --latex and --all exclude each other: give one of them")
+    records = load_records(runs) if runs else reproduced_records()
+    if not records:
+        raise CdirError(f"no numbers in {', '.join(map(str, runs or []))}: run `cdir reproduce` first")
+    choice = {"tasks": task or (), "methods": method or (), "directions": direction or ()}
+    records = chosen(records, **choice, metric=metric, paper=paper, rule=rule)
     frame = to_frame(records)
-    if frame.empty:
-        raise CdirError(f"no numbers in {', '.join(map(str, runs))}: run `cdir reproduce` first")
     files = [file for file in (csv, parquet) if file]
     for file in files:  # before anything is printed: the reader of the output may end early
         save_table(records, file, parquet=file is parquet)
+    blocks = (
+        [] if full else [b for name in (frame["metric"].unique() if metric else [""]) for b in summarise(frame, name)]
+    )
+    if markdown or latex:
+        as_text = block_in_markdown if markdown else block_in_latex
+        typer.echo("\n".join(as_text(block, _notes(frame)) for block in blocks))
+        raise typer.Exit
     for line in other_counts(frame):
         typer.echo(line)
     if full:
         _print_table(*headline(frame))
     else:
-        for block in summarise(frame) or ["no precision was measured between two domains that tells rankings apart"]:
+        for block in blocks or ["no precision was measured between two domains that tells rankings apart"]:
             typer.echo(f"\n{block}")
         typer.echo("all numbers: the same command with --all")
     _print_notes(frame)
     for file in files:
         typer.echo(f"{len(records)} records written to {file}")
+
+
+@app.command(short_help="Print the settings behind a number.")
+@handle_errors()
+def settings(
+    digest: Annotated[str, typer.Argument(metavar="DIGEST", help="As `cdir results --all` prints it, or its start.")],
+    runs: Annotated[
+        list[Path] | None, typer.Option("--run", metavar="RUN", help="A run folder or a table; may be repeated.")
+    ] = None,
+) -> None:
+    """Print the settings with a digest, and the methods and tasks whose numbers have them.
+
+    Reads the committed results and all runs in runs/, or the runs given by --run.
+
+    Example: cdir settings 0a46e10e6c
+    """
+    from cdir_nb.paths import runs_dir
+    from cdir_nb.results.aggregate import as_text, flat_settings
+    from cdir_nb.results.files import find_settings, reproduced_tables
+
+    own = [path.parent for path in sorted(runs_dir().glob("*/run.json"))]
+    complete, values, numbers = find_settings(digest, runs or [*reproduced_tables(), *own])
+    lines = flat_settings(values)
+    width = max(map(len, lines), default=0)
+    typer.echo(f"settings {complete}" + ("" if lines else ": none"))
+    for name, value in lines.items():
+        typer.echo(f"  {name:<{width}} = {as_text(value)}")
+    typer.echo("\n".join(["numbers with these settings:", *(f"  {number}" for number in numbers)]))
 
 
 @app.command(short_help="Compare two methods query by query.")
@@ -274,7 +338,7 @@ def compare(
     ] = None,
     encoder: Annotated[str, typer.Option(metavar="NAME", help="Only this encoder, such as real-clip.")] = "",
     metric: Annotated[Text, typer.Option(metavar="NAME", help="Such as P@10:hits_over_k; default: all stored.")] = None,
-    rule: Annotated[str, typer.Option(metavar="NAME", help='Only this selection rule, such as "last epoch".')] = "",
+    rule: Annotated[str, typer.Option(metavar="NAME", help=RULE)] = "",
 ) -> None:
     """Compare two methods query by query: METHOD minus OTHER, with bootstrap intervals over classes and queries.
 
