@@ -31,6 +31,9 @@ ENCODER_HELP = (
 SET_HELP = "Set a parameter in one notebook, or in all that have it; with --method, a setting of the method."
 
 
+NOTEBOOK_HELP = "Run this notebook of the profile, such as 06, and those that it needs; may be repeated."
+
+
 class Commands(TyperGroup):
     """The commands of `cdir`, in a process that is prepared for them."""
 
@@ -111,6 +114,10 @@ def reproduce(
     ] = False,
     show: Annotated[bool, typer.Option("--list", help="List the profiles and what they need; run nothing.")] = False,
     force: Annotated[bool, typer.Option("--force", help="Run finished notebooks again.")] = False,
+    notebook: Annotated[Texts, typer.Option(metavar="NAME", help=NOTEBOOK_HELP)] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say what would run, why, and how long; run nothing.")
+    ] = False,
     scheduler: Annotated[
         Text, typer.Option(metavar="ADDRESS", help="Run the notebooks on this dask cluster (docs/cluster.md).")
     ] = None,
@@ -121,7 +128,9 @@ def reproduce(
     """Run the notebooks of a profile; end with one line per method and an HTML report.
 
     Results of finished notebooks are reused: after an interruption, a failure or a change of code, run the same command
-    again, and only unfinished notebooks run. If a notebook fails, the others still run; the exit code is then 1.
+    again, and only unfinished notebooks run. A notebook that finished in another run with the same code, images and
+    parameters is not run again either: --set 06_data_free_tki.variants=some runs notebook 06 alone, and those that
+    read its numbers. If a notebook fails, the others still run; the exit code is then 1.
 
     \b
     Examples:
@@ -130,6 +139,7 @@ def reproduce(
         cdir reproduce --profile pacs --data pacs=/data/PACS
         cdir reproduce --encoder ViT-B-32:/models/vit_b_32.pt
         cdir reproduce --set seed=1 --set 05_retrieval_grids.seed=2
+        cdir reproduce --notebook 06 --dry-run
 
     With --method, run one method on one task: one job for each variant, seed and value of a setting.
 
@@ -153,12 +163,13 @@ def reproduce(
     from cdir_nb.run.options import experiment_from_options
     from cdir_nb.run.overview import overview
     from cdir_nb.run.plan import make_plan
+    from cdir_nb.run.reuse import preview
     from cdir_nb.run.runner import run_plan
 
     skip = [name for name, chosen in (("bad", skip_bad), ("unknown", skip_unknown)) if chosen]
     assignments, directions, grid = settings or (), direction or (), sweep or ()
-    if method and profile:
-        raise CdirError(f"--method {method} and --profile {profile} cannot be combined: give only one of them")
+    if method and (other := f"--profile {profile}" if profile else "--notebook" if notebook else ""):
+        raise CdirError(f"--method {method} and {other} cannot be combined: give only one of them")
     if method:
         options = {"variants": variant or (), "encoder": encoder, "seeds": seeds, "directions": directions}
         experiment = experiment_from_options(method, task, **options, settings=assignments, sweep=grid)
@@ -167,10 +178,14 @@ def reproduce(
         raise CdirError("--task, --variant, --direction and --sweep need --method NAME: add it")
     else:
         chosen = load_profile(profile or "world")
+        chosen = chosen.only(notebook) if notebook else chosen
         plan = make_plan(chosen, data=data or (), encoder=encoder, settings=assignments, skip=skip)
+    run_dir = (out.resolve() if out else runs_dir()) / plan.folder
+    if dry_run:
+        typer.echo("\n".join([f"run folder {run_dir}", *preview(plan, run_dir, jobs=jobs, force=force)]))
+        raise typer.Exit
     for spec in plan.encoders:  # downloads weights, or reports that they are missing, before any notebook starts
         fetch_weights(spec)
-    run_dir = (out.resolve() if out else runs_dir()) / plan.folder
     typer.echo(f"profile {plan.profile.name}: {plan.profile.about}\nrun folder {run_dir}")
     with cluster_pool(scheduler, local_cluster) as submit:
         outcomes = run_plan(plan, run_dir, jobs=jobs, force=force, say=typer.echo, submit=submit)
@@ -279,9 +294,8 @@ def results(
     files = [file for file in (csv, parquet) if file]
     for file in files:  # before anything is printed: the reader of the output may end early
         save_table(records, file, parquet=file is parquet)
-    blocks = (
-        [] if full else [b for name in (frame["metric"].unique() if metric else [""]) for b in summarise(frame, name)]
-    )
+    names = [] if full else frame["metric"].unique() if metric else [""]
+    blocks = [block for name in names for block in summarise(frame, name)]
     if markdown or latex:
         as_text = block_in_markdown if markdown else block_in_latex
         typer.echo("\n".join(as_text(block, _notes(frame)) for block in blocks))
