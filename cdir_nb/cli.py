@@ -376,10 +376,14 @@ def compare(
 @app.command(short_help="Make an HTML report of runs.")
 @handle_errors()
 def report(
-    runs: Annotated[list[Path], typer.Argument(metavar="RUN...", help="One or more run folders.")],
+    runs: Annotated[
+        list[Path], typer.Argument(metavar="RUN...", help="Run folders, or folders and tables of records.")
+    ],
     out: Annotated[Path, typer.Option(metavar="FOLDER", help="Folder of the report.")] = Path("report"),
 ) -> None:
     """Make an HTML report on one or more runs: claims, published and reproduced numbers, figures, executed notebooks.
+
+    It begins with what was measured on which images, a dot plot of each task, and which claims hold.
 
     The report is a folder with a page index.html that works offline: open it, zip it, or put it on a web server.
     `reproduce` makes one for its own run.
@@ -390,6 +394,61 @@ def report(
     from cdir_nb.pages import write_report
 
     typer.echo(f"report: {write_report(runs, out)}")
+
+
+NOTEBOOK = typer.Argument(metavar="NOTEBOOK", help="A notebook of the workbook, such as 06, or your own .ipynb file.")
+
+
+@app.command(short_help="Write a notebook as a web page or as slides, for use offline.")
+@handle_errors()
+def export(
+    notebook: Annotated[str, NOTEBOOK],
+    html: Annotated[bool, typer.Option("--html", help="Write a web page; the default.")] = False,
+    slides: Annotated[bool, typer.Option("--slides", help="Write slides without code, one per text cell.")] = False,
+    out: Annotated[Path | None, typer.Option(metavar="FILE", help="Default: NAME.html or NAME.slides.html.")] = None,
+) -> None:
+    """Write a notebook with its figures and formulas into one HTML file, which needs no network and runs no script.
+
+    Nothing is executed: the file shows the outputs that the notebook has. Slides scroll from one to the next with Page
+    Down, and print one to a page.
+
+    \b
+    Examples:
+        cdir export 06
+        cdir export 06 --slides --out lecture.html
+    """
+    from cdir_nb.notebook import find_notebook
+    from cdir_nb.pages.html import write_page
+
+    if html and slides:
+        raise CdirError("--html and --slides exclude each other: give one of them")
+    path = find_notebook(notebook)
+    default = Path(f"{path.stem}{'.slides' if slides else ''}.html")
+    typer.echo(f"written: {write_page(path, out or default, slides=slides)}")
+
+
+@app.command(short_help="Copy a notebook for students: exercises without solutions.")
+@handle_errors()
+def handout(
+    notebook: Annotated[str, NOTEBOOK],
+    solutions: Annotated[bool, typer.Option("--solutions", help="Write the teacher's copy, with solutions.")] = False,
+    out: Annotated[Path | None, typer.Option(metavar="FILE", help="Default: NAME_handout.ipynb.")] = None,
+) -> None:
+    """Copy a notebook for a class: each exercise is followed by an empty cell, and the folded solutions are left out.
+
+    With --solutions, each exercise is followed by its solution as code that runs. Outputs are left out of both.
+
+    \b
+    Examples:
+        cdir handout 01
+        cdir handout 01 --solutions
+    """
+    from cdir_nb.notebook import find_notebook
+    from cdir_nb.pages.handout import write_handout
+
+    path = find_notebook(notebook)
+    default = Path(f"{path.stem}_{'solutions' if solutions else 'handout'}.ipynb")
+    typer.echo(f"written: {write_handout(path, out or default, with_solutions=solutions)}")
 
 
 @app.command(short_help="Check a folder of images against its card.")

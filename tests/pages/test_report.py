@@ -205,7 +205,10 @@ def refusal(*folders, out) -> str:
     "spoil,message",
     [
         (lambda run: shutil.rmtree(run), "bad-1 not found: give a folder"),
-        (lambda run: (run / "run.json").unlink(), "is not a run folder (it has no run.json)"),
+        (
+            lambda run: [(run / name).unlink() for name in ("run.json", "a-1/r.jsonl")],
+            "is not a run folder (it has no run.json)",
+        ),
         (lambda run: (run / "run.json").write_text("{"), "run.json cannot be read; run"),
         (lambda run: (run / "run.json").write_text("[]"), "run.json needs the keys profile, about"),
         (lambda run: write(run / "run.json", LISTING), "run.json does not list its notebooks"),
