@@ -2,7 +2,7 @@
 
     python scripts/released.py
 
-Run it for a release, after `docs/results/changes.md` names each row that vanished or moved by more than its seeds' spread.
+Run it for a release, after `docs/results/changes.md` names the rows that vanished or moved beyond their spread.
 """
 
 import gzip

@@ -68,7 +68,7 @@ def test_the_example_from_arrays_has_12_lines_and_prints_every_convention(tmp_pa
 @pytest.mark.medium
 def test_the_example_of_post_processing_has_15_lines_and_gains_on_vanilla_clip(tmp_path, monkeypatch):
     shown = _run_example(0, 15, tmp_path, monkeypatch, "Post-processing")
-    assert "vanilla CLIP + centring (training images)" in " ".join(shown.split())
+    assert re.search(r"vanilla CLIP \+ centring.* 30 of 30\n +\(training", shown)
 
 
 def _run_example(number: int, most_lines: int, folder, monkeypatch, title="A method of your own") -> str:
