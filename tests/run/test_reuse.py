@@ -6,7 +6,9 @@ from dataclasses import asdict
 
 import pytest
 from tiny_notebooks import save, write_notebook, write_profile
+from typer.testing import CliRunner
 
+from cdir_nb.cli import app
 from cdir_nb.errors import CdirError
 from cdir_nb.paths import ROOT
 from cdir_nb.run.plan import make_plan
@@ -111,3 +113,21 @@ def test_the_documented_profile_is_valid(tmp_path):
     documented = set(re.findall(r"(?m)^[ -]*(\w+):", text))
     fields = {*Profile.model_fields, *Entry.model_fields, *Experiment.model_fields} - {"folder"}
     assert len(profile.notebooks) == 3 and fields <= documented | {"experiments"}
+
+
+def test_one_notebook_then_all_then_a_dry_run_with_the_command(notebooks):
+    """Notebook 01 runs once, although the runs of it alone and of the profile are in folders of their own."""
+
+    def reproduce(*words):
+        words = ["reproduce", "--profile", write_profile(notebooks), "--out", notebooks / "runs", *words]
+        done = CliRunner().invoke(app, [str(word) for word in words])
+        assert done.exit_code == 0, done.output
+        return done.output
+
+    assert "2 of 2 would run" in reproduce("--dry-run") and not (notebooks / "runs").exists()
+    one = reproduce("--notebook", "01")
+    assert "done    01_first" in one and "02_second" not in one
+    both = reproduce()
+    assert "kept    01_first" in both and "done    02_second" in both
+    again = reproduce("--dry-run")
+    assert again.count("reuse") == 2 and "0 of 2 would run" in again
