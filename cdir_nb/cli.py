@@ -31,6 +31,9 @@ ENCODER_HELP = (
 SET_HELP = "Set a parameter in one notebook, or in all that have it; with --method, a setting of the method."
 
 
+NOTEBOOK_HELP = "Run this notebook of the profile, such as 06, and those that it needs; may be repeated."
+
+
 class Commands(TyperGroup):
     """The commands of `cdir`, in a process that is prepared for them."""
 
@@ -113,6 +116,10 @@ def reproduce(
     ] = False,
     show: Annotated[bool, typer.Option("--list", help="List the profiles and what they need; run nothing.")] = False,
     force: Annotated[bool, typer.Option("--force", help="Run finished notebooks again.")] = False,
+    notebook: Annotated[Texts, typer.Option(metavar="NAME", help=NOTEBOOK_HELP)] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say what would run, why, and how long; run nothing.")
+    ] = False,
     scheduler: Annotated[
         Text, typer.Option(metavar="ADDRESS", help="Run the notebooks on this dask cluster (docs/cluster.md).")
     ] = None,
@@ -123,7 +130,9 @@ def reproduce(
     """Run the notebooks of a profile; end with one line per method and an HTML report.
 
     Results of finished notebooks are reused: after an interruption, a failure or a change of code, run the same command
-    again, and only unfinished notebooks run. If a notebook fails, the others still run; the exit code is then 1.
+    again, and only unfinished notebooks run. A notebook that finished in another run with the same code, images and
+    parameters is not run again either: --set 06_data_free_tki.variants=some runs notebook 06 alone, and those that
+    read its numbers. If a notebook fails, the others still run; the exit code is then 1.
 
     \b
     Examples:
@@ -132,6 +141,7 @@ def reproduce(
         cdir reproduce --profile pacs --data pacs=/data/PACS
         cdir reproduce --encoder ViT-B-32:/models/vit_b_32.pt
         cdir reproduce --set seed=1 --set 05_retrieval_grids.seed=2
+        cdir reproduce --notebook 06 --dry-run
 
     With --method, run one method on one task: one job for each variant, seed and value of a setting.
 
@@ -155,12 +165,13 @@ def reproduce(
     from cdir_nb.run.options import experiment_from_options
     from cdir_nb.run.overview import overview
     from cdir_nb.run.plan import make_plan
+    from cdir_nb.run.reuse import preview
     from cdir_nb.run.runner import run_plan
 
     skip = [name for name, chosen in (("bad", skip_bad), ("unknown", skip_unknown)) if chosen]
     assignments, directions, grid = settings or (), direction or (), sweep or ()
-    if method and profile:
-        raise CdirError(f"--method {method} and --profile {profile} cannot be combined: give only one of them")
+    if method and (other := f"--profile {profile}" if profile else "--notebook" if notebook else ""):
+        raise CdirError(f"--method {method} and {other} cannot be combined: give only one of them")
     if method:
         options = {"variants": variant or (), "encoder": encoder, "seeds": seeds, "directions": directions}
         experiment = experiment_from_options(method, task, **options, settings=assignments, sweep=grid)
@@ -169,10 +180,14 @@ def reproduce(
         raise CdirError("--task, --variant, --direction and --sweep need --method NAME: add it")
     else:
         chosen = load_profile(profile or "world")
+        chosen = chosen.only(notebook) if notebook else chosen
         plan = make_plan(chosen, data=data or (), encoder=encoder, settings=assignments, skip=skip)
+    run_dir = (out.resolve() if out else runs_dir()) / plan.folder
+    if dry_run:
+        typer.echo("\n".join([f"run folder {run_dir}", *preview(plan, run_dir, jobs=jobs, force=force)]))
+        raise typer.Exit
     for spec in plan.encoders:  # downloads weights, or reports that they are missing, before any notebook starts
         fetch_weights(spec)
-    run_dir = (out.resolve() if out else runs_dir()) / plan.folder
     typer.echo(f"profile {plan.profile.name}: {plan.profile.about}\nrun folder {run_dir}")
     with cluster_pool(scheduler, local_cluster) as submit:
         outcomes = run_plan(plan, run_dir, jobs=jobs, force=force, say=typer.echo, submit=submit)
@@ -200,17 +215,22 @@ def _print_warnings(run_dir: Path) -> None:
         typer.echo(f"warning in {count} notebook{'s' if count > 1 else ''}: {text}", err=True)
 
 
-def _print_notes(frame: "pd.DataFrame") -> None:
+def _notes(frame: "pd.DataFrame") -> list[str]:
     """Warnings that a reader of these numbers needs."""
-    from cdir_nb.data.manifest import drawn_title
     from cdir_nb.results.alike import notes
 
-    for note in notes(frame):
+    labels = sorted({label for label in frame["pipeline_test"] if label})
+    warning = f"*** PIPELINE TEST ({', '.join(labels)}): these numbers are not results ***"
+    return [*notes(frame), *([warning] if labels else [])]
+
+
+def _print_notes(frame: "pd.DataFrame") -> None:
+    from cdir_nb.data.manifest import drawn_title
+
+    for note in _notes(frame):
         typer.echo(note)
     for title in filter(None, map(drawn_title, frame["dataset"].unique())):
         typer.echo(f"({title}: not the papers' data)")
-    if labels := sorted({label for label in frame["pipeline_test"] if label}):
-        typer.echo(f"*** PIPELINE TEST ({', '.join(labels)}): these numbers are not results ***")
 
 
 def _print_table(table: "pd.DataFrame", common: dict[str, str]) -> None:
@@ -222,47 +242,105 @@ def _print_table(table: "pd.DataFrame", common: dict[str, str]) -> None:
         typer.echo(f"  {name}: {value}")
 
 
-RUNS = typer.Argument(metavar="RUN...", help="Run folders, or tables written by this command.")
+RUNS = typer.Argument(metavar="[RUN]...", help="Run folders, or tables of records; default: the committed results.")
 CSV = typer.Option(metavar="FILE", help="Also write every record to FILE, and its settings to settings.json beside it.")
+AS = typer.Option("--as", metavar="PAPER", help="Only in the metric conventions of a paper, such as TKI.")
+TASKS = typer.Option("--task", metavar="NAME", help="Only this task, such as world-unseen; may be repeated.")
+METHODS = typer.Option("--method", metavar="NAME", help="Only this method and the baseline; may be repeated.")
+DIRECTIONS = typer.Option("--direction", metavar="QUERY:GALLERY", help="Only these domains; may be repeated.")
+RULE = 'Only this selection rule, such as "last epoch".'
 
 
 @app.command(short_help="Print the numbers of runs.")
 @handle_errors()
 def results(
-    runs: Annotated[list[Path], RUNS],
+    runs: Annotated[list[Path] | None, RUNS] = None,
+    task: Annotated[Texts, TASKS] = None,
+    method: Annotated[Texts, METHODS] = None,
+    metric: Annotated[str, typer.Option(metavar="NAME", help="Such as mAP@200, or P@10:hits_over_k.")] = "",
+    paper: Annotated[str, AS] = "",
+    direction: Annotated[Texts, DIRECTIONS] = None,
+    rule: Annotated[str, typer.Option(metavar="NAME", help=RULE)] = "",
+    markdown: Annotated[bool, typer.Option("--markdown", help="Print Markdown.")] = False,
+    latex: Annotated[bool, typer.Option("--latex", help="Print LaTeX, for the package booktabs.")] = False,
     csv: Annotated[Path | None, CSV] = None,
     parquet: Annotated[Path | None, typer.Option(metavar="FILE", help="Also write every record as Parquet.")] = None,
     full: Annotated[bool, typer.Option("--all", help="Print all metrics, conventions and settings.")] = False,
 ) -> None:
     """Print the numbers of one or more runs: one line per method in the headline metric, compared with vanilla CLIP.
 
-    If two runs have the same settings and the same numbers, they count once; if their numbers differ, the command fails
-    and names both sources.
+    Without a run, the committed results are printed, which the documentation quotes. A mean over several seeds has its
+    standard deviation; a number of one seed says so. If two runs have the same settings and the same numbers, they
+    count once; if their numbers differ, the command fails and names both sources.
 
-    Example: cdir results runs/world-* --csv numbers.csv
+    \b
+    Examples:
+        cdir results runs/world-* --csv numbers.csv
+        cdir results --task pacs-heldout --metric mAP@200 --as TKI --latex
+        cdir results runs/world-* --method CLAIR --direction photo:sketch --rule "last epoch"
     """
-    from cdir_nb.results import headline, load_records, save_table, to_frame
+    from cdir_nb.results import headline, load_records, reproduced_records, save_table, to_frame
     from cdir_nb.results.alike import other_counts
+    from cdir_nb.results.choose import chosen
+    from cdir_nb.results.printed import block_in_latex, block_in_markdown
     from cdir_nb.results.summary import summarise
 
-    records = load_records(runs)
+    if markdown + latex + full > 1:
+        raise CdirError("--markdown, --latex and --all exclude each other: give one of them")
+    records = load_records(runs) if runs else reproduced_records()
+    if not records:
+        raise CdirError(f"no numbers in {', '.join(map(str, runs or []))}: run `cdir reproduce` first")
+    choice = {"tasks": task or (), "methods": method or (), "directions": direction or ()}
+    records = chosen(records, **choice, metric=metric, paper=paper, rule=rule)
     frame = to_frame(records)
-    if frame.empty:
-        raise CdirError(f"no numbers in {', '.join(map(str, runs))}: run `cdir reproduce` first")
     files = [file for file in (csv, parquet) if file]
     for file in files:  # before anything is printed: the reader of the output may end early
         save_table(records, file, parquet=file is parquet)
+    names = [] if full else frame["metric"].unique() if metric else [""]
+    blocks = [block for name in names for block in summarise(frame, name)]
+    if markdown or latex:
+        as_text = block_in_markdown if markdown else block_in_latex
+        typer.echo("\n".join(as_text(block, _notes(frame)) for block in blocks))
+        raise typer.Exit
     for line in other_counts(frame):
         typer.echo(line)
     if full:
         _print_table(*headline(frame))
     else:
-        for block in summarise(frame) or ["no precision was measured between two domains that tells rankings apart"]:
+        for block in blocks or ["no precision was measured between two domains that tells rankings apart"]:
             typer.echo(f"\n{block}")
         typer.echo("all numbers: the same command with --all")
     _print_notes(frame)
     for file in files:
         typer.echo(f"{len(records)} records written to {file}")
+
+
+@app.command(short_help="Print the settings behind a number.")
+@handle_errors()
+def settings(
+    digest: Annotated[str, typer.Argument(metavar="DIGEST", help="As `cdir results --all` prints it, or its start.")],
+    runs: Annotated[
+        list[Path] | None, typer.Option("--run", metavar="RUN", help="A run folder or a table; may be repeated.")
+    ] = None,
+) -> None:
+    """Print the settings with a digest, and the methods and tasks whose numbers have them.
+
+    Reads the committed results and all runs in runs/, or the runs given by --run.
+
+    Example: cdir settings 0a46e10e6c
+    """
+    from cdir_nb.paths import runs_dir
+    from cdir_nb.results.aggregate import as_text, flat_settings
+    from cdir_nb.results.files import find_settings, reproduced_tables
+
+    own = [path.parent for path in sorted(runs_dir().glob("*/run.json"))]
+    complete, values, numbers = find_settings(digest, runs or [*reproduced_tables(), *own])
+    lines = flat_settings(values)
+    width = max(map(len, lines), default=0)
+    typer.echo(f"settings {complete}" + ("" if lines else ": none"))
+    for name, value in lines.items():
+        typer.echo(f"  {name:<{width}} = {as_text(value)}")
+    typer.echo("\n".join(["numbers with these settings:", *(f"  {number}" for number in numbers)]))
 
 
 @app.command(short_help="Compare two methods query by query.")
@@ -276,7 +354,7 @@ def compare(
     ] = None,
     encoder: Annotated[str, typer.Option(metavar="NAME", help="Only this encoder, such as real-clip.")] = "",
     metric: Annotated[Text, typer.Option(metavar="NAME", help="Such as P@10:hits_over_k; default: all stored.")] = None,
-    rule: Annotated[str, typer.Option(metavar="NAME", help='Only this selection rule, such as "last epoch".')] = "",
+    rule: Annotated[str, typer.Option(metavar="NAME", help=RULE)] = "",
 ) -> None:
     """Compare two methods query by query: METHOD minus OTHER, with bootstrap intervals over classes and queries.
 
@@ -300,10 +378,14 @@ def compare(
 @app.command(short_help="Make an HTML report of runs.")
 @handle_errors()
 def report(
-    runs: Annotated[list[Path], typer.Argument(metavar="RUN...", help="One or more run folders.")],
+    runs: Annotated[
+        list[Path], typer.Argument(metavar="RUN...", help="Run folders, or folders and tables of records.")
+    ],
     out: Annotated[Path, typer.Option(metavar="FOLDER", help="Folder of the report.")] = Path("report"),
 ) -> None:
     """Make an HTML report on one or more runs: claims, published and reproduced numbers, figures, executed notebooks.
+
+    It begins with what was measured on which images, a dot plot of each task, and which claims hold.
 
     The report is a folder with a page index.html that works offline: open it, zip it, or put it on a web server.
     `reproduce` makes one for its own run.
@@ -314,6 +396,61 @@ def report(
     from cdir_nb.pages import write_report
 
     typer.echo(f"report: {write_report(runs, out)}")
+
+
+NOTEBOOK = typer.Argument(metavar="NOTEBOOK", help="A notebook of the workbook, such as 06, or your own .ipynb file.")
+
+
+@app.command(short_help="Write a notebook as a web page or as slides, for use offline.")
+@handle_errors()
+def export(
+    notebook: Annotated[str, NOTEBOOK],
+    html: Annotated[bool, typer.Option("--html", help="Write a web page; the default.")] = False,
+    slides: Annotated[bool, typer.Option("--slides", help="Write slides without code, one per text cell.")] = False,
+    out: Annotated[Path | None, typer.Option(metavar="FILE", help="Default: NAME.html or NAME.slides.html.")] = None,
+) -> None:
+    """Write a notebook with its figures and formulas into one HTML file, which needs no network and runs no script.
+
+    Nothing is executed: the file shows the outputs that the notebook has. Slides scroll from one to the next with Page
+    Down, and print one to a page.
+
+    \b
+    Examples:
+        cdir export 06
+        cdir export 06 --slides --out lecture.html
+    """
+    from cdir_nb.notebook import find_notebook
+    from cdir_nb.pages.html import write_page
+
+    if html and slides:
+        raise CdirError("--html and --slides exclude each other: give one of them")
+    path = find_notebook(notebook)
+    default = Path(f"{path.stem}{'.slides' if slides else ''}.html")
+    typer.echo(f"written: {write_page(path, out or default, slides=slides)}")
+
+
+@app.command(short_help="Copy a notebook for students: exercises without solutions.")
+@handle_errors()
+def handout(
+    notebook: Annotated[str, NOTEBOOK],
+    solutions: Annotated[bool, typer.Option("--solutions", help="Write the teacher's copy, with solutions.")] = False,
+    out: Annotated[Path | None, typer.Option(metavar="FILE", help="Default: NAME_handout.ipynb.")] = None,
+) -> None:
+    """Copy a notebook for a class: each exercise is followed by an empty cell, and the folded solutions are left out.
+
+    With --solutions, each exercise is followed by its solution as code that runs. Outputs are left out of both.
+
+    \b
+    Examples:
+        cdir handout 01
+        cdir handout 01 --solutions
+    """
+    from cdir_nb.notebook import find_notebook
+    from cdir_nb.pages.handout import write_handout
+
+    path = find_notebook(notebook)
+    default = Path(f"{path.stem}_{'solutions' if solutions else 'handout'}.ipynb")
+    typer.echo(f"written: {write_handout(path, out or default, with_solutions=solutions)}")
 
 
 @app.command(short_help="Check a folder of images against its card.")

@@ -1,7 +1,6 @@
 """Rules for committed notebooks. A rule is a function from a notebook to complaints; all rules are applied."""
 
 import ast
-import html
 import io
 import json
 import re
@@ -11,6 +10,8 @@ from pathlib import Path
 
 import nbformat
 from nbformat import NotebookNode
+
+from cdir_nb.notebook import exercise_section, exercises, solutions
 
 LARGEST = 520_000  # bytes
 EXERCISES = range(2, 5)
@@ -187,8 +188,7 @@ def closing_sections(book: NotebookNode) -> Iterator[str]:
 
 def exercises_with_solutions(book: NotebookNode) -> Iterator[str]:
     """Two to four exercises, each with a solution whose code compiles (`scripts/notebooks.py exercises` runs it)."""
-    tasks = re.findall(r"^\d+\. (.+)$", _exercises(book).partition("<details>")[0], flags=re.MULTILINE)
-    codes = solutions(book)
+    tasks, codes = exercises(_exercises(book)), solutions(_exercises(book))
     if len(tasks) not in EXERCISES or len(codes) != len(tasks):
         yield f"{len(tasks)} exercises with {len(codes)} solutions: expected two to four, each with one"
     for number, code in enumerate(codes, start=1):
@@ -200,15 +200,9 @@ def exercises_with_solutions(book: NotebookNode) -> Iterator[str]:
             yield f"solution {number} has no code in <pre><code>"
 
 
-def solutions(book: NotebookNode) -> list[str]:
-    """The code of each solution, which is marked by <pre><code>; empty for a solution without code."""
-    items = re.findall(r"<li>(.*?)</li>", _exercises(book).partition("<details>")[2], flags=re.DOTALL)
-    return ["\n".join(map(html.unescape, re.findall(r"<pre><code>(.*?)</code></pre>", x, re.DOTALL))) for x in items]
-
-
 def _exercises(book: NotebookNode) -> str:
     """The section with the exercises."""
-    return prose(book).partition("## Exercises")[2].partition("\n## ")[0]
+    return exercise_section(prose(book))
 
 
 RULES = (

@@ -24,9 +24,10 @@ import typer
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
 from nbformat import NotebookNode
-from notebook_lint import problems, solutions
+from notebook_lint import problems, prose
 from PIL import Image
 
+from cdir_nb.notebook import exercise_section, solutions
 from cdir_nb.paths import NOTEBOOKS, atomic_write
 
 KERNEL = {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}
@@ -122,7 +123,7 @@ def write_with_solutions(path: Path, folder: Path) -> Path:
     """Write a copy of the notebook into `folder`, with one more cell for each solution; returns its path."""
     folder.mkdir(parents=True, exist_ok=True)
     book = nbformat.read(path, as_version=4)
-    book.cells += [nbformat.v4.new_code_cell(code) for code in solutions(book) if code]
+    book.cells += [nbformat.v4.new_code_cell(code) for code in solutions(exercise_section(prose(book))) if code]
     nbformat.write(book, folder / path.name)
     return folder / path.name
 

@@ -58,8 +58,8 @@ def open_folder(root: Path | str, *, skip_bad: bool = False, progress: bool = Tr
         images = _one_spelling(open_classes(root, names, None, skip_bad=skip_bad, progress=progress))
     else:
         images, problems, nested = _any_layout(root, progress)
-        count = len(problems) + len(nested)
-        refuse_or_log(root, _left_out(root, problems) + nested, "file", "cannot be read", "skip_bad", skip_bad, count=count)
+        left_out, count = _left_out(root, problems) + nested, len(problems) + len(nested)
+        refuse_or_log(root, left_out, "file", "cannot be read", "skip_bad", skip_bad, count=count)
     for line in (*copy_notices(images), *name_notices(images)):
         log.warning("%s: %s", root, line)
     return images
@@ -96,7 +96,8 @@ def _any_layout(root: Path, progress: bool) -> tuple[ImageSet, list[tuple[str, s
             key = "/".join((domain, *below.parts[1:])) if len(below.parts) > 1 else path.name
             rows.append((key, domain, label, path, inspection))
     if not rows:
-        reason = f"none of its {len(files)} files can be read: {'; '.join(_left_out(root, problems)[:3])}" if files else ""
+        lines = "; ".join(_left_out(root, problems)[:3])
+        reason = f"none of its {len(files)} files can be read: {lines}" if files else ""
         raise CdirError(f"{root} has no images ({reason or 'it is empty'}); expected {LAYOUTS}")
     nested = [f"{path.relative_to(root).as_posix()}/ (a folder inside a class folder)" for path in folders]
     return _one_spelling(_image_set(rows)), problems, nested

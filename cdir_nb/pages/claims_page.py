@@ -31,6 +31,7 @@ from cdir_nb.results.claims.claim import Claim
 from cdir_nb.results.claims.verdicts import NOT_RUN, as_in_card
 from cdir_nb.results.claims.wording import each_seed, held, interval
 from cdir_nb.results.panels import belongs_to
+from cdir_nb.results.printed import markdown
 from cdir_nb.results.published import own_method, papers
 from cdir_nb.results.records import DIRECTION
 
@@ -155,11 +156,6 @@ def _by_rule(decided: pd.DataFrame, rows: pd.DataFrame) -> Iterator[tuple[str, p
 # ---- tables ---------------------------------------------------------------------------------------------------
 
 
-def _markdown(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    lines = [f"| {' | '.join(columns)} |", "|---" * len(columns) + "|", *(f"| {' | '.join(row)} |" for row in rows)]
-    return "\n".join(lines) + "\n"
-
-
 def _verdicts(decided: pd.DataFrame, other_settings: Mapping[str, str]) -> str:
     rows = []
     for row in decided.itertuples():
@@ -171,7 +167,7 @@ def _verdicts(decided: pd.DataFrame, other_settings: Mapping[str, str]) -> str:
         "claim", "verdict", "difference, mean (each seed)", "95 % interval over classes", "directions that hold",
         "measure",
     )  # fmt: skip
-    return _markdown(head, rows)
+    return markdown(head, rows)
 
 
 def _means(frame: pd.DataFrame, paper: str, other_settings: Mapping[str, str]) -> str:
@@ -212,7 +208,7 @@ def _means_table(frame: pd.DataFrame, paper: str, other_settings: Mapping[str, s
         name = labelled(method, part["data_at_test_time"].iloc[0])
         rows.append([name, *(cells.get(metric, "") for metric in measures), _training(part)])
     head = "Mean over directions, ± standard deviation over seeds, in percent:\n\n"
-    return head + _markdown(["method", *measures, "steps"], rows)
+    return head + markdown(["method", *measures, "steps"], rows)
 
 
 def _by_setting(frame: pd.DataFrame, other_settings: Mapping[str, str]) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -278,7 +274,7 @@ def _gains_by_direction(rows: pd.DataFrame, method: str, start: str, baselines: 
         names = (display_domain(domain, rows["dataset"].iloc[0]) for domain in pair)
         lines.append([" → ".join(names), *numbers, "" if np.isnan(gain) else f"{gain:+.1f}"])
     head = f"Where the gain is, {metric}, mean over seeds; hardest for the {start} first. {remark}\n\n"
-    return head + _markdown(["direction", start, method, "over the start", "over the best baseline"], lines)
+    return head + markdown(["direction", start, method, "over the start", "over the best baseline"], lines)
 
 
 # ---- the command ----------------------------------------------------------------------------------------------

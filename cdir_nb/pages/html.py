@@ -10,6 +10,9 @@ from nbconvert import HTMLExporter
 from nbconvert.filters.markdown_mistune import IPythonRenderer, MarkdownWithMath
 from nbformat import NotebookNode
 
+from cdir_nb.notebook import read_notebook
+from cdir_nb.paths import atomic_write
+
 # What a browser may do with a page of a notebook, whose outputs may contain any HTML: no script, frame, form or plugin
 # runs, and nothing is loaded. It is effective only for what follows it in the page. It does not forbid a `<meta>` that
 # leads to another page after a moment (http-equiv="refresh"), so that `without_scripts` disables those.
@@ -19,6 +22,7 @@ POLICY = (
 )
 HEAD = re.compile(r'\s*<!DOCTYPE html>\s*<html( lang="\w+")?>\s*<head>', re.I)
 META = re.compile(r'<meta\b(?! charset="utf-8"/>| content="width=[^"]*" name="viewport"/>)', re.I)
+OVERWRITTEN = re.compile(r"[^\n]*\r(?!\n)")  # what a terminal overwrites: all lines of a progress bar but its last
 # nbconvert's lab template without RequireJS, MathJax and Mermaid, which it would load from the web.
 PAGE = """{%- extends 'lab/index.html.j2' -%}
 {%- block html_head_js -%}{%- endblock -%}
@@ -31,8 +35,30 @@ img, svg { max-width: 100%; height: auto; }
 math { font-size: 1.1em; }
 math [mathvariant="bold"] { font-weight: bold; }
 .equation { display: block; overflow-x: auto; overflow-y: hidden; margin: .8em 0; }
+.jp-OutputArea-output { overflow-x: auto; }
 math mtd { padding-left: .1em; padding-right: .1em; }
 </style>{%- endblock -%}"""
+SLIDES = (
+    PAGE.replace(
+        "</style>",
+        """html { scroll-snap-type: y mandatory; }
+main { max-width: none; padding: 0; }
+.slide { min-height: 100vh; box-sizing: border-box; scroll-snap-align: start;
+  padding: 2rem max(2rem, calc(50vw - 34rem));
+  display: flex; flex-direction: column; justify-content: center; border-bottom: 1px solid #ccc; break-after: page; }
+.slide:empty { display: none; }
+.slide img { max-height: 68vh; width: auto; display: block; margin: 0 auto; }
+.slide .jp-RenderedHTMLCommon { font-size: 1.25rem; }
+.jp-InputPrompt, .jp-OutputPrompt { display: none; }
+@media print { .slide { min-height: 0; height: 100vh; border: 0; } }
+</style>""",
+    )
+    + """{%- block body_loop -%}<section class="slide">
+{%- for cell in nb.cells -%}
+{%- if cell.cell_type == "markdown" and not loop.first -%}</section><section class="slide">{%- endif -%}
+{%- block any_cell scoped -%}{{ super() }}{%- endblock -%}
+{%- endfor -%}</section>{%- endblock -%}"""
+)
 REWRITES = (  # TeX that latex2mathml 3.81 does not support -> TeX that it does
     (r"\\begin\{(?:aligned|split|align)\}", r"\\begin{align*}"),
     (r"\\end\{(?:aligned|split|align)\}", r"\\end{align*}"),
@@ -73,6 +99,13 @@ class OfflineExporter(HTMLExporter):
         return MarkdownWithMath(renderer=renderer).render(source)
 
 
+class SlideExporter(OfflineExporter):
+    """Slides without a script: each is as high as the window, and scrolling stops at it."""
+
+    raw_template = SLIDES
+    exclude_input = True
+
+
 def equation(tex: str) -> str:
     """A displayed formula, which scrolls horizontally if it is wider than the page."""
     return f'<span class="equation" tabindex="0">{mathml(tex, "block")}</span>'
@@ -96,6 +129,24 @@ def to_html(notebook: NotebookNode, title: str, folder: Path) -> str:
     return without_scripts(page)
 
 
+def write_page(notebook: Path, out: Path, *, slides: bool = False) -> Path:
+    """Write a notebook with its outputs as one HTML file, atomically, as a page or as slides. Returns `out`."""
+    book = read_notebook(notebook)
+    strip(book)
+    title = book.cells[0].source.splitlines()[0].lstrip("# ") if book.cells and book.cells[0].source else notebook.stem
+    page = to_slides(book, title, notebook.parent) if slides else to_html(book, title, notebook.parent)
+    with atomic_write(out) as temporary:
+        temporary.write_text(page, encoding="utf-8")
+    return out
+
+
+def to_slides(notebook: NotebookNode, title: str, folder: Path) -> str:
+    """A notebook as slides: one for each text cell, with the outputs of the code below it, and without the code."""
+    resources = {"metadata": {"name": title, "path": str(folder)}}
+    page, _ = SlideExporter().from_notebook_node(notebook, resources=resources)
+    return without_scripts(page)
+
+
 def without_scripts(page: str) -> str:
     """The page with `POLICY` at the start of its head, or before everything else if there is no plain head.
 
@@ -107,7 +158,8 @@ def without_scripts(page: str) -> str:
 
 
 def strip(notebook: NotebookNode) -> None:
-    """Remove, in place, data of the run only: widget state and views, papermill's paths, out_dir, run_folders.
+    """Remove, in place, data of the run only: widget state and views, papermill's paths, out_dir, run_folders, and
+    all lines of a progress bar but its last.
 
     (This is done here because nbclient 0.11 crashes with `store_widget_state=False` if an Output widget is used.)
     """
@@ -116,5 +168,8 @@ def strip(notebook: NotebookNode) -> None:
     view = "application/vnd.jupyter.widget-view+json"
     for cell in (cell for cell in notebook.cells if cell.cell_type == "code"):
         cell.outputs = [output for output in cell.outputs if view not in output.get("data", {})]
+        for output in cell.outputs:
+            if output.output_type == "stream":
+                output.text = OVERWRITTEN.sub("", output.text)
         if "injected-parameters" in cell.metadata.get("tags", []):
             cell.source = re.sub(r"(?m)^(out_dir|run_folders) = .*$", r'\1 = ""', cell.source)

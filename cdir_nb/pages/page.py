@@ -3,6 +3,7 @@
 It needs no network, scripts or files outside of the folder, so it can be moved, zipped or put on a web server.
 
     index.html
+    headline-1.png, ...                        the dot plot of each task
     records.csv, settings.json                 all numbers with their context, as `cdir results --csv` writes them
     <number>-<run>/<notebook>-<digest>/        the executed notebook as HTML, and its figures
 """
@@ -23,11 +24,12 @@ from PIL import Image
 from cdir_nb.data.manifest import drawn_title
 from cdir_nb.errors import CdirError
 from cdir_nb.pages.html import without_scripts
-from cdir_nb.pages.papers import as_texts, beside, claims, on_real_images
+from cdir_nb.pages.papers import as_texts, beside, claims, in_short, on_real_images
 from cdir_nb.pages.run_folder import DONE, FAILED, Part, Run, clock, read_run
 from cdir_nb.paths import is_abandoned, make_folder, process_label, share_with_group
 from cdir_nb.results import Record, direction_tables, headline, load_records, save_table, to_frame
 from cdir_nb.results.alike import notes, other_counts
+from cdir_nb.results.summary import summarise
 
 GENERATOR = '<meta name="generator" content="cdir report">'  # marks a folder as one of our reports
 NUMBERS = ("percent",)  # right-aligned columns in tables of text
@@ -44,7 +46,7 @@ def write_report(folders: Sequence[Path], out: Path) -> Path:
     with _new_folder(out) as building:
         sections = [_section(run, building / f"{i}-{run.folder.name}") for i, run in enumerate(runs, start=1)]
         save_table(records, building / "records.csv")
-        (building / "index.html").write_text(_page(sections, records), encoding="utf-8")
+        (building / "index.html").write_text(_page(sections, records, building), encoding="utf-8")
     return out / "index.html"
 
 
@@ -69,8 +71,9 @@ def _new_folder(out: Path) -> Iterator[Path]:
         os.replace(building, out)
 
 
-def _page(sections: list[dict[str, Any]], records: list[Record]) -> str:
+def _page(sections: list[dict[str, Any]], records: list[Record], folder: Path) -> str:
     frame = to_frame(records)
+    boards = claims(records)
     template = Path(__file__).with_name("page.html.j2").read_text(encoding="utf-8")
     environment = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
     return environment.from_string(template).render(
@@ -80,7 +83,10 @@ def _page(sections: list[dict[str, Any]], records: list[Record]) -> str:
         pipeline_test=pipeline_test_of(frame),
         counts=other_counts(frame),
         notes=notes(frame),
-        claims=claims(records),
+        headlines=_headlines(frame, folder),
+        images=_images(frame),
+        claims=boards,
+        in_short=in_short(boards),
         beside=beside(frame),
         committed=on_real_images() if all(run["drawn"] for run in sections) else [],
         count=len(frame),
@@ -95,6 +101,45 @@ def _page(sections: list[dict[str, Any]], records: list[Record]) -> str:
 def pipeline_test_of(frame: pd.DataFrame) -> str:
     """The reason why some numbers are only pipeline tests, such as "random weights"; empty if there are none."""
     return ", ".join(sorted({label for label in frame["pipeline_test"] if label}))
+
+
+def _headlines(frame: pd.DataFrame, folder: Path) -> list[dict[str, Any]]:
+    """For each task its dot plot, saved in `folder`, and what was measured."""
+    import matplotlib.pyplot as plt
+
+    from cdir_nb.show import headline_dots, save_figure
+
+    headlines = []
+    for number, block in enumerate(summarise(frame), start=1):
+        drawing = headline_dots(block, title=block.task)
+        path = save_figure(drawing, folder, f"headline-{number}")
+        plt.close(drawing)
+        assert path is not None, "a folder was given"
+        with Image.open(path) as image:
+            size = image.size
+        headlines.append({"link": path.name, "size": size, "task": block.task, "notes": [block.measure, *block.notes]})
+    return headlines
+
+
+def _images(frame: pd.DataFrame) -> list[str]:
+    """What was measured on which images: one line per task, with its methods, seeds and numbers of images."""
+    lines = []
+    ranked = frame[frame["gallery_domain"] != ""]
+    for (dataset, protocol, encoder), rows in ranked.groupby(["dataset", "protocol", "encoder"], sort=False):
+        title = drawn_title(str(dataset))
+        counts = [_range(rows[name]) for name in ("query_images", "gallery_images")]
+        images = f", {counts[0]} queries and {counts[1]} gallery images per direction" if all(counts) else ""
+        seeds = rows["seed"].nunique()
+        methods = f"{rows['method'].nunique()} methods, {seeds} seed{'s' if seeds > 1 else ''}"
+        where = f"{title}, not the papers' data" if title else f"images of {dataset}"
+        lines.append(f"{protocol or dataset} ({where}){images}; {encoder}; {methods}")
+    return lines
+
+
+def _range(numbers: pd.Series) -> str:
+    """The fewest and the most, such as `150 to 200`; empty if unknown."""
+    known = numbers.dropna()
+    return " to ".join(f"{n:,}" for n in dict.fromkeys((known.min(), known.max()))) if len(known) else ""
 
 
 def _section(run: Run, folder: Path) -> dict[str, Any]:
@@ -137,7 +182,7 @@ def _part(part: Part, folder: Path) -> dict[str, Any]:
     return {
         "label": part.label,
         "status": part.status,
-        "time": clock(part.seconds) if part.status == DONE else "",
+        "time": clock(part.seconds) if part.status == DONE and part.seconds else "",
         "finished": part.finished.replace("T", " ")[:16],
         "without": ", ".join(part.without),
         "parameters": _parameters(part),

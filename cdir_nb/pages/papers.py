@@ -11,7 +11,7 @@ import pandas as pd
 
 from cdir_nb.data.manifest import drawn_title
 from cdir_nb.results import Record, load_claims, published_verdicts, reproduced_records, to_frame, verdicts
-from cdir_nb.results.claims.verdicts import CONTEXT, NOT_RUN
+from cdir_nb.results.claims.verdicts import CONTEXT, IN_PART, NOT_RUN, SIGNS
 from cdir_nb.results.claims.wording import how, joint_verdict, marked, span
 from cdir_nb.results.panels import Panel, our_panels, printed_panel, views
 from cdir_nb.results.published import own_method
@@ -28,6 +28,19 @@ def claims(records: Sequence[Record]) -> list[dict[str, Any]]:
     printed = published_verdicts([claim for claim in load_claims() if claim.paper in set(decided["paper"])])
     by_paper = printed.groupby("paper", sort=False)
     return [_scoreboard(paper, rows, decided[decided["paper"] == paper]) for paper, rows in by_paper]
+
+
+def in_short(boards: Sequence[dict[str, Any]]) -> dict[str, list[str]]:
+    """{verdict: claims}, from `claims`: first those that hold, then those that do not or cannot be told from zero."""
+    found: dict[str, list[str]] = {kind: [] for kind in (*SIGNS, IN_PART)}
+    for board in boards:
+        for row in board["rows"]:
+            for (task, encoder, _), cell in zip(board["tasks"], row["cells"][1:]):
+                if cell["kind"] != NOT_RUN:
+                    more = f"; {cell['more']}" if cell["more"] else ""
+                    text = f"{board['paper']}: {row['says']} ({task}, {encoder}{more})"
+                    found.setdefault(cell["kind"], []).append(text)
+    return {marked(kind): texts for kind, texts in found.items() if texts}
 
 
 def _scoreboard(paper: str, printed: pd.DataFrame, decided: pd.DataFrame) -> dict[str, Any]:

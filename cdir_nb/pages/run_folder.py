@@ -100,11 +100,14 @@ class Run:
 
 
 def read_run(folder: Path) -> Run:
-    """Read the run in `folder`. Raises CdirError if it is not a run folder, or a file is missing or damaged."""
-    if not folder.is_dir():
+    """Read the run in `folder`: one of `cdir reproduce`, or any folder or table of records, without notebooks.
+
+    Raises CdirError if there are no records, or a file is missing or damaged.
+    """
+    if not folder.exists():
         raise CdirError(f"run folder {folder} not found: give a folder made by `cdir reproduce`")
     if not (folder / "run.json").is_file():
-        raise CdirError(f"{folder} is not a run folder (it has no run.json): give one made by `cdir reproduce`")
+        return _numbers_alone(folder)
     listing = _json(folder / "run.json", profile=str, about=str, dataset=str, notebooks=list, folders=list)
     names = [*listing["folders"], *listing["notebooks"]]
     if not names or len(listing["folders"]) * 2 != len(names) or not all(isinstance(name, str) for name in names):
@@ -112,6 +115,19 @@ def read_run(folder: Path) -> Run:
     parts = zip(listing["notebooks"], listing["folders"])
     jobs = tuple(_part(label, folder / name) for label, name in parts)
     return Run(folder, listing["profile"], listing["about"], listing["dataset"], jobs)
+
+
+def _numbers_alone(source: Path) -> Run:
+    """The records of a folder or table that `cdir reproduce` did not make, such as those of `save_records`."""
+    records = load_records(source)
+    if not records:
+        raise CdirError(f"{source} is not a run folder (it has no run.json), and has no records: give one that has")
+    name = source.name.partition(".")[0]
+    dates = sorted({record.date for record in records})
+    commits = dict.fromkeys(record.measuring_commit for record in records)
+    part = Part(name, name, source, DONE, finished=dates[-1], commit=", ".join(commits))
+    about = f"Records without notebooks, measured {' to '.join(dict.fromkeys((dates[0], dates[-1])))}."
+    return Run(source, name, about, ", ".join(dict.fromkeys(record.dataset for record in records)), (part,))
 
 
 def _part(label: str, folder: Path) -> Part:

@@ -64,7 +64,7 @@ def differing(settings: Mapping[str, Mapping[str, Any] | None]) -> dict[str, str
     The names of nested settings are joined with a dot. Unknown settings, and settings without any differing value, are
     named by their digest.
     """
-    flat = {digest: _flat(values) for digest, values in settings.items() if values is not None}
+    flat = {digest: flat_settings(values) for digest, values in settings.items() if values is not None}
     names = dict.fromkeys(name for values in flat.values() for name in values)
     several = [name for name in names if len({json.dumps(values.get(name)) for values in flat.values()}) > 1]
     texts = {}
@@ -72,21 +72,22 @@ def differing(settings: Mapping[str, Mapping[str, Any] | None]) -> dict[str, str
         if digest not in flat:
             texts[digest] = f"settings unknown ({digest})"
             continue
-        parts = [f"{name}={_short(flat[digest][name])}" for name in several if name in flat[digest]]
+        parts = [f"{name}={as_text(flat[digest][name])}" for name in several if name in flat[digest]]
         texts[digest] = ", ".join(parts) or f"settings {digest}"
     return texts
 
 
-def _flat(settings: Mapping[str, Any]) -> dict[str, Any]:
+def flat_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
     """Nested settings as one level, such as {"refinement.steps": 10}."""
     flat = {}
     for name, value in settings.items():
-        inner = _flat(value) if isinstance(value, Mapping) and value else {}
+        inner = flat_settings(value) if isinstance(value, Mapping) and value else {}
         flat |= {f"{name}.{key}": nested for key, nested in inner.items()} or {name: value}
     return flat
 
 
-def _short(value: Any) -> str:
+def as_text(value: Any) -> str:
+    """A value of a setting as JSON; a text without quotes."""
     return value if isinstance(value, str) else json.dumps(value)
 
 

@@ -24,6 +24,7 @@ NEW_FIELDS = ("train_pool_fingerprint", "image_counts", "queries_without_relevan
 REQUIRED = tuple(name for name in Record.model_fields if name not in ("settings", *NEW_FIELDS))
 FINGERPRINTS = tuple(name for name in Record.model_fields if name.endswith("_fingerprint"))
 NO_SETTINGS = settings_digest({})
+MIN_DIGITS = 4  # of a digest by which settings are searched
 MAY_DIFFER = (
     "threads", "training_commit", "measuring_commit", *IMAGES, "train_fingerprint", "train_pool_fingerprint",
     "image_counts", "steps",
@@ -129,7 +130,12 @@ def load_records(sources: Iterable[str | Path] | str | Path) -> list[Record]:
 
 def reproduced_records() -> list[Record]:
     """The committed results: all csv and csv.gz files in cdir_nb/results/reproduced, from finished runs."""
-    return load_records(path for path in sorted(REPRODUCED.iterdir()) if _is_table(path))
+    return load_records(reproduced_tables())
+
+
+def reproduced_tables() -> list[Path]:
+    """The files of `reproduced_records`."""
+    return [path for path in sorted(REPRODUCED.iterdir()) if _is_table(path)]
 
 
 def _conflict(*both: tuple[Record, Path]) -> str:
@@ -199,6 +205,34 @@ def read_settings(folder: Path) -> Settings:
         if settings_digest(settings) != digest:
             raise CdirError(f"{path}: the settings under {digest} were changed: restore the file")
     return stored
+
+
+def find_settings(digest: str, sources: Iterable[Path]) -> tuple[str, dict[str, Any], list[str]]:
+    """A complete digest, its settings, and the numbers that have them: method, task and encoder, each once.
+
+    digest   at least four digits with which it begins
+    sources  run folders and tables
+
+    Raises CdirError if no source has the digest, or if several digests begin so.
+    """
+    found: Settings = {}
+    numbers: dict[str, None] = {}
+    for path in dict.fromkeys(file for source in sources for file in record_files(source)):
+        here = {name: values for name, values in read_settings(path.parent).items() if name.startswith(digest)}
+        found |= here
+        rows = (row if isinstance(row, Mapping) else json.loads(row) for row in _rows(path)) if here else ()
+        for row in rows:
+            if row["settings_digest"] in here:
+                numbers[f"{row['method']}, {row['protocol'] or row['dataset']}, {row['encoder']}"] = None
+    if len(digest) < MIN_DIGITS or not found:
+        raise CdirError(
+            f"settings {digest}: not found: give at least {MIN_DIGITS} digits of a digest that `cdir results --all` "
+            "prints, and --run for a run that is not in runs/"
+        )
+    if len(found) > 1:
+        raise CdirError(f"settings {digest}: several begin so: give more digits of {' or '.join(sorted(found))}")
+    ((complete, settings),) = found.items()
+    return complete, settings, [*numbers]
 
 
 def require_settings(records: Iterable[Record]) -> None:

@@ -31,10 +31,15 @@ WITHIN = sorted(
     key=lambda name: (name != "settings_digest", name),
 )
 TEXTS = {"train_pool": "set {} of images to train on"}
-PARTIAL = "  a mean over some of the directions is not comparable with the others"
-COMMON = "; the last two columns are"
-WIDTH = 100  # characters per line of a printed block
-NAME = 30  # longer method names have a line of their own
+WIDTH = 80  # characters per line of a printed block
+NAME = 30  # characters of a method's name at the end of a run
+NARROW = 20  # the least width of the column of names, in characters
+ALL_QUERIES, PARTIAL = " *", " †"  # marks of names, explained by NOTES below a block
+NOTES = {
+    ALL_QUERIES: "* uses all queries at test time",
+    PARTIAL: "† a mean over some of the directions, not comparable with the others",
+}
+COLUMNS = ("method", "{metric}", "steps", "vs vanilla", "better in")
 
 
 @dataclass(frozen=True)
@@ -72,6 +77,11 @@ class Line:
     def name(self) -> str:
         """The method's name, marked if it uses all queries."""
         return labelled(self.method, self.test_time_data)
+
+    @property
+    def marked_name(self) -> str:
+        """The method's name with the marks of NOTES."""
+        return self.method + ALL_QUERIES * (self.name != self.method) + PARTIAL * self.is_partial
 
     @property
     def texts(self) -> tuple[str, ...]:
@@ -114,57 +124,88 @@ class Block:
         parts = (self.dataset, self.counts, protocol, self.test_set, images, self.encoder)
         return ", ".join(filter(None, parts))
 
+    @property
+    def measure(self) -> str:
+        """Metric, convention, what was averaged, and the number of seeds of all numbers that do not state theirs."""
+        spread = f" ± standard deviation over {self._seeds} seeds" if self._seeds > 1 else ""
+        has_gains = any(line.gain is not None for line in self.lines)
+        gains = "; vs vanilla and better in: directions that both have" if has_gains else ""
+        return f"{self.metric} in percent, mean over directions{spread}{gains}"
+
+    @property
+    def header(self) -> tuple[str, ...]:
+        """The names of the columns of `row`."""
+        return tuple(name.format(metric=self.metric.short) for name in COLUMNS)
+
+    @property
+    def notes(self) -> list[str]:
+        """The meaning of the marks in this block, and the methods that it lacks."""
+        names = [line.marked_name for line in self.lines]
+        marks = [note for mark, note in NOTES.items() if any(mark in name for name in names)]
+        return [*marks, *([f"without {self.metric.short}: {'; '.join(self.without)}"] if self.without else [])]
+
+    @property
+    def rules(self) -> dict[str, list[Line]]:
+        """{selection rule: its lines}"""
+        rules = dict.fromkeys(line.selection_rule for line in self.lines)
+        return {rule: [line for line in self.lines if line.selection_rule == rule] for rule in rules}
+
+    def row(self, line: Line) -> tuple[str, ...]:
+        """The texts of a line: marked name, percent, steps, gain, directions. A spread always has its seeds stated."""
+        percent = plus_minus(line.percent, line.spread)
+        if line.spread is None or line.seeds != self._seeds:
+            percent += f" ({line.seeds} seed{'s' if line.seeds > 1 else ''})"
+        steps, *gain = line.texts[3:]
+        return line.marked_name, percent, steps.replace(" to ", "–"), *gain
+
+    @property
+    def _seeds(self) -> int:
+        """The number of seeds behind most of the spreads; 1 if there is no spread."""
+        counts = [line.seeds for line in self.lines if line.spread is not None]
+        return max(counts, key=counts.count, default=1)
+
     def __str__(self) -> str:
-        measure = self.metric.short
-        header = ("method, by selection rule", measure, "seeds", "steps", "vs vanilla", "better in")
-        # Rules and long names have lines of their own, so that they do not widen the column of the names.
-        long_names = [line.name if len(line.name) > NAME else "" for line in self.lines]
-        rows = [
-            ("" if long_name else f"  {name}", *rest)
-            for long_name, (name, *rest) in zip(long_names, (line.texts for line in self.lines))
-        ]
-        widths = [max(map(len, column)) for column in zip(header, *rows)]
-        table = ["  ".join(map(str.ljust, header, widths))]
-        for rule in dict.fromkeys(line.selection_rule for line in self.lines):
-            table.append(rule)
-            for line, long_name, row in zip(self.lines, long_names, rows):
-                if line.selection_rule == rule:
-                    if long_name:
-                        table.append(f"  {textwrap.shorten(long_name, WIDTH - 4, placeholder=' ...')}")
-                    table.append("  ".join(map(str.ljust, row, widths)))
-        partial, compared = (any(column) for column in zip(*((x.is_partial, x.gain is not None) for x in self.lines)))
-        return "\n".join(
-            [
-                _fill(self.task),
-                f"{self.metric} in percent, mean over directions; last two columns: common directions",
-                *(f"  {row.rstrip()}" for row in table),
-                *([PARTIAL + COMMON * compared] if partial else []),
-                *([_fill(f"  without {measure}: {'; '.join(self.without)}")] if self.without else []),
-            ]
-        )
+        rows = [self.header, *(self.row(line) for line in self.lines)]
+        used = [i for i in range(1, len(self.header)) if any(row[i] for row in rows[1:])]
+        widths = [max(len(row[i]) for row in rows) for i in used]
+        room = max(NARROW, WIDTH - 4 - sum(widths) - 2 * len(widths))
+        width = min(room, max(len(name) for name, *_ in rows))
+
+        def printed(row: tuple[str, ...], indent: str) -> list[str]:
+            """A long name continues below its numbers' line."""
+            name, *more = textwrap.wrap(row[0], width, subsequent_indent="  ")
+            numbers = "  ".join(row[i].ljust(w) for i, w in zip(used, widths))
+            return [f"{indent}{name:<{width + 4 - len(indent)}}  {numbers}".rstrip(), *(indent + text for text in more)]
+
+        table = printed(self.header, "  ")
+        for rule, lines in self.rules.items():
+            table += [f"  {rule}", *(text for line in lines for text in printed(self.row(line), "    "))]
+        return "\n".join([_fill(self.task), _fill(self.measure), *table, *(_fill(f"  {note}") for note in self.notes)])
 
 
 def _fill(text: str) -> str:
     return textwrap.fill(text, WIDTH, subsequent_indent="    ")
 
 
-def summarise(frame: "pd.DataFrame") -> list[Block]:
-    """One block per dataset, protocol, test set, set of images and encoder, with precisions between two domains.
+def summarise(frame: "pd.DataFrame", metric: str = "") -> list[Block]:
+    """One block per dataset, protocol, test set, set of images and encoder, with rankings between two domains.
 
-    frame  from `to_frame`
+    frame   from `to_frame`
+    metric  the metric of every block, such as `mAP@200:over_found`; tasks without it are left out. Default: the
+            headline of each task
     """
     frame = identified(frame)
     across = (frame["gallery_domain"] != "") & (frame["query_domain"] != frame["gallery_domain"])
-    kinds = [Metric.parse(metric).kind for metric in frame["metric"]]
-    frame = frame.assign(kind=kinds)[across]
-    blocks = (_block(task, rows) for task, rows in frame.groupby(BLOCK, sort=False) if "precision" in set(rows["kind"]))
+    ranked = frame["metric"].map(lambda name: Metric.parse(name).kind != "accuracy")
+    frame = frame[across & ranked]
+    blocks = (_block(task, rows, metric) for task, rows in frame.groupby(BLOCK, sort=False))
     return [block for block in blocks if block]
 
 
-def _block(task: tuple[str, ...], rows: "pd.DataFrame") -> Block | None:
-    """None if every ranking scores the same in every metric."""
-    metric = _headline(task[1], rows)
-    if metric is None:
+def _block(task: tuple[str, ...], rows: "pd.DataFrame", name: str) -> Block | None:
+    """None if the metric was not measured; without a metric, if every ranking scores the same in all of them."""
+    metric = Metric.parse(name) if name else _headline(task[1], rows)
+    if metric is None or str(metric) not in set(rows["metric"]):
         return None
     measured = rows[rows["metric"] == str(metric)]
     without = [name for name in rows["method"].unique() if name not in set(measured["method"])]

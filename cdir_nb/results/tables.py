@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from cdir_nb.conventions import Metric
 from cdir_nb.data.manifest import display_domain
 from cdir_nb.errors import CdirError
-from cdir_nb.results.aggregate import means, plus_minus
+from cdir_nb.results.aggregate import differing, means, plus_minus
 from cdir_nb.results.alike import NUMBERED, identified, require_alike
 from cdir_nb.results.records import DIRECTION, SAME, SETTING, TASK, Record, to_frame
 
@@ -64,6 +64,7 @@ def headline(frame: "pd.DataFrame", by: tuple[str, ...] = ()) -> tuple["pd.DataF
     Returns a table of strings, one row per measured quantity, and the fields that all rows have in common.
     """
     frame = _prepared(frame)
+    frame = frame.assign(settings_digest=frame["settings_digest"].replace(_swept(frame)))
     context = [*by, *SETTING, *NUMBERED, "over"]
     quantity = frame.groupby(context, dropna=False, sort=False).ngroup()
     table = frame.loc[~quantity.duplicated(), context].reset_index(drop=True)
@@ -91,6 +92,20 @@ def _prepared(frame: "pd.DataFrame") -> "pd.DataFrame":
     known = frame["settings"].notna()
     digests = frame["settings_digest"].where(known, UNKNOWN + " (" + frame["settings_digest"] + ")")
     return frame.assign(settings_digest=digests, over=kinds)
+
+
+def _swept(frame: "pd.DataFrame") -> dict[str, str]:
+    """{digest: values that differ between the settings of its method, and the digest}, such as `rate=0.1 (1a2b3c4d5e)`.
+
+    Empty for methods with one setting, and for settings that are unknown.
+    """
+    texts = {}
+    known = frame[frame["settings"].notna()].drop_duplicates(["method", "settings_digest"])
+    for _, rows in known.groupby("method", sort=False):
+        settings = dict(zip(rows["settings_digest"], rows["settings"]))
+        words = differing(settings) if len(settings) > 1 else {}
+        texts |= {digest: f"{text} ({digest})" for digest, text in words.items() if digest not in text}
+    return texts
 
 
 def _kind(query_domain: str, gallery_domain: str) -> str:

@@ -11,6 +11,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field
 
 from cdir_nb.conventions import AVERAGE_PRECISION, PRECISION
+from cdir_nb.errors import CdirError
 from cdir_nb.retrieval.metrics import Labels, evaluate_embeddings
 from cdir_nb.retrieval.ranking import Embeddings, checked_rows
 
@@ -43,6 +44,14 @@ class Family(BaseModel):
 def families() -> tuple[Family, ...]:
     """All families, in the order of `families.yaml`."""
     return tuple(Family(**row) for row in yaml.safe_load(FILE.read_text(encoding="utf-8")))
+
+
+def family_named(paper: str) -> Family:
+    """The family of a paper, such as "TKI". Raises CdirError, with the known papers, for any other name."""
+    papers = {name.strip(): family for family in families() for name in family.name.split(",")}
+    if paper not in papers:
+        raise CdirError(f"{paper}: no paper with a known convention: use one of {', '.join(papers)}")
+    return papers[paper]
 
 
 def family_table() -> pd.DataFrame:

@@ -4,6 +4,7 @@ import itertools
 import math
 import re
 import textwrap
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any, Self
 
@@ -183,6 +184,22 @@ class Profile(BaseModel):
                 entry.after = list(above)
             above.append(entry.name)
         return entries
+
+    def only(self, names: Iterable[str]) -> Self:
+        """The profile with these notebooks alone, and those that they come `after`.
+
+        names  an entry's name, or how it begins, such as "06". Raises CdirError if no entry begins so.
+        """
+        entries = [entry.name for entry in self.notebooks]
+        selected: set[str] = set()
+        for name in names:
+            matches = [entry for entry in entries if entry == name or entry.startswith(f"{name}_")]
+            if not matches:
+                raise CdirError(f"--notebook {name}: not in profile {self.name}; known: {', '.join(entries)}")
+            selected |= {*matches}
+        for entry in reversed(self.notebooks):  # an entry comes after entries above it
+            selected |= {*entry.after} if entry.name in selected else set()
+        return self.model_copy(update={"notebooks": [entry for entry in self.notebooks if entry.name in selected]})
 
     @property
     def needs(self) -> str:

@@ -1,5 +1,7 @@
 """Run the notebooks of a plan in parallel; skip finished notebooks, continue after failures, resume interrupted runs.
 
+A notebook that finished in another run folder beside this one, with an equal digest, is copied and not run again.
+
 runs/<profile>-<digest>/            named after a digest of the request
   run.json                          which of the folders below are current
   report/index.html                 all numbers and figures (cdir_nb.pages)
@@ -25,8 +27,8 @@ from cdir_nb.paths import atomic_write, cache_dir, make_folder, remove_temporary
 from cdir_nb.results.records import current_commit
 from cdir_nb.run.plan import Job, Plan
 from cdir_nb.run.processes import POLL, NotebookFuture, Submit, local_pool, locked, sigterm_as_interrupt
+from cdir_nb.run.reuse import adopt, find
 from cdir_nb.run.worker import LOG, PROGRESS
-from cdir_nb.sources import file_digest
 
 VISIBLE_WITHIN = 90.0  # seconds
 REPORT_EVERY = 60.0  # seconds between two lines on a running notebook
@@ -34,7 +36,10 @@ REPORT_EVERY = 60.0  # seconds between two lines on a running notebook
 
 @dataclass
 class Outcome:
-    """The result of one notebook. `status` is "done", "kept" (finished in an earlier run) or "failed"."""
+    """The result of one notebook. `status` is "done", "kept" (finished in an earlier run) or "failed".
+
+    reason  why it failed, or the run folder that a kept one was copied from
+    """
 
     job: Job
     folder: Path
@@ -70,8 +75,9 @@ def run_plan(
         _write_listing(plan, run_dir)
         run = _Run(plan, run_dir, say)
         for job in [] if force else plan.jobs:
-            if outcome := finished(job, run_dir / job.folder):
-                say(f"kept    {job.label}  ({clock(outcome.seconds)})")
+            if outcome := _reused(job, run_dir):
+                source = outcome.reason and f" from {outcome.reason}"
+                say(f"kept    {job.label}  ({clock(outcome.seconds)}{source})")
                 run.outcomes[job.folder] = outcome
         slots = len(plan.jobs) if submit else max(1, min(jobs, len(plan.jobs) - len(run.outcomes)))
         with nullcontext(submit) if submit else local_pool(slots) as submit:
@@ -79,15 +85,15 @@ def run_plan(
     return [run.outcomes[job.folder] for job in plan.jobs]
 
 
-def finished(job: Job, folder: Path) -> Outcome | None:
-    """The outcome of an earlier run of the job; None if it is incomplete, damaged, or lacks a preceding job."""
-    try:
-        marker = json.loads((folder / "done").read_text(encoding="utf-8"))
-        if marker["without"] or any(file_digest(folder / name) != digest for name, digest in marker["files"].items()):
-            return None
-        return Outcome(job, folder, "kept", float(marker["seconds"]))
-    except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError):  # any damage
+def _reused(job: Job, run_dir: Path) -> Outcome | None:
+    """The outcome of a finished job with this digest; one of another run folder is copied. None: it must run."""
+    found = find(job, run_dir)
+    if not found:
         return None
+    source = found.folder.parent
+    if source != run_dir and not (found := adopt(found, run_dir / job.folder)):
+        return None
+    return Outcome(job, found.folder, "kept", found.seconds, "" if source == run_dir else source.name)
 
 
 def _remove_unfinished(run_dir: Path, say: Callable[[str], None]) -> None:

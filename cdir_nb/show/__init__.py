@@ -19,6 +19,7 @@ from cdir_nb.show.curves import (
     softmax_figure,
 )
 from cdir_nb.show.diagrams import diagram
+from cdir_nb.show.dot_plots import headline_dots
 from cdir_nb.show.grids import contact_sheet, image_rows, label_changes, labelled_images, rank_strips, ranked_grid
 from cdir_nb.show.heatmaps import gain_map, heat_maps, matrices
 from cdir_nb.show.maps import map_figure, rank_shifts, two_maps
@@ -31,7 +32,7 @@ __all__ = ["clair", "snmpnet", "tki", "diagram"]
 __all__ += ["banner", "has_random_weights", "notebook_map", "plain_list", "settings_table"]
 __all__ += ["accuracy_bars", "bars", "bars_in_groups", "histograms", "method_bars", "metric_bars", "strips"]
 __all__ += ["convention_curves", "gains_over_accuracy", "precision_recall", "psi_figure"]
-__all__ += ["reliability", "softmax_figure"]
+__all__ += ["reliability", "softmax_figure", "headline_dots"]
 __all__ += ["contact_sheet", "image_rows", "label_changes", "labelled_images", "rank_strips", "ranked_grid"]
 __all__ += ["gain_map", "heat_maps", "matrices", "map_figure", "rank_shifts", "two_maps"]
 __all__ += ["scoreboard", "table_panels", "save_figure"]

@@ -205,7 +205,10 @@ def refusal(*folders, out) -> str:
     "spoil,message",
     [
         (lambda run: shutil.rmtree(run), "bad-1 not found: give a folder"),
-        (lambda run: (run / "run.json").unlink(), "is not a run folder (it has no run.json)"),
+        (
+            lambda run: [(run / name).unlink() for name in ("run.json", "a-1/r.jsonl")],
+            "is not a run folder (it has no run.json)",
+        ),
         (lambda run: (run / "run.json").write_text("{"), "run.json cannot be read; run"),
         (lambda run: (run / "run.json").write_text("[]"), "run.json needs the keys profile, about"),
         (lambda run: write(run / "run.json", LISTING), "run.json does not list its notebooks"),
@@ -382,3 +385,28 @@ def test_no_output_of_a_notebook_leads_to_another_page(tag):
     before, after = page_of(nbformat.v4.new_code_cell("1")), page_of(nbformat.v4.new_code_cell("1", outputs=[output]))
     assert before.lower().count("<meta") == after.lower().count("<meta") == 3
     assert without_scripts(f"{tag}<p>x</p>").lower().count("<meta") == 1
+
+
+def test_the_report_begins_with_images_a_dot_plot_and_the_claims(report, tmp_path):
+    page = report(record(), record(method="vanilla CLIP", value=0.1))
+    short = page.split('<section id="short"')[1].split("<nav")[0]
+    assert "not the papers" in short and "2 methods" in short and 'src="headline-1.png"' in short
+    assert (tmp_path / "report" / "headline-1.png").is_file()
+
+
+def test_records_without_a_run_folder_have_a_report(tmp_path):
+    save_records([record(), record(method="vanilla CLIP", value=0.1)], tmp_path / "mine", "numbers")
+    page = write_report([tmp_path / "mine"], tmp_path / "report").read_text()
+    assert "12.50" in page and "Records without notebooks" in page
+    with pytest.raises(CdirError, match="has no records"):
+        (tmp_path / "empty").mkdir()
+        write_report([tmp_path / "empty"], tmp_path / "other")
+
+
+def test_a_progress_bar_shows_its_last_line_only():
+    bar = "\r".join(["", *(f"{n}/3 [00:0{n}]" for n in (1, 2, 3))]) + "\n"
+    cell = nbformat.v4.new_code_cell("x", outputs=[
+        nbformat.v4.new_output("stream", name="stderr", text=f"before\n{bar}after\r\nend\n")])  # fmt: skip
+    book = nbformat.v4.new_notebook(cells=[cell])
+    strip(book)
+    assert book.cells[0].outputs[0].text == "before\n3/3 [00:03]\nafter\r\nend\n"

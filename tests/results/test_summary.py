@@ -104,15 +104,17 @@ def test_a_mean_over_fewer_directions_is_marked():
     (block,) = blocks(*VANILLA, number("B", BACK, 0.7, settings={"x": 1}))
     whole, part = block.lines
     assert not whole.is_partial and part.is_partial
-    assert (part.directions, part.all_directions) == (1, 2) and "70.00, 1 of 2" in str(block)
+    assert (part.directions, part.all_directions) == (1, 2) and part.texts[1] == "70.00, 1 of 2"
+    assert "B †" in str(block) and "† a mean over some of the directions" in str(block)
     (alone,) = blocks(*(record.model_copy(update={"method": "A"}) for record in VANILLA), number("B", BACK, 0.7))
-    assert "not comparable" in str(alone) and "columns are" in str(block) and "columns are" not in str(alone)
+    assert "vs vanilla" in str(block) and "vs vanilla" not in str(alone)
     assert not any(line.is_partial for line in blocks(*VANILLA)[0].lines)
 
 
 def test_a_method_that_uses_all_queries_is_marked():
     (block,) = blocks(*VANILLA, number("mine", AWAY, 0.7, data_at_test_time=["gallery", "all queries"]))
-    assert "mine (uses all queries)" in str(block) and "vanilla CLIP (uses" not in str(block)
+    assert block.lines[1].name == "mine (uses all queries)" and block.lines[0].name == "vanilla CLIP"
+    assert "mine *" in str(block) and "* uses all queries" in str(block) and "vanilla CLIP *" not in str(block)
 
 
 def test_seeds_with_different_settings_are_no_seeds_of_one_method():
@@ -248,14 +250,48 @@ def test_the_printed_block():
     (block,) = blocks(*VANILLA, number("CLIP + Q", AWAY, 0.38), number("CLIP + Q", BACK, 0.50), *trained)
     assert str(block).splitlines() == [
         "world, queries and gallery of world-unseen, tiny-clip [1a2b]",
-        "P@10:hits_over_k in percent, mean over directions; last two columns: common directions",
-        "  method, by selection rule  P@10          seeds  steps      vs vanilla  better in",
+        "P@10:hits_over_k in percent, mean over directions ± standard deviation over 2",
+        "    seeds; vs vanilla and better in: directions that both have",
+        "  method          P@10            steps   vs vanilla  better in",
         "  nothing selected",
-        "    vanilla CLIP             50.00         1                             (of 2)",
-        "    CLIP + Q                 44.00         1                 -6.00       0 of 2",
+        "    vanilla CLIP  50.00 (1 seed)                      (of 2)",
+        "    CLIP + Q      44.00 (1 seed)          -6.00       0 of 2",
         "  last epoch",
-        "    CLAIR                    51.00 ± 1.41  2      70 to 120  +1.00       1 of 2",
+        "    CLAIR         51.00 ± 1.41    70–120  +1.00       1 of 2",
     ]
+
+
+def test_a_long_name_is_printed_in_full_and_continues_below_its_numbers():
+    """80 columns: the numbers stand on the name's first line, and the words of the name lose nothing."""
+    name = "a method of one's own with a name that is longer than any table has room for"
+    (block,) = blocks(*VANILLA, number(name, AWAY, 0.7), number(name, BACK, 0.7))
+    first, *more = str(block).split("vanilla CLIP ")[1].splitlines()[1:]
+    assert "70.00 (1 seed)" in first and "of 2" in first and not any("70.00" in line for line in more)
+    assert " ".join(" ".join([first.partition("70.00")[0], *more]).split()) == name
+
+
+def test_a_number_of_seeds_other_than_the_usual_one_is_stated():
+    (block,) = blocks(*VANILLA, *(number(name, place, 0.5 + seed / 100, seed=seed, selection_rule="last epoch")
+                                  for name, seeds in (("A", 3), ("B", 3), ("C", 2)) for seed in range(seeds)
+                                  for place in (AWAY, BACK)))  # fmt: skip
+    assert "over 3 seeds" in block.measure.replace("\n", " ")
+    assert [block.row(line)[1] for line in block.lines] == [
+        "50.00 (1 seed)", "51.00 ± 1.00", "51.00 ± 1.00", "50.50 ± 0.71 (2 seeds)"
+    ]  # fmt: skip
+
+
+def test_a_block_shows_a_chosen_metric_and_tasks_without_it_are_left_out():
+    wanted = "mAP@200:over_found"
+    frame = to_frame([*VANILLA, number("Q", AWAY, 0.3, metric=wanted), number("Q", AWAY, 0.9, dataset="pacs")])
+    (block,) = summarise(frame, wanted)
+    assert (str(block.metric), [line.percent for line in block.lines]) == (wanted, [pytest.approx(30)])
+
+
+def test_swept_values_are_named_beside_their_digests():
+    sweep = [number("Q", AWAY, 0.5 + rate, settings={"learning_rate": rate, "steps": 1}) for rate in (0.1, 0.2)]
+    table, _ = headline(to_frame(sweep))
+    assert [text.partition(" (")[0] for text in table["settings"]] == ["learning_rate=0.1", "learning_rate=0.2"]
+    assert [text.partition(" (")[2][:-1] for text in table["settings"]] == [r.settings_digest for r in sweep]
 
 
 @pytest.mark.medium

@@ -21,7 +21,7 @@ from cdir_nb import paths
 from cdir_nb.errors import CdirError
 from cdir_nb.pages.run_folder import clock
 from cdir_nb.results import load_records
-from cdir_nb.run import processes, runner
+from cdir_nb.run import processes, reuse, runner
 from cdir_nb.run.plan import make_plan
 from cdir_nb.run.profile import load_profile
 from cdir_nb.run.runner import run_plan
@@ -228,11 +228,11 @@ def test_a_damaged_job_counts_as_unfinished(finished, tmp_path, name, content):
     shutil.copytree(finished / "run", tmp_path / "run")
     job = make_plan(load_profile(str(finished / "mine.yaml"))).jobs[0]
     folder = tmp_path / "run" / job.folder
-    assert runner.finished(job, folder).status == "kept"
+    assert reuse.finished(folder).seconds
     (folder / name).write_bytes(content)
-    assert runner.finished(job, folder) is None
+    assert reuse.finished(folder) is None
     (folder / name).unlink()
-    assert runner.finished(job, folder) is None
+    assert reuse.finished(folder) is None
 
 
 def test_a_damaged_job_runs_again(finished, tmp_path):
