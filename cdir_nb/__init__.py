@@ -13,6 +13,7 @@ MODULES = (  # in order of the flow of data; a module imports only from those be
     "retrieval",
     "analysis",
     "encoders",
+    "search",
     "methods",
     "results",
     "show",

@@ -59,7 +59,9 @@ def main() -> None:
         cdir reproduce --profile pacs --data pacs=PATH
     Print the numbers of finished runs:
         cdir results runs/world-*
-    Your own images in the browser:
+    Search your own images, by image or by text; explore them in the browser:
+        cdir search PATH --query sketch.png
+        cdir search PATH --text "a red guitar"
         cdir explore PATH
     """
 
@@ -340,6 +342,56 @@ app.command(short_help="Download a dataset into the layout of its card.")(handle
 app.command("cache", short_help="List the cache; remove what no current code can read.")(handle_errors()(show_cache))
 
 FOLDER = typer.Argument(metavar="[PATH]", help="A folder or zip file of images; default: the bundled world.")
+
+
+@app.command(short_help="Search your own images with an image or a text.")
+@handle_errors()
+def search(
+    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="A folder or zip file of images.")],
+    query: Annotated[Path | None, typer.Option(metavar="FILE", help="Search with this image.")] = None,
+    text: Annotated[Text, typer.Option(metavar="TEXT", help='Search with words, such as "a red guitar".')] = None,
+    domain: Annotated[Text, typer.Option(metavar="NAME", help="Search only in this domain.")] = None,
+    k: Annotated[int, typer.Option(min=1, help="Number of results.")] = 10,
+    as_json: Annotated[bool, typer.Option("--json", help="Print a list of rank, file, score, domain, label.")] = False,
+    as_csv: Annotated[bool, typer.Option("--csv", help="Print the same as a table with commas.")] = False,
+    open_page: Annotated[bool, typer.Option("--open", help="Show the images in the browser.")] = False,
+    centre: Annotated[bool, typer.Option("--centre", help="Subtract from each vector its domain's mean.")] = False,
+    query_domain: Annotated[
+        Text, typer.Option(metavar="NAME", help="With --centre: the domain that the query is like.")
+    ] = None,
+    expand: Annotated[bool, typer.Option("--expand", help="Add the best images to the query; search again.")] = False,
+    encoder: Annotated[str, typer.Option(metavar="SPEC", help="Encoder, as in `reproduce`.")] = "real-clip",
+) -> None:
+    """Find the images of a folder that are most similar to an image, or match a text; print their names and scores.
+
+    The folder may be laid out as DOMAIN/CLASS/IMAGE, as DOMAIN/IMAGE, or flat. New images are embedded and kept in the
+    cache, so the next search takes seconds. Scores are cosines, comparable within one search only. An image does not
+    find itself.
+
+    \b
+    Examples:
+        cdir search ~/Pictures --query sketch.png
+        cdir search ~/Pictures --text "a red guitar" --k 20 --open
+        cdir search my_images --query sketch.png --domain photo --centre --query-domain sketch
+        cdir search my_images --query sketch.png --json > results.json
+    """
+    if (query is None) == (text is None):
+        raise CdirError("search needs either --query FILE or --text TEXT: give one of them")
+    if as_json and as_csv:
+        raise CdirError("--json and --csv cannot be combined: choose one")
+    if centre != (query_domain is not None):
+        raise CdirError("--centre and --query-domain NAME belong together: give both, or neither")
+    if centre and text is not None:
+        raise CdirError("--centre needs --query: a text is of no domain, so there is no mean to subtract from it")
+    from cdir_nb.search.folder import as_text, open_sheet, search_folder
+
+    asked = text if query is None else query
+    found = search_folder(folder, asked, encoder, k=k, domain=domain, centred_from=query_domain, expand=expand)
+    for notice in found.notices:
+        typer.echo(notice, err=True)
+    typer.echo(as_text(found.results, "json" if as_json else "csv" if as_csv else ""))
+    if open_page:
+        typer.echo(f"page: {open_sheet(found)}", err=True)
 
 
 @app.command(short_help="Explore your own images in the browser: rank, draw a query, write one.")

@@ -14,6 +14,7 @@ from cdir_nb.data.images import (
     own_rows,
     rename,
 )
+from cdir_nb.data.loose import as_image_set
 from cdir_nb.data.manifest import card_names, load_card, open_dataset
 from cdir_nb.data.objects import object_names
 from cdir_nb.data.protocols import (
@@ -34,6 +35,7 @@ __all__ = [
     "Protocol",
     "VerifyReport",
     "altered",
+    "as_image_set",
     "card_names",
     "combine",
     "copies",

@@ -28,7 +28,7 @@ from cdir_nb.data.notices import copy_notices, look_notices, name_notices
 from cdir_nb.data.pictures import Inspection, LoadFile, Look, digest_of, inspect
 from cdir_nb.data.zips import archive_of, folder_or_zip, is_folder, is_folder_or_zip, is_zip, paths_in, without_zip
 from cdir_nb.errors import CdirError, printable
-from cdir_nb.paths import cache_dir, read_from_cache, write_to_cache
+from cdir_nb.paths import cache_dir, expanded, read_from_cache, write_to_cache
 from cdir_nb.progress import progress_bar
 from cdir_nb.sources import provenance
 
@@ -41,31 +41,43 @@ log = logging.getLogger(__name__)
 
 
 def open_folder(root: Path | str, *, skip_bad: bool = False, progress: bool = True) -> ImageSet:
-    """The images of a folder without a card: <root>/<domain>/<class>/<image>, in alphabetical order.
+    """The images of a folder without a card, in alphabetical order.
 
-    The root or a domain may be a zip file. In a domain's zip file without folders, each image is a class, named after
-    the file: 3d.zip with umbrella.png is the image 3d/umbrella.png of the class umbrella.
+        <root>/<domain>/<class>/<image>    domains and classes
+        <root>/<domain>/<image>            domains; the images have the label ""
+        <root>/<image>                     one domain, named after the folder; the label is ""
+
+    The root or a domain may be a zip file. In a domain's zip file without folders beside others with classes, each
+    image is a class, named after the file: 3d.zip with umbrella.png is the image 3d/umbrella.png of the class umbrella.
+    Raises CdirError for files that are no images; `skip_bad=True` leaves them out and logs them.
     """
-    root = _existing(root, LAYOUT)
-    domains = {name: name for name in map(without_zip, filter(is_folder_or_zip, visible(root)))}
-    images = _one_spelling(open_classes(root, domains, None, skip_bad=skip_bad, progress=progress))
+    root = _existing(root, LAYOUTS)
+    domains = list(filter(is_folder_or_zip, visible(root)))
+    if domains and all(is_zip(path) or any(map(is_folder, visible(path))) for path in domains):
+        names = {name: name for name in map(without_zip, domains)}
+        images = _one_spelling(open_classes(root, names, None, skip_bad=skip_bad, progress=progress))
+    else:
+        images, problems, nested = _any_layout(root, progress)
+        count = len(problems) + len(nested)
+        refuse_or_log(root, grouped(problems) + nested, "file", "no images", "skip_bad", skip_bad, count=count)
     for line in (*copy_notices(images), *name_notices(images)):
         log.warning("%s: %s", root, line)
     return images
 
 
 def open_any_folder(root: Path | str, *, progress: bool = True) -> tuple[ImageSet, list[str]]:
-    """The images of a folder, with or without domains and classes, in alphabetical order; and the files left out.
+    """The images of a folder in any of the layouts of `open_folder`, also mixed; and the files left out.
 
-        <root>/<domain>/<class>/<image>    domains and classes
-        <root>/<domain>/<image>            domains; the images have the label ""
-        <root>/<image>                     one domain, named after the folder; the label is ""
-
-    The layouts may be mixed; the root or a domain may be a zip file. The second result has one line for each kind of
-    file that was left out, or for each folder below a class folder. Raises CdirError if there is no folder, or no image
-    in it.
+    The second result has one line for each kind of file that was left out, or for each folder below a class folder.
+    Images of a domain's zip file without folders have the label "". Raises CdirError if there is no folder, or no
+    image in it.
     """
-    root = _existing(Path(root).expanduser(), LAYOUTS)
+    images, problems, nested = _any_layout(_existing(root, LAYOUTS), progress)
+    return images, grouped(problems) + nested
+
+
+def _any_layout(root: Path, progress: bool) -> tuple[ImageSet, list[tuple[str, str]], list[str]]:
+    """The images; (name, problem) of each file left out; a line for each folder below a class folder."""
     files, folders, (zips, problems) = [], [root], _zips(root)
     for _ in range(MAX_DEPTH):
         found = [path for folder in folders for path in visible(folder)]
@@ -82,12 +94,11 @@ def open_any_folder(root: Path | str, *, progress: bool = True) -> tuple[ImageSe
             domain = without_zip(root / domain) if domain else without_zip(root.resolve())
             key = "/".join((domain, *below.parts[1:])) if len(below.parts) > 1 else path.name
             rows.append((key, domain, label, path, inspection))
-    left_out = grouped(problems)
     if not rows:
-        reason = f"none of its {len(files)} files can be read: {'; '.join(left_out[:3])}" if files else "it is empty"
-        raise CdirError(f"{root} has no images ({reason}); expected {LAYOUTS}")
+        reason = f"none of its {len(files)} files can be read: {'; '.join(grouped(problems)[:3])}" if files else ""
+        raise CdirError(f"{root} has no images ({reason or 'it is empty'}); expected {LAYOUTS}")
     nested = [f"{path.relative_to(root).as_posix()}/ (a folder inside a class folder)" for path in folders]
-    return _one_spelling(_image_set(rows)), left_out + nested
+    return _one_spelling(_image_set(rows)), problems, nested
 
 
 def _zips(root: Path) -> tuple[dict[Path, bool], list[tuple[str, str]]]:
@@ -268,7 +279,7 @@ def visible(folder: Path) -> list[Path]:
 
 
 def _existing(root: Path | str, layout: str) -> Path:
-    root = Path(root)
+    root = expanded(root)
     if not is_folder_or_zip(root):
         raise CdirError(f"{root} is not a folder; expected {layout}")
     return root

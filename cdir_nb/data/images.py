@@ -124,19 +124,19 @@ def own_rows(query: ImageSet, gallery: ImageSet) -> list[np.ndarray]:
     `retrieval.rank` takes this as `leave_out`. Images are the same as in `copies`.
     """
     rows = _rows_by_content(gallery)
-    return [rows.get(content, _NO_ROWS) for content in _contents(query)]
+    return [rows.get(content, _NO_ROWS) for content in contents(query)]
 
 
 def _rows_by_content(images: ImageSet) -> dict[str, np.ndarray]:
     """{content: sorted rows}, in the order of first rows."""
     rows: dict[str, list[int]] = {}
-    for row, content in enumerate(_contents(images)):
+    for row, content in enumerate(contents(images)):
         rows.setdefault(content, []).append(row)
     return {content: np.array(members) for content, members in rows.items()}
 
 
-def _contents(images: ImageSet) -> list[str]:
-    """The digest of each image's pixels, or of its bytes if its pixels are not known."""
+def contents(images: ImageSet) -> list[str]:
+    """For each row, the digest of the image's pixels, or of its bytes if its pixels are not known: as in `copies`."""
     return [images.looks[digest].pixels if digest in images.looks else digest for digest in images.digests]
 
 

@@ -12,6 +12,7 @@ from timm.data.transforms_factory import create_transform
 from torchvision.transforms import Compose
 
 from cdir_nb.data.images import ImageSet
+from cdir_nb.data.loose import Images, as_image_set
 from cdir_nb.encoders import built as built_models
 from cdir_nb.encoders.built import BuiltBackbone, BuiltModel
 from cdir_nb.encoders.cache import SHARD_ROWS, EmbeddingStore
@@ -75,13 +76,15 @@ class ImageEncoder:
         return built_models.pooling(self.built)
 
     def embed_images(
-        self, images: ImageSet, *, batch_size: int = 64, progress: bool = True, keep: bool = True
+        self, images: Images, *, batch_size: int = 64, progress: bool = True, keep: bool = True
     ) -> torch.Tensor:
         """(N, D) float32 on the CPU: raw embeddings, not normalised, read from the cache where possible.
 
-        keep  False: do not use the cache, for example for a single drawing
+        images  an ImageSet, paths or PIL images
+        keep    False: do not use the cache, for example for a single drawing
         Raises CdirError naming an image that cannot be read; embeddings computed before it are cached.
         """
+        images = as_image_set(images)
         if not keep:
             return self.compute(images, list(range(len(images))), None, batch_size, progress)
         store = self.store()

@@ -12,16 +12,14 @@ import torch.nn.functional as F
 
 from cdir_nb.analysis import effective_number, softmax_weights
 from cdir_nb.data import ImageSet
-from cdir_nb.encoders.clip import require_texts
-from cdir_nb.encoders.words import require_known_words
 from cdir_nb.errors import CdirError
 from cdir_nb.explorer.collection import Collection, require_different
 from cdir_nb.explorer.methods import ExplorerMethod, methods_of
 from cdir_nb.methods import Embedder
 from cdir_nb.retrieval import precision_at_k, rank
+from cdir_nb.search.index import embed_text
 
 STATES_IN_MEMORY = 32  # pairs of embeddings: all values of a slider for one direction
-EXAMPLE = "a photo of a dog"  # the bundled encoders know its words
 MAX_QUERIES = 1000  # averaged over; of more, these are taken at equal distances, so that large folders stay fast
 
 
@@ -154,11 +152,8 @@ class Explorer:
 
         Raises CdirError if the text is empty or too long, or if the encoder has no text tower or does not know a word.
         """
-        text, encoder = text.strip(), require_texts(self.collection.encoder.encoder)
-        if not text:
-            raise CdirError(f'the text is empty: write for example "{EXAMPLE}"')
-        require_known_words(encoder, text)
-        emb = F.normalize(encoder.embed_texts([text]), dim=-1)
+        text = text.strip()
+        emb = F.normalize(embed_text(self.collection.encoder.encoder, text), dim=-1)
         question = replace(question, method=next(iter(self.methods)), value=None)
         gallery_emb = self._pair(question)[1]
         return replace(self._ranked(question, emb, gallery_emb), title=f"“{text}” → {question.gallery_domain}")

@@ -15,10 +15,12 @@ from cdir_nb.data import ImageSet
 from cdir_nb.data.pictures import digest_of
 from cdir_nb.data.pixels import decode, is_blank
 from cdir_nb.errors import CdirError
-from cdir_nb.explorer.ask import EXAMPLE, Answer, Explorer, Question
+from cdir_nb.explorer.ask import Answer, Explorer, Question
 from cdir_nb.explorer.controls import Panel, k_slider, menu, on_value, row
 from cdir_nb.explorer.drawing import as_sketch, drawing_set
-from cdir_nb.explorer.grid import answer_figure, data_url, result_tiles, tile_maker
+from cdir_nb.explorer.grid import answer_figure, result_tiles, tile_maker
+from cdir_nb.search.index import EXAMPLE
+from cdir_nb.search.sheet import data_url
 
 CANVAS_SIZE = 320  # pixels
 SKETCHES = ("sketch", "quickdraw", "doodle")  # a drawing is treated as an image of the first of these domains

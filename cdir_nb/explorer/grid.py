@@ -1,7 +1,5 @@
 """Grids of images: as a widget of tiles that can be clicked, and as a static figure."""
 
-import base64
-import io
 from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
@@ -9,17 +7,16 @@ from pathlib import Path
 import anywidget
 import traitlets
 from matplotlib.figure import Figure
-from PIL import Image
 
 from cdir_nb.data import ImageSet, combine
 from cdir_nb.explorer.ask import Answer
 from cdir_nb.explorer.collection import Collection
+from cdir_nb.search.sheet import data_url
 from cdir_nb.show import labelled_images
 from cdir_nb.show.grids import MARK
 from cdir_nb.show.style import pretty, shorten
 
 FOLDER = Path(__file__).parent
-TILE_SIZE = 96  # pixels of the longer side
 TILES_IN_MEMORY = 4096
 Tile = dict[str, str]
 NOT_JUDGED = "Images here have no label: the results are ranked, and not judged."
@@ -38,15 +35,6 @@ class Grid(anywidget.AnyWidget):
     items = traitlets.List([]).tag(sync=True)
     label = traitlets.Unicode("").tag(sync=True)
     clicked = traitlets.Dict({}).tag(sync=True)
-
-
-def data_url(image: Image.Image) -> str:
-    """The image as a data URL, uncropped, TILE_SIZE pixels on its longer side."""
-    scale = TILE_SIZE / max(image.size)
-    size = max(1, round(scale * image.width)), max(1, round(scale * image.height))
-    buffer = io.BytesIO()
-    image.convert("RGB").resize(size, Image.Resampling.BICUBIC).save(buffer, "JPEG", quality=85)
-    return f"data:image/jpeg;base64,{base64.b64encode(buffer.getvalue()).decode()}"
 
 
 def tile_maker(images: ImageSet) -> Callable[[int], str]:
