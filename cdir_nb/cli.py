@@ -338,6 +338,44 @@ def verify(
     raise typer.Exit(0 if checked.ok else 1)
 
 
+@app.command(short_help="Print a card for a folder of your own.")
+@handle_errors()
+def card(path: Annotated[Path, typer.Argument(help="A folder laid out as DOMAIN/CLASS/IMAGE, or a zip file.")]) -> None:
+    """Print a card for a folder of your own: its domains, classes, and tasks with their metrics.
+
+    From Python, open_task("PATH") makes the same card by itself. To change class names, classes or tasks, save the card
+    in the folder and edit it: open_task("PATH") then reads it.
+
+    Example: cdir card my_images > my_images/card.yaml
+    """
+    from cdir_nb.data.user_card import card_text, folder_card
+    from cdir_nb.paths import expanded
+
+    typer.echo(card_text(folder_card(expanded(path).resolve())), nl=False)
+
+
+@app.command("check-method", short_help="Try a method of your own on every kind of task.")
+@handle_errors()
+def check_method(
+    method: Annotated[str, typer.Argument(metavar="MODULE:NAME", help="A Method, or an Embedder class, by module.")],
+    encoder: Annotated[str, typer.Option(metavar="SPEC", help="Encoder; default: the method's own.")] = "",
+) -> None:
+    """Try a method of your own: fit it for a few steps and measure it on every kind of task, in less than a minute.
+
+    Prints one line for each kind: ok, refused (the method itself says why), or FAILED with the line of code. The images
+    are a few drawings, so no number is shown. The exit code is 1 if a kind failed.
+
+    Example, for the class Centred in my_method.py: cdir check-method my_method:Centred
+    """
+    from cdir_nb.results.check_method import check_method as checks
+
+    failed = False
+    for check in checks(method, encoder):
+        typer.echo(check.line)
+        failed |= check.failed
+    raise typer.Exit(int(failed))
+
+
 app.command(short_help="Download a dataset into the layout of its card.")(handle_errors()(fetch))
 app.command("cache", short_help="List the cache; remove what no current code can read.")(handle_errors()(show_cache))
 

@@ -21,8 +21,11 @@ from cdir_nb.data.folder import open_classes
 from cdir_nb.data.images import ImageSet, combine, rename
 from cdir_nb.data.quickdraw import open_drawings
 from cdir_nb.data.strict_yaml import read_yaml
+from cdir_nb.data.user_card import folder_card
 from cdir_nb.data.zips import is_folder_or_zip
 from cdir_nb.errors import CdirError
+
+_USER_CARDS: dict[str, tuple[Card, Path]] = {}  # {name: (card, its folder)} of the folders opened in this process
 
 
 def card_names() -> list[str]:
@@ -31,16 +34,46 @@ def card_names() -> list[str]:
 
 
 def load_card(name: str) -> Card:
-    """The card of a dataset. Raises CdirError, naming file and field, if the card is wrong."""
-    if name not in card_names():
-        available = ", ".join(card_names())
-        raise CdirError(f"unknown dataset {name!r}; available: {available} (for your own folder: open_folder(root))")
-    return _load_card(name, paths.MANIFEST)
+    """The card of a dataset, or of a folder of the user by its path or, after that, by its name (`load_user_card`).
+
+    Raises CdirError, naming file and field, if the card is wrong.
+    """
+    if name in card_names():
+        return _load_card(name, paths.MANIFEST)
+    if name in _USER_CARDS:
+        return _USER_CARDS[name][0]
+    if is_folder_or_zip(folder := paths.expanded(name)):
+        return load_user_card(folder)
+    raise CdirError(f"unknown dataset {name!r}, and no folder; available: {', '.join(card_names())}")
+
+
+def load_user_card(root: Path | str) -> Card:
+    """The card of a folder of the user: its card.yaml, or without one a card made from its folders (`folder_card`).
+
+    After this, the card and its protocols are found by name, in this process, as those of the manifest. Raises
+    CdirError if the card is wrong, or if its name or that of a protocol is taken.
+    """
+    root = paths.expanded(root).resolve()
+    file = root / "card.yaml"
+    try:
+        card = Card.model_validate(_raw(root)) if file.is_file() else folder_card(root)
+    except ValidationError as error:
+        raise CdirError(f"{file}: {_first_problem(error)}; fix the card") from None
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, csv.Error) as error:
+        raise CdirError(f"{file}: invalid field, or invalid file named in a field: {error}; fix the card") from None
+    others = [other for other in load_cards() if _USER_CARDS.get(other.name, (other, None))[1] != root]
+    if card.name in {other.name for other in others}:
+        raise CdirError(f"{root}: another dataset is called {card.name}: rename the folder, or give it a card.yaml "
+                        "with another name (`cdir card PATH`)")  # fmt: skip
+    if taken := [name for other in others for name in other.protocols if name in card.protocols]:
+        raise CdirError(f"{file}: another dataset has a protocol {taken[0]}: give it another name")
+    _USER_CARDS[card.name] = card, root
+    return card
 
 
 def load_cards() -> list[Card]:
-    """The cards of all datasets, sorted by name. Raises CdirError as `load_card` does."""
-    return [_load_card(name, paths.MANIFEST) for name in card_names()]
+    """The cards of all datasets, sorted by name, then those of the user. Raises CdirError as `load_card` does."""
+    return [*(_load_card(name, paths.MANIFEST) for name in card_names()), *(card for card, _ in _USER_CARDS.values())]
 
 
 @lru_cache(maxsize=32)
@@ -52,14 +85,19 @@ def _load_card(name: str, manifest: Path) -> Card:
             if _raw(_in_manifest(manifest / name, f"../{part}")).get("kind") == "combined":
                 raise ValueError(f"parts: {part} consists of parts itself")
     except ValidationError as error:
-        problem = error.errors()[0]
-        field, message = ".".join(map(str, problem["loc"])), problem["msg"].removeprefix("Value error, ")
-        raise CdirError(": ".join(filter(None, [where, field, message])) + "; fix the card") from None
+        raise CdirError(f"{where}: {_first_problem(error)}; fix the card") from None
     except (OSError, ValueError, LookupError, TypeError, AttributeError, csv.Error) as error:
         raise CdirError(f"{where}: invalid field, or invalid file named in a field: {error}; fix the card") from None
     if card.name != name:
         raise CdirError(f"{where}: name is {card.name!r} but the folder is {name!r}; fix the card")
     return card
+
+
+def _first_problem(error: ValidationError) -> str:
+    """Field and message of the first problem."""
+    problem = error.errors()[0]
+    field, message = ".".join(map(str, problem["loc"])), problem["msg"].removeprefix("Value error, ")
+    return ": ".join(filter(None, [field, message]))
 
 
 def _raw(folder: Path, below: tuple[str, ...] = ()) -> dict:
@@ -183,6 +221,8 @@ def dataset_root(card: Card, root: Path | str | None) -> Path:
     """The dataset's folder as a path. Raises CdirError if a folder is required but not given, or does not exist."""
     if is_bundled(card) and not root:
         return paths.MANIFEST / card.name / card.bundled
+    if not root and card.name in _USER_CARDS:
+        return _USER_CARDS[card.name][1]
     if not root:
         raise CdirError(f"{card.name} needs the folder of its images: pass root; expected layout: {card.layout}")
     if not is_folder_or_zip(Path(root)):

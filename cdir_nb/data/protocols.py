@@ -158,10 +158,14 @@ def default_protocol(dataset: str) -> str:
 def open_task(dataset: str, root: Path | str | None = None, protocol: str = "") -> tuple[Card, ImageSet, Protocol]:
     """The card of a dataset, its images, and a protocol on them (by default the first one in the card).
 
+    dataset  a name in the manifest; or the path of a folder of your own, laid out as <domain>/<class>/<image>, whose
+             card is its card.yaml or, without one, is made from its folders (`cdir card PATH` prints it)
+
     If the protocol's classes are kinds of the card's classes, card and images have these too.
     Raises CdirError as `open_dataset` and `load_protocol` do.
     """
-    card, images, name = load_card(dataset), open_dataset(dataset, root or None), protocol or default_protocol(dataset)
+    card = load_card(dataset)
+    images, name = open_dataset(card.name, root or None), protocol or default_protocol(card.name)
     task, spec = load_protocol(name, images), _card_of(name).protocols[name]
     return (card.labelled_for(spec), task.images, task) if spec.by_kind else (card, images, task)
 

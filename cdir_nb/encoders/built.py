@@ -94,9 +94,9 @@ def _numbers(values: Any) -> str:
 
 
 def _pool(built: BuiltModel | BuiltBackbone) -> str:
-    """One of POOLS, another name of timm, or empty for no pooling."""
+    """One of POOLS, another name of timm, what a model of the user states, or empty for no pooling."""
     if isinstance(built, BuiltBackbone):
-        return pool_of_timm(built.model)
+        return built.model_cfg.get("pool") or pool_of_timm(built.model)
     visual = built.model.visual
     if isinstance(visual, VisionTransformer) and visual.attn_pool is None:
         return OPEN_CLIP_POOLS[visual.pool_type]

@@ -2,12 +2,13 @@
 
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from typing import Any, cast
 
 import torch
 from PIL import Image
+from timm.data.constants import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
 from timm.data.transforms_factory import create_transform
 from torchvision.transforms import Compose
 
@@ -194,3 +195,38 @@ class ImageEncoder:
     def _no_texts(self) -> CdirError:
         name = self.built.name
         return CdirError(f"{name} has no text tower, which is needed here: choose a CLIP model, such as real-clip")
+
+
+def wrap_model(
+    model: torch.nn.Module,
+    name: str,
+    *,
+    image_size: int = 224,
+    mean: Sequence[float] = IMAGENET_DEFAULT_MEAN,
+    std: Sequence[float] = IMAGENET_DEFAULT_STD,
+    device: str = "cpu",
+) -> ImageEncoder:
+    """A PyTorch model of the user as an encoder, with batches, progress and the cache of embeddings.
+
+    model       (B, 3, H, W) float32 -> (B, D)
+    name        part of the cache key: change it when the model's code changes (weights are part of the key anyway)
+    image_size  H and W: images are scaled by their shorter side and cropped to the middle
+    mean, std   of the three channels, in 0..1; ImageNet's by default
+
+    Raises CdirError for a model that does not return (B, D).
+    """
+    size = (3, image_size, image_size)
+    try:
+        with torch.no_grad():
+            shape = tuple(model.to(device).eval()(torch.zeros(2, *size, device=device)).shape)
+    except (RuntimeError, TypeError, ValueError, AttributeError) as error:
+        problem = " ".join(str(error).split())[:200]
+        raise CdirError(f"{name} failed on two images of {image_size} pixels ({problem}): check image_size") from None
+    if len(shape) != 2 or shape[0] != 2:
+        raise CdirError(f"{name} returned {shape} for two images: return (2, D), for example by pooling")
+    preprocess = {"input_size": size, "interpolation": "bicubic", "crop_pct": 1.0}
+    preprocess |= {"mean": tuple(mean), "std": tuple(std)}
+    config = {"embed_dim": shape[1], "pool": "the model's own"}
+    return ImageEncoder(
+        BuiltBackbone(name, model, config, preprocess, "model of the user"), torch.device(device), "fp32"
+    )

@@ -21,7 +21,7 @@ from pydantic import (
     model_validator,
 )
 
-from cdir_nb.data.manifest import card_names, load_card, load_cards
+from cdir_nb.data.manifest import load_card, load_cards
 from cdir_nb.data.protocols import dataset_of, default_protocol, protocol_directions, protocol_names
 from cdir_nb.encoders.spec import EncoderSpec
 from cdir_nb.encoders.zero_shot import class_prompts
@@ -66,10 +66,18 @@ ProtocolOrDefault = Annotated[str, one_of(lambda: ["", *protocol_names()])]
 ClairSettings = Annotated[str, one_of(lambda: METHODS["CLAIR"].named)]
 
 
+def _dataset(name: str) -> str:
+    try:
+        load_card(name)
+    except CdirError as error:
+        raise ValueError(str(error)) from None
+    return name
+
+
 class Shared(BaseModel):
     """Parameters of all notebooks, including your own."""
 
-    dataset: Annotated[str, one_of(card_names)] = "world"
+    dataset: Annotated[str, AfterValidator(_dataset)] = "world"
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
 
 

@@ -15,7 +15,7 @@ from cdir_nb.data.loose import as_image_set
 from cdir_nb.data.pictures import digest_of
 from cdir_nb.encoders import load_encoder
 from cdir_nb.errors import printable
-from cdir_nb.search.index import Index, Result, embed_text
+from cdir_nb.search.index import Index, Result, embed_text, require_domain
 from cdir_nb.search.sheet import SHEET_SIZE, contact_sheet, data_url
 
 COLUMNS = [field.name for field in fields(Result)]
@@ -36,7 +36,7 @@ def search_folder(
 ) -> Found:
     """Search a folder with an image (a Path) or a text (a str); options as in `Index.search`.
 
-    The query is read first: what is wrong with it is reported before many images are embedded.
+    Query and domains are checked first: what is wrong with them is reported before many images are embedded.
     """
     model = load_encoder(encoder)
     if isinstance(query, str):
@@ -45,6 +45,8 @@ def search_folder(
     else:
         asked = as_image_set(query)
     images, left_out = open_any_folder(folder)
+    for name in filter(None, (domain, centred_from)):
+        require_domain(name, images.domains.tolist())
     index = Index(images, model)
     if isinstance(asked, str):
         results = index.search_text(asked, k=k, domain=domain, expand=expand)

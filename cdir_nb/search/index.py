@@ -6,6 +6,7 @@ of a stored index are memory-mapped, so that they need not fit in memory. Search
 
 import json
 import warnings
+from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -152,8 +153,7 @@ class Index:
         """(N,) bool: the images of a domain. Raises CdirError for an unknown one."""
         if domain is None:
             return np.ones(len(self), bool)
-        if domain not in self.domains:
-            raise CdirError(f"unknown domain {domain!r}: the images have {listed(self.domains, 20)}")
+        require_domain(domain, self.domains)
         return (self.table["domain"] == domain).to_numpy()
 
     def _results(
@@ -323,6 +323,12 @@ class Index:
         except (OSError, ValueError, KeyError, RuntimeError) as error:
             raise CdirError(f"{folder} is damaged ({' '.join(str(error).split())}): make the index again") from None
         return index
+
+
+def require_domain(domain: str, domains: Iterable[str]) -> None:
+    """Raise CdirError if a domain is not one of these."""
+    if domain not in (names := list(dict.fromkeys(domains))):
+        raise CdirError(f"unknown domain {domain!r}: the images have {listed(names, 20)}")
 
 
 def embed_text(encoder: Any, text: str) -> torch.Tensor:
