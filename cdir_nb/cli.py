@@ -438,6 +438,9 @@ def explore(
     path: Annotated[Path | None, FOLDER] = None,
     encoder: Annotated[str, typer.Option(metavar="SPEC", help="Encoder, as in `reproduce`; default: real-clip.")] = "",
     port: Annotated[int, typer.Option(help="Serve the page on this port.")] = 8866,
+    host: Annotated[
+        str, typer.Option(help="Listen on this address; 0.0.0.0: whoever reaches this machine can use the page.")
+    ] = "127.0.0.1",
     browser: Annotated[bool, typer.Option(help="Open a browser.")] = True,
     lab: Annotated[bool, typer.Option("--lab", help="Open the notebook in JupyterLab, with its code.")] = False,
 ) -> None:
@@ -450,9 +453,9 @@ def explore(
     """
     from cdir_nb.explorer.serve import make_page, refuse_port, serve
 
-    refuse_port(port)
+    refuse_port(port, host)
     page = make_page(path, encoder, log=typer.echo, code=lab)
-    raise typer.Exit(serve(page, port=port, browser=browser, lab=lab))
+    raise typer.Exit(serve(page, port=port, browser=browser, lab=lab, host=host))
 
 
 @app.command(short_help="Draw the bundled world into the cache.")

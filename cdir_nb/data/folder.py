@@ -59,7 +59,7 @@ def open_folder(root: Path | str, *, skip_bad: bool = False, progress: bool = Tr
     else:
         images, problems, nested = _any_layout(root, progress)
         count = len(problems) + len(nested)
-        refuse_or_log(root, grouped(problems) + nested, "file", "no images", "skip_bad", skip_bad, count=count)
+        refuse_or_log(root, grouped(problems) + nested, "file", "cannot be read", "skip_bad", skip_bad, count=count)
     for line in (*copy_notices(images), *name_notices(images)):
         log.warning("%s: %s", root, line)
     return images

@@ -44,7 +44,8 @@ def load_card(name: str) -> Card:
         return _USER_CARDS[name][0]
     if is_folder_or_zip(folder := paths.expanded(name)):
         return load_user_card(folder)
-    raise CdirError(f"unknown dataset {name!r}, and no folder; available: {', '.join(card_names())}")
+    available = ", ".join(card_names())
+    raise CdirError(f"unknown dataset {name!r}; available: {available} (for your own folder: its path, or open_folder)")
 
 
 def load_user_card(root: Path | str) -> Card:

@@ -1,14 +1,18 @@
 """The retrieval panel: controls for a question, the results of one method, and those of a second method."""
 
+import html
+import os
 from dataclasses import replace
 
 import ipywidgets as w
 import numpy as np
 from matplotlib.figure import Figure
 
+from cdir_nb.errors import CdirError
 from cdir_nb.explorer.ask import Explorer, Question
-from cdir_nb.explorer.controls import TEMPERATURES, Panel, Results, k_slider, menu, on_value, row, value_slider
+from cdir_nb.explorer.controls import MAX_K, TEMPERATURES, Panel, Results, k_slider, menu, on_value, row, value_slider
 from cdir_nb.explorer.grid import Grid, answer_figure, answer_text, query_tiles, result_tiles, tile_maker
+from cdir_nb.explorer.state import exports, link_of, question_of
 from cdir_nb.show.style import shorten
 
 PAGE_SIZE = 10  # queries shown at a time
@@ -31,7 +35,11 @@ class RetrievalPanel(Panel):
 
     def _build(self) -> None:
         explorer, c = self.explorer, self.explorer.collection
-        self.question, self.history, self.page = explorer.start(), [], 0
+        self.question, self.history, self.page, problem = explorer.start(), [], 0, ""
+        try:  # Voilà passes the page's address
+            self.question = question_of(os.environ.get("QUERY_STRING", ""), explorer, MAX_K)
+        except CdirError as error:
+            problem = str(error)
         self.updating = False  # True while the controls follow the question
         self.url_of = tile_maker(c.images)
         self.method = menu("method", explorer.methods)
@@ -46,11 +54,14 @@ class RetrievalPanel(Panel):
         self.more, self.back = w.Button(description="other queries"), w.Button(description="back")
         menus = row(self.method, self.query_domain, self.gallery_domain, self.gallery, self.compared)
         sliders, buttons = row(self.value, self.k, self.temperature), row(self.more, self.back)
-        answers = [self.message, self.results, self.compared_message, self.compared_results]
+        self.exports = w.HTML()
+        answers = [self.message, self.results, self.exports, self.compared_message, self.compared_results]
         self.box.children = [menus, self.about, sliders, buttons, self.queries, *answers]
         self._show_question()
         self._observe_controls()
         self.update()
+        if problem:
+            self.message.value = f"{html.escape(problem)}<br>{self.message.value}"
 
     def update(self) -> None:
         """Show the results of the method, and those of the second method if one is chosen."""
@@ -94,11 +105,16 @@ class RetrievalPanel(Panel):
         return answer_figure(answer, images, query, f"query:\n{shorten(query.labels[0], 11)}")
 
     def _show_answer(self, answers: Results, question: Question) -> None:
-        """Show the answer to a question, or why it has none."""
+        """Show the answer to a question, or why it has none; and links that export the answer of the first method."""
+        if answers is self.answers:
+            self.exports.value = ""
         with answers.errors_shown():
             answer = self.explorer.ask(question)
             tiles = result_tiles(answer, self.explorer.collection, self.url_of)
             answers.show(answer.title, answer_text(answer, self.temperature.value), tiles)
+            if answers is self.answers:
+                link = link_of(question, self.explorer)
+                self.exports.value = exports(answer, self.explorer.collection.images, tiles, link)
 
     def _show_question(self) -> None:
         """Set the controls to the question."""

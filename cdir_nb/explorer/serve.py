@@ -1,5 +1,6 @@
 """`cdir explore`: notebook 11 as a page without code (Voilà), on the bundled world or on the user's folder."""
 
+import errno
 import os
 import socket
 import subprocess
@@ -15,6 +16,7 @@ from cdir_nb.errors import CdirError
 from cdir_nb.methods.checkpoints import digest_of
 
 NOTEBOOK = "11_explorer.ipynb"
+LOCAL = "127.0.0.1"
 ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS"), "1")
 IDLE_SECONDS = 1800
 SCRIPT = Path(__file__).with_name("page.js")
@@ -66,42 +68,51 @@ def page_script() -> nbformat.NotebookNode:
     return nbformat.v4.new_markdown_cell(f"<script>\n{SCRIPT.read_text(encoding='utf-8')}</script>")
 
 
-def serve_command(page: Path, *, port: int, browser: bool, lab: bool) -> list[str]:
+def serve_command(page: Path, *, port: int, browser: bool, lab: bool, host: str = LOCAL) -> list[str]:
     """The command that serves a page: Voilà, or JupyterLab with the code.
 
     Each visitor gets a kernel of their own, which ends when the page is left, and after half an hour of inactivity. A
     kernel that was killed is not started again, since it would have lost its widgets: the page says so.
+
+    host  the address on which the server listens: LOCAL for this machine only
     """
     common = [str(page), f"--port={port}", *([] if browser else ["--no-browser"])]
     if lab:
-        return [sys.executable, "-m", "jupyterlab", *common]
+        return [sys.executable, "-m", "jupyterlab", *common, f"--ServerApp.ip={host}"]
     culling = {"cull_idle_timeout": IDLE_SECONDS, "cull_interval": 60, "cull_connected": True}
     options = [f"--MappingKernelManager.{name}={value}" for name, value in culling.items()]
     options.append("--KernelRestarter.restart_limit=0")
-    return [sys.executable, "-m", "voila", *common, "--theme=light", *options]
+    return [sys.executable, "-m", "voila", *common, f"--Voila.ip={host}", "--theme=light", *options]
 
 
-def refuse_port(port: int) -> None:
-    """Raise CdirError for a port that cannot be served: out of range, in use, or reserved for other users."""
+def refuse_port(port: int, host: str = LOCAL) -> None:
+    """Raise CdirError for a port or a host that cannot be served: out of range, in use, not of this machine."""
     if not 0 < port < 65536:
         raise CdirError(f"--port {port}: choose a port from 1 to 65535, such as 8866")
     with socket.socket() as listener:
         if os.name == "posix":  # as the server does: a port is free again as soon as a server has ended
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            listener.bind(("127.0.0.1", port))
+            listener.bind((host, port))
+        except socket.gaierror as error:
+            raise CdirError(f"--host {host} is no address of this machine ({error.strerror}): try 0.0.0.0") from None
         except OSError as error:
+            if error.errno == errno.EADDRNOTAVAIL:
+                raise CdirError(f"--host {host} is no address of this machine: try 0.0.0.0") from None
             problem = f"--port {port} cannot be used ({error.strerror or error})"
             raise CdirError(f"{problem}: choose another, such as {port % 65535 + 1}") from None
 
 
-def serve(page: Path, *, port: int, browser: bool = True, lab: bool = False) -> int:
+def serve(page: Path, *, port: int, browser: bool = True, lab: bool = False, host: str = LOCAL) -> int:
     """Serve a page until Ctrl-C; returns the exit code of the server.
 
     Every kernel uses one thread unless the environment sets another number: a query takes milliseconds, and the
     visitors share the cores.
     """
-    command, environment = serve_command(page, port=port, browser=browser, lab=lab), {**ONE_THREAD, **os.environ}
+    command, environment = (
+        serve_command(page, port=port, browser=browser, lab=lab, host=host),
+        {**ONE_THREAD, **os.environ},
+    )
     if os.name == "posix":  # the server replaces this process: it receives the signals, and our memory is freed
         sys.stdout.flush()
         os.execve(command[0], command, environment)

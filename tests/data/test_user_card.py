@@ -37,18 +37,18 @@ def test_a_path_is_a_dataset_with_two_tasks(mine):
     assert task.directions == (("ink", "oil"), ("oil", "ink")) and len(task.train) == 20
     unseen = open_task("mine", protocol="mine-unseen")[2]  # from now on also by name
     assert unseen.classes == ("boat", "tree") and unseen.seen == ("barn", "cat", "dog")
-    assert {"mine-closed", "mine-unseen"} <= set(protocol_names()) and load_card("mine") is load_card(str(mine))
+    assert {"mine-closed", "mine-unseen"} <= set(protocol_names()) and load_card("mine") == load_card(str(mine))
 
 
 def test_the_printed_card_is_the_one_that_is_used_and_can_be_edited(mine):
     printed = CliRunner().invoke(app, ["card", str(mine)]).stdout
-    assert yaml.safe_load(printed)["classes"] == [*CLASSES, "only_oil"]
+    assert yaml.safe_load(printed)["classes"] == sorted([*CLASSES, "only_oil"])
     (mine / "card.yaml").write_text(printed)
     assert manifest.load_user_card(mine) == folder_card(mine)
     (mine / "card.yaml").write_text(printed.replace("mine-closed", "animals").replace("Every third", "Each third"))
-    assert open_task(str(mine))[2].name == "mine-closed", "the folder was opened before"
+    assert open_task(str(mine))[2].name == "animals"
     assert manifest.load_user_card(mine).protocols.keys() == {"animals", "mine-unseen"}
-    (mine / "card.yaml").write_text("name: [")
+    (mine / "card.yaml").write_text("name: [}")
     with pytest.raises(CdirError, match=r"card.yaml: not valid YAML, line 1"):
         manifest.load_user_card(mine)
     (mine / "card.yaml").write_text(printed.replace("zero_shot: true", "zero_shot: maybe"))

@@ -70,7 +70,7 @@ def test_explore_lists_what_it_left_out_and_opens_the_page(served, tmp_path, por
     assert "3 images" in result.output and "no labels" in result.output and "broken.jpg" in result.output
     ((page, options),) = served
     assert "What does a class name find?" not in page.read_text(), "nothing that needs labels"
-    assert options == {"port": port, "browser": False, "lab": False}
+    assert options == {"port": port, "browser": False, "lab": False, "host": "127.0.0.1"}
     assert str(tmp_path) in page.read_text()
 
 
