@@ -109,10 +109,8 @@ def serve(page: Path, *, port: int, browser: bool = True, lab: bool = False, hos
     Every kernel uses one thread unless the environment sets another number: a query takes milliseconds, and the
     visitors share the cores.
     """
-    command, environment = (
-        serve_command(page, port=port, browser=browser, lab=lab, host=host),
-        {**ONE_THREAD, **os.environ},
-    )
+    command = serve_command(page, port=port, browser=browser, lab=lab, host=host)
+    environment = {**ONE_THREAD, **os.environ}
     if os.name == "posix":  # the server replaces this process: it receives the signals, and our memory is freed
         sys.stdout.flush()
         os.execve(command[0], command, environment)

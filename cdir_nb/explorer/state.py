@@ -25,11 +25,8 @@ def question_of(query: str, explorer: Explorer, max_k: int) -> Question:
 
     Raises CdirError for a value that this page does not have, such as another encoder.
     """
-    state, c, question = (
-        {name: values[-1] for name, values in parse_qs(query).items()},
-        explorer.collection,
-        explorer.start(),
-    )
+    state = {name: values[-1] for name, values in parse_qs(query).items()}
+    c, question = explorer.collection, explorer.start()
     method = explorer.methods.get(state.get("method", question.method))
     slider = method.slider if method else None
     choices = {

