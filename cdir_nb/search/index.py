@@ -86,7 +86,7 @@ class Index:
     @property
     def domains(self) -> list[str]:
         """The domains, in the order of their first images."""
-        return list(dict.fromkeys(self.table["domain"]))
+        return self.table["domain"].unique().tolist()
 
     # -- search --------------------------------------------------------------------------------------------------------
 
@@ -136,7 +136,8 @@ class Index:
 
         All pairs are compared, in time quadratic in the number of images. The default suits real-clip: on 700 photos
         of Sketchy, it links 82 of 100 with their copy as a JPEG of quality 50 or at half the size, 96 of 100 with a
-        copy cropped by 5 %, and one pair of the 244,650 of different photos (both of a hedgehog). Raises CdirError for a threshold outside of 0 to 1.
+        copy cropped by 5 %, and one pair of the 244,650 of different photos (both of a hedgehog).
+        Raises CdirError for a threshold outside of 0 to 1.
         """
         if not 0 < threshold <= 1:
             raise CdirError(f"threshold {threshold}: a cosine above 0 and at most 1 is expected, such as 0.9")
