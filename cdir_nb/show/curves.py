@@ -1,5 +1,6 @@
 """Curves over recall, cut-off, confidence or a score (for curves over training steps see `training`)."""
 
+import itertools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -156,9 +157,11 @@ def gains_over_accuracy(table: pd.DataFrame, *, title: str = "") -> Figure:
            directions; all three in percent); a marker is the mean over seeds for one encoder
     """
     tasks, methods = (list(dict.fromkeys(table[column])) for column in ("task", "method"))
-    means = table.groupby(["task", "method", "encoder"]).mean(numeric_only=True).sort_values("zero-shot accuracy")
     fig, ax = plt.subplots(figsize=(WIDTH, 4.4))
-    for (task, method), points in means.groupby(level=["task", "method"]):
+    for task, method in itertools.product(tasks, methods):
+        rows = table.loc[(table["task"] == task) & (table["method"] == method)]
+        points = rows.groupby("encoder")[["zero-shot accuracy", "P@10", "vanilla"]].mean()
+        points = points.sort_values("zero-shot accuracy")
         line = ":" if len(points) > 2 else ""  # stages of one encoder
         style = {"marker": MARKERS[tasks.index(task)], "ls": line, "lw": 1, "color": PALETTE[methods.index(method)]}
         ax.plot(points["zero-shot accuracy"], points["P@10"] - points["vanilla"], **style)

@@ -100,7 +100,7 @@ def _heat(ax: Axes, table: pd.DataFrame, **colours) -> None:
 
 def _set_digit_colours(ax: Axes, columns: int) -> None:
     """Black digits on pale cells, white on dark ones: at a luminance of 0.18 both have the same contrast (WCAG 2)."""
-    colours = ax.collections[0].get_facecolors()
+    colours = np.asarray(ax.collections[0].get_facecolor())
     for text in ax.texts:
         column, row = (int(position) for position in text.get_position())
         pale = relative_luminance(colours[row * columns + column]) > EQUAL_CONTRAST

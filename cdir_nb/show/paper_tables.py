@@ -178,14 +178,14 @@ def claim_points(table: pd.DataFrame, *, title: str = "") -> Figure:
     claims, sources = (list(dict.fromkeys(table[column])) for column in ("claim", "source"))
     fig, ax = plt.subplots(figsize=(WIDTH, 0.62 * len(claims) + 1.2))
     for s, (source, (colour, marker)) in enumerate(looks(sources).items()):
-        for row in table.loc[table["source"] == source].itertuples():
-            y = claims.index(row.claim) + (s - (len(sources) - 1) / 2) * 0.8 / len(sources)
-            mean = np.mean(row.differences)
-            ax.plot([row.low, row.high], [y, y], color=colour, lw=5, alpha=0.3, solid_capstyle="butt")
-            ax.plot([min(row.differences), max(row.differences)], [y, y], color=colour, lw=1.6)
+        for row in (row for _, row in table.iterrows() if row["source"] == source):
+            y = claims.index(row["claim"]) + (s - (len(sources) - 1) / 2) * 0.8 / len(sources)
+            mean = np.mean(row["differences"])
+            ax.plot([row["low"], row["high"]], [y, y], color=colour, lw=5, alpha=0.3, solid_capstyle="butt")
+            ax.plot([min(row["differences"]), max(row["differences"])], [y, y], color=colour, lw=1.6)
             ax.plot(mean, y, marker, color=colour, mfc="white" if source == "paper" else colour, ms=6)
-            if row.directions:
-                ax.annotate(f"{min(row.above)}/{row.directions}", (1.01, y), xycoords=("axes fraction", "data"),
+            if row["directions"]:
+                ax.annotate(f"{min(row['above'])}/{row['directions']}", (1.01, y), xycoords=("axes fraction", "data"),
                             va="center", fontsize=SMALL - 2, color=QUIET)  # fmt: skip
         ax.plot([], [], marker, ls="", color=colour, mfc="white" if source == "paper" else colour, label=source)
     ax.axvline(0, color=QUIET, ls="--", lw=1)
