@@ -16,10 +16,7 @@ from cdir_nb.methods.settings import Settings
 from cdir_nb.paths import NOTEBOOKS
 from cdir_nb.show.style import use_titles
 
-DRAWN = (
-    "**{}, not the papers' data.** The numbers below say how the methods behave here; they are shown "
-    "beside the papers' numbers and do not replace them."
-)
+DRAWN = "**{}, not the papers' data.**"
 RANDOM = (
     "## ⚠ RANDOM WEIGHTS: a pipeline test\nThis encoder has learnt nothing. The numbers and pictures below "
     "only show that the code runs. **Do not quote, compare or average any of them.**"

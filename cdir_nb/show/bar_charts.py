@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from cdir_nb.show.style import PALETTE, QUIET, SMALL, WIDTH, looks, pretty, shorten, styled, titled
+from cdir_nb.show.style import DOMAIN_LOOKS, PALETTE, QUIET, SMALL, WIDTH, looks, pretty, shorten, styled, titled
 
 PANEL_COLOURS = (PALETTE[4], PALETTE[6], PALETTE[3])
 
@@ -123,11 +123,15 @@ def histograms(groups: Mapping[str, np.ndarray], *, label: str, title: str = "",
 
 @styled
 def strips(groups: Mapping[str, np.ndarray], *, label: str, title: str = "") -> Figure:
-    """One row of points per group, one point per value (jittered vertically for visibility), and a bar at the mean."""
+    """One row of points per group, one point per value (jittered vertically for visibility), and a bar at the mean.
+
+    Domains have their colours and markers; all other groups have the same.
+    """
     fig, ax = plt.subplots(figsize=(WIDTH, 0.58 * len(groups) + 0.9))
     rng = np.random.default_rng(0)
-    for row, (name, (colour, marker)) in enumerate(looks(list(groups)).items()):
-        values = np.asarray(groups[name])
+    for row, (name, values) in enumerate(groups.items()):
+        colour, marker = DOMAIN_LOOKS.get(name, (PALETTE[4], "o"))
+        values = np.asarray(values)
         ax.scatter(values, row + rng.uniform(-0.25, 0.25, len(values)), s=18, c=colour, marker=marker, alpha=0.7, lw=0)
         ax.plot([values.mean()] * 2, [row - 0.36, row + 0.36], color="black", lw=2)
     ax.set_yticks(range(len(groups)), [f"{name}\nmean {np.mean(v):.1f}, n = {len(v)}" for name, v in groups.items()])

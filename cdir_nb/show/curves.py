@@ -1,5 +1,6 @@
 """Curves over recall, cut-off, confidence or a score (for curves over training steps see `training`)."""
 
+import itertools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -8,6 +9,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
 from cdir_nb.analysis import accuracy_at_coverage, calibration_error, reliability_bins
 from cdir_nb.conventions import Metric
@@ -149,27 +151,27 @@ def psi_figure(
 
 @styled
 def gains_over_accuracy(table: pd.DataFrame, *, title: str = "") -> Figure:
-    """Gain of each method over vanilla CLIP against the encoder's zero-shot accuracy: one panel per task.
+    """Gain of each method (colour) over vanilla CLIP against the encoder's zero-shot accuracy, by task (marker).
 
     table  columns encoder, task, method, seed, zero-shot accuracy, P@10, and vanilla (vanilla CLIP's P@10 in the same
            directions; all three in percent); a marker is the mean over seeds for one encoder
     """
     tasks, methods = (list(dict.fromkeys(table[column])) for column in ("task", "method"))
-    fig, axes = plt.subplots(1, len(tasks), figsize=(WIDTH, 3.8), squeeze=False, sharex=True, sharey=True)
-    for ax, task in zip(axes[0], tasks):
-        rows = table.loc[table["task"] == task]
-        means = rows.groupby(["method", "encoder"]).mean(numeric_only=True).sort_values("zero-shot accuracy")
-        for i, method in enumerate(methods):
-            if method in means.index:
-                points = means.loc[method]
-                style = {"marker": MARKERS[i], "ls": ":", "lw": 1, "color": PALETTE[i], "label": method}
-                ax.plot(points["zero-shot accuracy"], points["P@10"] - points["vanilla"], **style)
-        ax.set_xlabel("zero-shot accuracy of the encoder (%)")
-        ax.axhline(0, color=QUIET, ls="--", lw=1)
-        ax.set_title(f"{task}\n{_encoder_names(rows)}")
-    axes[0, 0].set_ylabel("gain over vanilla CLIP (points of P@10)")
-    keys = keys_of(axes[0])
-    fig.legend(keys.values(), keys, loc="outside lower center", ncols=len(keys))
+    fig, ax = plt.subplots(figsize=(WIDTH, 4.4))
+    for task, method in itertools.product(tasks, methods):
+        rows = table.loc[(table["task"] == task) & (table["method"] == method)]
+        points = rows.groupby("encoder")[["zero-shot accuracy", "P@10", "vanilla"]].mean()
+        points = points.sort_values("zero-shot accuracy")
+        line = ":" if len(points) > 2 else ""  # stages of one encoder
+        style = {"marker": MARKERS[tasks.index(task)], "ls": line, "lw": 1, "color": PALETTE[methods.index(method)]}
+        ax.plot(points["zero-shot accuracy"], points["P@10"] - points["vanilla"], **style)
+    ax.axhline(0, color=QUIET, ls="--", lw=1)
+    ax.set(xlabel="zero-shot accuracy of the encoder on the test images (%)", ylabel="gain in P@10 (points)")
+    keys = [Line2D([], [], lw=4, color=PALETTE[i], label=name) for i, name in enumerate(methods)]
+    for marker, task in zip(MARKERS, tasks):
+        name = f"{task} ({_encoder_names(table.loc[table['task'] == task])})"
+        keys.append(Line2D([], [], ls="", marker=marker, color=QUIET, label=name))
+    fig.legend(handles=keys, loc="outside lower left", ncols=1)
     return titled(fig, title)
 
 

@@ -8,8 +8,11 @@ import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from seaborn.utils import relative_luminance
 
 from cdir_nb.show.style import EMPTY, SEQUENTIAL, SMALL, WIDTH, shorten, styled, titled
+
+EQUAL_CONTRAST = 0.18  # luminance
 
 
 @styled
@@ -89,6 +92,16 @@ def _heat(ax: Axes, table: pd.DataFrame, **colours) -> None:
     font = {"fontsize": SMALL}
     lines = {"linewidths": 1, "linecolor": "white"}
     sns.heatmap(table.astype(float), ax=ax, annot=True, annot_kws=font, cbar=False, **lines, **names, **colours)
+    _set_digit_colours(ax, table.shape[1])
     plt.setp(ax.get_xticklabels(), rotation=35, ha="right", rotation_mode="anchor")
     plt.setp(ax.get_yticklabels(), rotation=0)
     ax.tick_params(length=0)
+
+
+def _set_digit_colours(ax: Axes, columns: int) -> None:
+    """Black digits on pale cells, white on dark ones: at a luminance of 0.18 both have the same contrast (WCAG 2)."""
+    colours = np.asarray(ax.collections[0].get_facecolor())
+    for text in ax.texts:
+        column, row = (int(position) for position in text.get_position())
+        pale = relative_luminance(colours[row * columns + column]) > EQUAL_CONTRAST
+        text.set_color("black" if pale else "white")

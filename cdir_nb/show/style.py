@@ -24,6 +24,10 @@ PALETTE = (  # P. Tol's "muted" with darker yellow and cyan, ordered so that nei
     *("#332288", "#CC6677", "#117733", "#C96A00", "#2F8FC0"),
     *("#AA4499", "#44AA99", "#999933", "#882255", "#666666"),
 )
+CLASSES = (  # as PALETTE, without its orange, sky blue and teal, which are colours of domains
+    *("#332288", "#CC6677", "#117733", "#D9B310", "#B8B8B8"),
+    *("#AA4499", "#8CC63F", "#999933", "#882255", "#666666"),
+)
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "p", "<", ">", "*")
 LOOKS = {  # of domains that mean the same; distinct for red-blind and green-blind readers too (a test simulates them)
     ("#222222", "o"): ("real", "photo"),
@@ -151,7 +155,7 @@ def looks(names: Sequence[str]) -> dict[str, tuple[str, str]]:
     """
     reserved = {DOMAIN_LOOKS[name][1] for name in names if name in DOMAIN_LOOKS}
     markers = [marker for marker in MARKERS if marker not in reserved]
-    look = {name: (PALETTE[i % len(PALETTE)], markers[i % len(markers)]) for i, name in enumerate(names)}
+    look = {name: (CLASSES[i % len(CLASSES)], markers[i % len(markers)]) for i, name in enumerate(names)}
     return {name: DOMAIN_LOOKS.get(name, look[name]) for name in names}
 
 

@@ -139,20 +139,21 @@ def training_runs(panels: Mapping[str, Sequence[pd.DataFrame]], *, label: str, t
 
 @styled
 def sensitivity(table: pd.DataFrame, *, value: str, title: str = "", columns: int = 4) -> Figure:
-    """One panel per setting: mean and range over seeds, a circle at the default, a dashed line for vanilla CLIP.
+    """One panel per setting: gain over vanilla CLIP (points), mean and range over seeds; a circle marks the default.
 
-    table  columns setting, value, seed, percent, default (bool), vanilla
+    table  columns setting, value, seed, percent, default (bool), vanilla (percent)
     """
+    table = table.assign(percent=table["percent"] - table["vanilla"])
     names = list(dict.fromkeys(table["setting"]))
     rows = -(-len(names) // columns)
     fig, axes = plt.subplots(rows, columns, figsize=(WIDTH, 1.95 * rows + 0.6), sharey=True, squeeze=False)
     for ax, name in zip(axes.flat, names):
         _sensitivity_panel(ax, table.loc[table["setting"] == name])
         ax.set_title(name.replace("_", " "), fontsize=9.5)
-        ax.axhline(table["vanilla"].iloc[0], color=QUIET, ls="--", lw=1.1)
+        ax.axhline(0, color=QUIET, ls="--", lw=1.1)
     for ax in axes.flat[len(names) :]:
         ax.axis("off")
-    plt.setp(axes[:, 0], ylabel=value)
+    plt.setp(axes[:, 0], ylabel=f"gain in {value},\npoints")
     return titled(fig, title)
 
 

@@ -70,6 +70,13 @@ def test_looks_differ_in_colour_and_marker_between_neighbours():
     assert all(a[0] != b[0] and a[1] != b[1] for a, b in zip(look, look[1:]))
 
 
+def test_classes_have_other_colours_than_domains():
+    classes = [lab(linear(colour)) for colour, _ in style.looks([f"class {i}" for i in range(10)]).values()]
+    domains = [lab(linear(colour)) for colour, _ in style.DOMAIN_LOOKS.values()]
+    assert min(np.linalg.norm(a - b) for a, b in itertools.product(classes, domains)) > 15
+    assert min(np.linalg.norm(a - b) for a, b in itertools.combinations(classes, 2)) > 15
+
+
 def linear(colour):
     """(3,) linear RGB."""
     value = np.array(mpl.colors.to_rgb(colour))
