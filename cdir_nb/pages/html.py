@@ -32,7 +32,13 @@ math { font-size: 1.1em; }
 math [mathvariant="bold"] { font-weight: bold; }
 .equation { display: block; overflow-x: auto; overflow-y: hidden; margin: .8em 0; }
 math mtd { padding-left: .1em; padding-right: .1em; }
-</style>{%- endblock -%}"""
+details.code > summary { color: #666; cursor: pointer; margin-left: .4em; }
+</style>{%- endblock -%}
+{%- block input_group -%}
+{%- if cell.metadata.get("jupyter", {}).get("source_hidden") -%}
+<details class="code"><summary>code</summary>{{ super() }}</details>
+{%- else -%}{{ super() }}{%- endif -%}
+{%- endblock -%}"""
 REWRITES = (  # TeX that latex2mathml 3.81 does not support -> TeX that it does
     (r"\\begin\{(?:aligned|split|align)\}", r"\\begin{align*}"),
     (r"\\end\{(?:aligned|split|align)\}", r"\\end{align*}"),
