@@ -5,7 +5,6 @@ from dataclasses import dataclass
 
 import matplotlib.pyplot as plt
 import numpy as np
-import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
@@ -20,12 +19,6 @@ ROLES = {"training": "#A9D0EA", "queries": "#D55E00", "gallery": "#117733"}
 GROUPS = ("training classes", "validation classes", "unseen classes")
 PIXELS = 128  # of a thumbnail
 BOX = {"fc": "white", "ec": "none", "alpha": 0.75, "pad": 1}
-KINDS = (  # of neighbours: colour, hatch, colour of the number
-    ("#0072B2", "", "white"),
-    ("#BFD9EA", "", "black"),
-    ("#117733", "", "white"),
-    ("#CFE3D4", "", "black"),
-)
 
 
 @styled
@@ -40,10 +33,10 @@ def protocol_grids(
     fig, axes = plt.subplots(
         len(hidden), len(tasks), figsize=(WIDTH, 2.1 * len(hidden) + 0.6), squeeze=False, sharex=True
     )
-    for row, without in zip(axes, hidden):
+    for i, (row, without) in enumerate(zip(axes, hidden)):
         for ax, (name, task) in zip(row, tasks.items()):
             _draw_protocol(ax, task, without, with_names=ax is row[0])
-            if row is axes[0]:
+            if i == 0:
                 ax.set_title(name)
     keys = [Patch(color=colour, label=role) for role, colour in ROLES.items()]
     fig.legend(handles=keys, loc="outside lower left", ncols=3)
@@ -184,21 +177,4 @@ def four_groups_map(
     keys = [Line2D([], [], color="#444444", marker=m, ls="", label=pretty(d)) for d, m in markers.items()]
     axes[0, 0].add_artist(axes[0, 0].legend_)
     fig.legend(handles=keys, loc="outside upper right", ncols=2)
-    return titled(fig, title)
-
-
-@styled
-def neighbour_kinds(table: pd.DataFrame, *, title: str = "") -> Figure:
-    """Stacked bars: one row per line of a table of percentages, one colour per column, which add up to 100."""
-    fig, ax = plt.subplots(figsize=(WIDTH, 0.5 * len(table) + 1.3))
-    left = np.zeros(len(table))
-    for (name, values), (colour, hatch, ink) in zip(table.items(), KINDS):
-        ax.barh(table.index, values, left=left, color=colour, hatch=hatch, ec="white", lw=0.8, label=name)
-        for row, (start, value) in enumerate(zip(left, values)):
-            if value >= 4:
-                ax.text(start + value / 2, row, f"{value:.0f}", ha="center", va="center", fontsize=SMALL, color=ink)
-        left += values.to_numpy()
-    ax.set(xlim=(0, 100), xlabel="share of the ten nearest neighbours of a drawing (%)")
-    ax.invert_yaxis()
-    fig.legend(loc="outside lower left", ncols=4)
     return titled(fig, title)
