@@ -13,7 +13,9 @@ from matplotlib.ticker import MaxNLocator
 from cdir_nb.show.style import PALETTE, QUIET, SMALL, WIDTH, keys_of, looks, pretty, shorten, styled, titled
 
 PANEL_COLOURS = (PALETTE[4], PALETTE[6], PALETTE[3])
-SOURCE_LOOKS = (  # of the sources in `seed_dots`: drawn images, real images, numbers of a paper, this run
+SOURCE_LOOKS: tuple[
+    dict[str, Any], ...
+] = (  # of the sources in `seed_dots`: drawn images, real images, numbers of a paper, this run
     {"marker": "s", "color": "#9A9A9A"},
     {"marker": "o", "color": PALETTE[0]},
     {"marker": "D", "color": PALETTE[1], "mfc": "none"},
@@ -175,7 +177,8 @@ def _draw_seeds(ax: Axes, table: pd.DataFrame) -> None:
             if len(seeds):
                 size = 12 if look["marker"] == "*" else 7.5
                 ax.plot(seeds.mean(), row + shift, ls="", ms=size, mew=1.4, label=source, zorder=3, **look)
-    if table["value"].min() < 0 < table["value"].max():
+    values = table["value"].to_numpy()
+    if values.min() < 0 < values.max():
         ax.axvline(0, color=QUIET, lw=1.2, zorder=0)
     ax.set_yticks(range(len(names)), names)
     ax.set_ylim(len(names) - 0.5, -0.5)

@@ -148,9 +148,11 @@ def _draw_step(ax: Axes, feature: np.ndarray, loss: Callable[[np.ndarray], np.nd
     steps = 1e-4 * np.eye(2)
     gradient = np.array([float(loss(feature + step) - loss(feature - step)) for step in steps])
     end = feature - 0.6 * gradient / max(float(np.linalg.norm(gradient)), 1e-12)
-    ax.annotate("", xy=end, xytext=feature, arrowprops={"arrowstyle": "-|>", "lw": 2.2, "color": PALETTE[0]})
+    ax.annotate(
+        "", xy=tuple(end), xytext=tuple(feature), arrowprops={"arrowstyle": "-|>", "lw": 2.2, "color": PALETTE[0]}
+    )
     ax.plot(*feature, "*", ms=15, color=PALETTE[0], mec="white")
-    ax.annotate("$f$", feature, xytext=(-14, -4), textcoords="offset points")
+    ax.annotate("$f$", tuple(feature), xytext=(-14, -4), textcoords="offset points")
 
 
 @styled
