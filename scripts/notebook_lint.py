@@ -18,6 +18,7 @@ EXERCISES = range(2, 5)
 WIDEST_LINE = 110  # characters of code: longer lines are cut off on web pages
 COMMON = {"dataset": "str", "data_root": "str", "encoder": "str", "protocol": "str", "seed": "int", "out_dir": "str"}
 TASK = "task"  # a notebook with this parameter needs no `protocol`
+FOLDED = {"source_hidden": True}  # the `jupyter` metadata of a cell whose code JupyterLab hides
 GOLDEN = "nbval-check-output"  # tag of cells whose output is compared
 ABSOLUTE = re.compile(r"(?<![\w.:/~-])/(?:home|root|Users|tmp|work|mnt|workspace|opt|usr|var)/\w|\b[A-Z]:\\{1,2}\w")
 GLOBAL_SEED = re.compile(r"\b(np\.random\.seed|random\.seed|torch\.manual_seed|seed_everything)\(")
@@ -157,7 +158,8 @@ def no_volatile_output(book: NotebookNode) -> Iterator[str]:
     if any(output.get("name") == "stderr" for output in outputs):
         yield "warnings or progress bars (stderr) among the outputs"
     extra = set(book.metadata) - {"kernelspec", "language_info", "widgets"}
-    extra |= {key for cell in book.cells for key in set(cell.metadata) - {"tags"}}
+    for cell in book.cells:
+        extra |= set(cell.metadata) - {"tags"} - ({"jupyter"} if cell.metadata.get("jupyter") == FOLDED else set())
     if extra:
         yield f"metadata that differs from run to run: {', '.join(sorted(extra))}"
 

@@ -24,7 +24,7 @@ import typer
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
 from nbformat import NotebookNode
-from notebook_lint import problems, prose
+from notebook_lint import FOLDED, problems, prose
 from PIL import Image
 
 from cdir_nb.notebook import exercise_section, solutions
@@ -59,8 +59,8 @@ def stripped(book: NotebookNode) -> NotebookNode:
     """Remove everything that is not a result: widget state, times, progress bars, versions."""
     book.metadata = nbformat.from_dict({"kernelspec": KERNEL, "language_info": {"name": "python"}})
     for cell in book.cells:
-        tags = cell.metadata.get("tags")
-        cell.metadata = nbformat.from_dict({"tags": tags} if tags else {})
+        tags, folded = cell.metadata.get("tags"), cell.metadata.get("jupyter") == FOLDED
+        cell.metadata = nbformat.from_dict(({"tags": tags} if tags else {}) | ({"jupyter": FOLDED} if folded else {}))
         if cell.cell_type == "code":
             cell.outputs = [_stripped_output(output) for output in cell.outputs if not _is_volatile(output)]
     return book

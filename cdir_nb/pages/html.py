@@ -37,7 +37,13 @@ math [mathvariant="bold"] { font-weight: bold; }
 .equation { display: block; overflow-x: auto; overflow-y: hidden; margin: .8em 0; }
 .jp-OutputArea-output { overflow-x: auto; }
 math mtd { padding-left: .1em; padding-right: .1em; }
-</style>{%- endblock -%}"""
+details.code > summary { color: #666; cursor: pointer; margin-left: .4em; }
+</style>{%- endblock -%}
+{%- block input_group -%}
+{%- if cell.metadata.get("jupyter", {}).get("source_hidden") -%}
+<details class="code"><summary>code</summary>{{ super() }}</details>
+{%- else -%}{{ super() }}{%- endif -%}
+{%- endblock -%}"""
 SLIDES = (
     PAGE.replace(
         "</style>",

@@ -1,22 +1,30 @@
-"""Figures for CLAIR: the mapping Q, tokens and attention of the prompted tower, weights in a contrastive loss."""
+"""Figures for CLAIR: the mapping Q, and what a contrastive loss pulls and pushes."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import matplotlib.pyplot as plt
 import numpy as np
-import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.patches import Rectangle
+from matplotlib.patches import Circle
 
-from cdir_nb.analysis import effective_number, softmax_weights
-from cdir_nb.encoders import ClipEncoder
-from cdir_nb.show.style import PALETTE, QUIET, RIGHT, SMALL, WIDTH, WRONG, bare, keys_of, looks, shorten, styled, titled
-
-CLASS_TOKEN, PROMPT = PALETTE[3], PALETTE[5]
-MOST_PATCHES = 8  # patches drawn per row of the image: more would be too small
-MOST_BARS = 60
+from cdir_nb.analysis import softmax_weights
+from cdir_nb.show.style import (
+    PALETTE,
+    QUIET,
+    RIGHT,
+    SMALL,
+    WIDTH,
+    WRONG,
+    bare,
+    keys_of,
+    looks,
+    pretty,
+    shorten,
+    styled,
+    titled,
+)
 
 
 @styled
@@ -105,112 +113,87 @@ def _link_class_means(ax: Axes, rotated: FlatDomain, fixed: FlatDomain, classes:
         ax.plot([], [], marker=marker, color="#444444", ls="", label=f"{shorten(domain.name, 20)}, class means")
 
 
-def denormalised(encoder: ClipEncoder, batch: torch.Tensor) -> np.ndarray:
-    """Undo the encoder's normalisation: images (B, 3, H, W) -> values (B, H, W, 3) in 0..1."""
-    cfg = encoder.built.preprocess_cfg
-    mean, std = (torch.tensor(cfg[name])[:, None, None] for name in ("mean", "std"))
-    return (batch.cpu() * std + mean).clamp(0, 1).permute(0, 2, 3, 1).numpy()
+@styled
+def pull_figure(angles: Mapping[str, float], temperatures: Sequence[float], *, title: str = "") -> Figure:
+    """An image on the unit circle, pulled to its positive and pushed away from all memories; a panel per temperature.
+
+    angles  {name: degrees on the circle}: the image, its positive, then other memories
+
+    The area and the percentage of a disc are its weight in the denominator; the arrow is the direction of a gradient
+    step, and its length the size of the gradient times the temperature.
+    """
+    fig, axes = plt.subplots(1, len(temperatures), figsize=(WIDTH, 3.4), squeeze=False)
+    image, *memories = np.radians(list(angles.values()))
+    for ax, temperature in zip(axes[0], temperatures):
+        weights = softmax_weights(np.cos(np.array(memories) - image), temperature)
+        _draw_circle(ax, list(angles), image, memories, weights)
+        force = np.sin(memories[0] - image) - weights @ np.sin(np.array(memories) - image)
+        tangent = np.array([-np.sin(image), np.cos(image)])
+        start = 1.22 * np.array([np.cos(image), np.sin(image)])
+        arrow = {"arrowstyle": "-|>", "lw": 2.2, "color": PALETTE[0]}
+        ax.annotate("", xy=start + 0.9 * force * tangent, xytext=start, arrowprops=arrow)
+        ax.set_title(f"temperature {temperature:g}")
+    return titled(fig, title)
+
+
+def _draw_circle(ax: Axes, names: list[str], image: float, memories: list[float], weights: np.ndarray) -> None:
+    ax.add_patch(Circle((0, 0), 1, fill=False, ec="#BBBBBB", lw=1))
+    ax.plot(np.cos(image), np.sin(image), marker="*", ms=15, color=PALETTE[0], mec="white", zorder=3)
+    for name, angle, weight, colour in zip(names[1:], memories, weights, [RIGHT, *[WRONG] * len(memories)]):
+        x, y = np.cos(angle), np.sin(angle)
+        ax.scatter(x, y, s=40 + 550 * weight, color=colour, alpha=0.85, lw=0, zorder=2)
+        label = f"{pretty(name)}\n{100 * weight:.0f} %"
+        ax.text(1.5 * x, 1.45 * y, label, ha="center", va="center", fontsize=SMALL)
+    ax.text(0, 0.62, names[0], ha="center", va="center", fontsize=SMALL)
+    ax.set(xlim=(-2, 2), ylim=(-1.85, 1.85), aspect="equal")
+    bare(ax)
 
 
 @styled
-def token_figure(
-    image: np.ndarray, views: Sequence[np.ndarray], grid_size: int, n_prompts: int, *, title: str = ""
+def mask_figure(
+    masks: Mapping[str, tuple[np.ndarray, str, bool]], classes: Sequence[str], *, title: str = ""
 ) -> Figure:
-    """An image and random views of it (top), and the tokens of the tower (bottom): class token, patches, prompts.
+    """Which images pull the first image of domain A, and the mask of the loss: one column per loss.
 
-    image, views  (H, W, 3) values in 0..1
-    grid_size     patches per row of the image
+    masks    {loss: ((n, n) bool, True where the memory of a column pulls the image of a row; what the columns are;
+             whether they belong to domain B)}
+    classes  the pseudo-class of the n images, which are the same in both domains
     """
-    fig = plt.figure(figsize=(WIDTH, 3.6))
-    top, bottom = fig.add_gridspec(2, 1, height_ratios=(1, 1.15))
-    images = {"image": image, **{f"view {i + 1}": view for i, view in enumerate(views)}}
-    for cell, (name, pixels) in zip(top.subgridspec(1, len(images)), images.items()):  # pyright: ignore[reportArgumentType]
-        ax = fig.add_subplot(cell)
-        ax.imshow(pixels)
-        ax.set_title(name)
-        bare(ax)
-    _draw_tokens(fig.add_subplot(bottom), image, grid_size, n_prompts)
+    fig, axes = plt.subplots(2, len(masks), figsize=(WIDTH, 5), height_ratios=(1, 0.9), squeeze=False)
+    colours = dict(zip(dict.fromkeys(classes), (PALETTE[2], PALETTE[5])))
+    x = np.arange(len(classes)) * 1.0
+    for (name, (mask, columns, crosses)), top, bottom in zip(masks.items(), axes[0], axes[1]):
+        _draw_pulls(top, x, classes, colours, mask[0], "views" if "view" in columns else "B" if crosses else "A")
+        top.set_title(name)
+        shade = np.where(mask, 1.0, 0.08)
+        bottom.imshow(shade, cmap="Blues", vmin=0, vmax=3)
+        ticks = [f"{label} {i % 2 + 1}" for i, label in enumerate(classes)]
+        bottom.set_xticks(range(len(classes)), ticks, fontsize=SMALL, rotation=30, ha="right")
+        bottom.set_yticks(range(len(classes)), ticks, fontsize=SMALL)
+        bottom.set(xlabel=columns)
+        for i, j in zip(*np.nonzero(mask)):
+            bottom.text(j, i, "pulls", ha="center", va="center", fontsize=SMALL, color="black")
+    axes[1, 0].set_ylabel("images of A")
     return titled(fig, title)
 
 
-def _draw_tokens(ax: Axes, image: np.ndarray, grid_size: int, n_prompts: int) -> None:
-    """A row of squares, one per token; of the patches, only the middle row of the image."""
-    pixels, shown = image.shape[0] // grid_size, min(grid_size, MOST_PATCHES)
-    first, top = (grid_size - shown) // 2, grid_size // 2 * pixels
-    ax.add_patch(Rectangle((0, 0), 0.9, 0.9, fc=CLASS_TOKEN, ec="none"))
-    ax.text(1.45, 0.5, "…", ha="center", va="center", fontsize=14)
-    for i in range(shown):
-        left = (first + i) * pixels
-        patch = image[top : top + pixels, left : left + pixels]
-        ax.imshow(patch, extent=(2 + i, 2.9 + i, 0.9, 0), interpolation="nearest")
-        ax.add_patch(Rectangle((2 + i, 0), 0.9, 0.9, fill=False, ec="#999999", lw=0.6))
-    ax.text(2.45 + shown, 0.5, "…", ha="center", va="center", fontsize=14)
-    start, width = 3 + shown, min(1.0, 4.4 / max(n_prompts, 1))
-    for i in range(n_prompts):
-        ax.add_patch(Rectangle((start + i * width, 0), 0.9 * width, 0.9, fc=PROMPT, ec="none"))
-    end = start + n_prompts * width
-    captions = {
-        0.45: "class\ntoken",
-        2 + shown / 2: f"{grid_size * grid_size} patches + position embedding;\nmiddle row shown",
-        (start + end) / 2: f"{n_prompts} prompts,\nlearnt" if n_prompts else "no\nprompts",
-    }
-    for x, caption in captions.items():
-        ax.text(x, 1.1, caption, ha="center", va="top")
-    ax.annotate("", xy=(end + 1.1, 0.45), xytext=(end + 0.1, 0.45), arrowprops={"arrowstyle": "-|>", "lw": 1.4})
-    ax.text(end + 1.25, 0.45, "LayerNorm,\nall layers;\noutput: the\nclass token", va="center")
-    ax.set(xlim=(-0.1, end + 4), ylim=(1.9, -0.1), aspect="equal")
-    ax.axis("off")
-
-
-@styled
-def weight_figure(banks: Mapping[str, tuple[np.ndarray, np.ndarray]], temperature: float, *, title: str = "") -> Figure:
-    """The weight of each memory entry in the denominator of a contrastive loss, one panel per bank, nearest first.
-
-    banks  {name: ((N,) cosines of an image with the entries, (N,) bool, True for entries of the image's class)}
-    """
-    fig, axes = plt.subplots(1, len(banks), figsize=(WIDTH, 3.2), squeeze=False, sharey=True)
-    for ax, (name, (cosines, same)) in zip(axes[0], banks.items()):
-        weights, positive = softmax_weights(cosines, temperature), np.asarray(same)
-        order = np.argsort(-weights, kind="stable")
-        for kind, colour, hatch, text in ((True, RIGHT, "", "same class"), (False, WRONG, "////", "other class")):
-            x = np.flatnonzero(positive[order[:MOST_BARS]] == kind)
-            percent, count = 100 * weights[positive == kind].sum(), (positive == kind).sum()
-            label = f"{text}: {percent:.0f} % of the sum, {count} memories"
-            ax.bar(x, 100 * weights[order[x]], width=0.85, color=colour, hatch=hatch, ec="white", lw=0, label=label)
-        ax.set(
-            title=f"{name}: effectively {effective_number(weights):.0f} of {len(weights)}",
-            xlabel="memories, nearest first",
-        )
-        ax.legend(loc="upper right")
-    axes[0, 0].set_ylabel("share of the sum (%)")
-    return titled(fig, title)
-
-
-@styled
-def attention_figure(
-    images: Sequence[np.ndarray], names: Sequence[str], attention: np.ndarray, *, title: str = ""
-) -> Figure:
-    """Attention of at most five prompts (columns) in each image (rows), as multiples of uniform attention.
-
-    images     (H, W, 3) values in 0..1
-    attention  (B, n_p, L) from `prompt_attention`: class token, patches row by row, prompts
-    """
-    count, n_prompts, length = attention.shape
-    size = int(round((length - 1 - n_prompts) ** 0.5))
-    patches = length * attention[:, :5, 1 : 1 + size * size].reshape(count, -1, size, size)
-    fig, axes = plt.subplots(count, patches.shape[1] + 1, figsize=(WIDTH, 1.5 * count + 0.6), squeeze=False)
-    for i, ax in enumerate(axes[0, 1:], start=1):
-        ax.set_title(f"prompt {i}")
-    for row, image, name, maps in zip(axes, images, names, patches):
-        row[0].imshow(image)
-        row[0].set_ylabel(name, fontsize=SMALL)
-        grey = image.mean(axis=2)
-        scale = {"cmap": "magma", "vmin": 0, "vmax": patches.max(), "alpha": 0.6, "interpolation": "bilinear"}
-        extent = (-0.5, grey.shape[1] - 0.5, grey.shape[0] - 0.5, -0.5)
-        for ax, values in zip(row[1:], maps):
-            ax.imshow(grey, cmap="gray", vmin=-0.6, vmax=1)
-            overlay = ax.imshow(values, extent=extent, **scale)
-    for ax in axes.flat:
-        bare(ax)
-    fig.colorbar(overlay, ax=axes, label="multiple of uniform attention", shrink=0.8, pad=0.01)
-    return titled(fig, title)
+def _draw_pulls(
+    ax: Axes, x: np.ndarray, classes: Sequence[str], colours: Mapping[str, str], pulls: np.ndarray, target: str
+) -> None:
+    """Memories of A as discs, of B as squares, second views as small discs; an arrow from each that pulls image 1."""
+    colour = [colours[label] for label in classes]
+    ax.scatter(x, 0 * x, s=190, c=colour, marker="o", zorder=2)
+    ax.scatter(x, 0 * x - 1.2, s=170, c=colour, marker="s", zorder=2)
+    ax.scatter(x, 0 * x + 0.75, s=60, c=colour, marker="o", alpha=0.45, lw=0, zorder=2)
+    ax.scatter(x[0], 0, s=480, fc="none", ec="black", lw=1.6, zorder=3)
+    level = {"views": 0.75, "A": 0.0, "B": -1.2}[target]
+    arrow = {"arrowstyle": "-|>", "lw": 1.8, "color": "black", "shrinkA": 9, "shrinkB": 12}
+    for i in np.flatnonzero(pulls):
+        if target == "A" and i == 0:
+            ax.text(x[0], -0.42, "and its own memory", ha="center", va="center", fontsize=SMALL)
+        else:
+            ax.annotate("", xy=(x[0], 0), xytext=(x[i], level), arrowprops=arrow)
+    for height, text in ((0.75, "second views"), (0, "domain A"), (-1.2, "domain B")):
+        ax.text(x[-1] + 0.5, height, text, va="center", fontsize=SMALL)
+    ax.set(xlim=(-0.9, x[-1] + 2.1), ylim=(-1.75, 1.25))
+    bare(ax)

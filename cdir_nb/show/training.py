@@ -114,6 +114,54 @@ def value_curves(panels: Mapping[str, pd.DataFrame], *, value: str, title: str =
 
 
 @styled
+def seed_curves(
+    curves: Mapping[str, np.ndarray], baselines: Mapping[str, float], *, value: str, title: str = ""
+) -> Figure:
+    """Curves over epochs, from epoch 0: the mean over seeds, and a band from the lowest to the highest seed.
+
+    curves     {name: (seeds, epochs + 1)}; baselines: {name: value}, drawn as dashed lines
+    """
+    fig, ax = plt.subplots(figsize=(WIDTH, 3.7))
+    for name, (colour, marker) in looks(list(curves)).items():
+        epochs, runs = np.arange(curves[name].shape[1]), curves[name]
+        ax.fill_between(epochs, runs.min(0), runs.max(0), color=colour, alpha=0.18, lw=0)
+        ax.plot(epochs, runs.mean(0), color=colour, marker=marker, ms=4, label=name)
+    for (name, level), dash in zip(baselines.items(), ("--", ":", "-.")):
+        ax.axhline(level, color=QUIET, ls=dash, lw=1.3, label=name)
+    ax.set(xlabel="epoch", ylabel=value)
+    ax.xaxis.set_major_locator(MaxNLocator(integer=True))
+    ax.grid(True)
+    ax.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0))
+    return titled(fig, title)
+
+
+@styled
+def stopping_figure(panels: Mapping[str, pd.DataFrame], patience: int, *, value: str, title: str = "") -> Figure:
+    """Validation over epochs, one panel per training: best epoch circled, and where `patience` epochs have passed.
+
+    panels  tables over epochs; the first column decides, others are drawn thinner
+    """
+    fig, axes = plt.subplots(1, len(panels), figsize=(WIDTH, 3.7), squeeze=False)
+    for ax, (name, table) in zip(axes[0], panels.items()):
+        for column, colour, style in zip(table, (PALETTE[0], QUIET), ({"lw": 2, "marker": "o", "ms": 4}, {"ls": "--"})):
+            ax.plot(table[column], color=colour, label=column, **style)
+        deciding = table.iloc[:, 0]
+        best = int(deciding.idxmax())
+        ax.plot(best, deciding[best], "o", ms=12, mfc="none", mec=PALETTE[1], mew=1.8, ls="", label="best epoch")
+        if best + patience <= table.index[-1]:
+            ax.axvline(
+                best + patience, color=PALETTE[3], ls=":", lw=1.6, label=f"stop: {patience} epochs without a better one"
+            )
+        ax.set(title=name, xlabel="epoch")
+        ax.xaxis.set_major_locator(MaxNLocator(integer=True))
+        ax.grid(True)
+    axes[0, 0].set_ylabel(value)
+    keys = keys_of(axes[0])
+    fig.legend(keys.values(), keys, loc="outside lower left", ncols=4)
+    return titled(fig, title)
+
+
+@styled
 def training_runs(panels: Mapping[str, Sequence[pd.DataFrame]], *, label: str, title: str = "") -> Figure:
     """Scores over steps, one panel per training set and one line per run; markers show the step that each rule selects.
 

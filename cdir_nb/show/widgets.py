@@ -1,7 +1,7 @@
 """Figures with sliders that are also visible in headless runs and on web pages.
 
-`explore` displays a static image first, so that the content does not depend on widgets. In a live notebook, the
-controls below the image redraw it.
+A headless run displays a static figure, so that the content does not depend on widgets. In a live notebook, controls
+above the figure redraw it.
 """
 
 import inspect
@@ -21,24 +21,31 @@ def headless() -> bool:
     return os.environ.get(HEADLESS, "0") not in ("", "0")
 
 
-def explore(draw: Callable[..., Figure], **controls: tuple[int, int, int] | list) -> Figure:
-    """Display `draw(**values)` and, in a live notebook, controls that redraw it. Returns the first figure.
+def explore(
+    draw: Callable[..., Figure], *, filmstrip: Figure | None = None, **controls: tuple[int, int, int] | list
+) -> Figure:
+    """Display `draw(**values)` below controls that redraw it. Returns the first figure, or the filmstrip if headless.
 
     Each control is a tuple (low, high, start) of integers for a slider, or a list for a drop-down menu that starts at
-    its first item. A headless run displays only the figure for the starting values.
+    its first item; its name, with spaces for underscores, is its label.
+    filmstrip  the figure of a headless run, such as three settings side by side; None: that of the starting values
     """
+    if filmstrip is not None:
+        plt.close(filmstrip)
+    if headless():
+        fig = filmstrip or _draw(draw, {name: _control(name, spec) for name, spec in controls.items()})
+        display(fig)
+        return fig
     widgets = {name: _control(name, spec) for name, spec in controls.items()}
+    display(ipywidgets.HBox(list(widgets.values()), layout={"flex_flow": "row wrap"}))
     fig = _draw(draw, widgets)
     handle = display(fig, display_id=True)
-    if headless():
-        return fig
 
     def redraw(_change: dict) -> None:
         handle.update(_draw(draw, widgets))  # pyright: ignore[reportOptionalMemberAccess]  # not None with a display_id
 
     for widget in widgets.values():
         widget.observe(redraw, names="value")
-    display(ipywidgets.HBox(list(widgets.values()), layout={"flex_flow": "row wrap"}))
     return fig
 
 
@@ -50,11 +57,11 @@ def _draw(draw: Callable[..., Figure], widgets: dict[str, ipywidgets.ValueWidget
 
 def _control(name: str, spec: tuple[int, int, int] | list) -> ipywidgets.ValueWidget:
     """A slider for (low, high, start), a drop-down menu for a list."""
-    text = name.replace("_", " ")
+    label = {"description": name.replace("_", " "), "style": {"description_width": "initial"}}
     if isinstance(spec, tuple):
         low, high, start = spec
-        return ipywidgets.IntSlider(value=start, min=low, max=high, description=text, continuous_update=False)
-    return ipywidgets.Dropdown(options=spec, description=text)
+        return ipywidgets.IntSlider(value=start, min=low, max=high, continuous_update=False, **label)
+    return ipywidgets.Dropdown(options=spec, **label)
 
 
 def show_source(*functions: Callable) -> None:

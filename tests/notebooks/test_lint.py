@@ -67,6 +67,9 @@ BROKEN = {
         execution={"iopub.status": "x"}
     ),
     "metadata that differs from run to run: papermill": lambda b: b.metadata.update(papermill={"duration": 1.0}),
+    "metadata that differs from run to run: jupyter": lambda b: b.cells[3].metadata.update(
+        jupyter={"outputs_hidden": True}
+    ),
     "(stderr) among the outputs": lambda b: b.cells[5].outputs.append(new_output("stream", name="stderr", text="10 %")),
     "an absolute path (/home/a": set_source(5, "open('/home/ada/x.png')"),
     "an absolute path (/home/a": add_output({"text/plain": "File /home/ann/x.py"}),
@@ -108,4 +111,9 @@ def test_a_file_that_is_not_a_notebook_is_reported(tmp_path):
 
 def test_a_comment_in_fenced_code_is_not_a_title(book, written):
     book.cells.insert(5, new_markdown_cell("```python\n# a comment\n```"))
+    assert lint.problems(written(book)) == []
+
+
+def test_code_may_be_hidden(book, written):
+    book.cells[3].metadata["jupyter"] = {"source_hidden": True}
     assert lint.problems(written(book)) == []

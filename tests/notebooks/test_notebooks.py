@@ -5,13 +5,13 @@ import io
 
 import nbformat
 import notebook_lint as lint
-import notebooks as tool
 import numpy as np
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 from PIL import Image
 from typer.testing import CliRunner
 
+import notebooks as tool
 from cdir_nb.notebook import exercise_section, solutions
 from cdir_nb.paths import NOTEBOOKS
 
@@ -27,7 +27,9 @@ def dirty(book):
 
 
 def test_strip_removes_what_differs_between_runs_and_preserves_the_results(book, written):
+    book.cells[3].metadata["jupyter"] = {"source_hidden": True}
     stripped = tool.stripped(dirty(book))
+    assert stripped.cells[3].metadata == {"tags": ["nbval-check-output"], "jupyter": {"source_hidden": True}}
     assert lint.problems(written(stripped)) == []
     assert stripped.metadata == {"kernelspec": tool.KERNEL, "language_info": {"name": "python"}}
     assert stripped.cells[1].metadata.tags == ["parameters"]

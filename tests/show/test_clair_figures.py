@@ -2,50 +2,36 @@
 
 import numpy as np
 import pytest
-from matplotlib.colors import to_rgb
-from PIL import Image
+from matplotlib.text import Annotation
 from scipy.special import softmax
 
-from cdir_nb.encoders import load_encoder
 from cdir_nb.show import clair
 
 
-def test_weights_are_sorted_and_told_by_class():
-    cosines, same = np.array([0.1, 0.9, 0.5]), np.array([False, True, False])
-    fig = clair.weight_figure({"own": (cosines, same)}, 0.2)
-    bars = {round(bar.get_x() + bar.get_width() / 2): bar.get_height() for bar in fig.axes[0].patches}
-    assert bars == pytest.approx(
-        {0: 100 * softmax(cosines / 0.2)[1], 1: 100 * softmax(cosines / 0.2)[2], 2: 100 * softmax(cosines / 0.2)[0]}
-    )
-    texts = [text.get_text() for text in fig.axes[0].get_legend().get_texts()]
-    assert texts == ["same class: 87 % of the sum, 1 memories", "other class: 13 % of the sum, 2 memories"]
+def arrow_directions(fig):
+    """For each panel, the x-direction of its arrow."""
+    return [np.sign(text.xy[0] - text.xyann[0]) for ax in fig.axes for text in ax.texts if isinstance(text, Annotation)]
 
 
-def test_attention_of_an_even_look_is_one_everywhere():
-    length = 1 + 9 + 2
-    attention = np.full((2, 2, length), 1 / length)
-    attention[1, 0, 1 + 5] *= 3  # second picture, first prompt, sixth patch: row 1, column 2
-    fig = clair.attention_figure(np.zeros((2, 12, 12, 3)), ["a", "b"], attention)
-    maps = [ax.images[1].get_array() for ax in fig.axes[:6] if len(ax.images) == 2]
-    assert [ax.get_title("left") for ax in fig.axes[:6]] == ["", "prompt 1", "prompt 2", "", "", ""]
-    assert len(maps) == 4 and np.allclose(maps[0], 1) and np.allclose(maps[3], 1)
-    assert maps[2][1, 2] == pytest.approx(3) and fig.axes[1].images[1].get_clim() == (0, pytest.approx(3))
+def test_the_image_moves_to_its_positive_and_memories_show_their_weight():
+    angles = {"image": 90, "positive": 30, "near": 120}  # the positive is on the right
+    fig = clair.pull_figure(angles, [0.1, 1.0])
+    assert arrow_directions(fig) == [1, 1]
+    mirrored = {"image": 90, "positive": 150, "near": 60}
+    assert arrow_directions(clair.pull_figure(mirrored, [0.1])) == [-1]
+    expected = softmax(np.cos(np.radians([60, 30])) / 0.1)
+    texts = " ".join(text.get_text() for text in fig.axes[0].texts)
+    assert all(f"{100 * weight:.0f} %" in texts for weight in expected)
 
 
-def test_tokens_are_the_patches_of_the_middle_row_and_as_many_prompts():
-    image = np.arange(16)[:, None, None] * np.ones((16, 16, 3)) / 16
-    ax = clair.token_figure(image, [image], 4, 3).axes[-1]
-    patches = [np.asarray(drawn.get_array()) for drawn in ax.images]
-    assert len(patches) == 4 and all((patch[:, 0, 0] == image[8:12, 0, 0]).all() for patch in patches)
-    assert sum(patch.get_facecolor()[:3] == to_rgb(clair.PROMPT) for patch in ax.patches) == 3
-
-
-@pytest.mark.medium
-def test_pictures_undo_the_normalisation():
-    encoder = load_encoder("tiny-clip")
-    batch = encoder.preprocess(Image.new("RGB", (80, 80), (51, 102, 255)))[None]
-    expected = np.broadcast_to([0.2, 0.4, 1.0], (1, *batch.shape[2:], 3))
-    assert clair.denormalised(encoder, batch) == pytest.approx(expected, abs=1e-5)
+def test_arrows_come_from_the_memories_that_the_mask_names():
+    mask = np.array([[True, True, False], [False] * 3, [False] * 3])
+    columns = {"own": (mask, "memories of A", False), "other": (mask, "memories of B", True)}
+    fig = clair.mask_figure(columns, ["dog", "dog", "bus"])
+    own, other = ([text for text in ax.texts if isinstance(text, Annotation)] for ax in fig.axes[:2])
+    assert [text.xyann for text in own] == [(1, 0)]  # its own memory is named in words
+    assert [text.xyann for text in other] == [(0, -1.2), (1, -1.2)]
+    assert sum(text.get_text() == "pulls" for text in fig.axes[2].texts) == 2
 
 
 def test_rotation_figure_shows_turned_axes_angles_and_what_is_known():

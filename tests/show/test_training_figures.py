@@ -105,3 +105,20 @@ def test_weights_that_change_have_a_panel():
     rows = [{"domains": "", "epoch": e, "L_IW": 5.0 - e, "weight L_IW": 0.5 * e} for e in (1, 2)]
     weights = training.training_history(rows).axes[3]
     assert list(curves(weights).values()) == [pytest.approx([0.5, 1])]
+
+
+def test_a_band_goes_from_the_lowest_to_the_highest_seed():
+    fig = training.seed_curves({"L_ID": np.array([[1.0, 2.0], [3.0, 6.0]])}, {"CLIP": 2.5}, value="P@10 (%)")
+    ax = fig.axes[0]
+    assert ax.lines[0].get_ydata().tolist() == [2, 4] and ax.lines[1].get_ydata()[0] == 2.5
+    band = ax.collections[0].get_paths()[0].vertices
+    assert {(1.0, 2.0), (1.0, 6.0)} <= {tuple(point) for point in band}
+
+
+def test_the_stop_comes_three_epochs_after_the_best():
+    table = pd.DataFrame({"guess": [1.0, 5.0, 4.0, 3.0, 2.0], "truth": [1.0, 2.0, 3.0, 2.0, 1.0]})
+    (ax,) = training.stopping_figure({"run": table}, 3, value="P@5 (%)").axes
+    best, stop = (next(x for x in ax.lines if x.get_label().startswith(word)) for word in ("best", "stop"))
+    assert best.get_xdata()[0] == 1 and stop.get_xdata()[0] == 4
+    (ax,) = training.stopping_figure({"run": table[:3]}, 3, value="P@5 (%)").axes
+    assert not any(x.get_label().startswith("stop") for x in ax.lines)  # the training ended before

@@ -34,10 +34,17 @@ def test_headless_leaves_one_static_figure_and_no_widget(shown, monkeypatch):
     assert not plt.fignum_exists(fig.number)  # or the notebook would show it twice
 
 
-def test_live_controls_come_after_the_figure_and_redraw_it(shown, monkeypatch):
+def test_headless_shows_the_filmstrip_instead(shown, monkeypatch):
+    monkeypatch.setenv("CDIR_HEADLESS", "1")
+    strip = draw(3, "three settings")
+    assert widgets.explore(draw, filmstrip=strip, k=(1, 20, 5), domain=["real"]) is strip and shown == [strip]
+    assert not plt.fignum_exists(strip.number)
+
+
+def test_live_controls_come_before_the_figure_and_redraw_it(shown, monkeypatch):
     monkeypatch.delenv("CDIR_HEADLESS", raising=False)
-    widgets.explore(draw, k=(1, 20, 5), domain=["real", "sketch"])
-    figure, controls = shown
+    widgets.explore(draw, filmstrip=draw(3, "three settings"), k=(1, 20, 5), domain=["real", "sketch"])
+    controls, figure = shown
     assert title(figure) == "real 5" and isinstance(controls, ipywidgets.HBox)
     slider, choice = controls.children
     assert (slider.min, slider.max, slider.value) == (1, 20, 5)
