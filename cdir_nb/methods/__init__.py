@@ -3,7 +3,8 @@
 from cdir_nb.methods.embedder import Embedder
 from cdir_nb.methods.frozen import VanillaClip
 from cdir_nb.methods.method import Fitted, Method
-from cdir_nb.methods.postprocessed import AlphaQE, Centre, Popularity, PostProcessed, QBNorm
+from cdir_nb.methods.postprocessed import AlphaQE, Centre, KReciprocal, Popularity, PostProcessed, QBNorm
+from cdir_nb.methods.reference import references
 from cdir_nb.methods.settings import Settings, setting
 from cdir_nb.methods.table import METHODS, fit, fit_reference
 from cdir_nb.methods.training import TrainedEmbedder, Training
@@ -14,6 +15,7 @@ __all__ = [
     "Centre",
     "Embedder",
     "Fitted",
+    "KReciprocal",
     "Method",
     "Popularity",
     "PostProcessed",
@@ -24,5 +26,6 @@ __all__ = [
     "VanillaClip",
     "fit",
     "fit_reference",
+    "references",
     "setting",
 ]

@@ -11,10 +11,12 @@ import torch.nn.functional as F
 from cdir_nb.data.images import ImageSet, own_rows
 from cdir_nb.errors import CdirError
 from cdir_nb.methods.embedder import Embedder
+from cdir_nb.retrieval import Ranking, rank
 from cdir_nb.retrieval.postprocess import (
     KINDS,
     alpha_query_expansion,
     centre,
+    k_reciprocal,
     popularity,
     qb_norm_switch,
     sinkhorn,
@@ -113,14 +115,41 @@ class QBNorm:
         return popularity(reference, gallery, "softmax", tau=self.tau), switch
 
 
-Step = Centre | AlphaQE | Popularity | QBNorm
-ORDER = ((Centre,), (AlphaQE,), (Popularity, QBNorm))
+@dataclass(frozen=True)
+class KReciprocal:
+    """Re-rank the gallery by k-reciprocal neighbours; see `k_reciprocal`. It takes memory for (Q + G) x G numbers."""
+
+    k1: int = 20
+    k2: int = 6
+    weight: float = 0.3
+
+    data_at_test_time = frozenset({QUERIES, GALLERY})
+
+    def __str__(self) -> str:
+        return f"k-reciprocal (k1 {self.k1}, k2 {self.k2})"
+
+    def of(self, query: torch.Tensor, gallery: torch.Tensor, left_out: Sequence) -> Pair:
+        """(Q, G) and (G, G): rows whose cosines order the gallery by the new distances."""
+        ranking = rank(query, gallery, leave_out=left_out)
+        return _as_rows(k_reciprocal(ranking, query, gallery, self.k1, self.k2, self.weight))
+
+
+def _as_rows(ranking: Ranking) -> Pair:
+    """A complete ranking by distances below 2 as rows: the scores of a query, and the rows of the identity."""
+    scores = torch.zeros(len(ranking), ranking.n_gallery)
+    found = torch.from_numpy(ranking.scores).clamp(min=-2) + 2  # gallery rows that are left out get 0
+    return scores.scatter_(1, torch.from_numpy(ranking.indices).long(), found), torch.eye(ranking.n_gallery)
+
+
+Step = Centre | AlphaQE | Popularity | QBNorm | KReciprocal
+ORDER = ((Centre,), (AlphaQE,), (Popularity, QBNorm, KReciprocal))
 
 
 class PostProcessed(Embedder):
     """A fitted method with post-processing steps: it embeds as the method does, and `prepare` applies the steps.
 
-    steps            at most one of each, in this order: `Centre`, `AlphaQE`, `Popularity` or `QBNorm`
+    steps            at most one of each, in this order: `Centre`, `AlphaQE`, and `Popularity`, `QBNorm` or
+                     `KReciprocal`
     training_images  unlabelled images for steps with "training images"; None: those that the method was trained on
 
     Embeddings are scaled to unit length first, and compared by cosine, also those of a method that compares by
@@ -141,7 +170,7 @@ class PostProcessed(Embedder):
             self.train_set += "; unlabelled training images for post-processing"
         self.name = " + ".join([embedder.name, *map(str, steps)])
         self.settings = {**embedder.settings, "postprocessing": [_plain(step) for step in steps]}
-        self.similarity = "euclidean" if isinstance(steps[-1], ORDER[-1]) else "cosine"
+        self.similarity = "euclidean" if isinstance(steps[-1], (Popularity, QBNorm)) else "cosine"
         self.encoder, self.directions = embedder.encoder, embedder.directions
         self.training_commit, self.selection = embedder.training_commit, embedder.selection
         self.steps, self.moved = embedder.steps, embedder.moved
@@ -169,6 +198,8 @@ class PostProcessed(Embedder):
         if isinstance(step, AlphaQE):
             left_out = own_rows(query, gallery)
             return alpha_query_expansion(query_emb, gallery_emb, step.n, step.alpha, left_out), gallery_emb
+        if isinstance(step, KReciprocal):
+            return step.of(query_emb, gallery_emb, own_rows(query, gallery))
         reference = query_emb
         if step.reference == TRAINING:
             images, emb = self.training_embeddings(_domain(query))
@@ -223,7 +254,8 @@ def _check_steps(steps: Sequence[Step]) -> None:
     if not kinds or None in kinds or kinds != sorted(set(kinds)):  # pyright: ignore[reportArgumentType]
         names = ", ".join(map(repr, steps)) or "none"
         raise CdirError(
-            f"steps: {names}; give at least one of Centre, AlphaQE, and Popularity or QBNorm, in this order"
+            f"steps: {names}; give at least one of Centre, AlphaQE, and Popularity, QBNorm or KReciprocal, in "
+            "this order"
         )
 
 

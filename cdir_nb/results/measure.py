@@ -42,6 +42,26 @@ def measure(embedder: "Embedder | Iterable[Embedder]", task: "Protocol", seed: i
     return [record for embedder in embedders for record in _records(embedder, task, seed)]
 
 
+def measure_references(
+    embedder: "Embedder", task: "Protocol", images: "ImageSet | None" = None
+) -> tuple[list[Record], dict[str, str]]:
+    """Records of the reference rows of a frozen embedder on a task, and {name of an absent row: reason}.
+
+    The arguments are those of `methods.references`. A row that cannot be measured, such as one with all queries where
+    there are fewer than 10, is absent too.
+    """
+    from cdir_nb.methods.reference import references
+
+    rows, absent = references(embedder, task, images)
+    records: list[Record] = []
+    for row in rows:
+        try:
+            records += measure(row, task)
+        except CdirError as error:
+            absent[row.name] = str(error)
+    return records, absent
+
+
 def _records(embedder: "Embedder", task: "Protocol", seed: int) -> list[Record]:
     _require_queries(embedder, task)
     evaluated = list(_evaluated(embedder, task))  # first: it embeds all images, of which the check below uses three
