@@ -36,6 +36,7 @@ from cdir_nb.methods import (
     PostProcessed,
     VanillaClip,
     fit,
+    frozen_embedder,
     reference,
 )
 from cdir_nb.methods.postprocessed import GALLERY, QUERIES, TRAINING, Step
@@ -152,9 +153,12 @@ def choose(out: Path, data: Data = []) -> None:  # noqa: B006
 
 @app.command("measure")
 def measure_rows(out: Path, task: str, encoder: str, data: Data = [], base: str = "") -> None:  # noqa: B006
-    """Measure the frozen encoder and all reference rows on a task; values of single queries for P@10 alone."""
+    """Measure the frozen encoder and all reference rows on a task; values of single queries for P@10 alone.
+
+    `--base`: a method without training, such as "frozen backbone", instead of the encoder's own vectors.
+    """
     images, protocol = _open(task, data)
-    embedder = _frozen(load_encoder(encoder), protocol, base)
+    embedder = _base(load_encoder(encoder), protocol, base)
     records, absent = measure_references(embedder, protocol, images)
     stored = [_slim(record) for record in measure(embedder, protocol) + records if record.metric in STORED]
     save_table([*stored, *zero_shot(embedder, protocol)], out)
@@ -188,18 +192,16 @@ def _slim(record: Record) -> Record:
     return record if record.metric == P10 else record.with_queries(None)
 
 
-def _frozen(encoder: ImageEncoder, task: Protocol, base: str) -> Embedder:
-    """The frozen encoder: vanilla CLIP, or for an image encoder the frozen start or the method named `base`."""
-    if isinstance(encoder, ClipEncoder):
-        return VanillaClip(encoder)
-    settings = None if base else {"image_size": 0}
-    ((embedder,),) = fit(base or "frozen start", encoder, task, settings=settings).states.values()
+def _base(encoder: ImageEncoder, task: Protocol, method: str) -> Embedder:
+    if not method:
+        return frozen_embedder(encoder, task)
+    ((embedder,),) = fit(method, encoder, task).states.values()
     return embedder
 
 
 # ---- sets of queries ------------------------------------------------------------------------------------------------
 
-DRAWS = 4
+DRAWS = 20
 SIZES = (1, 2, 4, 16, 64)
 
 

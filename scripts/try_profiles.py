@@ -30,7 +30,7 @@ FILE = ROOT / "docs" / "results" / "profiles-tried.csv"
 # These need listed images or files of strokes, or search settings and make no table of results.
 NOT_TRIED = {"pacs-heldout", "sketchy_mini", "sketchy_mini-20", "snmpnet-sketchy"}
 NOT_TRIED |= {"clair-grid-sketchy_mini", "coda-pacs", "coda-sketchlvm-sketchy_mini", "tki-sensitivity-pacs"}
-NOT_TRIED |= {"when-does-it-pay-pacs", "when-does-it-pay-sketchy_mini"}
+NOT_TRIED |= {"encoders", "when-does-it-pay-pacs", "when-does-it-pay-sketchy_mini"}
 SHORT = {  # {number of a notebook: parameters that shorten it}
     "04": {"settings": "CLAIR-A, tiny-clip", "variants": "some"},
     "06": {"expansion_steps": 3, "aggregation_steps": 3},

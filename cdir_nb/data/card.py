@@ -18,6 +18,7 @@ class DomainInfo(BaseModel):
     """One domain: its folder under the root, word in prompts, number of images (None: unknown) and source.
 
     `credit`: author and licence in a few words, for captions of figures with an image of the domain.
+    `title`: its name in figures, tables and pages, if another than the domain's: `real (drawn)`.
     """
 
     model_config = STRICT
@@ -26,6 +27,7 @@ class DomainInfo(BaseModel):
     total: int | None
     known: str
     credit: str = ""
+    title: str = ""
 
 
 class MetricSpec(BaseModel):
@@ -167,6 +169,11 @@ class Card(BaseModel):
         if domain not in self.domains:
             raise CdirError(f"{self.name} has no domain {domain!r}; its domains: {', '.join(self.domains)}")
         return self.domains[domain].word
+
+    @property
+    def domain_titles(self) -> dict[str, str]:
+        """{domain: its title}, for the domains that have one."""
+        return {domain: info.title for domain, info in self.domains.items() if info.title}
 
 
 def display(label: str) -> str:

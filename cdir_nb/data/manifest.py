@@ -179,6 +179,15 @@ def drawn_title(name: str) -> str:
     return "a drawn world" if card.kind == "drawn" else card.title[0].lower() + card.title[1:]
 
 
+def display_domain(domain: str, dataset: str) -> str:
+    """A domain's name in tables and pages: `real` of the drawn world, which is drawn, is `real (drawn)`.
+
+    Names in records, parameters and files stay as they are.
+    """
+    titles = load_card(dataset).domain_titles if dataset in card_names() else {}
+    return titles.get(domain, domain)
+
+
 def dataset_root(card: Card, root: Path | str | None) -> Path:
     """The dataset's folder as a path. Raises CdirError if a folder is required but not given, or does not exist."""
     if is_bundled(card) and not root:

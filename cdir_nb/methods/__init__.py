@@ -4,7 +4,7 @@ from cdir_nb.methods.embedder import Embedder
 from cdir_nb.methods.frozen import VanillaClip
 from cdir_nb.methods.method import Fitted, Method
 from cdir_nb.methods.postprocessed import AlphaQE, Centre, KReciprocal, Popularity, PostProcessed, QBNorm
-from cdir_nb.methods.reference import references
+from cdir_nb.methods.reference import frozen_embedder, references
 from cdir_nb.methods.settings import Settings, setting
 from cdir_nb.methods.table import METHODS, fit, fit_reference
 from cdir_nb.methods.training import TrainedEmbedder, Training
@@ -26,6 +26,7 @@ __all__ = [
     "VanillaClip",
     "fit",
     "fit_reference",
+    "frozen_embedder",
     "references",
     "setting",
 ]

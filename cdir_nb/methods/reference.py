@@ -16,12 +16,12 @@ import torch.nn.functional as F
 from cdir_nb.data import load_card
 from cdir_nb.data.images import ImageSet
 from cdir_nb.data.protocols import Protocol
-from cdir_nb.encoders import ClipEncoder
+from cdir_nb.encoders import ClipEncoder, ImageEncoder
 from cdir_nb.errors import CdirError
 from cdir_nb.methods.clair.mapped_clip import names_of
 from cdir_nb.methods.clair.mapping import text_pairs
 from cdir_nb.methods.embedder import Direction, Embedder
-from cdir_nb.methods.frozen import VanillaClip
+from cdir_nb.methods.frozen import FROZEN_START, FrozenStart, FrozenStartSettings, VanillaClip
 from cdir_nb.methods.postprocessed import (
     QUERIES,
     TRAINING,
@@ -102,12 +102,19 @@ def likened_to(objects: torch.Tensor, tau: float) -> Rows:
     return lambda emb, _: (emb @ objects.T / tau).softmax(1)
 
 
+def frozen_embedder(encoder: ImageEncoder, task: Protocol) -> Embedder:
+    """The encoder's own vectors: vanilla CLIP, or for an encoder without texts the frozen start at its image size."""
+    if isinstance(encoder, ClipEncoder):
+        return VanillaClip(encoder)
+    return FrozenStart(encoder, task, (), FrozenStartSettings(), name=FROZEN_START.name)
+
+
 def references(
     embedder: Embedder, task: Protocol, images: ImageSet | None = None
 ) -> tuple[list[Embedder], dict[str, str]]:
     """The reference rows of a frozen embedder on a task, and the reasons for absent ones.
 
-    embedder  such as `VanillaClip(encoder)`; rows from texts need the two towers of CLIP
+    embedder  such as `frozen_embedder(encoder, task)`; rows from texts need the two towers of CLIP
     images    the dataset's images. If the task trains on none, those of its classes that it leaves out are the training
               images (on `pacs-heldout`, the half that real-clip saw in its pretraining)
 

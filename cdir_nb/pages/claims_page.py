@@ -20,7 +20,7 @@ import typer
 import yaml
 
 from cdir_nb.conventions import NOTHING_SELECTED, SELECTION_RULES, Metric
-from cdir_nb.data.manifest import drawn_title
+from cdir_nb.data.manifest import display_domain, drawn_title
 from cdir_nb.data.protocols import protocol_spec
 from cdir_nb.methods import METHODS
 from cdir_nb.paths import ROOT, atomic_write
@@ -275,7 +275,8 @@ def _gains_by_direction(rows: pd.DataFrame, method: str, start: str, baselines: 
     for pair, row in table.sort_values(start).iterrows():
         gain = row[method] - best[pair]
         numbers = f"{row[start]:.1f}", f"{row[method]:.1f}", f"{row[method] - row[start]:+.1f}"
-        lines.append([" → ".join(pair), *numbers, "" if np.isnan(gain) else f"{gain:+.1f}"])
+        names = (display_domain(domain, rows["dataset"].iloc[0]) for domain in pair)
+        lines.append([" → ".join(names), *numbers, "" if np.isnan(gain) else f"{gain:+.1f}"])
     head = f"Where the gain is, {metric}, mean over seeds; hardest for the {start} first. {remark}\n\n"
     return head + _markdown(["direction", start, method, "over the start", "over the best baseline"], lines)
 

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from cdir_nb.conventions import Metric
+from cdir_nb.data.manifest import display_domain
 from cdir_nb.errors import CdirError
 from cdir_nb.results.aggregate import means, plus_minus
 from cdir_nb.results.alike import NUMBERED, identified, require_alike
@@ -133,4 +134,6 @@ def _matrix(group: "pd.DataFrame") -> "pd.DataFrame":
     galleries = dict.fromkeys(group["gallery_domain"])
     columns = [*(d for d in values if d in galleries), *(d for d in galleries if d not in values)]
     rows = [[100 * row[d] if d in row else float("nan") for d in columns] for row in values.values()]
-    return pd.DataFrame(rows, index=pd.Index(list(values), name="query"), columns=[d or "value" for d in columns])
+    dataset = group["dataset"].iloc[0]
+    index, shown = ([display_domain(d, dataset) for d in domains] for domains in (values, columns))
+    return pd.DataFrame(rows, index=pd.Index(index, name="query"), columns=[d or "value" for d in shown])

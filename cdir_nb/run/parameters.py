@@ -230,6 +230,10 @@ class ExperimentNotebook(Shared):
         return self
 
 
+class FrozenVectors(Numbered):
+    k: CountOrZero
+
+
 MODELS: dict[str, type[BaseModel]] = {
     "00_tour": Tour,
     "01_clip_zero_shot": ZeroShot,
@@ -243,6 +247,7 @@ MODELS: dict[str, type[BaseModel]] = {
     "09_why_does_my_number_differ": WhyDifferent,
     "10_tables": Tables,
     "11_explorer": Explorer,
+    "12_frozen_vectors": FrozenVectors,
     "experiment": ExperimentNotebook,
 }
 

@@ -14,6 +14,7 @@ from cdir_nb.encoders import ClipEncoder
 from cdir_nb.errors import printable
 from cdir_nb.methods.settings import Settings
 from cdir_nb.paths import NOTEBOOKS
+from cdir_nb.show.style import use_titles
 
 DRAWN = (
     "**{}, not the papers' data.** The numbers below say how the methods behave here; they are shown "
@@ -28,8 +29,10 @@ RANDOM = (
 def banner(card: Card, images: ImageSet, encoder: ClipEncoder) -> Markdown:
     """A summary of dataset card and encoder, with a warning if the weights are random.
 
-    If the card counts other numbers of images, the first line says so.
+    If the card counts other numbers of images, the first line says so. The figures that follow show the card's titles
+    of domains, such as `real (drawn)`.
     """
+    use_titles(card.domain_titles)
     counts = card.other_counts(images)
     lines = [
         *([f"**{card.name}, {counts}**"] if counts else []),

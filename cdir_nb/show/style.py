@@ -2,7 +2,7 @@
 
 import functools
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 import matplotlib as mpl
@@ -11,6 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.mathtext import MathTextParser
 from matplotlib.text import Text
+from matplotlib.ticker import FixedFormatter, FuncFormatter
 
 from cdir_nb.data.images import ImageSet, credit_line
 from cdir_nb.paths import atomic_write
@@ -35,6 +36,7 @@ LOOKS = {  # of domains that mean the same; distinct for red-blind and green-bli
 DOMAIN_LOOKS = {domain: look for look, domains in LOOKS.items() for domain in domains}
 SEQUENTIAL = "YlGnBu"
 EMPTY = "#EDEDED"  # where there is no value, and behind lines
+_titles: dict[str, str] = {}  # {domain: its title}; see `use_titles`
 RC = mpl.rc_params_from_file(Path(__file__).with_name("workbook.mplstyle"), use_default_template=False)
 
 
@@ -54,6 +56,7 @@ def styled(draw: Callable[..., Figure]) -> Callable[..., Figure]:
         try:
             mpl.rcParams.update(RC)
             fig = draw(*args, **kwargs)
+            _show_titles(fig)
             for text in fig.findobj(Text):
                 if not _is_formula(text.get_text()):
                     text.set_parse_math(False)
@@ -62,6 +65,35 @@ def styled(draw: Callable[..., Figure]) -> Callable[..., Figure]:
             mpl.rcParams.update(before)  # pyright: ignore[reportArgumentType, reportCallIssue]
 
     return wrapper
+
+
+def use_titles(titles: Mapping[str, str]) -> None:
+    """From now on, figures show these titles instead of the domains' names; `banner` sets those of its dataset.
+
+    titles  {domain: title}, such as {"real": "real (drawn)"}
+    """
+    _titles.clear()
+    _titles.update(titles)
+
+
+def with_titles(text: str) -> str:
+    """The text with each domain that has a title replaced by it, where it stands for itself: not in "real-clip"."""
+    for domain, title in _titles.items():
+        shown = text.replace(title, domain)
+        text = re.sub(rf"(?<![\w-]){re.escape(domain)}(?![\w-])", title, shown)
+    return text
+
+
+def _show_titles(fig: Figure) -> None:
+    """Apply `with_titles` to all texts of a figure; the labels of ticks are written by their formatters."""
+    if not _titles:
+        return
+    for text in fig.findobj(Text):
+        text.set_text(with_titles(text.get_text()))
+    for axis in (axis for ax in fig.axes for axis in (ax.xaxis, ax.yaxis)):
+        formatter = axis.get_major_formatter()
+        if isinstance(formatter, (FixedFormatter, FuncFormatter)):  # given labels
+            axis.set_major_formatter(FuncFormatter(lambda x, pos, labels=formatter: with_titles(labels(x, pos))))
 
 
 def _is_formula(text: str) -> bool:

@@ -94,9 +94,10 @@ def test_direction_tables_have_queries_in_rows():
     )
     (name, context, square), (_, _, single) = direction_tables(frame)
     assert name == "zero-shot: P@10:hits_over_k" and context["seed"] == "0"
-    assert square.loc["real", "sketch"] == 20 and square.loc["sketch", "real"] == 40
-    assert list(square.columns) == list(square.index) == ["real", "sketch"]
-    assert single.loc["real", "value"] == 70
+    drawn = "real (drawn)"  # the world's domain `real`
+    assert square.loc[drawn, "sketch"] == 20 and square.loc["sketch", drawn] == 40
+    assert list(square.columns) == list(square.index) == [drawn, "sketch"]
+    assert single.loc[drawn, "value"] == 70
 
 
 def test_no_records_no_rows():

@@ -8,6 +8,7 @@ import pytest
 from PIL import Image
 
 from cdir_nb.data.images import ImageSet
+from cdir_nb.show.style import use_titles
 
 DOMAINS, CLASSES, EACH = ("photo", "sketch"), ("cat", "light_bulb", "sea_turtle"), 5
 
@@ -33,3 +34,4 @@ def in_order():
 def close_figures():
     yield
     plt.close("all")
+    use_titles({})

@@ -139,3 +139,25 @@ def test_a_formula_is_parsed():
 
     (ax,) = draw().axes
     assert ax.yaxis.label.get_parse_math()
+
+
+def test_figures_show_the_titles_of_domains_wherever_they_stand_for_themselves():
+    @style.styled
+    def figure():
+        fig, ax = plt.subplots()
+        ax.set_title("real → sketch, real-clip; unreal")
+        ax.set_xticks([0, 1], ["real", "sketch"])
+        ax.plot([0, 1], label="real")
+        ax.legend()
+        return fig
+
+    style.use_titles({"real": "real (drawn)"})
+    assert style.with_titles(style.with_titles("real")) == "real (drawn)"
+    fig = figure()
+    fig.canvas.draw()
+    (ax,) = fig.axes
+    assert ax.get_title("left") == "real (drawn) → sketch, real-clip; unreal"
+    assert [label.get_text() for label in ax.get_xticklabels()] == ["real (drawn)", "sketch"]
+    assert ax.get_legend().get_texts()[0].get_text() == "real (drawn)"
+    style.use_titles({})
+    assert figure().axes[0].get_title("left") == "real → sketch, real-clip; unreal"

@@ -1,0 +1,345 @@
+"""The page "Which ideas hold, and when", docs/results/ideas.md, and its first part in the README.
+
+    python -m cdir_nb.pages.ideas
+
+All numbers come from the committed records. The sentences are in ideas.yaml, each with its comparisons. If a record
+changes so that a comparison turns round, or can no longer be told from zero, no page is written.
+"""
+
+import csv
+import re
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from itertools import chain, groupby
+from pathlib import Path
+from statistics import mean, stdev
+
+import typer
+import yaml
+
+from cdir_nb.conventions import BY_VALIDATION_CLASSES, LAST_EPOCH, NOTHING_SELECTED
+from cdir_nb.data import load_card
+from cdir_nb.data.protocols import dataset_of, protocol_directions
+from cdir_nb.encoders.pretraining import NOTE
+from cdir_nb.errors import CdirError
+from cdir_nb.methods import METHODS
+from cdir_nb.methods.reference import SEES_TEST_IMAGES
+from cdir_nb.paths import ROOT, atomic_write
+from cdir_nb.results import Record, reproduced_records
+from cdir_nb.results.significance import class_interval
+
+TEXTS = yaml.safe_load(Path(__file__).with_suffix(".yaml").read_text(encoding="utf-8"))
+RULES = (LAST_EPOCH, BY_VALIDATION_CLASSES, NOTHING_SELECTED)  # the first that a method has is shown
+ABOVE, BELOW, LEVEL = "above", "below", "level"
+SIGNS = {ABOVE: " ▲", BELOW: " ▼", LEVEL: " ="}
+BEGIN, END = "<!-- ideas: written by python -m cdir_nb.pages.ideas -->", "<!-- ideas: end -->"
+PLACEHOLDER = re.compile(r"\{([^{}|]+)\|([^{}|]+)\}")  # {row|column} in a sentence: the row's mean
+
+
+@dataclass(frozen=True)
+class Column:
+    """A set of images with an encoder. `optional`: left out while it has no records."""
+
+    name: str
+    task: str
+    encoder: str
+    metric: str
+    directions: tuple[tuple[str, str], ...]
+    optional: bool = False
+
+    @classmethod
+    def read(cls, name: str, fields: Mapping) -> "Column":
+        directions = [tuple(pair) for pair in fields.get("directions", protocol_directions(fields["task"]))]
+        return cls(name, fields["task"], fields["encoder"], fields["metric"], tuple(directions), "optional" in fields)
+
+    @cached_property
+    def classes(self) -> int:
+        """The number of query classes."""
+        card = load_card(dataset_of(self.task))
+        spec = card.protocols[self.task]
+        return len(card.labelled_for(spec).shares(spec.query))
+
+
+@dataclass(frozen=True)
+class Gap:
+    """`a` minus `b` in points: mean over directions and seeds, one value per seed, 95 % interval over classes.
+
+    The interval is None unless the values of single queries are stored for both.
+    """
+
+    points: float
+    by_seed: tuple[float, ...]
+    interval: tuple[float, float] | None
+
+    @property
+    def relation(self) -> str:
+        """Above or below if the interval excludes zero (without an interval: if all seeds agree); otherwise level."""
+        low, high = self.interval or (min(self.by_seed), max(self.by_seed))
+        return ABOVE if low > 0 else BELOW if high < 0 else LEVEL
+
+    def __str__(self) -> str:
+        """Such as `+6.0 (+4.1 to +8.2)`."""
+        if self.interval:
+            text = "{:+.1f} ({:+.1f} to {:+.1f})".format(self.points, *self.interval)
+        elif len(self.by_seed) > 1:
+            text = f"{self.points:+.1f} (seeds {', '.join(f'{points:+.1f}' for points in self.by_seed)})"
+        else:
+            text = f"{self.points:+.1f} (no interval)"
+        return text + (" **cannot be told from zero**" if self.relation == LEVEL else "")
+
+
+@dataclass
+class Table:
+    """The means of all rows in all columns, and their differences.
+
+    rows  {row: names of methods, of which the first with records is shown}
+    """
+
+    records: Sequence[Record]
+    columns: Mapping[str, Column] = field(default_factory=lambda: columns())
+    rows: Mapping[str, Sequence[str]] = field(default_factory=lambda: row_methods())
+
+    def __post_init__(self) -> None:
+        stored: dict[tuple[str, str, str, str], list[Record]] = defaultdict(list)
+        for record in self.records:
+            encoder = record.encoder.split()[0]
+            stored[record.protocol, encoder, record.metric, record.method].append(record)
+        self._cells = {
+            (row, column.name): found
+            for column in self.columns.values()
+            for row, names in self.rows.items()
+            if (found := next(filter(None, (_complete(stored, column, name) for name in names)), None))
+        }
+        self.columns = {
+            name: c for name, c in self.columns.items() if not c.optional or ("frozen", name) in self._cells
+        }
+
+    def cell(self, row: str, column: str) -> list[Record]:
+        """The records of a row in a column. Raises CdirError if there are none."""
+        if (row, column) not in self._cells:
+            raise CdirError(f"ideas.yaml: no committed records of {row} in {column}, or not in all directions")
+        return self._cells[row, column]
+
+    def has(self, row: str, column: str) -> bool:
+        return (row, column) in self._cells
+
+    def percents(self, row: str, column: str) -> list[float]:
+        """The mean over directions of each seed, in percent."""
+        values: dict[int, list[float]] = defaultdict(list)
+        for record in self.cell(row, column):
+            values[record.seed].append(100 * record.value)
+        return [mean(values[seed]) for seed in sorted(values)]
+
+    def percent(self, row: str, column: str) -> str:
+        """The mean over seeds with its standard deviation, with one decimal."""
+        values = self.percents(row, column)
+        spread = f" ± {stdev(values):.1f}" if len(values) > 1 else ""
+        return f"{mean(values):.1f}{spread}"
+
+    def gap(self, row: str, other: str, column: str) -> Gap:
+        """`row` minus `other` in a column. Raises CdirError if one is not measured there."""
+        a, b = self.cell(row, column), self.cell(other, column)
+        ours, theirs = self.percents(row, column), self.percents(other, column)
+        seeds = max(len(ours), len(theirs))
+        if {len(ours), len(theirs)} - {1, seeds}:
+            raise CdirError(f"{row} and {other}, {column}: {len(ours)} and {len(theirs)} seeds: measure the same seeds")
+        ours, theirs = (values * seeds if len(values) == 1 else values for values in (ours, theirs))
+        by_seed = tuple(x - y for x, y in zip(ours, theirs))
+        known = all(record.queries for record in (*a, *b))
+        return Gap(mean(by_seed), by_seed, class_interval(a, b, self.columns[column].metric) if known else None)
+
+
+def columns() -> dict[str, Column]:
+    return {name: Column.read(name, fields) for name, fields in TEXTS["columns"].items()}
+
+
+def row_methods() -> dict[str, list[str]]:
+    """{row: names of methods}; "FROZEN + ..." stands for a step on each of the frozen encoders."""
+    frozen = TEXTS["rows"]["frozen"]["methods"]
+
+    def expand(name: str) -> list[str]:
+        return [*dict.fromkeys(name.replace("FROZEN", base) for base in frozen)]
+
+    return {row: [*chain(*map(expand, fields["methods"]))] for row, fields in TEXTS["rows"].items()}
+
+
+def _complete(stored: Mapping, column: Column, method: str) -> list[Record] | None:
+    """A method's records of one setting in all directions of a column: of the first rule, and with the most seeds."""
+    records = stored.get((column.task, column.encoder, column.metric, method), [])
+    records = [r for r in records if (r.query_domain, r.gallery_domain) in column.directions]
+    rule = next((rule for rule in RULES if any(r.selection_rule == rule for r in records)), None)
+    settings: dict[tuple[str, str], list[Record]] = defaultdict(list)
+    for record in records:
+        if record.selection_rule == rule:
+            settings[record.settings_digest, record.train_set].append(record)
+    parts = settings.values() if rule != NOTHING_SELECTED else map(_once, settings.values())
+    finished = [part for part in parts if len(part) == len(column.directions) * len({r.seed for r in part})]
+    return max(finished, key=len, default=None)
+
+
+def _once(records: Sequence[Record]) -> list[Record]:
+    """One record per direction of a method without training, with the values of its queries if any has them."""
+    found: dict[tuple[str, str], Record] = {}
+    for record in records:
+        direction = record.query_domain, record.gallery_domain
+        if direction not in found or (record.queries and not found[direction].queries):
+            found[direction] = record.model_copy(update={"seed": 0}).with_queries(record.queries)
+    return [*found.values()]
+
+
+# ---- texts --------------------------------------------------------------------------------------------------------
+
+
+def summary(table: Table) -> str:
+    """The part that the README shares: table, findings, decision rule and caveats."""
+    note = TEXTS["caveats"].format(**_query_sets())
+    parts = [TEXTS["intro"], means_table(table, "clip"), TEXTS["legend"], "**What we found**"]
+    parts += ["\n".join(findings(table, "findings")), "**Which method would you use?** The first line that applies:"]
+    parts += ["\n".join(findings(table, "rule")), _quoted(note)]
+    return "\n\n".join(parts)
+
+
+def means_table(table: Table, name: str) -> str:
+    """Means of all rows, marked by whether the difference to the frozen encoder can be told from zero."""
+    shown = [table.columns[column] for column in TEXTS["tables"][name] if column in table.columns]
+    lines = [
+        ["", *(TEXTS["columns"][column.name]["title"] for column in shown)],
+        ["---"] * (len(shown) + 1),
+        ["*encoder*", *(column.encoder for column in shown)],
+        ["*queries whose class it can name*", *(_knows(table, column) for column in shown)],
+        ["*classes*", *(str(column.classes) for column in shown)],
+        ["*metric*", *(column.metric.replace(":", " ") for column in shown)],
+    ]
+    for group, rows in groupby(TEXTS["rows"].items(), key=lambda item: item[1]["group"]):
+        cells = [[fields["label"], *(_cell(table, row, column.name) for column in shown)] for row, fields in rows]
+        cells = [line for line in cells if any(line[1:])]
+        lines += [[f"**{group}**", *[""] * len(shown)], *cells] if cells else []
+    return _markdown(lines)
+
+
+def _markdown(lines: Sequence[Sequence[str]]) -> str:
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
+
+
+def _cell(table: Table, row: str, column: str) -> str:
+    if not table.has(row, column):
+        return ""
+    text = table.percent(row, column)
+    if row == "frozen":
+        return text
+    gap = table.gap(row, "frozen", column)
+    return text + (SIGNS[gap.relation] if gap.interval else "") + _mark_of_images(table.cell(row, column))
+
+
+def _mark_of_images(records: Sequence[Record]) -> str:
+    """A mark for training images that are test images (1), or were seen in the encoder's pretraining (2)."""
+    train_set = records[0].train_set
+    is_frozen = records[0].selection_rule == NOTHING_SELECTED
+    return " (1)" if SEES_TEST_IMAGES in train_set else " (2)" if is_frozen and NOTE in train_set else ""
+
+
+def _knows(table: Table, column: Column) -> str:
+    """Zero-shot accuracy among the query classes, mean over query domains."""
+    found = {
+        r.query_domain: r.value
+        for r in table.records
+        if (r.protocol, r.encoder.split()[0]) == (column.task, column.encoder)
+        and re.match(rf"accuracy:zero-shot, among (the|all) {column.classes} ", r.metric)
+    }
+    return f"{100 * mean(found.values()):.0f} %" if found else "no texts"
+
+
+def findings(table: Table, section: str) -> Iterator[str]:
+    """One line per finding, with its evidence. Raises CdirError for a sentence that the records do not support."""
+    for number, finding in enumerate(TEXTS[section], start=1):
+        evidence: dict[str, list[str]] = defaultdict(list)
+        for row, relation, other, *names in finding["because"]:
+            pair = " minus ".join(TEXTS["rows"][part]["short"] for part in (row, other))
+            for name in (name for name in names if name in table.columns):
+                gap = table.gap(row, other, name)
+                if gap.relation != relation:
+                    raise CdirError(
+                        f"ideas.yaml, {section} {number}: {row} is not {relation} {other} in {name}, "
+                        f"but {gap.relation} ({gap}): change the sentence"
+                    )
+                evidence[pair].append(f"{TEXTS['columns'][name]['short']} {gap}")
+        texts = ". ".join(f"{pair}: {'; '.join(gaps)}" for pair, gaps in evidence.items())
+        text = PLACEHOLDER.sub(lambda match: table.percent(*match.groups()).partition(" ")[0], finding["text"])
+        yield f"{number}. {text}" + (f"<br><sub>{texts}.</sub>" if section == "findings" else "")
+
+
+def _query_sets() -> dict[str, str]:
+    """Numbers of docs/results/frozen-queries.csv for the text: {protocol_method_number: percent}."""
+    tasks = {"sketchy_mini-21-heldout": "sketchy", "world-unseen": "world"}
+    methods = {"vanilla CLIP": "raw", "test means": "test", "training means": "training"}
+    with (ROOT / "docs" / "results" / "frozen-queries.csv").open(newline="", encoding="utf-8") as handle:
+        rows = [row for row in csv.DictReader(handle) if row["queries"] == "of n classes"]
+    return {
+        f"{tasks[row['protocol']]}_{methods[row['method']]}_{row['number']}": f"{float(row['P@10']):.1f}"
+        for row in rows
+    }
+
+
+def _quoted(text: str) -> str:
+    return "\n".join(f"> {line}".rstrip() for line in text.strip().splitlines())
+
+
+def page(table: Table) -> str:
+    """docs/results/ideas.md."""
+    parts = [
+        "# Which ideas hold, and when",
+        summary(table),
+        TEXTS["without_texts"],
+        means_table(table, "without_texts"),
+    ]
+    parts += [TEXTS["differences"], *(_differences(table, name) for name in TEXTS["tables"])]
+    parts += [TEXTS["map"], learns_from(), TEXTS["details"]]
+    return "\n\n".join(part.strip() for part in parts) + "\n"
+
+
+def _differences(table: Table, name: str) -> str:
+    shown = [column for column in TEXTS["tables"][name] if column in table.columns]
+    lines = [["", *(TEXTS["columns"][column]["short"] for column in shown)], ["---"] * (len(shown) + 1)]
+    for row, fields in TEXTS["rows"].items():
+        has = [row != "frozen" and table.has(row, column) for column in shown]
+        if any(has):
+            gaps = [str(table.gap(row, "frozen", column)) if there else "" for column, there in zip(shown, has)]
+            lines.append([f"{fields['group']}: {fields['label']}", *gaps])
+    return _markdown(lines)
+
+
+def learns_from() -> str:
+    """What methods learn from, what they are fitted for, and what must be known when they are used."""
+    lines = [["method", "learns from", "fitted for", "besides the query, it uses"], ["---"] * 4]
+    for name in TEXTS["map_methods"]:
+        method = METHODS[name]
+        learns = ", ".join(method.learns_from) or "nothing"
+        lines.append([name, learns, method.fitted_for, TEXTS["at_test"].get(name, "–")])
+    return _markdown([*lines, *TEXTS["map_references"]])
+
+
+def in_readme(readme: str, text: str) -> str:
+    """The README with the text between the two marks. Raises CdirError unless there is one pair of marks."""
+    if readme.count(BEGIN) != 1 or readme.count(END) != 1:
+        raise CdirError(f"README.md must have the lines {BEGIN} and {END} once each")
+    before, _, rest = readme.partition(BEGIN)
+    return f"{before}{BEGIN}\n\n{text.strip()}\n\n{END}{rest.partition(END)[2]}"
+
+
+def main() -> None:
+    """Write docs/results/ideas.md and the part between the marks in the README."""
+    table = Table(reproduced_records())
+    readme = ROOT / "README.md"
+    texts = {
+        ROOT / "docs" / "results" / "ideas.md": page(table),
+        readme: in_readme(readme.read_text(encoding="utf-8"), summary(table)),
+    }
+    for path, text in texts.items():
+        with atomic_write(path) as temporary:
+            temporary.write_text(text, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    typer.run(main)
