@@ -1,6 +1,7 @@
 """Measure the frozen encoders on the emoji, and collect the records of all methods in one table.
 
     python scripts/emoji.py measure FOLDER TASK ENCODER     one run folder
+    python scripts/emoji.py names FOLDER TASK ENCODER       one run folder: how many queries the encoder can name
     python scripts/emoji.py collect FOLDERS ...             cdir_nb/results/reproduced/emoji.csv.gz
 
 Then run `python -m cdir_nb.pages.emoji`, which writes docs/results/emoji.md.
@@ -11,12 +12,13 @@ from typing import Annotated
 
 import torch
 import typer
+from frozen import zero_shot
 
 from cdir_nb.data import load_card, open_task
 from cdir_nb.data.images import ImageSet
 from cdir_nb.data.protocols import Protocol
 from cdir_nb.encoders import ClipEncoder, ImageEncoder, load_encoder
-from cdir_nb.methods import Centre, Embedder, PostProcessed, VanillaClip, fit, references
+from cdir_nb.methods import Centre, Embedder, PostProcessed, fit, frozen_embedder, references
 from cdir_nb.methods.postprocessed import TRAINING
 from cdir_nb.paths import ROOT
 from cdir_nb.results import Record, load_records, measure, save_records, save_table
@@ -45,7 +47,7 @@ class CentredByOthers(PostProcessed):
 
 def rows_of(encoder: ImageEncoder, task: Protocol, images: ImageSet) -> list[Embedder]:
     """The frozen encoder on a task, the reference rows, and where a style is unseen both ways of centring it."""
-    frozen = VanillaClip(encoder) if isinstance(encoder, ClipEncoder) else _start(encoder, task, 0)
+    frozen = frozen_embedder(encoder, task)
     rows, absent = references(frozen, task, images)
     for name, reason in absent.items():
         print(f"without {name}: {reason}")
@@ -55,15 +57,10 @@ def rows_of(encoder: ImageEncoder, task: Protocol, images: ImageSet) -> list[Emb
         all_styles.name = f"{frozen.name} + centring (training images of all styles)"
         rows += [CentredByOthers(frozen, task.train), all_styles]
     if not isinstance(encoder, ClipEncoder) and task.name == "emoji-same":
-        small = _start(encoder, task, UCDIR_SIZE)
+        ((small,),) = fit("frozen start", encoder, task, settings={"image_size": UCDIR_SIZE}).states.values()
         small.name += f", {UCDIR_SIZE} px"
         rows += [small, PostProcessed(small, [Centre(TRAINING)], task.train)]
     return rows
-
-
-def _start(encoder: ImageEncoder, task: Protocol, image_size: int) -> Embedder:
-    ((start,),) = fit("frozen start", encoder, task, settings={"image_size": image_size}).states.values()
-    return start
 
 
 @app.command("measure")
@@ -76,9 +73,16 @@ def measure_rows(folder: Path, task: str, encoder: str) -> None:
 
 
 @app.command()
+def names(folder: Path, task: str, encoder: str) -> None:
+    """Measure how many queries of each style CLIP names correctly among a task's classes."""
+    protocol = open_task("emoji", None, task)[2]
+    save_records(zero_shot(frozen_embedder(load_encoder(encoder), protocol), protocol), folder)
+
+
+@app.command()
 def collect(folders: list[Path], out: Annotated[Path, typer.Option(help="the table")] = TABLE) -> None:
     """Write the records of run folders to one table, with the values of single queries for a task's first metric."""
-    records = [record for record in load_records(folders) if record.metric in STORED]
+    records = [record for record in load_records(folders) if record.metric in STORED or record.kind == "accuracy"]
     require_settings(records)
     protocols = load_card("emoji").protocols
     for record in records:
