@@ -19,7 +19,8 @@ from cdir_nb.data.images import ImageSet
 from cdir_nb.data.protocols import Protocol
 from cdir_nb.encoders import ClipEncoder, ImageEncoder, load_encoder
 from cdir_nb.methods import Centre, Embedder, PostProcessed, fit, frozen_embedder, references
-from cdir_nb.methods.postprocessed import TRAINING
+from cdir_nb.methods.postprocessed import QUERIES, TRAINING
+from cdir_nb.methods.reference import EXPANSION
 from cdir_nb.paths import ROOT
 from cdir_nb.results import Record, load_records, measure, save_records, save_table
 from cdir_nb.results.files import require_settings
@@ -52,6 +53,8 @@ def rows_of(encoder: ImageEncoder, task: Protocol, images: ImageSet) -> list[Emb
     for name, reason in absent.items():
         print(f"without {name}: {reason}")
     rows = [frozen, *rows]
+    if not len(task.train):  # the same rankings, judged by one relevant image (emoji-all) and by many (emoji-kind)
+        rows.append(PostProcessed(frozen, [Centre(QUERIES), EXPANSION]))
     if len(task.train) and not set(task.domains) <= set(task.train.domains.tolist()):
         all_styles = PostProcessed(frozen, [Centre(TRAINING)], images.select(task.domains, task.seen))
         all_styles.name = f"{frozen.name} + centring (training images of all styles)"
