@@ -295,15 +295,16 @@ def page(table: Table) -> str:
         TEXTS["without_texts"],
         means_table(table, "without_texts"),
     ]
-    parts += [TEXTS["differences"], *(_differences(table, name) for name in TEXTS["tables"])]
+    parts += [TEXTS["differences"], *(differences_table(table, name) for name in TEXTS["tables"])]
     parts += [TEXTS["map"], learns_from(), TEXTS["details"]]
     return "\n\n".join(part.strip() for part in parts) + "\n"
 
 
-def _differences(table: Table, name: str) -> str:
-    shown = [column for column in TEXTS["tables"][name] if column in table.columns]
-    lines = [["", *(TEXTS["columns"][column]["short"] for column in shown)], ["---"] * (len(shown) + 1)]
-    for row, fields in TEXTS["rows"].items():
+def differences_table(table: Table, name: str) -> str:
+    """Differences of all rows from the frozen encoder, with their intervals."""
+    shown = [column for column in table.texts["tables"][name] if column in table.columns]
+    lines = [["", *(table.texts["columns"][column]["short"] for column in shown)], ["---"] * (len(shown) + 1)]
+    for row, fields in table.texts["rows"].items():
         has = [row != "frozen" and table.has(row, column) for column in shown]
         if any(has):
             gaps = [str(table.gap(row, "frozen", column)) if there else "" for column, there in zip(shown, has)]
