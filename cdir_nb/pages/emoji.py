@@ -60,7 +60,7 @@ def _by_direction(records: Sequence[Record]) -> dict[tuple[str, str], float]:
 @styled
 def figure(table: Table) -> Figure:
     """The gain of each idea over the frozen encoder against that encoder's P@1, by direction."""
-    fig, axes = plt.subplots(1, len(PANELS), sharey=True, figsize=(WIDTH, 4.2))
+    fig, axes = plt.subplots(1, len(PANELS), sharey=True, figsize=(WIDTH, 4.4))
     for ax, column in zip(axes, PANELS):
         for row, (colour, marker) in looks(IDEAS).items():
             if table.has(row, column):
@@ -69,7 +69,7 @@ def figure(table: Table) -> Figure:
                 means = [part.reshape(-1, NEIGHBOURS).mean(1) for part in (start, gain)]
                 ax.plot(*means, color=colour, marker=marker, ms=5, label=TEXTS["rows"][row]["label"])
         ax.axhline(0, color=QUIET, lw=1.2, ls="--")
-        ax.set(title=table.columns[column].encoder, xlabel="P@1 of the frozen encoder in a direction, percent")
+        ax.set(title=table.columns[column].encoder, xlabel="P@1 of the frozen encoder in a direction, percent\n(left: wide gap; right: narrow gap)")
         ax.grid(True)
     axes[0].set_ylabel("gain in P@1, points")
     handles = dict(zip(*reversed(axes[0].get_legend_handles_labels())))

@@ -1,4 +1,4 @@
-"""The page on emoji: its numbers against the table of records, records that contradict it, and records that come later."""
+"""The page on emoji: its numbers against the records, records that contradict it, and records that come later."""
 
 import re
 
