@@ -295,13 +295,21 @@ def page(table: Table) -> str:
         TEXTS["without_texts"],
         means_table(table, "without_texts"),
     ]
+    parts += [TEXTS["other_encoders"], encoders_table(table)]
     parts += [TEXTS["differences"], *(differences_table(table, name) for name in TEXTS["tables"])]
     parts += [TEXTS["map"], learns_from(), TEXTS["details"]]
     return "\n\n".join(part.strip() for part in parts) + "\n"
 
 
+def encoders_table(table: Table) -> str:
+    """Means of the reference rows by encoder, on one task."""
+    rows = TEXTS["encoder_rows"]
+    head = ["encoder", *(TEXTS["rows"][row]["short"] for row in rows)]
+    cells = [[table.columns[name].encoder, *(table.percent(row, name) for row in rows)] for name in TEXTS["encoders"]]
+    return _markdown([head, ["---"] * len(head), *cells])
+
+
 def differences_table(table: Table, name: str) -> str:
-    """Differences of all rows from the frozen encoder, with their intervals."""
     shown = [column for column in table.texts["tables"][name] if column in table.columns]
     lines = [["", *(table.texts["columns"][column]["short"] for column in shown)], ["---"] * (len(shown) + 1)]
     for row, fields in table.texts["rows"].items():
