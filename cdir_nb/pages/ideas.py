@@ -35,6 +35,7 @@ RULES = (LAST_EPOCH, BY_VALIDATION_CLASSES, NOTHING_SELECTED)  # the first that 
 ABOVE, BELOW, LEVEL = "above", "below", "level"
 SIGNS = {ABOVE: " ▲", BELOW: " ▼", LEVEL: " ="}
 BEGIN, END = "<!-- ideas: written by python -m cdir_nb.pages.ideas -->", "<!-- ideas: end -->"
+ZERO_SHOT = re.compile("accuracy:zero-shot, among")
 PLACEHOLDER = re.compile(r"\{([^{}|]+)\|([^{}|]+)\}")  # {row|column} in a sentence: the row's mean
 
 
@@ -242,14 +243,13 @@ def _mark_of_images(records: Sequence[Record]) -> str:
 
 
 def _knows(table: Table, column: Column) -> str:
-    """Zero-shot accuracy among the query classes, mean over query domains."""
-    found = {
-        r.query_domain: r.value
-        for r in table.records
-        if (r.protocol, r.encoder.split()[0]) == (column.task, column.encoder)
-        and re.match(rf"accuracy:zero-shot, among (the|all) {column.classes} ", r.metric)
-    }
-    return f"{100 * mean(found.values()):.0f} %" if found else "no texts"
+    """Zero-shot accuracy among the query classes, mean over query domains; empty if it was measured elsewhere alone."""
+    named = [r for r in table.records if r.encoder.split()[0] == column.encoder and ZERO_SHOT.match(r.metric)]
+    among = re.compile(rf"{ZERO_SHOT.pattern} (the|all) {column.classes} ")
+    found = {r.query_domain: r.value for r in named if r.protocol == column.task and among.match(r.metric)}
+    if not named:
+        return "no texts"
+    return f"{100 * mean(found.values()):.0f} %" if found else ""
 
 
 def findings(table: Table, section: str) -> Iterator[str]:
@@ -310,6 +310,7 @@ def encoders_table(table: Table) -> str:
 
 
 def differences_table(table: Table, name: str) -> str:
+    """Differences of all rows from the frozen encoder, with their intervals."""
     shown = [column for column in table.texts["tables"][name] if column in table.columns]
     lines = [["", *(table.texts["columns"][column]["short"] for column in shown)], ["---"] * (len(shown) + 1)]
     for row, fields in table.texts["rows"].items():
