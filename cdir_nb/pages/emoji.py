@@ -27,6 +27,7 @@ TEXTS = yaml.safe_load(Path(__file__).with_suffix(".yaml").read_text(encoding="u
 PICTURE = "emoji_gains"
 IDEAS = ("trained_means", "sinkhorn", "expanded", "text_means", "tki")  # rows in the figure, where they are measured
 PANELS = ("real", "mobile")
+AXIS = "P@1 of the frozen encoder in a direction, percent\n(left: wide gap; right: narrow gap)"
 NEIGHBOURS = 5  # directions per mean of a line
 
 
@@ -69,7 +70,7 @@ def figure(table: Table) -> Figure:
                 means = [part.reshape(-1, NEIGHBOURS).mean(1) for part in (start, gain)]
                 ax.plot(*means, color=colour, marker=marker, ms=5, label=TEXTS["rows"][row]["label"])
         ax.axhline(0, color=QUIET, lw=1.2, ls="--")
-        ax.set(title=table.columns[column].encoder, xlabel="P@1 of the frozen encoder in a direction, percent\n(left: wide gap; right: narrow gap)")
+        ax.set(title=table.columns[column].encoder, xlabel=AXIS)
         ax.grid(True)
     axes[0].set_ylabel("gain in P@1, points")
     handles = dict(zip(*reversed(axes[0].get_legend_handles_labels())))
