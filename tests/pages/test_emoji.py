@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 import torch
 from emoji import CentredByOthers
+from PIL import Image
 
 from cdir_nb.data.images import ImageSet
 from cdir_nb.errors import CdirError
@@ -92,14 +93,8 @@ class Given(Embedder):
 
 
 def image_set(domains, keys):
-    n = len(keys)
-    return ImageSet(
-        keys=tuple(keys),
-        domains=np.array(domains),
-        labels=np.array(["a"] * n),
-        load=lambda key: b"",
-        digests=tuple(keys),
-    )
+    labels = np.array(["a"] * len(keys))
+    return ImageSet(tuple(keys), np.array(domains), labels, lambda key: Image.new("RGB", (1, 1)), tuple(keys))
 
 
 def test_a_new_style_is_centred_by_the_mean_of_all_others_and_a_seen_one_by_its_own():
