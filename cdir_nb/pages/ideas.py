@@ -268,7 +268,7 @@ def findings(table: Table, section: str) -> Iterator[str]:
                 evidence[pair].append(f"{table.texts['columns'][name]['short']} {gap}")
         texts = ". ".join(f"{pair}: {'; '.join(gaps)}" for pair, gaps in evidence.items())
         text = PLACEHOLDER.sub(lambda match: table.percent(*match.groups()).partition(" ")[0], finding["text"])
-        yield f"{number}. {text}" + (f"<br><sub>{texts}.</sub>" if section == "findings" else "")
+        yield f"{number}. {text}" + (f"<br><sub>{texts}.</sub>" if texts and section == "findings" else "")
 
 
 def _query_sets() -> dict[str, str]:
