@@ -109,5 +109,8 @@ def test_ucdirs_gain_is_shown_where_the_gap_is(script, tmp_path, monkeypatch):
     monkeypatch.setattr(script, "reproduced_records", lambda: found)
     script.main("ucdir")
     page = (tmp_path / "docs/results/ucdir.md").read_text()
-    hard, easy = "| quickdraw → real | 10.0 | 30.0 | +20.0 | +5.0 |", "| clipart → sketch | 40.0 | 45.0 | +5.0 |  |"
+    hard, easy = (
+        "| quickdraw → real (drawn) | 10.0 | 30.0 | +20.0 | +5.0 |",
+        "| clipart → sketch | 40.0 | 45.0 | +5.0 |  |",
+    )
     assert hard in page and page.index(hard) < page.index(easy)

@@ -49,8 +49,8 @@ def test_every_mean_in_the_tables_is_found_in_the_records(table):
                 & (stored["encoder"] == column.encoder)
                 & (stored["metric"] == column.metric)
                 & stored["method"].isin(methods)
-                & [pair in column.directions for pair in zip(stored["query_domain"], stored["gallery_domain"])]
             ]
+            rows = rows[[pair in column.directions for pair in zip(rows["query_domain"], rows["gallery_domain"])]]
             rows = rows[rows["selection_rule"] == next(rule for rule in rules if rule in set(rows["selection_rule"]))]
             means = rows.groupby(["settings_digest", "train_set", "seed"], dropna=False)["value"].mean()
             shown = float(table.percent(row, name).partition(" ")[0])
