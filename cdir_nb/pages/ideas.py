@@ -35,6 +35,7 @@ RULES = (LAST_EPOCH, BY_VALIDATION_CLASSES, NOTHING_SELECTED)  # the first that 
 ABOVE, BELOW, LEVEL = "above", "below", "level"
 SIGNS = {ABOVE: " ▲", BELOW: " ▼", LEVEL: " ="}
 BEGIN, END = "<!-- ideas: written by python -m cdir_nb.pages.ideas -->", "<!-- ideas: end -->"
+ZERO_SHOT = re.compile("accuracy:zero-shot, among")
 PLACEHOLDER = re.compile(r"\{([^{}|]+)\|([^{}|]+)\}")  # {row|column} in a sentence: the row's mean
 
 
@@ -94,14 +95,15 @@ class Gap:
 class Table:
     """The means of all rows in all columns, and their differences.
 
-    rows  {row: names of methods, of which the first with records is shown}
+    texts  rows, columns and sentences of a page, as in ideas.yaml
+    rows   {row: names of methods, of which the first with records is shown}
     """
 
     records: Sequence[Record]
-    columns: Mapping[str, Column] = field(default_factory=lambda: columns())
-    rows: Mapping[str, Sequence[str]] = field(default_factory=lambda: row_methods())
+    texts: Mapping = field(default_factory=lambda: TEXTS)
 
     def __post_init__(self) -> None:
+        self.rows, self.columns = row_methods(self.texts), columns(self.texts)
         stored: dict[tuple[str, str, str, str], list[Record]] = defaultdict(list)
         for record in self.records:
             encoder = record.encoder.split()[0]
@@ -119,7 +121,7 @@ class Table:
     def cell(self, row: str, column: str) -> list[Record]:
         """The records of a row in a column. Raises CdirError if there are none."""
         if (row, column) not in self._cells:
-            raise CdirError(f"ideas.yaml: no committed records of {row} in {column}, or not in all directions")
+            raise CdirError(f"no committed records of {row} in {column}, or not in all directions")
         return self._cells[row, column]
 
     def has(self, row: str, column: str) -> bool:
@@ -151,18 +153,18 @@ class Table:
         return Gap(mean(by_seed), by_seed, class_interval(a, b, self.columns[column].metric) if known else None)
 
 
-def columns() -> dict[str, Column]:
-    return {name: Column.read(name, fields) for name, fields in TEXTS["columns"].items()}
+def columns(texts: Mapping = TEXTS) -> dict[str, Column]:
+    return {name: Column.read(name, fields) for name, fields in texts["columns"].items()}
 
 
-def row_methods() -> dict[str, list[str]]:
+def row_methods(texts: Mapping = TEXTS) -> dict[str, list[str]]:
     """{row: names of methods}; "FROZEN + ..." stands for a step on each of the frozen encoders."""
-    frozen = TEXTS["rows"]["frozen"]["methods"]
+    frozen = texts["rows"]["frozen"]["methods"]
 
     def expand(name: str) -> list[str]:
         return [*dict.fromkeys(name.replace("FROZEN", base) for base in frozen)]
 
-    return {row: [*chain(*map(expand, fields["methods"]))] for row, fields in TEXTS["rows"].items()}
+    return {row: [*chain(*map(expand, fields["methods"]))] for row, fields in texts["rows"].items()}
 
 
 def _complete(stored: Mapping, column: Column, method: str) -> list[Record] | None:
@@ -203,16 +205,16 @@ def summary(table: Table) -> str:
 
 def means_table(table: Table, name: str) -> str:
     """Means of all rows, marked by whether the difference to the frozen encoder can be told from zero."""
-    shown = [table.columns[column] for column in TEXTS["tables"][name] if column in table.columns]
+    shown = [table.columns[column] for column in table.texts["tables"][name] if column in table.columns]
     lines = [
-        ["", *(TEXTS["columns"][column.name]["title"] for column in shown)],
+        ["", *(table.texts["columns"][column.name]["title"] for column in shown)],
         ["---"] * (len(shown) + 1),
         ["*encoder*", *(column.encoder for column in shown)],
         ["*queries whose class it can name*", *(_knows(table, column) for column in shown)],
         ["*classes*", *(str(column.classes) for column in shown)],
         ["*metric*", *(column.metric.replace(":", " ") for column in shown)],
     ]
-    for group, rows in groupby(TEXTS["rows"].items(), key=lambda item: item[1]["group"]):
+    for group, rows in groupby(table.texts["rows"].items(), key=lambda item: item[1]["group"]):
         cells = [[fields["label"], *(_cell(table, row, column.name) for column in shown)] for row, fields in rows]
         cells = [line for line in cells if any(line[1:])]
         lines += [[f"**{group}**", *[""] * len(shown)], *cells] if cells else []
@@ -241,33 +243,32 @@ def _mark_of_images(records: Sequence[Record]) -> str:
 
 
 def _knows(table: Table, column: Column) -> str:
-    """Zero-shot accuracy among the query classes, mean over query domains."""
-    found = {
-        r.query_domain: r.value
-        for r in table.records
-        if (r.protocol, r.encoder.split()[0]) == (column.task, column.encoder)
-        and re.match(rf"accuracy:zero-shot, among (the|all) {column.classes} ", r.metric)
-    }
-    return f"{100 * mean(found.values()):.0f} %" if found else "no texts"
+    """Zero-shot accuracy among the query classes, mean over query domains; empty if it was measured elsewhere alone."""
+    named = [r for r in table.records if r.encoder.split()[0] == column.encoder and ZERO_SHOT.match(r.metric)]
+    among = re.compile(rf"{ZERO_SHOT.pattern} (the|all) {column.classes} ")
+    found = {r.query_domain: r.value for r in named if r.protocol == column.task and among.match(r.metric)}
+    if not named:
+        return "no texts"
+    return f"{100 * mean(found.values()):.0f} %" if found else ""
 
 
 def findings(table: Table, section: str) -> Iterator[str]:
     """One line per finding, with its evidence. Raises CdirError for a sentence that the records do not support."""
-    for number, finding in enumerate(TEXTS[section], start=1):
+    for number, finding in enumerate(table.texts[section], start=1):
         evidence: dict[str, list[str]] = defaultdict(list)
         for row, relation, other, *names in finding["because"]:
-            pair = " minus ".join(TEXTS["rows"][part]["short"] for part in (row, other))
+            pair = " minus ".join(table.texts["rows"][part]["short"] for part in (row, other))
             for name in (name for name in names if name in table.columns):
                 gap = table.gap(row, other, name)
                 if gap.relation != relation:
                     raise CdirError(
-                        f"ideas.yaml, {section} {number}: {row} is not {relation} {other} in {name}, "
+                        f"{section} {number}: {row} is not {relation} {other} in {name}, "
                         f"but {gap.relation} ({gap}): change the sentence"
                     )
-                evidence[pair].append(f"{TEXTS['columns'][name]['short']} {gap}")
+                evidence[pair].append(f"{table.texts['columns'][name]['short']} {gap}")
         texts = ". ".join(f"{pair}: {'; '.join(gaps)}" for pair, gaps in evidence.items())
         text = PLACEHOLDER.sub(lambda match: table.percent(*match.groups()).partition(" ")[0], finding["text"])
-        yield f"{number}. {text}" + (f"<br><sub>{texts}.</sub>" if section == "findings" else "")
+        yield f"{number}. {text}" + (f"<br><sub>{texts}.</sub>" if texts and section == "findings" else "")
 
 
 def _query_sets() -> dict[str, str]:
@@ -295,7 +296,7 @@ def page(table: Table) -> str:
         means_table(table, "without_texts"),
     ]
     parts += [TEXTS["other_encoders"], encoders_table(table)]
-    parts += [TEXTS["differences"], *(_differences(table, name) for name in TEXTS["tables"])]
+    parts += [TEXTS["differences"], *(differences_table(table, name) for name in TEXTS["tables"])]
     parts += [TEXTS["map"], learns_from(), TEXTS["details"]]
     return "\n\n".join(part.strip() for part in parts) + "\n"
 
@@ -308,10 +309,11 @@ def encoders_table(table: Table) -> str:
     return _markdown([head, ["---"] * len(head), *cells])
 
 
-def _differences(table: Table, name: str) -> str:
-    shown = [column for column in TEXTS["tables"][name] if column in table.columns]
-    lines = [["", *(TEXTS["columns"][column]["short"] for column in shown)], ["---"] * (len(shown) + 1)]
-    for row, fields in TEXTS["rows"].items():
+def differences_table(table: Table, name: str) -> str:
+    """Differences of all rows from the frozen encoder, with their intervals."""
+    shown = [column for column in table.texts["tables"][name] if column in table.columns]
+    lines = [["", *(table.texts["columns"][column]["short"] for column in shown)], ["---"] * (len(shown) + 1)]
+    for row, fields in table.texts["rows"].items():
         has = [row != "frozen" and table.has(row, column) for column in shown]
         if any(has):
             gaps = [str(table.gap(row, "frozen", column)) if there else "" for column, there in zip(shown, has)]
