@@ -123,11 +123,7 @@ def copy_notebooks(app, config) -> None:
             target.write_text(text, encoding="utf-8")
 
 
-PAGES = {
-    "CONTRIBUTING.md": "built.md",
-    "docs/glossary.md": "glossary.md",
-    "CHANGELOG.md": None,
-}  # None: not on the site
+PAGES = {"CONTRIBUTING.md": "/built", "docs/glossary.md": "glossary.md", "CHANGELOG.md": None}  # None: not on the site
 
 
 def link_in_included_text(app, doctree) -> None:
@@ -137,9 +133,8 @@ def link_in_included_text(app, doctree) -> None:
         if target in PAGES and PAGES[target] is None:
             node.replace_self(node.children)
         elif target in PAGES:
-            depth = app.env.docname.count("/")
-            node["reftarget"] = "../" * depth + PAGES[target]
-            node["reftargetid"] = None
+            found = {"refdomain": "std", "reftype": "doc", "reftarget": PAGES[target], "refexplicit": True}
+            node.replace_self(addnodes.pending_xref("", *node.children, refdoc=app.env.docname, refwarn=True, **found))
 
 
 def finish(app, error) -> None:
