@@ -92,7 +92,7 @@ def _block(block: list[str]) -> list[str]:
 def _escaped(text: str, code: bool = True) -> str:
     """Text without markup of reStructuredText; `code` in backticks stays code."""
     parts = text.split("`") if code and text.count("`") % 2 == 0 else [text]
-    plain = [re.sub(r"([\\*`_|<>])", r"\\\1", part) for part in parts[::2]]
+    plain = [re.sub(r"([\\*`_|<>@])", r"\\\1", part) for part in parts[::2]]
     codes = [f"\\ ``{part.strip()}``\\ " if part.strip() else "" for part in parts[1::2]]
     return "".join(part for pair in zip(plain, [*codes, ""]) for part in pair).strip()
 
@@ -123,7 +123,7 @@ def copy_notebooks(app, config) -> None:
             target.write_text(text, encoding="utf-8")
 
 
-PAGES = {"CONTRIBUTING.md": "/built", "docs/glossary.md": "glossary.md", "CHANGELOG.md": None}  # None: not on the site
+PAGES = {"CONTRIBUTING.md": "/built", "docs/glossary.md": "/glossary", "CHANGELOG.md": None}  # None: not on the site
 
 
 def link_in_included_text(app, doctree) -> None:
