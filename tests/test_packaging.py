@@ -210,6 +210,23 @@ def test_the_installed_package_holds_all_that_determines_a_number(python):
     assert python("-c", code).strip() == package_digest()
 
 
+@pytest.mark.slow
+def test_the_source_distribution_installs_the_same_package(tmp_path):
+    build = "import sys; from hatchling.build import build_sdist; print(build_sdist(sys.argv[1]))"
+    made = subprocess.run([sys.executable, "-c", build, tmp_path], cwd=ROOT, capture_output=True, text=True)
+    assert made.returncode == 0, made.stderr
+    archive = tmp_path / made.stdout.split()[-1]
+    pip = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-index", "--no-deps"]
+    done = subprocess.run(
+        [*pip, "--no-build-isolation", "--target", tmp_path / "site", archive], capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    code = "from cdir_nb.run.digests import package_digest; print(package_digest())"
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path / "site")}
+    said = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env=environment, capture_output=True, text=True)
+    assert said.stdout.strip() == package_digest(), said.stderr
+
+
 @pytest.mark.medium
 def test_the_notice_and_the_emoji_are_installed(site):
     assert {path.name for path in site.glob("*.dist-info/licenses/*")} == {"LICENSE", "NOTICE"}

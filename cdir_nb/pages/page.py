@@ -1,9 +1,11 @@
 """The report: a folder with one page of all numbers, claims and figures, the executed notebooks, and a csv file.
 
-It needs no network, scripts or files outside of the folder, so it can be moved, zipped or put on a web server.
+It needs no network or files outside of the folder, so it can be moved, zipped or put on a web server. Only
+`browser.html` has a script.
 
     index.html
     headline-1.png, ...                        the dot plot of each task
+    browser.html                               all numbers, to filter, sort and compare
     records.csv, settings.json                 all numbers with their context, as `cdir results --csv` writes them
     <number>-<run>/<notebook>-<digest>/        the executed notebook as HTML, and its figures
 """
@@ -23,6 +25,7 @@ from PIL import Image
 
 from cdir_nb.data.manifest import drawn_title
 from cdir_nb.errors import CdirError
+from cdir_nb.pages.browser import write_browser
 from cdir_nb.pages.html import without_scripts
 from cdir_nb.pages.papers import as_texts, beside, claims, in_short, on_real_images
 from cdir_nb.pages.run_folder import DONE, FAILED, Part, Run, clock, read_run
@@ -46,6 +49,8 @@ def write_report(folders: Sequence[Path], out: Path) -> Path:
     with _new_folder(out) as building:
         sections = [_section(run, building / f"{i}-{run.folder.name}") for i, run in enumerate(runs, start=1)]
         save_table(records, building / "records.csv")
+        if records:
+            write_browser(records, building / "browser.html", ", ".join(run.folder.name for run in runs))
         (building / "index.html").write_text(_page(sections, records, building), encoding="utf-8")
     return out / "index.html"
 
