@@ -560,8 +560,9 @@ def search(
         raise CdirError("--centre needs --query: a text is of no domain, so there is no mean to subtract from it")
     from cdir_nb.search.folder import as_text, open_sheet, search_folder
 
-    asked = text if query is None else query
-    found = search_folder(folder, asked, encoder, k=k, domain=domain, centred_from=query_domain, expand=expand)
+    found = search_folder(
+        folder, query or str(text), encoder, k=k, domain=domain, centred_from=query_domain, expand=expand
+    )
     for notice in found.notices:
         typer.echo(notice, err=True)
     typer.echo(as_text(found.results, "json" if as_json else "csv" if as_csv else ""))

@@ -115,7 +115,7 @@ def visit_block(self, node) -> None:
 
 def copy_notebooks(app, config) -> None:
     """The notebooks lie outside of this folder, where Sphinx cannot read them; links to this folder change with it."""
-    for path in (*(ROOT / "notebooks").glob("*.ipynb"), DOCS / "examples" / "coda_world.ipynb"):
+    for path in (*(ROOT / "notebooks").glob("*.ipynb"), *(DOCS / "examples").glob("*.ipynb")):
         text = path.read_text(encoding="utf-8").replace("](../docs/", "](../")
         target = DOCS / "course" / path.name
         if not target.exists() or target.read_text(encoding="utf-8") != text:

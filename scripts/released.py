@@ -7,6 +7,7 @@ Run it for a release, after `docs/results/changes.md` names the rows that vanish
 
 import gzip
 import json
+from typing import Any
 
 import pandas as pd
 
@@ -26,7 +27,8 @@ def released_rows(records: list[Record]) -> pd.DataFrame:
     spread  standard deviation over seeds; 0 for one seed
     """
     frame = to_frame(records)
-    runs = frame.groupby([*ROW, "seed"], sort=True)["value"].mean().groupby(ROW)
+    runs: Any = frame.groupby([*ROW, "seed"], sort=True)["value"].mean()
+    runs = runs.groupby(ROW)
     rows = pd.DataFrame({"mean": runs.mean(), "spread": runs.std().fillna(0.0), "seeds": runs.size()})
     return rows.round(5)
 

@@ -31,7 +31,9 @@ def listed() -> set[str]:
 
 def test_every_page_and_every_notebook_is_in_a_toctree_and_nothing_else():
     pages = {str(path.relative_to(DOCS).with_suffix("")) for path in PAGES} - {"index"}
-    notebooks = {f"course/{path.stem}" for path in (ROOT / "notebooks").glob("*.ipynb")} | {"course/coda_world"}
+    notebooks = {f"course/{path.stem}" for path in (ROOT / "notebooks").glob("*.ipynb")} | {
+        f"course/{path.stem}" for path in (DOCS / "examples").glob("*.ipynb")
+    }
     assert listed() == pages | notebooks
 
 

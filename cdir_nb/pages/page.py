@@ -130,7 +130,8 @@ def _images(frame: pd.DataFrame) -> list[str]:
     """What was measured on which images: one line per task, with its methods, seeds and numbers of images."""
     lines = []
     ranked = frame[frame["gallery_domain"] != ""]
-    for (dataset, protocol, encoder), rows in ranked.groupby(["dataset", "protocol", "encoder"], sort=False):
+    tasks: Any = ranked.groupby(["dataset", "protocol", "encoder"], sort=False)  # pandas' stubs: a key may be anything
+    for (dataset, protocol, encoder), rows in tasks:
         title = drawn_title(str(dataset))
         counts = [_range(rows[name]) for name in ("query_images", "gallery_images")]
         images = f", {counts[0]} queries and {counts[1]} gallery images per direction" if all(counts) else ""

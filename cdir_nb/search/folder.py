@@ -67,7 +67,7 @@ def as_text(results: Sequence[Result], kind: str) -> str:
         stream = io.StringIO()
         writer = csv.DictWriter(stream, COLUMNS, lineterminator="\n")
         writer.writeheader()
-        writer.writerows(map(asdict, results))
+        writer.writerows(asdict(result) for result in results)
         return stream.getvalue().removesuffix("\n")
     width = len(str(len(results)))
     return "\n".join(f"{result.rank:{width}}  {result.score:6.3f}  {printable(result.file)}" for result in results)

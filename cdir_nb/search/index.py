@@ -37,7 +37,7 @@ COLUMNS = ["file", "domain", "label", "content"]
 DESCRIPTION = "index.json"
 EXAMPLE = "a photo of a dog"  # the bundled encoders know its words
 MIN_IMAGES = 3  # of a domain whose mean is subtracted: two vectors minus their mean are opposite
-EXPANSION = {"n": 10, "alpha": 3}
+EXPANDED_BY, ALPHA = 10, 3.0
 BLOCK = 1024  # images that are compared with all others at a time
 PER_LIST, MAX_TRAINED = 64, 50  # faiss: images per list, and images per list from which it learns the lists
 PROBED = 16  # lists that a query looks into
@@ -186,7 +186,7 @@ class Index:
         if centred_from:
             vector, gallery = self._centred(vector, gallery, rows, centred_from)
         if expand:
-            vector = alpha_query_expansion(vector, gallery, **EXPANSION)
+            vector = alpha_query_expansion(vector, gallery, EXPANDED_BY, ALPHA)
         scores = np.full((1, len(self)), -np.inf, np.float32)
         scores[:, rows] = (vector @ gallery.T).numpy()
         return scores
@@ -233,7 +233,8 @@ class Index:
 
         allowed = np.packbits(rows, bitorder="little")
         selector = faiss.IDSelectorBitmap(len(rows), faiss.swig_ptr(allowed))
-        scores, best = self.approximate.search(query, k, params=faiss.SearchParametersIVF(sel=selector, nprobe=PROBED))
+        options = faiss.SearchParametersIVF(sel=selector, nprobe=PROBED)  # pyright: ignore[reportCallIssue]
+        scores, best = self.approximate.search(query, k, params=options)
         return best[best >= 0], scores[best >= 0].clip(-1, 1)
 
     # -- changes and files ---------------------------------------------------------------------------------------------

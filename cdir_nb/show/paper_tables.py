@@ -2,6 +2,7 @@
 
 import textwrap
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -176,9 +177,10 @@ def claim_points(table: pd.DataFrame, *, title: str = "") -> Figure:
            unknown), above (number of directions that bear the claim out, per seed), directions (0: unknown)
     """
     claims, sources = (list(dict.fromkeys(table[column])) for column in ("claim", "source"))
+    rows: list[dict[str, Any]] = table.to_dict("records")  # pyright: ignore[reportAssignmentType]
     fig, ax = plt.subplots(figsize=(WIDTH, 0.62 * len(claims) + 1.2))
     for s, (source, (colour, marker)) in enumerate(looks(sources).items()):
-        for row in (row for _, row in table.iterrows() if row["source"] == source):
+        for row in (row for row in rows if row["source"] == source):
             y = claims.index(row["claim"]) + (s - (len(sources) - 1) / 2) * 0.8 / len(sources)
             mean = np.mean(row["differences"])
             ax.plot([row["low"], row["high"]], [y, y], color=colour, lw=5, alpha=0.3, solid_capstyle="butt")
