@@ -140,6 +140,7 @@ def test_a_method(project, run):
     assert printed.split("\n")[0] == "turned CLIP True"
 
 
+@pytest.mark.slow
 def test_a_baseline(project, run):
     folder = "cdir_nb/methods/snmpnet/baselines"
     file = edited(
@@ -157,6 +158,7 @@ def test_a_baseline(project, run):
     assert run(FIT.format(**how, settings=settings, epochs=1)).split("\n")[0] == "margin loss True"
 
 
+@pytest.mark.slow
 def test_a_dataset(project, run, tmp_path):
     card = yaml.safe_dump({**CARD, "name": "toy"}, sort_keys=False)
     write(project, "dataset", "toy", {"data_manifest/toy/card.yaml": card})

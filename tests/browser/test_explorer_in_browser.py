@@ -260,6 +260,7 @@ def runs_all_cells(visit):
     pytest.fail("Run > Run All Cells started no cell")
 
 
+@pytest.mark.slow
 def test_jupyterlab_runs_all_and_everything_moves(notebook, serve, visit):
     port = free_port()
     settings = [

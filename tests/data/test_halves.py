@@ -81,6 +81,7 @@ def test_a_missing_or_damaged_list(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("dataset", ["pacs", "sketchy_mini"])
 @pytest.mark.medium
+@pytest.mark.slow
 def test_the_lists_name_the_files_at_hand(shared, dataset):
     images = open_dataset(dataset, shared / "data" / dataset, progress=False)
     halves = [in_list(images, dataset, half) for half in (SEEN, HELD_OUT)]

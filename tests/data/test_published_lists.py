@@ -110,12 +110,14 @@ def test_sketchy_counts_per_class(shared, split, name):
 
 @pytest.mark.parametrize("name", ["pacs", "sketchy_mini", "quickdraw25"])
 @pytest.mark.medium
+@pytest.mark.slow
 def test_real_images_pass(shared, name):
     report = verify(load_card(name), shared / "data" / name, progress=False)
     assert report.ok, str(report)
 
 
 @pytest.mark.medium
+@pytest.mark.slow
 def test_three_domains_of_real_images(shared, fresh_cache):
     images = open_dataset("sketchy_quickdraw", shared / "data", progress=False)
     counts = {domain: int((images.domains == domain).sum()) for domain in ("photo", "sketch", "quickdraw")}

@@ -87,6 +87,7 @@ def test_doodles_of_the_pretraining_are_recognised_although_the_bundled_ones_hav
     assert seen_in_pretraining(clip, changed(doodles, lambda key: Image.new("RGB", (99, 99)), "blank")) == 0
 
 
+@pytest.mark.slow
 def test_committed_counts_of_training_images_that_the_pretraining_saw(clip, shared):
     task = load_protocol("sketchy_mini-21", open_dataset("sketchy_mini", shared / "data/sketchy_mini", progress=False))
     records = [record for record in reproduced_records() if record.test_set == "training images of sketchy_mini-21"]

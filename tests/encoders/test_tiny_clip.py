@@ -15,6 +15,7 @@ CARD = (TINY_CLIP / "MODEL_CARD.md").read_text(encoding="utf-8")
 ROWS = {m[1]: float(m[2]) / 100 for m in re.finditer(r"^\| (\w+) \| [\d.]+% \| ([\d.]+)% \|$", CARD, flags=re.M)}
 
 
+@pytest.mark.slow
 def test_fresh_drawings_are_named_as_well_as_the_card_says():
     """Among the 10 unseen classes, on drawings of a seed that neither training nor card used."""
     clip, card = load_encoder("tiny-clip", device="cpu"), load_card("world")

@@ -238,6 +238,7 @@ def test_the_whole_network_is_trained_as_in_the_paper(encoder, task, semantics):
     assert {r.method for r in records} == {"SnMpNet"} and all(r.encoder == found.encoder.identity for r in records)
 
 
+@pytest.mark.slow
 def test_settings_as_released_train_too(encoder, task, semantics):
     how = {"curriculum": True, "chained": False, "unit_semantics": False, "invert": ("sketch",), "pools": 6}
     released, written = (selected(train(encoder, task, semantics, **changed)) for changed in ({**how, "epochs": 6}, {}))

@@ -273,6 +273,7 @@ def test_equation_6_over_all_classes_in_every_step():
     assert (every - trained_h(text, classes_per_step=2)).abs().max() > 1e-2
 
 
+@pytest.mark.slow
 def test_other_readings_of_the_hyperbolic_layer():
     text, unit = features(3, 4, 12).float(), torch.ones(3, 4)
     h = partial(trained_h, text, radius=0.5)

@@ -227,6 +227,7 @@ def test_a_backbone_reads_images_of_another_size_and_a_clip_does_not(backbone, e
     assert made.encoder.image_size == 48
 
 
+@pytest.mark.slow
 def test_the_whole_network_trains_and_the_encoder_given_stays_as_it_was(backbone, task):
     before = {name: x.clone() for name, x in backbone.model.state_dict().items()}
     found = train(backbone, task, **WHOLE)

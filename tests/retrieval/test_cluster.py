@@ -75,6 +75,7 @@ def test_workers_rank_shards_and_may_be_lost(client, tmp_path):
 
 
 @pytest.mark.cluster
+@pytest.mark.slow
 def test_the_example_of_the_documentation_runs(client, fresh_cache, tmp_path, monkeypatch):
     text = (ROOT / "docs" / "cluster.md").read_text(encoding="utf-8")
     code = re.search(r"```python\n(.*?)```", text, re.DOTALL)[1]

@@ -57,7 +57,8 @@ def test_a_cluster_leaves_what_a_run_on_this_machine_leaves(scheduler, tmp_path)
     write_notebook(tmp_path / "a.ipynb", "print(seed)", save())
     write_notebook(tmp_path / "b.ipynb", "1 / 0")
     there, _ = run_on(scheduler, tmp_path, "there")
-    here = run_plan(make_plan(load_profile(str(tmp_path / "mine.yaml"))), tmp_path / "here", say=lambda line: None)
+    elsewhere = tmp_path / "elsewhere"  # runs beside each other reuse finished notebooks
+    here = run_plan(make_plan(load_profile(str(tmp_path / "mine.yaml"))), elsewhere / "here", say=lambda line: None)
     assert [o.status for o in there] == [o.status for o in here] == ["done", "failed"]
     assert there[1].reason == here[1].reason == "ZeroDivisionError: division by zero"
     for one, other in zip(there, here):
@@ -65,10 +66,11 @@ def test_a_cluster_leaves_what_a_run_on_this_machine_leaves(scheduler, tmp_path)
         assert names == {path.name for path in other.folder.iterdir()} and one.folder.name == other.folder.name
     text = [nbformat.read(o[0].folder / "a.ipynb", 4).cells[-2].outputs for o in (there, here)]
     assert text[0] == text[1] and ".partial" not in (there[0].folder / "a.html").read_text()
-    assert [r.value for r in load_records(tmp_path / "there")] == [r.value for r in load_records(tmp_path / "here")]
+    assert [r.value for r in load_records(tmp_path / "there")] == [r.value for r in load_records(elsewhere / "here")]
     assert not list((tmp_path / "there").glob(".*.partial"))
 
 
+@pytest.mark.slow
 def test_the_notebook_of_a_killed_worker_runs_again_on_another(scheduler, tmp_path):
     trace, key = tmp_path / "trace", tmp_path / "key"
     write_notebook(
@@ -99,6 +101,7 @@ while not os.path.exists({str(key)!r}): time.sleep(.05)""",
 
 
 @pytest.mark.parametrize("end", ["interrupted", "killed"])
+@pytest.mark.slow
 def test_a_stopped_run_stops_its_notebooks(scheduler, tmp_path, end):
     trace = tmp_path / "trace"
     code = f"import os, time\nopen({str(trace)!r}, 'w').write(f'{{os.getpid()}}\\n')\ntime.sleep(600)"
@@ -135,6 +138,7 @@ def test_wrong_wishes_are_one_line(monkeypatch):
         assert submit is None
 
 
+@pytest.mark.slow
 def test_a_cluster_of_its_own(tmp_path):
     write_notebook(tmp_path / "a.ipynb", "import os\nprint(os.environ['OMP_NUM_THREADS'])")
     plan = make_plan(load_profile(str(write_profile(tmp_path))))

@@ -148,6 +148,7 @@ def test_a_search_of_settings_reads_no_unseen_class(name):
         assert seen or entry.parameters["test"] is False
 
 
+@pytest.mark.slow
 def test_another_task_is_measured_with_the_same_fit(tmp_path):
     fields = {"method": "CLIP + Q", "task": "world-unseen", "encoders": ["tiny-clip"]}
     experiment = Experiment(**fields, test_task="world-training-10", directions=[["clipart", "sketch"]])
@@ -165,6 +166,7 @@ def test_another_task_is_measured_with_the_same_fit(tmp_path):
         make_plan(profile_of(Experiment(**fields, test_task="pacs-all")))
 
 
+@pytest.mark.slow
 def test_without_a_test_no_test_image_is_read(tmp_path):
     settings = {"epochs": 1, "train_images": 40}
     fields = {"method": "CLAIR", "task": "world-unseen", "encoders": ["tiny-clip"], "settings": settings}

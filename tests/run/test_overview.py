@@ -1,5 +1,6 @@
 """The end of a run: short, one line per method."""
 
+import pytest
 from run_folders import record
 
 from cdir_nb.results import reproduced_records, to_frame
@@ -14,6 +15,7 @@ def test_one_line_per_method_and_no_variant():
     assert "50.00" in lines[3] and "last epoch" in lines[3]
 
 
+@pytest.mark.slow
 def test_many_methods_fit_on_a_screen():
     lines = overview(to_frame(reproduced_records())).splitlines()
     assert len(lines) <= MAX_LINES and "more methods" in lines[-1]

@@ -111,6 +111,7 @@ def test_the_kernel_is_this_python_headless_with_its_share_of_cores(mixed):
     assert printed == [sys.executable, str(min(limit, max(1, cores // 2))), "1", str(folder)]
 
 
+@pytest.mark.slow
 def test_a_foreign_python3_kernel_is_not_used(tmp_path, monkeypatch):
     spec = tmp_path / "jupyter" / "kernels" / "python3"
     spec.mkdir(parents=True)
@@ -135,6 +136,7 @@ def test_the_second_run_keeps_what_is_finished_and_retries_what_failed(tmp_path)
     assert sorted((tmp_path / "ran").read_text()) == ["a", "a", "b", "b", "b"]
 
 
+@pytest.mark.slow
 def test_two_jobs_overlap_and_one_does_not(tmp_path):
     """Each notebook waits for the other's sign of life: only side by side can both end well."""
     for name, other in ("ab", "ba"):
@@ -180,6 +182,7 @@ def test_a_worker_that_dies_without_a_word_is_a_failure(tmp_path, monkeypatch):
     assert "last words" in (outcome.folder / "traceback.txt").read_text()
 
 
+@pytest.mark.slow
 def test_a_folder_that_cannot_be_written_fails_alone(tmp_path):
     for name in "abc":
         write_notebook(tmp_path / f"{name}.ipynb", "1")
@@ -193,6 +196,7 @@ def test_a_folder_that_cannot_be_written_fails_alone(tmp_path):
     assert sum(line.startswith("FAILED") for line in said) == 2
 
 
+@pytest.mark.slow
 def test_any_path_works_with_braces_too(tmp_path):
     folder = tmp_path / "a {b} {0} {{c} 'd' $e:f"
     folder.mkdir()
@@ -245,6 +249,7 @@ def test_a_damaged_job_runs_again(finished, tmp_path):
     assert len(load_records(tmp_path / "b/run")) == 1
 
 
+@pytest.mark.slow
 def test_what_a_killed_run_left_is_removed_at_the_next_start(tmp_path, monkeypatch):
     monkeypatch.setenv("CDIR_CACHE", str(tmp_path / "cache"))
     dead = subprocess.Popen([sys.executable, "-c", ""])
@@ -260,6 +265,7 @@ def test_what_a_killed_run_left_is_removed_at_the_next_start(tmp_path, monkeypat
     assert not list(tmp_path.rglob(".part-*")) and not list(tmp_path.rglob("*.partial"))
 
 
+@pytest.mark.slow
 def test_a_notebook_knows_what_is_skipped(tmp_path):
     write_notebook(tmp_path / "a.ipynb", "import os; print(os.environ['CDIR_SKIP'])")
     plan = dataclasses.replace(make_plan(load_profile(str(write_profile(tmp_path)))), skip="bad,unknown")
@@ -296,6 +302,7 @@ def chained(tmp_path):
     return run
 
 
+@pytest.mark.slow
 def test_a_job_after_a_sweep_sees_the_records_of_all(chained, tmp_path):
     (tmp_path / "key").touch()
     statuses, said = chained(jobs=3)
@@ -306,6 +313,7 @@ def test_a_job_after_a_sweep_sees_the_records_of_all(chained, tmp_path):
     assert str(tmp_path / "run") not in page
 
 
+@pytest.mark.slow
 def test_a_job_after_a_failed_one_says_so_and_runs_again_once_it_is_mended(chained, tmp_path):
     statuses, said = chained(jobs=2)
     assert statuses == ["failed", "done", "done"]
@@ -332,6 +340,7 @@ from tqdm import tqdm
 for _ in tqdm(range(50), desc="TKI sketch", unit=" steps"): time.sleep(.05)"""
 
 
+@pytest.mark.slow
 def test_a_long_run_says_where_each_notebook_is(tmp_path, monkeypatch):
     monkeypatch.setattr(runner, "REPORT_EVERY", 0.2)
     write_notebook(tmp_path / "a.ipynb", STEPS)
@@ -342,10 +351,12 @@ def test_a_long_run_says_where_each_notebook_is(tmp_path, monkeypatch):
     assert outcome.status == "done" and not list((tmp_path / "run").rglob("progress.txt"))
 
 
+@pytest.mark.slow
 def test_a_quick_run_says_nothing_in_between(mixed):
     assert not any(line.startswith("running") for line in mixed[2])
 
 
+@pytest.mark.slow
 def test_a_warning_of_several_notebooks_is_printed_once(tmp_path):
     for name in "abc":
         text = "rare" if name == "c" else "often seen"
@@ -427,6 +438,7 @@ def test_ctrl_c_ends_all_and_says_how_to_go_on(slow, tmp_path):
     assert_stops(slow, signal.SIGINT, tmp_path)
 
 
+@pytest.mark.slow
 def test_a_second_run_is_refused_while_one_is_at_work_and_goes_on_once_it_is_stopped(slow, tmp_path):
     second = subprocess.run(reproduce(tmp_path), capture_output=True, text=True, timeout=120)
     assert second.returncode == 2 and second.stderr.startswith("error: ")
