@@ -238,6 +238,7 @@ def test_names_and_labels_survive_a_file(tmp_path, fresh_cache):
     assert Index.load(tmp_path / "index", Colours()).table.equals(index.table)
 
 
+@pytest.mark.slow
 def test_approximate_search_finds_most_and_filters(noisy, tmp_path):
     pytest.importorskip("faiss")
     index = Index(open_folder(noisy, progress=False), Colours())
