@@ -234,7 +234,9 @@ class Index:
         allowed = np.packbits(rows, bitorder="little")
         selector = faiss.IDSelectorBitmap(len(rows), faiss.swig_ptr(allowed))
         options = faiss.SearchParametersIVF(sel=selector, nprobe=PROBED)  # pyright: ignore[reportCallIssue]
-        scores, best = self.approximate.search(query, k, params=options)
+        # faiss.contrib.torch_utils, which other libraries import, replaces `search` by one without `params`.
+        search = getattr(self.approximate, "search_numpy", self.approximate.search)
+        scores, best = search(query, k, params=options)
         return best[best >= 0], scores[best >= 0].clip(-1, 1)
 
     # -- changes and files ---------------------------------------------------------------------------------------------
