@@ -157,7 +157,7 @@ def reproduce(
         profiles = map(load_profile, profile_names())
         return typer.echo("\n".join([*map(str, profiles), textwrap.fill(COST_BASIS, 100)]))
     from cdir_nb.encoders.models import fetch_weights
-    from cdir_nb.pages import write_report
+    from cdir_nb.pages.page import write_report
     from cdir_nb.paths import runs_dir
     from cdir_nb.results import load_records, to_frame
     from cdir_nb.results.alike import other_counts
@@ -393,7 +393,7 @@ def report(
     \b
     Example: cdir report runs/world-* runs/pacs-* --out report
     """
-    from cdir_nb.pages import write_report
+    from cdir_nb.pages.page import write_report
 
     typer.echo(f"report: {write_report(runs, out)}")
 

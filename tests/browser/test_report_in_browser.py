@@ -10,8 +10,8 @@ import pytest
 from PIL import Image
 from run_folders import record, write_run
 
-from cdir_nb.pages import write_report
 from cdir_nb.pages.html import POLICY, to_html
+from cdir_nb.pages.page import write_report
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 pytestmark = pytest.mark.skipif(not CHROMIUM, reason="no Chromium on this machine: apt-get install chromium")

@@ -14,8 +14,9 @@ from typer.testing import CliRunner
 
 from cdir_nb.cli import app
 from cdir_nb.errors import CdirError
-from cdir_nb.pages import read_run, write_report
 from cdir_nb.pages.html import POLICY, mathml, strip, to_html, without_scripts
+from cdir_nb.pages.page import write_report
+from cdir_nb.pages.run_folder import read_run
 from cdir_nb.paths import process_label
 from cdir_nb.results import Record, load_records, save_records
 
