@@ -32,6 +32,7 @@ from cdir_nb.methods.method import Method
 from cdir_nb.methods.table import METHODS
 from cdir_nb.paths import atomic_write
 from cdir_nb.results import Record, load_records, reproduced_records, to_frame
+from cdir_nb.results.aggregate import as_text
 from cdir_nb.results.alike import TRAINING_IMAGES, identified
 from cdir_nb.results.published import load_paper, papers, published
 from cdir_nb.results.significance import DRAWS
@@ -209,7 +210,7 @@ def _command(
     words = ["cdir", "reproduce", "--method", owner.name, "--task", task, "--encoder", spec, "--seeds", seeds]
     words += ["--variant", variant] if variant else []
     words += [] if bundled else ["--data", f"{dataset}=PATH"]
-    words += [word for key, value in overrides.items() for word in ("--set", f"{key}={_text(value)}")]
+    words += [word for key, value in overrides.items() for word in ("--set", f"{key}={as_text(value)}")]
     return shlex.join(words)
 
 
@@ -224,10 +225,6 @@ def _overrides(method: Method, variant: str | None, encoder: str, settings: Mapp
         found = {name: value for name, value in found.items() if value != defaults[name]}
     method.configured(variant=variant, settings={**named, **found})
     return found
-
-
-def _text(value: Any) -> str:
-    return value if isinstance(value, str) else json.dumps(value)
 
 
 if __name__ == "__main__":

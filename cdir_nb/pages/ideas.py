@@ -28,6 +28,7 @@ from cdir_nb.methods import METHODS
 from cdir_nb.methods.reference import SEES_TEST_IMAGES
 from cdir_nb.paths import ROOT, atomic_write
 from cdir_nb.results import Record, reproduced_records
+from cdir_nb.results.printed import markdown
 from cdir_nb.results.significance import class_interval
 
 TEXTS = yaml.safe_load(Path(__file__).with_suffix(".yaml").read_text(encoding="utf-8"))
@@ -206,9 +207,8 @@ def summary(table: Table) -> str:
 def means_table(table: Table, name: str) -> str:
     """Means of all rows, marked by whether the difference to the frozen encoder can be told from zero."""
     shown = [table.columns[column] for column in table.texts["tables"][name] if column in table.columns]
+    head = ["", *(table.texts["columns"][column.name]["title"] for column in shown)]
     lines = [
-        ["", *(table.texts["columns"][column.name]["title"] for column in shown)],
-        ["---"] * (len(shown) + 1),
         ["*encoder*", *(column.encoder for column in shown)],
         ["*queries whose class it can name*", *(_knows(table, column) for column in shown)],
         ["*classes*", *(str(column.classes) for column in shown)],
@@ -218,11 +218,7 @@ def means_table(table: Table, name: str) -> str:
         cells = [[fields["label"], *(_cell(table, row, column.name) for column in shown)] for row, fields in rows]
         cells = [line for line in cells if any(line[1:])]
         lines += [[f"**{group}**", *[""] * len(shown)], *cells] if cells else []
-    return _markdown(lines)
-
-
-def _markdown(lines: Sequence[Sequence[str]]) -> str:
-    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
+    return markdown(head, lines).strip()
 
 
 def _cell(table: Table, row: str, column: str) -> str:
@@ -306,29 +302,29 @@ def encoders_table(table: Table) -> str:
     rows = TEXTS["encoder_rows"]
     head = ["encoder", *(TEXTS["rows"][row]["short"] for row in rows)]
     cells = [[table.columns[name].encoder, *(table.percent(row, name) for row in rows)] for name in TEXTS["encoders"]]
-    return _markdown([head, ["---"] * len(head), *cells])
+    return markdown(head, cells).strip()
 
 
 def differences_table(table: Table, name: str) -> str:
     """Differences of all rows from the frozen encoder, with their intervals."""
     shown = [column for column in table.texts["tables"][name] if column in table.columns]
-    lines = [["", *(table.texts["columns"][column]["short"] for column in shown)], ["---"] * (len(shown) + 1)]
+    head, lines = ["", *(table.texts["columns"][column]["short"] for column in shown)], []
     for row, fields in table.texts["rows"].items():
         has = [row != "frozen" and table.has(row, column) for column in shown]
         if any(has):
             gaps = [str(table.gap(row, "frozen", column)) if there else "" for column, there in zip(shown, has)]
             lines.append([f"{fields['group']}: {fields['label']}", *gaps])
-    return _markdown(lines)
+    return markdown(head, lines).strip()
 
 
 def learns_from() -> str:
     """What methods learn from, what they are fitted for, and what must be known when they are used."""
-    lines = [["method", "learns from", "fitted for", "besides the query, it uses"], ["---"] * 4]
+    head, lines = ["method", "learns from", "fitted for", "besides the query, it uses"], []
     for name in TEXTS["map_methods"]:
         method = METHODS[name]
         learns = ", ".join(method.learns_from) or "nothing"
         lines.append([name, learns, method.fitted_for, TEXTS["at_test"].get(name, "–")])
-    return _markdown([*lines, *TEXTS["map_references"]])
+    return markdown(head, [*lines, *TEXTS["map_references"]]).strip()
 
 
 def in_readme(readme: str, text: str) -> str:

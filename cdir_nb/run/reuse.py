@@ -3,7 +3,7 @@
 import json
 import shutil
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -61,11 +61,12 @@ def adopt(found: Finished, folder: Path) -> Finished | None:
     copy = folder.with_name(f".{folder.name}.copy.partial")
     try:
         shutil.copytree(found.folder, copy)
-        if finished(copy) is None:
+        checked = finished(copy)
+        if checked is None:
             return None
         shutil.rmtree(folder, ignore_errors=True)
         copy.replace(folder)
-        return finished(folder)
+        return replace(checked, folder=folder)
     except OSError:
         return None
     finally:

@@ -10,30 +10,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from cdir_nb.show.style import (
-    DOMAIN_LOOKS,
-    PALETTE,
-    QUIET,
-    SMALL,
-    WIDTH,
-    keys_of,
-    looks,
-    pretty,
-    shorten,
-    styled,
-    titled,
-)
+from cdir_nb.show.style import DOMAIN_LOOKS, PALETTE, QUIET, SMALL, WIDTH, looks, pretty, shorten, styled, titled
 
 PANEL_COLOURS = (PALETTE[4], PALETTE[6], PALETTE[3])
-SOURCE_LOOKS: tuple[
-    dict[str, Any], ...
-] = (  # of the sources in `seed_dots`: drawn images, real images, numbers of a paper, this run
-    {"marker": "s", "color": "#9A9A9A"},
-    {"marker": "o", "color": PALETTE[0]},
-    {"marker": "D", "color": PALETTE[1], "mfc": "none"},
-    {"marker": "*", "color": PALETTE[3]},
-)
-SOURCES = ("drawn", "real", "published", "this run")
 
 
 @styled
@@ -160,42 +139,3 @@ def strips(groups: Mapping[str, np.ndarray], *, label: str, title: str = "") -> 
     ax.set_xlabel(label)
     ax.set_title(title)
     return fig
-
-
-@styled
-def seed_dots(panels: Mapping[str, pd.DataFrame], *, values: Mapping[str, str], title: str = "") -> Figure:
-    """One row per name, with a small dot for each seed and a large marker at the mean; one panel per table.
-
-    panels  {title: table with columns name, source and value}, one line per seed; names from top to bottom in order of
-            first appearance. The first word of a source decides its look: drawn (grey), real (filled), published
-            (hollow), this (a star, for "this run")
-    values  {title: label of the x-axis}; a panel with values below and above zero has a line at zero
-    """
-    rows = max(table["name"].nunique() for table in panels.values())
-    fig, axes = plt.subplots(1, len(panels), figsize=(WIDTH, 0.42 * rows + 1.5), squeeze=False)
-    for ax, (name, table) in zip(axes[0], panels.items()):
-        _draw_seeds(ax, table)
-        ax.set(title=name, xlabel=values[name])
-    keys = keys_of(axes[0])
-    fig.legend(keys.values(), keys, loc="outside lower left", ncols=3)
-    return titled(fig, title)
-
-
-def _draw_seeds(ax: Axes, table: pd.DataFrame) -> None:
-    names, sources = (list(dict.fromkeys(table[column])) for column in ("name", "source"))
-    for i, source in enumerate(sources):
-        look = SOURCE_LOOKS[next(i for i, word in enumerate(SOURCES) if source.startswith(word.split()[0]))]
-        shift = 0.22 * (i - (len(sources) - 1) / 2)
-        for row, name in enumerate(names):
-            seeds = table.loc[(table["name"] == name) & (table["source"] == source), "value"].to_numpy()
-            if len(seeds) > 1:
-                ax.plot(seeds, [row + shift] * len(seeds), ls="-", lw=1.2, marker=".", ms=5, color=look["color"])
-            if len(seeds):
-                size = 12 if look["marker"] == "*" else 7.5
-                ax.plot(seeds.mean(), row + shift, ls="", ms=size, mew=1.4, label=source, zorder=3, **look)
-    values = table["value"].to_numpy()
-    if values.min() < 0 < values.max():
-        ax.axvline(0, color=QUIET, lw=1.2, zorder=0)
-    ax.set_yticks(range(len(names)), names)
-    ax.set_ylim(len(names) - 0.5, -0.5)
-    ax.grid(True, axis="x")

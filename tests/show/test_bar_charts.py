@@ -91,13 +91,3 @@ def test_counts_have_whole_numbers_on_their_axis():
     fig = bar_charts.bars({"a": 3, "b": 2}, label="images", digits=0)
     fig.canvas.draw()
     assert all(tick == round(tick) for tick in fig.axes[0].get_xticks())
-
-
-def test_seed_dots_mark_the_mean_and_each_seed():
-    table = pd.DataFrame({"name": ["Q", "Q", "L_ID"], "source": ["real images", "real images", "published"]})
-    table["value"] = [1.0, 3.0, -1.0]
-    (ax,) = bar_charts.seed_dots({"": table}, values={"": "points"}).axes
-    means = {line.get_label(): line.get_xdata().tolist() for line in ax.lines if not line.get_label().startswith("_")}
-    assert means == {"real images": [2.0], "published": [-1.0]}
-    assert [1.0, 3.0] in [list(line.get_xdata()) for line in ax.lines]
-    assert [tick.get_text() for tick in ax.get_yticklabels()] == ["Q", "L_ID"]
