@@ -31,7 +31,7 @@ ENCODER_HELP = (
 SET_HELP = "Set a parameter in one notebook, or in all that have it; with --method, a setting of the method."
 
 
-NOTEBOOK_HELP = "Run this notebook of the profile, such as 06, and those that it needs; may be repeated."
+NOTEBOOK_HELP = "Run this notebook of the profile, such as 07, and those that it needs; may be repeated."
 
 
 class Commands(TyperGroup):
@@ -56,7 +56,7 @@ def main() -> None:
     """Run the cross-domain image retrieval workbook from the command line.
 
     \b
-    Notebooks 00 to 10 on the bundled drawn world:
+    Notebooks 00 to 12 on the bundled drawn world:
         cdir reproduce
     The same on real PACS images:
         cdir reproduce --profile pacs --data pacs=PATH
@@ -131,7 +131,7 @@ def reproduce(
 
     Results of finished notebooks are reused: after an interruption, a failure or a change of code, run the same command
     again, and only unfinished notebooks run. A notebook that finished in another run with the same code, images and
-    parameters is not run again either: --set 06_data_free_tki.variants=some runs notebook 06 alone, and those that
+    parameters is not run again either: --set 07_data_free_tki.variants=some runs notebook 07 alone, and those that
     read its numbers. If a notebook fails, the others still run; the exit code is then 1.
 
     \b
@@ -140,8 +140,8 @@ def reproduce(
         cdir reproduce --jobs 2
         cdir reproduce --profile pacs --data pacs=/data/PACS
         cdir reproduce --encoder ViT-B-32:/models/vit_b_32.pt
-        cdir reproduce --set seed=1 --set 05_retrieval_grids.seed=2
-        cdir reproduce --notebook 06 --dry-run
+        cdir reproduce --set seed=1 --set 03_retrieval_grids.seed=2
+        cdir reproduce --notebook 07 --dry-run
 
     With --method, run one method on one task: one job for each variant, seed and value of a setting.
 
@@ -398,7 +398,7 @@ def report(
     typer.echo(f"report: {write_report(runs, out)}")
 
 
-NOTEBOOK = typer.Argument(metavar="NOTEBOOK", help="A notebook of the workbook, such as 06, or your own .ipynb file.")
+NOTEBOOK = typer.Argument(metavar="NOTEBOOK", help="A notebook of the workbook, such as 07, or your own .ipynb file.")
 
 
 @app.command(short_help="Write a notebook as a web page or as slides, for use offline.")
@@ -416,8 +416,8 @@ def export(
 
     \b
     Examples:
-        cdir export 06
-        cdir export 06 --slides --out lecture.html
+        cdir export 07
+        cdir export 07 --slides --out lecture.html
     """
     from cdir_nb.notebook import find_notebook
     from cdir_nb.pages.html import write_page

@@ -29,7 +29,7 @@ def read_notebook(path: Path) -> nbformat.NotebookNode:
 
 
 def find_notebook(name: str) -> Path:
-    """The notebook of the workbook whose name begins with `name`, such as "06", or a file of one's own.
+    """The notebook of the workbook whose name begins with `name`, such as "07", or a file of one's own.
 
     Raises CdirError if there is none, or if several begin so.
     """

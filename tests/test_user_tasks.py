@@ -128,7 +128,7 @@ def test_a_handout_for_students_and_one_for_the_teacher(tmp_path):
 @pytest.mark.medium
 @pytest.mark.parametrize("words", [[], ["--slides"]])
 def test_an_exported_notebook_needs_no_network_and_shows_its_formulas(words, tmp_path):
-    cdir("export", "06", "--out", tmp_path / "a.html", *words)
+    cdir("export", "07", "--out", tmp_path / "a.html", *words)
     page = (tmp_path / "a.html").read_text(encoding="utf-8")
     assert "<math" in page and "data:image/" in page and "<script" not in page
     assert not re.search(r"(?:src|<link[^>]*href)=[\"']?https?:", page)

@@ -18,7 +18,7 @@ from cdir_nb.explorer.grid import NOT_JUDGED, answer_figure, result_tiles, tile_
 from cdir_nb.methods.clair.pseudo_labels import RefinementConfig, assigned, initial_labels, refine
 from cdir_nb.retrieval import rank
 
-NEIGHBOURS = 10  # images averaged in place of a learnt feature, as in notebook 02
+NEIGHBOURS = 10  # images averaged in place of a learnt feature, as in notebook 05
 MAX_STEPS = 50  # the paper trains for 25 epochs, with one refinement step each
 
 

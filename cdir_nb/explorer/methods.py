@@ -111,7 +111,7 @@ def tki(collection: Collection) -> ExplorerMethod:
         return embedder
 
     slider = Slider("words P", WORDS, WORDS[-1], "How many domains are imagined in training. Each takes seconds, once.")
-    about = "A small network on CLIP, trained on text alone (notebook 06)."
+    about = "A small network on CLIP, trained on text alone (notebook 07)."
     return ExplorerMethod("TKI", about, lambda direction, words: trained(words), slider, slow_values=WORDS)
 
 

@@ -1,4 +1,4 @@
-"""`cdir explore`: notebook 11 as a page without code (Voilà), on the bundled world or on the user's folder."""
+"""`cdir explore`: notebook 13 as a page without code (Voilà), on the bundled world or on the user's folder."""
 
 import errno
 import os
@@ -15,7 +15,7 @@ from cdir_nb import paths
 from cdir_nb.errors import CdirError
 from cdir_nb.methods.checkpoints import digest_of
 
-NOTEBOOK = "11_explorer.ipynb"
+NOTEBOOK = "13_explorer.ipynb"
 LOCAL = "127.0.0.1"
 ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS"), "1")
 IDLE_SECONDS = 1800

@@ -188,7 +188,7 @@ class Profile(BaseModel):
     def only(self, names: Iterable[str]) -> Self:
         """The profile with these notebooks alone, and those that they come `after`.
 
-        names  an entry's name, or how it begins, such as "06". Raises CdirError if no entry begins so.
+        names  an entry's name, or how it begins, such as "07". Raises CdirError if no entry begins so.
         """
         entries = [entry.name for entry in self.notebooks]
         selected: set[str] = set()

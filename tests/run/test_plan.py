@@ -356,7 +356,7 @@ def test_only_notebooks_that_compare_with_committed_records_read_them():
     reader = next(name for name in digests.READ_BY if name.endswith("reproduced_records"))
     texts = {path.stem: digests.python_of(path) for path in NOTEBOOKS.glob("*.ipynb")}
     reading = {name for name, text in texts.items() if sources.used([reader], text=text)}
-    assert reading == {"04_prompt_learning", "08_universal_snmpnet", "10_tables"}
+    assert reading == {"06_prompt_learning", "09_universal_snmpnet", "12_which_ideas_hold"}
 
 
 def test_every_data_file_of_the_package_has_its_reader():
@@ -598,7 +598,7 @@ def test_values_that_a_notebook_cannot_take_are_refused_when_the_plan_is_made(se
 
 def test_values_that_a_notebook_can_take_are_taken():
     made = bundled(settings=["09.query_domain=sketch", "09.runs=1", "01.k=0", "first_domain=sketch", "radius=2"])
-    assert parameters(made)["09_why_does_my_number_differ"]["runs"] == 1
+    assert parameters(made)["02_why_does_my_number_differ"]["runs"] == 1
 
 
 def test_every_profile_of_the_papers_was_tried_and_ended_with_its_table():

@@ -1,4 +1,4 @@
-"""Figures of notebook 08: what they draw is what they were given."""
+"""Figures of notebook 09: what they draw is what they were given."""
 
 import numpy as np
 import pytest
