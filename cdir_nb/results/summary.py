@@ -32,7 +32,6 @@ WITHIN = sorted(
 )
 TEXTS = {"train_pool": "set {} of images to train on"}
 WIDTH = 80  # characters per line of a printed block
-NAME = 30  # characters of a method's name at the end of a run
 NARROW = 20  # the least width of the column of names, in characters
 ALL_QUERIES, PARTIAL = " *", " †"  # marks of names, explained by NOTES below a block
 NOTES = {
@@ -85,14 +84,13 @@ class Line:
 
     @property
     def texts(self) -> tuple[str, ...]:
-        """Name (at most NAME characters), precision, seeds, steps, gain, directions: the columns of a printed block."""
+        """Name, precision, seeds, steps, gain, directions: the columns of the table at the end of a run."""
         gain, directions = "", f"(of {self.directions})"
         if self.gain is not None:
             gain, directions = f"{self.gain:+.2f}", "{} of {}".format(*self.better_in)
-        name = textwrap.shorten(self.name, NAME, placeholder=" ...")
         percent = plus_minus(self.percent, self.spread)
         percent += f", {self.directions} of {self.all_directions}" if self.is_partial else ""
-        return name, percent, str(self.seeds), self.steps, gain, directions
+        return self.name, percent, str(self.seeds), self.steps, gain, directions
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,6 @@
 """The table printed at the end of `cdir reproduce`, with one line per method."""
 
+import textwrap
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
@@ -10,6 +11,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 MAX_LINES = 24  # with notes and paths below it, the end of a run has at most 30
+NAME = 46  # characters of a method's name
 AVOIDED = "best on test"  # shown only where a method has no other selection rule
 
 
@@ -17,10 +19,13 @@ def overview(frame: "pd.DataFrame") -> str:
     """A table with one line per method, on the first task that measured it; variants are left out.
 
     frame  from `to_frame`
-    A line with the task precedes its methods. There are at most MAX_LINES lines; the last one then counts the methods
+    A line with the task precedes its methods. Steps on the frozen encoder, such as centring, stand below it without its
+    name. There are at most MAX_LINES lines; the last one then counts the methods
     left out.
     """
     methods = [(task, (*line.texts, line.selection_rule)) for task, line in _lines(frame)]
+    frozen = {task: texts[0] for task, texts in reversed(methods)}  # the first line of each task
+    methods = [(task, (_short(name, frozen[task]), *numbers)) for task, (name, *numbers) in methods]
     if not methods:
         return "no precision was measured between two domains"
     header = ("method", "percent", "seeds", "steps", "vs vanilla", "better in", "selection rule")
@@ -33,6 +38,12 @@ def overview(frame: "pd.DataFrame") -> str:
             break
         output, printed, previous = output + lines, printed + 1, task
     return "\n".join(output)
+
+
+def _short(name: str, frozen: str) -> str:
+    """The name within NAME characters; a step on the `frozen` encoder without the encoder's name."""
+    step = name.removeprefix(frozen + " + ")
+    return textwrap.shorten(name if step == name else f"+ {step}", NAME, placeholder=" ...")
 
 
 def _row(texts: tuple[str, ...], widths: list[int]) -> str:
