@@ -197,10 +197,9 @@ def _once(records: Sequence[Record]) -> list[Record]:
 
 def summary(table: Table) -> str:
     """The part that the README shares: table, findings, decision rule and caveats."""
-    note = TEXTS["caveats"].format(**_query_sets())
     parts = [TEXTS["intro"], means_table(table, "clip"), TEXTS["legend"], "**What we found**"]
     parts += ["\n".join(findings(table, "findings")), "**Which method would you use?** The first line that applies:"]
-    parts += ["\n".join(findings(table, "rule")), _quoted(note)]
+    parts += ["\n".join(findings(table, "rule")), _quoted(TEXTS["caveats"])]
     return "\n\n".join(parts)
 
 
@@ -210,9 +209,9 @@ def means_table(table: Table, name: str) -> str:
     head = ["", *(table.texts["columns"][column.name]["title"] for column in shown)]
     lines = [
         ["*encoder*", *(column.encoder for column in shown)],
-        ["*queries whose class it can name*", *(_knows(table, column) for column in shown)],
+        ["*queries whose class it names correctly*", *(_knows(table, column) for column in shown)],
         ["*classes*", *(str(column.classes) for column in shown)],
-        ["*metric*", *(column.metric.replace(":", " ") for column in shown)],
+        ["*metric*", *(column.metric.replace(":hits_over_k", "").replace(":", " ") for column in shown)],
     ]
     for group, rows in groupby(table.texts["rows"].items(), key=lambda item: item[1]["group"]):
         cells = [[fields["label"], *(_cell(table, row, column.name) for column in shown)] for row, fields in rows]
@@ -264,6 +263,7 @@ def findings(table: Table, section: str) -> Iterator[str]:
                 evidence[pair].append(f"{table.texts['columns'][name]['short']} {gap}")
         texts = ". ".join(f"{pair}: {'; '.join(gaps)}" for pair, gaps in evidence.items())
         text = PLACEHOLDER.sub(lambda match: table.percent(*match.groups()).partition(" ")[0], finding["text"])
+        text = text.format(**_query_sets())
         yield f"{number}. {text}" + (f"<br><sub>{texts}.</sub>" if texts and section == "findings" else "")
 
 
