@@ -169,7 +169,10 @@ def row_methods(texts: Mapping = TEXTS) -> dict[str, list[str]]:
 
 
 def _complete(stored: Mapping, column: Column, method: str) -> list[Record] | None:
-    """A method's records of one setting in all directions of a column: of the first rule, and with the most seeds."""
+    """A method's records of one setting in all directions of a column.
+
+    The first rule is chosen, then the setting with the most seeds, then one with the values of queries.
+    """
     records = stored.get((column.task, column.encoder, column.metric, method), [])
     records = [r for r in records if (r.query_domain, r.gallery_domain) in column.directions]
     rule = next((rule for rule in RULES if any(r.selection_rule == rule for r in records)), None)
@@ -179,7 +182,7 @@ def _complete(stored: Mapping, column: Column, method: str) -> list[Record] | No
             settings[record.settings_digest, record.train_set].append(record)
     parts = settings.values() if rule != NOTHING_SELECTED else map(_once, settings.values())
     finished = [part for part in parts if len(part) == len(column.directions) * len({r.seed for r in part})]
-    return max(finished, key=len, default=None)
+    return max(finished, key=lambda part: (len(part), all(record.queries for record in part)), default=None)
 
 
 def _once(records: Sequence[Record]) -> list[Record]:
