@@ -1,7 +1,7 @@
 """Analyses of embeddings, rankings and probabilities beyond metrics: the numbers behind the figures.
 
-t-SNE and UMAP preserve neighbourhoods, but not distances, cluster sizes or the gaps between clusters: do not read
-those off a map, measure them.
+t-SNE and UMAP preserve neighbourhoods, but not distances, cluster sizes or the gaps between clusters: measure these
+instead of reading them off a map.
 """
 
 import warnings
@@ -77,7 +77,7 @@ def project(emb: np.ndarray, method: str = "tsne", seed: int = 0) -> np.ndarray:
 
 
 def main_axes(*embeddings: np.ndarray) -> np.ndarray:
-    """(D, 2) the first two principal axes (PCA) of all rows together, as unit vectors; `x @ axes` projects x."""
+    """(D, 2): the first two principal axes (PCA) of all rows together, as unit vectors; `x @ axes` projects x."""
     return _principal_axes(unit_rows(np.concatenate(embeddings))).T
 
 
@@ -182,7 +182,7 @@ def calibration_error(confidence: np.ndarray, right: np.ndarray, bins: int = 10)
 
 
 def accuracy_at_coverage(confidence: np.ndarray, right: np.ndarray) -> np.ndarray:
-    """(N,) the accuracy on the n most confident images, for n = 1 to N (1 - risk at coverage n / N)."""
+    """(N,): the accuracy on the n most confident images, for n = 1 to N (1 - risk at coverage n / N)."""
     order = np.argsort(-np.asarray(confidence, float), kind="stable")
     return np.cumsum(np.asarray(right, float)[order]) / np.arange(1, len(order) + 1)
 

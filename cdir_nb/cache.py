@@ -31,10 +31,10 @@ EXPLORER = {"explorer": "methods", "maps": "maps"}  # {folder: name}; files are 
 
 @dataclass(frozen=True)
 class Entry:
-    """Files of the cache that are looked up together.
+    """An entry of the cache: files that are kept or removed together.
 
     kind      "embeddings", "trainings", "explorer", "world" or "temporary"
-    name      of the encoder or method
+    name      name of the encoder or method
     outdated  the reason why the current code cannot use the entry; empty if it can
     note      the reason why `outdated` could not be determined; empty if it could
     """
@@ -57,7 +57,7 @@ class Entry:
 
     @property
     def _stats(self) -> list[os.stat_result]:
-        """Of the files that exist, in folders that may be entered."""
+        """Status of each file that exists, in folders that can be read."""
         return [file.stat() for file in self.files if os.path.exists(file)]
 
 
@@ -68,11 +68,11 @@ def show_cache(
 
     Each result is stored with digests of the source code and versions of the libraries that computed it. When either
     changes, the result is computed again and the old entry is not used any more; the last column gives the reason.
-    --prune removes these entries, and temporary files of ended processes; everything in the cache can be computed
-    again.
+    --prune removes these entries, and temporary files of processes that have ended; everything in the cache can be
+    computed again.
 
     \b
-    The cache is a folder of the user; set CDIR_CACHE to choose another.
+    By default, each user has a separate cache; set CDIR_CACHE to choose another folder.
     Example: cdir cache --prune
     """
     all_entries = entries()
@@ -100,7 +100,7 @@ def entries() -> list[Entry]:
 
 
 def prune(outdated: Iterable[Entry]) -> int:
-    """Remove the files of these entries, and folders that are then empty; the number of entries of other users."""
+    """Remove these entries and the folders that are then empty; returns the number that other users own."""
     failed = 0
     for entry in outdated:
         try:
@@ -128,7 +128,7 @@ def table(entries: Iterable[Entry]) -> list[str]:
 
 
 def _total(entries: Iterable[Entry]) -> str:
-    """Their size, such as "3.2MB"."""
+    """Total size of the entries, such as "3.2MB"."""
     return tqdm.format_sizeof(sum(entry.size for entry in entries), "B")
 
 

@@ -35,10 +35,10 @@ NOTEBOOK_HELP = "Run this notebook of the profile, such as 07, and those that it
 
 
 class Commands(TyperGroup):
-    """The commands of `cdir`, in a process that is prepared for them."""
+    """The commands of `cdir`, which run after output, warnings and library caches have been set up."""
 
     def main(self, *args: Any, **options: Any) -> Any:
-        """Escape characters that the terminal lacks, as stderr does; print warnings as one line."""
+        """Escape characters that the terminal lacks, as stderr does; print each warning on one line."""
         with suppress(AttributeError):  # there is no stdout, or a test has replaced it
             sys.stdout.reconfigure(errors="backslashreplace")  # pyright: ignore[reportAttributeAccessIssue]
         warnings.formatwarning = lambda message, *_, **__: f"warning: {printable(str(message))}\n"
@@ -118,7 +118,7 @@ def reproduce(
     force: Annotated[bool, typer.Option("--force", help="Run finished notebooks again.")] = False,
     notebook: Annotated[Texts, typer.Option(metavar="NAME", help=NOTEBOOK_HELP)] = None,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Say what would run, why, and how long; run nothing.")
+        bool, typer.Option("--dry-run", help="Print what would run, why, and for how long; run nothing.")
     ] = False,
     scheduler: Annotated[
         Text, typer.Option(metavar="ADDRESS", help="Run the notebooks on this dask cluster (docs/cluster.md).")
@@ -207,7 +207,7 @@ def reproduce(
 
 
 def _print_warnings(run_dir: Path) -> None:
-    """Each warning of the notebooks once, with their number."""
+    """Print each warning once, with the number of notebooks that gave it."""
     from cdir_nb.pages.run_folder import read_run
 
     counts = Counter(text for part in read_run(run_dir).parts for text in part.warnings)
@@ -269,9 +269,9 @@ def results(
 ) -> None:
     """Print the numbers of one or more runs: one line per method in the headline metric, compared with vanilla CLIP.
 
-    Without a run, the committed results are printed, which the documentation quotes. A mean over several seeds has its
-    standard deviation; a number of one seed says so. If two runs have the same settings and the same numbers, they
-    count once; if their numbers differ, the command fails and names both sources.
+    Without a run, the committed results are printed, which the documentation quotes. A mean over several seeds is
+    printed with its standard deviation; a number from one seed is marked as such. If two runs have the same settings
+    and the same numbers, they count once; if their numbers differ, the command fails and names both sources.
 
     \b
     Examples:
@@ -307,7 +307,7 @@ def results(
     if full:
         _print_table(*headline(frame))
     else:
-        for block in blocks or ["no precision was measured between two domains that tells rankings apart"]:
+        for block in blocks or ["no precision was measured between two domains in which rankings can differ"]:
             typer.echo(f"\n{block}")
         typer.echo("all numbers: the same command with --all")
     _print_notes(frame)
@@ -318,12 +318,12 @@ def results(
 @app.command(short_help="Print the settings behind a number.")
 @handle_errors()
 def settings(
-    digest: Annotated[str, typer.Argument(metavar="DIGEST", help="As `cdir results --all` prints it, or its start.")],
+    digest: Annotated[str, typer.Argument(metavar="DIGEST", help="A digest from `cdir results --all`, or its start.")],
     runs: Annotated[
         list[Path] | None, typer.Option("--run", metavar="RUN", help="A run folder or a table; may be repeated.")
     ] = None,
 ) -> None:
-    """Print the settings with a digest, and the methods and tasks whose numbers have them.
+    """Print the settings that have this digest, and the methods and tasks measured with them.
 
     Reads the committed results and all runs in runs/, or the runs given by --run.
 
@@ -463,7 +463,7 @@ def verify(
 ) -> None:
     """Check a folder of images against its card: missing, extra, empty and unreadable files, wrong counts and names.
 
-    Pictures that are there several times, and blank images, are named too; the folder may still be as its card says.
+    Duplicate pictures and blank images are listed too, but do not count as differences from the card.
 
     Example: cdir verify pacs /data/PACS
     """
@@ -480,8 +480,8 @@ def verify(
 def card(path: Annotated[Path, typer.Argument(help="A folder laid out as DOMAIN/CLASS/IMAGE, or a zip file.")]) -> None:
     """Print a card for a folder of your own: its domains, classes, and tasks with their metrics.
 
-    From Python, open_task("PATH") makes the same card by itself. To change class names, classes or tasks, save the card
-    in the folder and edit it: open_task("PATH") then reads it.
+    In Python, open_task("PATH") makes the same card automatically. To change class names, classes or tasks, save the
+    card in the folder and edit it: open_task("PATH") then reads it.
 
     Example: cdir card my_images > my_images/card.yaml
     """
@@ -528,11 +528,11 @@ def search(
     domain: Annotated[Text, typer.Option(metavar="NAME", help="Search only in this domain.")] = None,
     k: Annotated[int, typer.Option(min=1, help="Number of results.")] = 10,
     as_json: Annotated[bool, typer.Option("--json", help="Print a list of rank, file, score, domain, label.")] = False,
-    as_csv: Annotated[bool, typer.Option("--csv", help="Print the same as a table with commas.")] = False,
+    as_csv: Annotated[bool, typer.Option("--csv", help="Print the same list as CSV.")] = False,
     open_page: Annotated[bool, typer.Option("--open", help="Show the images in the browser.")] = False,
     centre: Annotated[bool, typer.Option("--centre", help="Subtract from each vector its domain's mean.")] = False,
     query_domain: Annotated[
-        Text, typer.Option(metavar="NAME", help="With --centre: the domain that the query is like.")
+        Text, typer.Option(metavar="NAME", help="With --centre: the domain to which the query belongs.")
     ] = None,
     expand: Annotated[bool, typer.Option("--expand", help="Add the best images to the query; search again.")] = False,
     encoder: Annotated[str, typer.Option(metavar="SPEC", help="Encoder, as in `reproduce`.")] = "real-clip",
@@ -540,8 +540,8 @@ def search(
     """Find the images of a folder that are most similar to an image, or match a text; print their names and scores.
 
     The folder may be laid out as DOMAIN/CLASS/IMAGE, as DOMAIN/IMAGE, or flat. New images are embedded and kept in the
-    cache, so the next search takes seconds. Scores are cosines, comparable within one search only. An image does not
-    find itself.
+    cache, so the next search takes seconds. Scores are cosines, comparable within one search only. The query itself is
+    left out of its results.
 
     \b
     Examples:
@@ -557,7 +557,7 @@ def search(
     if centre != (query_domain is not None):
         raise CdirError("--centre and --query-domain NAME belong together: give both, or neither")
     if centre and text is not None:
-        raise CdirError("--centre needs --query: a text is of no domain, so there is no mean to subtract from it")
+        raise CdirError("--centre needs --query: a text belongs to no domain, so there is no mean to subtract from it")
     from cdir_nb.search.folder import as_text, open_sheet, search_folder
 
     found = search_folder(
@@ -577,7 +577,7 @@ def explore(
     encoder: Annotated[str, typer.Option(metavar="SPEC", help="Encoder, as in `reproduce`; default: real-clip.")] = "",
     port: Annotated[int, typer.Option(help="Serve the page on this port.")] = 8866,
     host: Annotated[
-        str, typer.Option(help="Listen on this address; 0.0.0.0: whoever reaches this machine can use the page.")
+        str, typer.Option(help="Listen on this address; 0.0.0.0: all who reach this machine can use the page.")
     ] = "127.0.0.1",
     browser: Annotated[bool, typer.Option(help="Open a browser.")] = True,
     lab: Annotated[bool, typer.Option("--lab", help="Open the notebook in JupyterLab, with its code.")] = False,

@@ -29,9 +29,9 @@ def read_notebook(path: Path) -> nbformat.NotebookNode:
 
 
 def find_notebook(name: str) -> Path:
-    """The notebook of the workbook whose name begins with `name`, such as "07", or a file of one's own.
+    """Path of the workbook's notebook whose name begins with `name`, such as "07", or of the user's notebook `name`.
 
-    Raises CdirError if there is none, or if several begin so.
+    Raises CdirError if there is no such notebook, or if several names begin with `name`.
     """
     if name.endswith(".ipynb"):
         read_notebook(Path(name))

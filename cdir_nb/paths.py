@@ -100,7 +100,7 @@ def atomic_write(path: Path | str) -> Iterator[Path]:
 
 
 def read_from_cache(path: Path, read: Callable[[Path], Result]) -> Result | None:
-    """`read(path)`; None if the file is missing, damaged, or of another user who does not share it (with a warning)."""
+    """`read(path)`; None if the file is missing, damaged, or (with a warning) not shared by the user who owns it."""
     try:
         return read(path)
     except PermissionError as error:
@@ -111,7 +111,7 @@ def read_from_cache(path: Path, read: Callable[[Path], Result]) -> Result | None
 
 
 def cached_files(folder: Path, suffix: str) -> list[Path]:
-    """The finished files in a folder of the cache whose names end so, sorted by name; none if it cannot be read."""
+    """The finished files with this suffix in a folder of the cache, sorted by name; empty if it cannot be read."""
 
     def finished(folder: Path) -> list[Path]:
         return sorted(path for path in folder.iterdir() if path.name.endswith(suffix) and path.name[0] != ".")
@@ -162,7 +162,7 @@ def _can_write(folder: Path) -> bool:
 
 
 def user_folder() -> Path:
-    """A folder of the cache that no other user can write, for files that run code; or else a temporary folder."""
+    """A folder for files that are executed: in the cache if no other user can write there, else a temporary folder."""
     return _user_folder(cache_dir())
 
 

@@ -18,11 +18,11 @@ class _Lines:
             print(line, file=sys.stderr, flush=True)
 
     def flush(self) -> None:
-        """tqdm calls it; each line is flushed when it is written."""
+        """Do nothing, since `write` flushes each line; tqdm requires the method."""
 
 
 def progress_bar(rows: Iterable | None = None, **options: Any) -> tqdm:
-    """tqdm's progress bar; where neither a terminal nor a notebook shows it, a line per minute."""
+    """tqdm's progress bar; without a terminal or notebook to show it, one line per minute."""
     is_notebook = type(sys.stderr).__module__.startswith("ipykernel")
     if is_notebook or (sys.stderr is not None and sys.stderr.isatty()):
         return tqdm(rows, **options)

@@ -5,7 +5,7 @@ libraries enter a cache key by their versions (`library_versions`). The rules:
 
 - An import counts wherever it is, in functions too, but not below `if TYPE_CHECKING:`.
 - `from package import name` reads the package's `__init__.py`. That file counts, and so does the submodule from which
-  it imports the name; its other imports do not. A name that `__init__.py` defines itself brings all its imports.
+  it imports the name; its other imports do not. If `__init__.py` itself defines the name, all of its imports count.
 - `from package import submodule` and `import package.submodule` do not count the package's `__init__.py`. If the
   submodule is a package too and is used as `submodule.name` only, these names are read from it as above. If it is used
   otherwise, all of its `__init__.py` counts, with everything that it imports.
@@ -191,7 +191,7 @@ def _follow(modules: Sequence[str], text: str, folders: Sequence[Path]) -> tuple
 def _find(module: str, find: Callable[[str], Path | None], folders: Sequence[Path]) -> Path | None:
     """`module.py`, a package's `__init__.py`, or its folder if it has none; None for a library and if not found.
 
-    find  finds the parent package
+    find  function that finds the parent package
     """
     parent, _, name = module.rpartition(".")
     if parent:
@@ -234,7 +234,7 @@ def _parse_file(module: str, path: Path) -> _Source:
 
 @cache
 def _parse_version(module: str, path: Path, modified: int, size: int) -> _Source:
-    """`modified` and `size` are only part of the cache's key."""
+    """Parse a file; `modified` and `size` are arguments only because they are part of the cache's key."""
     return _parse(path.read_bytes(), str(path), module, path.name == "__init__.py")
 
 

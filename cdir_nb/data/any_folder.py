@@ -1,4 +1,4 @@
-"""The former module of `open_any_folder`, for code that imports it from here."""
+"""Former location of `open_any_folder`, kept for code that still imports it from here."""
 
 from cdir_nb.data.folder import open_any_folder
 

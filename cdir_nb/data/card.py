@@ -18,7 +18,7 @@ class DomainInfo(BaseModel):
     """One domain: its folder under the root, word in prompts, number of images (None: unknown) and source.
 
     `credit`: author and licence in a few words, for captions of figures with an image of the domain.
-    `title`: its name in figures, tables and pages, if another than the domain's: `real (drawn)`.
+    `title`: its name in figures, tables and pages, if this differs from the domain's name: `real (drawn)`.
     """
 
     model_config = STRICT
@@ -66,7 +66,8 @@ class ProtocolSpec(BaseModel):
     disjoint. `query`, `gallery`: a class set, or several with the fraction of each class's images to use, {set:
     fraction}. `validation`: classes for early stopping, which are never trained on. `unseen_domain`: query domains are
     not trained on. `keys`: a gzipped list of the keys of the images to use, beside the card (None: all images).
-    `by_kind`: the classes are the card's `kinds` that have at least so many of its classes; the only set is "all".
+    `by_kind`: the classes are those of the card's `kinds` that contain at least this number of its classes; the only
+    class set is "all".
     """
 
     model_config = STRICT
@@ -131,7 +132,7 @@ class Card(BaseModel):
         return tuple(label for label in self.classes if label in set(chosen))
 
     def labelled_for(self, protocol: ProtocolSpec) -> "Card":
-        """The card with the classes of a protocol: itself, or for one `by_kind` its kinds, without sets and counts."""
+        """The card; for a protocol `by_kind`, a copy whose classes are the kinds, without class sets and counts."""
         if protocol.by_kind is None:
             return self
         sizes = Counter(self.kinds.values())
@@ -150,7 +151,7 @@ class Card(BaseModel):
         return self.words.get(label) or display(label)
 
     def other_counts(self, images: ImageSet) -> str:
-        """The number of images if they are not those that the card counts, such as "168 of 9,991 images"; else empty.
+        """The number of images if it differs from the card's, such as "168 of 9,991 images"; otherwise empty.
 
         Images are counted by domain and class; domains and classes without a number in the card are not compared.
         """

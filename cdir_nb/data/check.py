@@ -31,12 +31,12 @@ Cell = tuple[str, str]  # domain and class
 
 @dataclass(frozen=True)
 class VerifyReport:
-    """The result of `verify`; `ok` if the folder is as the card says. Paths are relative to the root.
+    """The result of `verify`; `ok` is True if the folder agrees with the card. Paths are relative to the root.
 
     images     {domain: number of files}
     unchecked  domains and classes that could not be counted, because the card has no number for them
-    same       pictures that are there several times, which published datasets may contain; they do not affect `ok`
-    blank      images that are blank after decoding; likewise
+    same       pictures that occur more than once, as in some published datasets; they do not affect `ok`
+    blank      images that are blank after decoding; they do not affect `ok` either
     """
 
     dataset: str
@@ -58,7 +58,7 @@ class VerifyReport:
         return not any(getattr(self, name) for name in HEADINGS)
 
     def lines(self) -> list[str]:
-        """The report as lines: the counts found, then the problems under their headings, of which long ones are cut."""
+        """The report as lines: the counts found, then the problems under headings; long lists are shortened."""
         counts = ", ".join(f"{domain} {count:,}" for domain, count in self.images.items())
         lines = [f"{self.dataset} in {self.root}: {sum(self.images.values()):,} images ({counts})"]
         lines += _cut([f"not checked: {what}" for what in self.unchecked])
@@ -87,7 +87,7 @@ def verify(card: Card, root: Path | str | None = None, *, progress: bool = True)
     All files, including unreadable ones, are counted per class and per domain if the card contains the counts.
 
     root  None: the files that come with the workbook
-    Raises CdirError if `root` is the wrong folder, and for a dataset that is drawn.
+    Raises CdirError if `root` is the wrong folder, and for a dataset that the package draws.
     """
     if is_bundled(card) and not card.bundled:
         raise CdirError(f"{card.name} comes with the workbook: it has no folder to verify")
@@ -135,7 +135,7 @@ def _verify_folder(card: Card, root: Path, progress: bool) -> VerifyReport:
 
 
 def _same_pictures(card: Card, files: Mapping[str, tuple[Cell, str]]) -> list[str]:
-    """One line for each picture that is there several times: its files, and what they mix.
+    """A line for each picture that occurs more than once: its files, and the domains, classes or splits it mixes.
 
     files  {name: ((domain, class), digest of the pixels)}
     """

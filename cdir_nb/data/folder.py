@@ -47,9 +47,9 @@ def open_folder(root: Path | str, *, skip_bad: bool = False, progress: bool = Tr
         <root>/<domain>/<image>            domains; the images have the label ""
         <root>/<image>                     one domain, named after the folder; the label is ""
 
-    The root or a domain may be a zip file. In a domain's zip file without folders beside others with classes, each
-    image is a class, named after the file: 3d.zip with umbrella.png is the image 3d/umbrella.png of the class umbrella.
-    Raises CdirError for files that are no images; `skip_bad=True` leaves them out and logs them.
+    The root or a domain may be a zip file. If other domains have classes, each image in a domain's zip file without
+    folders is a class, named after the file: 3d.zip with umbrella.png is the image 3d/umbrella.png of the class
+    umbrella. Raises CdirError for files that are not images; `skip_bad=True` leaves them out and logs them.
     """
     root = _existing(root, LAYOUTS)
     domains = list(filter(is_folder_or_zip, visible(root)))
@@ -66,11 +66,11 @@ def open_folder(root: Path | str, *, skip_bad: bool = False, progress: bool = Tr
 
 
 def open_any_folder(root: Path | str, *, progress: bool = True) -> tuple[ImageSet, list[str]]:
-    """The images of a folder in any of the layouts of `open_folder`, also mixed; and the files left out.
+    """The images of a folder in any layout of `open_folder`, or in several at once; and the files left out.
 
-    The second result has one line for each kind of file that was left out, or for each folder below a class folder; if
-    it leaves out names, it names a text file of the cache with all of them. Images of a domain's zip file without
-    folders have the label "". Raises CdirError if there is no folder, or no image in it.
+    The second result has one line for each kind of file that was left out, and one for each folder below a class
+    folder; a line that cannot list all names refers to a text file in the cache that does. Images of a domain's zip
+    file without folders have the label "". Raises CdirError if there is no folder, or no image in it.
     """
     root = _existing(root, LAYOUTS)
     images, problems, nested = _any_layout(root, progress)
@@ -104,7 +104,7 @@ def _any_layout(root: Path, progress: bool) -> tuple[ImageSet, list[tuple[str, s
 
 
 def _left_out(root: Path, problems: Sequence[tuple[str, str]]) -> list[str]:
-    """`grouped`; a file of the cache has a line for each of more than a few files: "name: problem"."""
+    """The lines of `grouped`. If there are many files, a file in the cache lists all of them as "name: problem"."""
     path = _cache_file(root, ".txt")
     if len(problems) > MAX_NAMES:
         lines = [printable(f"{name}: {problem}") + "\n" for name, problem in problems]
@@ -180,7 +180,7 @@ def _image_set(rows: list[tuple[str, str, str, Path, Inspection]]) -> ImageSet:
 
 
 def _one_spelling(images: ImageSet) -> ImageSet:
-    """The images; classes of different domains that are one name by `name_key` get the first spelling, which is logged.
+    """The images, in which classes of different domains with equal `name_key` get the first spelling (logged).
 
     Classes of one domain that differ only in spelling remain apart.
     """
@@ -204,7 +204,7 @@ class Tree:
 
     files            (domain, class) -> files, sorted by name
     missing_domains  domain folders that do not exist
-    flat             domains without class folders, whose files are of the classes that they are named after
+    flat             domains without class folders; each file belongs to the class that it is named after
     respelt          folders whose names differ from the card's only in spelling: "Photo: rename it to photo"
     unknown          class folders that are not in the class list
     extra            files and folders outside of class folders that are not part of the layout
@@ -223,8 +223,8 @@ class Tree:
 def scan(root: Path, domains: dict[str, str], classes: Sequence[str] | None) -> Tree:
     """List <root>/<domain>/<class>/<image>. `domains`: name -> folder; `classes` None: every folder.
 
-    A folder of another spelling (`name_key`) is read in place of one that does not exist. Files of a domain without
-    class folders are of the classes that they are named after, if it is a zip file or there is a class list.
+    If a folder does not exist, one with another spelling of its name (`name_key`) is read instead. In a domain without
+    class folders that is a zip file or has a class list, each file belongs to the class that it is named after.
     """
     tree, used = Tree(), set()
     for domain, folder in domains.items():
@@ -261,7 +261,7 @@ def _files_by_name(files: Iterable[Path]) -> dict[str, list[Path]]:
 
 
 def _same_name(folder: Path) -> Path | None:
-    """The folder or its zip file, or the only one beside it with the same name by `name_key`; None if there is none."""
+    """The folder or its zip file, or else the only one beside it with the same `name_key`; None if there is none."""
     exact = folder_or_zip(folder)
     if is_folder_or_zip(exact) or not is_folder_or_zip(folder.parent):
         return exact if is_folder_or_zip(exact) else None
@@ -342,7 +342,7 @@ def refuse_or_log(
 ) -> None:
     """Raise CdirError, which lists the items and the option that skips them; if `skip` is set, log them instead.
 
-    count  the number of what the items name, if that is not the number of items
+    count  the number of files or folders concerned, if an item stands for several of them
     """
     if not items:
         return
@@ -391,7 +391,7 @@ def _cache_file(root: Path, suffix: str) -> Path:
 
 
 def _stored_looks(cache_path: Path, code: str) -> dict[str, Look]:
-    """The looks in a file of the cache; empty if it is missing, damaged, or of other code."""
+    """The looks in a file of the cache; empty if it is missing, damaged, or written by other code."""
     try:
         content = json.loads(read_from_cache(cache_path, Path.read_text) or "{}")
         return {digest: Look(*look) for digest, look in content["looks"].items()} if content["code"] == code else {}

@@ -26,8 +26,8 @@ class ImageSet:
     labels   (N,) class names
     load     key -> PIL image in RGB
     digests  N content digests: equal digests mean identical images
-    looks    {digest: what its pixels show} of images that were read from files
-    credits  {domain: what a figure with one of its images has to say}, of domains whose licence asks for it
+    looks    {digest: `Look`, what the decoded image shows}, for images that were read from files
+    credits  {domain: credit that a figure with one of its images must show}, if the licence requires one
     """
 
     keys: tuple[str, ...]
@@ -141,7 +141,7 @@ def contents(images: ImageSet) -> list[str]:
 
 
 def credit_line(*sets: ImageSet) -> str:
-    """The line that a figure of these images needs, such as "Pictures: OpenMoji (CC BY-SA 4.0)"; empty for most."""
+    """Credit line for a figure of these images, such as "Pictures: OpenMoji (CC BY-SA 4.0)"; empty if not required."""
     lines = {images.credits.get(domain, ""): None for images in sets for domain in images.domains.tolist()}
     return f"Pictures: {'; '.join(filter(None, lines))}" if any(lines) else ""
 

@@ -17,15 +17,15 @@ Images = ImageSet | OneImage | Iterable[OneImage]
 
 
 def as_image_set(images: Images) -> ImageSet:
-    """An ImageSet as it is; a path, a PIL image, or several of them as an ImageSet without domains and labels.
+    """Return an ImageSet unchanged, and paths or PIL images as an ImageSet without domains and labels.
 
-    Keys are the paths, or "image 0", "image 1" and so on. Raises CdirError for a file that is missing or no image.
+    Keys are the paths, or "image 0", "image 1" and so on. Raises CdirError for a file that is missing or not an image.
     """
     if isinstance(images, ImageSet):
         return images
     items = [images] if isinstance(images, OneImage) else list(images)
     if wrong := [item for item in items if not isinstance(item, OneImage)]:
-        raise CdirError(f"{wrong[0]!r} is no image: give an ImageSet, paths or PIL images")
+        raise CdirError(f"{wrong[0]!r} is not an image: give an ImageSet, paths or PIL images")
     sets = [_of_pixels(item, i) if isinstance(item, Image.Image) else _of_file(item) for i, item in enumerate(items)]
     keys = tuple(part.keys[0] for part in sets)
     loads = {part.keys[0]: part.load for part in sets}
@@ -45,7 +45,7 @@ def _of_file(path: str | Path) -> ImageSet:
 
 
 def _of_pixels(image: Image.Image, number: int) -> ImageSet:
-    """Its digest is the one that `Look.pixels` has for a file with these pixels."""
+    """An ImageSet of one PIL image; its digest equals `Look.pixels` of a file with the same pixels."""
     try:
         rgb, none = to_rgb(image.copy()), np.array([""])
     except ValueError as error:

@@ -3,7 +3,8 @@
 A card's `classes` and each of its `class_sets` are a list, or the name of a text file beside the card with
 one class per line (lines that begin with # are comments). `counts` is one number for every class and domain,
 or the name of a CSV file with a row per class and a column per domain, where an empty cell means unknown. `words` and
-`kinds` are a mapping, or a CSV file and its column that has the values; its first column has the classes.
+`kinds` are each a mapping, or the name of a CSV file and of the column with the values; the first column of the file
+contains the classes.
 `like: other` copies from another card every field that this one leaves out.
 """
 
@@ -34,7 +35,7 @@ def card_names() -> list[str]:
 
 
 def load_card(name: str) -> Card:
-    """The card of a dataset, or of a folder of the user by its path or, after that, by its name (`load_user_card`).
+    """The card of a dataset by name, or of a user's folder by path (and, once loaded, by name: `load_user_card`).
 
     Raises CdirError, naming file and field, if the card is wrong.
     """
@@ -49,10 +50,10 @@ def load_card(name: str) -> Card:
 
 
 def load_user_card(root: Path | str) -> Card:
-    """The card of a folder of the user: its card.yaml, or without one a card made from its folders (`folder_card`).
+    """The card of a user's folder: its card.yaml or, without one, a card made from its subfolders (`folder_card`).
 
-    After this, the card and its protocols are found by name, in this process, as those of the manifest. Raises
-    CdirError if the card is wrong, or if its name or that of a protocol is taken.
+    From then on, this process finds the card and its protocols by name, like those of the manifest. Raises CdirError if
+    the card is wrong, or if its name or that of a protocol is taken.
     """
     root = paths.expanded(root).resolve()
     file = root / "card.yaml"
@@ -73,7 +74,7 @@ def load_user_card(root: Path | str) -> Card:
 
 
 def load_cards() -> list[Card]:
-    """The cards of all datasets, sorted by name, then those of the user. Raises CdirError as `load_card` does."""
+    """The cards of all datasets, sorted by name, then of the user's folders. Raises CdirError as `load_card` does."""
     return [*(_load_card(name, paths.MANIFEST) for name in card_names()), *(card for card, _ in _USER_CARDS.values())]
 
 

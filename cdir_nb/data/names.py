@@ -10,13 +10,13 @@ MAX_NAMES = 3
 
 
 def name_key(name: str) -> str:
-    """The same text for names that differ only in Unicode form, case, spaces, underscores and hyphens."""
+    """A key that is equal for names that differ only in Unicode form, case, spaces, underscores and hyphens."""
     folded = unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())
     return re.sub(r"[\s_-]", "", folded)
 
 
 def spellings(names: Iterable[str]) -> list[list[str]]:
-    """Groups of different names that are one name by `name_key`, in the order of their first names."""
+    """Groups of different names with equal `name_key`, in the order of the first name of each group."""
     groups: defaultdict[str, list[str]] = defaultdict(list)
     for name in dict.fromkeys(names):
         groups[name_key(name)].append(name)

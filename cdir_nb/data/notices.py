@@ -11,7 +11,7 @@ LONG = "more than twice as wide as high, or as high as wide: only their middle i
 
 
 def look_notices(images: ImageSet, cropped: bool = True) -> list[str]:
-    """Blank images; and images of which an encoder hides more than half, if it crops them to a square."""
+    """Lines on blank images and, if `cropped`, on long images that lose more than half when cropped to a square."""
     blank, long = [], []
     for key, digest in zip(images.keys, images.digests):
         if look := images.looks.get(digest):
@@ -24,7 +24,7 @@ def look_notices(images: ImageSet, cropped: bool = True) -> list[str]:
 
 
 def copy_notices(images: ImageSet) -> list[str]:
-    """Images that are there several times, under other names, formats or classes."""
+    """Lines on images that occur more than once, under other names, in other formats or in other classes."""
     groups = copies(images)
     lines = []
     for rows in groups[:MAX_GROUPS]:
@@ -33,11 +33,11 @@ def copy_notices(images: ImageSet) -> list[str]:
         where = f", {misplaced} of them in {'two' if len(labels) == 2 else len(labels)} classes" if misplaced else ""
         lines.append(f"{len(rows)} files are the same picture ({listed([images.keys[row] for row in rows])}){where}")
     more = groups[MAX_GROUPS:]
-    return lines + [f"{len(more):,} more pictures are there several times"] * bool(more)
+    return lines + [f"{len(more):,} more pictures occur more than once"] * bool(more)
 
 
 def name_notices(images: ImageSet) -> list[str]:
-    """Names of domains, or of classes, that differ only in spelling; and classes that some domain lacks."""
+    """Lines on names of domains or classes that differ only in spelling, and on classes that some domain lacks."""
     lines = []
     for names in (*spellings(images.domains.tolist()), *spellings(images.labels.tolist())):
         lines.append(f"{' and '.join(names)} differ only in spelling: rename them if they are the same")

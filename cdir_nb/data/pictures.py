@@ -15,7 +15,7 @@ from cdir_nb.data.zips import archive_of, size_of
 from cdir_nb.errors import CdirError
 
 BYTES_IN_FLIGHT = Budget(2**28)  # of files that are being read
-NO_IMAGE = "unreadable: no image, or of a format that Pillow does not know"
+NO_IMAGE = "unreadable: not an image, or in a format that Pillow does not know"
 OTHER_FORMATS = {  # that Pillow does not read
     "HEIC": "install pillow-heif (`pip install pillow-heif`), or convert them",
     "SVG": "convert to PNG",
@@ -39,7 +39,7 @@ class Look:
 class Inspection(NamedTuple):
     """The result of `inspect`: the digest of the file, its problem ("" if there is none), and its look if it has one.
 
-    A problem is "kind of file: what is wrong or helps", or "zero bytes".
+    A problem is "kind of file: what is wrong, or the remedy", or "zero bytes".
     """
 
     digest: str

@@ -1,7 +1,7 @@
 """From the bytes of an image file to 8-bit RGB pixels: `decode`, for embeddings, tiles and figures alike.
 
 Pixels that are not 8-bit sRGB are converted: deeper values are scaled by their range, colour profiles are applied,
-transparency is put on paper. The memory in use is bounded, whatever the number of threads.
+transparent images are placed on white. The memory in use is bounded, whatever the number of threads.
 """
 
 import io
@@ -64,11 +64,11 @@ PIXELS_IN_FLIGHT = Budget(MAX_PIXELS)  # of images that are being decoded: one o
 
 
 def decode(data: bytes) -> Image.Image:
-    """The fully decoded image in a file's bytes, RGB: the first frame of an animation. `to_rgb` says how.
+    """The fully decoded image in a file's bytes, RGB (of an animation, the first frame), converted by `to_rgb`.
 
-    Images of more than LARGE pixels are reduced by a whole factor; this bounds the memory, and encoders read less.
-    Raises whatever Pillow raises for a damaged file, and ValueError as `to_rgb` does and for an image too large or too
-    thin: resizing its short side to 224 pixels takes gigabytes.
+    Images of more than LARGE pixels are downsampled by an integer factor, which bounds the memory; encoders use fewer
+    pixels than remain. Raises whatever Pillow raises for a damaged file. Raises ValueError as `to_rgb` does, and for an
+    image that is too large or too thin: resizing its short side to 224 pixels would take gigabytes.
     """
     with Image.open(io.BytesIO(data)) as image:
         width, height = image.size
@@ -86,7 +86,7 @@ def to_rgb(image: Image.Image) -> Image.Image:
 
     - Values of more than 8 bits are scaled by their range: that of the TIFF tags, otherwise the smallest of DEPTHS.
     - Colours are converted by the profile in the file; a damaged profile, or one of other channels, is ignored.
-    - Transparency is put on white, or on black if the image would be blank on white.
+    - Transparent images are placed on white, or on black if they would be blank on white.
 
     Raises ValueError for values without a known range: fractions, negative ones, and images that would be black.
     """
@@ -122,7 +122,7 @@ def _reduction(image: Image.Image) -> int:
 
 
 def _unindexed(image: Image.Image) -> Image.Image:
-    """The image as RGBA if anything can be transparent in it, otherwise with neither a palette nor single bits."""
+    """The image as RGBA if it may have transparent pixels, otherwise with neither a palette nor single bits."""
     if image.has_transparency_data:
         if image.mode == "La":  # Pillow converts it to LA only
             image = image.convert("LA")
@@ -131,7 +131,7 @@ def _unindexed(image: Image.Image) -> Image.Image:
 
 
 def _on_paper(image: Image.Image) -> Image.Image:
-    """An RGBA image as RGB on white; on black if the image would be blank on white."""
+    """An RGBA image placed on white, as RGB; on black if it would be blank on white."""
     on_white = _composite(image, "white")
     if not is_blank(on_white):
         return on_white
@@ -233,13 +233,13 @@ def _swapped(tile: Any) -> Any:
 
 
 def _levels(values: np.ndarray, stated: float | None = None) -> np.ndarray:
-    """Values scaled to 0..255 (uint8) by their range: the stated one if it holds them, otherwise the evident one.
+    """Values scaled to 0..255 (uint8) by their range: the stated one if all values are in it, else the evident one.
 
     Raises ValueError for fractions without a stated range, for negative values and NaN.
     """
     brightest = float(values.max())
     if not values.min() >= 0:
-        raise ValueError("its pixels have negative values, or none; save it with 8 or 16 bits")
+        raise ValueError("its pixels have negative or NaN values; save it with 8 or 16 bits")
     if stated is None or stated < brightest:
         stated = _evident_range(values, brightest)
     levels = np.empty(values.size, np.uint8)
@@ -259,7 +259,7 @@ def _stated_range(tags: Mapping[int, Any]) -> float | None:
 
 
 def _evident_range(values: np.ndarray, brightest: float) -> float:
-    """The largest value of the smallest depth that holds all values."""
+    """The largest value at the smallest bit depth (DEPTHS) that can represent all values."""
     if values.dtype.kind == "f":
         raise ValueError("its pixels are fractions of an unknown scale; save it with 8 or 16 bits")
     if 255 < brightest <= 65535 and not (values % 257).any():  # 8 bits that fill 16

@@ -33,7 +33,8 @@ class Protocol:
     directions         (query domain, gallery domain), in order
     metrics            as the paper reports them
     images             the image set that all of these select from
-    image_counts       the dataset's number of images if it is not its card's, such as "168 of 9,991 images"; else empty
+    image_counts       the dataset's number of images if it differs from the card's, such as "168 of 9,991 images"; or
+                       ""
     query_fractions, gallery_fractions   {class: fraction of its images} of classes that are sampled (see `sample`)
     words              {class: its name in plain words}, where the label does not give it
     """
@@ -59,7 +60,7 @@ class Protocol:
     words: Mapping[str, str] = field(default_factory=dict)
 
     def display(self, label: str) -> str:
-        """A class name as plain words, for prompts and captions, as the card's `display`."""
+        """A class name as plain words, for prompts and captions, as in `Card.display`."""
         return self.words.get(label) or display(label)
 
     def query(self, domain: str) -> ImageSet:
@@ -161,7 +162,7 @@ def open_task(dataset: str, root: Path | str | None = None, protocol: str = "") 
     dataset  a name in the manifest; or the path of a folder of your own, laid out as <domain>/<class>/<image>, whose
              card is its card.yaml or, without one, is made from its folders (`cdir card PATH` prints it)
 
-    If the protocol's classes are kinds of the card's classes, card and images have these too.
+    If the protocol's classes are kinds of the card's classes, the returned card and images have these kinds as classes.
     Raises CdirError as `open_dataset` and `load_protocol` do.
     """
     card = load_card(dataset)
@@ -240,7 +241,7 @@ def load_protocol(name: str, images: ImageSet) -> Protocol:
 
 
 def _labelled_by(kinds: Mapping[str, str], images: ImageSet) -> ImageSet:
-    """The images of the classes in `kinds`, with their kinds as labels; images that have such labels already."""
+    """The images of the classes in `kinds`, with kinds as labels; unchanged if their labels are kinds already."""
     if set(images.labels.tolist()) <= set(kinds.values()):
         return images
     return rename(images.select(labels=kinds), dict(kinds))

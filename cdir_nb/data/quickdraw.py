@@ -120,7 +120,7 @@ def read_drawings(path: Path) -> DrawingFile:
 
 
 def class_files(root: Path, classes: Sequence[str]) -> dict[str, Path]:
-    """{class: file}. A file named as one of `classes` but for its spelling is of that class: "sea turtle", sea_turtle.
+    """{class: file}. A file whose name is another spelling of a class belongs to it: sea_turtle to "sea turtle".
 
     Raises CdirError if there is no file.
     """

@@ -1,4 +1,4 @@
-"""The card of a folder of the user, made from its folders: what `cdir card` prints, and `open_task(PATH)` uses."""
+"""The card of a user's folder, made from its subfolders: `cdir card` prints it, and `open_task(PATH)` uses it."""
 
 from pathlib import Path
 from typing import Any
@@ -68,6 +68,6 @@ def folder_card(root: Path) -> Card:
 
 
 def card_text(card: Card) -> str:
-    """The card as YAML, with a comment that tells what to do with it."""
+    """The card as YAML, with a comment that explains how to use it."""
     plain = card.model_dump(exclude_defaults=True)
     return NOTE + yaml.safe_dump(plain, sort_keys=False, allow_unicode=True, width=110)

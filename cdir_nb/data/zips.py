@@ -1,7 +1,7 @@
 """Zip files as folders: nothing is unpacked, and a file in one has a path below the zip, /data/3d.zip/umbrella.png.
 
 This is a plain `Path`, whose name, suffix and position below a root are those of any other file. The functions here
-tell what needs the disk: whether it is a folder, what is in it, its bytes.
+replace those methods that read the disk: whether a path is a folder, what it contains, its bytes.
 """
 
 import errno
@@ -19,7 +19,8 @@ ENCRYPTED = 0x1  # bit of a file's flags
 class Archive:
     """An open zip file. files: {path: entry}; folders: {path: the paths in it}, each in the order of the zip.
 
-    If the zip holds a single folder of its own name, as file browsers make it, the files are those in this folder.
+    If the zip contains only a folder of the same name, as zips made by file browsers do, the files are those in this
+    folder.
     """
 
     def __init__(self, path: Path) -> None:
@@ -64,7 +65,7 @@ class Archive:
 
 
 def _safe_path(archive: Path, entry: zipfile.ZipInfo, prefix: str) -> Path:
-    """The path of an entry, without the prefix of its name. Raises CdirError if it is encrypted or leads out."""
+    """The path of an entry, without `prefix`. Raises CdirError if it is encrypted or leads out of the zip file."""
     if entry.flag_bits & ENCRYPTED:
         raise CdirError(f"{archive}: {_name(entry)} is encrypted: make the zip again without a password")
     path = archive / entry.filename.removeprefix(prefix).replace("\\", "/")
@@ -125,7 +126,7 @@ def is_folder_or_zip(path: Path) -> bool:
 
 
 def paths_in(folder: Path) -> list[Path]:
-    """The paths in a folder or a zip file, in no certain order. Raises OSError if it cannot be listed."""
+    """The paths in a folder or a zip file, in no particular order. Raises OSError if it cannot be listed."""
     archive = None if folder.is_dir() else archive_of(folder)
     return list(folder.iterdir()) if archive is None else archive.folders.get(folder, [])
 

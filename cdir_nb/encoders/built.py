@@ -94,7 +94,7 @@ def _numbers(values: Any) -> str:
 
 
 def _pool(built: BuiltModel | BuiltBackbone) -> str:
-    """One of POOLS, another name of timm, what a model of the user states, or empty for no pooling."""
+    """One of POOLS, another name that timm uses, the name that a user's model states, or empty for no pooling."""
     if isinstance(built, BuiltBackbone):
         return built.model_cfg.get("pool") or pool_of_timm(built.model)
     visual = built.model.visual

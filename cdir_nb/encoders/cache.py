@@ -66,7 +66,7 @@ class EmbeddingStore:
         return [index for index, is_stored in zip(first.values(), self.read(list(first))[1].tolist()) if not is_stored]
 
     def add(self, digests: list[str], rows: torch.Tensor) -> None:
-        """Store `rows` (n, D) as one shard. A write error costs the stored rows only."""
+        """Store `rows` (n, D) as one shard. If they cannot be written, a warning is given, and nothing is stored."""
         if not digests:
             return
         if not os.path.exists(self.folder / "key.json"):

@@ -83,7 +83,7 @@ class ImageEncoder:
 
         images  an ImageSet, paths or PIL images
         keep    False: do not use the cache, for example for a single drawing
-        Raises CdirError naming an image that cannot be read; embeddings computed before it are cached.
+        Raises CdirError naming an image that cannot be read; embeddings computed before the error are cached.
         """
         images = as_image_set(images)
         if not keep:
@@ -206,12 +206,12 @@ def wrap_model(
     std: Sequence[float] = IMAGENET_DEFAULT_STD,
     device: str = "cpu",
 ) -> ImageEncoder:
-    """A PyTorch model of the user as an encoder, with batches, progress and the cache of embeddings.
+    """Wrap a user's PyTorch model as an encoder, with batches, progress and the cache of embeddings.
 
     model       (B, 3, H, W) float32 -> (B, D)
     name        part of the cache key: change it when the model's code changes (weights are part of the key anyway)
     image_size  H and W: images are scaled by their shorter side and cropped to the middle
-    mean, std   of the three channels, in 0..1; ImageNet's by default
+    mean, std   mean and standard deviation of the three channels, for pixels in 0..1; ImageNet's by default
 
     Raises CdirError for a model that does not return (B, D).
     """

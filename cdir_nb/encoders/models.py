@@ -100,7 +100,7 @@ def _build_open_clip(spec: EncoderSpec) -> BuiltModel:
 
 
 def _check_model(spec: EncoderSpec) -> dict[str, Any]:
-    """open_clip's configuration of a tag; empty for a file or random weights. CdirError if open_clip lacks either."""
+    """open_clip's configuration of a tag; empty for a file or random weights. Raises CdirError if either is unknown."""
     name, tag = spec.model, spec.weights
     if name not in open_clip.list_models():
         hint = nearest(name, [*open_clip.list_models(), "tiny-clip"], "for example tiny-clip or ViT-B-32:openai")
@@ -114,7 +114,7 @@ def _check_model(spec: EncoderSpec) -> dict[str, Any]:
 
 
 def _create(name: str, cfg: dict[str, Any], origin: str, label: str) -> BuiltModel:
-    """Build `name` by open_clip, without weights; `quick_gelu` and preprocessing of `cfg` override the model's.
+    """Build `name` with open_clip, without weights; `quick_gelu` and preprocessing of `cfg` override the model's.
 
     If a tag needs QuickGELU and the name does not have it ("ViT-B-32:openai"), open_clip 3.3 only warns; here it is
     set.

@@ -1,4 +1,4 @@
-"""Find images that an encoder has seen in its pretraining, if these are listed, by their content."""
+"""Find by content the images that an encoder saw in its pretraining, if its pretraining images are listed."""
 
 from collections import defaultdict
 from collections.abc import Iterable
@@ -23,10 +23,10 @@ _looks: dict[str, int] = {}  # digest: look, since `measure` asks for the same i
 def seen_in_pretraining(encoder: ImageEncoder, images: ImageSet) -> int:
     """The number of `images` that the encoder has seen in its pretraining; 0 if unknown.
 
-    Known for real-clip, whose pretraining images are listed (data_manifest/*/real_clip_seen.*). An image counts if it
-    has the bytes of a listed one, whatever its name. Other copies of PACS, Sketchy and QuickDraw have other encodings
-    or sizes: such an image counts if its file id is listed, and it looks like the listed image of that id. So an image
-    that was both renamed and encoded again is not found.
+    Known for real-clip, whose pretraining images are listed (data_manifest/*/real_clip_seen.*). An image counts if its
+    bytes are those of a listed image, whatever its name. Other copies of PACS, Sketchy and QuickDraw have other
+    encodings or sizes: an image of these counts if its file id is listed, and it looks like the listed image with that
+    id. An image that was both renamed and re-encoded is therefore not found.
     """
     datasets = getattr(getattr(encoder, "built", None), "pretraining", ())
     if not datasets:
@@ -58,7 +58,7 @@ def look(image: Image.Image) -> int:
 
 
 def looks_like(one: int, copies: Iterable[int]) -> bool:
-    """Whether a look shares two thirds of all rises with one of `copies`; a blank image has none."""
+    """Whether a look shares two thirds of all rises with one of `copies`; a blank image has no rises."""
     return any(3 * (one & copy).bit_count() >= 2 * max((one | copy).bit_count(), 1) for copy in copies)
 
 

@@ -59,7 +59,7 @@ class EncoderSpec:
     def parse(cls, text: str) -> "EncoderSpec":
         """Parse `text`, without building a model or opening a file.
 
-        Raises CdirError for a malformed text, an unknown option, or an invalid value of one.
+        Raises CdirError for a malformed text, an unknown option, or an invalid value of an option.
         """
         name, options = _split_options(text)
         prefix, colon, remainder = name.partition(":")

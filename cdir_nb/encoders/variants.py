@@ -24,8 +24,9 @@ def with_preprocessing(encoder: ImageEncoder, **changes: Any) -> ImageEncoder:
     """An encoder of the same model with a different preprocessing, and therefore a different identity and cache.
 
     For a CLIP model:
-    mean, std      of each colour, for pixels in 0..1
-    resize_mode    "shortest": shorter side to size, then the centre; "squash": both sides; "longest": pad to a square
+    mean, std      mean and standard deviation of each colour channel, for pixels in 0..1
+    resize_mode    "shortest": scale the shorter side, crop the centre; "squash": scale both sides; "longest": pad to a
+                   square
     fill_color     0..255, the padding of "longest"
     interpolation  "bicubic" or "bilinear"
     For a backbone: the names of timm's data config (input_size, mean, std, interpolation, crop_pct, crop_mode).
@@ -60,5 +61,5 @@ def with_other_activation(encoder: ClipEncoder) -> ClipEncoder:
                 setattr(module, name, new())
                 count += 1
     if not count:
-        raise CdirError(f"{encoder.built.name} has no {old.__name__} to replace: choose a CLIP of transformers")
+        raise CdirError(f"{encoder.built.name} has no {old.__name__} to replace: choose a CLIP model with transformers")
     return ClipEncoder(replace(encoder.built, model=model, quick_gelu=not quick), encoder.device, encoder.precision)

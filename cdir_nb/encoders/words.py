@@ -86,7 +86,7 @@ class WordTower:
         return torch.cat([checkpoint(self._forward, *block, use_reentrant=False) for block in blocks])
 
     def vector(self, word: str) -> torch.Tensor:
-        """(W,) the token embedding of a word. Raises CdirError for a word of several tokens."""
+        """(W,): the token embedding of a word. Raises CdirError for a word of several tokens."""
         ids = self.encoder.tokenizer.encode(word)
         if len(ids) != 1:
             raise CdirError(f'"{word}" is {len(ids)} tokens: give a word that is one token, such as "sketch"')
@@ -97,7 +97,7 @@ class WordTower:
     ) -> list[list[tuple[str, float]]]:
         """For each of (P, W) vectors the k nearest tokens by cosine, as (token, cosine).
 
-        candidates  words to choose from; words of several tokens are ignored (None: the whole vocabulary)
+        candidates  words to choose from; words that consist of several tokens are ignored (None: the whole vocabulary)
         """
         table = self.tower.token_embedding.weight.detach()
         encode, decoder = self.encoder.tokenizer.encode, self.encoder.tokenizer.decoder
@@ -141,9 +141,9 @@ class WordTower:
 
 
 def require_known_words(encoder: ClipEncoder, text: str) -> None:
-    """Raise CdirError for words that no pretraining text of a bundled CLIP has; their embeddings mean nothing.
+    """Raise CdirError for words that are in no pretraining text of a bundled CLIP; their embeddings mean nothing.
 
-    Punctuation is ignored. Of other models the pretraining texts are not listed, and every word passes.
+    Punctuation is ignored. The pretraining texts of other models are not listed, so every word is accepted for them.
     """
     known, encode = encoder.built.known_tokens, encoder.tokenizer.encode
     words = "".join(" " if unicodedata.category(c)[0] in "PC" else c for c in text).split()
@@ -151,7 +151,7 @@ def require_known_words(encoder: ClipEncoder, text: str) -> None:
     if unknown or not words:
         listed = ", ".join(f"“{word}”" for word in unknown) or f"“{text}”"
         raise CdirError(
-            f"{encoder.built.name} was trained on no text with {listed}: use other words, or another encoder"
+            f"{encoder.built.name} was not trained on any text with {listed}: use other words, or another encoder"
         )
 
 

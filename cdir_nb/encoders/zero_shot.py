@@ -31,7 +31,7 @@ def class_prompts(classes: Sequence[str], domain_word: str, template: str = TEMP
         raise CdirError(f'template "{template}" is malformed ({error}): write for example "{TEMPLATE}"') from error
     if "class" not in fields or fields - {"class", "domain"}:
         raise CdirError(
-            f'template "{template}" must contain {{class}} and no other field than {{domain}}: write "{TEMPLATE}"'
+            f'template "{template}" must contain {{class}} and no field other than {{domain}}: write "{TEMPLATE}"'
         )
     return [_fill(template, {"domain": domain_word, "class": name.replace("_", " ")}) for name in classes]
 

@@ -95,7 +95,7 @@ class Explorer:
         self.average = lru_cache(STATES_IN_MEMORY)(self._average)
 
     def prepare(self, progress: Callable[[Iterable], Iterable] = iter) -> None:
-        """Compute all states that take seconds: Q for every direction, and TKI for every number of words.
+        """Compute in advance all states that take seconds: Q for every direction, and TKI for every number of words.
 
         progress  wraps the list of states, such as tqdm
         """
@@ -180,7 +180,7 @@ class Explorer:
         return self.collection.gallery_rows(question.gallery_domain, question.gallery)
 
     def _own(self, queries: ImageSet, gallery: np.ndarray) -> list[list[int]]:
-        """For each query, the positions of the same image in the gallery (G,); as `own_rows`, from a table."""
+        """For each query, the positions of the same image in the gallery (G,); as `own_rows`, but read from a table."""
         position, same = {row: i for i, row in enumerate(gallery.tolist())}, self.collection.same_images
         return [[position[row] for row in same.get(digest, ()) if row in position] for digest in queries.digests]
 
@@ -225,9 +225,9 @@ class Explorer:
         return self.methods[question.method].start if question.value is None else question.value
 
     def _embedder(self, question: Question) -> Embedder:
-        """The method in the question's state. Raises CdirError for a direction that it does not serve."""
+        """The method in the question's state. Raises CdirError for a direction that it was not fitted for."""
         method = self.methods[question.method]
         if method.directions is not None and not method.serves(question.direction):
             served = ", ".join(f"{a} → {b}" for a, b in method.directions)
-            raise CdirError(f"{method.name} serves only {served}: choose these domains, or another method")
+            raise CdirError(f"{method.name} was fitted only for {served}: choose these domains, or another method")
         return method.at(question.direction, self._value(question))

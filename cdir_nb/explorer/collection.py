@@ -1,4 +1,4 @@
-"""Images to explore, from a dataset or a folder of the user, with an encoder and names of domains and classes."""
+"""Images to explore, from a dataset or a user's folder, with an encoder and names of domains and classes."""
 
 import html
 from collections.abc import Sequence
@@ -145,7 +145,7 @@ class InMemoryEncoder:
 
 
 def require_different(emb: torch.Tensor, name: str) -> None:
-    """Raise CdirError if the directions of all (N, D) embeddings are nearly equal: their order is that of rounding."""
+    """Raise CdirError if all (N, D) embeddings have nearly the same direction: rounding would decide their order."""
     if nearly_equal(emb, "cosine"):
         raise CdirError(f"all images of {name} have nearly the same embedding: their order would mean nothing")
 

@@ -1,4 +1,4 @@
-"""What all panels use: menus, sliders, the base class, and the display of a panel with or without widgets."""
+"""Shared by all panels: menus, sliders, the base class, and the display of a panel with or without widgets."""
 
 import html
 from abc import ABC, abstractmethod
@@ -57,9 +57,9 @@ class Results:
 
 
 class Panel(ABC):
-    """Base class of the panels: a part of the page that says in its own place why it cannot work.
+    """Base class of the panels: a part of the page; if it cannot be built, the reason is shown in its place.
 
-    box      the widget to display; of a panel that cannot be built, only the message
+    box      the widget to display; only the message if the panel cannot be built
     answers  the results and the text above them
     """
 

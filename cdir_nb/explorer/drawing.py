@@ -47,7 +47,7 @@ def drawing_set(image: Image.Image, domain: str, digest: str = "") -> ImageSet:
 def _thickened(ink: np.ndarray) -> np.ndarray:
     """(H, W) uint8, 255 on ink: thin lines widened to STROKE, with soft edges.
 
-    Across a line of w pixels, the distance to the nearest pixel of paper is (w + 2) / 4 on average.
+    Across a line of w pixels, the distance to the nearest pixel of the background is (w + 2) / 4 on average.
     """
     width = 4 * np.asarray(distance_transform_edt(ink))[ink].mean() - 2
     grow = max(0.0, STROKE * SIZE - width) / 2

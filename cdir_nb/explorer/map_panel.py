@@ -117,12 +117,12 @@ class MapPanel(Panel):
 
     @property
     def sides(self) -> list["_MapView"]:
-        """The name of `views` in earlier versions."""
+        """Former name of `views`."""
         return self.views
 
     @property
     def says(self) -> w.HTML:
-        """The name of `message` in earlier versions."""
+        """Former name of `message`."""
         return self.message
 
     def question(self, row: int) -> Question:

@@ -110,7 +110,7 @@ def tki(collection: Collection) -> ExplorerMethod:
         embedder.training.encoder = collection.encoder  # which has the collection's embeddings in memory
         return embedder
 
-    slider = Slider("words P", WORDS, WORDS[-1], "How many domains are imagined in training. Each takes seconds, once.")
+    slider = Slider("words P", WORDS, WORDS[-1], "Number of learnt domain words; each is trained once, in seconds.")
     about = "A small network on CLIP, trained on text alone (notebook 07)."
     return ExplorerMethod("TKI", about, lambda direction, words: trained(words), slider, slow_values=WORDS)
 
@@ -163,7 +163,7 @@ def _stored_method(name: str, steps: dict[int, StoredEmbedder], collection: Coll
 
 
 def _served(embedder: StoredEmbedder, c: Collection) -> tuple[Direction, ...]:
-    """The directions that it was fitted for, if it has the vectors of all queries and of the whole first gallery."""
+    """The directions that the embedder was fitted for, if it has vectors of all queries and of the first gallery."""
 
     def has_vectors(rows) -> bool:
         return embedder.rows.keys() >= {c.images.digests[row] for row in rows}

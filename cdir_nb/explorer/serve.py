@@ -45,10 +45,10 @@ def make_page(folder: Path | None, encoder: str = "", *, log: Callable[[str], No
 
 
 def write_page(parameters: Mapping[str, Any], removed: Sequence[str] = (ABOUT_CODE,)) -> Path:
-    """A copy of the notebook with these parameters and without the cells that have a tag in `removed`.
+    """Write the notebook with these parameters, without the cells that have a tag in `removed`; returns its path.
 
-    Unless the cells about code stay, its first cell is the script that ties the page to its kernel. It lies where no
-    other user can change it, since it is run.
+    If the cells about code are removed, the first cell is the script that connects the page to its kernel
+    (`page_script`). The copy is in a folder that no other user can write, since it is executed.
     """
     from papermill.iorw import load_notebook_node
     from papermill.parameterize import parameterize_notebook
@@ -64,7 +64,7 @@ def write_page(parameters: Mapping[str, Any], removed: Sequence[str] = (ABOUT_CO
 
 
 def page_script() -> nbformat.NotebookNode:
-    """A cell whose script ends the kernel when the page is left, and says so when the kernel has ended."""
+    """A cell whose script ends the kernel when the page is left, and shows a message when the kernel has ended."""
     return nbformat.v4.new_markdown_cell(f"<script>\n{SCRIPT.read_text(encoding='utf-8')}</script>")
 
 
@@ -72,7 +72,7 @@ def serve_command(page: Path, *, port: int, browser: bool, lab: bool, host: str 
     """The command that serves a page: Voilà, or JupyterLab with the code.
 
     Each visitor gets a kernel of their own, which ends when the page is left, and after half an hour of inactivity. A
-    kernel that was killed is not started again, since it would have lost its widgets: the page says so.
+    kernel that was killed is not started again, since it would have lost its widgets; the page shows a message instead.
 
     host  the address on which the server listens: LOCAL for this machine only
     """
@@ -95,10 +95,12 @@ def refuse_port(port: int, host: str = LOCAL) -> None:
         try:
             listener.bind((host, port))
         except socket.gaierror as error:
-            raise CdirError(f"--host {host} is no address of this machine ({error.strerror}): try 0.0.0.0") from None
+            raise CdirError(
+                f"--host {host} is not an address of this machine ({error.strerror}): try 0.0.0.0"
+            ) from None
         except OSError as error:
             if error.errno == errno.EADDRNOTAVAIL:
-                raise CdirError(f"--host {host} is no address of this machine: try 0.0.0.0") from None
+                raise CdirError(f"--host {host} is not an address of this machine: try 0.0.0.0") from None
             problem = f"--port {port} cannot be used ({error.strerror or error})"
             raise CdirError(f"{problem}: choose another, such as {port % 65535 + 1}") from None
 

@@ -1,4 +1,4 @@
-"""What leaves the retrieval panel: a link that restores its state, and its results as a table and a contact sheet."""
+"""Exports of the retrieval panel: a link that restores its state, and its results as a table and a contact sheet."""
 
 import base64
 import html
@@ -21,7 +21,7 @@ def link_of(question: Question, explorer: Explorer) -> str:
 
 
 def question_of(query: str, explorer: Explorer, max_k: int) -> Question:
-    """The question of a link, which need not name everything; the initial question for an empty text.
+    """The question in the query part of a link; values that the link lacks are those of the initial question.
 
     Raises CdirError for a value that this page does not have, such as another encoder.
     """
@@ -46,14 +46,14 @@ def question_of(query: str, explorer: Explorer, max_k: int) -> Question:
         values = {str(choice): choice for choice in choices[name]}
         if text not in values:
             shown = ", ".join(list(values)[:3]) or "nothing"
-            raise CdirError(f"the link has {name} {text!r}, and this page has {shown}: it starts anew")
+            raise CdirError(f"the link has {name} {text!r}, but this page has {shown}: it starts with the first query")
         changes[name] = values[text]
     changes.pop("encoder", None)
     return replace(question, **changes)
 
 
 def exports(answer: Answer, images: ImageSet, tiles: list[Tile], link: str) -> str:
-    """HTML with three links: the results as CSV, as a contact sheet, and the address that restores the state."""
+    """HTML with three links: to the results as CSV, to a contact sheet, and to the page in this state."""
     shown = zip(answer.rows.tolist(), answer.scores.tolist())
     results = [
         Result(rank, images.keys[row], round(score, 6), str(images.domains[row]), str(images.labels[row]))

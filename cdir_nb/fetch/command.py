@@ -22,7 +22,7 @@ def fetch(
         list[Path] | None, typer.Option("--from", metavar="FILE", help="Use an archive that you downloaded.")
     ] = None,
 ) -> None:
-    """Download a dataset into the layout of its card, then verify it. An interrupted download resumes.
+    """Download a dataset into the layout of its card, then verify it. The same command resumes an interrupted download.
 
     \b
     Examples:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def hub_files(source: HubSource) -> "list[RepoSibling]":
-    """The source's files at its pinned revision, with name, size and checksum. Raises Unreachable."""
+    """Names, sizes and checksums of the source's files at its pinned revision. Raises Unreachable if there are none."""
     from huggingface_hub import HfApi
 
     try:

@@ -53,7 +53,7 @@ class Request:
 
 
 def fetch_dataset(request: Request) -> VerifyReport:
-    """Fetch a dataset into <root> and verify it. Raises CdirError."""
+    """Fetch a dataset into <root> and verify it. Raises CdirError for an invalid request or a failed download."""
     card = load_card(request.name)
     entry = _entry(request, card)
     request.log(f"{card.title}\n  licence: {card.licence}\n  terms: {entry.terms}\n  please cite: {card.citation}")

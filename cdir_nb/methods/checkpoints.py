@@ -37,7 +37,7 @@ def save_checkpoint(
 
 
 def load_checkpoint(path: Path | str, key: Mapping[str, str], device: torch.device) -> dict[str, Any] | None:
-    """The saved state; None if there is no file, or with a warning if another user does not share it.
+    """The saved state; None if there is no file, or (with a warning) if another user owns it and does not share it.
 
     Raises CdirError if it is damaged or belongs to another training.
     """

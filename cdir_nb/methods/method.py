@@ -85,7 +85,7 @@ class Method:
     def applies(self, variant: str, settings: Settings) -> bool:
         """Whether a variant applies to these settings: it changes a value, and they have the values in `replaces`.
 
-        A variant without a part of the method does not apply if this part is already disabled.
+        A variant that removes a part of the method does not apply if this part is already disabled.
         """
         changes, replaced = self.changes(variant), self.replaces.get(variant, {})
         return settings.changed(**changes) != settings == settings.changed(**replaced)

@@ -34,9 +34,9 @@ Pair = tuple[torch.Tensor, torch.Tensor]  # (Q, D) queries and (G, D) gallery
 class Centre:
     """Subtract means from the embeddings.
 
-    means  "training images": from each domain the mean of its training images
-           "all queries": from queries and gallery their own means
-           "gallery": from the gallery its own mean, and nothing from the queries
+    means  "training images": the mean of the training images of each domain, from the rows of that domain
+           "all queries": the mean of all queries from the queries, and the mean of the gallery from the gallery
+           "gallery": the mean of the gallery from the gallery; the queries are unchanged
     """
 
     means: str
@@ -154,7 +154,8 @@ class PostProcessed(Embedder):
 
     Embeddings are scaled to unit length first, and compared by cosine, also those of a method that compares by
     Euclidean distance; a step that subtracts popularity adds columns, whose Euclidean distance gives the same order.
-    Raises CdirError for steps in another order, and if training images are needed but there are none, or two sets.
+    Raises CdirError for steps in another order, and if training images are needed and there are none, or two sets of
+    them.
     """
 
     def __init__(self, embedder: Embedder, steps: Sequence[Step], training_images: ImageSet | None = None) -> None:
@@ -220,7 +221,7 @@ class PostProcessed(Embedder):
         images = self.training_images.select(domain)
         if not len(images):
             raise CdirError(
-                f"{self.name}: the training images have none of {domain}: give others as training_images, or use "
+                f"{self.name}: there are no training images of {domain}: give some as training_images, or use "
                 '"all queries"'
             )
         return images, self.embed(images, progress=False)
@@ -238,7 +239,7 @@ def _training_images(embedder: Embedder, images: ImageSet | None) -> ImageSet:
     """The images, or those that the method was trained on; raises CdirError unless there is exactly one such set."""
     own = embedder.training_images
     if own is not None and images is not None and own.fingerprint != images.fingerprint:
-        raise CdirError(f"{embedder.name} has training images of its own: do not give others as training_images")
+        raise CdirError(f"{embedder.name} has training images of its own: do not give training_images")
     images = own if images is None else images
     if images is None or not len(images):
         raise CdirError(

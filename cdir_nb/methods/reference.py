@@ -1,7 +1,7 @@
-"""Reference rows: what the vectors of a frozen encoder reach without training, by what they may use.
+"""Reference rows: results of a frozen encoder without training, grouped by the data that they use:
 
     training images   their means, without labels; one query at a time
-    texts             names of objects that are no query classes, in prompts with the domains' words; no image
+    texts             names of objects that are not query classes, in prompts with the domains' words; no image
     all queries       means, balancing or neighbours of all test queries, which must be known at once
 
 The settings were chosen on seen classes: `python scripts/frozen.py choose`, docs/results/frozen-settings.csv.

@@ -63,8 +63,8 @@ class StoredEmbedder(Embedder):
 def store(embedder: Embedder, images: ImageSet, step: int = 0) -> Path:
     """Store the embedder's vectors of `images` for the explorer; one file per method, settings, pair and step.
 
-    If the cache cannot be written, a warning says so, and the explorer lacks the method. Raises CdirError for a method
-    with post-processing, since that depends on query and gallery.
+    If the cache cannot be written, a warning is given, and the method is missing in the explorer. Raises CdirError for
+    a method with post-processing, since that depends on query and gallery.
     """
     if type(embedder).prepare is not Embedder.prepare:
         raise CdirError(f"{embedder.name} has post-processing, which cannot be stored: store the method without it")

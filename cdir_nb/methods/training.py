@@ -275,7 +275,7 @@ class Training:
             self._noted[name] = self._noted.get(name, 0.0) + value
 
     def _select(self, scores: Numbers) -> None:
-        """Store the current state for each rule by which it is the best so far; of equal scores, the first."""
+        """Store the current state for each rule by which it is the best so far; of equal scores, the first counts."""
         for rule, score in scores.items():
             if math.isnan(score):
                 raise CdirError(f"{self.name}: the score for {rule!r} is NaN in epoch {self.epoch}")

@@ -64,7 +64,7 @@ def write_browser(records: Sequence[Record], path: Path, title: str) -> Path:
 
 
 def browser_page(data: Mapping[str, Any], title: str) -> str:
-    """The page with these data. It loads nothing, and its policy allows only its own script and its own style."""
+    """The page with these data. It loads nothing, and its security policy allows only its own script and style."""
     template, style, script = (
         HERE.with_suffix(suffix).read_text(encoding="utf-8") for suffix in (".html", ".css", ".js")
     )
@@ -92,7 +92,7 @@ def browser_data(records: Sequence[Record]) -> dict[str, Any]:
     rows       the fields ROW, what each method learns from, and the command of each row; `codes` number the values
     records    the other fields; `row`: the row of each record; `value`: fractions
     queries    {number of a record: [sum of the values of each class, number of defined queries of each class]}
-    classes    {number of a record: names of the classes}, equal lists only once
+    classes    {number of a record: names of the classes}; equal lists are stored once
     draws      {number of classes: how often each class is drawn, one text of digits (base 36) per bootstrap sample}
     settings   {digest: settings}
     published  the printed cells of the papers
@@ -168,7 +168,7 @@ def _published() -> dict[str, Any]:
 
 
 def _owner(name: str) -> Method | None:
-    """The method with this name, or of which this is a variant or a state; None for a method of the user's own."""
+    """The method with this name, or of which this is a variant or a state; None for a user's own method."""
     named = (method for method in METHODS.values() if name == method.name or name in method.variants)
     states = (method for method in METHODS.values() if name.startswith(f"{method.name},"))
     return next(named, None) or next(states, None)
@@ -215,7 +215,7 @@ def _command(
 
 
 def _overrides(method: Method, variant: str | None, encoder: str, settings: Mapping[str, Any]) -> dict[str, Any]:
-    """The settings that differ from those that the command has by itself. Raises CdirError for an invalid one."""
+    """The settings that differ from the defaults of the command. Raises CdirError for an invalid one."""
     named = {"named": method.for_encoder[encoder]} if encoder in method.for_encoder else {}
     base = method.configured(settings=named, variant=variant)
     defaults = json.loads(base.model_dump_json())

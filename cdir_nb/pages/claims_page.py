@@ -92,7 +92,7 @@ def _relevant(frame: pd.DataFrame, paper: str, claims: Sequence[Claim], tasks: s
 
 
 def _further(paper: str) -> set[str]:
-    """Methods with their variants that a paper compares with, and that have a table of their own."""
+    """Methods, with their variants, that a paper compares with and that have a separate table on the page."""
     names = TEXTS["papers"].get(paper, {}).get("further", ())
     return {name for method in names for name in (method, *METHODS[method].variants)}
 
@@ -116,7 +116,7 @@ def _head(paper: str, frame: pd.DataFrame, about: str) -> str:
 
 
 def _from_card(rows: pd.DataFrame) -> str:
-    """A task's description in its card."""
+    """The description of a task in its dataset's card."""
     task, dataset = rows[["protocol", "dataset"]].iloc[0]
     spec = protocol_spec(task)
     if spec is None:
@@ -144,7 +144,7 @@ def _parts(decided: pd.DataFrame, rows: pd.DataFrame) -> Iterator[tuple[str, pd.
 
 
 def _by_rule(decided: pd.DataFrame, rows: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame, pd.DataFrame]]:
-    """(rule, verdicts, records) for each selection rule if a method has numbers by several; else all, with no rule."""
+    """(rule, verdicts, records) for each selection rule if a method has several; otherwise all, with an empty rule."""
     if rows.groupby("method")["selection_rule"].nunique().max() < 2:
         yield "", decided, rows
         return
@@ -171,8 +171,8 @@ def _verdicts(decided: pd.DataFrame, other_settings: Mapping[str, str]) -> str:
 
 
 def _means(frame: pd.DataFrame, paper: str, other_settings: Mapping[str, str]) -> str:
-    """A table of the paper's own methods and its baselines, then one of further methods that the paper compares with
-    and that were run in other directions.
+    """A table of the paper's own methods and its baselines, then one of further methods that the paper compares with,
+    which were run in other directions.
     """
     names = TEXTS["papers"].get(paper, {}).get("further", ())
     further = frame["method"].isin(_further(paper))
@@ -186,8 +186,9 @@ def _means(frame: pd.DataFrame, paper: str, other_settings: Mapping[str, str]) -
 
 
 def _means_table(frame: pd.DataFrame, paper: str, other_settings: Mapping[str, str]) -> str:
-    """Mean ± standard deviation over seeds by method, over the directions that all trained methods were run in; a
-    method with more of the directions of the paper's own has another row for all of its, and one with fewer says so.
+    """Mean ± standard deviation over seeds for each method, over the directions in which all trained methods were run.
+    A method that was run in more directions has a second row over all of these, and the name of one that was run in
+    fewer states their number.
     """
     kinds = [Metric.parse(metric).kind for metric in frame["metric"]]
     frame = frame.assign(place=list(zip(kinds, *(frame[name] for name in DIRECTION))), kind=kinds)
@@ -212,8 +213,8 @@ def _means_table(frame: pd.DataFrame, paper: str, other_settings: Mapping[str, s
 
 
 def _by_setting(frame: pd.DataFrame, other_settings: Mapping[str, str]) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """The rows of each method's first setting, and those of further settings of the same training, which are named by
-    what differs: numbers of two settings are never averaged.
+    """The rows of each method's first setting, and those of its further settings, which are named by what differs,
+    since numbers of two settings are never averaged.
     """
     cell = ["method", "metric", *DIRECTION, "seed"]
     several = set(frame[frame.duplicated(cell, keep=False) & (frame["selection_rule"] != NOTHING_SELECTED)]["method"])
@@ -226,7 +227,7 @@ def _by_setting(frame: pd.DataFrame, other_settings: Mapping[str, str]) -> tuple
 
 
 def _in_shared_directions(frame: pd.DataFrame) -> pd.DataFrame:
-    """The rows of directions that all trained methods share, then once more all rows of a method that has others."""
+    """The rows in directions that all trained methods share; then all rows of each method with more directions."""
     trained = frame[frame["selection_rule"] != NOTHING_SELECTED]
     shared = {
         kind: set.intersection(*rows.groupby("method")["place"].agg(set)) for kind, rows in trained.groupby("kind")
@@ -240,7 +241,7 @@ def _in_shared_directions(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def _partial_named(frame: pd.DataFrame) -> pd.DataFrame:
-    """The frame with the number of directions in the names of methods that lack some, since their means are others."""
+    """The frame; the name of a method that lacks directions states its number of them, since its mean is over fewer."""
     counts = frame.groupby(["method", "metric"])["place"].nunique()
     most = counts.groupby("metric").transform("max")
     names = {name: f"{name}, {counts[name, metric]} of {most[name, metric]} directions"

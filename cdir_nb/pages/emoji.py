@@ -79,7 +79,7 @@ def figure(table: Table) -> Figure:
 
 
 def table_of(records: Sequence[Record]) -> Table:
-    """The table of this page."""
+    """The means of all rows and columns of this page."""
     return Table(records, TEXTS)
 
 

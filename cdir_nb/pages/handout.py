@@ -42,7 +42,7 @@ def handout(book: NotebookNode, *, with_solutions: bool = False) -> NotebookNode
 
 
 def _exercise_cells(source: str, section: str, with_solutions: bool) -> list[NotebookNode]:
-    """The cell with the exercises as several: its beginning, each exercise with its answer, and what follows them."""
+    """Split the cell with the exercises: its beginning, each exercise with its answer, and the text after them."""
     before, after = source.split(section, 1)
     cells = [nbformat.v4.new_markdown_cell((before + section.partition("1. ")[0]).rstrip())]
     texts = exercises(section)

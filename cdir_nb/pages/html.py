@@ -164,8 +164,8 @@ def without_scripts(page: str) -> str:
 
 
 def strip(notebook: NotebookNode) -> None:
-    """Remove, in place, data of the run only: widget state and views, papermill's paths, out_dir, run_folders, and
-    all lines of a progress bar but its last.
+    """Remove in place what only the run needs: widget state and views, papermill's paths, out_dir, run_folders, and all
+    lines of a progress bar but its last.
 
     (This is done here because nbclient 0.11 crashes with `store_widget_state=False` if an Output widget is used.)
     """

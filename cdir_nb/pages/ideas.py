@@ -3,7 +3,7 @@
     python -m cdir_nb.pages.ideas
 
 All numbers come from the committed records. The sentences are in ideas.yaml, each with its comparisons. If a record
-changes so that a comparison turns round, or can no longer be told from zero, no page is written.
+changes so that a comparison is reversed, or can no longer be told from zero, no page is written.
 """
 
 import csv
@@ -42,7 +42,7 @@ PLACEHOLDER = re.compile(r"\{([^{}|]+)\|([^{}|]+)\}")  # {row|column} in a sente
 
 @dataclass(frozen=True)
 class Column:
-    """A set of images with an encoder. `optional`: left out while it has no records."""
+    """A column of the tables: a task, an encoder and a metric. `optional`: left out while it has no records."""
 
     name: str
     task: str
@@ -82,7 +82,7 @@ class Gap:
         return ABOVE if low > 0 else BELOW if high < 0 else LEVEL
 
     def __str__(self) -> str:
-        """Such as `+6.0 (+4.1 to +8.2)`."""
+        """The difference and its interval, such as `+6.0 (+4.1 to +8.2)`."""
         if self.interval:
             text = "{:+.1f} ({:+.1f} to {:+.1f})".format(self.points, *self.interval)
         elif len(self.by_seed) > 1:
@@ -122,7 +122,7 @@ class Table:
     def cell(self, row: str, column: str) -> list[Record]:
         """The records of a row in a column. Raises CdirError if there are none."""
         if (row, column) not in self._cells:
-            raise CdirError(f"no committed records of {row} in {column}, or not in all directions")
+            raise CdirError(f"no committed records of {row} in {column} for all directions: measure them")
         return self._cells[row, column]
 
     def has(self, row: str, column: str) -> bool:
@@ -142,7 +142,7 @@ class Table:
         return f"{mean(values):.1f}{spread}"
 
     def gap(self, row: str, other: str, column: str) -> Gap:
-        """`row` minus `other` in a column. Raises CdirError if one is not measured there."""
+        """`row` minus `other` in a column. Raises CdirError if either was not measured there."""
         a, b = self.cell(row, column), self.cell(other, column)
         ours, theirs = self.percents(row, column), self.percents(other, column)
         seeds = max(len(ours), len(theirs))
@@ -207,7 +207,7 @@ def summary(table: Table) -> str:
 
 
 def means_table(table: Table, name: str) -> str:
-    """Means of all rows, marked by whether the difference to the frozen encoder can be told from zero."""
+    """Means of all rows; a mark shows whether the difference from the frozen encoder can be told from zero."""
     shown = [table.columns[column] for column in table.texts["tables"][name] if column in table.columns]
     head = ["", *(table.texts["columns"][column.name]["title"] for column in shown)]
     lines = [
@@ -241,7 +241,7 @@ def _mark_of_images(records: Sequence[Record]) -> str:
 
 
 def _knows(table: Table, column: Column) -> str:
-    """Zero-shot accuracy among the query classes, mean over query domains; empty if it was measured elsewhere alone."""
+    """Zero-shot accuracy among the query classes, mean over query domains; empty if it was measured only elsewhere."""
     named = [r for r in table.records if r.encoder.split()[0] == column.encoder and ZERO_SHOT.match(r.metric)]
     among = re.compile(rf"{ZERO_SHOT.pattern} (the|all) {column.classes} ")
     found = {r.query_domain: r.value for r in named if r.protocol == column.task and among.match(r.metric)}

@@ -143,7 +143,7 @@ def _images(frame: pd.DataFrame) -> list[str]:
 
 
 def _range(numbers: pd.Series) -> str:
-    """The fewest and the most, such as `150 to 200`; empty if unknown."""
+    """The smallest and the largest number, such as `150 to 200`; empty if unknown."""
     known = numbers.dropna()
     return " to ".join(f"{n:,}" for n in dict.fromkeys((known.min(), known.max()))) if len(known) else ""
 
@@ -228,7 +228,7 @@ def _copy(path: Path, folder: Path) -> str:
 
 
 def _figure(path: Path, folder: Path) -> dict[str, Any]:
-    """A figure with its size and caption: the PNG's Description, or its file name in words if it has none."""
+    """A figure with its size and caption: the PNG's text `Description` or, without one, the file name in words."""
     try:
         with Image.open(path) as image:
             image.load()

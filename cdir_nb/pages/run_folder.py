@@ -150,7 +150,7 @@ def _about(folder: Path) -> dict[str, Any]:
 
 
 def _json(path: Path, **types: Any) -> dict[str, Any]:
-    """A JSON object with at least these keys, of these types. CdirError if the file is missing or damaged."""
+    """A JSON object with at least these keys, of these types. Raises CdirError if the file is missing or damaged."""
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError):

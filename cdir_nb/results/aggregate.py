@@ -27,7 +27,7 @@ def means(frame: "pd.DataFrame", by: str, over: Sequence[str] = DIRECTION) -> "p
 
     The columns are mean and spread, in the unit of "value"; seeds, a tuple; and directions, a number. The spread is the
     standard deviation over seeds of the mean over directions; it is NaN for one seed, and if a seed lacks a direction.
-    Raises CdirError as `require_alike` for records that may not be averaged.
+    Raises CdirError, as `require_alike` does, for records that may not be averaged.
     """
     import pandas as pd
 

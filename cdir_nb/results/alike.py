@@ -30,13 +30,13 @@ COUNTED = {
 
 
 def identified(frame: "pd.DataFrame") -> "pd.DataFrame":
-    """The frame with two columns that tell apart what `SETTING` does not, and without false baselines.
+    """The frame with two columns that number its sets of images, which `SETTING` does not tell apart.
 
     image_set   number of the set of query and gallery images on which a task was measured, from "1"
     train_pool  number of the set of images from which the seeds of one setting drew their training images
 
     Both are empty if there is only one; unknown images belong to any set. Sets differ if a domain has other queries or
-    another gallery. A method that is called vanilla CLIP and is not the baseline becomes NOT_BASELINE.
+    another gallery. A method that is called vanilla CLIP but is not the baseline is renamed to NOT_BASELINE.
     """
     if set(NUMBERED) <= {*frame.columns}:
         return frame
@@ -60,7 +60,8 @@ def _numbers(frame: "pd.DataFrame", group: Sequence[str], run: Sequence[str], ce
 
     cells  {column with the name of some images: column with their fingerprint}
 
-    Rows of a run are of one set unless they have different fingerprints for a name, and so are runs of a group.
+    The rows of a run belong to one set unless they have different fingerprints for one name; the same holds for the
+    runs of a group.
     """
     if not any(_differ(frame, group, *cell) for cell in cells.items()):
         return [""] * len(frame)
@@ -116,7 +117,7 @@ def _fits(item: dict, other: dict, with_common: bool) -> bool:
 
 
 def differs(rows: "pd.DataFrame", column: str) -> bool:
-    """Whether a method has several values in a column, in one direction if it may differ between directions."""
+    """Whether a column has several values, counted within each direction if it may differ between directions."""
     if rows[column].nunique() < 2:
         return False
     return column not in BY_DIRECTION or bool(rows.groupby(list(DIRECTION))[column].nunique().max() > 1)
@@ -129,7 +130,7 @@ def require_alike(frame: "pd.DataFrame", by: str, over: Sequence[str] = DIRECTIO
     by     the column whose values have one mean each
 
     The rows of a mean must agree in setting; those of one direction also in training set, images and training pool.
-    A seed may have a direction several times with equal values. Columns that the frame lacks are not compared.
+    A seed may have several equal values in one direction. Columns that the frame lacks are not compared.
     """
     always = [name for name in (*COMPARED, *NUMBERED) if name in frame and name not in (by, *BY_DIRECTION)]
     measured = [name for name in (*IMAGES, POOL) if name in frame]
@@ -162,7 +163,7 @@ def require_alike(frame: "pd.DataFrame", by: str, over: Sequence[str] = DIRECTIO
 def is_constant(metric: Metric, galleries: Iterable[int | None]) -> bool:
     """Whether every ranking scores the same, because the cut-off of a precision is not below the size of any gallery.
 
-    galleries  their numbers of images; None or 0: unknown
+    galleries  number of images of each gallery; None or 0: unknown
     """
     end = (metric.k or 0) if metric.kind == "precision" else 1
     return all(0 < (size or 0) <= end for size in galleries)
@@ -176,7 +177,7 @@ def labelled(method: str, test_time_data: str) -> str:
 def notes(frame: "pd.DataFrame") -> list[str]:
     """What a reader of these numbers must know about their images and the baseline; one line each.
 
-    frame  from `to_frame`
+    frame  a table of records from `to_frame`
     """
     frame = identified(frame)
     return [*_false_baselines(frame), *_image_sets(frame), *_pools(frame), *_counts(frame)]

@@ -1,4 +1,4 @@
-"""`cdir check-method`: a method of the user, run for a few steps on one protocol of each kind on the drawn world."""
+"""`cdir check-method`: a user's method, run for a few steps on one protocol of each kind on the drawn world."""
 
 import importlib
 import sys
@@ -63,7 +63,7 @@ def check_method(name: str, encoder: str = "") -> Iterator[Check]:
 
 
 def import_method(name: str) -> Any:
-    """The object of "MODULE:NAME". Raises CdirError if it does not exist or is no method."""
+    """The object of "MODULE:NAME". Raises CdirError if it does not exist or is not a method."""
     module, _, attribute = name.partition(":")
     if not module or not attribute:
         raise CdirError(f"{name}: write MODULE:NAME, such as my_method:MyMethod for a class in my_method.py")

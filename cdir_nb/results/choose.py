@@ -17,16 +17,16 @@ def chosen(
     directions: Collection[str] = (),
     rule: str = "",
 ) -> list[Record]:
-    """The records that agree with all of these; an empty one selects nothing and leaves all.
+    """The records that match all of these selections; an empty selection is ignored.
 
     tasks       protocols, such as "world-unseen", or datasets
     methods     names of methods; the baseline is always included, since gains are above it
-    metric      with its convention, such as `mAP@200:over_found`, or without: all conventions
+    metric      a metric with its convention, such as `mAP@200:over_found`, or without it: all conventions
     paper       a paper, such as "TKI": only the conventions in which it reports (`cdir_nb/retrieval/families.yaml`)
     directions  pairs QUERY:GALLERY of domains
     rule        a selection rule; methods for which nothing is selected are included
 
-    Raises CdirError for a name that no record has; the message lists those that there are.
+    Raises CdirError for a name that no record has; the message lists the available names.
     """
     if rule and rule not in SELECTION_RULES:
         raise CdirError(f"--rule {rule}: unknown: use one of {', '.join(SELECTION_RULES)}")
@@ -67,7 +67,7 @@ def _with(
     known = {name for record in records for name in names(record)}
     if missing := [value for value in (values if required is None else required) if value not in known]:
         there = ", ".join(available) or "none"
-        raise CdirError(f"{option} {missing[0]}: no number has it; there are, with the options before it: {there}")
+        raise CdirError(f"{option} {missing[0]}: no number has it; available with the options before it: {there}")
     return [record for record in records if {*names(record)} & {*values}]
 
 

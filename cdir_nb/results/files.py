@@ -163,7 +163,7 @@ def record_files(folder: Path) -> list[Path]:
     if folder.is_file():
         if not _is_table(folder):
             raise CdirError(
-                f"{folder} is no table that can be read: give a folder made by `cdir reproduce`, or save it as "
+                f"{folder} is not a readable table: give a folder made by `cdir reproduce`, or save it as "
                 "CSV UTF-8 (.csv) or Parquet (.parquet)"
             )
         return [folder]
@@ -200,7 +200,7 @@ def read_settings(folder: Path) -> Settings:
     except (ValueError, RecursionError):
         stored = None
     if not isinstance(stored, dict) or not all(isinstance(settings, dict) for settings in stored.values()):
-        raise CdirError(f"{path} is not a file of settings: move it, or restore it from where the records come from")
+        raise CdirError(f"{path} is not a file of settings: move it, or restore the one that belongs to the records")
     for digest, settings in stored.items():
         if settings_digest(settings) != digest:
             raise CdirError(f"{path}: the settings under {digest} were changed: restore the file")
@@ -213,7 +213,7 @@ def find_settings(digest: str, sources: Iterable[Path]) -> tuple[str, dict[str, 
     digest   at least four digits with which it begins
     sources  run folders and tables
 
-    Raises CdirError if no source has the digest, or if several digests begin so.
+    Raises CdirError if no source has the digest, or if several digests begin with these digits.
     """
     found: Settings = {}
     numbers: dict[str, None] = {}
@@ -230,7 +230,9 @@ def find_settings(digest: str, sources: Iterable[Path]) -> tuple[str, dict[str, 
             "prints, and --run for a run that is not in runs/"
         )
     if len(found) > 1:
-        raise CdirError(f"settings {digest}: several begin so: give more digits of {' or '.join(sorted(found))}")
+        raise CdirError(
+            f"settings {digest}: several digests begin with it: give more digits of {' or '.join(sorted(found))}"
+        )
     ((complete, settings),) = found.items()
     return complete, settings, [*numbers]
 
@@ -283,7 +285,7 @@ def _rows(path: Path) -> Iterator[Any]:
 
 
 def _json_row(line: str) -> dict[str, Any]:
-    """A line of a jsonl file as arguments of `Record`. ValueError if the digest of the settings is missing."""
+    """A line of a jsonl file as arguments of `Record`. Raises ValueError if the digest of the settings is missing."""
     values = json.loads(line)
     if not isinstance(values, Mapping) or not values.get("settings_digest"):
         raise ValueError("settings_digest is missing")
@@ -293,7 +295,7 @@ def _json_row(line: str) -> dict[str, Any]:
 def _table_row(row: Mapping[Any, Any]) -> dict[str, Any]:
     """A row of a table as arguments of `Record`; columns without a name are left out, since they are pandas' index.
 
-    ValueError for a missing column, for more cells than columns, and for a value that a spreadsheet has changed.
+    Raises ValueError for a missing column, for more cells than columns, and for a value that a spreadsheet has changed.
     """
     if None in row:
         raise ValueError(f"more cells than columns: {row[None]}")
@@ -330,7 +332,7 @@ def _text(value: Any) -> Any:
 
 
 def _mapping(value: Mapping | str) -> Mapping[str, Any]:
-    """A mapping written as JSON, or by pandas as Python does; empty for an empty text. ValueError for another value."""
+    """A mapping written as JSON, or by pandas as Python; empty for empty text. Raises ValueError for other values."""
     if isinstance(value, Mapping) or not value:
         return value or {}
     try:

@@ -30,11 +30,12 @@ def measure(embedder: "Embedder | Iterable[Embedder]", task: "Protocol", seed: i
     embedder  one embedder for all directions, or several, each fitted for some directions (such as one per domain pair)
     seed      the seed with which the method was fitted
 
-    Each embedder embeds every domain once. Directions that are not in the task are left out. No query finds its own
-    image, if that is in the gallery. Images are identified by their content.
-    Raises CdirError if an embedder was fitted for no direction of the task, or embeds by means of all queries and there
-    are fewer than 10. Warns of images with two classes, of test images in the training set of a task that does not
-    train on them, and of a method whose embeddings depend on other images although `data_at_test_time` does not say so.
+    Each embedder embeds every domain once. Directions that are not in the task are left out. If a query's own image is
+    in the gallery, it is left out of its ranking. Images are identified by their content.
+    Raises CdirError if an embedder was fitted for no direction of the task, or needs all queries at once and there are
+    fewer than 10. Warns about images with two classes, about test images in the training set of a task that does not
+    train on them, and about a method whose embeddings depend on other images although `data_at_test_time` does not say
+    so.
     """
     embedders: list[Any] = [embedder] if hasattr(embedder, "embed") else list(embedder)  # pyright: ignore[reportArgumentType]
     for message in _doubts(embedders, task):
@@ -47,8 +48,8 @@ def measure_references(
 ) -> tuple[list[Record], dict[str, str]]:
     """Records of the reference rows of a frozen embedder on a task, and {name of an absent row: reason}.
 
-    The arguments are those of `methods.references`. A row that cannot be measured, such as one with all queries where
-    there are fewer than 10, is absent too.
+    The arguments are those of `methods.references`. A row that cannot be measured, such as one that needs all queries
+    where there are fewer than 10, is absent too.
     """
     from cdir_nb.methods.reference import references
 
@@ -89,7 +90,7 @@ def _records(embedder: "Embedder", task: "Protocol", seed: int) -> list[Record]:
 
 
 def _depends_on_others(embedder: "Embedder", task: "Protocol") -> bool:
-    """Whether the embeddings of two images differ when a third is embedded with them: a method may not declare it."""
+    """Whether the embeddings of two images change if a third is embedded with them, which a method may not declare."""
     import torch.nn.functional as F
 
     (a, _), *_ = directions_of(embedder, task)
@@ -156,7 +157,7 @@ def about_images(**parts: "ImageSet | None") -> dict[str, object]:
 
 
 def evaluate_task(embedder: "Embedder", task: "Protocol") -> "dict[Direction, list[PerQuery]]":
-    """{direction: every metric for every query, which does not find its own image}; `measure` averages these."""
+    """{direction: every metric for every query, without the query's own image}; `measure` averages these values."""
     return {(a, b): results for a, b, _, results in _evaluated(embedder, task)}
 
 
@@ -215,7 +216,7 @@ def directions_of(embedder: "Embedder", task: "Protocol") -> "list[Direction]":
     directions = [pair for pair in task.directions if embedder.directions is None or pair in embedder.directions]
     if not directions:
         fitted = ", ".join(" -> ".join(pair) for pair in embedder.directions or ())
-        raise CdirError(f"{embedder.name} was fitted for {fitted}, which is not in {task.name}: fit one of its pairs")
+        raise CdirError(f"{embedder.name} was fitted for {fitted}, which is not in {task.name}: fit one of the task's")
     return directions
 
 
@@ -241,8 +242,8 @@ def percent_by_direction(pair_of: "PairOf", task: "Protocol", metric: str | Metr
     pair_of  function from (query domain, gallery domain) to embeddings of queries and gallery
 
     metric  such as "P@10:hits_over_k"
-    Intended for exploration: the similarity is the cosine, and no records are created. No query finds its own image.
-    Raises CdirError if `metric` is not a metric of a ranking.
+    Intended for exploration: the similarity is the cosine, and no records are created. A query's own image is left out
+    of its ranking. Raises CdirError if `metric` is not a metric of a ranking.
     """
     import pandas as pd
 

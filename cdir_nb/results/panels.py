@@ -108,7 +108,7 @@ def views() -> list[View]:
 
 @lru_cache
 def printed_panel(view: View) -> Panel:
-    """The published numbers of a view, or averages if only these are printed; methods have our names if we run them."""
+    """The published numbers of a view, or averages if only these are printed. Methods that we run have our names."""
     cells = _cells(view)
     single = cells[~cells["average"]]
     overall = _averages(cells)
@@ -169,7 +169,7 @@ def _by_column(cells: "pd.DataFrame", columns: list[str]) -> "pd.DataFrame":
 
 
 def _averages(cells: "pd.DataFrame") -> "pd.DataFrame":
-    """The printed averages over all directions, in percent."""
+    """The averages over all directions as printed in the paper, in percent."""
     cells = cells[cells["average"] & (cells[list(DIRECTION)] == "").all(axis=1)]
     percent = 100 * cells.set_index("row")[["value"]]
     return percent.set_axis([MEAN], axis=1).rename_axis(index=None)
@@ -178,7 +178,7 @@ def _averages(cells: "pd.DataFrame") -> "pd.DataFrame":
 def our_panels(view: View, frame: "pd.DataFrame", collection: str = "") -> list[Panel]:
     """One panel for each dataset, task, encoder and set of images with which the view's methods were run.
 
-    frame       from `to_frame`, of one collection of records without repeated runs of a setting
+    frame       a table from `to_frame`, of one collection of records without repeated runs of a setting
     collection  its name, for the panels' captions
     Seeds are averaged. The convention is the table's if our records have it, else the first one available; the cut-off
     is the table's or the one in the task's card. Columns are the table's directions if the task has them, else the

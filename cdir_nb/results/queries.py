@@ -1,6 +1,6 @@
 """Values of single queries behind a record, and the files in which they are stored.
 
-A record has the mean over queries. To tell whether a difference between two methods can be told from zero, `compare`
+A record has the mean over queries. To decide whether a difference between two methods can be told from zero, `compare`
 needs the values of the same queries under both methods.
 """
 
@@ -69,5 +69,5 @@ def load_queries(path: Path) -> dict[Key, QueryValues]:
 
 
 def _key(fields: Iterable) -> Key:
-    """A key as it was before json made lists of its tuples."""
+    """Restore a key whose tuples JSON turned into lists."""
     return tuple(tuple(field) if isinstance(field, list) else field for field in fields)

@@ -103,8 +103,9 @@ class Record(BaseModel):
     queries_without_relevant  number of queries without a relevant image in the gallery; the convention decides whether
                     they count as 0 or not at all; None: unknown
     query_fingerprint, gallery_fingerprint, train_fingerprint  `ImageSet.fingerprint`; empty if unknown or if none
-    train_pool_fingerprint  that of the images from which the seed drew the training images; empty if unknown or if none
-    image_counts    the number of images of the dataset if it is not its card's, such as "168 of 9,991 images"
+    train_pool_fingerprint  fingerprint of the images from which the seed drew the training images; empty if unknown or
+                            if none
+    image_counts    the number of images of the dataset if it differs from the card's, such as "168 of 9,991 images"
     seen_in_pretraining  number of images of `test_set` that the encoder saw in its pretraining; 0 if unknown
     data_at_test_time  the entries of TEST_TIME_DATA on which an embedding depends besides the image; sorted
     threads         number of CPU threads of torch; None if unknown
@@ -213,7 +214,7 @@ def problems(error: ValidationError) -> str:
 
 
 def _message(item: Mapping[str, Any], field: str) -> str:
-    """Pydantic's message in the terms of this workbook."""
+    """Pydantic's message, reworded for users of the workbook."""
     if item["type"] == "missing":
         return "missing, but every record needs it" if field in Record.model_fields else "missing"
     if field == "value" and item["type"] in ("less_than_equal", "greater_than_equal", "finite_number"):

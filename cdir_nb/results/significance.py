@@ -26,14 +26,14 @@ Interval = tuple[float, float]
 
 @dataclass(frozen=True)
 class Comparison:
-    """`a` minus `b` in one metric, in percentage points: mean over directions, of the mean over seeds and queries.
+    """`a` minus `b` in one metric, in percentage points: mean over directions of the mean over seeds and queries.
 
     by_classes, by_queries  95 % percentile bootstrap intervals of `points`
     wins, ties, losses      numbers of queries, over all directions, whose value (mean over seeds) is higher, equal or
                             lower
     by_seed                 {seed: points}; empty if neither method has seeds
-    selection_rule          that of the trained methods
-    directions, queries, classes  numbers that the comparison is over
+    selection_rule          selection rule of the trained methods
+    directions, queries, classes  numbers of directions, queries and classes in the comparison
     """
 
     a: str
@@ -119,7 +119,7 @@ def comparisons(
     """Compare two methods on a task: one comparison for each encoder, settings, selection rule and metric.
 
     Trained methods are compared under the same selection rule. Raises CdirError if a method has no values of single
-    queries on the task, or if the two have nothing in common; the message says what there is.
+    queries on the task, or if the two have nothing in common; the message lists what is available.
     """
     ours, theirs = (_settings_of(records, name, task, metric, rule) for name in (a, b))
     found = [
@@ -156,13 +156,13 @@ def _settings_of(
     if not groups:
         known = ", ".join(sorted({record.method for record in stored})) or "no method"
         raise CdirError(
-            f"{method}, {task}: no values of single queries (there are some of {known}): measure it, and give its run"
+            f"{method}, {task}: no values of single queries (only of {known}): measure it, and give its run"
         )
     return groups
 
 
 def class_interval(a: Sequence[Record], b: Sequence[Record], metric: str) -> Interval:
-    """`by_classes` of `compare`, without the rest, which takes longer."""
+    """`by_classes` of `compare`, without the intervals over queries, which take longer."""
     pairs = _paired(a, b, metric)
     return bootstrap(pairs.values, pairs.classes)
 
@@ -204,7 +204,7 @@ def _paired(a: Sequence[Record], b: Sequence[Record], metric: str) -> Paired:
     means = {d: np.mean([gap[d] for gap in gaps.values()], axis=0) for d in directions}
     defined = {d: ~np.isnan(means[d]) for d in directions}
     if not all(mask.any() for mask in defined.values()):
-        raise CdirError(f"{metric}: no query of a direction has a value in both: check labels and convention")
+        raise CdirError(f"{metric}: in some direction, no query has a value in both: check labels and convention")
     labels = {d: _queries(ours[seeds[0][1]][d]).labels for d in directions}
     values, classes = ([column[d][defined[d]] for d in directions] for column in (means, labels))
     return Paired(metric, directions, gaps, defined, values, classes)

@@ -98,7 +98,7 @@ class Block:
     """One task on one set of images, with the line of the baseline first.
 
     image_set  number of the set of images, if the task was measured on several; otherwise ""
-    counts     the dataset's number of images if it is not its card's, such as "168 of 9,991 images"; otherwise ""
+    counts     the dataset's number of images if it differs from the card's, such as "168 of 9,991 images"; otherwise ""
     without    methods without a number in the headline metric
 
     `str` gives the printed table, at most `WIDTH` characters wide: methods by selection rule.
@@ -170,7 +170,7 @@ class Block:
         width = min(room, max(len(name) for name, *_ in rows))
 
         def printed(row: tuple[str, ...], indent: str) -> list[str]:
-            """A long name continues below its numbers' line."""
+            """The lines of a row; a long name continues on lines below that of its numbers."""
             name, *more = textwrap.wrap(row[0], width, subsequent_indent="  ")
             numbers = "  ".join(row[i].ljust(w) for i, w in zip(used, widths))
             return [f"{indent}{name:<{width + 4 - len(indent)}}  {numbers}".rstrip(), *(indent + text for text in more)]
@@ -188,7 +188,7 @@ def _fill(text: str) -> str:
 def summarise(frame: "pd.DataFrame", metric: str = "") -> list[Block]:
     """One block per dataset, protocol, test set, set of images and encoder, with rankings between two domains.
 
-    frame   from `to_frame`
+    frame   a table of records from `to_frame`
     metric  the metric of every block, such as `mAP@200:over_found`; tasks without it are left out. Default: the
             headline of each task
     """
@@ -201,7 +201,7 @@ def summarise(frame: "pd.DataFrame", metric: str = "") -> list[Block]:
 
 
 def _block(task: tuple[str, ...], rows: "pd.DataFrame", name: str) -> Block | None:
-    """None if the metric was not measured; without a metric, if every ranking scores the same in all of them."""
+    """The block of a task; None if the metric was not measured or, without a name, if every ranking scores the same."""
     metric = Metric.parse(name) if name else _headline(task[1], rows)
     if metric is None or str(metric) not in set(rows["metric"]):
         return None

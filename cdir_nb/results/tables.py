@@ -60,7 +60,7 @@ def by_direction(records: Iterable[Record], metric: str | Metric) -> "pd.DataFra
 def headline(frame: "pd.DataFrame", by: tuple[str, ...] = ()) -> tuple["pd.DataFrame", dict[str, str]]:
     """Headline means: separately over directions between domains, over single domains, and within domains.
 
-    frame  from `to_frame`, plus any columns named in `by`
+    frame  a table of records from `to_frame`, plus any columns named in `by`
     Returns a table of strings, one row per measured quantity, and the fields that all rows have in common.
     """
     frame = _prepared(frame)
@@ -139,7 +139,7 @@ def direction_tables(frame: "pd.DataFrame") -> Iterator[tuple[str, dict[str, str
 
 
 def _matrix(group: "pd.DataFrame") -> "pd.DataFrame":
-    """Percent by query and gallery domain, in the order of the records; CdirError for two values of one direction."""
+    """Percent by query and gallery domain, in the order of the records. Raises CdirError for repeated directions."""
     import pandas as pd
 
     values: dict[str, dict[str, float]] = {}  # a run has thousands of tables, too many for pandas' pivot_table

@@ -135,7 +135,7 @@ def _slices(n: int, step: int) -> list[slice]:
 
 
 def _in_threads(work: Callable[[slice], Result], blocks: Iterable[slice], workers: int) -> Iterator[Result]:
-    """Results in order. Only a few of them wait, so that memory stays bounded even if the caller is slow."""
+    """Yield the results in order. Only a few are held at once, so that memory is bounded even if the caller is slow."""
     waiting: deque[Future[Result]] = deque()
     with _blas.limit(limits=1, user_api="blas"), ThreadPoolExecutor(workers) as pool:
         for block in blocks:
@@ -171,7 +171,7 @@ def _scores(query: np.ndarray, gallery: np.ndarray) -> np.ndarray:
 
 
 def _within(scores: np.ndarray, limit: float) -> np.ndarray:
-    """The scores, of which those beyond +-limit are set to +-limit, in place."""
+    """Clip the scores to at least -limit and at most limit, in place."""
     return scores if limit == np.inf else scores.clip(-limit, limit, out=scores)
 
 
@@ -195,7 +195,7 @@ def merge_scores(best: np.ndarray, scores: np.ndarray, start: int, k: int, limit
 
 
 def _bound(scores: np.ndarray, k: int, limit: float) -> np.ndarray:
-    """(n, 1) a bound that at least k scores in each row reach: the k-th largest of the maxima of small groups.
+    """(n, 1): a bound that at least k scores in each row reach, the k-th largest of the maxima of small groups.
 
     Each of the `groups` takes every groups-th column, so that a gallery sorted by class is spread over all of them.
     All scores beyond the limit are equal, so a bound is never among them.

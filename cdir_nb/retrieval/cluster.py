@@ -64,7 +64,7 @@ def merge_rankings(left: Ranking, right: Ranking, k: int) -> Ranking:
 
 
 def _all_left_out(left: Ranking, right: Ranking) -> LeftOut | None:
-    """What either ranking left out, as rows of the merged gallery."""
+    """The gallery rows that either ranking left out, as rows of the merged gallery."""
     sides = [(left.left_out, 0), (right.left_out, left.n_gallery)]
     pairs = [(part.queries, part.rows + offset) for part, offset in sides if part is not None]
     if not pairs:

@@ -2,7 +2,8 @@
 
 For a query, n_rel is the number of gallery items of its class, and h the number of these in the first k ranks. Items
 that are left out of its ranking count in neither. Every convention is a fraction; a value of 0 / 0 is NaN and is left
-out of the mean. k may exceed the size G of the gallery: h is then n_rel, and the order of results decides no precision.
+out of the mean. k may exceed the size G of the gallery: h is then n_rel, and no precision depends on the order of the
+results.
 
 precision at cut-off k
   hits_over_k               h / k, for k > G too          SnMpNet, SAKE, AMA, ProS, ClipPrompt. n_rel = 0 gives 0.
@@ -98,7 +99,7 @@ class PerQuery:
 
     @property
     def convention(self) -> str:
-        """The convention of the metric."""
+        """The name of the convention, such as "over_found"."""
         return self.metric.convention
 
     @property
@@ -152,7 +153,7 @@ def evaluate(
 ) -> list[PerQuery]:
     """Every convention at every cut-off, in one pass over the ranking. Errors as in `precision_at_k`.
 
-    Warns of queries whose vector is also in the gallery, unless `rank` was told what to leave out.
+    Warns about queries whose vector is also in the gallery, unless `rank` was called with `leave_out`.
     """
     classes = Classes(query_labels, gallery_labels, len(ranking), ranking.n_gallery, ranking.left_out)
     _check_depth(ranking, ks, ap_ks)
@@ -356,11 +357,11 @@ class Classes:
 
 
 def _warn_of_repeated(repeated: np.ndarray | None) -> None:
-    """Warn if query vectors are also in the gallery; such a query finds itself first, whatever the encoder does."""
+    """Warn if query vectors are also in the gallery; such a query ranks itself first, whatever the encoder does."""
     if repeated is not None and repeated.any():
         warnings.warn(
-            f"{repeated.sum()} of {len(repeated)} queries have their own vector in the gallery and find it first: name "
-            "these rows by leave_out (own_rows of two image sets), or by leave_out=[[]] * Q if the images differ",
+            f"{repeated.sum()} of {len(repeated)} queries have their own vector in the gallery, which ranks first: "
+            "give leave_out=own_rows(queries, gallery) of the image sets, or leave_out=[[]] * Q if the images differ",
             stacklevel=3,
         )
 

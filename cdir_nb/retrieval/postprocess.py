@@ -3,8 +3,8 @@
 Rows of queries q, reference queries q' and gallery items g have unit length; s(q, g) = q.g is their cosine. Results are
 float64 if an argument is, else float32, and on the device of the arguments. Scores are held in blocks of CELLS numbers.
 
-Centring by inner product ranks by s(q, g) minus the mean similarity of g to the queries: it is one of the ways to
-subtract from each gallery item how popular it is, as `popularity` and `sinkhorn` do.
+Centring by inner product ranks by s(q, g) minus the mean similarity of g to the queries: it is one way of subtracting
+the popularity of each gallery item from its scores, as are `popularity` and `sinkhorn`.
 """
 
 import math
@@ -30,7 +30,7 @@ def centre(
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """(Q, D) and (G, D): the rows minus their mean, scaled to unit length.
 
-    query_mean, gallery_mean  (D,), usually the mean of images of the domain. Raises CdirError for a row that equals it
+    query_mean, gallery_mean  (D,), usually the mean of images of the domain. Raises CdirError if a row equals its mean
     """
     query, gallery = _checked(query=query, gallery=gallery)
     query_mean = _checked_mean("query_mean", query_mean, query)
@@ -126,7 +126,7 @@ def contrastive_projection(objects: Embeddings, styles: Embeddings, a: float, d:
     """(D, D): the projector that keeps what varies with objects and removes what varies with styles.
 
     It projects on the d eigenvectors of (1 - a) S_objects - a S_styles with the largest (signed) eigenvalues.
-    S is the covariance with divisor n of rows (n, D), which are used as they are, around their own mean.
+    S is the covariance (divisor n) of rows (n, D), which are not normalised, around their own mean.
 
     objects, styles  such as CLIP's embeddings of names of objects and of descriptions of styles
     a                from 0 (objects alone) to 1
@@ -145,7 +145,7 @@ def contrastive_projection(objects: Embeddings, styles: Embeddings, a: float, d:
 def k_reciprocal(
     ranking: Ranking, query: Embeddings, gallery: Embeddings, k1: int = 20, k2: int = 6, weight: float = 0.3
 ) -> Ranking:
-    """Re-rank the ranks of a Ranking by k-reciprocal neighbours; its scores are minus the new distances.
+    """Re-rank the stored ranks of a Ranking by k-reciprocal neighbours; the new scores are minus the new distances.
 
     Neighbours are searched among queries and gallery together. d(x, y) is 2 - 2 x.y, divided by its maximum over y.
     R(x, k): all y among the k + 1 nearest rows of x (itself included) for which x is among the k + 1 nearest of y
@@ -153,14 +153,14 @@ def k_reciprocal(
     V(x): exp(-d) on R*(x) and 0 elsewhere, divided by its sum; then its mean over the k2 nearest rows of x
     new distance: (1 - weight) (1 - sum min(V(q), V(g)) / sum max(V(q), V(g))) + weight d(q, g)
 
-    Besides `ranking`, memory grows with Q + G. Source: Zhong et al., CVPR 2017, and its released code.
+    Apart from `ranking`, memory is proportional to Q + G. Source: Zhong et al., CVPR 2017, and its released code.
     """
     query, gallery = _checked(query=query, gallery=gallery)
     k1, k2, weight = _whole("k1", k1), _whole("k2", k2), _at_least_0("weight", weight)
     if weight > 1 or ranking.n_gallery != len(gallery) or len(ranking) != len(query):
         raise CdirError(
             f"a ranking of {len(ranking)} queries x {ranking.n_gallery}, query {len(query)}, gallery {len(gallery)}, "
-            f"weight {weight}: give the vectors of this ranking, and a weight from 0 to 1"
+            f"weight {weight}: give the vectors that were ranked, and a weight from 0 to 1"
         )
     rows = torch.cat([query, gallery])
     nearest = rank(rows, rows, k=max(k1 + 1, k2)).indices

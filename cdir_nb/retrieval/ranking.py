@@ -33,10 +33,10 @@ class Ranking:
     n_gallery  size of the gallery; if k < n_gallery, only the first k ranks are stored
     left_out   the gallery rows that were left out of single queries' rankings; these rank last, with a score of minus
                infinity, and no metric counts them
-    repeated   (Q,) bool: queries whose vector is also in the gallery; None if `rank` was told what to leave out
+    repeated   (Q,) bool: queries whose vector is also in the gallery; None if `rank` was called with `leave_out`
 
-    A ranking of another program can be given as arrays, tensors or lists. Raises CdirError unless indices and scores
-    are (Q, k), and the indices are gallery rows.
+    A ranking computed by another program can be given as arrays, tensors or lists. Raises CdirError unless indices and
+    scores are (Q, k), and the indices are gallery rows.
     """
 
     indices: np.ndarray
@@ -187,7 +187,7 @@ def _unit_rows(rows: torch.Tensor) -> torch.Tensor:
 def checked_pair(
     query_emb: Embeddings, gallery_emb: Embeddings, k: int | None, similarity: str
 ) -> tuple[torch.Tensor, torch.Tensor, int]:
-    """Apply `checked_rows` to both; check that they have the same dimension and device. Returns k as at most G.
+    """Apply `checked_rows` to both; check that they have the same dimension and device. Returns k, at most G.
 
     Warns if all gallery rows are nearly equal.
     """
@@ -202,7 +202,7 @@ def checked_pair(
         raise CdirError(f"query_emb is on {query.device} and gallery_emb on {gallery.device}: move one with .to()")
     if nearly_equal(gallery[[0, len(gallery) // 2, -1]], similarity) and nearly_equal(gallery, similarity):
         warnings.warn(
-            "gallery_emb: all rows are nearly equal, so the order of results is that of rounding errors: "
+            "gallery_emb: all rows are nearly equal, so rounding errors decide the order of results: "
             "check the encoder and its input",
             stacklevel=3,
         )
@@ -242,7 +242,7 @@ def checked_leave_out(leave_out: Sequence | None, n_query: int, n_gallery: int) 
     rows = np.concatenate([part for part in parts if len(part)])
     if rows.ndim != 1 or rows.dtype.kind not in "iu" or rows.min() < 0 or rows.max() >= n_gallery:
         wrong = next((row for row in rows.ravel().tolist() if row not in range(n_gallery)), rows.dtype)
-        raise CdirError(f"leave_out has {wrong}, which is no row of the gallery: count its {n_gallery} rows from 0")
+        raise CdirError(f"leave_out has {wrong}, which is not a row of the gallery: count its {n_gallery} rows from 0")
     pairs = np.unique(queries << INDEX_BITS | rows)
     return LeftOut(pairs >> INDEX_BITS, pairs & INDEX_MASK)
 

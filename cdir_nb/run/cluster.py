@@ -66,7 +66,9 @@ def _client(scheduler: str | None, local_cluster: int | None) -> "Iterator[Clien
             client = Client(scheduler, timeout=CONNECT_WITHIN)
         except (OSError, ValueError, TypeError) as error:
             reason = " ".join(str(error).split()) or type(error).__name__
-            raise CdirError(f"--scheduler {scheduler}: no dask scheduler answers ({reason})") from None
+            raise CdirError(
+                f"--scheduler {scheduler}: no dask scheduler answers ({reason}): check the address"
+            ) from None
         with client:
             yield client
         return

@@ -18,7 +18,7 @@ AVOIDED = "best on test"  # shown only where a method has no other selection rul
 def overview(frame: "pd.DataFrame") -> str:
     """A table with one line per method, on the first task that measured it; variants are left out.
 
-    frame  from `to_frame`
+    frame  a table of records from `to_frame`
     A line with the task precedes its methods. Steps on the frozen encoder, such as centring, stand below it without its
     name. There are at most MAX_LINES lines; the last one then counts the methods
     left out.

@@ -301,7 +301,7 @@ def _require_plain(name: str, value: Any) -> None:
 
 
 def _model_of_types(defaults: Mapping[str, Any]) -> type[BaseModel]:
-    """A model that checks types only. Aliases, since a parameter's name may not suit a pydantic field."""
+    """A model that checks types only. It uses aliases, since a parameter's name may be invalid for a pydantic field."""
     named = enumerate(defaults.items())
     fields: dict[str, Any] = {f"field_{i}": (_type_of(default), Field(alias=name)) for i, (name, default) in named}
     return create_model("Types", __config__=ConfigDict(strict=True), **fields)

@@ -52,7 +52,7 @@ class Job:
 class Plan:
     """The jobs of a run; `digest` covers what was requested, without code and data.
 
-    skip  the value of CDIR_SKIP, from which `open_dataset` reads which images it leaves out
+    skip  the value of the environment variable CDIR_SKIP, which tells `open_dataset` which images to leave out
     """
 
     profile: Profile
@@ -81,7 +81,7 @@ def make_plan(
 ) -> Plan:
     """Resolve a profile with `--data NAME=PATH`, `--encoder SPEC` and `--set [NOTEBOOK.]NAME=VALUE`.
 
-    skip  "bad" (images) and "unknown" (folders) are left out of the user's images
+    skip  what to leave out of the user's images: "bad" (images), "unknown" (folders)
     Raises CdirError for an unknown parameter, a value that a notebook cannot use, a missing checkpoint or notebook,
     and images that are missing, damaged, or not laid out as the dataset's card describes.
     """

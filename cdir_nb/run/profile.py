@@ -149,7 +149,7 @@ class Experiment(BaseModel):
 class Profile(BaseModel):
     """A profile. Its `parameters` apply to every notebook that has them; an entry's own `parameters` override them.
 
-    cost         disk space and time that the images of a paper need, estimated (`COST_BASIS`)
+    cost         estimated disk space and time for the images of a paper (`COST_BASIS`)
     experiments  become entries before those in `notebooks`
     """
 
@@ -186,9 +186,9 @@ class Profile(BaseModel):
         return entries
 
     def only(self, names: Iterable[str]) -> Self:
-        """The profile with these notebooks alone, and those that they come `after`.
+        """The profile with only these notebooks, and those that they come `after`.
 
-        names  an entry's name, or how it begins, such as "07". Raises CdirError if no entry begins so.
+        names  an entry's name, or its beginning, such as "07". Raises CdirError if no entry's name begins with it.
         """
         entries = [entry.name for entry in self.notebooks]
         selected: set[str] = set()

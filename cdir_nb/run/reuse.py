@@ -1,4 +1,4 @@
-"""Finished jobs in this run folder and in those beside it: which are reused, why others run, and how long they take."""
+"""Finished jobs in this run folder and its neighbours: which are reused, why other jobs run, and how long they take."""
 
 import json
 import shutil
@@ -50,7 +50,7 @@ def _finished(folder: Path, marker: dict[str, Any]) -> Finished:
 
 
 def find(job: Job, run_dir: Path) -> Finished | None:
-    """The finished job with the same digest, in the run folder or else in one beside it."""
+    """The finished job with the same digest, in the run folder or else in a neighbouring one."""
     beside = sorted(run_dir.parent.glob(f"*/{job.folder}/done"))
     folders = [run_dir / job.folder, *(path.parent for path in beside)]
     return next(filter(None, map(finished, folders)), None)
@@ -74,7 +74,7 @@ def adopt(found: Finished, folder: Path) -> Finished | None:
 
 
 def preview(plan: Plan, run_dir: Path, *, jobs: int = 1, force: bool = False) -> list[str]:
-    """Lines that say of each job whether it would run or be reused, and why; then the estimated time.
+    """Lines that state for each job whether it would run or be reused, and why; then the estimated time.
 
     The time of a job is that of the last finished one of the same notebook, if possible with the same parameters.
     """
@@ -123,7 +123,7 @@ def _seconds(job: Job, earlier: list[Finished]) -> float | None:
 
 
 def _earlier(job: Job, run_dir: Path) -> Iterator[Finished]:
-    """All finished jobs of the notebook, here and in the run folders beside, without a check of their files."""
+    """All finished jobs of the notebook, in this and in neighbouring run folders, without a check of their files."""
     for path in run_dir.parent.glob(f"*/{job.name}-*/done"):
         try:
             yield _finished(path.parent, json.loads(path.read_text(encoding="utf-8")))

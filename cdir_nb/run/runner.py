@@ -1,6 +1,6 @@
 """Run the notebooks of a plan in parallel; skip finished notebooks, continue after failures, resume interrupted runs.
 
-A notebook that finished in another run folder beside this one, with an equal digest, is copied and not run again.
+A notebook that finished with an equal digest in a neighbouring run folder is copied and not run again.
 
 runs/<profile>-<digest>/            named after a digest of the request
   run.json                          which of the folders below are current
@@ -69,7 +69,7 @@ def run_plan(
     try:
         make_folder(run_dir)
     except OSError as error:
-        raise CdirError(f"{os_message(error)}: choose a folder that can be written with --out") from None
+        raise CdirError(f"{os_message(error)}: choose a writable folder with --out") from None
     with locked(run_dir), sigterm_as_interrupt():
         _remove_unfinished(run_dir, say)
         _write_listing(plan, run_dir)
@@ -237,7 +237,7 @@ def _progress(run_dir: Path, job: Job) -> str:
 
 
 def _wait_for(folder: Path) -> None:
-    """Wait until this machine shows a folder that another one wrote: shared storage may be late."""
+    """Wait until a folder that another machine wrote is visible on this one: shared storage may be late."""
     end = time.monotonic() + VISIBLE_WITHIN
     while not (folder / "params.json").is_file() and time.monotonic() < end:
         time.sleep(POLL)

@@ -65,14 +65,14 @@ def _execute(job: dict[str, Any], folder: Path) -> None:
     from jupyter_client.manager import AsyncKernelManager
 
     class ThisPython(AsyncKernelManager):
-        """A kernel of this interpreter. The kernelspec `python3` may name one without this package."""
+        """A kernel that runs this interpreter; that of the kernelspec `python3` may lack this package."""
 
         @property
         def kernel_spec(self) -> KernelSpec:
             return KernelSpec(**get_kernel_dict())
 
     def escape(path: object) -> str:
-        """Papermill formats paths: braces are doubled."""
+        """Double the braces in a path, since papermill formats it."""
         return str(path).replace("{", "{{").replace("}", "}}")
 
     progress = Progress(folder / PROGRESS)

@@ -36,7 +36,7 @@ def search_folder(
 ) -> Found:
     """Search a folder with an image (a Path) or a text (a str); options as in `Index.search`.
 
-    Query and domains are checked first: what is wrong with them is reported before many images are embedded.
+    The query and the domains are checked first, so that errors in them are reported before many images are embedded.
     """
     model = load_encoder(encoder)
     if isinstance(query, str):

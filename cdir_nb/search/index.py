@@ -55,18 +55,18 @@ class Result:
 
 
 class Changes(NamedTuple):
-    """What `Index.update` changed: names of the files with new content, and of those whose content is gone."""
+    """The result of `Index.update`: names of the files with new content, and of those whose content is gone."""
 
     added: tuple[str, ...]
     removed: tuple[str, ...]
 
 
 class Index:
-    """The images of an ImageSet by their vectors; finds those that are most similar to an image or a text.
+    """An index of the vectors of an ImageSet, to search for the images most similar to an image or a text.
 
     images   the images, such as `open_folder(root)`; their keys are the file names
     encoder  such as `load_encoder("real-clip")`, or any object with `embed_images(images, progress=)` -> (N, D) and a
-             text `identity`
+             string attribute `identity`
 
     table    N rows: file, domain, label, and content, a digest of the image's pixels
     vectors  (N, D) float32, of unit length
@@ -132,7 +132,8 @@ class Index:
     def near_duplicates(self, threshold: float = 0.9) -> list[tuple[str, ...]]:
         """Groups of files that show nearly the same image, the largest groups first.
 
-        threshold  the least cosine of two images that are linked; a group is what is linked, directly or by others
+        threshold  the least cosine of two images that are linked; a group consists of the images that are linked,
+                   directly or through others
 
         All pairs are compared, in time quadratic in the number of images. The default suits real-clip: on 700 photos
         of Sketchy, it links 82 of 100 with their copy as a JPEG of quality 50 or at half the size, 96 of 100 with a
@@ -226,7 +227,7 @@ class Index:
         self.approximate = made
 
     def _approximate_best(self, query: np.ndarray, rows: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
-        """(k,) rows and scores, best first; fewer if the lists that are read have fewer."""
+        """(k,) rows and scores, best first; fewer if the inverted lists that are read contain fewer images."""
         if self.approximate is None:
             raise CdirError("there is no approximate index: call make_approximate() first, or search exactly")
         import faiss
@@ -242,7 +243,7 @@ class Index:
     # -- changes and files ---------------------------------------------------------------------------------------------
 
     def update(self, images: ImageSet, *, progress: bool = True) -> Changes:
-        """Let the index hold exactly these images. Only images with new content are embedded.
+        """Make the index contain exactly these images. Only images with new content are embedded.
 
         An image that was renamed or moved is neither added nor removed; it gets its new name, domain and label.
         Raises CdirError if there are no images; the index is then unchanged.
@@ -272,8 +273,8 @@ class Index:
     def save(self, folder: Path | str) -> None:
         """Store the index in a folder: the vectors (npy), the table (csv), and last a description that names them.
 
-        Files that the folder's former description named are removed after that. A process that is killed therefore
-        leaves the former index or the new one.
+        After that, the files named in the previous description are removed. If the process is killed, the folder
+        therefore contains either the previous index or the new one.
         """
         folder = expanded(folder)
         former = _described(folder) if (folder / DESCRIPTION).is_file() else {}
@@ -337,7 +338,7 @@ def require_domain(domain: str, domains: Iterable[str]) -> None:
 
 
 def embed_text(encoder: Any, text: str) -> torch.Tensor:
-    """(1, D) the embedding of a text, not normalised.
+    """(1, D): the embedding of a text, not normalised.
 
     Raises CdirError if the text is empty or too long, or if the encoder has no text tower or does not know a word.
     """
@@ -352,9 +353,9 @@ def embed_text(encoder: Any, text: str) -> torch.Tensor:
 
 
 def identity_of(encoder: Any) -> str:
-    """The text that identifies an encoder. Raises CdirError if it has none."""
+    """The string that identifies an encoder. Raises CdirError if it has none."""
     if not isinstance(identity := getattr(encoder, "identity", None), str):
-        raise CdirError(f"{type(encoder).__name__} has no text `identity`: set one, which changes when its vectors do")
+        raise CdirError(f"{type(encoder).__name__} has no string `identity`: set one that changes when its vectors do")
     return identity
 
 
@@ -362,7 +363,10 @@ def _unit_rows(emb: Any, dim: int | None) -> np.ndarray:
     """(N, D) float32 rows of unit length. Raises CdirError for NaN, rows of zeros, and D other than `dim`."""
     rows = checked_rows("embeddings", emb, "cosine").cpu()
     if dim and rows.shape[1] != dim:
-        raise CdirError(f"the encoder returned vectors of {rows.shape[1]} numbers, and the index has {dim}")
+        raise CdirError(
+            f"the encoder returned vectors of {rows.shape[1]} numbers, but the index has {dim}: use the encoder that "
+            "the index was made with"
+        )
     return F.normalize(rows, dim=1).numpy()
 
 

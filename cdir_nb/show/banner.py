@@ -26,8 +26,8 @@ RANDOM = (
 def banner(card: Card, images: ImageSet, encoder: ClipEncoder) -> Markdown:
     """A summary of dataset card and encoder, with a warning if the weights are random.
 
-    If the card counts other numbers of images, the first line says so. The figures that follow show the card's titles
-    of domains, such as `real (drawn)`.
+    If the number of images differs from the card's, the first line states this. The figures that follow show the card's
+    titles of domains, such as `real (drawn)`.
     """
     use_titles(card.domain_titles)
     counts = card.other_counts(images)

@@ -125,7 +125,7 @@ def histograms(groups: Mapping[str, np.ndarray], *, label: str, title: str = "",
 def strips(groups: Mapping[str, np.ndarray], *, label: str, title: str = "") -> Figure:
     """One row of points per group, one point per value (jittered vertically for visibility), and a bar at the mean.
 
-    Domains have their colours and markers; all other groups have the same.
+    Domains have their usual colours and markers; all other groups share one colour and marker.
     """
     fig, ax = plt.subplots(figsize=(WIDTH, 0.58 * len(groups) + 0.9))
     rng = np.random.default_rng(0)

@@ -155,8 +155,8 @@ def mask_figure(
 ) -> Figure:
     """Which images pull the first image of domain A, and the mask of the loss: one column per loss.
 
-    masks    {loss: ((n, n) bool, True where the memory of a column pulls the image of a row; what the columns are;
-             whether they belong to domain B)}
+    masks    {loss: ((n, n) bool, True where the memory of a column pulls the image of a row; axis label of the columns;
+             whether the columns belong to domain B)}
     classes  the pseudo-class of the n images, which are the same in both domains
     """
     fig, axes = plt.subplots(2, len(masks), figsize=(WIDTH, 5), height_ratios=(1, 0.9), squeeze=False)

@@ -58,7 +58,7 @@ def precision_recall(
 
 @styled
 def convention_curves(galleries: Mapping[str, pd.DataFrame], k: int, *, title: str = "") -> Figure:
-    """Every convention over the cut-off k: precision (left) and average precision (right), one row per gallery.
+    """Curves of precision (left) and average precision (right) over the cut-off k, by convention; one row per gallery.
 
     galleries  tables with columns metric and value (a fraction), as returned by `PerQuery.row`
     k          the cut-off for the values in the legends; the nearest measured cut-off is used

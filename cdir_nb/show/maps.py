@@ -49,7 +49,7 @@ def _scatter(ax: Axes, points: np.ndarray, groups: np.ndarray, order: Sequence[s
 
 @styled
 def rank_shifts(norms: np.ndarray, shifts: Mapping[str, np.ndarray], *, title: str = "") -> Figure:
-    """The mean gain in rank of each gallery image over the length of its vector, one panel per similarity.
+    """The mean gain in rank of each gallery image against the length of its vector, one panel per similarity.
 
     norms   (G,) lengths of the gallery vectors
     shifts  {similarity: (G,) mean rank by cosine minus mean rank by this similarity}

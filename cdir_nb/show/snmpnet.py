@@ -28,7 +28,7 @@ def protocol_grids(
     """One column per task; in a panel, domains are columns, groups of classes are rows, and colours are roles.
 
     hidden  the roles that are left out, for each row of panels
-    A sampled cell is filled in proportion to its sampled fraction, at least to a tenth.
+    A sampled cell is filled in proportion to its sampled fraction, but at least by a tenth.
     """
     fig, axes = plt.subplots(
         len(hidden), len(tasks), figsize=(WIDTH, 2.1 * len(hidden) + 0.6), squeeze=False, sharex=True

@@ -41,7 +41,7 @@ def expansion_curves(history: Sequence[Mapping[str, float]], *, title: str = "")
 def poincare_disc(
     vectors: np.ndarray, bias: np.ndarray, labels: Sequence[str], radius: float, *, title: str = ""
 ) -> Figure:
-    """The non-Euclidean layer in two dimensions: u + b in the tangent plane, exp(u) (+) exp(b) in the disc.
+    """The non-Euclidean layer in two dimensions: u + b in the tangent plane, and Möbius addition in the disc.
 
     The right panel shows the angles by which the bias rotates each point in the plane and in the disc. Grey lines are a
     square grid and its image in the disc.
@@ -49,7 +49,7 @@ def poincare_disc(
     vectors  (N, 2) tangent vectors u = W v
     bias     (2,) tangent vector b
     labels   (N,) classes
-    radius   of the ball
+    radius   radius of the disc
     """
     fig, (flat, disc, turns) = plt.subplots(1, 3, figsize=(WIDTH, 4.1), width_ratios=(1, 1, 0.85))
     u, b = torch.as_tensor(vectors).double(), torch.as_tensor(bias).double()

@@ -25,12 +25,13 @@ def training_history(
     relative: bool = False,
     title: str = "",
 ) -> Figure:
-    """Curves over epochs: losses, the score by each selection rule, relative change of each group of parameters.
+    """Curves over epochs: losses, the score by each selection rule, and the relative change of each parameter group.
 
     Losses are unweighted. If their weights change during training, a fourth panel shows the weights. A panel without
     data is labelled as such.
 
-    history   `Fitted.history`; for several pairs of domains, thick lines are means over them, thin ones single pairs
+    history   `Fitted.history`; for several pairs of domains, thick lines are means over the pairs, and thin lines are
+              single pairs
     chosen    {selection rule: epoch}: these epochs are circled
     relative  divide each loss by its value in the first epoch
     """
@@ -137,7 +138,7 @@ def seed_curves(
 
 @styled
 def stopping_figure(panels: Mapping[str, pd.DataFrame], patience: int, *, value: str, title: str = "") -> Figure:
-    """Validation over epochs, one panel per training: best epoch circled, and where `patience` epochs have passed.
+    """Validation over epochs, one panel per training, with the best epoch and the one where `patience` ends marked.
 
     panels  tables over epochs; the first column decides, others are drawn thinner
     """

@@ -97,4 +97,4 @@ def test_a_report_has_one_printable_line_for_each_problem(toy):
     (toy / "Photo" / "dog" / "a\nb\x1b[2J\udcff.png").write_bytes(b"cut")
     lines = verify(load_card("toy"), toy, progress=False).lines()
     assert all(line.isprintable() for line in lines)
-    assert "  Photo/dog/a\\nb\\x1b[2J\\udcff.png (unreadable: no image" in "\n".join(lines)
+    assert "  Photo/dog/a\\nb\\x1b[2J\\udcff.png (unreadable: not an image" in "\n".join(lines)

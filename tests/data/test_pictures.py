@@ -86,7 +86,7 @@ def test_empty_missing_and_other_files(tmp_path):
     (tmp_path / "empty.jpg").touch()
     (tmp_path / "note.jpg").write_text("text")
     assert inspect(tmp_path / "empty.jpg")[1] == "zero bytes"
-    assert inspect(tmp_path / "note.jpg")[1] == "unreadable: no image, or of a format that Pillow does not know"
+    assert inspect(tmp_path / "note.jpg")[1] == "unreadable: not an image, or in a format that Pillow does not know"
     assert inspect(tmp_path / "gone.jpg")[1].startswith("unreadable: ")
     seen = Look(1, 1, False, "0")
     assert inspect(tmp_path / "note.jpg", {digest_of(b"text"): seen}) == (
@@ -123,10 +123,10 @@ def problem_of(tmp_path, data: bytes) -> str:
         (Image.new("L", (1, 1_000_000)), "PNG", "1 x 1,000,000 pixels; at most 89,478,485 are read"),
         (Image.new("1", (12_000, 12_000)), "PNG", "12,000 x 12,000 pixels"),
         (Image.fromarray(np.full((8, 8), 0.5, np.float32)), "TIFF", "its pixels are fractions"),
-        (Image.fromarray(np.full((8, 8), np.nan, np.float32)), "TIFF", "its pixels have negative values, or none"),
+        (Image.fromarray(np.full((8, 8), np.nan, np.float32)), "TIFF", "its pixels have negative or NaN values"),
         (Image.fromarray(np.full((8, 8), 70_000, np.int32)), "TIFF", "its brightest pixel is 1 of 255"),
         (Image.fromarray(np.full((8, 8), 3, np.uint16)), "PNG", "its brightest pixel is 3 of 255"),
-        (Image.fromarray(np.full((8, 8), -1, np.int32)), "TIFF", "its pixels have negative values, or none"),
+        (Image.fromarray(np.full((8, 8), -1, np.int32)), "TIFF", "its pixels have negative or NaN values"),
     ],
 )
 @pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")

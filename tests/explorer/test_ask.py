@@ -111,7 +111,7 @@ def test_a_direction_that_a_method_does_not_serve_is_refused(explorer, question,
     method = replace(explorer.methods["vanilla CLIP"], name="one way", directions=(("photo", "sketch"),))
     monkeypatch.setitem(explorer.methods, "one way", method)
     assert explorer.ask(replace(question, method="one way")).rows.tolist() == explorer.ask(question).rows.tolist()
-    with pytest.raises(CdirError, match="one way serves only photo → sketch"):
+    with pytest.raises(CdirError, match="one way was fitted only for photo → sketch"):
         explorer.ask(replace(question, method="one way", query_domain="sketch", gallery_domain="photo"))
 
 

@@ -196,7 +196,7 @@ def test_bad_input_is_refused_in_one_line(task, clip):
         with pytest.raises(CdirError, match=named):
             make()
     method = PostProcessed(clip, [Centre(TRAINING)], task.train.select(A))
-    with pytest.raises(CdirError, match="have none of sketch"):
+    with pytest.raises(CdirError, match="no training images of sketch"):
         measure(method, task)
     mixed = task.images.select((A, B))
     with pytest.raises(CdirError, match="one domain at a time"):

@@ -231,7 +231,7 @@ def test_claimed_directions_are_the_protocols_own_where_the_paper_prints_none_of
 
 
 def test_values_that_nothing_tells_apart_are_refused():
-    with pytest.raises(CdirError, match="A, seed 0: several values for real -> sketch: put what"):
+    with pytest.raises(CdirError, match="A, seed 0: several values for real -> sketch: add what"):
         decide(records("A", {0: [25]}, test_set="x") + records("A", {0: [26]}, test_set="y") + B)
 
 

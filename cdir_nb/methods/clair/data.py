@@ -1,4 +1,4 @@
-"""CLAIR's training data: unlabelled images of two domains, class names, and object names for Q."""
+"""CLAIR's training data: unlabelled images of two domains, class names, and object names for the mapping Q."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -70,7 +70,7 @@ def apply_map(q: torch.Tensor, emb: torch.Tensor) -> torch.Tensor:
 
 
 def apply_by_domain(maps: Mapping[str, torch.Tensor], emb: torch.Tensor, domains: Sequence[str]) -> torch.Tensor:
-    """(N, D) a copy of `emb` with rows of domain d mapped by maps[d]; rows of other domains are unchanged."""
+    """(N, D): a copy of `emb` with rows of domain d mapped by maps[d]; rows of other domains are unchanged."""
     mapped = emb.clone()
     for domain, q in maps.items():
         rows = torch.tensor([name == domain for name in domains], dtype=torch.bool)
@@ -93,7 +93,10 @@ def text_pairs(
     distinct = {word.strip().lower() for word in words.values()}
     if len(distinct) < max(2, len(words)):
         pairs = ", ".join(f"{domain}: {word}" for domain, word in words.items())
-        raise CdirError(f"a mapping needs at least two domains with different words, got {pairs or 'none'}")
+        raise CdirError(
+            f"a mapping needs at least two domains, each with its own word in prompts, got {pairs or 'none'}: "
+            "give another word or domain"
+        )
     return {domain: prompt_embeddings(encoder, names, word, (template,)) for domain, word in words.items()}
 
 

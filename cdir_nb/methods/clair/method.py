@@ -111,7 +111,7 @@ class ClairTraining(Training):
         return f"{images}; {len(self.texts.names)} class names"
 
     def group_of(self, name: str) -> str:
-        """The parameter group: "Q", "prompts", or "norms" ("image tower" if the tower is not frozen)."""
+        """Group of a parameter: "Q", "prompts", or "norms" ("image tower" if the tower is not frozen)."""
         if name == "q":
             return "Q"
         if name.endswith("prompts"):

@@ -39,12 +39,12 @@ def initial_labels(image_emb: torch.Tensor, text_emb: torch.Tensor) -> torch.Ten
 
 
 def assigned(labels: torch.Tensor) -> torch.Tensor:
-    """(N,) the class of each image: arg max of softmax(y), which equals the arg max of y (section 4.1)."""
+    """(N,): the class of each image, arg max of softmax(y), which equals the arg max of y (section 4.1)."""
     return labels.argmax(dim=1)
 
 
 def confidence(labels: torch.Tensor, scale: float) -> torch.Tensor:
-    """(N,) the maximum of softmax(scale * y), 1/K to 1. With scale 1, a softmax over 80 cosines is almost uniform."""
+    """(N,): the maximum of softmax(scale * y), 1/K to 1. With scale 1, a softmax over 80 cosines is almost uniform."""
     return torch.softmax(scale * labels, dim=1).amax(dim=1)
 
 
@@ -66,7 +66,7 @@ def kl(target: torch.Tensor, predicted: torch.Tensor, scale: float) -> torch.Ten
 
 
 def kl_gradient(target: torch.Tensor, labels: torch.Tensor, scale: float) -> torch.Tensor:
-    """(N, K) the gradient of `kl` with respect to the labels y, in closed form (equation 2):
+    """(N, K): the gradient of `kl` with respect to the labels y, in closed form (equation 2):
 
     d KL(sigma(s x) || sigma(s y)) / d y = s (sigma(s y) - sigma(s x))
     """

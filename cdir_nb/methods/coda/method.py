@@ -80,7 +80,7 @@ class CodaTraining(TwoDomainTraining):
         return tuple((self.settings.clusters or self.classes) * multiple for multiple in self.settings.levels)
 
     def cluster(self) -> list[list[Clusters]]:
-        """Empty: k-means runs once, in `start`."""
+        """No clusters: k-means runs only once, in `start`."""
         return []
 
     def make_momentum(self) -> None:

@@ -127,7 +127,7 @@ class SketchLvmTraining(Training):
         return Network(self.encoder, prompts=s.prompts, std=s.prompt_std, read=s.read, freeze=s.freeze, seed=self.seed)
 
     def group_of(self, name: str) -> str:
-        """The parameter group: "prompts", "norms" or "image tower"; the tower has one group if nothing is frozen."""
+        """Group of a parameter: "prompts", "norms" or "image tower"; the tower has one group if nothing is frozen."""
         if name == "prompts":
             return "prompts"
         by_name = self.settings.freeze in ("norms", "as released")  # then only trainable norms have these names

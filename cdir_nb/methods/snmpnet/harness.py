@@ -133,7 +133,7 @@ class HarnessTraining(Training):
         return tuple(permutations(self.train_domains, 2)) if self.needs_domain else None
 
     def group_of(self, name: str) -> str:
-        """The parameter group: "trunk", "attention" or "head"."""
+        """Group of a parameter: "trunk", "attention" or "head"."""
         return name.partition(".")[0]
 
     def stores_snapshot(self, epoch: int) -> bool:

@@ -59,7 +59,7 @@ def mixture_prediction(
 
 
 def mixture(labels: torch.Tensor, other_labels: torch.Tensor, ratio: torch.Tensor, n_classes: int) -> torch.Tensor:
-    """(B, C) the soft label I of equation 5: `ratio` of one class, `1 - ratio` of the other; rows sum to 1."""
+    """(B, C): the soft label I of equation 5, `ratio` of one class and `1 - ratio` of the other; rows sum to 1."""
     one_hot, other_one_hot = F.one_hot(labels, n_classes).to(ratio), F.one_hot(other_labels, n_classes).to(ratio)
     return ratio[:, None] * one_hot + (1 - ratio[:, None]) * other_one_hot
 

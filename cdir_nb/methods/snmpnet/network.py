@@ -142,7 +142,7 @@ class SoftAttention(nn.Module):
         return torch.bmm(maps, 1 + self.mask(maps)[:, :, None])[:, :, 0] / maps.shape[2]
 
     def mask(self, maps: torch.Tensor) -> torch.Tensor:
-        """(B, P) the weights of the positions; each row sums to 1."""
+        """(B, P): the weights of the positions; each row sums to 1."""
         weight = self.second.weight @ self.first.weight
         bias = self.second.weight @ self.first.bias + self.second.bias
         return (weight @ maps + bias)[:, 0].softmax(1)

@@ -89,7 +89,7 @@ def partners(n_domains: int, each: int, within: float, rng: np.random.Generator)
 
 
 def derangement(count: int, rng: np.random.Generator) -> np.ndarray:
-    """(count,) a random order of 0 .. count - 1 without a fixed point; count is at least 2."""
+    """(count,): a random order of 0 .. count - 1 without a fixed point; count is at least 2."""
     while True:
         order = rng.permutation(count)
         if (order != np.arange(count)).all():

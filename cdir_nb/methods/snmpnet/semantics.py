@@ -1,4 +1,4 @@
-"""Class vectors ("semantics"): from a file of names and vectors, or from a CLIP text tower."""
+"""Class vectors ("semantics"): from a file of names and vectors, or from the text tower of a CLIP model."""
 
 import hashlib
 import zipfile
@@ -45,16 +45,16 @@ class Semantics:
         missing = [name for name in classes if name not in rows and _words(name) not in rows]
         if missing:
             raise CdirError(
-                f"{self.origin} has no vector for {', '.join(missing)}: add it to the file, or use the texts of a CLIP"
+                f"{self.origin} has no vector for {', '.join(missing)}: add it to the file, or use a CLIP model"
             )
         vectors = self.vectors[[rows[name] if name in rows else rows[_words(name)] for name in classes]]
         return F.normalize(vectors, dim=1) if unit else vectors
 
 
 def class_semantics(source: str, task: Protocol, device: torch.device) -> Semantics:
-    """Vectors of a protocol's seen classes, from an .npz file or from the text tower of a CLIP.
+    """Vectors of a protocol's seen classes, from an .npz file or from the text tower of a CLIP model.
 
-    source  path of the file, or name of the CLIP
+    source  path of the file, or name of the CLIP model
     Raises CdirError for an empty source, and as `read_semantics` and `text_semantics` do.
     """
     if not source:

@@ -96,7 +96,7 @@ BY_ENCODER = {"mobilenet-v2": "as written, two cores"}
 
 
 def named_settings(kind: type[HarnessSettings], **released: Any) -> dict[str, HarnessSettings]:
-    """The named settings of a method of this harness; `released` has additional values of its released code."""
+    """The named settings of a method of this harness; `released` adds values of its released code."""
     as_released = RELEASED | released
     return {
         "as written": kind(),

@@ -28,7 +28,7 @@ def epoch_views(
 ) -> ImageSet:
     """The S x B images of an epoch: `kind` is "plain" (random views), "mixed" (equation 3) or "jigsaw".
 
-    number  of the epoch; with the seed it determines every crop and colour
+    number  number of the epoch, which with the seed determines every crop and colour
     Domains and labels are those of `epoch.rows`, even for mixtures.
     """
     rows, partners = epoch.rows.ravel(), epoch.partners.ravel()

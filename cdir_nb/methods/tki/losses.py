@@ -49,7 +49,7 @@ def loss_agg(projected: torch.Tensor, tau: float) -> torch.Tensor:
 
 
 def agg_terms(anchors: torch.Tensor, projected: torch.Tensor, tau: float) -> torch.Tensor:
-    """(P c,) the terms -log(...) of equation 6 for anchors (P, c, D), the texts of c classes of `projected`."""
+    """(P c,): the terms -log(...) of equation 6 for anchors (P, c, D), the texts of c classes of `projected`."""
     same_class = torch.einsum("pid,qid->piq", anchors, anchors) / tau  # h(t_pi) . h(t_qi)
     itself = torch.eye(len(anchors), dtype=torch.bool, device=anchors.device)[:, None, :]
     numerator = same_class.masked_fill(itself, -torch.inf).logsumexp(2).flatten()

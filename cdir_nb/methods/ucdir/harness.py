@@ -265,8 +265,8 @@ class TwoDomainTraining(Training):
     def validate(self) -> Numbers:
         """The released code's score, which uses labels: P@k among the training images, mean over both directions.
 
-        Left out, so that only the last epoch is used, if it is the same for every ranking: images without labels, or no
-        more than k.
+        If every ranking has the same score (images without labels, or at most k of them), it is left out, and only the
+        last epoch is used.
         """
         scores = self.features[0] @ self.features[1].T
         labels = class_numbers([images.labels for images in self.by_domain])

@@ -86,7 +86,7 @@ class Claim(BaseModel):
 
     @property
     def pairs(self) -> list[tuple[str, str]]:
-        """(better, worse) for each comparison; the claim holds where all of them do."""
+        """(better, worse) for each comparison; the claim holds if every comparison does."""
         if self.chain:
             return [(high, low) for low, high in zip(self.chain, self.chain[1:])]
         return list(product(self.better, self.worse))

@@ -220,8 +220,8 @@ def _printed(claim: Claim, numbers: Sequence[Any]) -> list[Any]:
     """The printed numbers that a claim is about: for each method those of the first of the claim's tables that has it.
 
     numbers  rows of `published_frame`
-    Of averages, only those over all directions are included. `encoder` becomes all printed backbones together, as the
-    paper compares them, unless a method has several.
+    Of the averages, only those over all directions are included. `encoder` names all printed backbones together, since
+    the paper compares them, unless a method has several.
     """
     methods, kind = claim.methods, claim.metrics[0].kind
     rows = [row for row in numbers if row.paper == claim.paper and row.table in claim.tables and row.method in methods]
@@ -271,7 +271,7 @@ def claimed_directions(claim: Claim, protocol: str) -> set[tuple[str, str]]:
 
 @functools.lru_cache
 def _printed_directions(paper: str, tables: tuple[str, ...]) -> set[tuple[str, str]]:
-    """The directions that stand in some tables of a paper, or in any of its tables."""
+    """The directions in the given tables of a paper; without tables, those in any of its tables."""
     cells = published_frame(paper)
     cells = cells[cells["table"].isin(tables)] if tables else cells
     return set(zip(cells["query_domain"], cells["gallery_domain"]))
@@ -297,7 +297,7 @@ def as_in_card(metrics: tuple[Metric, ...], protocol: str) -> list[Metric]:
 
 @dataclass(frozen=True)
 class Setting:
-    """The numbers of a method in one setting, from `rows`: percent by direction for each seed (None: no training)."""
+    """The numbers of a method in one setting. `by_seed`: {seed, or None without training: percent by direction}."""
 
     digest: str
     rule: str
@@ -341,7 +341,7 @@ def _points_by_seed(rows: Sequence[Any]) -> dict[int | None, Points]:
         if direction in points:
             raise CdirError(
                 f"{row.method}, seed {row.seed}: several values for {' -> '.join(direction)}: "
-                "put what they differ in into their settings or the training set"
+                "add what differs to their settings or training set"
             )
         points[direction] = 100 * row.value
     return by_seed
@@ -431,7 +431,7 @@ def verdict(
 ) -> dict[str, Any]:
     """The verdict from the differences in points, by seed, pair of methods and direction.
 
-    intervals  the interval over classes of each pair; None: unknown; empty for a claim that is decided without
+    intervals  the interval over classes of each pair; None: unknown; empty if no interval is needed
 
     `differences`, `above` and `directions` are those of the pair with the smallest margin, for each seed; `low` and
     `high` those of the pair with the smallest margin over all seeds.
