@@ -70,7 +70,7 @@ def softmax_figure(probabilities: Mapping[str, np.ndarray], *, title: str = "") 
 
 
 @styled
-def reliability(groups: Mapping[str, tuple[np.ndarray, np.ndarray]], *, title: str = "", bins: int = 10) -> Figure:
+def reliability(groups: Mapping[str, tuple[np.ndarray, np.ndarray]], *, title: str = "") -> Figure:
     """Confidence against accuracy: reliability diagram (left), accuracy on the most confident images (right).
 
     groups  {name: (confidence (N,), correct (N,) bool)}
@@ -79,8 +79,8 @@ def reliability(groups: Mapping[str, tuple[np.ndarray, np.ndarray]], *, title: s
     diagram.plot([0, 1], [0, 1], color=QUIET, ls="--", lw=1.2, label="perfect calibration")
     for name, (colour, marker) in looks(list(groups)).items():
         confidence, correct = groups[name]
-        mean_confidence, accuracy, _ = reliability_bins(confidence, correct, bins).T
-        label = f"{pretty(name)} (ECE {calibration_error(confidence, correct, bins):.2f})"
+        mean_confidence, accuracy, _ = reliability_bins(confidence, correct).T
+        label = f"{pretty(name)} (ECE {calibration_error(confidence, correct):.2f})"
         diagram.plot(mean_confidence, accuracy, color=colour, marker=marker, ms=5, label=label)
         accuracy = accuracy_at_coverage(confidence, correct)
         fraction = np.arange(1, len(accuracy) + 1) / len(accuracy)
