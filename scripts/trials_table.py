@@ -34,7 +34,7 @@ def clair_grid(run: Run) -> Rows:
             yield {
                 "encoder": part.parameters["encoder"],
                 "pair": row["domains"],
-                "changed": training_set_description(changed) or "as chosen",
+                "changed": as_text(changed) or "as chosen",
                 "epoch": row["epoch"],
                 "steps": row["steps"],
                 "P@5, pseudo-labels": round(100 * row[BY_PSEUDO_LABELS], 2),
@@ -58,10 +58,10 @@ def tki_sensitivity(run: Run) -> Rows:
             width = load_encoder(part.parameters["encoder"]).dim  # of h, if `hidden` is None
             yield from ({**row, "setting": name, "value": default_of(name, width)} for name in sorted(names))
         elif changed.pop("strategy", 1) == 2:
-            yield {**row, "setting": "strategy 2", "value": training_set_description(changed) or "as many names"}
+            yield {**row, "setting": "strategy 2", "value": as_text(changed) or "as many names"}
         else:
             name, value = changed.popitem()
-            yield {**row, "setting": ", ".join(filter(None, [training_set_description(changed), name])), "value": value}
+            yield {**row, "setting": ", ".join(filter(None, [as_text(changed), name])), "value": value}
 
 
 def default_of(name: str, width: int) -> Any:
@@ -101,7 +101,7 @@ def when(record: Record) -> dict[str, str]:
     return {"date": record.date, "commit": record.measuring_commit}
 
 
-def training_set_description(settings: dict[str, Any]) -> str:
+def as_text(settings: dict[str, Any]) -> str:
     return ", ".join(f"{name} = {value}" for name, value in settings.items())
 
 

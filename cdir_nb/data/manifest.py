@@ -9,6 +9,8 @@ or the name of a CSV file with a row per class and a column per domain, where an
 
 import csv
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
@@ -56,12 +58,8 @@ def load_user_card(root: Path | str) -> Card:
     """
     root = paths.expanded(root).resolve()
     file = root / "card.yaml"
-    try:
+    with _named_errors(file):
         card = Card.model_validate(_raw(root)) if file.is_file() else folder_card(root)
-    except ValidationError as error:
-        raise CdirError(f"{file}: {_first_problem(error)}; fix the card") from None
-    except (OSError, ValueError, LookupError, TypeError, AttributeError, csv.Error) as error:
-        raise CdirError(f"{file}: invalid field, or invalid file named in a field: {error}; fix the card") from None
     others = [other for other in load_cards() if _USER_CARDS.get(other.name, (other, None))[1] != root]
     if card.name in {other.name for other in others}:
         raise CdirError(f"{root}: another dataset is called {card.name}: rename the folder, or give it a card.yaml "
@@ -80,18 +78,25 @@ def load_cards() -> list[Card]:
 @lru_cache(maxsize=32)
 def _load_card(name: str, manifest: Path) -> Card:
     where = f"{manifest.name}/{name}/card.yaml"
-    try:
+    with _named_errors(where):
         card = Card.model_validate(_raw(manifest / name))
         for part in card.parts:
             if _raw(_in_manifest(manifest / name, f"../{part}")).get("kind") == "combined":
                 raise ValueError(f"parts: {part} consists of parts itself")
-    except ValidationError as error:
-        raise CdirError(f"{where}: {_first_problem(error)}; fix the card") from None
-    except (OSError, ValueError, LookupError, TypeError, AttributeError, csv.Error) as error:
-        raise CdirError(f"{where}: invalid field, or invalid file named in a field: {error}; fix the card") from None
     if card.name != name:
         raise CdirError(f"{where}: name is {card.name!r} but the folder is {name!r}; fix the card")
     return card
+
+
+@contextmanager
+def _named_errors(card: Path | str) -> Iterator[None]:
+    """Raise CdirError, which names the card and the field, for what is wrong in a card or a file beside it."""
+    try:
+        yield
+    except ValidationError as error:
+        raise CdirError(f"{card}: {_first_problem(error)}; fix the card") from None
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, csv.Error) as error:
+        raise CdirError(f"{card}: invalid field, or invalid file named in a field: {error}; fix the card") from None
 
 
 def _first_problem(error: ValidationError) -> str:
