@@ -333,8 +333,8 @@ def settings(
     from cdir_nb.results.aggregate import as_text, flat_settings
     from cdir_nb.results.files import find_settings, reproduced_tables
 
-    own = [path.parent for path in sorted(runs_dir().glob("*/run.json"))]
-    complete, values, numbers = find_settings(digest, runs or [*reproduced_tables(), *own])
+    user_runs = [path.parent for path in sorted(runs_dir().glob("*/run.json"))]
+    complete, values, numbers = find_settings(digest, runs or [*reproduced_tables(), *user_runs])
     lines = flat_settings(values)
     width = max(map(len, lines), default=0)
     typer.echo(f"settings {complete}" + ("" if lines else ": none"))

@@ -81,10 +81,10 @@ def claims_page(paper: str, records: Sequence[Record]) -> str:
 
 def _relevant(frame: pd.DataFrame, paper: str, claims: Sequence[Claim], tasks: set[str]) -> pd.DataFrame:
     """The rows of the methods on the page, in the metrics that decide the claims and that the paper's method has."""
-    own = frame["method"].map(lambda name: belongs_to(name, paper)).astype(bool)
+    of_paper = frame["method"].map(lambda name: belongs_to(name, paper)).astype(bool)
     named = frame["method"].isin({name for claim in claims for name in claim.methods} | _further(paper))
-    shown = named | own | (frame["selection_rule"] == NOTHING_SELECTED)
-    frame = frame[shown & frame["metric"].isin(frame["metric"][own])]
+    shown = named | of_paper | (frame["selection_rule"] == NOTHING_SELECTED)
+    frame = frame[shown & frame["metric"].isin(frame["metric"][of_paper])]
     decisive = {(task, *_kind_and_convention(as_in_card(claim.metrics, task)[0])) for task in tasks for claim in claims}
     metrics = map(Metric.parse, frame["metric"])
     kinds = [(task, *_kind_and_convention(metric)) for task, metric in zip(frame["protocol"], metrics)]
@@ -190,9 +190,9 @@ def _means_table(frame: pd.DataFrame, paper: str, other_settings: Mapping[str, s
     method with more of the directions of the paper's own has another row for all of its, and one with fewer says so.
     """
     kinds = [Metric.parse(metric).kind for metric in frame["metric"]]
-    frame = frame.assign(place=list(zip(kinds, *(frame[name] for name in DIRECTION))), kind=kinds)
-    own = set(frame["place"][[belongs_to(name, paper) for name in frame["method"]]])
-    frame = frame[[place in own or not own for place in frame["place"]]]
+    frame = frame.assign(quantity=list(zip(kinds, *(frame[name] for name in DIRECTION))), kind=kinds)
+    of_paper = set(frame["quantity"][[belongs_to(name, paper) for name in frame["method"]]])
+    frame = frame[[quantity in of_paper or not of_paper for quantity in frame["quantity"]]]
     main, further = _by_setting(frame, other_settings)
     frame = pd.concat([_in_shared_directions(main), further])
     cell = ["method", "metric", *DIRECTION, "train_set"]
@@ -217,11 +217,11 @@ def _by_setting(frame: pd.DataFrame, other_settings: Mapping[str, str]) -> tuple
     """
     cell = ["method", "metric", *DIRECTION, "seed"]
     several = set(frame[frame.duplicated(cell, keep=False) & (frame["selection_rule"] != NOTHING_SELECTED)]["method"])
-    first = frame.drop_duplicates("method").set_index("method")["settings_digest"]
-    other = frame["method"].isin(several) & (frame["settings_digest"] != frame["method"].map(first))
+    first_digest = frame.drop_duplicates("method").set_index("method")["settings_digest"]
+    other = frame["method"].isin(several) & (frame["settings_digest"] != frame["method"].map(first_digest))
     rows = frame[other]
     named = rows["method"] + ", " + rows["settings_digest"].map(other_settings)
-    count = rows.groupby(named)["place"].transform(lambda places: len({place[1:] for place in places}))
+    count = rows.groupby(named)["quantity"].transform(lambda quantities: len({quantity[1:] for quantity in quantities}))
     return frame[~other], rows.assign(method=[f"{name}, {n} directions" for name, n in zip(named, count)])
 
 
@@ -229,19 +229,19 @@ def _in_shared_directions(frame: pd.DataFrame) -> pd.DataFrame:
     """The rows of directions that all trained methods share, then once more all rows of a method that has others."""
     trained = frame[frame["selection_rule"] != NOTHING_SELECTED]
     shared = {
-        kind: set.intersection(*rows.groupby("method")["place"].agg(set)) for kind, rows in trained.groupby("kind")
+        kind: set.intersection(*rows.groupby("method")["quantity"].agg(set)) for kind, rows in trained.groupby("kind")
     }
-    inside = np.array([place in shared.get(place[0], {place}) for place in frame["place"]], bool)
+    inside = np.array([quantity in shared.get(quantity[0], {quantity}) for quantity in frame["quantity"]], bool)
     wider = [
         (name, rows) for name, rows in frame.groupby("method", sort=False) if not inside[frame["method"] == name].all()
     ]
-    named = [rows.assign(method=f"{name}, all {rows['place'].nunique()} directions") for name, rows in wider]
+    named = [rows.assign(method=f"{name}, all {rows['quantity'].nunique()} directions") for name, rows in wider]
     return pd.concat([_partial_named(frame[inside]), *named])
 
 
 def _partial_named(frame: pd.DataFrame) -> pd.DataFrame:
     """The frame with the number of directions in the names of methods that lack some, since their means are others."""
-    counts = frame.groupby(["method", "metric"])["place"].nunique()
+    counts = frame.groupby(["method", "metric"])["quantity"].nunique()
     most = counts.groupby("metric").transform("max")
     names = {name: f"{name}, {counts[name, metric]} of {most[name, metric]} directions"
              for name, metric in counts.index[counts < most]}  # fmt: skip

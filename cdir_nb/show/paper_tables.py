@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from cdir_nb.results.claims.verdicts import IN_PART, SIGNS, UNCLEAR
-from cdir_nb.results.claims.wording import expected, found, joint_verdict, marked
+from cdir_nb.results.claims.wording import expected, joint_verdict, marked, outcome
 from cdir_nb.results.panels import MEAN, Panel
 from cdir_nb.show.style import EMPTY, QUIET, SEQUENTIAL, SMALL, WIDTH, looks, shorten, styled, titled
 
@@ -147,7 +147,7 @@ def _draw_cell(ax: Axes, x: float, y: float, decided: pd.DataFrame) -> None:
     decided = run if len(run) else decided.iloc[:1]
     kind = joint_verdict(decided)
     ax.add_patch(Rectangle((x - 0.47, y - 0.44), 0.94, 0.88, facecolor=to_rgba(COLOURS[kind]), lw=0))
-    result = found(decided)
+    result = outcome(decided)
     if len(decided) > 1 and decided["over"].iloc[0] == "each direction":
         counts = decided["verdict"].value_counts()
         result = f"in all {len(decided)}"
