@@ -12,11 +12,11 @@ from cdir_nb.show.banner import banner, has_random_weights, notebook_map, plain_
 from cdir_nb.show.bar_charts import accuracy_bars, bars, bars_in_groups, histograms, method_bars, metric_bars, strips
 from cdir_nb.show.curves import convention_curves, gains_over_accuracy, psi_figure, reliability, softmax_figure
 from cdir_nb.show.diagrams import diagram
-from cdir_nb.show.dot_plots import headline_dots, seed_dots
+from cdir_nb.show.dot_plots import claim_points, headline_dots, seed_dots
 from cdir_nb.show.grids import contact_sheet, image_rows, label_changes, labelled_images, rank_strips, ranked_grid
 from cdir_nb.show.heatmaps import gain_map, heat_maps, matrices
 from cdir_nb.show.maps import map_figure, rank_shifts, two_maps
-from cdir_nb.show.paper_tables import claim_points, scoreboard, table_panels
+from cdir_nb.show.paper_tables import scoreboard, table_panels
 from cdir_nb.show.style import save_figure
 from cdir_nb.show.training import (
     seed_curves,
