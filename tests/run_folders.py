@@ -11,6 +11,17 @@ from PIL.PngImagePlugin import PngInfo
 from cdir_nb.results import Record, save_records
 
 TITLE = "# How far does it <get>?"
+GOOD = {  # the required fields of a record, and a direction
+    "method": "zero-shot",
+    "dataset": "world",
+    "query_domain": "real",
+    "gallery_domain": "sketch",
+    "metric": "P@10:hits_over_k",
+    "value": 0.5,
+    "seed": 0,
+    "encoder": "tiny-clip 1a2b",
+    "selection_rule": "nothing selected",
+}
 
 
 def record(**changes) -> Record:
