@@ -31,7 +31,7 @@ from cdir_nb.pages.papers import as_texts, beside, claims, in_short, on_real_ima
 from cdir_nb.pages.run_folder import DONE, FAILED, Part, Run, clock, read_run
 from cdir_nb.paths import is_abandoned, make_folder, process_label, share_with_group
 from cdir_nb.results import Record, direction_tables, headline, load_records, save_table, to_frame
-from cdir_nb.results.alike import notes, other_counts
+from cdir_nb.results.alike import notes, other_counts, pipeline_test_of
 from cdir_nb.results.summary import summarise
 
 GENERATOR = '<meta name="generator" content="cdir report">'  # marks a folder as one of our reports
@@ -101,11 +101,6 @@ def _page(sections: list[dict[str, Any]], records: list[Record], folder: Path) -
 
 
 # ---- the sections of the page ---------------------------------------------------------------------------------
-
-
-def pipeline_test_of(frame: pd.DataFrame) -> str:
-    """The reason why some numbers are only pipeline tests, such as "random weights"; empty if there are none."""
-    return ", ".join(sorted({label for label in frame["pipeline_test"] if label}))
 
 
 def _headlines(frame: pd.DataFrame, folder: Path) -> list[dict[str, Any]]:

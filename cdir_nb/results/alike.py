@@ -188,6 +188,11 @@ def other_counts(frame: "pd.DataFrame") -> list[str]:
     return [f"{dataset}, {counts}" for dataset, counts in dict.fromkeys(zip(rows["dataset"], rows["image_counts"]))]
 
 
+def pipeline_test_of(frame: "pd.DataFrame") -> str:
+    """The reason why some numbers are only pipeline tests, such as "random weights"; empty if there are none."""
+    return ", ".join(sorted({label for label in frame["pipeline_test"] if label}))
+
+
 def _false_baselines(frame: "pd.DataFrame") -> Iterator[str]:
     for row in frame[frame["method"] == NOT_BASELINE].drop_duplicates("settings_digest").itertuples():
         settings = [f"{name}={value}" for name, value in (row.settings or {}).items() if name != "similarity"]
