@@ -25,7 +25,7 @@ from cdir_nb.data.protocols import protocol_spec
 from cdir_nb.methods import METHODS
 from cdir_nb.paths import ROOT, atomic_write
 from cdir_nb.results import Record, load_claims, reproduced_records, to_frame, verdicts
-from cdir_nb.results.aggregate import differing, means, plus_minus, steps_taken
+from cdir_nb.results.aggregate import differing_by_method, means, plus_minus, steps_taken
 from cdir_nb.results.alike import identified, labelled, require_alike
 from cdir_nb.results.claims.claim import Claim
 from cdir_nb.results.claims.verdicts import NOT_RUN, as_in_card
@@ -126,12 +126,8 @@ def _from_card(rows: pd.DataFrame) -> str:
 
 def _other_settings(frame: pd.DataFrame) -> dict[str, str]:
     """{digest: what differs from the method's first setting}, for the further settings of a task's trained methods."""
-    texts = {}
-    for _, rows in frame[frame["selection_rule"] != NOTHING_SELECTED].groupby("method", sort=False):
-        settings = dict(zip(rows["settings_digest"], rows["settings"]))
-        words = differing(settings) if len(settings) > 1 else {}
-        texts |= {digest: words[digest] for digest in list(settings)[1:]}
-    return texts
+    words = differing_by_method(frame[frame["selection_rule"] != NOTHING_SELECTED])
+    return {digest: text for texts in words.values() for digest, text in [*texts.items()][1:]}
 
 
 def _parts(decided: pd.DataFrame, rows: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame, pd.DataFrame]]:

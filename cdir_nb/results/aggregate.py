@@ -77,6 +77,14 @@ def differing(settings: Mapping[str, Mapping[str, Any] | None]) -> dict[str, str
     return texts
 
 
+def differing_by_method(frame: "pd.DataFrame") -> dict[str, dict[str, str]]:
+    """{method: `differing` of its settings}, for the methods that have several settings."""
+    by_method = {
+        method: dict(zip(rows["settings_digest"], rows["settings"])) for method, rows in frame.groupby("method")
+    }
+    return {method: differing(settings) for method, settings in by_method.items() if len(settings) > 1}
+
+
 def flat_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
     """Nested settings as one level, such as {"refinement.steps": 10}."""
     flat = {}

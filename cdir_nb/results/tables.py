@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from cdir_nb.conventions import Metric
 from cdir_nb.data.manifest import display_domain
 from cdir_nb.errors import CdirError
-from cdir_nb.results.aggregate import differing, means, plus_minus
+from cdir_nb.results.aggregate import differing_by_method, means, plus_minus
 from cdir_nb.results.alike import NUMBERED, identified, require_alike
 from cdir_nb.results.records import DIRECTION, SAME, SETTING, TASK, Record, to_frame
 
@@ -99,13 +99,10 @@ def _swept(frame: "pd.DataFrame") -> dict[str, str]:
 
     Empty for methods with one setting, and for settings that are unknown.
     """
-    texts = {}
-    known = frame[frame["settings"].notna()].drop_duplicates(["method", "settings_digest"])
-    for _, rows in known.groupby("method", sort=False):
-        settings = dict(zip(rows["settings_digest"], rows["settings"]))
-        words = differing(settings) if len(settings) > 1 else {}
-        texts |= {digest: f"{text} ({digest})" for digest, text in words.items() if digest not in text}
-    return texts
+    words = differing_by_method(frame[frame["settings"].notna()])
+    return {
+        digest: f"{text} ({digest})" for texts in words.values() for digest, text in texts.items() if digest not in text
+    }
 
 
 def _kind(query_domain: str, gallery_domain: str) -> str:
