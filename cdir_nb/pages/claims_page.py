@@ -25,7 +25,7 @@ from cdir_nb.data.protocols import protocol_spec
 from cdir_nb.methods import METHODS
 from cdir_nb.paths import ROOT, atomic_write
 from cdir_nb.results import Record, load_claims, reproduced_records, to_frame, verdicts
-from cdir_nb.results.aggregate import differing_by_method, means, plus_minus, steps_taken
+from cdir_nb.results.aggregate import differing_by_method, means, plus_minus, range_text
 from cdir_nb.results.alike import identified, labelled, require_alike
 from cdir_nb.results.claims.claim import Claim
 from cdir_nb.results.claims.verdicts import NOT_RUN, as_in_card
@@ -246,7 +246,7 @@ def _partial_named(frame: pd.DataFrame) -> pd.DataFrame:
 
 def _training(rows: pd.DataFrame) -> str:
     """Steps up to the reported states, fewest to most, and the most that any group of parameters moved."""
-    counts, moved = steps_taken(rows), {}
+    counts, moved = range_text(rows["steps"]), {}
     for fractions in rows["moved"]:
         for group, fraction in (fractions or {}).items():
             moved[group] = max(moved.get(group, 0.0), 100 * fraction)

@@ -50,10 +50,10 @@ def plus_minus(percent: float, spread: float | None) -> str:
     return f"{percent:.2f}" + ("" if spread is None or isnan(spread) else f" ± {spread:.2f}")
 
 
-def steps_taken(rows: "pd.DataFrame") -> str:
-    """The fewest and the most training steps, such as `92 to 184`; empty if they are unknown."""
-    steps = rows["steps"].dropna()
-    return " to ".join(f"{count:,}" for count in sorted({steps.min(), steps.max()})) if len(steps) else ""
+def range_text(numbers: "pd.Series") -> str:
+    """The least and the greatest of whole numbers, such as `92 to 184`; empty if all are unknown."""
+    known = numbers.dropna()
+    return " to ".join(f"{number:,}" for number in sorted({known.min(), known.max()})) if len(known) else ""
 
 
 def differing(settings: Mapping[str, Mapping[str, Any] | None]) -> dict[str, str]:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from cdir_nb.conventions import FROZEN, Metric
 from cdir_nb.data.protocols import protocol_spec
-from cdir_nb.results.aggregate import differing, means, plus_minus, steps_taken
+from cdir_nb.results.aggregate import differing, means, plus_minus, range_text
 from cdir_nb.results.alike import differs, identified, is_constant, labelled
 from cdir_nb.results.records import BASELINE, DERIVED, DIRECTION, SAME, SETTING, TASK, is_baseline
 
@@ -282,7 +282,7 @@ def _lines(settings: Sequence[tuple[str, "pd.DataFrame"]], has_baseline: bool) -
                 seeds=len(result["seeds"]),
                 directions=int(result["directions"]),
                 all_directions=count,
-                steps=steps_taken(part),
+                steps=range_text(part["steps"]),
                 gain=gain,
                 better_in=better_in,
                 selection_rule=part["selection_rule"].iloc[0],
