@@ -61,7 +61,7 @@ class Column:
         """The number of query classes."""
         card = load_card(dataset_of(self.task))
         spec = card.protocols[self.task]
-        return len(card.labelled_for(spec).shares(spec.query))
+        return len(card.labelled_for(spec).fractions(spec.query))
 
 
 @dataclass(frozen=True)
