@@ -40,8 +40,8 @@ def load_card(name: str) -> Card:
 
     Raises CdirError, naming file and field, if the card is wrong.
     """
-    if name in card_names():
-        return _load_card(name, paths.MANIFEST)
+    if card := _listed_card(name):
+        return card
     if name in _USER_CARDS:
         return _USER_CARDS[name][0]
     if is_folder_or_zip(folder := paths.expanded(name)):
@@ -73,6 +73,11 @@ def load_user_card(root: Path | str) -> Card:
 def load_cards() -> list[Card]:
     """The cards of all datasets, sorted by name, then those of the user. Raises CdirError as `load_card` does."""
     return [*(_load_card(name, paths.MANIFEST) for name in card_names()), *(card for card, _ in _USER_CARDS.values())]
+
+
+def _listed_card(name: str) -> Card | None:
+    """The card of a dataset of the manifest; None for any other name."""
+    return _load_card(name, paths.MANIFEST) if name in card_names() else None
 
 
 @lru_cache(maxsize=32)
@@ -200,18 +205,19 @@ def open_dataset(
 
 def is_bundled(card: Card) -> bool:
     """Whether all images come with the package: they are drawn, stored beside the card, or in bundled parts."""
-    parts = [is_bundled(load_card(part)) for part in card.parts]
+    parts = [part is not None and is_bundled(part) for part in map(_listed_card, card.parts)]
     return card.kind == "drawn" or bool(card.bundled) or (bool(parts) and all(parts))
 
 
 def needs_folder(name: str) -> bool:
     """Whether a dataset needs a folder of images; True for a name without a card."""
-    return name not in card_names() or not is_bundled(load_card(name))
+    card = _listed_card(name)
+    return card is None or not is_bundled(card)
 
 
 def _is_drawn(name: str) -> bool:
     """Whether a dataset, or a part of it, is drawn by the package; its numbers are not comparable with a paper's."""
-    card = load_card(name) if name in card_names() else None
+    card = _listed_card(name)
     return card is not None and (card.kind == "drawn" or any(map(_is_drawn, card.parts)))
 
 
@@ -228,8 +234,8 @@ def display_domain(domain: str, dataset: str) -> str:
 
     Names in records, parameters and files stay as they are.
     """
-    titles = load_card(dataset).domain_titles if dataset in card_names() else {}
-    return titles.get(domain, domain)
+    card = _listed_card(dataset)
+    return card.domain_titles.get(domain, domain) if card else domain
 
 
 def dataset_root(card: Card, root: Path | str | None) -> Path:
