@@ -217,11 +217,10 @@ def _print_warnings(run_dir: Path) -> None:
 
 def _notes(frame: "pd.DataFrame") -> list[str]:
     """Warnings that a reader of these numbers needs."""
-    from cdir_nb.results.alike import notes
+    from cdir_nb.results.alike import notes, pipeline_test_of
 
-    labels = sorted({label for label in frame["pipeline_test"] if label})
-    warning = f"*** PIPELINE TEST ({', '.join(labels)}): these numbers are not results ***"
-    return [*notes(frame), *([warning] if labels else [])]
+    reason = pipeline_test_of(frame)
+    return [*notes(frame), *([f"*** PIPELINE TEST ({reason}): these numbers are not results ***"] if reason else [])]
 
 
 def _print_notes(frame: "pd.DataFrame") -> None:
@@ -333,8 +332,8 @@ def settings(
     from cdir_nb.results.aggregate import as_text, flat_settings
     from cdir_nb.results.files import find_settings, reproduced_tables
 
-    own = [path.parent for path in sorted(runs_dir().glob("*/run.json"))]
-    complete, values, numbers = find_settings(digest, runs or [*reproduced_tables(), *own])
+    user_runs = [path.parent for path in sorted(runs_dir().glob("*/run.json"))]
+    complete, values, numbers = find_settings(digest, runs or [*reproduced_tables(), *user_runs])
     lines = flat_settings(values)
     width = max(map(len, lines), default=0)
     typer.echo(f"settings {complete}" + ("" if lines else ": none"))

@@ -229,25 +229,25 @@ def queries(out: Path, data: Data = []) -> None:  # noqa: B006
 
 
 def _query_sets(
-    q: np.ndarray, g: np.ndarray, labels: np.ndarray, found: np.ndarray, q_mean: np.ndarray, g_mean: np.ndarray
+    q: np.ndarray, g: np.ndarray, labels: np.ndarray, gallery_labels: np.ndarray, q_mean: np.ndarray, g_mean: np.ndarray
 ) -> Iterator[dict[str, object]]:
     """Rows for queries of n classes, and for means of n queries of all classes."""
     gallery = _unit(g - g.mean(0))
-    by_training = _precision(_unit(q - q_mean), _unit(g - g_mean), labels, found)
-    raw = _precision(q, g, labels, found)
+    by_training = _precision(_unit(q - q_mean), _unit(g - g_mean), labels, gallery_labels)
+    raw = _precision(q, g, labels, gallery_labels)
     classes = np.unique(labels)
     for draw in range(DRAWS):
         random = np.random.default_rng(draw)
         for n in (1, 2, 4, len(classes)):
             rows = np.isin(labels, random.choice(classes, n, replace=False))
-            by_test = _precision(_unit(q[rows] - q[rows].mean(0)), gallery, labels[rows], found)
+            by_test = _precision(_unit(q[rows] - q[rows].mean(0)), gallery, labels[rows], gallery_labels)
             methods = {"vanilla CLIP": raw[rows], "test means": by_test, "training means": by_training[rows]}
             for method, values in methods.items():
                 yield {"queries": "of n classes", "number": n, "draw": draw, "method": method, "percent": values.mean()}
         for n in (*SIZES, len(q)):
             mean = q[random.choice(len(q), n, replace=False)].mean(0)
             with np.errstate(invalid="ignore"):  # the query itself is its mean: a row of zeros
-                values = _precision(_unit(q - mean), gallery, labels, found)
+                values = _precision(_unit(q - mean), gallery, labels, gallery_labels)
             about = {"queries": "of all classes, mean from n of them", "number": n, "draw": draw}
             yield {**about, "method": "test means", "percent": values.mean()}
 
@@ -256,10 +256,10 @@ def _unit(rows: np.ndarray) -> np.ndarray:
     return rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-12)
 
 
-def _precision(q: np.ndarray, g: np.ndarray, labels: np.ndarray, found: np.ndarray) -> np.ndarray:
+def _precision(q: np.ndarray, g: np.ndarray, labels: np.ndarray, gallery_labels: np.ndarray) -> np.ndarray:
     """(Q,) P@10 in percent."""
     best = np.argsort(-(q @ g.T), axis=1, kind="stable")[:, :10]
-    return 100 * (found[best] == labels[:, None]).mean(1)
+    return 100 * (gallery_labels[best] == labels[:, None]).mean(1)
 
 
 # ---- files ----------------------------------------------------------------------------------------------------------

@@ -24,16 +24,16 @@ def main(
     runs: Annotated[list[Path], typer.Argument(help="run folders, or tables made by `cdir results --csv`")],
 ) -> None:
     """Merge the records, and print how many were replaced and how many were added."""
-    kept, found = _by_setting([table]), _by_setting(runs)
-    metrics = {record.metric for record in kept.values()}
-    found = {setting: record for setting, record in found.items() if record.metric in metrics}
-    replaced = kept.keys() & found.keys()
+    stored, new = _by_setting([table]), _by_setting(runs)
+    metrics = {record.metric for record in stored.values()}
+    new = {setting: record for setting, record in new.items() if record.metric in metrics}
+    replaced = stored.keys() & new.keys()
     for setting in replaced:
-        if not same_images(kept[setting], found[setting]):
-            protocol = found[setting].protocol
+        if not same_images(stored[setting], new[setting]):
+            protocol = new[setting].protocol
             raise CdirError(f"{protocol}: measured on other images than in {table.name}: use another table")
-    save_table(list((kept | found).values()), table)
-    print(f"{table.name}: {len(replaced)} replaced, {len(found) - len(replaced)} added, {len(kept | found)} in all")
+    save_table(list((stored | new).values()), table)
+    print(f"{table.name}: {len(replaced)} replaced, {len(new) - len(replaced)} added, {len(stored | new)} in all")
 
 
 def _by_setting(sources: list[Path]) -> dict[tuple, Record]:

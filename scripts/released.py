@@ -35,14 +35,14 @@ def released_rows(records: list[Record]) -> pd.DataFrame:
 
 def changes(released: pd.DataFrame, now: pd.DataFrame) -> list[str]:
     """Rows that vanished, or moved by more than the released spread over seeds: name, and what happened."""
-    found = []
+    changed = []
     for key, row in released.iterrows():
         name = ", ".join(str(part) for part in key)  # pyright: ignore[reportGeneralTypeIssues]
         if key not in now.index:
-            found.append(f"{name}: vanished")
+            changed.append(f"{name}: vanished")
         elif abs(now.loc[key, "mean"] - row["mean"]) > max(row["spread"], ROUNDING):  # pyright: ignore[reportArgumentType]
-            found.append(f"{name}: {100 * row['mean']:.2f} -> {100 * now.loc[key, 'mean']:.2f}")
-    return found
+            changed.append(f"{name}: {100 * row['mean']:.2f} -> {100 * now.loc[key, 'mean']:.2f}")
+    return changed
 
 
 def read_released() -> pd.DataFrame:
@@ -51,10 +51,10 @@ def read_released() -> pd.DataFrame:
     return frame.set_index(ROW)
 
 
-def undocumented(found: list[str], text: str) -> list[str]:
+def undocumented(changed: list[str], text: str) -> list[str]:
     """The changes without a line in the text of `changes.md`: a line with method, task and digest in backticks."""
     lines = text.splitlines()
-    return [change for change in found if not any(f"`{change.partition(': ')[0]}`" in line for line in lines)]
+    return [change for change in changed if not any(f"`{change.partition(': ')[0]}`" in line for line in lines)]
 
 
 def main() -> None:

@@ -34,7 +34,7 @@ def clair_grid(run: Run) -> Rows:
             yield {
                 "encoder": part.parameters["encoder"],
                 "pair": row["domains"],
-                "changed": training_set_description(changed) or "as chosen",
+                "changed": as_text(changed) or "as chosen",
                 "epoch": row["epoch"],
                 "steps": row["steps"],
                 "P@5, pseudo-labels": round(100 * row[BY_PSEUDO_LABELS], 2),
@@ -51,17 +51,17 @@ def tki_sensitivity(run: Run) -> Rows:
     names = {name for job in jobs if len(job) == 1 for name in job} - {"strategy"}
     for part in run.parts:
         records, changed = load_records(part.folder), dict(part.parameters["settings"])
-        found = by_direction(records, "mAP@200:over_min_k_relevant").mean().round(3)
+        percent = by_direction(records, "mAP@200:over_min_k_relevant").mean().round(3)
         row = {"task": records[0].protocol, "encoder": encoder_of(records[0]), "seed": part.parameters["seed"]}
-        row |= {"percent": found["TKI"], "vanilla": found[VANILLA], "default": not changed, **when(records[0])}
+        row |= {"percent": percent["TKI"], "vanilla": percent[VANILLA], "default": not changed, **when(records[0])}
         if not changed:
             width = load_encoder(part.parameters["encoder"]).dim  # of h, if `hidden` is None
             yield from ({**row, "setting": name, "value": default_of(name, width)} for name in sorted(names))
         elif changed.pop("strategy", 1) == 2:
-            yield {**row, "setting": "strategy 2", "value": training_set_description(changed) or "as many names"}
+            yield {**row, "setting": "strategy 2", "value": as_text(changed) or "as many names"}
         else:
             name, value = changed.popitem()
-            yield {**row, "setting": ", ".join(filter(None, [training_set_description(changed), name])), "value": value}
+            yield {**row, "setting": ", ".join(filter(None, [as_text(changed), name])), "value": value}
 
 
 def default_of(name: str, width: int) -> Any:
@@ -76,8 +76,8 @@ def when_does_it_pay(run: Run) -> Rows:
         records = load_records(part.folder)
         right = np.mean([record.value for record in records if record.metric.startswith(ACCURACY)])
         last = [record for record in records if record.selection_rule in (LAST_EPOCH, NOTHING_SELECTED)]
-        found = by_direction(last, "P@10:hits_over_k").dropna()
-        method = next(name for name in found if name != VANILLA)
+        percent = by_direction(last, "P@10:hits_over_k").dropna()
+        method = next(name for name in percent if name != VANILLA)
         one = next(record for record in last if record.method == method)
         yield {
             "encoder": encoder_of(one),
@@ -85,9 +85,9 @@ def when_does_it_pay(run: Run) -> Rows:
             "zero-shot accuracy": round(100 * right, 2),
             "method": method,
             "seed": one.seed,
-            "P@10": round(found[method].mean(), 3),
-            "vanilla": round(found[VANILLA].mean(), 3),
-            "directions": len(found),
+            "P@10": round(percent[method].mean(), 3),
+            "vanilla": round(percent[VANILLA].mean(), 3),
+            "directions": len(percent),
             "steps": one.steps,
             **when(one),
         }
@@ -101,7 +101,7 @@ def when(record: Record) -> dict[str, str]:
     return {"date": record.date, "commit": record.measuring_commit}
 
 
-def training_set_description(settings: dict[str, Any]) -> str:
+def as_text(settings: dict[str, Any]) -> str:
     return ", ".join(f"{name} = {value}" for name, value in settings.items())
 
 

@@ -5,24 +5,12 @@ import sys
 from types import SimpleNamespace
 
 import pytest
-from run_folders import record, write_run
+from run_folders import GOOD, record, write_run
 from typer.testing import CliRunner
 
 from cdir_nb.cli import app
 from cdir_nb.errors import CdirError
 from cdir_nb.results import Record, load_records, save_records
-
-GOOD = {
-    "method": "zero-shot",
-    "dataset": "world",
-    "query_domain": "real",
-    "gallery_domain": "sketch",
-    "metric": "P@10:hits_over_k",
-    "value": 0.5,
-    "seed": 0,
-    "encoder": "tiny-clip 1a2b",
-    "selection_rule": "nothing selected",
-}
 
 
 def cdir(*words):

@@ -140,7 +140,7 @@ class Card(BaseModel):
         members = {label: kind for label, kind in self.kinds.items() if kind in kinds}
         return self.model_copy(update={"classes": kinds, "kinds": members, "class_sets": {}, "counts": {}, "words": {}})
 
-    def shares(self, part: str | dict[str, float]) -> dict[str, float]:
+    def fractions(self, part: str | dict[str, float]) -> dict[str, float]:
         """{class: fraction of its images} for the queries or the gallery of a protocol, in the card's order."""
         sets = {part: 1.0} if isinstance(part, str) else part
         fractions = {label: fraction for name, fraction in sets.items() for label in self.class_set(name)}
@@ -215,7 +215,7 @@ def _check_protocol(card: Card, where: str, spec: ProtocolSpec) -> None:
     groups = {
         "training classes": card.class_set(spec.train),
         "validation classes": card.class_set(spec.validation),
-        "query classes": tuple(card.shares(spec.query)) if spec.zero_shot else (),
+        "query classes": tuple(card.fractions(spec.query)) if spec.zero_shot else (),
     }
     _require_disjoint(where, groups)
     if spec.unseen_domain:

@@ -162,8 +162,8 @@ def _training_and_test(card: Card) -> list[tuple[set[Cell], set[Cell]]]:
         train_domains = card.domains if spec.train_domains == "all" else spec.train_domains
         train = set(product(train_domains, card.class_set(spec.train)))
         pairs = list(permutations(card.domains, 2)) if spec.directions == "all" else spec.directions
-        test = {cell for query, _ in pairs for cell in product([query], card.shares(spec.query))}
-        test |= {cell for _, gallery in pairs for cell in product([gallery], card.shares(spec.gallery))}
+        test = {cell for query, _ in pairs for cell in product([query], card.fractions(spec.query))}
+        test |= {cell for _, gallery in pairs for cell in product([gallery], card.fractions(spec.gallery))}
         roles.append((train, test - train))
     return roles
 

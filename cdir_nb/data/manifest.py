@@ -10,6 +10,8 @@ contains the classes.
 
 import csv
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
@@ -39,8 +41,8 @@ def load_card(name: str) -> Card:
 
     Raises CdirError, naming file and field, if the card is wrong.
     """
-    if name in card_names():
-        return _load_card(name, paths.MANIFEST)
+    if card := _listed_card(name):
+        return card
     if name in _USER_CARDS:
         return _USER_CARDS[name][0]
     if is_folder_or_zip(folder := paths.expanded(name)):
@@ -57,12 +59,8 @@ def load_user_card(root: Path | str) -> Card:
     """
     root = paths.expanded(root).resolve()
     file = root / "card.yaml"
-    try:
+    with _named_errors(file):
         card = Card.model_validate(_raw(root)) if file.is_file() else folder_card(root)
-    except ValidationError as error:
-        raise CdirError(f"{file}: {_first_problem(error)}; fix the card") from None
-    except (OSError, ValueError, LookupError, TypeError, AttributeError, csv.Error) as error:
-        raise CdirError(f"{file}: invalid field, or invalid file named in a field: {error}; fix the card") from None
     others = [other for other in load_cards() if _USER_CARDS.get(other.name, (other, None))[1] != root]
     if card.name in {other.name for other in others}:
         raise CdirError(f"{root}: another dataset is called {card.name}: rename the folder, or give it a card.yaml "
@@ -78,21 +76,33 @@ def load_cards() -> list[Card]:
     return [*(_load_card(name, paths.MANIFEST) for name in card_names()), *(card for card, _ in _USER_CARDS.values())]
 
 
+def _listed_card(name: str) -> Card | None:
+    """The card of a dataset of the manifest; None for any other name."""
+    return _load_card(name, paths.MANIFEST) if name in card_names() else None
+
+
 @lru_cache(maxsize=32)
 def _load_card(name: str, manifest: Path) -> Card:
     where = f"{manifest.name}/{name}/card.yaml"
-    try:
+    with _named_errors(where):
         card = Card.model_validate(_raw(manifest / name))
         for part in card.parts:
             if _raw(_in_manifest(manifest / name, f"../{part}")).get("kind") == "combined":
                 raise ValueError(f"parts: {part} consists of parts itself")
-    except ValidationError as error:
-        raise CdirError(f"{where}: {_first_problem(error)}; fix the card") from None
-    except (OSError, ValueError, LookupError, TypeError, AttributeError, csv.Error) as error:
-        raise CdirError(f"{where}: invalid field, or invalid file named in a field: {error}; fix the card") from None
     if card.name != name:
         raise CdirError(f"{where}: name is {card.name!r} but the folder is {name!r}; fix the card")
     return card
+
+
+@contextmanager
+def _named_errors(card: Path | str) -> Iterator[None]:
+    """Raise CdirError, which names the card and the field, for what is wrong in a card or a file beside it."""
+    try:
+        yield
+    except ValidationError as error:
+        raise CdirError(f"{card}: {_first_problem(error)}; fix the card") from None
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, csv.Error) as error:
+        raise CdirError(f"{card}: invalid field, or invalid file named in a field: {error}; fix the card") from None
 
 
 def _first_problem(error: ValidationError) -> str:
@@ -196,18 +206,19 @@ def open_dataset(
 
 def is_bundled(card: Card) -> bool:
     """Whether all images come with the package: they are drawn, stored beside the card, or in bundled parts."""
-    parts = [is_bundled(load_card(part)) for part in card.parts]
+    parts = [part is not None and is_bundled(part) for part in map(_listed_card, card.parts)]
     return card.kind == "drawn" or bool(card.bundled) or (bool(parts) and all(parts))
 
 
 def needs_folder(name: str) -> bool:
     """Whether a dataset needs a folder of images; True for a name without a card."""
-    return name not in card_names() or not is_bundled(load_card(name))
+    card = _listed_card(name)
+    return card is None or not is_bundled(card)
 
 
 def _is_drawn(name: str) -> bool:
     """Whether a dataset, or a part of it, is drawn by the package; its numbers are not comparable with a paper's."""
-    card = load_card(name) if name in card_names() else None
+    card = _listed_card(name)
     return card is not None and (card.kind == "drawn" or any(map(_is_drawn, card.parts)))
 
 
@@ -224,8 +235,8 @@ def display_domain(domain: str, dataset: str) -> str:
 
     Names in records, parameters and files stay as they are.
     """
-    titles = load_card(dataset).domain_titles if dataset in card_names() else {}
-    return titles.get(domain, domain)
+    card = _listed_card(dataset)
+    return card.domain_titles.get(domain, domain) if card else domain
 
 
 def dataset_root(card: Card, root: Path | str | None) -> Path:

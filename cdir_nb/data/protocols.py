@@ -182,15 +182,15 @@ def protocol_directions(name: str) -> tuple[tuple[str, str], ...]:
     return _directions(spec.directions, _card_of(name).domains) if spec else ()
 
 
-def sample(images: ImageSet, shares: Mapping[str, float]) -> ImageSet:
+def sample(images: ImageSet, fractions: Mapping[str, float]) -> ImageSet:
     """A fraction of the images of each domain and class, at least one, in the order of `images`.
 
-    shares  {class: fraction}; all images of other classes are returned
+    fractions  {class: fraction}; all images of other classes are returned
 
     The images whose keys have the lowest digests are chosen: a fixed random sample, the same on every machine, which
     contains the sample for any smaller fraction.
     """
-    if not shares:
+    if not fractions:
         return images
     groups: dict[tuple[str, str], list[int]] = {}
     for row, group in enumerate(zip(images.domains.tolist(), images.labels.tolist())):
@@ -198,7 +198,7 @@ def sample(images: ImageSet, shares: Mapping[str, float]) -> ImageSet:
     rows = []
     for (_, label), members in groups.items():
         members.sort(key=lambda row: _digest(images.keys[row]))
-        rows += members[: max(1, round(shares.get(label, 1.0) * len(members)))]
+        rows += members[: max(1, round(fractions.get(label, 1.0) * len(members)))]
     return images.take(sorted(rows))
 
 
@@ -213,7 +213,7 @@ def load_protocol(name: str, images: ImageSet) -> Protocol:
     if spec.by_kind:
         images = _labelled_by(card.kinds, images)
     domains = tuple(card.domains)
-    seen, queries, gallery = card.class_set(spec.train), card.shares(spec.query), card.shares(spec.gallery)
+    seen, queries, gallery = card.class_set(spec.train), card.fractions(spec.query), card.fractions(spec.gallery)
     classes = tuple(queries)
     protocol = Protocol(
         name=name,

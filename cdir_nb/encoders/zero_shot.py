@@ -99,14 +99,6 @@ def confusion(predicted: Sequence[str], labels: Sequence[str], classes: Sequence
     return confusion_matrix(np.asarray(labels), np.asarray(predicted), labels=list(classes))
 
 
-def most_confused(matrix: np.ndarray, classes: Sequence[str], count: int = 10) -> list[tuple[str, str, int]]:
-    """The `count` most frequent mistakes as (true class, predicted class, count), most frequent first."""
-    mistakes = matrix * ~np.eye(len(classes), dtype=bool)
-    order = np.argsort(-mistakes, axis=None, kind="stable")[:count]
-    pairs: list[tuple[int, int]] = [divmod(index, len(classes)) for index in order.tolist()]
-    return [(classes[i], classes[j], int(mistakes[i, j])) for i, j in pairs if mistakes[i, j]]
-
-
 def _correct(predicted: Sequence[str], labels: Sequence[str]) -> np.ndarray:
     """(N,) bool."""
     if len(predicted) != len(labels):

@@ -137,8 +137,8 @@ class KReciprocal:
 def _as_rows(ranking: Ranking) -> Pair:
     """A complete ranking by distances below 2 as rows: the scores of a query, and the rows of the identity."""
     scores = torch.zeros(len(ranking), ranking.n_gallery)
-    found = torch.from_numpy(ranking.scores).clamp(min=-2) + 2  # gallery rows that are left out get 0
-    return scores.scatter_(1, torch.from_numpy(ranking.indices).long(), found), torch.eye(ranking.n_gallery)
+    shifted = torch.from_numpy(ranking.scores).clamp(min=-2) + 2  # gallery rows that are left out get 0
+    return scores.scatter_(1, torch.from_numpy(ranking.indices).long(), shifted), torch.eye(ranking.n_gallery)
 
 
 Step = Centre | AlphaQE | Popularity | QBNorm | KReciprocal

@@ -139,9 +139,6 @@ class Training:
         """The weight of each loss in epoch `self.epoch`; 1 for a loss that is not listed."""
         return {}
 
-    def after_step(self) -> None:
-        """Hook that is called after each optimiser step."""
-
     def end_epoch(self) -> Numbers:
         """Update state once per epoch; returns numbers for the history. `self.epoch` is the epoch that ends."""
         return {}
@@ -267,7 +264,6 @@ class Training:
                 self.schedule.step()
         for name, loss in (losses | {"L_total": total} if losses else {}).items():
             sums[name] = sums.get(name, 0.0) + (loss.detach() if isinstance(loss, torch.Tensor) else loss)
-        self.after_step()
 
     def note(self, **numbers: float) -> None:
         """Add numbers of a step to the history, as the mean over the steps of an epoch."""

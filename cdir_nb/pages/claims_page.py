@@ -25,7 +25,7 @@ from cdir_nb.data.protocols import protocol_spec
 from cdir_nb.methods import METHODS
 from cdir_nb.paths import ROOT, atomic_write
 from cdir_nb.results import Record, load_claims, reproduced_records, to_frame, verdicts
-from cdir_nb.results.aggregate import differing, means, plus_minus, steps_taken
+from cdir_nb.results.aggregate import differing_by_method, means, plus_minus, range_text
 from cdir_nb.results.alike import identified, labelled, require_alike
 from cdir_nb.results.claims.claim import Claim
 from cdir_nb.results.claims.verdicts import NOT_RUN, as_in_card
@@ -81,10 +81,10 @@ def claims_page(paper: str, records: Sequence[Record]) -> str:
 
 def _relevant(frame: pd.DataFrame, paper: str, claims: Sequence[Claim], tasks: set[str]) -> pd.DataFrame:
     """The rows of the methods on the page, in the metrics that decide the claims and that the paper's method has."""
-    own = frame["method"].map(lambda name: belongs_to(name, paper)).astype(bool)
+    of_paper = frame["method"].map(lambda name: belongs_to(name, paper)).astype(bool)
     named = frame["method"].isin({name for claim in claims for name in claim.methods} | _further(paper))
-    shown = named | own | (frame["selection_rule"] == NOTHING_SELECTED)
-    frame = frame[shown & frame["metric"].isin(frame["metric"][own])]
+    shown = named | of_paper | (frame["selection_rule"] == NOTHING_SELECTED)
+    frame = frame[shown & frame["metric"].isin(frame["metric"][of_paper])]
     decisive = {(task, *_kind_and_convention(as_in_card(claim.metrics, task)[0])) for task in tasks for claim in claims}
     metrics = map(Metric.parse, frame["metric"])
     kinds = [(task, *_kind_and_convention(metric)) for task, metric in zip(frame["protocol"], metrics)]
@@ -126,12 +126,8 @@ def _from_card(rows: pd.DataFrame) -> str:
 
 def _other_settings(frame: pd.DataFrame) -> dict[str, str]:
     """{digest: what differs from the method's first setting}, for the further settings of a task's trained methods."""
-    texts = {}
-    for _, rows in frame[frame["selection_rule"] != NOTHING_SELECTED].groupby("method", sort=False):
-        settings = dict(zip(rows["settings_digest"], rows["settings"]))
-        words = differing(settings) if len(settings) > 1 else {}
-        texts |= {digest: words[digest] for digest in list(settings)[1:]}
-    return texts
+    words = differing_by_method(frame[frame["selection_rule"] != NOTHING_SELECTED])
+    return {digest: text for texts in words.values() for digest, text in [*texts.items()][1:]}
 
 
 def _parts(decided: pd.DataFrame, rows: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame, pd.DataFrame]]:
@@ -191,9 +187,9 @@ def _means_table(frame: pd.DataFrame, paper: str, other_settings: Mapping[str, s
     fewer states their number.
     """
     kinds = [Metric.parse(metric).kind for metric in frame["metric"]]
-    frame = frame.assign(place=list(zip(kinds, *(frame[name] for name in DIRECTION))), kind=kinds)
-    own = set(frame["place"][[belongs_to(name, paper) for name in frame["method"]]])
-    frame = frame[[place in own or not own for place in frame["place"]]]
+    frame = frame.assign(quantity=list(zip(kinds, *(frame[name] for name in DIRECTION))), kind=kinds)
+    of_paper = set(frame["quantity"][[belongs_to(name, paper) for name in frame["method"]]])
+    frame = frame[[quantity in of_paper or not of_paper for quantity in frame["quantity"]]]
     main, further = _by_setting(frame, other_settings)
     frame = pd.concat([_in_shared_directions(main), further])
     cell = ["method", "metric", *DIRECTION, "train_set"]
@@ -218,11 +214,11 @@ def _by_setting(frame: pd.DataFrame, other_settings: Mapping[str, str]) -> tuple
     """
     cell = ["method", "metric", *DIRECTION, "seed"]
     several = set(frame[frame.duplicated(cell, keep=False) & (frame["selection_rule"] != NOTHING_SELECTED)]["method"])
-    first = frame.drop_duplicates("method").set_index("method")["settings_digest"]
-    other = frame["method"].isin(several) & (frame["settings_digest"] != frame["method"].map(first))
+    first_digest = frame.drop_duplicates("method").set_index("method")["settings_digest"]
+    other = frame["method"].isin(several) & (frame["settings_digest"] != frame["method"].map(first_digest))
     rows = frame[other]
     named = rows["method"] + ", " + rows["settings_digest"].map(other_settings)
-    count = rows.groupby(named)["place"].transform(lambda places: len({place[1:] for place in places}))
+    count = rows.groupby(named)["quantity"].transform(lambda quantities: len({quantity[1:] for quantity in quantities}))
     return frame[~other], rows.assign(method=[f"{name}, {n} directions" for name, n in zip(named, count)])
 
 
@@ -230,19 +226,19 @@ def _in_shared_directions(frame: pd.DataFrame) -> pd.DataFrame:
     """The rows in directions that all trained methods share; then all rows of each method with more directions."""
     trained = frame[frame["selection_rule"] != NOTHING_SELECTED]
     shared = {
-        kind: set.intersection(*rows.groupby("method")["place"].agg(set)) for kind, rows in trained.groupby("kind")
+        kind: set.intersection(*rows.groupby("method")["quantity"].agg(set)) for kind, rows in trained.groupby("kind")
     }
-    inside = np.array([place in shared.get(place[0], {place}) for place in frame["place"]], bool)
+    inside = np.array([quantity in shared.get(quantity[0], {quantity}) for quantity in frame["quantity"]], bool)
     wider = [
         (name, rows) for name, rows in frame.groupby("method", sort=False) if not inside[frame["method"] == name].all()
     ]
-    named = [rows.assign(method=f"{name}, all {rows['place'].nunique()} directions") for name, rows in wider]
+    named = [rows.assign(method=f"{name}, all {rows['quantity'].nunique()} directions") for name, rows in wider]
     return pd.concat([_partial_named(frame[inside]), *named])
 
 
 def _partial_named(frame: pd.DataFrame) -> pd.DataFrame:
     """The frame; the name of a method that lacks directions states its number of them, since its mean is over fewer."""
-    counts = frame.groupby(["method", "metric"])["place"].nunique()
+    counts = frame.groupby(["method", "metric"])["quantity"].nunique()
     most = counts.groupby("metric").transform("max")
     names = {name: f"{name}, {counts[name, metric]} of {most[name, metric]} directions"
              for name, metric in counts.index[counts < most]}  # fmt: skip
@@ -251,7 +247,7 @@ def _partial_named(frame: pd.DataFrame) -> pd.DataFrame:
 
 def _training(rows: pd.DataFrame) -> str:
     """Steps up to the reported states, fewest to most, and the most that any group of parameters moved."""
-    counts, moved = steps_taken(rows), {}
+    counts, moved = range_text(rows["steps"]), {}
     for fractions in rows["moved"]:
         for group, fraction in (fractions or {}).items():
             moved[group] = max(moved.get(group, 0.0), 100 * fraction)

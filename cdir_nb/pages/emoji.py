@@ -7,10 +7,8 @@ emoji.yaml, each with its comparisons; no page is written if the records no long
 further methods appear in the tables as soon as they are committed.
 """
 
-from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
-from statistics import mean
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -20,7 +18,7 @@ from matplotlib.figure import Figure
 
 from cdir_nb.pages.ideas import PLACEHOLDER, Table, differences_table, findings, means_table
 from cdir_nb.paths import ROOT, atomic_write
-from cdir_nb.results import Record, reproduced_records
+from cdir_nb.results import Record, by_direction, reproduced_records
 from cdir_nb.show.style import QUIET, WIDTH, looks, save_figure, styled
 
 TEXTS = yaml.safe_load(Path(__file__).with_suffix(".yaml").read_text(encoding="utf-8"))
@@ -44,18 +42,10 @@ def page(table: Table) -> str:
 
 def gains(table: Table, row: str, column: str) -> tuple[np.ndarray, np.ndarray]:
     """P@1 of the frozen encoder by direction, ascending, and what a row adds to it; both in points."""
-    frozen, other = (_by_direction(table.cell(name, column)) for name in ("frozen", row))
-    directions = sorted(frozen, key=frozen.__getitem__)
-    start = np.array([frozen[direction] for direction in directions])
-    return start, np.array([other[direction] for direction in directions]) - start
-
-
-def _by_direction(records: Sequence[Record]) -> dict[tuple[str, str], float]:
-    """{direction: mean over seeds in percent}"""
-    values = defaultdict(list)
-    for record in records:
-        values[record.query_domain, record.gallery_domain].append(100 * record.value)
-    return {direction: mean(parts) for direction, parts in values.items()}
+    metric = table.columns[column].metric
+    frozen, other = (by_direction(table.cell(name, column), metric).iloc[:, 0] for name in ("frozen", row))
+    start = frozen.sort_values(kind="stable")
+    return start.to_numpy(), (other - start)[start.index].to_numpy()
 
 
 @styled

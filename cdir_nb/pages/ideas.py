@@ -29,7 +29,7 @@ from cdir_nb.methods.reference import SEES_TEST_IMAGES
 from cdir_nb.paths import ROOT, atomic_write
 from cdir_nb.results import Record, reproduced_records
 from cdir_nb.results.printed import markdown
-from cdir_nb.results.significance import class_interval
+from cdir_nb.results.significance import by_run, class_interval, seed_differences
 
 TEXTS = yaml.safe_load(Path(__file__).with_suffix(".yaml").read_text(encoding="utf-8"))
 RULES = (LAST_EPOCH, BY_VALIDATION_CLASSES, NOTHING_SELECTED)  # the first that a method has is shown
@@ -61,7 +61,7 @@ class Column:
         """The number of query classes."""
         card = load_card(dataset_of(self.task))
         spec = card.protocols[self.task]
-        return len(card.labelled_for(spec).shares(spec.query))
+        return len(card.labelled_for(spec).fractions(spec.query))
 
 
 @dataclass(frozen=True)
@@ -110,10 +110,10 @@ class Table:
             encoder = record.encoder.split()[0]
             stored[record.protocol, encoder, record.metric, record.method].append(record)
         self._cells = {
-            (row, column.name): found
+            (row, column.name): records
             for column in self.columns.values()
             for row, names in self.rows.items()
-            if (found := next(filter(None, (_complete(stored, column, name) for name in names)), None))
+            if (records := next(filter(None, (_complete(stored, column, name) for name in names)), None))
         }
         self.columns = {
             name: c for name, c in self.columns.items() if not c.optional or ("frozen", name) in self._cells
@@ -130,10 +130,7 @@ class Table:
 
     def percents(self, row: str, column: str) -> list[float]:
         """The mean over directions of each seed, in percent."""
-        values: dict[int, list[float]] = defaultdict(list)
-        for record in self.cell(row, column):
-            values[record.seed].append(100 * record.value)
-        return [mean(values[seed]) for seed in sorted(values)]
+        return [100 * mean(r.value for r in run.values()) for run in by_run(self.cell(row, column)).values()]
 
     def percent(self, row: str, column: str) -> str:
         """The mean over seeds with its standard deviation, with one decimal."""
@@ -144,12 +141,7 @@ class Table:
     def gap(self, row: str, other: str, column: str) -> Gap:
         """`row` minus `other` in a column. Raises CdirError if either was not measured there."""
         a, b = self.cell(row, column), self.cell(other, column)
-        ours, theirs = self.percents(row, column), self.percents(other, column)
-        seeds = max(len(ours), len(theirs))
-        if {len(ours), len(theirs)} - {1, seeds}:
-            raise CdirError(f"{row} and {other}, {column}: {len(ours)} and {len(theirs)} seeds: measure the same seeds")
-        ours, theirs = (values * seeds if len(values) == 1 else values for values in (ours, theirs))
-        by_seed = tuple(x - y for x, y in zip(ours, theirs))
+        by_seed = tuple(seed_differences(a, b).values())
         known = all(record.queries for record in (*a, *b))
         return Gap(mean(by_seed), by_seed, class_interval(a, b, self.columns[column].metric) if known else None)
 
@@ -180,19 +172,10 @@ def _complete(stored: Mapping, column: Column, method: str) -> list[Record] | No
     for record in records:
         if record.selection_rule == rule:
             settings[record.settings_digest, record.train_set].append(record)
-    parts = settings.values() if rule != NOTHING_SELECTED else map(_once, settings.values())
-    finished = [part for part in parts if len(part) == len(column.directions) * len({r.seed for r in part})]
+    runs = [by_run(sorted(part, key=lambda record: not record.queries)) for part in settings.values()]
+    complete = [part for part in runs if all(len(run) == len(column.directions) for run in part.values())]
+    finished = ([*chain(*map(dict.values, part.values()))] for part in complete)
     return max(finished, key=lambda part: (len(part), all(record.queries for record in part)), default=None)
-
-
-def _once(records: Sequence[Record]) -> list[Record]:
-    """One record per direction of a method without training, with the values of its queries if any has them."""
-    found: dict[tuple[str, str], Record] = {}
-    for record in records:
-        direction = record.query_domain, record.gallery_domain
-        if direction not in found or (record.queries and not found[direction].queries):
-            found[direction] = record.model_copy(update={"seed": 0}).with_queries(record.queries)
-    return [*found.values()]
 
 
 # ---- texts --------------------------------------------------------------------------------------------------------
@@ -244,10 +227,10 @@ def _knows(table: Table, column: Column) -> str:
     """Zero-shot accuracy among the query classes, mean over query domains; empty if it was measured only elsewhere."""
     named = [r for r in table.records if r.encoder.split()[0] == column.encoder and ZERO_SHOT.match(r.metric)]
     among = re.compile(rf"{ZERO_SHOT.pattern} (the|all) {column.classes} ")
-    found = {r.query_domain: r.value for r in named if r.protocol == column.task and among.match(r.metric)}
+    accuracies = {r.query_domain: r.value for r in named if r.protocol == column.task and among.match(r.metric)}
     if not named:
         return "no texts"
-    return f"{100 * mean(found.values()):.0f} %" if found else ""
+    return f"{100 * mean(accuracies.values()):.0f} %" if accuracies else ""
 
 
 def findings(table: Table, section: str) -> Iterator[str]:
@@ -334,8 +317,8 @@ def in_readme(readme: str, text: str) -> str:
     """The README with the text between the two marks. Raises CdirError unless there is one pair of marks."""
     if readme.count(BEGIN) != 1 or readme.count(END) != 1:
         raise CdirError(f"README.md must have the lines {BEGIN} and {END} once each")
-    before, _, rest = readme.partition(BEGIN)
-    return f"{before}{BEGIN}\n\n{text.strip()}\n\n{END}{rest.partition(END)[2]}"
+    before, _, end = readme.partition(BEGIN)
+    return f"{before}{BEGIN}\n\n{text.strip()}\n\n{END}{end.partition(END)[2]}"
 
 
 def main() -> None:

@@ -31,7 +31,8 @@ from cdir_nb.pages.papers import as_texts, beside, claims, in_short, on_real_ima
 from cdir_nb.pages.run_folder import DONE, FAILED, Part, Run, clock, read_run
 from cdir_nb.paths import is_abandoned, make_folder, process_label, share_with_group
 from cdir_nb.results import Record, direction_tables, headline, load_records, save_table, to_frame
-from cdir_nb.results.alike import notes, other_counts
+from cdir_nb.results.aggregate import range_text
+from cdir_nb.results.alike import notes, other_counts, pipeline_test_of
 from cdir_nb.results.summary import summarise
 
 GENERATOR = '<meta name="generator" content="cdir report">'  # marks a folder as one of our reports
@@ -103,11 +104,6 @@ def _page(sections: list[dict[str, Any]], records: list[Record], folder: Path) -
 # ---- the sections of the page ---------------------------------------------------------------------------------
 
 
-def pipeline_test_of(frame: pd.DataFrame) -> str:
-    """The reason why some numbers are only pipeline tests, such as "random weights"; empty if there are none."""
-    return ", ".join(sorted({label for label in frame["pipeline_test"] if label}))
-
-
 def _headlines(frame: pd.DataFrame, folder: Path) -> list[dict[str, Any]]:
     """For each task its dot plot, saved in `folder`, and what was measured."""
     import matplotlib.pyplot as plt
@@ -133,19 +129,13 @@ def _images(frame: pd.DataFrame) -> list[str]:
     tasks: Any = ranked.groupby(["dataset", "protocol", "encoder"], sort=False)  # pandas' stubs: a key may be anything
     for (dataset, protocol, encoder), rows in tasks:
         title = drawn_title(str(dataset))
-        counts = [_range(rows[name]) for name in ("query_images", "gallery_images")]
+        counts = [range_text(rows[name]) for name in ("query_images", "gallery_images")]
         images = f", {counts[0]} queries and {counts[1]} gallery images per direction" if all(counts) else ""
         seeds = rows["seed"].nunique()
         methods = f"{rows['method'].nunique()} methods, {seeds} seed{'s' if seeds > 1 else ''}"
         where = f"{title}, not the papers' data" if title else f"images of {dataset}"
         lines.append(f"{protocol or dataset} ({where}){images}; {encoder}; {methods}")
     return lines
-
-
-def _range(numbers: pd.Series) -> str:
-    """The smallest and the largest number, such as `150 to 200`; empty if unknown."""
-    known = numbers.dropna()
-    return " to ".join(f"{n:,}" for n in dict.fromkeys((known.min(), known.max()))) if len(known) else ""
 
 
 def _section(run: Run, folder: Path) -> dict[str, Any]:

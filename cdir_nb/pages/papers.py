@@ -32,15 +32,15 @@ def claims(records: Sequence[Record]) -> list[dict[str, Any]]:
 
 def in_short(boards: Sequence[dict[str, Any]]) -> dict[str, list[str]]:
     """{verdict: claims}, from `claims`: first those that hold, then those that do not or cannot be told from zero."""
-    found: dict[str, list[str]] = {kind: [] for kind in (*SIGNS, IN_PART)}
+    by_verdict: dict[str, list[str]] = {kind: [] for kind in (*SIGNS, IN_PART)}
     for board in boards:
         for row in board["rows"]:
             for (task, encoder, _), cell in zip(board["tasks"], row["cells"][1:]):
                 if cell["kind"] != NOT_RUN:
                     more = f"; {cell['more']}" if cell["more"] else ""
                     text = f"{board['paper']}: {row['says']} ({task}, {encoder}{more})"
-                    found.setdefault(cell["kind"], []).append(text)
-    return {marked(kind): texts for kind, texts in found.items() if texts}
+                    by_verdict.setdefault(cell["kind"], []).append(text)
+    return {marked(kind): texts for kind, texts in by_verdict.items() if texts}
 
 
 def _scoreboard(paper: str, printed: pd.DataFrame, decided: pd.DataFrame) -> dict[str, Any]:

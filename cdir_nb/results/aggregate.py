@@ -50,10 +50,10 @@ def plus_minus(percent: float, spread: float | None) -> str:
     return f"{percent:.2f}" + ("" if spread is None or isnan(spread) else f" ± {spread:.2f}")
 
 
-def steps_taken(rows: "pd.DataFrame") -> str:
-    """The fewest and the most training steps, such as `92 to 184`; empty if they are unknown."""
-    steps = rows["steps"].dropna()
-    return " to ".join(f"{count:,}" for count in sorted({steps.min(), steps.max()})) if len(steps) else ""
+def range_text(numbers: "pd.Series") -> str:
+    """The least and the greatest of whole numbers, such as `92 to 184`; empty if all are unknown."""
+    known = numbers.dropna()
+    return " to ".join(f"{number:,}" for number in sorted({known.min(), known.max()})) if len(known) else ""
 
 
 def differing(settings: Mapping[str, Mapping[str, Any] | None]) -> dict[str, str]:
@@ -75,6 +75,14 @@ def differing(settings: Mapping[str, Mapping[str, Any] | None]) -> dict[str, str
         parts = [f"{name}={as_text(flat[digest][name])}" for name in several if name in flat[digest]]
         texts[digest] = ", ".join(parts) or f"settings {digest}"
     return texts
+
+
+def differing_by_method(frame: "pd.DataFrame") -> dict[str, dict[str, str]]:
+    """{method: `differing` of its settings}, for the methods that have several settings."""
+    by_method = {
+        method: dict(zip(rows["settings_digest"], rows["settings"])) for method, rows in frame.groupby("method")
+    }
+    return {method: differing(settings) for method, settings in by_method.items() if len(settings) > 1}
 
 
 def flat_settings(settings: Mapping[str, Any]) -> dict[str, Any]:

@@ -79,8 +79,8 @@ def _numbers(frame: "pd.DataFrame", group: Sequence[str], run: Sequence[str], ce
         parts = []  # (rows, their fingerprints) of each run, and of each set of images in a run
         for members in runs.values():
             numbers, sets = _joined([items[i] for i in members])
-            parts += [([i for i, n in zip(members, numbers) if n == k], found) for k, found in enumerate(sets)]
-        numbers, sets = _joined([found for _, found in parts])
+            parts += [([i for i, n in zip(members, numbers) if n == k], prints) for k, prints in enumerate(sets)]
+        numbers, sets = _joined([prints for _, prints in parts])
         for (members, _), number in zip(parts, numbers):
             for i in members:
                 texts[i] = str(number + 1) if len(sets) > 1 else ""
@@ -145,7 +145,7 @@ def require_alike(frame: "pd.DataFrame", by: str, over: Sequence[str] = DIRECTIO
             rows = frame[frame[name] != ""] if name in measured else frame
             if rows[name].nunique(dropna=False) > 1:
                 values = rows.groupby(cell, dropna=False, sort=False)[name].unique()
-                differing |= {(name, key): found for key, found in values.items() if len(found) > 1}
+                differing |= {(name, key): several for key, several in values.items() if len(several) > 1}
     if differing:
         method = next(key if isinstance(key, str) else str(key[0]) for _, key in differing)
         columns = dict.fromkeys(name for name, _ in differing)
@@ -189,6 +189,11 @@ def other_counts(frame: "pd.DataFrame") -> list[str]:
     return [f"{dataset}, {counts}" for dataset, counts in dict.fromkeys(zip(rows["dataset"], rows["image_counts"]))]
 
 
+def pipeline_test_of(frame: "pd.DataFrame") -> str:
+    """The reason why some numbers are only pipeline tests, such as "random weights"; empty if there are none."""
+    return ", ".join(sorted({label for label in frame["pipeline_test"] if label}))
+
+
 def _false_baselines(frame: "pd.DataFrame") -> Iterator[str]:
     for row in frame[frame["method"] == NOT_BASELINE].drop_duplicates("settings_digest").itertuples():
         settings = [f"{name}={value}" for name, value in (row.settings or {}).items() if name != "similarity"]
@@ -227,6 +232,6 @@ def _counts(frame: "pd.DataFrame") -> Iterator[str]:
     for name in [name for name in COUNTED if name in frame]:
         rows = frame[frame[name].fillna(0) > 0].drop_duplicates(["protocol", *DIRECTION, "image_set", name])
         for task, part in rows.groupby("protocol", sort=False):
-            places = [f"{q} -> {g} {n:,}" for q, g, n in part[[*DIRECTION, name]].itertuples(index=False)]
-            more = [f"and {len(places) - 5} more directions"] if len(places) > 5 else []
-            yield f"{task}, {COUNTED[name]}: {', '.join([*places[:5], *more])}"
+            counts = [f"{q} -> {g} {n:,}" for q, g, n in part[[*DIRECTION, name]].itertuples(index=False)]
+            more = [f"and {len(counts) - 5} more directions"] if len(counts) > 5 else []
+            yield f"{task}, {COUNTED[name]}: {', '.join([*counts[:5], *more])}"

@@ -68,14 +68,14 @@ def import_method(name: str) -> Any:
     if not module or not attribute:
         raise CdirError(f"{name}: write MODULE:NAME, such as my_method:MyMethod for a class in my_method.py")
     try:
-        found = getattr(importlib.import_module(module.removesuffix(".py")), attribute)
+        target = getattr(importlib.import_module(module.removesuffix(".py")), attribute)
     except Exception as error:  # the module runs when it is imported
         raise CdirError(f"{name} cannot be imported: {_where(error)}; check the names and the current folder") from None
-    if isinstance(found, type) and issubclass(found, Training):
+    if isinstance(target, type) and issubclass(target, Training):
         raise CdirError(f"{name} is a Training: give the Method that has it as `build`")
-    if not (isinstance(found, (Embedder, Method)) or (isinstance(found, type) and issubclass(found, Embedder))):
+    if not (isinstance(target, (Embedder, Method)) or (isinstance(target, type) and issubclass(target, Embedder))):
         raise CdirError(f"{name} is neither a Method nor an Embedder: subclass Embedder, or make a Method")
-    return found
+    return target
 
 
 def _run(method: Any, encoder: Any, task: Protocol) -> int:
@@ -107,5 +107,5 @@ def _where(error: BaseException) -> str:
     """The error in one line, with the last line of a file in the current folder that led to it."""
     text, frames = " ".join(str(error).split()), traceback.extract_tb(error.__traceback__)
     here = [frame for frame in frames if Path(frame.filename).parent == Path.cwd()]
-    place = f" ({Path(here[-1].filename).name}, line {here[-1].lineno}, in {here[-1].name})" if here else ""
-    return printable(f"{type(error).__name__}: {text}{place}")
+    location = f" ({Path(here[-1].filename).name}, line {here[-1].lineno}, in {here[-1].name})" if here else ""
+    return printable(f"{type(error).__name__}: {text}{location}")

@@ -138,15 +138,15 @@ def reproduced_tables() -> list[Path]:
     return [path for path in sorted(REPRODUCED.iterdir()) if _is_table(path)]
 
 
-def _conflict(*both: tuple[Record, Path]) -> str:
+def _conflict(*pair: tuple[Record, Path]) -> str:
     """Error message, in one line, for two different values of one setting."""
-    record = both[0][0]
+    record = pair[0][0]
     direction = " -> ".join(filter(None, (record.query_domain, record.gallery_domain)))
     what = [record.method, record.dataset, record.protocol, direction, record.metric, f"seed {record.seed}"]
-    values = " and ".join(f"{r.value:.6f} in {path} (commit {r.measuring_commit}, {r.date})" for r, path in both)
-    images = "" if same_images(both[0][0], both[1][0]) else ", on different images"
-    differing = [name for name in MAY_DIFFER if len({getattr(r, name) for r, _ in both}) > 1]
-    texts = [f"{name} {' and '.join(str(getattr(r, name) or 'unknown') for r, _ in both)}" for name in differing]
+    values = " and ".join(f"{r.value:.6f} in {path} (commit {r.measuring_commit}, {r.date})" for r, path in pair)
+    images = "" if same_images(pair[0][0], pair[1][0]) else ", on different images"
+    differing = [name for name in MAY_DIFFER if len({getattr(r, name) for r, _ in pair}) > 1]
+    texts = [f"{name} {' and '.join(str(getattr(r, name) or 'unknown') for r, _ in pair)}" for name in differing]
     reason = f"they differ in {', '.join(texts)}" if texts else f"they agree in {', '.join(MAY_DIFFER)}"
     return (
         f"two values of one setting ({', '.join(filter(None, what))}){images}: {values}; {reason}; load one of them "
@@ -215,25 +215,25 @@ def find_settings(digest: str, sources: Iterable[Path]) -> tuple[str, dict[str, 
 
     Raises CdirError if no source has the digest, or if several digests begin with these digits.
     """
-    found: Settings = {}
+    matches: Settings = {}
     numbers: dict[str, None] = {}
     for path in dict.fromkeys(file for source in sources for file in record_files(source)):
         here = {name: values for name, values in read_settings(path.parent).items() if name.startswith(digest)}
-        found |= here
+        matches |= here
         rows = (row if isinstance(row, Mapping) else json.loads(row) for row in _rows(path)) if here else ()
         for row in rows:
             if row["settings_digest"] in here:
                 numbers[f"{row['method']}, {row['protocol'] or row['dataset']}, {row['encoder']}"] = None
-    if len(digest) < MIN_DIGITS or not found:
+    if len(digest) < MIN_DIGITS or not matches:
         raise CdirError(
             f"settings {digest}: not found: give at least {MIN_DIGITS} digits of a digest that `cdir results --all` "
             "prints, and --run for a run that is not in runs/"
         )
-    if len(found) > 1:
+    if len(matches) > 1:
         raise CdirError(
-            f"settings {digest}: several digests begin with it: give more digits of {' or '.join(sorted(found))}"
+            f"settings {digest}: several digests begin with it: give more digits of {' or '.join(sorted(matches))}"
         )
-    ((complete, settings),) = found.items()
+    ((complete, settings),) = matches.items()
     return complete, settings, [*numbers]
 
 
@@ -336,12 +336,12 @@ def _mapping(value: Mapping | str) -> Mapping[str, Any]:
     if isinstance(value, Mapping) or not value:
         return value or {}
     try:
-        found = json.loads(value)
+        mapping = json.loads(value)
     except ValueError:
-        found = ast.literal_eval(value)
-    if not isinstance(found, Mapping):
+        mapping = ast.literal_eval(value)
+    if not isinstance(mapping, Mapping):
         raise ValueError(f"{value} is no mapping, such as {{}}")
-    return found
+    return mapping
 
 
 def _iso_date(text: str) -> str:

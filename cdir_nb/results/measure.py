@@ -77,8 +77,8 @@ def _records(embedder: "Embedder", task: "Protocol", seed: int) -> list[Record]:
     queries = {domain: about_images(query=images) for domain, images in task.queries.items()}
     galleries = {domain: about_images(gallery=images) for domain, images in task.galleries.items()}
     stored, records = _stored_metrics(task), []
-    for a, b, own, results in evaluated:
-        images = {**queries[a], **galleries[b], "own_image_excluded": sum(len(rows) > 0 for rows in own)}
+    for a, b, excluded, results in evaluated:
+        images = {**queries[a], **galleries[b], "own_image_excluded": sum(len(rows) > 0 for rows in excluded)}
         labels = task.query(a).labels
         for result in results:
             about = {"metric": result.metric, "value": result.mean, "queries_without_relevant": result.without_relevant}
@@ -107,7 +107,7 @@ def _stored_metrics(task: "Protocol") -> set[str]:
     return {*first.values(), "P@10:hits_over_k", "mAP@all:over_relevant"}
 
 
-def _own(task: "Protocol", a: str, b: str) -> "list[np.ndarray]":
+def _excluded_rows(task: "Protocol", a: str, b: str) -> "list[np.ndarray]":
     """For each query of domain a, the rows of its own image in the gallery of domain b."""
     from cdir_nb.data.images import own_rows
 
@@ -168,8 +168,8 @@ def _evaluated(embedder: "Embedder", task: "Protocol") -> "Iterator[tuple[str, s
     pair_of, (ks, ap_ks) = embedded(embedder, task), task.cutoffs
     options = {"ks": ks, "ap_ks": ap_ks, "similarity": embedder.similarity}
     for a, b in directions_of(embedder, task):
-        own, labels = _own(task, a, b), (task.query(a).labels, task.gallery(b).labels)
-        yield a, b, own, evaluate_embeddings(*pair_of(a, b), *labels, leave_out=own, **options)
+        excluded, labels = _excluded_rows(task, a, b), (task.query(a).labels, task.gallery(b).labels)
+        yield a, b, excluded, evaluate_embeddings(*pair_of(a, b), *labels, leave_out=excluded, **options)
 
 
 def context_of(
@@ -256,7 +256,7 @@ def percent_by_direction(pair_of: "PairOf", task: "Protocol", metric: str | Metr
 
     def percent(a: str, b: str) -> float:
         labels = task.query(a).labels, task.gallery(b).labels
-        results = evaluate_embeddings(*pair_of(a, b), *labels, leave_out=_own(task, a, b), **cutoffs)
+        results = evaluate_embeddings(*pair_of(a, b), *labels, leave_out=_excluded_rows(task, a, b), **cutoffs)
         return 100 * next(result.mean for result in results if result.metric == metric)
 
     return pd.Series({(a, b): percent(a, b) for a, b in task.directions})

@@ -34,8 +34,8 @@ def belongs_to(method: str, paper: str) -> bool:
     """Whether a method in our records is the paper's method, or a variant or state of it (`CLAIR, first epoch`)."""
     from cdir_nb.methods.table import METHODS  # takes a second to import
 
-    own = own_method(paper)
-    return method == own or method in METHODS[own].variants or method.startswith(f"{own},")
+    name = own_method(paper)
+    return method == name or method in METHODS[name].variants or method.startswith(f"{name},")
 
 
 @dataclass(frozen=True)
@@ -138,10 +138,10 @@ def _conventions(rows: "pd.DataFrame") -> list[str]:
 def _columns(cells: "pd.DataFrame") -> list[str]:
     """A column name for each cell: its direction, or the printed row group and column if directions are not unique."""
     directions = _directions(cells)
-    if not cells.assign(place=directions).duplicated(["row", "place"]).any():
+    if not cells.assign(heading=directions).duplicated(["row", "heading"]).any():
         return directions
     printed = [f"{setting} {column}".strip() for setting, column in zip(cells["setting"], cells["column"])]
-    return [re.sub(r" Search Set| \S+@\d+", "", place) for place in printed]
+    return [re.sub(r" Search Set| \S+@\d+", "", text) for text in printed]
 
 
 def _directions(cells: "pd.DataFrame") -> list[str]:
@@ -153,14 +153,14 @@ def _by_column(cells: "pd.DataFrame", columns: list[str]) -> "pd.DataFrame":
 
     An average is left out if others in its column are over more directions, since they are not comparable.
     """
-    cells = cells.assign(place=columns, direction=columns)
-    overall = 100 * means(cells, by="row", over=["place"])["mean"]
+    cells = cells.assign(heading=columns, direction=columns)
+    overall = 100 * means(cells, by="row", over=["heading"])["mean"]
     is_lost = cells["value"].isna().groupby(cells["row"]).any()
-    if cells["place"].nunique() > MOST_COLUMNS:
-        cells["place"] = "from " + cells["query_domain"]
-    rows, columns = (list(dict.fromkeys(cells[name])) for name in ("row", "place"))
-    table = 100 * cells.pivot_table(index="row", columns="place", values="value", dropna=False)
-    counts = cells.groupby(["row", "place"])["direction"].nunique().unstack()
+    if cells["heading"].nunique() > MOST_COLUMNS:
+        cells["heading"] = "from " + cells["query_domain"]
+    rows, columns = (list(dict.fromkeys(cells[name])) for name in ("row", "heading"))
+    table = 100 * cells.pivot_table(index="row", columns="heading", values="value", dropna=False)
+    counts = cells.groupby(["row", "heading"])["direction"].nunique().unstack()
     table = table.where(counts == counts.max()).reindex(index=rows, columns=columns)
     all_counts = counts.sum(axis=1)
     return table.assign(**{MEAN: overall.where(~is_lost & (all_counts == all_counts.max()))}).rename_axis(

@@ -8,6 +8,7 @@ queries) are resampled with replacement. The methods share the drawn classes, in
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
+from statistics import fmean
 from typing import NamedTuple
 
 import numpy as np
@@ -54,9 +55,9 @@ class Comparison:
 
     def __str__(self) -> str:
         low, high = self.by_classes
-        told = "" if low > 0 or high < 0 else "; cannot be told from zero"
+        unclear = "" if low > 0 or high < 0 else "; cannot be told from zero"
         lines = [
-            f"{self.a} minus {self.b}: {self.points:+.2f} points{told}",
+            f"{self.a} minus {self.b}: {self.points:+.2f} points{unclear}",
             f"  {self.metric}, {self.encoder}, {self.selection_rule}",
             f"  95 % interval over {self.classes} classes: {low:+.2f} to {high:+.2f}",
             f"  95 % interval over queries: {self.by_queries[0]:+.2f} to {self.by_queries[1]:+.2f}",
@@ -121,18 +122,18 @@ def comparisons(
     Trained methods are compared under the same selection rule. Raises CdirError if a method has no values of single
     queries on the task, or if the two have nothing in common; the message lists what is available.
     """
-    ours, theirs = (_settings_of(records, name, task, metric, rule) for name in (a, b))
-    found = [
+    a_settings, b_settings = (_settings_of(records, name, task, metric, rule) for name in (a, b))
+    compared = [
         compare(left_records, right_records)
-        for (left, left_records), (right, right_records) in product(ours.items(), theirs.items())
+        for (left, left_records), (right, right_records) in product(a_settings.items(), b_settings.items())
         if left.metric == right.metric and left.encoder == right.encoder
         and (left.rule == right.rule or NOTHING_SELECTED in (left.rule, right.rule))
     ]  # fmt: skip
-    if not found:
+    if not compared:
         raise CdirError(
             f"{a} and {b}, {task}: no common encoder, metric and selection rule: measure both alike, and give the runs"
         )
-    return found
+    return compared
 
 
 class _Key(NamedTuple):
@@ -195,17 +196,17 @@ class Paired:
 
 
 def _paired(a: Sequence[Record], b: Sequence[Record], metric: str) -> Paired:
-    ours, theirs = _by_run(a, metric), _by_run(b, metric)
-    seeds = _paired_seeds(ours, theirs)
-    directions = sorted(set.intersection(*({*ours[left]} & {*theirs[right]} for _, left, right in seeds)))
+    a_runs, b_runs = _by_run(a, metric), _by_run(b, metric)
+    seeds = _paired_seeds(a_runs, b_runs)
+    directions = sorted(set.intersection(*({*a_runs[left]} & {*b_runs[right]} for _, left, right in seeds)))
     if not directions:
         raise CdirError(f"{a[0].method} and {b[0].method} have no direction in common: measure both on one task")
-    gaps = {seed: {d: _gap(ours[left][d], theirs[right][d]) for d in directions} for seed, left, right in seeds}
+    gaps = {seed: {d: _gap(a_runs[left][d], b_runs[right][d]) for d in directions} for seed, left, right in seeds}
     means = {d: np.mean([gap[d] for gap in gaps.values()], axis=0) for d in directions}
     defined = {d: ~np.isnan(means[d]) for d in directions}
     if not all(mask.any() for mask in defined.values()):
         raise CdirError(f"{metric}: in some direction, no query has a value in both: check labels and convention")
-    labels = {d: _queries(ours[seeds[0][1]][d]).labels for d in directions}
+    labels = {d: _queries(a_runs[seeds[0][1]][d]).labels for d in directions}
     values, classes = ([column[d][defined[d]] for d in directions] for column in (means, labels))
     return Paired(metric, directions, gaps, defined, values, classes)
 
@@ -221,19 +222,19 @@ def _queries(record: Record) -> QueryValues:
 
 def _gap(left: Record, right: Record) -> np.ndarray:
     """The difference of every query. Raises CdirError if the queries or the galleries differ."""
-    ours, theirs = _queries(left), _queries(right)
-    same_queries = len(ours.labels) == len(theirs.labels) and (ours.labels == theirs.labels).all()
+    a, b = _queries(left), _queries(right)
+    same_queries = len(a.labels) == len(b.labels) and (a.labels == b.labels).all()
     if not same_queries or not same_images(left, right):
         direction = f"{left.query_domain} -> {left.gallery_domain}"
         raise CdirError(
             f"{left.method} and {right.method}, {direction}: measured on different images: use the same images for both"
         )
-    return ours.values - theirs.values
+    return a.values - b.values
 
 
 def _common_metric(a: Sequence[Record], b: Sequence[Record]) -> str:
-    theirs = {record.metric for record in b if record.queries}
-    metric = next((record.metric for record in a if record.queries and record.metric in theirs), None)
+    metrics = {record.metric for record in b if record.queries}
+    metric = next((record.metric for record in a if record.queries and record.metric in metrics), None)
     if metric is None:
         names = " and ".join(dict.fromkeys(records[0].method for records in (a, b) if records))
         raise CdirError(f"{names or 'no record'}: no values of single queries in a common metric: measure both again")
@@ -241,10 +242,18 @@ def _common_metric(a: Sequence[Record], b: Sequence[Record]) -> str:
 
 
 def _by_run(records: Sequence[Record], metric: str) -> dict[Seed, dict[Direction, Record]]:
-    """{seed: {direction: record}} of one metric. Raises CdirError for records of several settings."""
+    """`by_run` of the records of one metric that have the values of their queries. Raises CdirError if none has."""
     records = [record for record in records if record.metric == metric and record.queries]
     if not records:
         raise CdirError(f"no values of single queries in {metric}: measure both methods again")
+    return by_run(records)
+
+
+def by_run(records: Sequence[Record]) -> dict[Seed, dict[Direction, Record]]:
+    """{seed: {direction: record}} of one metric; the seed of a method without training is None.
+
+    Raises CdirError for records of several settings, and for two values of one direction.
+    """
     for name in (*TASK, "method", "settings_digest", "selection_rule"):
         if len(values := list(dict.fromkeys(getattr(record, name) for record in records))) > 1:
             raise CdirError(f"{records[0].method}: several values of {name} ({', '.join(values)}): select one of them")
@@ -258,12 +267,22 @@ def _by_run(records: Sequence[Record], metric: str) -> dict[Seed, dict[Direction
     return runs
 
 
-def _paired_seeds(ours: Mapping[Seed, object], theirs: Mapping[Seed, object]) -> list[tuple[Seed, Seed, Seed]]:
+def seed_differences(a: Sequence[Record], b: Sequence[Record]) -> dict[Seed, float]:
+    """{seed: `a` minus `b` in points, mean over the directions that both have}, of records of one metric."""
+    a_runs, b_runs = by_run(a), by_run(b)
+    points = {}
+    for seed, left, right in _paired_seeds(a_runs, b_runs):
+        common = a_runs[left].keys() & b_runs[right].keys()
+        points[seed] = 100 * fmean(a_runs[left][d].value - b_runs[right][d].value for d in common)
+    return points
+
+
+def _paired_seeds(a_runs: Mapping[Seed, object], b_runs: Mapping[Seed, object]) -> list[tuple[Seed, Seed, Seed]]:
     """(seed, seed of a, seed of b): equal seeds; a method without training is paired with every seed of the other."""
-    if None in ours:
-        return [(seed, None, seed) for seed in theirs]
-    if None in theirs:
-        return [(seed, seed, None) for seed in ours]
-    if not (seeds := sorted(ours.keys() & theirs.keys(), key=str)):
+    if None in a_runs:
+        return [(seed, None, seed) for seed in b_runs]
+    if None in b_runs:
+        return [(seed, seed, None) for seed in a_runs]
+    if not (seeds := sorted(a_runs.keys() & b_runs.keys(), key=str)):
         raise CdirError("the two methods have no seed in common: measure both with the same seeds")
     return [(seed, seed, seed) for seed in seeds]

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from cdir_nb.conventions import FROZEN, Metric
 from cdir_nb.data.protocols import protocol_spec
-from cdir_nb.results.aggregate import differing, means, plus_minus, steps_taken
+from cdir_nb.results.aggregate import differing, means, plus_minus, range_text
 from cdir_nb.results.alike import differs, identified, is_constant, labelled
 from cdir_nb.results.records import BASELINE, DERIVED, DIRECTION, SAME, SETTING, TASK, is_baseline
 
@@ -207,8 +207,8 @@ def _block(task: tuple[str, ...], rows: "pd.DataFrame", name: str) -> Block | No
         return None
     measured = rows[rows["metric"] == str(metric)]
     without = [name for name in rows["method"].unique() if name not in set(measured["method"])]
-    settings = [setting for _, own in measured.groupby("method", sort=False) for setting in _settings(own)]
-    baseline = _baseline([own for _, own in settings])
+    settings = [setting for _, part in measured.groupby("method", sort=False) for setting in _settings(part)]
+    baseline = _baseline([part for _, part in settings])
     settings.sort(key=lambda setting: setting[1] is not baseline)  # stable: others as recorded
     lines = _lines(settings, has_baseline=baseline is not None)
     image_counts = ", ".join(filter(None, measured["image_counts"].unique()))
@@ -264,11 +264,11 @@ def _lines(settings: Sequence[tuple[str, "pd.DataFrame"]], has_baseline: bool) -
     """One line for each setting (name, rows); the first setting may be the baseline."""
     import pandas as pd
 
-    rows = pd.concat([own.assign(setting=i) for i, (_, own) in enumerate(settings)])
+    rows = pd.concat([part.assign(setting=i) for i, (_, part) in enumerate(settings)])
     results, count = means(rows, by="setting"), len(rows.drop_duplicates(list(DIRECTION)))
     by_direction = rows.groupby(["setting", *DIRECTION])["value"].mean()
     lines = []
-    for i, (name, own) in enumerate(settings):
+    for i, (name, part) in enumerate(settings):
         result, gain, better_in = results.loc[i], None, (0, 0)
         if has_baseline and i > 0:
             gains = (by_direction.loc[i] - by_direction.loc[0]).dropna()
@@ -282,11 +282,11 @@ def _lines(settings: Sequence[tuple[str, "pd.DataFrame"]], has_baseline: bool) -
                 seeds=len(result["seeds"]),
                 directions=int(result["directions"]),
                 all_directions=count,
-                steps=steps_taken(own),
+                steps=range_text(part["steps"]),
                 gain=gain,
                 better_in=better_in,
-                selection_rule=own["selection_rule"].iloc[0],
-                test_time_data=own["data_at_test_time"].iloc[0],
+                selection_rule=part["selection_rule"].iloc[0],
+                test_time_data=part["data_at_test_time"].iloc[0],
             )
         )
     return lines

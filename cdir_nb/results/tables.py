@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from cdir_nb.conventions import Metric
 from cdir_nb.data.manifest import display_domain
 from cdir_nb.errors import CdirError
-from cdir_nb.results.aggregate import differing, means, plus_minus
+from cdir_nb.results.aggregate import differing_by_method, means, plus_minus
 from cdir_nb.results.alike import NUMBERED, identified, require_alike
 from cdir_nb.results.records import DIRECTION, SAME, SETTING, TASK, Record, to_frame
 
@@ -57,30 +57,30 @@ def by_direction(records: Iterable[Record], metric: str | Metric) -> "pd.DataFra
     return table.rename_axis(index=[None, None], columns=None)
 
 
-def headline(frame: "pd.DataFrame", by: tuple[str, ...] = ()) -> tuple["pd.DataFrame", dict[str, str]]:
+def headline(frame: "pd.DataFrame") -> tuple["pd.DataFrame", dict[str, str]]:
     """Headline means: separately over directions between domains, over single domains, and within domains.
 
-    frame  a table of records from `to_frame`, plus any columns named in `by`
+    frame  a table of records from `to_frame`
     Returns a table of strings, one row per measured quantity, and the fields that all rows have in common.
     """
     frame = _prepared(frame)
     frame = frame.assign(settings_digest=frame["settings_digest"].replace(_swept(frame)))
-    context = [*by, *SETTING, *NUMBERED, "over"]
+    context = [*SETTING, *NUMBERED, "over"]
     quantity = frame.groupby(context, dropna=False, sort=False).ngroup()
     table = frame.loc[~quantity.duplicated(), context].reset_index(drop=True)
     rows = means(frame.assign(quantity=quantity), by="quantity")
     table["seeds"] = [", ".join(map(str, seeds)) for seeds in rows["seeds"]]
-    counts = zip(rows["directions"], _all_directions(frame, by)[~quantity.duplicated()], table["over"])
+    counts = zip(rows["directions"], _all_directions(frame)[~quantity.duplicated()], table["over"])
     table["over what"] = [
         f"{n if n == n_all else f'{n} of {n_all}'} {KINDS[kind][n_all > 1]}" for n, n_all, kind in counts
     ]
     table["percent"] = list(map(plus_minus, 100 * rows["mean"], 100 * rows["spread"]))
-    return _split_common(table, always=(*by, "method", "metric", "over what", "percent"))
+    return _split_common(table, always=("method", "metric", "over what", "percent"))
 
 
-def _all_directions(frame: "pd.DataFrame", by: tuple[str, ...]) -> "pd.Series":
+def _all_directions(frame: "pd.DataFrame") -> "pd.Series":
     """For each row, the number of directions that any method has in the row's metric on the row's task."""
-    task = [*by, *TASK, "test_set", "image_set", "metric", "over"]
+    task = [*TASK, "test_set", "image_set", "metric", "over"]
     first = ~frame.duplicated([*task, *DIRECTION])
     return first.groupby([frame[name] for name in task], dropna=False).transform("sum")
 
@@ -99,13 +99,10 @@ def _swept(frame: "pd.DataFrame") -> dict[str, str]:
 
     Empty for methods with one setting, and for settings that are unknown.
     """
-    texts = {}
-    known = frame[frame["settings"].notna()].drop_duplicates(["method", "settings_digest"])
-    for _, rows in known.groupby("method", sort=False):
-        settings = dict(zip(rows["settings_digest"], rows["settings"]))
-        words = differing(settings) if len(settings) > 1 else {}
-        texts |= {digest: f"{text} ({digest})" for digest, text in words.items() if digest not in text}
-    return texts
+    words = differing_by_method(frame[frame["settings"].notna()])
+    return {
+        digest: f"{text} ({digest})" for texts in words.values() for digest, text in texts.items() if digest not in text
+    }
 
 
 def _kind(query_domain: str, gallery_domain: str) -> str:

@@ -12,11 +12,11 @@ from cdir_nb.retrieval.metrics import Labels
 from cdir_nb.retrieval.ranking import as_array
 
 
-def random_fraction(labels: Labels, share: float, seed: int = 0) -> np.ndarray:
-    """Sorted rows of a random fraction `share` of each class in the labels (G,), at least one per class."""
-    if not 0 < share <= 1:
-        raise CdirError(f"share of the gallery is {share}: give a number above 0 and at most 1")
-    return _of_each_class(labels, lambda class_index: share, seed)
+def random_fraction(labels: Labels, fraction: float, seed: int = 0) -> np.ndarray:
+    """Sorted rows of a random `fraction` of each class in the labels (G,), at least one per class."""
+    if not 0 < fraction <= 1:
+        raise CdirError(f"fraction of the gallery is {fraction}: give a number above 0 and at most 1")
+    return _of_each_class(labels, lambda class_index: fraction, seed)
 
 
 def uneven(labels: Labels, least: float = 0.1, seed: int = 0) -> np.ndarray:

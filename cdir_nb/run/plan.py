@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from cdir_nb.data.manifest import needs_folder, open_dataset
+from cdir_nb.data.manifest import open_dataset
 from cdir_nb.data.protocols import default_protocol, load_protocol
 from cdir_nb.data.zips import is_folder_or_zip
 from cdir_nb.encoders.spec import EncoderSpec
@@ -155,7 +155,7 @@ def _data_root(profile: Profile, data: Iterable[str]) -> Path | None:
         if name in roots:
             raise CdirError(f"--data {item}: the folder of {name} is given twice")
         roots[name] = expanded(path).resolve()
-    if not needs_folder(profile.dataset):
+    if not profile.needs:
         return None
     if profile.dataset not in roots:
         raise CdirError(f"profile {profile.name} needs the images of {profile.dataset}: add {profile.needs}")

@@ -56,11 +56,11 @@ def find(job: Job, run_dir: Path) -> Finished | None:
     return next(filter(None, map(finished, folders)), None)
 
 
-def adopt(found: Finished, folder: Path) -> Finished | None:
+def adopt(match: Finished, folder: Path) -> Finished | None:
     """Copy a finished job to `folder`, atomically; None if it changed meanwhile, so that the job must run."""
     copy = folder.with_name(f".{folder.name}.copy.partial")
     try:
-        shutil.copytree(found.folder, copy)
+        shutil.copytree(match.folder, copy)
         checked = finished(copy)
         if checked is None:
             return None
@@ -81,8 +81,8 @@ def preview(plan: Plan, run_dir: Path, *, jobs: int = 1, force: bool = False) ->
     lines, total, unknown, running = [], 0.0, 0, 0
     for job in plan.jobs:
         earlier = sorted(_earlier(job, run_dir), key=lambda done: done.ended)
-        if not force and (found := find(job, run_dir)):
-            where = "this run folder" if found.folder.parent == run_dir else found.folder.parent.name
+        if not force and (match := find(job, run_dir)):
+            where = "this run folder" if match.folder.parent == run_dir else match.folder.parent.name
             lines.append(f"reuse   {job.label}  (finished in {where} with the same code, images and parameters)")
             continue
         running += 1

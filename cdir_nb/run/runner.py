@@ -87,13 +87,13 @@ def run_plan(
 
 def _reused(job: Job, run_dir: Path) -> Outcome | None:
     """The outcome of a finished job with this digest; one of another run folder is copied. None: it must run."""
-    found = find(job, run_dir)
-    if not found:
+    match = find(job, run_dir)
+    if not match:
         return None
-    source = found.folder.parent
-    if source != run_dir and not (found := adopt(found, run_dir / job.folder)):
+    source = match.folder.parent
+    if source != run_dir and not (match := adopt(match, run_dir / job.folder)):
         return None
-    return Outcome(job, found.folder, "kept", found.seconds, "" if source == run_dir else source.name)
+    return Outcome(job, match.folder, "kept", match.seconds, "" if source == run_dir else source.name)
 
 
 def _remove_unfinished(run_dir: Path, say: Callable[[str], None]) -> None:

@@ -1,7 +1,7 @@
 """Curves over recall, cut-off, confidence or a score (for curves over training steps see `training`)."""
 
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import matplotlib.pyplot as plt
@@ -13,47 +13,10 @@ from matplotlib.lines import Line2D
 
 from cdir_nb.analysis import accuracy_at_coverage, calibration_error, reliability_bins
 from cdir_nb.conventions import Metric
-from cdir_nb.show.style import MARKERS, PALETTE, QUIET, SMALL, WIDTH, keys_of, looks, pretty, styled, titled
+from cdir_nb.show.style import MARKERS, PALETTE, QUIET, SMALL, WIDTH, looks, pretty, styled, titled
 
 PANELS = {"precision": "P@k", "average_precision": "mAP@k"}
 DASHES = ("-", "--", ":", "-.")  # so that overlapping lines remain visible
-
-
-@styled
-def precision_recall(
-    panels: Mapping[str, Mapping[str, tuple[np.ndarray, np.ndarray]]],
-    *,
-    title: str = "",
-    chance: float | None = None,
-    order: Sequence[str] | None = None,
-) -> Figure:
-    """Small panels of curves: {panel: {curve: (recall, precision)}}, both in 0..1; `chance` is a dashed line.
-
-    order  names of all curves, which fixes their colours (default: order of appearance)
-    """
-    look = looks(order or list(dict.fromkeys(name for curves in panels.values() for name in curves)))
-    columns = 2 if len(panels) in (2, 4) else min(3, len(panels))
-    rows = -(-len(panels) // columns)
-    size = (WIDTH, 2.5 * rows + 0.9)
-    fig, axes = plt.subplots(rows, columns, sharex=True, sharey=True, squeeze=False, figsize=size)
-    for ax, (panel, curves) in zip(axes.flat, panels.items()):
-        for name, (recall, precision) in curves.items():
-            colour, marker = look[name]
-            ax.plot(recall, precision, color=colour, marker=marker, markevery=0.2, ms=5, label=pretty(name))
-        if chance is not None:
-            ax.axhline(chance, color=QUIET, ls="--", lw=1.2, label="chance")
-        ax.set(title=pretty(panel), xlim=(0, 1), ylim=(0, 1.02))
-        ax.grid(True)
-    for ax in axes.flat[len(panels) :]:
-        ax.axis("off")
-    for ax in axes.flat[: len(panels)][-columns:]:  # the bottom panel of each column
-        ax.set_xlabel("recall")
-        ax.tick_params(labelbottom=True)
-    plt.setp(axes[:, 0], ylabel="precision")
-    keys = keys_of(axes.flat)
-    names = [name for name in [*map(pretty, look), "chance"] if name in keys]
-    fig.legend([keys[name] for name in names], names, loc="outside lower center", ncols=min(7, len(names)))
-    return titled(fig, title)
 
 
 @styled
@@ -107,7 +70,7 @@ def softmax_figure(probabilities: Mapping[str, np.ndarray], *, title: str = "") 
 
 
 @styled
-def reliability(groups: Mapping[str, tuple[np.ndarray, np.ndarray]], *, title: str = "", bins: int = 10) -> Figure:
+def reliability(groups: Mapping[str, tuple[np.ndarray, np.ndarray]], *, title: str = "") -> Figure:
     """Confidence against accuracy: reliability diagram (left), accuracy on the most confident images (right).
 
     groups  {name: (confidence (N,), correct (N,) bool)}
@@ -116,8 +79,8 @@ def reliability(groups: Mapping[str, tuple[np.ndarray, np.ndarray]], *, title: s
     diagram.plot([0, 1], [0, 1], color=QUIET, ls="--", lw=1.2, label="perfect calibration")
     for name, (colour, marker) in looks(list(groups)).items():
         confidence, correct = groups[name]
-        mean_confidence, accuracy, _ = reliability_bins(confidence, correct, bins).T
-        label = f"{pretty(name)} (ECE {calibration_error(confidence, correct, bins):.2f})"
+        mean_confidence, accuracy, _ = reliability_bins(confidence, correct).T
+        label = f"{pretty(name)} (ECE {calibration_error(confidence, correct):.2f})"
         diagram.plot(mean_confidence, accuracy, color=colour, marker=marker, ms=5, label=label)
         accuracy = accuracy_at_coverage(confidence, correct)
         fraction = np.arange(1, len(accuracy) + 1) / len(accuracy)

@@ -5,15 +5,17 @@ from collections.abc import Mapping
 from typing import Any
 
 import matplotlib.pyplot as plt
+import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from cdir_nb.results.summary import Block
-from cdir_nb.show.style import MARKERS, PALETTE, QUIET, SMALL, WIDTH, keys_of, styled, titled
+from cdir_nb.show.style import EMPTY, MARKERS, PALETTE, QUIET, SMALL, WIDTH, keys_of, looks, styled, titled
 
 ROW = 0.24  # inches
 NAME = 46  # characters of a name on one line
+CLAIM = 42  # characters of a claim on one line
 SOURCE_LOOKS: dict[str, dict[str, Any]] = {  # by the first word of a source in `seed_dots`
     "drawn": {"marker": "s", "color": "#9A9A9A"},
     "real": {"marker": "o", "color": PALETTE[0]},
@@ -45,6 +47,40 @@ def headline_dots(block: Block, *, title: str = "") -> Figure:
     ax.grid(axis="x")
     if len(block.rules) > 1:
         fig.legend(loc="outside lower center", ncols=2, fontsize=SMALL, frameon=False)
+    return titled(fig, title)
+
+
+@styled
+def claim_points(table: pd.DataFrame, *, title: str = "") -> Figure:
+    """Claims (rows): how far the better method is above the worse one, by source of the numbers.
+
+    The row order and the sources' colours follow the table; hollow markers are the sources named "paper".
+
+    table  columns claim, source, differences (points, one per seed), low and high (95 % interval over classes; NaN:
+           unknown), above (number of directions that bear the claim out, per seed), directions (0: unknown)
+    """
+    claims, sources = (list(dict.fromkeys(table[column])) for column in ("claim", "source"))
+    rows: list[dict[str, Any]] = table.to_dict("records")  # pyright: ignore[reportAssignmentType]
+    fig, ax = plt.subplots(figsize=(WIDTH, 0.62 * len(claims) + 1.2))
+    for s, (source, (colour, marker)) in enumerate(looks(sources).items()):
+        for row in (row for row in rows if row["source"] == source):
+            y = claims.index(row["claim"]) + (s - (len(sources) - 1) / 2) * 0.8 / len(sources)
+            mean = np.mean(row["differences"])
+            ax.plot([row["low"], row["high"]], [y, y], color=colour, lw=5, alpha=0.3, solid_capstyle="butt")
+            ax.plot([min(row["differences"]), max(row["differences"])], [y, y], color=colour, lw=1.6)
+            ax.plot(mean, y, marker, color=colour, mfc="white" if source == "paper" else colour, ms=6)
+            if row["directions"]:
+                ax.annotate(f"{min(row['above'])}/{row['directions']}", (1.01, y), xycoords=("axes fraction", "data"),
+                            va="center", fontsize=SMALL - 2, color=QUIET)  # fmt: skip
+        ax.plot([], [], marker, ls="", color=colour, mfc="white" if source == "paper" else colour, label=source)
+    ax.axvline(0, color=QUIET, ls="--", lw=1)
+    ax.set_yticks(range(len(claims)), [textwrap.fill(claim, CLAIM) for claim in claims])
+    ax.set_ylim(len(claims) - 0.4, -0.6)
+    ax.set_xlabel("points above the method that it is compared with; right: directions that bear the claim out")
+    ax.grid(axis="y", visible=False)
+    for y in range(1, len(claims)):
+        ax.axhline(y - 0.5, color=EMPTY, lw=1)
+    fig.legend(*ax.get_legend_handles_labels(), loc="outside lower left", ncols=len(sources))
     return titled(fig, title)
 
 

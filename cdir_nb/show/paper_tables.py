@@ -1,8 +1,7 @@
-"""Figures of the papers' tables with reproduced numbers, and of the papers' claims with verdicts."""
+"""Figures of the papers' tables with reproduced numbers, and of verdicts on the papers' claims."""
 
 import textwrap
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -13,9 +12,9 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from cdir_nb.results.claims.verdicts import IN_PART, SIGNS, UNCLEAR
-from cdir_nb.results.claims.wording import expected, found, joint_verdict, marked
+from cdir_nb.results.claims.wording import expected, joint_verdict, marked, outcome
 from cdir_nb.results.panels import MEAN, Panel
-from cdir_nb.show.style import EMPTY, QUIET, SEQUENTIAL, SMALL, WIDTH, looks, shorten, styled, titled
+from cdir_nb.show.style import EMPTY, SEQUENTIAL, SMALL, WIDTH, shorten, styled, titled
 
 COLOURS = {
     "holds": "#A9D0EA",
@@ -147,7 +146,7 @@ def _draw_cell(ax: Axes, x: float, y: float, decided: pd.DataFrame) -> None:
     decided = run if len(run) else decided.iloc[:1]
     kind = joint_verdict(decided)
     ax.add_patch(Rectangle((x - 0.47, y - 0.44), 0.94, 0.88, facecolor=to_rgba(COLOURS[kind]), lw=0))
-    result = found(decided)
+    result = outcome(decided)
     if len(decided) > 1 and decided["over"].iloc[0] == "each direction":
         counts = decided["verdict"].value_counts()
         result = f"in all {len(decided)}"
@@ -165,37 +164,3 @@ def _draw_cell(ax: Axes, x: float, y: float, decided: pd.DataFrame) -> None:
 def _claim_text(claim) -> str:
     """A claim in at most two lines (longer ones are cut), and below it the expected result."""
     return f"{textwrap.fill(claim.says, CLAIM, max_lines=2, placeholder=' …')}\nexpected: {expected(claim)}"
-
-
-@styled
-def claim_points(table: pd.DataFrame, *, title: str = "") -> Figure:
-    """Claims (rows): how far the better method is above the worse one, by source of the numbers.
-
-    The row order and the sources' colours follow the table; hollow markers are the sources named "paper".
-
-    table  columns claim, source, differences (points, one per seed), low and high (95 % interval over classes; NaN:
-           unknown), above (number of directions in which the claim holds, per seed), directions (0: unknown)
-    """
-    claims, sources = (list(dict.fromkeys(table[column])) for column in ("claim", "source"))
-    rows: list[dict[str, Any]] = table.to_dict("records")  # pyright: ignore[reportAssignmentType]
-    fig, ax = plt.subplots(figsize=(WIDTH, 0.62 * len(claims) + 1.2))
-    for s, (source, (colour, marker)) in enumerate(looks(sources).items()):
-        for row in (row for row in rows if row["source"] == source):
-            y = claims.index(row["claim"]) + (s - (len(sources) - 1) / 2) * 0.8 / len(sources)
-            mean = np.mean(row["differences"])
-            ax.plot([row["low"], row["high"]], [y, y], color=colour, lw=5, alpha=0.3, solid_capstyle="butt")
-            ax.plot([min(row["differences"]), max(row["differences"])], [y, y], color=colour, lw=1.6)
-            ax.plot(mean, y, marker, color=colour, mfc="white" if source == "paper" else colour, ms=6)
-            if row["directions"]:
-                ax.annotate(f"{min(row['above'])}/{row['directions']}", (1.01, y), xycoords=("axes fraction", "data"),
-                            va="center", fontsize=SMALL - 2, color=QUIET)  # fmt: skip
-        ax.plot([], [], marker, ls="", color=colour, mfc="white" if source == "paper" else colour, label=source)
-    ax.axvline(0, color=QUIET, ls="--", lw=1)
-    ax.set_yticks(range(len(claims)), [textwrap.fill(claim, CLAIM) for claim in claims])
-    ax.set_ylim(len(claims) - 0.4, -0.6)
-    ax.set_xlabel("points above the method that it is compared with; right: directions that bear the claim out")
-    ax.grid(axis="y", visible=False)
-    for y in range(1, len(claims)):
-        ax.axhline(y - 0.5, color=EMPTY, lw=1)
-    fig.legend(*ax.get_legend_handles_labels(), loc="outside lower left", ncols=len(sources))
-    return titled(fig, title)

@@ -67,13 +67,13 @@ def _role_fractions(task: Protocol, domain: str, classes: set[str]) -> dict[str,
     if domain in task.train_domains and classes & set(task.seen):
         fractions["training"] = 1.0
     queries, galleries = zip(*task.directions)
-    for role, domains, labels, shares in (
+    for role, domains, labels, sampled in (
         ("queries", queries, task.classes, task.query_fractions),
         ("gallery", galleries, task.gallery_classes, task.gallery_fractions),
     ):
         members = [label for label in labels if label in classes]
         if members and domain in domains:
-            fractions[role] = max(0.1, shares.get(members[0], 1.0))
+            fractions[role] = max(0.1, sampled.get(members[0], 1.0))
     return fractions
 
 

@@ -18,22 +18,14 @@ MOVED, WEIGHT, TOTAL = "moved, ", "weight ", "L_total"
 
 
 @styled
-def training_history(
-    history: Sequence[Mapping[str, Any]],
-    *,
-    chosen: Mapping[str, int] | None = None,
-    relative: bool = False,
-    title: str = "",
-) -> Figure:
+def training_history(history: Sequence[Mapping[str, Any]], *, title: str = "") -> Figure:
     """Curves over epochs: losses, the score by each selection rule, and the relative change of each parameter group.
 
     Losses are unweighted. If their weights change during training, a fourth panel shows the weights. A panel without
     data is labelled as such.
 
-    history   `Fitted.history`; for several pairs of domains, thick lines are means over the pairs, and thin lines are
-              single pairs
-    chosen    {selection rule: epoch}: these epochs are circled
-    relative  divide each loss by its value in the first epoch
+    history  `Fitted.history`; for several pairs of domains, thick lines are means over the pairs, and thin lines are
+             single pairs
     """
     table = pd.DataFrame(history)
     losses = {name: _loss_label(name) for name in table if name.startswith("L_")}
@@ -42,21 +34,14 @@ def training_history(
     weights = {name: _loss_label(name.removeprefix(WEIGHT)) for name in table if name.startswith(WEIGHT)}
     if all(table[name].nunique() == 1 for name in weights):
         weights = {}
-    if relative:
-        first_values = table.groupby("domains")[list(losses)].transform("first")
-        table[list(losses)] /= first_values
     look = looks(list(losses)) | looks(list(scores)) | looks(list(moved))
     look |= {WEIGHT + name: look[name] for name in losses}
     fig, axes = plt.subplots(1, 4 if weights else 3, figsize=(WIDTH, 3.9))
-    _history_panel(axes[0], table, losses, look, "losses, first epoch = 1" if relative else "losses, mean per step")
+    _history_panel(axes[0], table, losses, look, "losses, mean per step")
     _history_panel(axes[1], table, scores, look, "score of each rule (%)", 100, empty="nothing is validated")
     _history_panel(axes[2], table, moved, look, "movement (% of the start)", 100)
     if weights:
         _history_panel(axes[3], table, weights, look, "weight of each loss")
-    for rule, epoch in (chosen or {}).items():
-        if rule in scores:
-            score = 100 * table.loc[table["epoch"] == epoch, rule].mean()
-            axes[1].plot([epoch], [score], "o", ms=11, mfc="none", mec=look[rule][0])
     return titled(fig, title)
 
 

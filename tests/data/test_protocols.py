@@ -275,7 +275,7 @@ def test_samples_do_not_depend_on_order_or_extension_and_smaller_ones_are_parts(
 def n_images(protocol: str, domain: str, part: str) -> int | None:
     """Images of a domain among the queries or the gallery, by the counts of the card; None if they are unknown."""
     card = load_card(dataset_of(protocol))
-    classes = card.shares(getattr(card.protocols[protocol], part))
+    classes = card.fractions(getattr(card.protocols[protocol], part))
     return sum(card.counts[domain][label] for label in classes) if domain in card.counts else None
 
 

@@ -215,7 +215,13 @@ def test_momentum_encoder_is_updated_once_per_epoch():
 def test_learning_rate_falls_to_zero_along_a_cosine(monkeypatch):
     training = started()
     rates = [training.schedule.get_last_lr()[0]]
-    monkeypatch.setattr(training, "after_step", lambda: rates.append(training.schedule.get_last_lr()[0]))
+    step = training._step
+
+    def recorded(*arguments):
+        step(*arguments)
+        rates.append(training.schedule.get_last_lr()[0])
+
+    monkeypatch.setattr(training, "_step", recorded)
     while not training.finished:
         training.run_epoch()
     steps = np.arange(len(rates))

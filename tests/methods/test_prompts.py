@@ -4,10 +4,9 @@ import open_clip
 import pytest
 import torch
 from small_clip import make_encoder, make_timm_encoder
-from torch.nn import functional as F
 
 from cdir_nb.errors import CdirError
-from cdir_nb.methods.clair.prompts import PromptedNorm, prompt_attention, prompted, train_only_norms_and_prompts
+from cdir_nb.methods.clair.prompts import PromptedNorm, prompted, train_only_norms_and_prompts
 
 BATCH = torch.randn(3, 3, 32, 32, generator=torch.Generator().manual_seed(0))
 
@@ -49,19 +48,6 @@ def test_prompts_follow_their_seed_and_spread():
     assert draw(std=0.1).std() == pytest.approx(0.1, rel=0.1)
 
 
-def test_attention_of_the_prompts_is_what_the_layer_computes():
-    tuned = prompted(make_encoder(), 2)
-    tower = tuned.model.visual
-    block = tower.transformer.resblocks[0]
-    with torch.no_grad():
-        x = block.ln_1(tower._embeds(BATCH))
-        q, k, _ = F.linear(x, block.attn.in_proj_weight, block.attn.in_proj_bias).chunk(3, dim=-1)
-        expected = torch.softmax(q @ k.transpose(1, 2) / q.shape[-1] ** 0.5, dim=-1)[:, -2:]  # this tower has one head
-    attention = prompt_attention(tuned, BATCH)
-    torch.testing.assert_close(attention, expected)
-    assert attention.shape == (3, 2, 1 + 4 + 2)
-
-
 @pytest.mark.parametrize("kind", ["ModifiedResNet", "VisionTransformer", "TimmModel"])
 def test_towers_without_a_class_token_are_refused(kind):
     encoder = make_timm_encoder() if kind == "TimmModel" else make_encoder()
@@ -71,11 +57,6 @@ def test_towers_without_a_class_token_are_refused(kind):
         encoder.model.visual.pool_type = "avg"
     with pytest.raises(CdirError, match=f"small .a {kind}.*prompts=0"):
         prompted(encoder, 2)
-
-
-def test_attention_without_prompts_is_refused():
-    with pytest.raises(CdirError, match="has no prompts"):
-        prompt_attention(prompted(make_encoder(), 0), BATCH)
 
 
 def test_a_tower_with_nothing_to_train_is_refused():

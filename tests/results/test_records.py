@@ -8,6 +8,7 @@ import subprocess
 import numpy as np
 import pandas as pd
 import pytest
+from run_folders import GOOD
 
 from cdir_nb import sources
 from cdir_nb.conventions import Metric
@@ -22,18 +23,6 @@ from cdir_nb.results import (
     settings_digest,
     to_frame,
 )
-
-GOOD = {
-    "method": "zero-shot",
-    "dataset": "world",
-    "query_domain": "real",
-    "gallery_domain": "sketch",
-    "metric": "P@10:hits_over_k",
-    "value": 0.5,
-    "seed": 0,
-    "encoder": "tiny-clip 1a2b",
-    "selection_rule": "nothing selected",
-}
 
 
 def refusal(**changes) -> str:

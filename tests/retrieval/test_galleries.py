@@ -45,7 +45,7 @@ def test_one_per_query_is_of_its_class_and_drawn_at_random():
 
 
 def test_what_makes_no_gallery_is_refused():
-    with pytest.raises(CdirError, match="share of the gallery is 0"):
+    with pytest.raises(CdirError, match="fraction of the gallery is 0"):
         random_fraction(LABELS, 0)
     with pytest.raises(CdirError, match="no image of z"):
         one_per_query(np.array(["a", "z"]), LABELS)

@@ -8,7 +8,6 @@ import torch
 
 from cdir_nb.errors import CdirError
 from cdir_nb.retrieval import (
-    blocks,
     evaluate,
     evaluate_embeddings,
     merge_rankings,
@@ -32,13 +31,6 @@ def drawn(n_query, n_gallery, seed=0, most=6):
     """For each query up to `most` gallery rows, often none."""
     draw = np.random.default_rng(seed)
     return [draw.choice(n_gallery, max(0, draw.integers(-2, most)), replace=False) for _ in range(n_query)]
-
-
-@pytest.fixture
-def small_blocks(monkeypatch):
-    monkeypatch.setattr(blocks, "QUERY_ROWS", 7)
-    monkeypatch.setattr(blocks, "GALLERY_ROWS", 32)
-    monkeypatch.setattr(blocks, "MOST_CANDIDATES", 50)
 
 
 QUERY, GALLERY, LEFT_OUT = signs(40, 1), signs(300, 2), drawn(40, 300)

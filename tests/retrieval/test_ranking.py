@@ -31,14 +31,6 @@ def integers(n, dim, seed):
     return np.random.default_rng(seed).integers(-2, 3, (n, dim)).astype(np.float32)
 
 
-@pytest.fixture
-def small_blocks(monkeypatch):
-    """Blocks so small that every path is walked: many query blocks, many gallery blocks, halving."""
-    monkeypatch.setattr(blocks, "QUERY_ROWS", 7)
-    monkeypatch.setattr(blocks, "GALLERY_ROWS", 32)
-    monkeypatch.setattr(blocks, "MOST_CANDIDATES", 50)
-
-
 @pytest.mark.parametrize("k", [1, 2, 5, 37, 150, 299, 300, None])
 @pytest.mark.parametrize("similarity", ["cosine", "euclidean"])
 @pytest.mark.parametrize("seed", [0, 1])

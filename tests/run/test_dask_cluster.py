@@ -5,12 +5,11 @@ import os
 import signal
 import subprocess
 import threading
-import time
 
 import nbformat
 import psutil
 import pytest
-from tiny_notebooks import CDIR, save, write_notebook, write_profile
+from tiny_notebooks import CDIR, save, wait_for, write_notebook, write_profile
 
 from cdir_nb.errors import CdirError
 from cdir_nb.results import load_records
@@ -44,13 +43,6 @@ def run_on(address, folder, name="run", **options):
     said = []
     with cluster_pool(address, None) as submit:
         return run_plan(plan, folder / name, say=said.append, submit=submit, **options), said
-
-
-def wait_for(condition, seconds=300):
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "waited in vain"
-        time.sleep(0.05)
 
 
 def test_a_cluster_leaves_what_a_run_on_this_machine_leaves(scheduler, tmp_path):

@@ -9,13 +9,12 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import nbformat
 import psutil
 import pytest
-from tiny_notebooks import CDIR, save, write_notebook, write_profile
+from tiny_notebooks import CDIR, save, wait_for, write_notebook, write_profile
 
 from cdir_nb import paths
 from cdir_nb.errors import CdirError
@@ -36,13 +35,6 @@ def run(folder, **options):
     said = []
     plan = make_plan(load_profile(str(write_profile(folder))), settings=options.pop("settings", ()))
     return run_plan(plan, folder / "run", say=said.append, **options), said
-
-
-def wait_for(condition, seconds=300):
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "waited in vain"
-        time.sleep(0.05)
 
 
 @pytest.fixture(scope="module")

@@ -1,6 +1,7 @@
 """Tiny notebooks and profiles of them, run for real."""
 
 import sys
+import time
 from pathlib import Path
 
 import nbformat.v4
@@ -57,3 +58,10 @@ def write_pacs(root: Path) -> Path:
         folder.mkdir(parents=True)
         Image.new("RGB", (8, 8), (number, 90, 2 * number)).save(folder / "1.png")
     return root
+
+
+def wait_for(condition, seconds=300):
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "waited in vain"
+        time.sleep(0.05)

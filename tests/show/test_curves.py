@@ -36,27 +36,6 @@ def test_between_measured_cut_offs_the_nearest_counts(table):
     assert legend.get_title().get_text() == "at k = 2"
 
 
-def test_precision_recall_has_one_panel_a_query_domain_and_one_legend():
-    line = (np.array([0, 1.0]), np.array([1.0, 0.2]))
-    fig = curves.precision_recall(
-        {"real": {"sketch": line}, "sketch": {"real": line}}, chance=0.1, order=["real", "sketch"]
-    )
-    assert [panel_title(ax) for ax in fig.axes] == ["real", "sketch"]
-    assert [t.get_text() for t in fig.legends[0].get_texts()] == ["real", "sketch", "chance"]
-    drawn = fig.axes[0].lines[0]
-    assert drawn.get_xdata().tolist() == [0, 1] and drawn.get_ydata().tolist() == [1, 0.2]
-    assert drawn.get_color() == fig.axes[0].lines[0].get_color() != fig.axes[1].lines[0].get_color()
-    assert fig.axes[0].get_xlabel() == "recall" and fig.axes[0].get_ylabel() == "precision"
-
-
-def test_unused_panels_are_hidden_and_every_column_has_its_axis():
-    line = (np.array([0, 1.0]), np.array([1.0, 0.2]))
-    fig = curves.precision_recall({name: {"x": line} for name in "abcde"})
-    assert [ax.axison for ax in fig.axes] == [True] * 5 + [False]
-    assert [ax.get_xlabel() for ax in fig.axes[:5]] == ["", "", "recall", "recall", "recall"]
-    assert len(curves.precision_recall({name: {"x": line} for name in "abcd"}).axes) == 4
-
-
 def test_softmax_figure_sorts_each_image_by_itself():
     table = np.array([[0.7, 0.2, 0.1], [0.2, 0.3, 0.5]])
     ranks, sure = curves.softmax_figure({"scale 1": table}, title="tiny-clip").axes

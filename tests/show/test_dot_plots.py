@@ -1,8 +1,26 @@
 """Dot plots: where the dots are."""
 
+import numpy as np
 import pandas as pd
 
 from cdir_nb.show import dot_plots
+
+
+def test_claim_points_show_each_source_with_its_spread_and_its_directions():
+    columns = ["claim", "source", "differences", "low", "high", "above", "directions"]
+    rows = [
+        ("A helps", "paper", (4.0,), np.nan, np.nan, (12,), 12),
+        ("A helps", "drawn", (1.0, 3.0), 0.5, 3.5, (3, 2), 4),
+        ("B helps", "drawn", (-2.0,), np.nan, np.nan, (), 0),
+    ]
+    ax = dot_plots.claim_points(pd.DataFrame(rows, columns=columns)).axes[0]
+    assert [label.get_text() for label in ax.get_yticklabels()] == ["A helps", "B helps"]
+    points = [line for line in ax.lines if line.get_marker() not in ("None", None, "") and len(line.get_xdata())]
+    assert [(line.get_xdata()[0], round(line.get_ydata()[0])) for line in points] == [(4, 0), (2, 0), (-2, 1)]
+    assert points[0].get_markerfacecolor() == "white" != points[1].get_markerfacecolor()
+    spans = [sorted(line.get_xdata()) for line in ax.lines if line.get_marker() == "None"]
+    assert [1, 3] in spans and [0.5, 3.5] in spans
+    assert [text.get_text() for text in ax.texts] == ["12/12", "2/4"]
 
 
 def test_seed_dots_mark_the_mean_and_each_seed():

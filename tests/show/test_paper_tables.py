@@ -8,7 +8,7 @@ from cdir_nb.results import Record, load_claims, published_verdicts, verdicts
 from cdir_nb.results.claims.verdicts import FAILS, HOLDS, IN_PART, MIXED, NOT_PRINTED, NOT_RUN
 from cdir_nb.results.claims.wording import VERDICTS_DIFFER
 from cdir_nb.results.panels import Panel
-from cdir_nb.show.paper_tables import COLOURS, PAPER_COLUMN, claim_points, scoreboard, table_panels
+from cdir_nb.show.paper_tables import COLOURS, PAPER_COLUMN, scoreboard, table_panels
 
 IDS = "tki-above-clip", "tki-l-max-helps", "tki-more-words-better"
 CLAIMS = [claim for claim in load_claims() if claim.id in IDS]
@@ -113,20 +113,3 @@ def test_differences_from_the_paper_are_drawn_only_for_comparable_runs(comparabl
 def test_a_panel_without_a_reference_has_only_percent():
     (ax,) = table_panels([Panel("published: y", frame({"a": [1, 2], "b": [3, 4]}))]).axes
     assert numbers(ax) == [[1], [2], [3], [4]]
-
-
-def test_claim_points_show_each_source_with_its_spread_and_its_directions():
-    columns = ["claim", "source", "differences", "low", "high", "above", "directions"]
-    rows = [
-        ("A helps", "paper", (4.0,), np.nan, np.nan, (12,), 12),
-        ("A helps", "drawn", (1.0, 3.0), 0.5, 3.5, (3, 2), 4),
-        ("B helps", "drawn", (-2.0,), np.nan, np.nan, (), 0),
-    ]
-    ax = claim_points(pd.DataFrame(rows, columns=columns)).axes[0]
-    assert [label.get_text() for label in ax.get_yticklabels()] == ["A helps", "B helps"]
-    points = [line for line in ax.lines if line.get_marker() not in ("None", None, "") and len(line.get_xdata())]
-    assert [(line.get_xdata()[0], round(line.get_ydata()[0])) for line in points] == [(4, 0), (2, 0), (-2, 1)]
-    assert points[0].get_markerfacecolor() == "white" != points[1].get_markerfacecolor()
-    spans = [sorted(line.get_xdata()) for line in ax.lines if line.get_marker() == "None"]
-    assert [1, 3] in spans and [0.5, 3.5] in spans
-    assert [text.get_text() for text in ax.texts] == ["12/12", "2/4"]

@@ -93,14 +93,6 @@ def test_a_training_without_validation_says_so_in_its_panel():
     assert not scores.lines and scores.texts
 
 
-def test_losses_may_begin_at_one_and_the_chosen_epoch_is_circled():
-    rows = [row for row in HISTORY if row["domains"] == "ink-paint"]
-    losses, scores, _ = training.training_history(rows, chosen={BY_SEEN_LABELS: 2}, relative=True).axes
-    assert curves(losses)["total, weighted"] == pytest.approx([1, 2 / 3, 1 / 3])
-    (circle,) = [line for line in scores.lines if line.get_markerfacecolor() == "none"]
-    assert circle.get_xydata().tolist() == [[2, pytest.approx(30)]]
-
-
 def test_weights_that_change_have_a_panel():
     rows = [{"domains": "", "epoch": e, "L_IW": 5.0 - e, "weight L_IW": 0.5 * e} for e in (1, 2)]
     weights = training.training_history(rows).axes[3]

@@ -74,26 +74,6 @@ def train_image_tower(encoder: ClipEncoder) -> list[nn.Parameter]:
     return list(encoder.model.visual.parameters())
 
 
-@torch.no_grad()
-def prompt_attention(encoder: ClipEncoder, batch: torch.Tensor, layer: int = 0) -> torch.Tensor:
-    """(B, n_p, L) attention of each prompt to each token in a layer, averaged over heads; rows sum to one.
-
-    batch  (B, 3, H, W) preprocessed images. Tokens: class token, patches row by row, prompts.
-    Raises CdirError for an encoder without prompts.
-    """
-    tower = _vision_transformer(encoder)
-    if not isinstance(tower.ln_pre, PromptedNorm):
-        raise CdirError("this encoder has no prompts: make one with prompted(encoder, n_prompts)")
-    blocks = tower.transformer.resblocks
-    tokens = tower._embeds(batch.to(encoder.device))
-    for block in blocks[:layer]:
-        tokens = block(tokens)
-    block = blocks[layer]
-    normed = block.ln_1(tokens)
-    _, weights = block.attn(normed, normed, normed, need_weights=True)
-    return weights[:, -len(tower.ln_pre.prompts) :].float().cpu()
-
-
 def _vision_transformer(encoder: ClipEncoder) -> Any:
     """The image tower, a VisionTransformer. Raises CdirError for a tower without a class token."""
     tower = encoder.model.visual

@@ -57,7 +57,7 @@ def draw_epoch(rows: list[np.ndarray], number: int, settings: HarnessSettings, r
     """Draw epoch `number`: as many balanced batches as the smallest domain can fill without repeating an image."""
     per_domain = settings.batch_size // len(rows)
     steps = min(map(len, rows)) // per_domain
-    columns = [rng.permutation(own)[: steps * per_domain].reshape(steps, per_domain) for own in rows]
+    columns = [rng.permutation(members)[: steps * per_domain].reshape(steps, per_domain) for members in rows]
     chosen = np.concatenate(columns, axis=1)
     beta, within = mixing_at(number, settings)
     positions = np.stack([partners(len(rows), per_domain, within, rng) for _ in range(steps)])

@@ -22,15 +22,15 @@ def names_for(task: Protocol, strategy: int = 1, *, count: int | None = None, se
                 many names it used.
     Raises CdirError if there are too few names.
     """
-    own = [display(task.display(label)) for label in task.classes]
+    query_names = [display(task.display(label)) for label in task.classes]
     if strategy == 1:
-        return own
+        return query_names
     seen = [label for label in task.seen if label not in task.classes]
     pools = [seen] if seen else [load_card("domainnet_cleaned").classes, object_names()]
-    excluded = {word for name in own for word in _stems(name)}
+    excluded = {word for name in query_names for word in _stems(name)}
     for pool in pools:
         names = sorted({name for name in map(display, pool) if not excluded & _stems(name)})
-        size = len(own) if count is None else count or max(2, len(names))
+        size = len(query_names) if count is None else count or max(2, len(names))
         if len(names) >= size:
             return np.random.default_rng(seed).choice(names, size, replace=False).tolist()
     raise CdirError(

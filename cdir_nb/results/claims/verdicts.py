@@ -327,8 +327,8 @@ def _settings(rows: Sequence[Any]) -> list[Setting]:
         training = (row.settings_digest, row.selection_rule, row.train_set if overlapping else "")
         trainings.setdefault(training, []).append(row)
     return [
-        Setting(digest, rule, _without_seed(rule, _points_by_seed(own)), own)
-        for (digest, rule, _), own in trainings.items()
+        Setting(digest, rule, _without_seed(rule, _points_by_seed(part)), part)
+        for (digest, rule, _), part in trainings.items()
     ]
 
 

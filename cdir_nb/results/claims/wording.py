@@ -41,7 +41,7 @@ def expected(row) -> str:
     return f"at most {row.tolerance:g} points below" if row.tolerance else f"above {where}"
 
 
-def found(rows: "pd.DataFrame") -> str:
+def outcome(rows: "pd.DataFrame") -> str:
     """The result of one or several rows: number of directions for a claim about each direction, otherwise points."""
     row = next(rows.itertuples(), None)
     if len(rows) == 1 and row.over == "each direction" and row.above:

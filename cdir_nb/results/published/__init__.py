@@ -92,7 +92,7 @@ def published_frame(paper: str | None = None, table: str | None = None) -> "pd.D
     """
     cells = published(paper, table)
     cells = cells[cells["printed"] != DASH]
-    method = [ours or printed for ours, printed in zip(cells["our_method"], cells["method"])]
+    method = [reproduced or printed for reproduced, printed in zip(cells["our_method"], cells["method"])]
     context = dict.fromkeys(("settings_digest", "selection_rule", "train_set"), "")
     cells = cells.assign(method=method, encoder=cells["backbone"], seed=None, **context)
     more = ["paper", "table", "setting", "column", "average", "our_method"]
