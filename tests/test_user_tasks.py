@@ -107,6 +107,9 @@ def test_a_choice_of_numbers_reaches_the_table_and_the_file(tmp_path):
     table = [re.split(r" *\| *", line)[1:3] for line in shown.splitlines() if line.startswith("| ")]
     assert table[1:] == [["vanilla CLIP", "40.00 (1 seed)"], ["mine", "70.00 (1 seed)"]]
     assert [record.value for record in load_records(tmp_path / "n.csv")] == [0.4, 0.7]
+    printed = list(csv.DictReader(cdir("results", tmp_path / "run", *words, "--csv", "-").splitlines()))
+    assert [(row["method"], row["value"]) for row in printed] == [("vanilla CLIP", "0.4"), ("mine", "0.7")]
+    assert not (Path.cwd() / "-").exists()
 
 
 @pytest.mark.medium
