@@ -48,6 +48,9 @@ def test_a_latex_table_of_one_task_in_tki_s_convention():
     assert printed["vanilla CLIP"] == f"{mean(by_seed['vanilla CLIP']['0']):.2f} (1 seed)"
     assert latex.count(r"\begin") == latex.count(r"\end") == 2 and r"over\_min\_k\_relevant" in latex
     assert "hits" not in latex and not re.search(r"(?<!\\)[%_]", latex)
+    reported = cdir("results", TABLE, "--task", "pacs-heldout", "--as", "TKI", "--csv", "-")
+    conventions = {row["metric"].partition(":")[2] for row in csv.DictReader(reported.splitlines())}
+    assert conventions == {"over_min_k_relevant", "hits_over_k"}, "and not mAP@all:over_relevant"
 
 
 @pytest.mark.medium
