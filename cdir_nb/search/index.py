@@ -39,7 +39,7 @@ EXAMPLE = "a photo of a dog"  # the bundled encoders know its words
 MIN_IMAGES = 3  # of a domain whose mean is subtracted: two vectors minus their mean are opposite
 EXPANDED_BY, ALPHA = 10, 3.0
 BLOCK = 1024  # images that are compared with all others at a time
-PER_LIST, MAX_TRAINED = 64, 50  # faiss: images per list, and images per list from which it learns the lists
+LISTS, TRAINED = 2, 40  # faiss: lists per square root of images, and images per list from which it learns the lists
 PROBED = 16  # lists that a query looks into
 
 
@@ -220,17 +220,17 @@ class Index:
     # -- approximate search --------------------------------------------------------------------------------------------
 
     def make_approximate(self) -> None:
-        """Make a faiss index for `search(approximate=True)`: inverted lists of about 64 images, of which 16 are read.
+        """Make a faiss index for `search(approximate=True)`: 2 sqrt(N) inverted lists, of which a search reads 16.
 
         It is stored by `save`, and dropped by an `update` that changes images. Raises CdirError without faiss.
         """
         require_extra("search", "faiss")
         import faiss
 
-        lists = max(1, len(self) // PER_LIST)
+        lists = max(1, min(round(LISTS * len(self) ** 0.5), len(self) // TRAINED))
         made = faiss.IndexIVFFlat(faiss.IndexFlatIP(self.vectors.shape[1]), self.vectors.shape[1], lists,
                                   faiss.METRIC_INNER_PRODUCT)  # fmt: skip
-        sample = np.random.default_rng(0).permutation(len(self))[: lists * MAX_TRAINED]
+        sample = np.random.default_rng(0).permutation(len(self))[: lists * TRAINED]
         made.train(np.ascontiguousarray(self.vectors[np.sort(sample)]))
         made.add(np.ascontiguousarray(self.vectors))
         self.approximate = made
