@@ -168,7 +168,7 @@ def commands_page() -> str:
     commands = {"cdir": group, **{f"cdir {name}": command for name, command in group.commands.items()}}
     blocks = ["# Commands"]
     for name, command in commands.items():
-        with click.Context(command, info_name=name, max_content_width=100, terminal_width=100) as context:
+        with click.Context(command, info_name=name, max_content_width=80, terminal_width=80) as context:
             blocks += [f"## `{name}`" * (command is not group), f"```text\n{command.get_help(context)}\n```"]
     return "\n\n".join(filter(None, blocks)) + "\n"
 

@@ -32,7 +32,7 @@ PAGE = """{%- extends 'lab/index.html.j2' -%}
 {%- block html_head_js_mathjax -%}{%- endblock -%}
 {%- block html_head_js_mermaidjs -%}{%- endblock -%}
 {%- block html_head_css -%}<style>
-main { max-width: 62rem; margin: 0 auto; padding: 0 .5rem; }
+main { max-width: 68rem; margin: 0 auto; padding: 0 .5rem; }
 img, svg { max-width: 100%; height: auto; }
 .jp-OutputArea-output .highlight pre { font-family: var(--jp-code-font-family); }
 math { font-size: 1.1em; }
