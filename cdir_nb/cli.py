@@ -242,7 +242,9 @@ def _print_table(table: "pd.DataFrame", common: dict[str, str]) -> None:
 
 
 RUNS = typer.Argument(metavar="[RUN]...", help="Run folders, or tables of records; default: the committed results.")
-CSV = typer.Option(metavar="FILE", help="Also write every record to FILE, and its settings to settings.json beside it.")
+CSV = typer.Option(
+    metavar="FILE", help="Also write every record to FILE, and its settings beside it; - : print the records instead."
+)
 AS = typer.Option("--as", metavar="PAPER", help="Only in the metric conventions of a paper, such as TKI.")
 TASKS = typer.Option("--task", metavar="NAME", help="Only this task, such as world-unseen; may be repeated.")
 METHODS = typer.Option("--method", metavar="NAME", help="Only this method and the baseline; may be repeated.")
@@ -281,20 +283,25 @@ def results(
     from cdir_nb.results import headline, load_records, reproduced_records, save_table, to_frame
     from cdir_nb.results.alike import other_counts
     from cdir_nb.results.choose import chosen
+    from cdir_nb.results.files import as_csv
     from cdir_nb.results.printed import block_in_latex, block_in_markdown
     from cdir_nb.results.summary import summarise
 
-    if markdown + latex + full > 1:
-        raise CdirError("--markdown, --latex and --all exclude each other: give one of them")
+    printed = csv == Path("-")
+    if markdown + latex + full + printed > 1:
+        raise CdirError("--markdown, --latex, --all and --csv - exclude each other: give one of them")
     records = load_records(runs) if runs else reproduced_records()
     if not records:
         raise CdirError(f"no numbers in {', '.join(map(str, runs or []))}: run `cdir reproduce` first")
     choice = {"tasks": task or (), "methods": method or (), "directions": direction or ()}
     records = chosen(records, **choice, metric=metric, paper=paper, rule=rule)
     frame = to_frame(records)
-    files = [file for file in (csv, parquet) if file]
+    files = [file for file in (None if printed else csv, parquet) if file]
     for file in files:  # before anything is printed: the reader of the output may end early
         save_table(records, file, parquet=file is parquet)
+    if printed:
+        typer.echo(as_csv(records), nl=False)
+        raise typer.Exit
     names = [] if full else frame["metric"].unique() if metric else [""]
     blocks = [block for name in names for block in summarise(frame, name)]
     if markdown or latex:
@@ -405,7 +412,7 @@ NOTEBOOK = typer.Argument(metavar="NOTEBOOK", help="A notebook of the workbook, 
 def export(
     notebook: Annotated[str, NOTEBOOK],
     html: Annotated[bool, typer.Option("--html", help="Write a web page; the default.")] = False,
-    slides: Annotated[bool, typer.Option("--slides", help="Write slides without code, one per text cell.")] = False,
+    slides: Annotated[bool, typer.Option("--slides", help="Write slides without code.")] = False,
     out: Annotated[Path | None, typer.Option(metavar="FILE", help="Default: NAME.html or NAME.slides.html.")] = None,
 ) -> None:
     """Write a notebook with its figures and formulas into one HTML file, which needs no network and runs no script.

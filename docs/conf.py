@@ -4,18 +4,24 @@ It needs no network, and the built pages load nothing from another host: equatio
 the report, widget scripts are left out, and the check at the end of the build refuses any other address.
 """
 
+import inspect
+import pkgutil
 import re
 import sys
+from importlib import import_module
 from pathlib import Path
 
 DOCS = Path(__file__).resolve().parent
 ROOT = DOCS.parent
 sys.path.insert(0, str(ROOT))
 
+import click  # noqa: E402
+import typer  # noqa: E402
 from docutils import nodes  # noqa: E402
 from sphinx import addnodes  # noqa: E402
 
 import cdir_nb  # noqa: E402
+from cdir_nb.cli import app as cdir  # noqa: E402
 from cdir_nb.pages.browser import write_browser  # noqa: E402
 from cdir_nb.pages.html import equation, mathml  # noqa: E402
 from cdir_nb.results import reproduced_records  # noqa: E402
@@ -60,8 +66,11 @@ ENTRY = re.compile(r"(\S.*?)  +(\S.*)")
 
 def docstring_to_rst(app, what, name, obj, options, lines) -> None:
     """Rewrite a docstring in place: paragraphs, code, and lists of `name   meaning`, whose names are aligned."""
-    blocks = re.split(r"\n[ ]*\n", "\n".join(lines).strip())
-    lines[:] = [line for block in blocks for line in (*_block(block.split("\n")), "")]
+    lines[:] = _paragraphs("\n".join(lines))
+
+
+def _paragraphs(text: str) -> list[str]:
+    return [line for block in re.split(r"\n[ ]*\n", text.strip()) for line in (*_block(block.split("\n")), "")]
 
 
 def _block(block: list[str]) -> list[str]:
@@ -97,6 +106,78 @@ def _escaped(text: str, code: bool = True) -> str:
     return "".join(part for pair in zip(plain, [*codes, ""]) for part in pair).strip()
 
 
+# ---- reference ----------------------------------------------------------------------------------------------------
+
+
+def write_reference(app, config) -> None:
+    """A page for each part of the package, and one with the help of each command."""
+    for name in cdir_nb.MODULES[:-1]:  # the last is `cli`
+        _write(DOCS / "api" / f"{name}.md", part_page(f"cdir_nb.{name}"))
+    _write(DOCS / "commands.md", commands_page())
+
+
+def part_page(name: str) -> str:
+    """What a module exports, and the public names of each module below it that it does not export."""
+    part = import_module(name)
+    exports = ["   :imported-members:"] if hasattr(part, "__all__") else []
+    blocks = [f"# `{name}`", _rst(f".. automodule:: {name}", "   :members:", *exports)]
+    for module in modules_below(part):
+        own = {name: item for name, item in public(module).items() if vars(part).get(name) is not item}
+        blocks += [f"## `{module.__name__}`", _rst(*_paragraphs(inspect.getdoc(module) or ""))]
+        for name, item in own.items():  # not `automodule`: a part may export a function with the name of its module
+            kind = "autoclass" if inspect.isclass(item) else "autofunction"
+            blocks.append(_rst(f".. {kind}:: {module.__name__}.{name}", *["   :members:"] * inspect.isclass(item)))
+    return "\n\n".join(blocks) + "\n"
+
+
+def modules_below(part) -> list:
+    """The modules of a package and of its packages, imported."""
+    found = pkgutil.walk_packages(getattr(part, "__path__", []), f"{part.__name__}.")
+    return [import_module(info.name) for info in found]
+
+
+def undocumented(app) -> list[str]:
+    """The public names of the package that have no entry on a page."""
+    entries, missing = app.env.get_domain("py").objects, []
+    for part in (import_module(f"cdir_nb.{name}") for name in cdir_nb.MODULES[:-1]):
+        for module in (part, *modules_below(part)):
+            names = [f"{module.__name__}.{name}" for name in public(module)]
+            exported = [f"{part.__name__}.{name}" for name in public(module)]
+            missing += [name for name, other in zip(names, exported) if not {name, other} & entries.keys()]
+    return missing
+
+
+def public(module) -> dict[str, object]:
+    """{name: class or function} that a module defines, without private ones."""
+    own = {name: item for name, item in vars(module).items() if getattr(item, "__module__", "") == module.__name__}
+    return {name: x for name, x in own.items() if name[0] != "_" and (inspect.isclass(x) or is_function(x))}
+
+
+def is_function(item) -> bool:
+    """Whether it is a function, also one that `functools.cache` wraps."""
+    return inspect.isfunction(getattr(item, "__wrapped__", item))
+
+
+def _rst(*lines: str) -> str:
+    return "\n".join(["```{eval-rst}", *lines, "```"])
+
+
+def commands_page() -> str:
+    """The text of `--help` of `cdir` and of each of its commands."""
+    group = typer.main.get_command(cdir)
+    commands = {"cdir": group, **{f"cdir {name}": command for name, command in group.commands.items()}}
+    blocks = ["# Commands"]
+    for name, command in commands.items():
+        with click.Context(command, info_name=name, max_content_width=80, terminal_width=80) as context:
+            blocks += [f"## `{name}`" * (command is not group), f"```text\n{command.get_help(context)}\n```"]
+    return "\n\n".join(filter(None, blocks)) + "\n"
+
+
+def _write(path: Path, text: str) -> None:
+    if not path.exists() or path.read_text(encoding="utf-8") != text:  # an unchanged page is not built again
+        path.write_text(text, encoding="utf-8")
+
+
 # ---- equations ----------------------------------------------------------------------------------------------------
 
 
@@ -117,10 +198,7 @@ def copy_notebooks(app, config) -> None:
     """The notebooks lie outside of this folder, where Sphinx cannot read them; links to this folder change with it."""
     for path in (*(ROOT / "notebooks").glob("*.ipynb"), *(DOCS / "examples").glob("*.ipynb")):
         text = path.read_text(encoding="utf-8").replace("](../docs/", "](../")
-        target = DOCS / "course" / path.name
-        if not target.exists() or target.read_text(encoding="utf-8") != text:
-            target.parent.mkdir(exist_ok=True)
-            target.write_text(text, encoding="utf-8")
+        _write(DOCS / "course" / path.name, text)
 
 
 PAGES = {"CONTRIBUTING.md": "/built", "docs/glossary.md": "/glossary", "CHANGELOG.md": None}  # None: not on the site
@@ -150,10 +228,13 @@ def finish(app, error) -> None:
         ]
         if found:
             raise RuntimeError("pages load from other hosts:\n" + "\n".join(found))
+        if missing := undocumented(app):
+            raise RuntimeError("names without an entry in the reference:\n" + "\n".join(missing))
 
 
 def setup(app) -> None:
     app.connect("config-inited", copy_notebooks)
+    app.connect("config-inited", write_reference)
     app.connect("autodoc-process-docstring", docstring_to_rst)
     app.connect("build-finished", finish)
     app.connect("doctree-read", link_in_included_text)

@@ -48,6 +48,9 @@ def test_a_latex_table_of_one_task_in_tki_s_convention():
     assert printed["vanilla CLIP"] == f"{mean(by_seed['vanilla CLIP']['0']):.2f} (1 seed)"
     assert latex.count(r"\begin") == latex.count(r"\end") == 2 and r"over\_min\_k\_relevant" in latex
     assert "hits" not in latex and not re.search(r"(?<!\\)[%_]", latex)
+    reported = cdir("results", TABLE, "--task", "pacs-heldout", "--as", "TKI", "--csv", "-")
+    conventions = {row["metric"].partition(":")[2] for row in csv.DictReader(reported.splitlines())}
+    assert conventions == {"over_min_k_relevant", "hits_over_k"}, "and not mAP@all:over_relevant"
 
 
 @pytest.mark.medium
@@ -107,6 +110,9 @@ def test_a_choice_of_numbers_reaches_the_table_and_the_file(tmp_path):
     table = [re.split(r" *\| *", line)[1:3] for line in shown.splitlines() if line.startswith("| ")]
     assert table[1:] == [["vanilla CLIP", "40.00 (1 seed)"], ["mine", "70.00 (1 seed)"]]
     assert [record.value for record in load_records(tmp_path / "n.csv")] == [0.4, 0.7]
+    printed = list(csv.DictReader(cdir("results", tmp_path / "run", *words, "--csv", "-").splitlines()))
+    assert [(row["method"], row["value"]) for row in printed] == [("vanilla CLIP", "0.4"), ("mine", "0.7")]
+    assert not (Path.cwd() / "-").exists()
 
 
 @pytest.mark.medium

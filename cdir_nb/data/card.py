@@ -11,7 +11,7 @@ from cdir_nb.conventions import Metric
 from cdir_nb.data.images import ImageSet
 from cdir_nb.errors import CdirError
 
-STRICT = ConfigDict(extra="forbid", strict=True, frozen=True)
+STRICT = ConfigDict(extra="forbid", strict=True, frozen=True, defer_build=True)  # built at the first card
 
 
 class DomainInfo(BaseModel):

@@ -8,15 +8,18 @@ dot and files left by file browsers (Thumbs.db, desktop.ini) are ignored. Links 
 
 Opening a dataset reads all bytes to compute their digests (PACS: half a second) and fully decodes every file that was
 not decoded before (PACS: 2 to 4 s), because only a full decode detects a truncated JPEG. A cache stores the digests
-of files that decoded, and what they show.
+of files that decoded, and what they show. `open_any_folder`, which opens a user's own images, reads a file again only
+if its size or times have changed.
 """
 
 import json
 import logging
 import os
+import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import astuple, dataclass, field
 from pathlib import Path
 
@@ -36,6 +39,7 @@ LITTER = {"thumbs.db", "desktop.ini", "__macosx"}
 LAYOUT = "<root>/<domain>/<class>/<image>"
 LAYOUTS = f"{LAYOUT}, <root>/<domain>/<image> or <root>/<image>"
 MAX_DEPTH = 3  # names below the root: domain, class, file
+RECENT = 2  # seconds: some file systems store times in steps of two, so a file this young may change unseen
 BLOCK = 1024  # files that are queued at a time: a million queued tasks would fill the memory
 log = logging.getLogger(__name__)
 
@@ -73,20 +77,23 @@ def open_any_folder(root: Path | str, *, progress: bool = True) -> tuple[ImageSe
     file without folders have the label "". Raises CdirError if there is no folder, or no image in it.
     """
     root = _existing(root, LAYOUTS)
-    images, problems, nested = _any_layout(root, progress)
+    images, problems, nested = _any_layout(root, progress, trust_times=True)
     return images, _left_out(root, problems) + nested
 
 
-def _any_layout(root: Path, progress: bool) -> tuple[ImageSet, list[tuple[str, str]], list[str]]:
+def _any_layout(
+    root: Path, progress: bool, trust_times: bool = False
+) -> tuple[ImageSet, list[tuple[str, str]], list[str]]:
     """The images; (name, problem) of each file left out; a line for each folder below a class folder."""
     files, folders, (zips, problems) = [], [root], _zips(root)
     for _ in range(MAX_DEPTH):
         found = [path for folder in folders for path in visible(folder)]
         folders = [path for path in found if is_folder(path) or zips.get(path)]
-        files += [path for path in found if not is_folder(path) and path not in zips]
+        others = {*folders, *zips}
+        files += [path for path in found if path not in others]
     files.sort(key=lambda path: (path.parent.parts, path.name))
     rows = []
-    for path, inspection in zip(files, inspect_all(root, files, progress)):
+    for path, inspection in zip(files, inspect_all(root, files, progress, trust_times)):
         below = path.relative_to(root)
         domain, label = (*below.parts[:-1], "", "")[:2]
         if inspection.problem:
@@ -369,12 +376,20 @@ def in_threads(function: Callable, items: Sequence, title: str, progress: bool =
     return results
 
 
-def inspect_all(root: Path, files: list[Path], progress: bool = True) -> list[Inspection]:
-    """Apply `inspect` to each file; files whose digest is in the cache of decoded files are not decoded again."""
+def inspect_all(root: Path, files: list[Path], progress: bool = True, trust_times: bool = False) -> list[Inspection]:
+    """Apply `inspect` to each file; files whose digest is in the cache of decoded files are not decoded again.
+
+    trust_times  do not even read files whose size and times are those of the cache
+    """
     cache_path = _cache_file(root, ".json")
     code = json.dumps(provenance("cdir_nb.data.pictures"), sort_keys=True)  # other code may see other things
     stored = _stored_looks(cache_path, code)
-    inspections = in_threads(lambda path: inspect(path, stored), files, "reading images", progress)
+    stamps = _stamps(files) if trust_times else {}
+    seen = _seen(root) if stamps else {}
+    known = {path: Inspection(seen[s], "", stored[seen[s]]) for path, s in stamps.items() if seen.get(s) in stored}
+    changed = [path for path in files if path not in known]
+    known |= zip(changed, in_threads(lambda path: inspect(path, stored), changed, "reading images", progress))
+    inspections = [known[path] for path in files]
     looks = {inspection.digest: inspection.look for inspection in inspections if inspection.look}
     if not looks.keys() <= stored.keys():
         content = {
@@ -382,7 +397,29 @@ def inspect_all(root: Path, files: list[Path], progress: bool = True) -> list[In
             "looks": {digest: astuple(look) for digest, look in sorted({**stored, **looks}.items())},
         }
         write_to_cache(cache_path, lambda path: path.write_text(json.dumps(content)))
+    if trust_times and changed:
+        seen = {stamp: known[path].digest for path, stamp in stamps.items() if known[path].look}
+        write_to_cache(_cache_file(root, ".times.json"), lambda path: path.write_text(json.dumps(seen)))
     return inspections
+
+
+def _stamps(files: list[Path]) -> dict[Path, str]:
+    """{file: its path, size and times as one text} of files on the disk, without those that have just been written."""
+    stamps, now = {}, time.time()
+    for path in files:
+        with suppress(OSError):
+            status = path.stat()
+            if now - max(status.st_mtime, status.st_ctime) > RECENT:
+                stamps[path] = f"{path} {status.st_size} {status.st_mtime_ns} {status.st_ctime_ns}"
+    return stamps
+
+
+def _seen(root: Path) -> dict[str, str]:
+    """{stamp of a file: its digest} from the cache; empty if its file is missing or damaged."""
+    try:
+        return dict(json.loads(read_from_cache(_cache_file(root, ".times.json"), Path.read_text) or "{}"))
+    except (ValueError, TypeError):
+        return {}
 
 
 def _cache_file(root: Path, suffix: str) -> Path:

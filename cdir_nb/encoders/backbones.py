@@ -153,6 +153,7 @@ def _evaluation(model: nn.Module) -> nn.Module:
 
 
 def check_name(spec: EncoderSpec) -> None:
+    """Raise CdirError for a model, or a tag of its weights, that timm does not have."""
     name = spec.model
     tagged = "." in name
     available = timm.list_pretrained() if tagged else timm.list_models()

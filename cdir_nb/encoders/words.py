@@ -64,6 +64,7 @@ class WordTower:
 
     @property
     def device(self) -> torch.device:
+        """The device of the text tower."""
         return self.tower.positional_embedding.device
 
     def prompts(self, texts: Sequence[str]) -> Prompts:

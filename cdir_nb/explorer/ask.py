@@ -42,6 +42,7 @@ class Question:
 
     @property
     def direction(self) -> tuple[str, str]:
+        """(query domain, gallery domain)."""
         return self.query_domain, self.gallery_domain
 
 

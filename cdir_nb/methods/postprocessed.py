@@ -46,6 +46,7 @@ class Centre:
 
     @property
     def data_at_test_time(self) -> frozenset[str]:
+        """What the step uses beside the query."""
         return frozenset({self.means} if self.means == TRAINING else {self.means, GALLERY})
 
     def __str__(self) -> str:
@@ -84,6 +85,7 @@ class Popularity:
 
     @property
     def data_at_test_time(self) -> frozenset[str]:
+        """What the step uses beside the query."""
         return frozenset({self.reference, GALLERY} if self.kind == SINKHORN else {self.reference})
 
     def __str__(self) -> str:

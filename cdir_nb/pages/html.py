@@ -22,6 +22,9 @@ POLICY = (
 )
 HEAD = re.compile(r'\s*<!DOCTYPE html>\s*<html( lang="\w+")?>\s*<head>', re.I)
 META = re.compile(r'<meta\b(?! charset="utf-8"/>| content="width=[^"]*" name="viewport"/>)', re.I)
+HEADING = re.compile(r"(#+) .*")
+HEADINGS = re.compile(r"\n(?=#{1,4} )")
+NOTE = "**What to see.**"  # begins the text below a figure
 OVERWRITTEN = re.compile(r"[^\n]*\r(?!\n)")  # what a terminal overwrites: all lines of a progress bar but its last
 # nbconvert's lab template without RequireJS, MathJax and Mermaid, which it would load from the web.
 PAGE = """{%- extends 'lab/index.html.j2' -%}
@@ -29,7 +32,7 @@ PAGE = """{%- extends 'lab/index.html.j2' -%}
 {%- block html_head_js_mathjax -%}{%- endblock -%}
 {%- block html_head_js_mermaidjs -%}{%- endblock -%}
 {%- block html_head_css -%}<style>
-main { max-width: 62rem; margin: 0 auto; padding: 0 .5rem; }
+main { max-width: 68rem; margin: 0 auto; padding: 0 .5rem; }
 img, svg { max-width: 100%; height: auto; }
 .jp-OutputArea-output .highlight pre { font-family: var(--jp-code-font-family); }
 math { font-size: 1.1em; }
@@ -53,15 +56,16 @@ main { max-width: none; padding: 0; }
   padding: 2rem max(2rem, calc(50vw - 34rem));
   display: flex; flex-direction: column; justify-content: center; border-bottom: 1px solid #ccc; break-after: page; }
 .slide:empty { display: none; }
-.slide img { max-height: 68vh; width: auto; display: block; margin: 0 auto; }
+.slide img { max-height: 60vh; width: auto; display: block; margin: 0 auto; }
 .slide .jp-RenderedHTMLCommon { font-size: 1.25rem; }
+.slide .jp-RenderedText pre { font-size: 1rem; }
 .jp-InputPrompt, .jp-OutputPrompt { display: none; }
 @media print { .slide { min-height: 0; height: 100vh; border: 0; } }
 </style>""",
     )
     + """{%- block body_loop -%}<section class="slide">
 {%- for cell in nb.cells -%}
-{%- if cell.cell_type == "markdown" and not loop.first -%}</section><section class="slide">{%- endif -%}
+{%- if cell.metadata.starts_slide -%}</section><section class="slide">{%- endif -%}
 {%- block any_cell scoped -%}{{ super() }}{%- endblock -%}
 {%- endfor -%}</section>{%- endblock -%}"""
 )
@@ -147,10 +151,51 @@ def write_page(notebook: Path, out: Path, *, slides: bool = False) -> Path:
 
 
 def to_slides(notebook: NotebookNode, title: str, folder: Path) -> str:
-    """A notebook as slides: one for each text cell, with the outputs of the code below it, and without the code."""
+    """A notebook as slides: text, the outputs of the code below it, and what to see in them; without the code."""
+    divide(notebook)
     resources = {"metadata": {"name": title, "path": str(folder)}}
     page, _ = SlideExporter().from_notebook_node(notebook, resources=resources)
     return without_scripts(page)
+
+
+def divide(notebook: NotebookNode) -> None:
+    """Mark, in place, the cells that start a slide after the first: `starts_slide` in their metadata.
+
+    A text starts one, unless it says what to see in the figure above it, or only headings are above it; a figure does
+    below a text that says so. Texts are divided at headings. Code without outputs, and headings below which nothing is
+    shown, are removed.
+    """
+    cells = []
+    for cell in notebook.cells:
+        if cell.cell_type == "markdown":
+            cells += [_part(cell, source, number) for number, source in enumerate(HEADINGS.split(cell.source))]
+        elif cell.get("outputs"):
+            cells.append(cell)
+    following = [*cells[1:], None]
+    notebook.cells = [cell for cell, after in zip(cells, following) if not _is_empty(cell, after)]
+    bare, below_note = True, False
+    for cell in notebook.cells:
+        is_text = cell.cell_type == "markdown"
+        is_note = is_text and cell.source.startswith(NOTE)
+        starts = not bare and (not is_note if is_text else below_note)
+        cell.metadata["starts_slide"] = starts
+        bare = (bare or starts) and is_text and bool(HEADING.fullmatch(cell.source.strip()))
+        below_note = is_note
+
+
+def _part(cell: NotebookNode, source: str, number: int) -> NotebookNode:
+    part = NotebookNode({**cell, "source": source, "metadata": {}})
+    if "id" in cell:
+        part["id"] = f"{cell['id']}-{number}"
+    return part
+
+
+def _is_empty(cell: NotebookNode, after: NotebookNode | None) -> bool:
+    """Whether a cell is a heading alone, and the next cell a heading that is not below it."""
+    if cell.cell_type != "markdown" or not HEADING.fullmatch(cell.source.strip()):
+        return cell.cell_type == "markdown" and not cell.source.strip()
+    other = HEADING.match(after.source) if after else None
+    return after is None or (other is not None and len(other[1]) <= len(cell.source.split()[0]))
 
 
 def without_scripts(page: str) -> str:

@@ -126,6 +126,7 @@ class Table:
         return self._cells[row, column]
 
     def has(self, row: str, column: str) -> bool:
+        """Whether there are records of a row in a column."""
         return (row, column) in self._cells
 
     def percents(self, row: str, column: str) -> list[float]:
@@ -147,6 +148,7 @@ class Table:
 
 
 def columns(texts: Mapping = TEXTS) -> dict[str, Column]:
+    """{name: column of the table}, in its order."""
     return {name: Column.read(name, fields) for name, fields in texts["columns"].items()}
 
 

@@ -9,12 +9,15 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from cdir_nb.errors import CdirError, require_extra
 from cdir_nb.paths import atomic_write
 from cdir_nb.results.queries import load_queries, save_queries
 from cdir_nb.results.records import IMAGES, SAME, WHOLE, Record, same_images, setting_of, settings_digest, to_frame
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 REPRODUCED = Path(__file__).with_name("reproduced")
 TABLES = (".csv", ".csv.gz", ".parquet")  # large csv files are compressed
@@ -62,19 +65,28 @@ def save_table(records: Sequence[Record], path: Path, *, parquet: bool = False) 
 
     Their settings are added to the `settings.json` in the same folder. Equal records give an equal file.
     """
-    frame = to_frame(records).drop(columns="settings")
-    frame["moved"] = [json.dumps(moved) if moved else "" for moved in frame["moved"]]
     _add_settings(records, path.parent / SETTINGS)
     with atomic_write(path) as temporary:
         if parquet:
             require_extra("notebooks", "fastparquet")
             import fastparquet  # used directly, since pandas is dropping its support for it
 
-            fastparquet.write(str(temporary), frame, write_index=False)
+            fastparquet.write(str(temporary), _stored_frame(records), write_index=False)
         else:
-            text = frame.to_csv(index=False).encode()
+            text = as_csv(records).encode()
             temporary.write_bytes(gzip.compress(text, mtime=0) if path.suffix == ".gz" else text)
     _save_queries(records, path)
+
+
+def as_csv(records: Sequence[Record]) -> str:
+    """The records as the text of a csv table, one a line."""
+    return _stored_frame(records).to_csv(index=False)
+
+
+def _stored_frame(records: Sequence[Record]) -> "pd.DataFrame":
+    frame = to_frame(records).drop(columns="settings")
+    frame["moved"] = [json.dumps(moved) if moved else "" for moved in frame["moved"]]
+    return frame
 
 
 def _save_queries(records: Iterable[Record], path: Path) -> None:

@@ -1,4 +1,7 @@
-"""Rankings of embeddings, and metrics of rankings; every metric convention has a name."""
+"""Rankings of embeddings, and metrics of rankings; every metric convention has a name.
+
+PRECISION and AVERAGE_PRECISION hold the names of the conventions, SIMILARITIES those of the similarities.
+"""
 
 from cdir_nb.conventions import AVERAGE_PRECISION, PRECISION
 from cdir_nb.retrieval.cluster import merge_rankings, rank_shards

@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 import numpy as np
-import pandas as pd
 import torch
 from threadpoolctl import ThreadpoolController
 
@@ -267,6 +266,8 @@ class Copies:
 
     def __init__(self, gallery: np.ndarray) -> None:
         """`gallery` (G, D) float32."""
+        import pandas as pd  # it would make `cdir search` start slowly
+
         digests = [hashlib.blake2b(row, digest_size=16).digest() for row in gallery + np.float32(0)]
         self.group, groups = pd.factorize(np.array(digests, object))  # groups are numbered by their first rows
         self.exist = len(groups) < len(gallery)

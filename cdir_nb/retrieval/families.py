@@ -3,9 +3,8 @@
 import functools
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-import pandas as pd
 import torch.nn.functional as F
 import yaml
 from pydantic import BaseModel, ConfigDict, Field
@@ -14,6 +13,9 @@ from cdir_nb.conventions import AVERAGE_PRECISION, PRECISION
 from cdir_nb.errors import CdirError
 from cdir_nb.retrieval.metrics import Labels, evaluate_embeddings
 from cdir_nb.retrieval.ranking import Embeddings, checked_rows
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 FILE = Path(__file__).with_name("families.yaml")
 Text = Annotated[str, Field(min_length=1)]
@@ -54,8 +56,10 @@ def family_named(paper: str) -> Family:
     return papers[paper]
 
 
-def family_table() -> pd.DataFrame:
+def family_table() -> "pd.DataFrame":
     """A table for display, one row per family: reported metrics, their conventions, and the source of these."""
+    import pandas as pd
+
     rows = [
         {
             "source": f.name,

@@ -24,7 +24,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import pandas as pd
 import torch
 
 from cdir_nb.conventions import AVERAGE_PRECISION, PRECISION, Metric
@@ -335,6 +334,8 @@ class Classes:
         n_gallery: int,
         left_out: LeftOut | None = None,
     ) -> None:
+        import pandas as pd  # it would make `cdir search` start slowly
+
         query = _checked_labels("query_labels", query_labels, n_query, "queries in the ranking")
         gallery = _checked_labels("gallery_labels", gallery_labels, n_gallery, "items in the gallery")
         if (query.dtype.kind == "O") != (gallery.dtype.kind == "O"):
@@ -367,6 +368,8 @@ def _warn_of_repeated(repeated: np.ndarray | None) -> None:
 
 
 def _checked_labels(name: str, labels: Labels, expected: int, items: str) -> np.ndarray:
+    import pandas as pd
+
     if not isinstance(labels, (list, tuple)) or any(isinstance(label, torch.Tensor) for label in labels):
         labels = as_array(labels)
     kind = pd.api.types.infer_dtype(labels)

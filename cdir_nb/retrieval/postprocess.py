@@ -11,14 +11,16 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from numbers import Integral, Real
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from scipy import sparse
 
 from cdir_nb.errors import CdirError
 from cdir_nb.retrieval.ranking import Embeddings, Ranking, as_array, checked_rows, for_dot_product, rank
+
+if TYPE_CHECKING:  # scipy and pandas would make `cdir search` start slowly
+    from scipy import sparse
 
 CELLS = 1 << 22  # numbers in a block
 KINDS = ("mean", "top_k", "softmax")
@@ -155,6 +157,8 @@ def k_reciprocal(
 
     Apart from `ranking`, memory is proportional to Q + G. Source: Zhong et al., CVPR 2017, and its released code.
     """
+    from scipy import sparse
+
     query, gallery = _checked(query=query, gallery=gallery)
     k1, k2, weight = _whole("k1", k1), _whole("k2", k2), _at_least_0("weight", weight)
     if weight > 1 or ranking.n_gallery != len(gallery) or len(ranking) != len(query):
@@ -181,8 +185,10 @@ def k_reciprocal(
     return replace(ranking, indices=indices, scores=scores)
 
 
-def _neighbour_codes(rows: torch.Tensor, nearest: np.ndarray, k1: int) -> sparse.csr_array:
+def _neighbour_codes(rows: torch.Tensor, nearest: np.ndarray, k1: int) -> "sparse.csr_array":
     """(N, N): V before its mean over neighbours, see `k_reciprocal`."""
+    from scipy import sparse
+
     mutual, half = (_mutual(nearest[:, : k + 1]) for k in (k1, round(k1 / 2)))
     sizes, parts = half.sum(1), []
     for block in _blocks(len(rows), len(rows)):
@@ -197,20 +203,24 @@ def _neighbour_codes(rows: torch.Tensor, nearest: np.ndarray, k1: int) -> sparse
     return sparse.csr_array(sparse.vstack(parts))
 
 
-def _incidence(neighbours: np.ndarray) -> sparse.csr_array:
+def _incidence(neighbours: np.ndarray) -> "sparse.csr_array":
     """(N, N): 1 where a column is one of the row's neighbours (N, k)."""
+    from scipy import sparse
+
     n, k = neighbours.shape
     return sparse.csr_array((np.ones(n * k), neighbours.ravel(), np.arange(n + 1) * k), shape=(n, n))
 
 
-def _mutual(neighbours: np.ndarray) -> sparse.csr_array:
+def _mutual(neighbours: np.ndarray) -> "sparse.csr_array":
     """(N, N): 1 where both rows are among the other's neighbours."""
     incidence = _incidence(neighbours)
-    return sparse.csr_array(incidence.multiply(incidence.T))
+    return incidence.multiply(incidence.T).tocsr()
 
 
-def _overlaps(code: sparse.csr_array, codes: sparse.csc_array) -> np.ndarray:
+def _overlaps(code: "sparse.csr_array", codes: "sparse.csc_array") -> np.ndarray:
     """(G,): the sum of min(code, row) for each row of `codes` (G, N)."""
+    from scipy import sparse
+
     columns = codes[:, code.indices]
     smaller = np.minimum(columns.data, np.repeat(code.data, np.diff(columns.indptr)))
     return sparse.csc_array((smaller, columns.indices, columns.indptr), shape=columns.shape).sum(1)

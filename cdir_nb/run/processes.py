@@ -26,7 +26,9 @@ POLL = 0.1  # seconds between two looks at a process
 class NotebookFuture(Protocol):
     """A submitted notebook: a future of `concurrent.futures` or of dask."""
 
-    def done(self) -> bool: ...
+    def done(self) -> bool:
+        """Whether the worker has ended."""
+        ...
 
     def result(self) -> tuple[int, str]:
         """Exit code of the worker, and the folder with its output."""

@@ -18,8 +18,9 @@ from cdir_nb.paths import NOTEBOOKS, PROFILES, expanded
 from cdir_nb.results.records import problems
 
 COST_BASIS = (
-    "costs are estimates: time on two cores from ViT-B/32's measured 18 images/s embedded and 6 images/s trained, a "
-    "GPU taken as 100 times as fast (not measured), no early stop; disk from the datasets' pages, or 60 KB an image"
+    "costs marked as estimated: time on two cores from ViT-B/32's measured 18 images/s embedded and 6 images/s "
+    "trained, a GPU taken as 100 times as fast (not measured), no early stop; disk from the datasets' pages, or 60 KB "
+    "an image. Other times are rounded, from runs beside other work."
 )
 EXPERIMENT = "experiment"  # the notebook that runs one method on one task
 MAX_JOBS = 1_000  # of one entry
@@ -99,6 +100,7 @@ class Entry(BaseModel):
 
     @property
     def name(self) -> str:
+        """Its title, or the name of its notebook."""
         return self.title or Path(self.notebook).name.removesuffix(".ipynb")
 
 
@@ -149,7 +151,7 @@ class Experiment(BaseModel):
 class Profile(BaseModel):
     """A profile. Its `parameters` apply to every notebook that has them; an entry's own `parameters` override them.
 
-    cost         estimated disk space and time for the images of a paper (`COST_BASIS`)
+    cost         disk space and time, "estimated" if nobody measured them (`COST_BASIS`)
     experiments  become entries before those in `notebooks`
     """
 

@@ -6,18 +6,15 @@ of a stored index are memory-mapped, so that they need not fit in memory. Search
 
 import json
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-import pandas as pd
 import torch
 import torch.nn.functional as F
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 
 from cdir_nb.data.images import ImageSet, contents
 from cdir_nb.data.loose import Images, as_image_set
@@ -32,6 +29,9 @@ from cdir_nb.retrieval.blocks import indices_of, merge_scores, scores_of
 from cdir_nb.retrieval.postprocess import alpha_query_expansion, centre
 from cdir_nb.retrieval.ranking import checked_cutoff, checked_rows, nearly_equal
 
+if TYPE_CHECKING:  # pandas would make `cdir search` start slowly
+    import pandas as pd
+
 FILES = ("vectors", "table", "approximate")
 COLUMNS = ["file", "domain", "label", "content"]
 DESCRIPTION = "index.json"
@@ -39,7 +39,7 @@ EXAMPLE = "a photo of a dog"  # the bundled encoders know its words
 MIN_IMAGES = 3  # of a domain whose mean is subtracted: two vectors minus their mean are opposite
 EXPANDED_BY, ALPHA = 10, 3.0
 BLOCK = 1024  # images that are compared with all others at a time
-PER_LIST, MAX_TRAINED = 64, 50  # faiss: images per list, and images per list from which it learns the lists
+LISTS, TRAINED = 2, 40  # faiss: lists per square root of images, and images per list from which it learns the lists
 PROBED = 16  # lists that a query looks into
 
 
@@ -68,25 +68,32 @@ class Index:
     encoder  such as `load_encoder("real-clip")`, or any object with `embed_images(images, progress=)` -> (N, D) and a
              string attribute `identity`
 
-    table    N rows: file, domain, label, and content, a digest of the image's pixels
+    columns  {"file", "domain", "label", "content": (N,) texts}; content is a digest of the image's pixels
     vectors  (N, D) float32, of unit length
     Raises CdirError if an image cannot be read or has no direction (NaN or zeros).
     """
 
     def __init__(self, images: ImageSet, encoder: Any, *, progress: bool = True) -> None:
         self.encoder = encoder
-        self.table = pd.DataFrame({name: [] for name in COLUMNS}, dtype=str)
+        self.columns = _as_columns({name: [] for name in COLUMNS})
         self.vectors = np.empty((0, 0), np.float32)
         self.approximate: Any = None  # a faiss index of the vectors
         self.update(images, progress=progress)
 
     def __len__(self) -> int:
-        return len(self.table)
+        return len(self.columns["file"])
 
     @property
     def domains(self) -> list[str]:
         """The domains, in the order of their first images."""
-        return self.table["domain"].unique().tolist()
+        return list(dict.fromkeys(self.columns["domain"]))
+
+    @property
+    def table(self) -> "pd.DataFrame":
+        """The columns as a table of N rows."""
+        import pandas as pd
+
+        return pd.DataFrame(self.columns)
 
     # -- search --------------------------------------------------------------------------------------------------------
 
@@ -115,7 +122,7 @@ class Index:
         image = as_image_set(query)
         if len(image) != 1:
             raise CdirError(f"the query has {len(image)} images: search for one at a time")
-        own = self.table["content"].to_numpy() == contents(image)[0]
+        own = self.columns["content"] == contents(image)[0]
         vector = _unit_rows(self.encoder.embed_images(image, progress=False), self.vectors.shape[1])
         return self._results(vector, self._rows(domain) & ~own, k, centred_from, expand, approximate)
 
@@ -142,6 +149,9 @@ class Index:
         """
         if not 0 < threshold <= 1:
             raise CdirError(f"threshold {threshold}: a cosine above 0 and at most 1 is expected, such as 0.9")
+        from scipy.sparse import coo_array
+        from scipy.sparse.csgraph import connected_components
+
         links = [np.empty((2, 0), np.int64)]
         for start in range(0, len(self), BLOCK):
             scores = self.vectors[start : start + BLOCK] @ self.vectors[start:].T
@@ -157,7 +167,7 @@ class Index:
         if domain is None:
             return np.ones(len(self), bool)
         require_domain(domain, self.domains)
-        return (self.table["domain"] == domain).to_numpy()
+        return self.columns["domain"] == domain
 
     def _results(
         self, query: np.ndarray, rows: np.ndarray, k: int, centred_from: str | None, expand: bool, approximate: bool
@@ -173,10 +183,10 @@ class Index:
         else:
             keys = merge_scores(np.empty((1, 0), np.int64), self._scores(query, rows, centred_from, expand), 0, k, 1.0)
             best, scores = indices_of(keys)[0], scores_of(keys)[0]
-        found = self.table.iloc[best][["file", "domain", "label"]].itertuples(index=False)
+        files, domains, labels = (self.columns[name][best] for name in ("file", "domain", "label"))
         return [
             Result(rank, file, round(float(score), 6), domain, label)
-            for rank, (score, (file, domain, label)) in enumerate(zip(scores, found), 1)
+            for rank, (file, score, domain, label) in enumerate(zip(files, scores, domains, labels), 1)
         ]
 
     def _scores(self, query: np.ndarray, rows: np.ndarray, centred_from: str | None, expand: bool) -> np.ndarray:
@@ -196,7 +206,7 @@ class Index:
         self, query: torch.Tensor, gallery: torch.Tensor, rows: np.ndarray, domain: str
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """The query minus the mean of its domain, and each row of the gallery minus the mean of its own."""
-        query_mean, of_row, centred = self._mean(domain), self.table["domain"].to_numpy()[rows], query
+        query_mean, of_row, centred = self._mean(domain), self.columns["domain"][rows], query
         for name in dict.fromkeys(of_row):
             part = torch.from_numpy(of_row == name)
             centred, gallery[part] = centre(query, gallery[part], query_mean, self._mean(name))
@@ -211,17 +221,17 @@ class Index:
     # -- approximate search --------------------------------------------------------------------------------------------
 
     def make_approximate(self) -> None:
-        """Make a faiss index for `search(approximate=True)`: inverted lists of about 64 images, of which 16 are read.
+        """Make a faiss index for `search(approximate=True)`: 2 sqrt(N) inverted lists, of which a search reads 16.
 
         It is stored by `save`, and dropped by an `update` that changes images. Raises CdirError without faiss.
         """
         require_extra("search", "faiss")
         import faiss
 
-        lists = max(1, len(self) // PER_LIST)
+        lists = max(1, min(round(LISTS * len(self) ** 0.5), len(self) // TRAINED))
         made = faiss.IndexIVFFlat(faiss.IndexFlatIP(self.vectors.shape[1]), self.vectors.shape[1], lists,
                                   faiss.METRIC_INNER_PRODUCT)  # fmt: skip
-        sample = np.random.default_rng(0).permutation(len(self))[: lists * MAX_TRAINED]
+        sample = np.random.default_rng(0).permutation(len(self))[: lists * TRAINED]
         made.train(np.ascontiguousarray(self.vectors[np.sort(sample)]))
         made.add(np.ascontiguousarray(self.vectors))
         self.approximate = made
@@ -250,7 +260,7 @@ class Index:
         """
         if not len(images):
             raise CdirError("there are no images to index: check which domains and classes were selected")
-        new, old = contents(images), self.table
+        new, old = contents(images), self.columns
         row_of = {content: row for row, content in enumerate(old["content"])}
         missing = {content: row for row, content in reversed(list(enumerate(new))) if content not in row_of}
         vectors = self.vectors
@@ -258,7 +268,7 @@ class Index:
             parts = images.take(list(missing.values()))
             emb = _unit_rows(self.encoder.embed_images(parts, progress=progress), vectors.shape[1] or None)
             vectors = np.concatenate([vectors, emb]) if len(vectors) else emb
-            row_of |= {content: len(old) + i for i, content in enumerate(missing)}
+            row_of |= {content: len(self) + i for i, content in enumerate(missing)}
         rows = [row_of[content] for content in new]
         if rows != list(range(len(vectors))):
             vectors = vectors[rows]
@@ -266,9 +276,11 @@ class Index:
             _warn_if_equal(vectors)
             self.vectors, self.approximate = vectors, None
         columns = [images.keys, images.domains.tolist(), images.labels.tolist(), new]
-        self.table = pd.DataFrame(dict(zip(COLUMNS, columns)), dtype=object)
-        gone = ~old["content"].isin(new)
-        return Changes(tuple(k for k, c in zip(images.keys, new) if c in missing), tuple(old["file"][gone]))
+        self.columns, kept = _as_columns(dict(zip(COLUMNS, columns))), set(new)
+        return Changes(
+            tuple(file for file, content in zip(images.keys, new) if content in missing),
+            tuple(file for file, content in zip(old["file"], old["content"]) if content not in kept),
+        )
 
     def save(self, folder: Path | str) -> None:
         """Store the index in a folder: the vectors (npy), the table (csv), and last a description that names them.
@@ -305,6 +317,8 @@ class Index:
 
         encoder  the one that it was made with. Raises CdirError for another one, and for a folder without an index
         """
+        import pandas as pd
+
         folder = expanded(folder)
         description = _described(folder)
         if description["encoder"] != identity_of(encoder):
@@ -316,9 +330,10 @@ class Index:
         index.encoder, index.approximate = encoder, None
         try:
             index.vectors = np.load(folder / description["vectors"], mmap_mode="r")
-            index.table = pd.read_csv(
+            table = pd.read_csv(
                 folder / description["table"], dtype=object, keep_default_na=False, encoding_errors="surrogateescape"
-            )[COLUMNS]
+            )
+            index.columns = {name: table[name].to_numpy() for name in COLUMNS}
             if index.vectors.shape[:1] != (len(index),) or index.vectors.dtype != np.float32:
                 raise ValueError(f"vectors {index.vectors.shape} of {len(index)} images")
             if "approximate" in description:
@@ -357,6 +372,10 @@ def identity_of(encoder: Any) -> str:
     if not isinstance(identity := getattr(encoder, "identity", None), str):
         raise CdirError(f"{type(encoder).__name__} has no string `identity`: set one that changes when its vectors do")
     return identity
+
+
+def _as_columns(columns: Mapping[str, Sequence[str]]) -> dict[str, np.ndarray]:
+    return {name: np.array(values, dtype=object) for name, values in columns.items()}
 
 
 def _unit_rows(emb: Any, dim: int | None) -> np.ndarray:

@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from cdir_nb.results.summary import Block
 from cdir_nb.show.style import EMPTY, MARKERS, PALETTE, QUIET, SMALL, WIDTH, keys_of, looks, styled, titled
 
-ROW = 0.24  # inches
+ROW, ROW_OF_TWO = 0.24, 0.36  # inches, for names of one and of two lines
 NAME = 46  # characters of a name on one line
 CLAIM = 42  # characters of a claim on one line
 SOURCE_LOOKS: dict[str, dict[str, Any]] = {  # by the first word of a source in `seed_dots`
@@ -31,7 +31,9 @@ def headline_dots(block: Block, *, title: str = "") -> Figure:
     Colour and shape show the selection rule. A mean over some of the directions is hollow.
     """
     names = list(dict.fromkeys(line.marked_name for line in block.lines))
-    fig, ax = plt.subplots(figsize=(WIDTH, ROW * len(names) + 1.3))
+    texts = [textwrap.fill(name, NAME) for name in names]
+    height = ROW_OF_TWO if any("\n" in text for text in texts) else ROW
+    fig, ax = plt.subplots(figsize=(WIDTH, height * len(names) + 1.3))
     for i, (rule, lines) in enumerate(block.rules.items()):
         colour, marker = PALETTE[i % len(PALETTE)], MARKERS[i % len(MARKERS)]
         shift = 0.16 * (i - (len(block.rules) - 1) / 2)
@@ -42,7 +44,7 @@ def headline_dots(block: Block, *, title: str = "") -> Figure:
             )  # fmt: skip
     if any(line.gain is not None for line in block.lines):
         ax.axvline(block.lines[0].percent, color=QUIET, ls="--", lw=1)
-    ax.set_yticks(range(len(names)), [textwrap.fill(name, NAME) for name in names], fontsize=SMALL)
+    ax.set_yticks(range(len(names)), texts, fontsize=SMALL)
     ax.set(ylim=(len(names) - 0.5, -0.5), xlabel=f"{block.metric} in percent")
     ax.grid(axis="x")
     if len(block.rules) > 1:

@@ -1,10 +1,13 @@
+import os
 from pathlib import Path
 
 import pytest
 from PIL import Image
 
+from cdir_nb.data import folder, pictures
 from cdir_nb.data.folder import open_any_folder
 from cdir_nb.errors import CdirError
+from cdir_nb.paths import cache_dir
 
 
 def save(path, colour="red", size=(8, 6)):
@@ -83,3 +86,43 @@ def test_files_of_other_formats_are_one_line_for_each_kind(root):
     assert (
         raw.startswith("raw.cr2 (RAW: ") and pdf.startswith("scan.pdf (PDF: ") and svg.startswith("sketch.svg (SVG: ")
     )
+
+
+def read_again(root, monkeypatch) -> tuple[list[str], tuple[str, ...]]:
+    """Open the folder; the names of the files that were read for it, and the digests of all."""
+    with monkeypatch.context() as patch:
+        names, read = [], pictures.read_file
+        patch.setattr(pictures, "read_file", lambda path: (names.append(path.name), read(path))[1])
+        return names, open_any_folder(root, progress=False)[0].digests
+
+
+def test_only_files_that_have_changed_are_read_again(root, monkeypatch):
+    monkeypatch.setattr(folder, "RECENT", 0)
+    for number, colour in enumerate(("red", "blue", "green")):
+        save(root / f"{number}.png", colour)
+    names, digests = read_again(root, monkeypatch)
+    assert sorted(names) == ["0.png", "1.png", "2.png"]
+    assert read_again(root, monkeypatch) == ([], digests)
+    before = (root / "1.png").stat()
+    save(root / "1.png", "teal")  # a file of the same size
+    os.utime(root / "1.png", ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert (root / "1.png").stat().st_size == before.st_size
+    names, changed = read_again(root, monkeypatch)
+    assert names == ["1.png"] and [a == b for a, b in zip(digests, changed)] == [True, False, True]
+    (root / "2.png").rename(root / "0.png")
+    assert read_again(root, monkeypatch)[1] == (digests[2], changed[1])
+
+
+def test_a_file_that_has_just_been_written_is_read_again(root, monkeypatch):
+    save(root / "1.png")
+    assert read_again(root, monkeypatch)[0] == read_again(root, monkeypatch)[0] == ["1.png"]
+
+
+def test_a_damaged_file_of_the_cache_costs_its_content_only(root, monkeypatch, fresh_cache):
+    monkeypatch.setattr(folder, "RECENT", 0)
+    save(root / "1.png")
+    digests = read_again(root, monkeypatch)[1]
+    (times,) = cache_dir().glob("decoded/*.times.json")
+    for content in ("{", "[1]", "null", ""):
+        times.write_text(content)
+        assert read_again(root, monkeypatch) == (["1.png"], digests)

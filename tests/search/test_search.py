@@ -5,6 +5,8 @@ import io
 import json
 import re
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -339,3 +341,17 @@ def test_the_examples_of_the_readme_run(drawn, tmp_path, monkeypatch, capsys):
     assert lines[-1] == "Changes(added=(), removed=())"
     exec(compile(encoder, "README.md", "exec"), {})
     assert "Result(rank=1, file='" in capsys.readouterr().out
+
+
+@pytest.mark.medium
+def test_a_search_starts_without_libraries_that_it_does_not_need(noisy):
+    """The command itself, in a process of its own: they take seconds to import."""
+    words = ["search", str(noisy), "--query", str(noisy / "ink/0.png"), "--encoder", "tiny-clip"]
+    code = f"""
+import sys
+from typer.testing import CliRunner
+from cdir_nb.cli import app
+print(CliRunner().invoke(app, {words}).exit_code, *{{"pandas", "scipy", "sklearn", "matplotlib"}} & set(sys.modules))
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.stdout.split() == ["0"], done.stderr

@@ -26,10 +26,12 @@ class Part:
 
     @property
     def filled(self) -> bool:
+        """Whether it is an area, not a line."""
         return self.kind in FILLED
 
     @property
     def closed(self) -> bool:
+        """Whether its outline ends where it begins."""
         return self.filled or self.kind in {"ring", "loop"}
 
 

@@ -13,6 +13,7 @@ Rng = np.random.Generator
 
 
 def hsv(hue: float, saturation: float, value: float) -> Colour:
+    """The colour of a hue (1 is a full turn), saturation and value, the last two clipped to 0..1."""
     red, green, blue = colorsys.hsv_to_rgb(hue % 1, np.clip(saturation, 0, 1), np.clip(value, 0, 1))
     return int(255 * red), int(255 * green), int(255 * blue)
 
@@ -27,6 +28,7 @@ def random_palette(rng: Rng, saturation: tuple[float, float], value: tuple[float
 
 
 def mix(left: Colour, right: Colour, fraction: float) -> Colour:
+    """The colour at a fraction of the way from left to right."""
     red, green, blue = (int(a * (1 - fraction) + b * fraction) for a, b in zip(left, right))
     return red, green, blue
 
@@ -37,10 +39,12 @@ def xy(points: np.ndarray) -> list[float]:
 
 
 def small(image: Image.Image) -> Image.Image:
+    """An image of CANVAS pixels, averaged to SIZE pixels."""
     return image.reduce(CANVAS // SIZE)
 
 
 def stroke(draw: ImageDraw.ImageDraw, points: np.ndarray, colour: Colour, width: float) -> None:
+    """Draw a line through points (n, 2), at least one pixel wide."""
     draw.line(xy(points), fill=colour, width=max(1, round(width)), joint="curve")
 
 
@@ -51,10 +55,12 @@ def cloud(rng: Rng, cells: int, low: float, high: float) -> np.ndarray:
 
 
 def finish(pixels: np.ndarray) -> Image.Image:
+    """(H, W, 3) numbers, clipped to 0..255, as an image."""
     return Image.fromarray(np.clip(pixels, 0, 255).astype(np.uint8))
 
 
 def colour_parts(draw: ImageDraw.ImageDraw, parts: list[Part], palette: dict[str, Colour]) -> None:
+    """Draw the parts in order: areas filled, lines stroked, each in the colour of its role."""
     for part in parts:
         if part.filled:
             draw.polygon(xy(outline(part)), fill=palette[part.role])

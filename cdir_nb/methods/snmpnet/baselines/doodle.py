@@ -49,10 +49,12 @@ class GradientReversal(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx, x: torch.Tensor) -> torch.Tensor:
+        """`x`, unchanged."""
         return x.view_as(x)
 
     @staticmethod
     def backward(ctx, gradient: torch.Tensor) -> torch.Tensor:
+        """The gradient with the opposite sign."""
         return -REVERSAL * gradient
 
 
