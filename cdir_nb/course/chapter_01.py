@@ -47,6 +47,7 @@ CHAPTER = Chapter(
     45,
     """
 import pandas as pd
+import torch.nn.functional as F
 
 from cdir_nb import data, encoders, retrieval
 from cdir_nb.course import check

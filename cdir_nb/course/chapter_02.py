@@ -93,11 +93,12 @@ A *perfect* ranking has all n = 30 right images first. Which of the four measure
 perfect = retrieval.Ranking(np.arange(300)[None], -np.arange(300.0)[None], 300)
 relevant = np.where(np.arange(300) < 30, "cat", "dog")
 for measure in retrieval.evaluate(perfect, np.array(["cat"]), relevant, ks=(60,), ap_ks=(60,)):
-    print(f"{measure.name:35} {100 * measure.mean:5.0f} %")
+    print(f"{measure.name:32} {100 * measure.mean:5.0f} %")
 """,
             """
-values = {m.name: m.mean for m in retrieval.evaluate(perfect, np.array(["cat"]), relevant, ks=(60,), ap_ks=(60,))}
-assert values.pop("P@60:hits_over_k") == 0.5 and set(values.values()) == {1.0}""",
+measures = retrieval.evaluate(perfect, np.array(["cat"]), relevant, ks=(60,), ap_ks=(60,))
+values = {measure.convention: measure.mean for measure in measures}
+assert values.pop("hits_over_k") == 0.5 and set(values.values()) == {1.0}""",
         ),
         Choice(
             "explain",

@@ -57,7 +57,7 @@ CHAPTER = Chapter(
 import numpy as np
 import torch
 import torch.nn.functional as F
-
+from PIL import Image
 
 from cdir_nb import data, encoders
 from cdir_nb.course import check, figure

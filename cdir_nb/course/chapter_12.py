@@ -81,8 +81,11 @@ from cdir_nb import results
 from cdir_nb.course import check
 from cdir_nb.results.files import reproduced_tables
 
-sketchy = next(path for path in reproduced_tables() if path.name == "sketchy-mini-real-clip.csv.gz")
-records = results.load_records(sketchy)
+files = [path for path in reproduced_tables() if path.name.startswith(("sketchy-mini-real-clip", "frozen-tki-sketchy"))]
+records = [
+    record for record in results.load_records(files)
+    if record.protocol == "sketchy_mini-21" and record.method in ("vanilla CLIP", "TKI")
+]
 """,
     (
         Choice(
@@ -160,7 +163,7 @@ Write the rule by which this book decides a claim about a mean.""",
                 'the verdict is "mixed".',
                 without_the_interval: "The interval is not used. If it includes zero, the classes do not decide the "
                 "claim, whatever the seeds say.",
-                one_seed_is_enough: "For you one seed above zero is enough. The claim holds only if *every* seed is above.",
+                one_seed_is_enough: "One seed above zero is enough for you. The claim holds only if *every* seed is.",
             },
             (
                 "Ask the interval first: `low <= 0 <= high`.",
