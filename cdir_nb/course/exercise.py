@@ -6,7 +6,6 @@ and three wrong answers with what is wrong about each. `notebooks` writes the st
 """
 
 import ast
-import html
 import inspect
 import textwrap
 from collections.abc import Callable, Mapping, Sequence
@@ -30,10 +29,8 @@ class Reply:
     def __repr__(self) -> str:
         return f"{'✓' if self.right else '✗' if self.answered else '…'} {self.text}"
 
-    def _repr_html_(self) -> str:
-        colour = "#0072B2" if self.right else "#D55E00" if self.answered else "#777777"
-        style = f"border-left: 4px solid {colour}; padding: 4px 10px; white-space: pre-line"
-        return f'<div style="{style}">{html.escape(repr(self))}</div>'
+    def _repr_markdown_(self) -> str:
+        return "> " + repr(self).replace("\n", "  \n> ")
 
 
 @dataclass(frozen=True)
@@ -124,7 +121,7 @@ class Implement:
                 results.append(answer(*map(_copied, case)))
             except Exception as error:  # whatever the student's code raises
                 problem = f"{type(error).__name__}: {error}"
-                return Reply(False, f"{self.name} raised {problem}\nIts arguments were {_shown(case)}.")
+                return Reply(False, f"{self.name} raised `{problem}`\nwith the arguments `{_shown(case)}`")
         if all(result is None for result in results):
             return Reply(False, f"{self.name} returns nothing yet.", answered=False)
         if self._agrees(results, self.expected):
@@ -143,7 +140,8 @@ class Implement:
             expected = self.expected(*map(_copied, case))
             if not _equal(result, expected):
                 break
-        return Reply(False, f"With {_shown(case)}:\nthe result is {_text(result)}\nexpected is {_text(expected)}")
+        shown = f"With the arguments `{_shown(case)}`"
+        return Reply(False, f"{shown}\nthe result is `{_text(result)}`,\nand expected is `{_text(expected)}`")
 
 
 @dataclass(frozen=True)

@@ -12,23 +12,23 @@ from cdir_nb.show.style import CLASSES, QUIET, RIGHT, WIDTH, styled
 
 
 def clouds() -> tuple[torch.Tensor, torch.Tensor]:
-    """Two domains in the plane, (60, 2) each: three classes, whose means differ by the same vectors in both."""
+    """Two domains in space, (60, 3) each: three classes, which differ in the same way in both domains."""
     random = torch.Generator().manual_seed(0)
-    classes = torch.tensor([[0.0, 1.0], [-0.9, -0.5], [0.9, -0.5]]).repeat_interleave(20, dim=0)
-    spread = 0.15 * torch.randn(2, 60, 2, generator=random)
-    return classes + torch.tensor([4.0, 0.0]) + spread[0], classes + torch.tensor([0.0, 4.0]) + spread[1]
+    classes = torch.tensor([[0.0, 0.45, 0.0], [-0.4, -0.2, 0.0], [0.4, -0.2, 0.0]]).repeat_interleave(20, dim=0)
+    spread = 0.06 * torch.randn(2, 60, 3, generator=random)
+    return classes + torch.tensor([0.8, 0.0, 1.0]) + spread[0], classes + torch.tensor([-0.8, 0.2, 1.0]) + spread[1]
 
 
 @styled
 def before_and_after(centre: Callable) -> Figure:
-    """Two domains in the plane before and after a function (query, gallery) -> (query, gallery)."""
+    """Two domains, seen from above, before and after a function (query, gallery) -> (query, gallery)."""
     query, gallery = clouds()
     stages = {"as they are": (F.normalize(query, dim=1), F.normalize(gallery, dim=1)), "after": centre(query, gallery)}
     fig, axes = plt.subplots(1, 2, figsize=(WIDTH, 0.5 * WIDTH), layout="constrained")
     for ax, (title, pair) in zip(axes, stages.items()):
         ax.add_patch(plt.Circle((0, 0), 1, fill=False, color="#CCCCCC"))
         for marker, points, domain in zip("ox", pair, ("query", "gallery")):
-            points = np.asarray(points)
+            points = np.asarray(points)[:, :2]
             for i in range(3):
                 rows = slice(20 * i, 20 * i + 20)
                 label = f"{domain}, class {i + 1}"
@@ -94,6 +94,6 @@ def drawn_means(interval: Callable) -> Figure:
     ax.axvspan(low, high, color=RIGHT, alpha=0.15, label=f"interval, {low:.1f} to {high:.1f} points")
     ax.axvline(0, color=QUIET, ls="--", lw=1)
     ax.set(xlabel="difference of the two methods (points)", ylabel="draws of ten classes")
-    ax.legend(frameon=False)
+    ax.legend(frameon=False, loc="upper left")
     plt.close(fig)
     return fig
