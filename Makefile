@@ -45,7 +45,7 @@ kills: $(READY)  ## kill a run of two jobs 100 times (KILLS=n) at random moments
 	@CDIR_KILLS=$(or $(KILLS),100) $(PYTEST) -q -s tests/run/test_kills.py
 
 lab: $(READY)  ## open the notebooks in JupyterLab
-	@$(BIN)/jupyter lab --notebook-dir=notebooks
+	@$(BIN)/jupyter lab --notebook-dir=. notebooks/00_tour.ipynb
 
 explore: $(READY)  ## the explorer as a page without code; your own images: make explore ARGS=<folder>
 	@$(BIN)/cdir explore $(ARGS)
