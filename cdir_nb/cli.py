@@ -589,7 +589,12 @@ def explore(
     The folder may be laid out as DOMAIN/CLASS/IMAGE (results are marked right or wrong), as DOMAIN/IMAGE, or flat.
     Images are embedded once and kept in the cache. Files that cannot be read are listed and left out.
 
-    Example: cdir explore ~/Pictures/flea_market
+    Without a folder, the images are those of the drawn world; `emoji` are emoji in six styles. Both come with the package.
+
+    \b
+    Examples:
+        cdir explore ~/Pictures/flea_market
+        cdir explore emoji
     """
     from cdir_nb.explorer.serve import make_page, refuse_port, serve
 

@@ -114,13 +114,19 @@ def visit_block(self, node) -> None:
 
 
 def copy_notebooks(app, config) -> None:
-    """The notebooks lie outside of this folder, where Sphinx cannot read them; links to this folder change with it."""
-    for path in (*(ROOT / "notebooks").glob("*.ipynb"), *(DOCS / "examples").glob("*.ipynb")):
-        text = path.read_text(encoding="utf-8").replace("](../docs/", "](../")
-        target = DOCS / "course" / path.name
-        if not target.exists() or target.read_text(encoding="utf-8") != text:
-            target.parent.mkdir(exist_ok=True)
-            target.write_text(text, encoding="utf-8")
+    """The notebooks lie outside of this folder, where Sphinx cannot read them; links to other folders change with it."""
+    sources = {"course": (ROOT / "notebooks", DOCS / "examples"), "exercises": (ROOT / "exercises",)}
+    for name, folders in sources.items():
+        for path in (path for folder in folders for path in folder.glob("*.ipynb")):
+            text = (
+                path.read_text(encoding="utf-8")
+                .replace("](../docs/", "](../")
+                .replace("](../notebooks/", "](../course/")
+            )
+            target = DOCS / name / path.name
+            if not target.exists() or target.read_text(encoding="utf-8") != text:
+                target.parent.mkdir(exist_ok=True)
+                target.write_text(text, encoding="utf-8")
 
 
 PAGES = {"CONTRIBUTING.md": "/built", "docs/glossary.md": "/glossary", "CHANGELOG.md": None}  # None: not on the site

@@ -123,3 +123,15 @@ def row(*widgets: w.Widget) -> w.HBox:
 def on_value(widget: w.Widget, act: Callable[[Any], Any]) -> None:
     """Call `act(new value)` whenever a control changes."""
     widget.observe(lambda change: act(change["new"]), names="value")
+
+
+def application(controls: Sequence[w.Widget], results: Sequence[w.Widget]) -> w.HBox:
+    """Arrange a panel: controls on the left, results on the right; on a narrow page one below the other."""
+    left = w.VBox(tuple(controls), layout={"flex": "0 0 350px", "margin": "0 16px 0 0"})
+    right = w.VBox(tuple(results), layout={"flex": "1 1 500px", "min_width": "0"})
+    return row(left, right)
+
+
+def folded(summary: str, text: str) -> str:
+    """HTML that is folded below a summary; the text is HTML, too."""
+    return f"<details><summary>{html.escape(summary)}</summary>{text}</details>"

@@ -46,15 +46,23 @@ def test_a_second_method_answers_the_same_question_below_the_first(panel):
     assert len(panel.compared_results.items) == len(panel.results.items) == 3 and "vanilla CLIP" in panel.message.value
     clicked = keys(panel.compared_results)[1]
     panel.compared_results.clicked = {"key": clicked, "times": 1}
+    assert panel.explanation.value.startswith("<b>Rank 2")
+    panel.take.click()
     assert panel.question.query == clicked and panel.question.method == "vanilla CLIP"
     panel.compared.value = "nothing"
     assert panel.compared_results.items == []
 
 
-def test_a_clicked_result_becomes_the_query_and_back_returns(panel):
+def test_a_clicked_result_is_explained_becomes_the_query_and_back_returns(panel):
     before = panel.question
+    assert panel.take.layout.display == "none"
     clicked = panel.results.items[2]["key"]
     panel.results.clicked = {"key": clicked, "times": 1}
+    found = panel.explorer.explain(before, clicked)
+    assert f"Rank {found.rank}" in panel.explanation.value and f"{found.score:.3f}" in panel.explanation.value
+    assert found.rank == 3 and panel.question == before and panel.take.layout.display == ""
+    panel.take.click()
+    assert panel.explanation.value == "" and panel.take.layout.display == "none"
     assert panel.question.query == clicked
     assert panel.question.direction == before.direction[::-1] == (panel.query_domain.value, panel.gallery_domain.value)
     panel.back.click()
@@ -211,3 +219,7 @@ def test_a_figure_in_headless_runs_and_the_widget_otherwise(panel, monkeypatch, 
     fig = show_panel(panel)
     assert shown == [fig if headless == "1" else panel.box]
     assert sum(patch.get_gid() in ("right", "wrong") for patch in fig.axes[0].patches) == 10
+
+
+def test_a_folder_has_no_missions(panel):
+    assert panel.missions == {} and panel.mission not in panel.box.children[0].children[0].children
