@@ -589,7 +589,7 @@ def explore(
     The folder may be laid out as DOMAIN/CLASS/IMAGE (results are marked right or wrong), as DOMAIN/IMAGE, or flat.
     Images are embedded once and kept in the cache. Files that cannot be read are listed and left out.
 
-    Without a folder, the images are those of the drawn world; `emoji` are emoji in six styles. Both come with the package.
+    Without a folder, the images are those of the drawn world; `emoji` has emoji in six styles. Both are bundled.
 
     \b
     Examples:

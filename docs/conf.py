@@ -114,7 +114,7 @@ def visit_block(self, node) -> None:
 
 
 def copy_notebooks(app, config) -> None:
-    """The notebooks lie outside of this folder, where Sphinx cannot read them; links to other folders change with it."""
+    """The notebooks lie outside of this folder, where Sphinx cannot read them; links to other folders follow."""
     sources = {"course": (ROOT / "notebooks", DOCS / "examples"), "exercises": (ROOT / "exercises",)}
     for name, folders in sources.items():
         for path in (path for folder in folders for path in folder.glob("*.ipynb")):

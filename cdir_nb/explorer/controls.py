@@ -43,7 +43,8 @@ class Results:
 
     def show(self, title: str, text: str = "", tiles: Sequence[Tile] = ()) -> None:
         """Show a title, a text below it, and tiles; the text is HTML, the title is not."""
-        self.message.value = "<br>".join(filter(None, [f"<b>{html.escape(title)}</b>" if title else "", text]))
+        lines = "<br>".join(filter(None, [f"<b>{html.escape(title)}</b>" if title else "", text]))
+        self.message.value = f'<div style="line-height: 1.5">{lines}</div>'
         self.grid.items = list(tiles)
 
     def errors_shown(self) -> AbstractContextManager[None]:

@@ -54,7 +54,7 @@ class DrawPanel(Panel):
         self.preview = w.HTML()
         self.controls = (self.like, self.method, self.gallery_domain, self.gallery, self.k)
         inputs = [w.Box([self.canvas]), self.file, self.text if c.reads_texts else no_text]
-        self.box.children = [application([*inputs, *self.controls], [self.message, self.results, self.preview])]
+        self.box.children = [application([*inputs, *self.controls], [self.preview, self.message, self.results])]
         self.canvas.observe(lambda change: self.drawn(), names="base64")
         self.file.observe(lambda change: [self.loaded(bytes(file["content"])) for file in change["new"]], names="value")
         on_value(self.text, self.written)
@@ -98,7 +98,7 @@ class DrawPanel(Panel):
             start, query = time.perf_counter(), self.query()
             if isinstance(query, ImageSet):
                 source = f'src="{data_url(query.image(0))}" alt="the query as the encoder gets it"'
-                self.preview.value = f"<img {source}><br>the query"
+                self.preview.value = f'<img {source} style="vertical-align: middle"> the query'
             answer = self.answer(query)
             tiles = result_tiles(answer, self.explorer.collection, self.url_of)
             took = f"Embedded and ranked in {1000 * (time.perf_counter() - start):.0f} ms."

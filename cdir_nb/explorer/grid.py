@@ -99,19 +99,20 @@ def explanation_text(found: Explanation, name: str, k: int) -> str:
     """HTML: where the rank of a result comes from, as formulas with their numbers. name: of the result, plain text."""
     subject = f"<b>Rank {found.rank}: {html.escape(name)}.</b>"
     popular = (
-        f"Among the first {k} of <b>{found.found_by}</b> of {found.n_queries:,} queries "
+        f"Among the first {k} results of <b>{found.found_by}</b> of {found.n_queries:,} queries "
         f"(an average image: {found.average_found:.0f})"
     )
     if found.popularity is None or found.centred is None:
         return "<br>".join([f"{subject} Score, minus the distance of both vectors: {found.score:.3f}", popular])
     score, rank = found.centred
     vectors = "(x<sub>q</sub> · x<sub>g</sub>) / (|x<sub>q</sub>| |x<sub>g</sub>|)"
-    return "<br>".join([
+    lines = "<br>".join([
         f"{subject} Score = {vectors} = <b>{found.score:.3f}</b>, the cosine of query and result",
         f"Popularity = mean cosine with all queries = <b>{found.popularity:.3f}</b>. {popular}",
         f"After centring (each domain minus its mean): cosine <b>{score:.3f}</b>, "
         f"rank <b>{found.rank} → {rank}</b>",
     ])  # fmt: skip
+    return f'<div style="line-height: 1.5">{lines}</div>'
 
 
 def _file_name(images: ImageSet, row: int) -> str:

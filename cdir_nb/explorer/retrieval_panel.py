@@ -125,7 +125,7 @@ class RetrievalPanel(Panel):
         self.answering.layout.display = "" if mission else "none"
         self.task.value = ""
         if mission:
-            link = f'<a href="?mission={mission.name}">link</a>'
+            link = f'<a href="?mission={mission.name}"><u>Link to this mission</u></a>'
             self.task.value = f'<div style="{TEXT_STYLE}">{html.escape(mission.task)} {link}</div>'
 
     def update(self) -> None:

@@ -46,7 +46,7 @@ def test_a_second_method_answers_the_same_question_below_the_first(panel):
     assert len(panel.compared_results.items) == len(panel.results.items) == 3 and "vanilla CLIP" in panel.message.value
     clicked = keys(panel.compared_results)[1]
     panel.compared_results.clicked = {"key": clicked, "times": 1}
-    assert panel.explanation.value.startswith("<b>Rank 2")
+    assert "<b>Rank 2:" in panel.explanation.value
     panel.take.click()
     assert panel.question.query == clicked and panel.question.method == "vanilla CLIP"
     panel.compared.value = "nothing"
@@ -177,7 +177,7 @@ def test_the_line_follows_the_field_that_changed_last(explorer):
 def test_names_with_markup_are_shown_as_they_are(explorer):
     panel = DrawPanel(explorer)
     panel.answers.show("<b>&", "a<br>b")
-    assert panel.message.value == "<b>&lt;b&gt;&amp;</b><br>a<br>b"
+    assert "><b>&lt;b&gt;&amp;</b><br>a<br>b<" in panel.message.value
 
 
 def test_a_text_is_a_query(explorer):
