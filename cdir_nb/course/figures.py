@@ -7,6 +7,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from matplotlib.figure import Figure
+from matplotlib.patches import Circle
 
 from cdir_nb.show.style import CLASSES, QUIET, RIGHT, WIDTH, styled
 
@@ -26,7 +27,7 @@ def before_and_after(centre: Callable) -> Figure:
     stages = {"as they are": (F.normalize(query, dim=1), F.normalize(gallery, dim=1)), "after": centre(query, gallery)}
     fig, axes = plt.subplots(1, 2, figsize=(WIDTH, 0.5 * WIDTH), layout="constrained")
     for ax, (title, pair) in zip(axes, stages.items()):
-        ax.add_patch(plt.Circle((0, 0), 1, fill=False, color="#CCCCCC"))
+        ax.add_patch(Circle((0, 0), 1, fill=False, color="#CCCCCC"))
         for marker, points, domain in zip("ox", pair, ("query", "gallery")):
             points = np.asarray(points)[:, :2]
             for i in range(3):
@@ -50,7 +51,7 @@ def rotated(procrustes: Callable) -> Figure:
     fig, axes = plt.subplots(1, 2, figsize=(WIDTH, 0.46 * WIDTH), layout="constrained")
     stages = {"before": source, "after Q": source @ procrustes(source, target).T}
     for ax, (title, start) in zip(axes, stages.items()):
-        ax.add_patch(plt.Circle((0, 0), 1, fill=False, color="#CCCCCC"))
+        ax.add_patch(Circle((0, 0), 1, fill=False, color="#CCCCCC"))
         for a, b in zip(start, target):
             ax.plot(*torch.stack([a, b]).T, color=QUIET, lw=1)
         ax.scatter(*start.T, color=CLASSES[0], marker="o", label="“a photo of …”", zorder=3)

@@ -15,6 +15,7 @@ from cdir_nb.explorer.controls import (
     MAX_K,
     SIZES,
     TEMPERATURES,
+    Control,
     Panel,
     Results,
     application,
@@ -98,7 +99,7 @@ class RetrievalPanel(Panel):
         options = [("free play", ""), *((mission.title, name) for name, mission in self.missions.items())]
         named = parse_qs(os.environ.get("QUERY_STRING", "")).get("mission", [""])[-1]
         start = named if named in self.missions else ""
-        self.mission = w.Dropdown(options=options, value=start, description="mission", **SIZES)
+        self.mission: Control = w.Dropdown(options=options, value=start, description="mission", **SIZES)
         self.task, self.reply = w.HTML(), w.HTML()
         self.answer = w.Text(placeholder="your answer", continuous_update=False, layout={"width": "200px"})
         self.submit = w.Button(description="check", layout={"width": "80px"})
@@ -213,7 +214,10 @@ class RetrievalPanel(Panel):
         self.updating = False
 
     def _show_queries(self) -> None:
+        """Show a page of queries; the chosen one is on it, as the first if need be."""
         c, rows = self.explorer.collection, self._page_rows(self.question.query_domain)
+        if self.question.query and (chosen := c.row(self.question.query)) not in rows:
+            rows = [chosen, *rows[: PAGE_SIZE - 1]]
         self.queries.items = query_tiles(rows, self.question.query, c, self.url_of)
 
     def _page_rows(self, domain: str) -> list[int]:

@@ -65,6 +65,7 @@ def test_a_clicked_result_is_explained_becomes_the_query_and_back_returns(panel)
     assert panel.explanation.value == "" and panel.take.layout.display == "none"
     assert panel.question.query == clicked
     assert panel.question.direction == before.direction[::-1] == (panel.query_domain.value, panel.gallery_domain.value)
+    assert [tile["key"] for tile in panel.queries.items if tile["kind"] == "chosen"] == [clicked]
     panel.back.click()
     assert panel.question == before and panel.back.disabled
 

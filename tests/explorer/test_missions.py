@@ -1,5 +1,6 @@
 """Missions on a small drawn world: five domains, ten classes, and a gallery with more."""
 
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -14,6 +15,7 @@ from cdir_nb.explorer.methods import ExplorerMethod
 from cdir_nb.explorer.missions import DOMAINS, MISSIONS, hub, missions_of
 from cdir_nb.explorer.state import question_of
 from cdir_nb.methods import VanillaClip
+from cdir_nb.paths import ROOT
 
 
 @pytest.fixture(scope="module")
@@ -65,6 +67,12 @@ def test_the_hub_is_the_image_that_most_queries_find(explorer):
         explorer.collection.images.labels[found]
         != explorer.collection.images.labels[explorer.collection.row(start.query)]
     )
+
+
+def test_the_lessons_link_to_every_mission():
+    pages = (ROOT / "docs" / "teaching").glob("*.md")
+    linked = re.findall(r"127\.0\.0\.1:8866/\?mission=([\w-]+)", "".join(page.read_text("utf-8") for page in pages))
+    assert sorted(linked) == sorted(mission.name for mission in MISSIONS)
 
 
 def test_a_link_names_a_mission(explorer):
