@@ -21,7 +21,7 @@ def chapter(number: str) -> Chapter:
     return import_module(f"cdir_nb.course.chapter_{number}").CHAPTER
 
 
-def exercise(name: str) -> Exercise:
+def find_exercise(name: str) -> Exercise:
     """The exercise "04.3". Raises CdirError if there is none."""
     numbered = chapter(str(name).partition(".")[0]).numbered
     if name not in numbered:
@@ -34,7 +34,7 @@ def check(name: str, answer: Any) -> Reply:
 
     Raises CdirError if there is no such exercise, or if it is open.
     """
-    checked = getattr(exercise(name), "check", None)
+    checked = getattr(find_exercise(name), "check", None)
     if checked is None:
         raise CdirError(f"exercise {name} is open: no check can decide it; discuss your answer")
     return checked(answer)
@@ -42,10 +42,10 @@ def check(name: str, answer: Any) -> Reply:
 
 def figure(name: str, function: Any = None) -> Any:
     """The figure of an exercise to implement: the target, or the same by `function`. CdirError if it has none."""
-    found: Any = exercise(name)
+    found: Any = find_exercise(name)
     if getattr(found, "figure", None) is None:
         raise CdirError(f"exercise {name} has no figure: use check")
     return found.figure(function or found.solution)
 
 
-__all__ = ["NUMBERS", "Chapter", "Exercise", "Reply", "chapter", "check", "exercise", "figure"]
+__all__ = ["NUMBERS", "Chapter", "Exercise", "Reply", "chapter", "check", "figure", "find_exercise"]

@@ -52,7 +52,7 @@ def test_students_copies_have_no_solution_and_the_teachers_have_all(tmp_path):
         "\n".join(cell.source for cell in nbformat.read(tmp_path / f"04_domain_mapping{end}.ipynb", 4).cells)
         for end in ("", "_solutions")
     )
-    exercise = course.exercise("04.3")
+    exercise = course.find_exercise("04.3")
     for secret in ("return u @ vt", 'answer = "b"', *exercise.wrong.values()):
         assert secret not in student and secret in teacher
 
