@@ -5,7 +5,7 @@ READY := .venv/.ready
 PYTEST := $(BIN)/python -m pytest
 
 .DEFAULT_GOAL := help
-.PHONY: help setup reproduce check types fast test test-all fuzz kills lab explore bench real notebooks exercises docs lock clean
+.PHONY: help setup reproduce check types fast test test-all fuzz kills lab explore bench real notebooks exercises course docs lock clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -45,7 +45,7 @@ kills: $(READY)  ## kill a run of two jobs 100 times (KILLS=n) at random moments
 	@CDIR_KILLS=$(or $(KILLS),100) $(PYTEST) -q -s tests/run/test_kills.py
 
 lab: $(READY)  ## open the notebooks in JupyterLab
-	@$(BIN)/jupyter lab --notebook-dir=notebooks
+	@$(BIN)/jupyter lab --notebook-dir=. notebooks/00_tour.ipynb
 
 explore: $(READY)  ## the explorer as a page without code; your own images: make explore ARGS=<folder>
 	@$(BIN)/cdir explore $(ARGS)
@@ -61,6 +61,10 @@ notebooks: $(READY)  ## run the notebooks in place and store their cleaned outpu
 
 exercises: $(READY)  ## print what the solutions of all exercises print (as long as `make notebooks`)
 	@$(BIN)/python scripts/notebooks.py exercises
+
+course: $(READY)  ## the exercises as notebooks, in course/: the students' copies, and the teacher's with solutions
+	@$(BIN)/cdir handout --out course/students
+	@$(BIN)/cdir handout --solutions --out course/teacher
 
 docs: $(READY)  ## build the documentation site into docs/_build/html (offline; warnings are errors)
 	@$(BIN)/python -m sphinx -q -W --keep-going -b html docs docs/_build/html

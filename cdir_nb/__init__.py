@@ -17,6 +17,7 @@ MODULES = (  # in order of the flow of data; a module imports only from those be
     "methods",
     "results",
     "show",
+    "course",
     "explorer",
     "pages",
     "run",

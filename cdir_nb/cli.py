@@ -435,28 +435,31 @@ def export(
     typer.echo(f"written: {write_page(path, out or default, slides=slides)}")
 
 
-@app.command(short_help="Copy a notebook for students: exercises without solutions.")
+@app.command(short_help="Write exercise notebooks for a class, with or without solutions.")
 @handle_errors()
 def handout(
-    notebook: Annotated[str, NOTEBOOK],
-    solutions: Annotated[bool, typer.Option("--solutions", help="Write the teacher's copy, with solutions.")] = False,
-    out: Annotated[Path | None, typer.Option(metavar="FILE", help="Default: NAME_handout.ipynb.")] = None,
+    chapters: Annotated[
+        list[str] | None, typer.Argument(metavar="[CHAPTER]...", help="Such as 04; default: all.")
+    ] = None,
+    solutions: Annotated[bool, typer.Option("--solutions", help="Write the teacher's copies, with solutions.")] = False,
+    out: Annotated[Path, typer.Option(metavar="FOLDER", help="Where to write them.")] = Path(),
 ) -> None:
-    """Copy a notebook for a class: each exercise is followed by an empty cell, and the folded solutions are left out.
+    """Write the exercises of chapters as notebooks: one to predict, one to explain, one to implement, and an open one.
 
-    With --solutions, each exercise is followed by its solution as code that runs. Outputs are left out of both.
+    Students write into empty cells, and `check` in the notebook says what is right or wrong, and why. With --solutions,
+    each exercise has its solution, and the replies to wrong answers.
 
     \b
     Examples:
-        cdir handout 01
-        cdir handout 01 --solutions
+        cdir handout 04
+        cdir handout --out course/students
+        cdir handout --solutions --out course/teacher
     """
-    from cdir_nb.notebook import find_notebook
-    from cdir_nb.pages.handout import write_handout
+    from cdir_nb.course import NUMBERS, chapter
+    from cdir_nb.course.notebooks import write_notebook
 
-    path = find_notebook(notebook)
-    default = Path(f"{path.stem}_{'solutions' if solutions else 'handout'}.ipynb")
-    typer.echo(f"written: {write_handout(path, out or default, with_solutions=solutions)}")
+    for exercises in [chapter(number) for number in chapters or NUMBERS]:
+        typer.echo(f"written: {write_notebook(exercises, out, solutions=solutions)}")
 
 
 @app.command(short_help="Check a folder of images against its card.")
@@ -593,7 +596,12 @@ def explore(
     The folder may be laid out as DOMAIN/CLASS/IMAGE (results are marked right or wrong), as DOMAIN/IMAGE, or flat.
     Images are embedded once and kept in the cache. Files that cannot be read are listed and left out.
 
-    Example: cdir explore ~/Pictures/flea_market
+    Without a folder, the images are those of the drawn world; `emoji` has emoji in six styles. Both are bundled.
+
+    \b
+    Examples:
+        cdir explore ~/Pictures/flea_market
+        cdir explore emoji
     """
     from cdir_nb.explorer.serve import make_page, refuse_port, serve
 

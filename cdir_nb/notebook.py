@@ -54,11 +54,6 @@ def solutions(section: str) -> list[str]:
     return ["\n".join(map(html.unescape, CODE.findall(item))) for item in _items(section)]
 
 
-def explanations(section: str) -> list[str]:
-    """The text of each solution, without its code."""
-    return [CODE.sub("", item).strip() for item in _items(section)]
-
-
 def _items(section: str) -> list[str]:
     """The solutions as they are written: the items of a list in <details>."""
     return re.findall(r"<li>(.*?)</li>", section.partition("<details>")[2], flags=re.DOTALL)

@@ -195,10 +195,13 @@ def visit_block(self, node) -> None:
 
 
 def copy_notebooks(app, config) -> None:
-    """The notebooks lie outside of this folder, where Sphinx cannot read them; links to this folder change with it."""
-    for path in (*(ROOT / "notebooks").glob("*.ipynb"), *(DOCS / "examples").glob("*.ipynb")):
-        text = path.read_text(encoding="utf-8").replace("](../docs/", "](../")
-        _write(DOCS / "course" / path.name, text)
+    """The notebooks lie outside of this folder, where Sphinx cannot read them; links to other folders follow."""
+    sources = {"course": (ROOT / "notebooks", DOCS / "examples"), "exercises": (ROOT / "exercises",)}
+    for name, folders in sources.items():
+        for path in (path for folder in folders for path in folder.glob("*.ipynb")):
+            text = path.read_text(encoding="utf-8")
+            text = text.replace("](../docs/", "](../").replace("](../notebooks/", "](../course/")
+            _write(DOCS / name / path.name, text)
 
 
 PAGES = {"CONTRIBUTING.md": "/built", "docs/glossary.md": "/glossary", "CHANGELOG.md": None}  # None: not on the site

@@ -8,6 +8,7 @@ TESTS = Path(__file__).resolve().parent
 SHARED = TESTS.parents[1] / "shared"
 MARKS = {  # the tests of these folders load models, start processes, make reports or open a browser
     "browser": "browser",
+    "course": "medium",
     "encoders": "medium",
     "explorer": "medium",
     "notebooks": "medium",

@@ -30,7 +30,7 @@ def test_contributing_lists_the_modules_in_order():
 
 def test_files_that_contributing_names_exist():
     paths = re.findall(r"`((?:cdir_nb|tests|scripts|docs|data_manifest|notebooks)/[\w./]+)`", CONTRIBUTING)
-    templates = ("NAME", "KIND", "NN_")
+    templates = ("NAME", "KIND", "NN_", "_NN")
     assert [path for path in paths if not any(word in path for word in templates) and not (ROOT / path).exists()] == []
 
 

@@ -41,6 +41,7 @@ def test_every_page_and_every_notebook_is_in_a_toctree_and_nothing_else():
     notebooks = {f"course/{path.stem}" for path in (ROOT / "notebooks").glob("*.ipynb")} | {
         f"course/{path.stem}" for path in (DOCS / "examples").glob("*.ipynb")
     }
+    notebooks |= {f"exercises/{path.stem}" for path in (ROOT / "exercises").glob("*.ipynb")}
     assert listed() == pages | notebooks | MADE
 
 

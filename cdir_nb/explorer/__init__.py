@@ -1,7 +1,7 @@
 """The explorer: interactive retrieval in a collection of images, with controls, maps and a drawing canvas.
 
-`collection`, `methods`, `ask`, `state` and `drawing` compute without widgets; `controls` and `grid` are shared by the
-panels; `serve` starts the page of `cdir explore`.
+`collection`, `methods`, `ask`, `missions`, `state` and `drawing` compute without widgets; `controls` and `grid` are
+shared by the panels; `serve` starts the page of `cdir explore`.
 """
 
 from cdir_nb.errors import require_extra

@@ -1,6 +1,7 @@
 """Queries to the explorer and their results, a ranked gallery for each query; independent of widgets."""
 
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from itertools import permutations, product
@@ -16,7 +17,8 @@ from cdir_nb.errors import CdirError
 from cdir_nb.explorer.collection import Collection, require_different
 from cdir_nb.explorer.methods import ExplorerMethod, methods_of
 from cdir_nb.methods import Embedder
-from cdir_nb.retrieval import precision_at_k, rank
+from cdir_nb.retrieval import rank
+from cdir_nb.retrieval.postprocess import centre
 from cdir_nb.search.index import embed_text
 
 STATES_IN_MEMORY = 32  # pairs of embeddings: all values of a slider for one direction
@@ -86,6 +88,27 @@ class Answer:
         return effective_number(softmax_weights(self.scored, temperature))
 
 
+@dataclass(frozen=True)
+class Explanation:
+    """Where the rank of one result comes from.
+
+    score          its cosine with the query, or minus the distance
+    rank           its rank, 1 for the nearest image
+    popularity     the mean of its cosines with all queries of the domain; None if the score is no cosine
+    found_by       number of queries that have it among their first k, of `n_queries`
+    average_found  the same for an average image of the gallery
+    centred        cosine and rank if each domain's mean is subtracted from its vectors; None if the score is no cosine
+    """
+
+    score: float
+    rank: int
+    found_by: int
+    n_queries: int
+    average_found: float
+    popularity: float | None = None
+    centred: tuple[float, int] | None = None
+
+
 class Explorer:
     """Answers questions about a collection by its methods."""
 
@@ -93,6 +116,7 @@ class Explorer:
         self.collection = collection
         self.methods: dict[str, ExplorerMethod] = methods_of(collection)
         self.vectors = lru_cache(STATES_IN_MEMORY)(self._vectors)
+        self.rankings = lru_cache(STATES_IN_MEMORY)(self._rankings)
         self.average = lru_cache(STATES_IN_MEMORY)(self._average)
 
     def prepare(self, progress: Callable[[Iterable], Iterable] = iter) -> None:
@@ -106,12 +130,22 @@ class Explorer:
             method.at(direction, value)
 
     def start(self) -> Question:
-        """The initial question: the first two domains, and the middle one of the queries."""
+        """The initial question: the first two domains, and a query that finds right and wrong images."""
         c = self.collection
-        query_domain, gallery_domain = c.domains[0], c.domains[min(1, len(c.domains) - 1)]
+        return self.begin(c.domains[0], c.domains[min(1, len(c.domains) - 1)])
+
+    def begin(self, query_domain: str, gallery_domain: str, right: tuple[float, float] = (0.3, 0.7)) -> Question:
+        """A question of two domains, by the frozen encoder; its query is the middle one of those that fit.
+
+        right  bounds of the fraction of right results; if no query fits, or without labels, it is the middle query
+        """
+        c = self.collection
         rows = c.query_rows(query_domain)
-        query = c.images.keys[rows[len(rows) // 2]] if len(rows) else ""
-        return Question(next(iter(self.methods)), query_domain, gallery_domain, query, next(iter(c.galleries)))
+        question = Question(next(iter(self.methods)), query_domain, gallery_domain, "", next(iter(c.galleries)))
+        with suppress(CdirError):  # `ask` reports it
+            fits = [row for row, p in self.precisions(question).items() if right[0] <= p <= right[1]]
+            rows = fits or rows
+        return replace(question, query=c.images.keys[rows[len(rows) // 2]] if len(rows) else "")
 
     def ask(self, question: Question) -> Answer:
         """Rank the gallery for one query.
@@ -185,22 +219,65 @@ class Explorer:
         position, same = {row: i for i, row in enumerate(gallery.tolist())}, self.collection.same_images
         return [[position[row] for row in same.get(digest, ()) if row in position] for digest in queries.digests]
 
+    def precisions(self, question: Question) -> dict[int, float]:
+        """{row of a query: its P@k} for the direction's queries that have a label; empty if an image has none."""
+        labels, gallery = self.collection.images.labels, self._gallery(question)
+        if "" in labels[gallery]:
+            return {}
+        rows, indices = self.rankings(replace(question, query=""))
+        hits = labels[gallery][indices] == labels[rows][:, None]
+        return {row: float(p) for row, p in zip(rows.tolist(), hits.mean(axis=1)) if labels[row]}
+
+    def explain(self, question: Question, key: str) -> Explanation:
+        """Where the rank of the gallery image `key` comes from. Errors as in `ask`."""
+        c, gallery = self.collection, self._gallery(question)
+        position = int(np.flatnonzero(gallery == c.row(key))[0])
+        image = c.images.take([c.row(question.query)])
+        own = self._own(image, gallery)[0]
+        query_emb, gallery_emb = self._pair(question)
+        emb = self._pair(question, image)[0]
+        similarity = self._embedder(question).similarity
+        ranking = rank(emb, gallery_emb, similarity=similarity, leave_out=[own])
+        place = int(np.flatnonzero(ranking.indices[0] == position)[0])
+        rows, indices = self.rankings(replace(question, query=""))
+        found = Explanation(
+            score=float(ranking.scores[0, place]),
+            rank=place + 1,
+            found_by=int((indices == position).any(axis=1).sum()),
+            n_queries=len(rows),
+            average_found=indices.size / len(gallery),
+        )
+        if similarity != "cosine":
+            return found
+        query, everything, emb = (F.normalize(x.float(), dim=1) for x in (query_emb, gallery_emb, emb))
+        popularity = float((query @ everything[position]).mean())
+        centred_query, centred_gallery = centre(emb, everything, query.mean(0), everything.mean(0))
+        again = rank(centred_query, centred_gallery, leave_out=[own])
+        place = int(np.flatnonzero(again.indices[0] == position)[0])
+        return replace(found, popularity=popularity, centred=(float(again.scores[0, place]), place + 1))
+
     def _average(self, question: Question) -> tuple[float | None, int]:
         """(mean P@k over the direction's queries that have a label, their number), without each query's own image."""
-        images, rows = self.collection.images, self.collection.query_rows(question.query_domain)
-        queries = rows[images.labels[rows] != ""]
-        if not len(queries):  # the query is a result that was clicked
-            return None, 0
-        if len(queries) > MAX_QUERIES:
-            queries = queries[np.linspace(0, len(queries) - 1, MAX_QUERIES).astype(int)]
-        gallery = self._gallery(question)
+        values = list(self.precisions(question).values())
+        return (float(np.mean(values)), len(values)) if values else (None, 0)
+
+    def _rankings(self, question: Question) -> tuple[np.ndarray, np.ndarray]:
+        """(Q,) rows of the direction's queries that have a label, or of all without labels, and (Q, k) their results.
+
+        Of more than MAX_QUERIES, these are taken at equal distances. The results are positions in the gallery.
+        """
+        rows, gallery = self.collection.query_rows(question.query_domain), self._gallery(question)
+        labelled = np.flatnonzero(self.collection.images.labels[rows] != "")
+        chosen = labelled if len(labelled) else np.arange(len(rows))
+        if len(chosen) > MAX_QUERIES:
+            chosen = chosen[np.linspace(0, len(chosen) - 1, MAX_QUERIES).astype(int)]
+        if not len(rows):  # the query is a result that was clicked
+            return rows, np.zeros((0, question.k), dtype=int)
         query_emb, gallery_emb = self._pair(question)
-        query_emb = query_emb[np.searchsorted(rows, queries)]
-        own = self._own(images.take(queries), gallery)
+        own = self._own(self.collection.images.take(rows[chosen]), gallery)
         k = max(1, min(question.k, len(gallery) - max(map(len, own))))
-        ranking = rank(query_emb, gallery_emb, k=k, similarity=self._embedder(question).similarity, leave_out=own)
-        precision = precision_at_k(ranking, images.labels[queries], images.labels[gallery], k, "hits_over_k")
-        return precision.mean, len(queries)
+        similarity = self._embedder(question).similarity
+        return rows[chosen], rank(query_emb[chosen], gallery_emb, k=k, similarity=similarity, leave_out=own).indices
 
     def _pair(self, question: Question, image: ImageSet | None = None) -> tuple[torch.Tensor, torch.Tensor]:
         """The embeddings as they are ranked: of all queries or of one image, and of the gallery."""

@@ -43,7 +43,8 @@ class Results:
 
     def show(self, title: str, text: str = "", tiles: Sequence[Tile] = ()) -> None:
         """Show a title, a text below it, and tiles; the text is HTML, the title is not."""
-        self.message.value = "<br>".join(filter(None, [f"<b>{html.escape(title)}</b>" if title else "", text]))
+        lines = "<br>".join(filter(None, [f"<b>{html.escape(title)}</b>" if title else "", text]))
+        self.message.value = f'<div style="line-height: 1.5">{lines}</div>'
         self.grid.items = list(tiles)
 
     def errors_shown(self) -> AbstractContextManager[None]:
@@ -123,3 +124,15 @@ def row(*widgets: w.Widget) -> w.HBox:
 def on_value(widget: w.Widget, act: Callable[[Any], Any]) -> None:
     """Call `act(new value)` whenever a control changes."""
     widget.observe(lambda change: act(change["new"]), names="value")
+
+
+def application(controls: Sequence[w.Widget], results: Sequence[w.Widget]) -> w.HBox:
+    """Arrange a panel: controls on the left, results on the right; on a narrow page one below the other."""
+    left = w.VBox(tuple(controls), layout={"flex": "0 0 350px", "margin": "0 16px 0 0"})
+    right = w.VBox(tuple(results), layout={"flex": "1 1 500px", "min_width": "0"})
+    return row(left, right)
+
+
+def folded(summary: str, text: str) -> str:
+    """HTML that is folded below a summary; the text is HTML, too."""
+    return f"<details><summary>{html.escape(summary)}</summary>{text}</details>"

@@ -16,7 +16,7 @@ from cdir_nb.data.pictures import digest_of
 from cdir_nb.data.pixels import decode, is_blank
 from cdir_nb.errors import CdirError
 from cdir_nb.explorer.ask import Answer, Explorer, Question
-from cdir_nb.explorer.controls import Panel, k_slider, menu, on_value, row
+from cdir_nb.explorer.controls import Panel, application, k_slider, menu, on_value
 from cdir_nb.explorer.drawing import as_sketch, drawing_set
 from cdir_nb.explorer.grid import answer_figure, result_tiles, tile_maker
 from cdir_nb.search.index import EXAMPLE
@@ -53,8 +53,8 @@ class DrawPanel(Panel):
         self.k = k_slider()
         self.preview = w.HTML()
         self.controls = (self.like, self.method, self.gallery_domain, self.gallery, self.k)
-        choices = w.VBox([*self.controls, self.file, self.text if c.reads_texts else no_text, self.preview])
-        self.box.children = [row(w.Box([self.canvas]), choices), self.message, self.results]
+        inputs = [w.Box([self.canvas]), self.file, self.text if c.reads_texts else no_text]
+        self.box.children = [application([*inputs, *self.controls], [self.preview, self.message, self.results])]
         self.canvas.observe(lambda change: self.drawn(), names="base64")
         self.file.observe(lambda change: [self.loaded(bytes(file["content"])) for file in change["new"]], names="value")
         on_value(self.text, self.written)
@@ -98,7 +98,7 @@ class DrawPanel(Panel):
             start, query = time.perf_counter(), self.query()
             if isinstance(query, ImageSet):
                 source = f'src="{data_url(query.image(0))}" alt="the query as the encoder gets it"'
-                self.preview.value = f"<img {source}><br>the query"
+                self.preview.value = f'<img {source} style="vertical-align: middle"> the query'
             answer = self.answer(query)
             tiles = result_tiles(answer, self.explorer.collection, self.url_of)
             took = f"Embedded and ranked in {1000 * (time.perf_counter() - start):.0f} ms."

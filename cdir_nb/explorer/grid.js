@@ -16,6 +16,8 @@ function draw(model, el) {
     note.textContent = item.note;
     button.append(image, note);
     button.addEventListener("click", () => {
+      list.querySelectorAll(".cdir-picked").forEach((picked) => picked.classList.remove("cdir-picked"));
+      button.classList.add("cdir-picked");
       model.set("clicked", { key: item.key, times: (model.get("clicked").times ?? 0) + 1 });
       model.save_changes();
     });

@@ -1,5 +1,6 @@
 """Grids of images: as a widget of tiles that can be clicked, and as a static figure."""
 
+import html
 from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
@@ -9,7 +10,7 @@ import traitlets
 from matplotlib.figure import Figure
 
 from cdir_nb.data import ImageSet, combine
-from cdir_nb.explorer.ask import Answer
+from cdir_nb.explorer.ask import Answer, Explanation
 from cdir_nb.explorer.collection import Collection
 from cdir_nb.search.sheet import data_url
 from cdir_nb.show import labelled_images
@@ -92,6 +93,26 @@ def answer_text(answer: Answer, temperature: float) -> str:
         )
     spread = f"the weight lies on about {answer.effective(temperature):,.0f} of {len(answer.scored):,} images."
     return " ".join([precision, f"Temperature {temperature:g}: {spread}", *answer.remarks])
+
+
+def explanation_text(found: Explanation, name: str, k: int) -> str:
+    """HTML: where the rank of a result comes from, as formulas with their numbers. name: of the result, plain text."""
+    subject = f"<b>Rank {found.rank}: {html.escape(name)}.</b>"
+    popular = (
+        f"Among the first {k} results of <b>{found.found_by}</b> of {found.n_queries:,} queries "
+        f"(an average image: {found.average_found:.0f})"
+    )
+    if found.popularity is None or found.centred is None:
+        return "<br>".join([f"{subject} Score, minus the distance of both vectors: {found.score:.3f}", popular])
+    score, rank = found.centred
+    vectors = "(x<sub>q</sub> · x<sub>g</sub>) / (|x<sub>q</sub>| |x<sub>g</sub>|)"
+    lines = "<br>".join([
+        f"{subject} Score = {vectors} = <b>{found.score:.3f}</b>, the cosine of query and result",
+        f"Popularity = mean cosine with all queries = <b>{found.popularity:.3f}</b>. {popular}",
+        f"After centring (each domain minus its mean): cosine <b>{score:.3f}</b>, "
+        f"rank <b>{found.rank} → {rank}</b>",
+    ])  # fmt: skip
+    return f'<div style="line-height: 1.5">{lines}</div>'
 
 
 def _file_name(images: ImageSet, row: int) -> str:

@@ -13,7 +13,16 @@ from cdir_nb.encoders.words import require_known_words
 from cdir_nb.encoders.zero_shot import prompt_embeddings, require_names
 from cdir_nb.explorer.ask import Answer
 from cdir_nb.explorer.collection import Collection, require_different
-from cdir_nb.explorer.controls import TEMPERATURES, Panel, int_slider, k_slider, menu, on_value, row, value_slider
+from cdir_nb.explorer.controls import (
+    TEMPERATURES,
+    Panel,
+    application,
+    int_slider,
+    k_slider,
+    menu,
+    on_value,
+    value_slider,
+)
 from cdir_nb.explorer.grid import NOT_JUDGED, answer_figure, result_tiles, tile_maker
 from cdir_nb.methods.clair.pseudo_labels import RefinementConfig, assigned, initial_labels, refine
 from cdir_nb.retrieval import rank
@@ -91,7 +100,7 @@ class LabelPanel(Panel):
         usual = min(TEMPERATURES, key=lambda t: abs(t - 1 / c.encoder.logit_scale))
         self.temperature = value_slider("temperature", TEMPERATURES, usual)
         self.controls = (self.domain, self.label, self.step, self.temperature, self.k)
-        self.box.children = [row(*self.controls), self.message, self.results]
+        self.box.children = [application(self.controls, [self.message, self.results])]
         for control in self.controls:
             on_value(control, lambda new: self.update())
         self.update()

@@ -20,11 +20,12 @@ LOCAL = "127.0.0.1"
 ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS"), "1")
 IDLE_SECONDS = 1800
 SCRIPT = Path(__file__).with_name("page.js")
-ABOUT_CODE, NEEDS_LABELS = "not-on-page", "needs-labels"  # tags of cells
+ABOUT_CODE, NEEDS_LABELS, ABOUT_WORLD = "not-on-page", "needs-labels", "about-world"  # tags of cells
+BUNDLED = {"world": "tiny-clip", "emoji": "real-clip"}  # {images that come with the package: the encoder for them}
 
 
 def make_page(folder: Path | None, encoder: str = "", *, log: Callable[[str], None], code: bool = False) -> Path:
-    """Create the page for a folder of images (None: the bundled world), after embedding the images.
+    """Create the page for a folder of images, after embedding them, or for a name in BUNDLED (None: the drawn world).
 
     code  keep the cells that explain code
     log   called with a summary of the folder
@@ -32,15 +33,17 @@ def make_page(folder: Path | None, encoder: str = "", *, log: Callable[[str], No
     Raises CdirError for a folder without images, and for an encoder that is not available.
     """
     removed = () if code else (ABOUT_CODE,)
-    if folder is None:
-        return write_page({"encoder": encoder or "tiny-clip"}, removed)
+    name = "world" if folder is None else str(folder)
+    if name in BUNDLED and not Path(name).is_dir():
+        removed = removed if code or name == "world" else (ABOUT_CODE, ABOUT_WORLD)
+        return write_page({"dataset": name, "encoder": encoder or BUNDLED[name]}, removed)
     from cdir_nb.explorer import open_user_folder
 
-    encoder = encoder or "real-clip"
+    encoder, folder = encoder or "real-clip", Path(name)
     collection = open_user_folder(folder, encoder)
     log(collection.summary)
-    if not collection.labelled and not code:
-        removed = (ABOUT_CODE, NEEDS_LABELS)
+    if not code:
+        removed = (ABOUT_CODE, ABOUT_WORLD) if collection.labelled else (ABOUT_CODE, ABOUT_WORLD, NEEDS_LABELS)
     return write_page({"encoder": encoder, "folder": str(folder.expanduser().resolve())}, removed)
 
 

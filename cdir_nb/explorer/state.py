@@ -9,6 +9,7 @@ from cdir_nb.data import ImageSet
 from cdir_nb.errors import CdirError
 from cdir_nb.explorer.ask import Answer, Explorer, Question
 from cdir_nb.explorer.grid import Tile
+from cdir_nb.explorer.missions import missions_of
 from cdir_nb.search.folder import as_text
 from cdir_nb.search.index import Result
 from cdir_nb.search.sheet import contact_sheet
@@ -23,14 +24,19 @@ def link_of(question: Question, explorer: Explorer) -> str:
 def question_of(query: str, explorer: Explorer, max_k: int) -> Question:
     """The question in the query part of a link; values that the link lacks are those of the initial question.
 
+    A link may name a mission instead, `mission=hub`: then it is the question from which the mission starts.
+
     Raises CdirError for a value that this page does not have, such as another encoder.
     """
     state = {name: values[-1] for name, values in parse_qs(query).items()}
-    c, question = explorer.collection, explorer.start()
+    c, missions = explorer.collection, missions_of(explorer)
+    mission = missions.get(state.get("mission", ""))
+    question = mission.start(explorer) if mission else explorer.start()
     method = explorer.methods.get(state.get("method", question.method))
     slider = method.slider if method else None
     choices = {
         "encoder": [c.encoder.built.name],
+        "mission": list(missions),
         "method": list(explorer.methods),
         "query_domain": c.domains,
         "gallery_domain": c.domains,
@@ -48,7 +54,8 @@ def question_of(query: str, explorer: Explorer, max_k: int) -> Question:
             shown = ", ".join(list(values)[:3]) or "nothing"
             raise CdirError(f"the link has {name} {text!r}, but this page has {shown}: it starts with the first query")
         changes[name] = values[text]
-    changes.pop("encoder", None)
+    for name in ("encoder", "mission"):
+        changes.pop(name, None)
     return replace(question, **changes)
 
 

@@ -123,9 +123,11 @@ def moves_a_slider(page) -> None:
 
 
 def follows_a_result(page) -> None:
-    """Enter on a result makes it the query; "back" returns."""
+    """Enter on a result says where its rank comes from; a button makes it the query, and "back" returns."""
     before = tiles(page, "results, best")
     page.locator('.cdir-grid[aria-label^="results, best"] button').nth(1).press("Enter")
+    until(page, lambda: page.get_by_text("Rank 2:").count() == 1, "the formula of the second result's score")
+    page.get_by_role("button", name="make it the query").click()
     until(page, lambda: tiles(page, "results, best") != before, "the neighbours of the second result")
     page.get_by_role("button", name="back").first.click()
     until(page, lambda: tiles(page, "results, best") == before, "the first results again")

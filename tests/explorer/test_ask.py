@@ -61,6 +61,35 @@ def test_the_average_is_over_all_queries_and_no_query_finds_itself(explorer, col
     assert collection.row(question.query) not in found.rows
 
 
+def test_an_explanation_has_score_rank_popularity_and_the_rank_after_centring(explorer, collection, question):
+    x, domains = unit(collection), collection.images.domains
+    query = collection.row(question.query)
+    queries, gallery = np.flatnonzero(domains == "photo"), np.flatnonzero(domains == "sketch")
+    centred = {}
+    for rows in (queries, gallery):
+        moved = x[rows] - x[rows].mean(0)
+        centred |= dict(zip(rows.tolist(), moved / np.linalg.norm(moved, axis=1, keepdims=True)))
+    after = sorted(gallery, key=lambda row: -(centred[query] @ centred[row]))
+    for rank, row in enumerate(by_hand(x, query, gallery, 12), 1):
+        found = explorer.explain(question, collection.images.keys[row])
+        assert (found.rank, found.n_queries, found.average_found) == (rank, 12, 5)
+        assert found.score == pytest.approx(x[query] @ x[row], abs=1e-5)
+        assert found.popularity == pytest.approx((x[queries] @ x[row]).mean(), abs=1e-5)
+        assert found.found_by == sum(row in by_hand(x, other, gallery, 5) for other in queries)
+        assert found.centred == (pytest.approx(centred[query] @ centred[row], abs=1e-5), after.index(row) + 1)
+
+
+def test_the_first_question_has_right_and_wrong_results_if_a_query_has(explorer, collection):
+    start = explorer.start()
+    values = explorer.precisions(start)
+    keys = collection.images.keys
+    assert values == {row: explorer.ask(replace(start, query=keys[row])).precision for row in values}
+    fits = [row for row, p in values.items() if 0.3 <= p <= 0.7]
+    assert fits and collection.row(start.query) in fits
+    impossible = explorer.begin("photo", "sketch", (2, 3))
+    assert impossible.query == keys[collection.query_rows("photo")[6]]
+
+
 def test_q_of_strength_0_is_clip_and_of_strength_1_the_mapping(explorer, collection, question):
     rows = {value: explorer.ask(replace(question, method="CLIP + Q", value=value)) for value in (0.0, 1.0)}
     assert rows[0.0].rows.tolist() == explorer.ask(question).rows.tolist()
@@ -124,6 +153,7 @@ def post_processed(explorer, collection, monkeypatch):
         entry = ExplorerMethod("post-processed", "", lambda direction, value: method)
         monkeypatch.setitem(explorer.methods, entry.name, entry)
         explorer.vectors.cache_clear()
+        explorer.rankings.cache_clear()
         explorer.average.cache_clear()
 
     return add

@@ -46,17 +46,26 @@ def test_a_second_method_answers_the_same_question_below_the_first(panel):
     assert len(panel.compared_results.items) == len(panel.results.items) == 3 and "vanilla CLIP" in panel.message.value
     clicked = keys(panel.compared_results)[1]
     panel.compared_results.clicked = {"key": clicked, "times": 1}
+    assert "<b>Rank 2:" in panel.explanation.value
+    panel.take.click()
     assert panel.question.query == clicked and panel.question.method == "vanilla CLIP"
     panel.compared.value = "nothing"
     assert panel.compared_results.items == []
 
 
-def test_a_clicked_result_becomes_the_query_and_back_returns(panel):
+def test_a_clicked_result_is_explained_becomes_the_query_and_back_returns(panel):
     before = panel.question
+    assert panel.take.layout.display == "none"
     clicked = panel.results.items[2]["key"]
     panel.results.clicked = {"key": clicked, "times": 1}
+    found = panel.explorer.explain(before, clicked)
+    assert f"Rank {found.rank}" in panel.explanation.value and f"{found.score:.3f}" in panel.explanation.value
+    assert found.rank == 3 and panel.question == before and panel.take.layout.display == ""
+    panel.take.click()
+    assert panel.explanation.value == "" and panel.take.layout.display == "none"
     assert panel.question.query == clicked
     assert panel.question.direction == before.direction[::-1] == (panel.query_domain.value, panel.gallery_domain.value)
+    assert [tile["key"] for tile in panel.queries.items if tile["kind"] == "chosen"] == [clicked]
     panel.back.click()
     assert panel.question == before and panel.back.disabled
 
@@ -169,7 +178,7 @@ def test_the_line_follows_the_field_that_changed_last(explorer):
 def test_names_with_markup_are_shown_as_they_are(explorer):
     panel = DrawPanel(explorer)
     panel.answers.show("<b>&", "a<br>b")
-    assert panel.message.value == "<b>&lt;b&gt;&amp;</b><br>a<br>b"
+    assert "><b>&lt;b&gt;&amp;</b><br>a<br>b<" in panel.message.value
 
 
 def test_a_text_is_a_query(explorer):
@@ -211,3 +220,7 @@ def test_a_figure_in_headless_runs_and_the_widget_otherwise(panel, monkeypatch, 
     fig = show_panel(panel)
     assert shown == [fig if headless == "1" else panel.box]
     assert sum(patch.get_gid() in ("right", "wrong") for patch in fig.axes[0].patches) == 10
+
+
+def test_a_folder_has_no_missions(panel):
+    assert panel.missions == {} and panel.mission not in panel.box.children[0].children[0].children

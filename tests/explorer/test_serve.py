@@ -79,6 +79,15 @@ def test_without_a_path_the_bundled_world_is_opened(served):
     assert read_parameters(served[0][0])["folder"] == ""
 
 
+def test_emoji_are_opened_by_name_without_what_is_said_about_the_drawn_world(served, tmp_path, monkeypatch):
+    assert CliRunner().invoke(app, ["explore", "emoji", "--no-browser"]).exit_code == 0
+    text = "\n".join(cell.source for cell in nbformat.read(served[0][0], 4).cells)
+    assert 'dataset = "emoji"\nencoder = "real-clip"' in text and "With 40 classes it is" not in text
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "emoji").mkdir()  # a folder of this name comes first, and this one has no images
+    assert CliRunner().invoke(app, ["explore", "emoji", "--no-browser"]).exit_code == 2 and len(served) == 1
+
+
 @pytest.mark.parametrize("number", ["0", "65536", "-1", "used"])
 def test_a_wrong_port_is_refused_before_anything_is_read(number, monkeypatch, tmp_path):
     monkeypatch.setattr(serve, "make_page", lambda *_, **__: pytest.fail("the folder was read"))
