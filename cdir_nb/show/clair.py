@@ -73,8 +73,8 @@ def geodesic_figure(ways: Sequence[Way], *, value: str, title: str = "") -> Figu
 def _draw_curves(ax: Axes, way: Way, value: str) -> None:
     """The scores along the way, with a line at each fraction that is on a map."""
     for i, (name, scores) in enumerate(way.curves.items()):
-        look = {"ls": ["-", "--"][i % 2], "color": [PALETTE[0], QUIET][i % 2]}
-        ax.plot(way.stops, scores, marker="o", ms=3, label="this direction" if i == 0 else name, **look)
+        style, colour, label = ("--", QUIET, name) if i else ("-", PALETTE[0], "this direction")
+        ax.plot(way.stops, scores, ls=style, color=colour, marker="o", ms=3, label=label)
     for fraction in way.moved:
         ax.axvline(fraction, color=QUIET, ls=":", lw=1.2)
     ax.set(xlabel="identity (0) to Q (1)", title=value)
