@@ -14,12 +14,6 @@ from cdir_nb.errors import CdirError, require_extra
 from cdir_nb.paths import set_library_caches
 
 MIN_POINTS = 10  # of a map; with fewer, neither method has meaningful neighbourhoods
-PAIR_GROUPS = {  # (same class, same domain)
-    "same class, same domain": (True, True),
-    "same class, other domain": (True, False),
-    "other class, same domain": (False, True),
-    "other class, other domain": (False, False),
-}
 
 
 # -- from (N, D) vectors to points in the plane ------------------------------------------------------------------------
@@ -131,26 +125,6 @@ def class_distances(means: np.ndarray, domain_order: Sequence[str]) -> pd.Series
     left, right = np.triu_indices(means.shape[1], k=1)
     distance = np.linalg.norm(means[:, left] - means[:, right], axis=-1)  # (P, pairs)
     return pd.Series(np.nanmean(distance, axis=1), index=list(domain_order))
-
-
-def cosine_groups(
-    emb: np.ndarray, domains: np.ndarray, labels: np.ndarray, *, pairs: int = 20_000, seed: int = 0
-) -> dict[str, np.ndarray]:
-    """Cosines of random pairs of images, in four groups: same or other class x same or other domain.
-
-    20 x `pairs` pairs are drawn (never an image with itself), and at most `pairs` of each group are used; empty groups
-    are left out.
-    """
-    unit, domains, labels = unit_rows(emb), np.asarray(domains), np.asarray(labels)
-    left, right = np.random.default_rng(seed).integers(len(unit), size=(2, 20 * pairs))
-    left, right = left[left != right], right[left != right]
-    same_class, same_domain = labels[left] == labels[right], domains[left] == domains[right]
-    groups = {}
-    for name, (is_same_class, is_same_domain) in PAIR_GROUPS.items():
-        rows = np.flatnonzero((same_class == is_same_class) & (same_domain == is_same_domain))[:pairs]
-        if len(rows):
-            groups[name] = (unit[left[rows]] * unit[right[rows]]).sum(1)
-    return groups
 
 
 def purity(clusters: np.ndarray, labels: np.ndarray) -> float:

@@ -76,16 +76,6 @@ def test_distances_between_domains_are_within_a_class_and_those_between_classes_
     assert analysis.class_distances(means[:2], ["real", "sketch"]).tolist() == pytest.approx([np.sqrt(2)] * 2)
 
 
-def test_cosine_groups_separate_class_and_domain():
-    groups = analysis.cosine_groups(EMB, DOMAINS, LABELS, pairs=50, seed=0)
-    assert "same class, same domain" not in groups  # one image a cell
-    assert set(groups["same class, other domain"].round(6)) == {0.0, 1.0}
-    assert set(groups["other class, same domain"]) == {0.0}
-    assert all(len(values) <= 50 for values in groups.values())
-    again = analysis.cosine_groups(EMB, DOMAINS, LABELS, pairs=50, seed=0)
-    assert all((again[name] == groups[name]).all() for name in groups)
-
-
 @pytest.mark.parametrize(
     "clusters,labels,expected",
     [([0, 0, 0, 1, 1, 5], "ddcccd", 5 / 6), ([7, 3, 3, 0], "abbc", 1), ([0, 0, 0, 0], "abbc", 0.5)],

@@ -65,13 +65,17 @@ def plain_list(names: Sequence[str]) -> str:
 
 
 def notebook_map(folder: Path = NOTEBOOKS) -> Markdown:
-    """A table of the notebooks in `folder`: link, title, and below the title the notebook's question in bold."""
-    rows = ["| notebook | title | question |", "|---|---|---|"]
+    """A table of the notebooks in `folder`, from their first cells: linked title, question (in bold below the title),
+    and reading time in minutes.
+    """
+    rows = ["| chapter | question | minutes |", "|---|---|---|"]
     for path in sorted(folder.glob("*.ipynb")):
         cell = json.loads(path.read_text(encoding="utf-8"))["cells"][0]  # nbformat takes two seconds to import
-        lines = "".join(cell["source"]).splitlines()
+        text = "".join(cell["source"])
+        title, *lines = text.splitlines()
         question = next((line.strip("* ") for line in lines if line.startswith("**")), "")
-        rows.append(f"| [{path.stem}]({path.name}) | {lines[0].lstrip('# ')} | {question} |")
+        minutes = re.search(r"(\d+) minutes", text)
+        rows.append(f"| [{title.lstrip('# ')}]({path.name}) | {question} | {minutes[1] if minutes else ''} |")
     return Markdown("\n".join(rows))
 
 

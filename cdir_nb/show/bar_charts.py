@@ -10,30 +10,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from cdir_nb.show.style import DOMAIN_LOOKS, PALETTE, QUIET, SMALL, WIDTH, looks, pretty, shorten, styled, titled
+from cdir_nb.show.style import DOMAIN_LOOKS, PALETTE, QUIET, SMALL, WIDTH, looks, shorten, styled, titled
 
 PANEL_COLOURS = (PALETTE[4], PALETTE[6], PALETTE[3])
-
-
-@styled
-def accuracy_bars(accuracy: pd.DataFrame, chance: Mapping[str, float], *, title: str = "") -> Figure:
-    """Accuracy (%) by domain (rows), with one bar and one dashed chance line per column."""
-    fig, ax = plt.subplots(figsize=(WIDTH, 3.4))
-    width, handles = 0.8 / len(accuracy.columns), []  # handles: each bar, then its own chance line
-    for i, name in enumerate(accuracy.columns):
-        x = np.arange(len(accuracy)) + (i - (len(accuracy.columns) - 1) / 2) * width
-        colour = PALETTE[6 * i % len(PALETTE)]
-        bar = ax.bar(x, accuracy[name], width * 0.94, color=colour, hatch="//" * (i % 2), ec="white", label=name)
-        ax.bar_label(bar, fmt="%.0f", padding=2, fontsize=9)
-        line = ax.axhline(chance[name], color=colour, ls="--", lw=1.4, zorder=3)
-        line.set_label(f"  chance: {chance[name]:.1f}")
-        handles += [bar, line]
-    ax.set_xticks(range(len(accuracy)), [pretty(x) for x in accuracy.index])
-    ax.set_ylim(0, 108)
-    ax.set_ylabel("accuracy (%)")
-    ax.set_title(title)
-    ax.legend(handles=handles, loc="upper left", bbox_to_anchor=(1.0, 1.0))
-    return fig
 
 
 @styled

@@ -27,71 +27,58 @@ from cdir_nb.show.style import (
 )
 
 
-@styled
-def rotation_figure(q: np.ndarray, angles: np.ndarray, singular: np.ndarray, rank: int, *, title: str = "") -> Figure:
-    """Q in three panels: angles between axes and their images, angles of the rotated planes, singular values.
-
-    q         (D, D)
-    angles    (P,) rotation angles of the planes in degrees, largest first
-    singular  (D,) singular values of the product of the pairs, largest first; `rank` of them exceed the rounding error
-    """
-    fig, axes = plt.subplots(1, 3, figsize=(WIDTH, 3.2))
-    turned = np.degrees(np.arccos(np.clip(np.diag(q), -1, 1)))
-    axes[0].hist(turned, np.arange(0, 181, 10), color=PALETTE[6])
-    axes[0].axvline(0, color=QUIET, ls="--", lw=1.2, label="identity")
-    axes[0].set(title="angle between axis and image", xlabel="degrees", ylabel="axes", xticks=range(0, 181, 45))
-    axes[0].legend()
-    axes[1].bar(np.arange(1, len(angles) + 1), angles, width=1, color=PALETTE[4])
-    axes[1].set(title="angle of each plane", xlabel="plane", ylabel="degrees", ylim=(0, 180), yticks=range(0, 181, 45))
-    axes[2].plot(np.arange(1, len(singular) + 1), np.maximum(singular, 1e-16), color=PALETTE[0])
-    axes[2].axvline(rank + 0.5, color=QUIET, ls="--", lw=1.2)
-    axes[2].set(title=f"{rank} of {len(singular)} determined", xlabel="direction")
-    axes[2].set(ylabel="singular value", yscale="log")
-    return titled(fig, title)
-
-
 @dataclass(frozen=True)
-class FlatDomain:
-    """One domain on a two-dimensional map: its name, points (N, 2), and their classes (N,)."""
+class Way:
+    """One direction on the way from the identity to Q, on a map whose axes stay the same.
 
-    name: str
-    points: np.ndarray
+    moved   {fraction of the way, 0 to 1: (N, 2) points of the query domain}
+    start   (N, 2) its points at fraction 0; fixed (M, 2) points of the gallery domain
+    labels, fixed_labels  classes of the N queries and the M gallery images
+    curves  {name: scores at `stops`}; the first curve is this direction's
+    """
+
+    query: str
+    gallery: str
+    moved: Mapping[float, np.ndarray]
+    start: np.ndarray
+    fixed: np.ndarray
     labels: np.ndarray
+    fixed_labels: np.ndarray
+    stops: Sequence[float]
+    curves: Mapping[str, Sequence[float]]
 
 
 @styled
-def geodesic_figure(
-    before: FlatDomain,
-    now: FlatDomain,
-    fixed: FlatDomain,
-    curves: Mapping[str, Sequence[float]],
-    stops: Sequence[float],
-    stop: float,
-    *,
-    value: str,
-    title: str = "",
-) -> Figure:
-    """Two domains before rotation and after a partial rotation towards Q, with class means, and scores along the path.
-
-    before, now  the rotated domain, at stop 0 and at `stop`; 0 is the identity, 1 is Q
-    fixed        the other domain
-    curves       {name: one value per entry of `stops`}; `value` is the axis label
+def geodesic_figure(ways: Sequence[Way], *, value: str, title: str = "") -> Figure:
+    """One row per direction: maps at some fractions of the way, with a line from each class mean of the queries (disc)
+    to that of the gallery (cross) and rings where the discs started, then the scores along the way.
     """
-    fig, axes = plt.subplots(1, 3, figsize=(WIDTH, 3.9), width_ratios=(1, 1, 0.9))
-    classes = [label for label in dict.fromkeys(fixed.labels) if label in set(before.labels)]
-    points = np.concatenate([before.points, now.points, fixed.points])
-    for ax, rotated, name in ((axes[0], before, "identity"), (axes[1], now, f"{100 * stop:.0f} % of the way to Q")):
-        _link_class_means(ax, rotated, fixed, classes)
-        ax.set(title=name, xlim=_limits(points[:, 0]), ylim=_limits(points[:, 1]))
-        bare(ax)
-    for i, (name, values) in enumerate(curves.items()):
-        axes[2].plot(stops, values, ls=["-", "--"][i % 2], color=PALETTE[i], marker="o", ms=3, label=name)
-    axes[2].axvline(stop, color=QUIET, ls=":", lw=1.4)
-    axes[2].set(title="along the way", xlabel="identity (0) to Q (1)", ylabel=value)
-    axes[2].margins(y=0.12)
-    keys = keys_of((axes[0], axes[2]))
-    fig.legend(keys.values(), keys, loc="outside lower left", ncols=5, columnspacing=1.2, handletextpad=0.4)
+    columns = len(ways[0].moved) + 1
+    size = (WIDTH, 3.0 * len(ways) + 0.8)
+    fig, axes = plt.subplots(len(ways), columns, figsize=size, squeeze=False)
+    for row, way in zip(axes, ways):
+        points = np.concatenate([way.start, way.fixed, *way.moved.values()])
+        for ax, (fraction, moved) in zip(row, way.moved.items()):
+            _link_class_means(ax, way, moved)
+            at = "identity" if fraction == 0 else "Q" if fraction == 1 else f"{100 * fraction:.0f} % of the way"
+            ax.set(title=at, xlim=_limits(points[:, 0]), ylim=_limits(points[:, 1]))
+            bare(ax)
+        row[0].set_ylabel(f"{way.query} → {way.gallery}")
+        _draw_curves(row[-1], way, value)
+    keys = keys_of((axes[0, 0],)) | keys_of(axes[:, -1])
+    fig.legend(keys.values(), keys, loc="outside lower left", ncols=6, columnspacing=1.2, handletextpad=0.4)
     return titled(fig, title)
+
+
+def _draw_curves(ax: Axes, way: Way, value: str) -> None:
+    """The scores along the way, with a line at each fraction that is on a map."""
+    for i, (name, scores) in enumerate(way.curves.items()):
+        style, colour, label = ("--", QUIET, name) if i else ("-", PALETTE[0], "this direction")
+        ax.plot(way.stops, scores, ls=style, color=colour, marker="o", ms=3, label=label)
+    for fraction in way.moved:
+        ax.axvline(fraction, color=QUIET, ls=":", lw=1.2)
+    ax.set(xlabel="identity (0) to Q (1)", title=value)
+    ax.margins(y=0.12)
 
 
 def _limits(values: np.ndarray) -> tuple[float, float]:
@@ -99,18 +86,19 @@ def _limits(values: np.ndarray) -> tuple[float, float]:
     return float(values.min() - margin), float(values.max() + margin)
 
 
-def _link_class_means(ax: Axes, rotated: FlatDomain, fixed: FlatDomain, classes: Sequence[str]) -> None:
-    """Faint points, and for each class a line between its means in both domains (disc: rotated, cross: fixed)."""
-    for name, (colour, _) in looks(list(classes)).items():
-        ends = []
-        for domain, marker in ((rotated, "o"), (fixed, "X")):
-            points = domain.points[domain.labels == name]
+def _link_class_means(ax: Axes, way: Way, moved: np.ndarray) -> None:
+    """Faint points, and for each class a ring at its start, a disc at its present mean and a line to the gallery's."""
+    for name, (colour, _) in looks([name for name in dict.fromkeys(way.fixed_labels) if name in way.labels]).items():
+        queries, gallery = way.labels == name, way.fixed_labels == name
+        ends = moved[queries].mean(0), way.fixed[gallery].mean(0)
+        for points in (moved[queries], way.fixed[gallery]):
             ax.scatter(*points.T, s=4, color=colour, alpha=0.25, lw=0, zorder=1)
-            ends.append(points.mean(0))
-            ax.plot(*ends[-1], marker=marker, ms=7, color=colour, mec="white", mew=0.8, zorder=3)
+        ax.plot(*way.start[queries].mean(0), "o", ms=7, mfc="none", mec=colour, alpha=0.6, zorder=2)
+        for end, marker in zip(ends, ("o", "X")):
+            ax.plot(*end, marker=marker, ms=7, color=colour, mec="white", mew=0.8, zorder=3)
         ax.plot(*np.transpose(ends), color=colour, lw=1.6, zorder=2, label=shorten(name, 14))
-    for domain, marker in ((rotated, "o"), (fixed, "X")):
-        ax.plot([], [], marker=marker, color="#444444", ls="", label=f"{shorten(domain.name, 20)}, class means")
+    for marker, meaning, fill in (("o", "query domain", QUIET), ("X", "gallery", QUIET), ("o", "start", "none")):
+        ax.plot([], [], marker=marker, color=QUIET, mfc=fill, ls="", label=f"{meaning}, class means")
 
 
 @styled

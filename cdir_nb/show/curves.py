@@ -5,15 +5,13 @@ from collections.abc import Mapping
 from typing import Any
 
 import matplotlib.pyplot as plt
-import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from cdir_nb.analysis import accuracy_at_coverage, calibration_error, reliability_bins
 from cdir_nb.conventions import Metric
-from cdir_nb.show.style import MARKERS, PALETTE, QUIET, SMALL, WIDTH, looks, pretty, styled, titled
+from cdir_nb.show.style import MARKERS, PALETTE, QUIET, SMALL, WIDTH, looks, styled, titled
 
 PANELS = {"precision": "P@k", "average_precision": "mAP@k"}
 DASHES = ("-", "--", ":", "-.")  # so that overlapping lines remain visible
@@ -47,69 +45,6 @@ def _curves_of_conventions(ax: Axes, table: pd.DataFrame, k: int) -> None:
     ax.axvline(k, color=QUIET, lw=0.9, zorder=0)
     ax.legend(title=f"at k = {k}", fontsize=SMALL, title_fontsize=SMALL, alignment="left", handlelength=2.4)
     ax.grid(True)
-
-
-@styled
-def softmax_figure(probabilities: Mapping[str, np.ndarray], *, title: str = "") -> Figure:
-    """Sharpness of a softmax: mean probabilities by rank of the class (left), and confidences (right).
-
-    probabilities  {scale: (N, K)}, all with the same K
-    """
-    fig, (ranks, confidences) = plt.subplots(1, 2, figsize=(WIDTH, 3.4))
-    classes = next(iter(probabilities.values())).shape[1]
-    for name, (colour, marker) in looks(list(probabilities)).items():
-        table = -np.sort(-np.asarray(probabilities[name]), axis=1)
-        ranks.plot(np.arange(1, classes + 1), table.mean(0), color=colour, marker=marker, ms=4, label=name)
-        confidences.hist(table[:, 0], np.linspace(0, 1, 51), histtype="stepfilled", alpha=0.55, color=colour)
-    ranks.axhline(1 / classes, color=QUIET, ls="--", lw=1.2, label=f"uniform: 1 / {classes}")
-    ranks.set(title="mean probability", xlabel="rank of the class", xlim=(0, min(classes, 15) + 1), ylim=(0, None))
-    confidences.set(title="confidence: probability of the best class", xlabel="confidence", ylabel="images")
-    confidences.set_xlim(0, 1)
-    ranks.legend()
-    return titled(fig, title)
-
-
-@styled
-def reliability(groups: Mapping[str, tuple[np.ndarray, np.ndarray]], *, title: str = "") -> Figure:
-    """Confidence against accuracy: reliability diagram (left), accuracy on the most confident images (right).
-
-    groups  {name: (confidence (N,), correct (N,) bool)}
-    """
-    fig, (diagram, coverage) = plt.subplots(1, 2, figsize=(WIDTH, 3.9))
-    diagram.plot([0, 1], [0, 1], color=QUIET, ls="--", lw=1.2, label="perfect calibration")
-    for name, (colour, marker) in looks(list(groups)).items():
-        confidence, correct = groups[name]
-        mean_confidence, accuracy, _ = reliability_bins(confidence, correct).T
-        label = f"{pretty(name)} (ECE {calibration_error(confidence, correct):.2f})"
-        diagram.plot(mean_confidence, accuracy, color=colour, marker=marker, ms=5, label=label)
-        accuracy = accuracy_at_coverage(confidence, correct)
-        fraction = np.arange(1, len(accuracy) + 1) / len(accuracy)
-        coverage.plot(fraction, accuracy, color=colour, marker=marker, markevery=0.12, ms=5)
-    plt.setp((diagram, coverage), xlim=(0, 1), ylim=(0, 1.02), ylabel="accuracy")
-    diagram.set(title="reliability", xlabel="confidence")
-    coverage.set(title="most confident images only", xlabel="share of images kept")
-    fig.legend(loc="outside lower left", ncols=4)
-    return titled(fig, title)
-
-
-@styled
-def psi_figure(
-    curves: Mapping[str, tuple[np.ndarray, np.ndarray]], scores: Mapping[str, np.ndarray], *, title: str = ""
-) -> Figure:
-    """Curves of psi, {setting: (y, psi(y))}, above histograms of the scores to which psi is applied."""
-    fig, (top, bottom) = plt.subplots(2, 1, figsize=(WIDTH * 0.85, 4.4), sharex=True, height_ratios=(1.6, 1))
-    for name, (colour, marker) in looks(list(curves)).items():
-        top.plot(*curves[name], color=colour, marker=marker, markevery=0.1, ms=5, label=name)
-    for name, (colour, marker) in looks(list(scores)).items():
-        heights, edges = np.histogram(scores[name], 80, density=True)
-        middles = (edges[1:] + edges[:-1]) / 2
-        bottom.plot(middles, heights, color=colour, marker=marker, markevery=0.1, ms=5, lw=1.5, label=name)
-    for ax in (top, bottom):
-        ax.axvline(0.5, color=QUIET, ls=":", lw=1.2)
-        ax.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0))
-    top.set(ylabel=r"$\psi(y)$", ylim=(0, None))
-    bottom.set(xlabel="y", ylabel="density")
-    return titled(fig, title)
 
 
 @styled

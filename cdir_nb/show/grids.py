@@ -104,7 +104,7 @@ def ranked_grid(
         for j, item in enumerate(indices[row, :k]):
             is_correct = bool(correct[j])
             note = f"{MARK[is_correct]} {scores[row, j]:.2f}\n"
-            note += "" if is_correct else shorten(gallery.labels[item], 11)
+            note += "" if is_correct else shorten(gallery.labels[item], 10)
             _tile(ax, gallery.image(item), GAP + j, r * PITCH, size, note, is_correct)
     return credited(titled(fig, title), query.take(rows), gallery.take(indices[rows, :k].ravel()))
 

@@ -55,11 +55,12 @@ def test_plain_list():
     assert plain_list(["cat", "light_bulb", "owl"]) == "cat, light bulb and owl"
 
 
-def test_notebook_map_takes_title_and_question_from_each_notebook(tmp_path):
-    for name, text in (("01_b", "# 01 · Bees\n**How many?**\n\nMore."), ("00_a", "# 00 · Ants")):
+def test_notebook_map_takes_title_question_and_time_from_each_notebook(tmp_path):
+    bees = "# 01 · Bees\n**How many?**\n\n> **Reading time:** 20 minutes."
+    for name, text in (("01_b", bees), ("00_a", "# 00 · Ants")):
         nbformat.write(new_notebook(cells=[new_markdown_cell(text)]), tmp_path / f"{name}.ipynb")
     rows = notebook_map(tmp_path).data.splitlines()[2:]
-    assert rows == ["| [00_a](00_a.ipynb) | 00 · Ants |  |", "| [01_b](01_b.ipynb) | 01 · Bees | How many? |"]
+    assert rows == ["| [00 · Ants](00_a.ipynb) |  |  |", "| [01 · Bees](01_b.ipynb) | How many? | 20 |"]
 
 
 def test_a_table_of_settings_has_every_setting_with_its_source_from_the_left():

@@ -45,17 +45,6 @@ def test_groups_of_bars_stand_on_one_scale():
     assert first.patches[0].get_facecolor() != second.patches[0].get_facecolor()
 
 
-def test_accuracy_bars_have_a_chance_line_each():
-    accuracy = pd.DataFrame({"unseen": [90.0, 30.0], "all": [60.0, 12.0]}, index=["real", "quickdraw"])
-    ax = bar_charts.accuracy_bars(accuracy, {"unseen": 10, "all": 2.5}, title="zero-shot").axes[0]
-    assert [p.get_height() for p in ax.patches] == [90, 30, 60, 12]
-    assert [line.get_ydata()[0] for line in ax.lines] == [10, 2.5]
-    names = [t.get_text().strip() for t in ax.get_legend().get_texts()]
-    assert names == ["unseen", "chance: 10.0", "all", "chance: 2.5"]
-    assert ax.get_ylabel() == "accuracy (%)"
-    assert [t.get_text() for t in ax.get_xticklabels()] == ["real", "quickdraw"]
-
-
 def test_histograms_mark_their_means():
     fig = bar_charts.histograms(
         {"same class": np.full(10, 0.5), "other class": np.linspace(0, 0.2, 11)}, label="cosine"

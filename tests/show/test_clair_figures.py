@@ -34,40 +34,31 @@ def test_arrows_come_from_the_memories_that_the_mask_names():
     assert sum(text.get_text() == "pulls" for text in fig.axes[2].texts) == 2
 
 
-def test_rotation_figure_shows_turned_axes_angles_and_what_is_known():
-    q = np.diag([1.0, -1.0, 1.0])
-    fig = clair.rotation_figure(q, np.array([90.0, 20.0]), np.array([8.0, 2.0, 0.0]), 2, title="real to sketch")
-    turned, angles, values = fig.axes[:3]
-    assert [bar.get_height() for bar in turned.patches] == [2, *[0] * 16, 1]  # by 0 and by 180 degrees
-    assert [bar.get_height() for bar in angles.patches] == [90, 20]
-    assert list(values.lines[0].get_ydata()[:2]) == [8, 2] and values.lines[0].get_ydata()[2] > 0  # logarithmic
-    assert values.lines[1].get_xdata()[0] == 2.5 and "2 of 3 determined" in values.get_title("left")
-
-
-def domain(name: str, *points: tuple[float, float]) -> clair.FlatDomain:
-    return clair.FlatDomain(name, np.array(points, float), np.array(["cat", "cat", "sea_turtle"]))
+def way(*fractions: float) -> clair.Way:
+    start = np.array([(0, 0), (0, 2), (4, 4)], float)
+    labels = np.array(["cat", "cat", "sea_turtle"])
+    moved = {t: start + [2 * t, 0] for t in fractions}
+    curves = {"sketch → photo": [1.0, 3.0, 2.0], "mean": [0.0, 1.0, 2.0]}
+    return clair.Way("sketch", "photo", moved, start, start + [2, 0], labels, labels, [0, 0.5, 1], curves)
 
 
 def test_way_figure_links_the_class_means_of_the_two_domains():
-    before, now = domain("sketch", (0, 0), (0, 2), (4, 4)), domain("sketch", (1, 0), (1, 2), (5, 4))
-    fixed = domain("real", (2, 0), (2, 2), (6, 4))
-    fig = clair.geodesic_figure(before, now, fixed, {"mean": [1.0, 3.0, 2.0]}, [0, 0.5, 1], 0.5, value="P@10 (%)")
+    fig = clair.geodesic_figure([way(0, 0.5), way(0, 0.5)], value="P@10 (%)")
+    maps = fig.axes[:2]
     links = [
-        [line.get_xydata().tolist() for line in ax.lines if line.get_label() in ("cat", "sea turtle")]
-        for ax in fig.axes[:2]
+        [line.get_xydata().tolist() for line in ax.lines if line.get_label() in ("cat", "sea turtle")] for ax in maps
     ]
     assert links[0] == [[[0, 1], [2, 1]], [[4, 4], [6, 4]]]
     assert links[1] == [[[1, 1], [2, 1]], [[5, 4], [6, 4]]]
-    assert [ax.get_title("left") for ax in fig.axes[:2]] == ["identity", "50 % of the way to Q"]
-    assert fig.axes[0].get_xlim() == fig.axes[1].get_xlim()  # else a turn could not be seen
-    drawn = sum(len(c.get_offsets()) for c in fig.axes[1].collections)
-    assert drawn == 6
+    rings = [line.get_xydata().tolist() for line in maps[1].lines if line.get_markerfacecolor() == "none"]
+    assert rings[:2] == [[[0, 1]], [[4, 4]]]  # where the discs were at the identity
+    assert [ax.get_title("left") for ax in maps] == ["identity", "50 % of the way"]
+    assert len(fig.axes) == 6 and maps[0].get_xlim() == maps[1].get_xlim()  # else a turn could not be seen
+    assert sum(len(c.get_offsets()) for c in maps[1].collections) == 6
 
 
 def test_way_figure_marks_where_it_stands_on_its_curves():
-    one = domain("sketch", (0, 0), (0, 2), (4, 4))
-    fig = clair.geodesic_figure(one, one, one, {"mean": [1.0, 3.0], "all": [0.0, 1.0]}, [0, 1], 0.3, value="P@10 (%)")
-    ax = fig.axes[2]
-    assert [list(line.get_ydata()) for line in ax.lines[:2]] == [[1, 3], [0, 1]]
-    assert ax.lines[2].get_xdata()[0] == pytest.approx(0.3) and ax.get_ylabel() == "P@10 (%)"
-    assert [text.get_text() for text in fig.legends[0].get_texts()][-2:] == ["mean", "all"]
+    ax = clair.geodesic_figure([way(0.3)], value="P@10 (%)").axes[1]
+    assert [list(line.get_ydata()) for line in ax.lines[:2]] == [[1, 3, 2], [0, 1, 2]]
+    assert ax.lines[2].get_xdata()[0] == pytest.approx(0.3) and ax.get_title("left") == "P@10 (%)"
+    assert [line.get_label() for line in ax.lines[:2]] == ["this direction", "mean"]

@@ -36,31 +36,6 @@ def test_between_measured_cut_offs_the_nearest_counts(table):
     assert legend.get_title().get_text() == "at k = 2"
 
 
-def test_softmax_figure_sorts_each_image_by_itself():
-    table = np.array([[0.7, 0.2, 0.1], [0.2, 0.3, 0.5]])
-    ranks, sure = curves.softmax_figure({"scale 1": table}, title="tiny-clip").axes
-    np.testing.assert_allclose(ranks.lines[0].get_ydata(), [0.6, 0.25, 0.15])
-    assert ranks.lines[1].get_ydata()[0] == pytest.approx(1 / 3)
-    assert "confidence" in sure.get_title("left")
-
-
-def test_reliability_draws_bins_and_coverage_of_each_group():
-    sure, right = np.array([0.2, 0.9]), np.array([False, True])
-    diagram, coverage = curves.reliability({"real": (sure, right), "sketch": (sure, ~right)}).axes
-    assert diagram.lines[1].get_xydata().tolist() == [[0.2, 0], [0.9, 1]]
-    assert diagram.lines[1].get_label() == "real (ECE 0.15)"
-    assert coverage.lines[0].get_xydata().tolist() == [[0.5, 1], [1, 0.5]]
-    assert coverage.lines[1].get_xydata().tolist() == [[0.5, 0], [1, 0.5]]
-
-
-def test_psi_stands_above_the_scores():
-    y = np.linspace(0, 1, 5)
-    top, below = curves.psi_figure({"spread 1": (y, y**2)}, {"real": y}, title="psi").axes
-    np.testing.assert_allclose(top.lines[0].get_ydata(), y**2)
-    assert [text.get_text() for text in below.get_legend().get_texts()] == ["real"]
-    assert top.get_xlim() == below.get_xlim()
-
-
 ROWS = [
     ("weak", "TKI", 0, 20, 6, 10), ("weak", "TKI", 1, 20, 8, 10),
     ("strong", "TKI", 0, 80, 60, 50), ("strong", "CLIP + Q", 0, 80, 53, 50),
