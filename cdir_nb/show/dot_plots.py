@@ -135,12 +135,11 @@ def intervals(
     fig, ax = plt.subplots(figsize=(WIDTH, 0.42 * len(rows) + 0.25 * len(marks) + 1.2))
     for row, (low, high) in enumerate(rows.values()):
         ax.errorbar(0, row, xerr=[[-low], [high]], color=PALETTE[0], capsize=4, lw=2.4)
-        ax.annotate(f"{low:+.1f} to {high:+.1f}", (high, row), (8, 0), textcoords="offset points", va="center")
+        ax.text(1.01, row, f"{low:+.1f} to {high:+.1f}", va="center", transform=ax.get_yaxis_transform())
     ax.axvline(0, color=QUIET, lw=1.2, zorder=0)
     for i, (name, value) in enumerate(marks.items()):
         ax.axvline(value, color=PALETTE[(1, 2, 3, 5)[i % 4]], ls="--", lw=1.3, zorder=0, label=f"{value:.1f}  {name}")
     ax.set_yticks(range(len(rows)), rows)
     ax.set(ylim=(len(rows) - 0.5, -0.5), xlabel=label)
-    ax.margins(x=0.14)
     fig.legend(loc="outside lower left", ncols=1)
     return titled(fig, title)
