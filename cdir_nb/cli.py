@@ -140,7 +140,7 @@ def reproduce(
         cdir reproduce --jobs 2
         cdir reproduce --profile pacs --data pacs=/data/PACS
         cdir reproduce --encoder ViT-B-32:/models/vit_b_32.pt
-        cdir reproduce --set seed=1 --set 03_retrieval_grids.seed=2
+        cdir reproduce --set seed=1 --set 03_frozen_vectors.seed=2
         cdir reproduce --notebook 07 --dry-run
 
     With --method, run one method on one task: one job for each variant, seed and value of a setting.

@@ -25,7 +25,7 @@ def error_of(*words) -> str:
 
 def test_help_teaches_with_examples():
     assert "cdir reproduce --profile pacs --data pacs=PATH" in cdir("--help").stdout
-    assert "cdir reproduce --set seed=1 --set 03_retrieval_grids.seed=2" in cdir("reproduce", "--help").stdout
+    assert "cdir reproduce --set seed=1 --set 03_frozen_vectors.seed=2" in cdir("reproduce", "--help").stdout
     for command in ("results", "verify", "search", "export", "card"):
         help_text = cdir(command, "--help").stdout
         assert "Example" in help_text and f"cdir {command} " in help_text.split("Example", 1)[1]

@@ -100,16 +100,6 @@ def stored_embedders(images: ImageSet) -> list[StoredEmbedder]:
     return sorted(matches, key=lambda embedder: (embedder.name, embedder.step))
 
 
-def find_stored(name: str, images: ImageSet) -> StoredEmbedder:
-    """The most recently stored method with this name, after its last step. Raises CdirError if there is none."""
-    available = stored_embedders(images)
-    matches = [embedder for embedder in available if embedder.name == name]
-    if not matches:
-        names = ", ".join(sorted({embedder.name for embedder in available})) or "none"
-        raise CdirError(f"{name} is not stored for these images: run its notebook first; available: {names}")
-    return matches[-1]
-
-
 def _folder() -> Path:
     return paths.cache_dir() / "explorer"
 

@@ -10,16 +10,7 @@ from functools import reduce
 from operator import or_
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    ConfigDict,
-    Field,
-    ValidationError,
-    ValidationInfo,
-    create_model,
-    model_validator,
-)
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, create_model, model_validator
 
 from cdir_nb.data.manifest import load_card, load_cards
 from cdir_nb.data.protocols import dataset_of, default_protocol, protocol_directions, protocol_names
@@ -130,6 +121,10 @@ class PseudoLabels(Numbered):
     epochs: Count
 
 
+class FrozenVectors(Numbered):
+    k: CountOrZero
+
+
 class DomainMapping(Numbered):
     k: CountOrZero
     name_list: Literal["objects", "seen"]
@@ -142,24 +137,6 @@ class PromptLearning(Numbered):
     train_images: CountOrZero
     variants: Literal["full", "some", "all"]
     k: CountOrZero
-
-
-class RetrievalGrids(Numbered):
-    settings: ClairSettings
-    train_images: CountOrZero
-    k: Count
-    first_domain: str
-    second_domain: str
-
-    @model_validator(mode="after")
-    def _check_domains(self, info: ValidationInfo) -> Self:
-        pair, domains = (self.first_domain, self.second_domain), list(load_card(self.dataset).domains)
-        # The notebook leaves out a figure if the dataset does not have the default domains.
-        changed = {"first_domain", "second_domain"} & (info.context or {}).get("changed", set())
-        if changed and (pair[0] == pair[1] or not set(pair) <= set(domains)):
-            listed, values = ", ".join(domains), " and ".join(map(repr, pair))
-            raise CdirError(f"first_domain and second_domain should be two of {listed}; not {values}")
-        return self
 
 
 class DataFree(Numbered):
@@ -189,13 +166,20 @@ class Universal(Numbered):
     pools: Count
 
 
-class WhyDifferent(Numbered):
-    k: Count
-    runs: Count
-    variant_images: AtLeastTwo
+class OneDirection(Numbered):
+    """Notebooks that choose a direction themselves: with a query domain alone, they choose the gallery."""
 
     def _fills_in(self, pair: tuple[str, str]) -> bool:
         return bool(pair[0]) and not pair[1]
+
+
+class Conventions(OneDirection):
+    k: Count
+    variant_images: AtLeastTwo
+
+
+class Chance(OneDirection):
+    runs: Count
 
 
 class Tables(Numbered):
@@ -238,24 +222,20 @@ class ExperimentNotebook(Shared):
         return self
 
 
-class FrozenVectors(Numbered):
-    k: CountOrZero
-
-
 MODELS: dict[str, type[BaseModel]] = {
     "00_tour": Tour,
     "01_clip_zero_shot": ZeroShot,
-    "02_why_does_my_number_differ": WhyDifferent,
-    "03_retrieval_grids": RetrievalGrids,
+    "02_conventions": Conventions,
+    "03_frozen_vectors": FrozenVectors,
     "04_domain_mapping": DomainMapping,
     "05_pseudo_labels": PseudoLabels,
     "06_prompt_learning": PromptLearning,
     "07_data_free_tki": DataFree,
     "08_unsupervised_ucdir": Unsupervised,
     "09_universal_snmpnet": Universal,
+    "11_chance_and_selection": Chance,
     "12_which_ideas_hold": Tables,
     "13_explorer": Explorer,
-    "14_frozen_vectors": FrozenVectors,
     "experiment": ExperimentNotebook,
 }
 
@@ -282,7 +262,7 @@ def complete_parameters(
     parameters = {**defaults, **values}
     try:
         _model_of_types({name: defaults[name] for name in values}).model_validate(dict(values))
-        model.model_validate(parameters, context={"changed": set(values)})
+        model.model_validate(parameters)
     except ValidationError as error:
         raise CdirError(f"{notebook}: {problems(error)}") from None
     except CdirError as error:

@@ -43,12 +43,16 @@ def _labelled_bars(
 
 @styled
 def bars_in_groups(groups: Mapping[str, Mapping[str, float]], *, label: str, title: str = "") -> Figure:
-    """Horizontal bars {kind: {name: value}} in one panel per kind, with a common scale and one colour per kind."""
+    """Horizontal bars {kind: {name: value}} in one panel per kind, with a common scale and one colour per kind.
+
+    A dashed line marks the first value of each kind, with which the others are compared.
+    """
     sizes = [len(values) for values in groups.values()]
     size = (WIDTH * 0.85, 0.3 * sum(sizes) + 0.5 * len(groups) + 0.7)
     fig, axes = plt.subplots(len(groups), 1, figsize=size, sharex=True, squeeze=False, height_ratios=sizes)
     for ax, (kind, values), colour in zip(axes[:, 0], groups.items(), (PALETTE[4], PALETTE[3], PALETTE[6])):
         _labelled_bars(ax, pd.Series(values), colour)
+        ax.axvline(next(iter(values.values())), color=QUIET, ls="--", lw=1.2)
         ax.margins(x=0.1)
         ax.set_title(kind)
     axes[-1, 0].set_xlabel(label)
@@ -57,10 +61,14 @@ def bars_in_groups(groups: Mapping[str, Mapping[str, float]], *, label: str, tit
 
 @styled
 def metric_bars(table: pd.DataFrame, *, title: str = "") -> Figure:
-    """One panel per column and one bar per row of a table in percent; NaN is shown as "not reported"."""
+    """One panel per column and one bar per row of a table in percent; NaN is shown as "not reported".
+
+    A dashed line marks the first row, with which the others are compared.
+    """
     fig, axes = plt.subplots(1, table.shape[1], figsize=(WIDTH, 0.4 * len(table) + 1.2), sharey=True, squeeze=False)
     for ax, (name, values), colour in zip(axes[0], table.items(), PANEL_COLOURS):
         _labelled_bars(ax, values, colour, missing="not reported")
+        ax.axvline(values.iloc[0], color=QUIET, ls="--", lw=1.2)
         ax.set(title=name, xlabel="percent")
         ax.margins(x=0.2)
     plt.setp(axes[0, 0].get_yticklabels(), fontsize=SMALL)

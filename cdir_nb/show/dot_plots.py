@@ -1,4 +1,4 @@
-"""Dot plots: one row per method, or part of one, with its mean and its seeds."""
+"""Dot plots: one row per method, or part of one, with its mean and its seeds; intervals around 0."""
 
 import textwrap
 from collections.abc import Mapping
@@ -123,3 +123,25 @@ def _draw_seeds(ax: Axes, table: pd.DataFrame) -> None:
     ax.set_yticks(range(len(names)), names)
     ax.set_ylim(len(names) - 0.5, -0.5)
     ax.grid(True, axis="x")
+
+
+@styled
+def intervals(
+    rows: Mapping[str, tuple[float, float]], marks: Mapping[str, float], *, label: str, title: str = ""
+) -> Figure:
+    """Intervals around 0, one per row with its ends, and a dashed line with a key for each value that they may cover.
+
+    rows   {name: (low, high)}, such as a confidence interval minus the number itself
+    marks  {name: value}, such as published differences
+    """
+    fig, ax = plt.subplots(figsize=(WIDTH, 0.42 * len(rows) + 0.25 * len(marks) + 1.2))
+    for row, (low, high) in enumerate(rows.values()):
+        ax.errorbar(0, row, xerr=[[-low], [high]], color=PALETTE[0], capsize=4, lw=2.4)
+        ax.text(1.01, row, f"{low:+.1f} to {high:+.1f}", va="center", transform=ax.get_yaxis_transform())
+    ax.axvline(0, color=QUIET, lw=1.2, zorder=0)
+    for i, (name, value) in enumerate(marks.items()):
+        ax.axvline(value, color=PALETTE[(1, 2, 3, 5)[i % 4]], ls="--", lw=1.3, zorder=0, label=f"{value:.1f}  {name}")
+    ax.set_yticks(range(len(rows)), rows)
+    ax.set(ylim=(len(rows) - 0.5, -0.5), xlabel=label)
+    fig.legend(loc="outside lower left", ncols=1)
+    return titled(fig, title)

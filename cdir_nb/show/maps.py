@@ -1,15 +1,14 @@
-"""Scatter plots: maps of embeddings by class and domain, and rank changes by vector length."""
+"""Scatter plots: maps of embeddings by class and domain."""
 
 from collections.abc import Mapping, Sequence
 
 import matplotlib.pyplot as plt
 import numpy as np
-import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from cdir_nb.show.style import PALETTE, QUIET, WIDTH, bare, looks, pretty, shorten, styled, titled
+from cdir_nb.show.style import QUIET, WIDTH, bare, looks, pretty, shorten, styled, titled
 
 
 @styled
@@ -45,28 +44,6 @@ def _scatter(ax: Axes, points: np.ndarray, groups: np.ndarray, order: Sequence[s
     bare(ax)
     spacing = {"markerscale": 1.5, "handletextpad": 0.1, "columnspacing": 0.8, "borderaxespad": 0}
     ax.legend(loc="upper left", bbox_to_anchor=(0, -0.01), ncols=3, **spacing)
-
-
-@styled
-def rank_shifts(norms: np.ndarray, shifts: Mapping[str, np.ndarray], *, title: str = "") -> Figure:
-    """The mean gain in rank of each gallery image against the length of its vector, one panel per similarity.
-
-    norms   (G,) lengths of the gallery vectors
-    shifts  {similarity: (G,) mean rank by cosine minus mean rank by this similarity}
-    """
-    fig, axes = plt.subplots(1, len(shifts), figsize=(WIDTH, 3.2), sharey=True, squeeze=False)
-    for ax, (name, shift) in zip(axes[0], shifts.items()):
-        ax.axhline(0, color=QUIET, lw=1)
-        ax.scatter(norms, shift, s=12, color=PALETTE[0], alpha=0.5, lw=0)
-        ax.set(title=f"{name}\n{_correlation_text(norms, shift)}", xlabel="length of the gallery vector")
-    axes[0, 0].set_ylabel("ranks gained over cosine")
-    return titled(fig, title)
-
-
-def _correlation_text(norms: np.ndarray, shift: np.ndarray) -> str:
-    if not np.any(shift):
-        return "same ranking"
-    return f"rank correlation {pd.Series(norms).corr(pd.Series(shift), method='spearman'):+.2f}"
 
 
 @styled

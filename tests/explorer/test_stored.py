@@ -8,7 +8,7 @@ import torch
 from cdir_nb.errors import CdirError
 from cdir_nb.explorer import Explorer, Question
 from cdir_nb.methods import Embedder, VanillaClip
-from cdir_nb.methods.stored import EncoderName, find_stored, store, stored_embedders
+from cdir_nb.methods.stored import EncoderName, store, stored_embedders
 
 
 @dataclass(frozen=True)
@@ -53,14 +53,6 @@ def test_steps_become_a_slider(collection):
     question = Question("Trained", "photo", "sketch", "photo/tree/1.png", "all images")
     start = explorer.ask(replace(question, value=0)).scores
     assert explorer.ask(question).scores == pytest.approx(start)  # both vectors change sign: the cosine stays
-
-
-def test_a_stored_method_is_found_by_name_after_its_last_step(collection):
-    for step in (0, 3):
-        store(Turned(collection.encoder, name="Found"), collection.images, step=step)
-    assert find_stored("Found", collection.images).step == 3
-    with pytest.raises(CdirError, match="Lost is not stored.*Found"):
-        find_stored("Lost", collection.images)
 
 
 def test_a_method_of_one_direction_serves_that_direction(collection):

@@ -31,6 +31,7 @@ def test_bars_mark_missing_numbers():
     assert [panel_title(ax) for ax in fig.axes] == ["P@5", "mAP@5"]
     assert [t.get_text() for t in fig.axes[0].get_yticklabels()] == ["UCDIR", "LVM"]
     assert [bar.get_width() for bar in fig.axes[1].patches] == [0, 62]
+    assert fig.axes[0].lines[0].get_xdata() == [40, 40]  # the first row is the reference
 
 
 def test_groups_of_bars_stand_on_one_scale():
@@ -43,6 +44,7 @@ def test_groups_of_bars_stand_on_one_scale():
     assert [texts(ax) for ax in fig.axes] == [["1.5", "19.0"], ["1.0"]]
     assert first.get_xlim() == second.get_xlim() and first.get_xlim()[1] > 19 and second.get_xlabel() == "points"
     assert first.patches[0].get_facecolor() != second.patches[0].get_facecolor()
+    assert [ax.lines[0].get_xdata()[0] for ax in fig.axes] == [1.5, 1.0]  # the first of each group is the reference
 
 
 def test_histograms_mark_their_means():

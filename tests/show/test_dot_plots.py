@@ -31,3 +31,12 @@ def test_seed_dots_mark_the_mean_and_each_seed():
     assert means == {"real images": [2.0], "published": [-1.0]}
     assert [1.0, 3.0] in [list(line.get_xdata()) for line in ax.lines]
     assert [tick.get_text() for tick in ax.get_yticklabels()] == ["Q", "L_ID"]
+
+
+def test_intervals_lie_where_they_are_given_with_their_marks():
+    (ax,) = dot_plots.intervals({"seeds": (-1.0, 2.0), "classes": (-9.0, 8.0)}, {"CLAIR": 3.5}, label="points").axes
+    ends = [[tuple(part) for part in bar.get_segments()[0][:, 0:1].ravel().reshape(-1, 2)] for bar in ax.collections]
+    assert ends == [[(-1.0, 2.0)], [(-9.0, 8.0)]]
+    assert [text.get_text() for text in ax.texts] == ["-1.0 to +2.0", "-9.0 to +8.0"]
+    assert [line.get_xdata()[0] for line in ax.lines if line.get_label() == "3.5  CLAIR"] == [3.5]
+    assert [tick.get_text() for tick in ax.get_yticklabels()] == ["seeds", "classes"]

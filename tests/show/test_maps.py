@@ -1,4 +1,4 @@
-"""Maps show all points with both legends; rank shifts tell which way length works."""
+"""Maps show all points with both legends."""
 
 import numpy as np
 
@@ -7,13 +7,6 @@ from cdir_nb.show import maps
 
 def panel_title(ax):
     return ax.get_title("left")
-
-
-def test_rank_shifts_tell_which_way_length_works():
-    norms = np.array([1.0, 2.0, 3.0])
-    fig = maps.rank_shifts(norms, {"dot": np.array([-5, 0, 5]), "unit": np.zeros(3)})
-    assert [panel_title(ax).split("\n")[1] for ax in fig.axes] == ["rank correlation +1.00", "same ranking"]
-    assert fig.axes[0].collections[0].get_offsets().tolist() == [[1, -5], [2, 0], [3, 5]]
 
 
 def test_map_figure_shows_all_points_twice_with_both_legends():
