@@ -24,6 +24,7 @@ from cdir_nb.show.grids import contact_sheet, image_rows, label_changes, labelle
 from cdir_nb.show.heatmaps import gain_map, heat_maps, matrices
 from cdir_nb.show.maps import map_figure, rank_shifts, two_maps
 from cdir_nb.show.paper_tables import claim_points, scoreboard, table_panels
+from cdir_nb.show.running import running_table
 from cdir_nb.show.style import save_figure
 from cdir_nb.show.training import (
     seed_curves,
@@ -43,5 +44,5 @@ __all__ += ["convention_curves", "gains_over_accuracy", "precision_recall", "psi
 __all__ += ["reliability", "softmax_figure", "headline_dots"]
 __all__ += ["contact_sheet", "image_rows", "label_changes", "labelled_images", "rank_strips", "ranked_grid"]
 __all__ += ["gain_map", "heat_maps", "matrices", "map_figure", "rank_shifts", "two_maps"]
-__all__ += ["claim_points", "scoreboard", "table_panels", "save_figure"]
+__all__ += ["claim_points", "scoreboard", "table_panels", "running_table", "save_figure"]
 __all__ += ["sensitivity", "training_history", "training_runs", "value_curves", "explore", "show_source"]
