@@ -189,6 +189,10 @@ class Universal(Numbered):
     pools: Count
 
 
+class LabelledPairs(Numbered):
+    epochs: Count
+
+
 class WhyDifferent(Numbered):
     k: Count
     runs: Count
@@ -253,6 +257,7 @@ MODELS: dict[str, type[BaseModel]] = {
     "07_data_free_tki": DataFree,
     "08_unsupervised_ucdir": Unsupervised,
     "09_universal_snmpnet": Universal,
+    "10_sketchlvm": LabelledPairs,
     "12_which_ideas_hold": Tables,
     "13_explorer": Explorer,
     "14_frozen_vectors": FrozenVectors,
