@@ -258,9 +258,11 @@ MODELS: dict[str, type[BaseModel]] = {
     "08_unsupervised_ucdir": Unsupervised,
     "09_universal_snmpnet": Universal,
     "10_sketchlvm": LabelledPairs,
-    "12_which_ideas_hold": Tables,
+    "12_which_ideas_hold": Numbered,
     "13_explorer": Explorer,
     "14_frozen_vectors": FrozenVectors,
+    "A1_tables": Tables,
+    "A2_settings": Numbered,
     "experiment": ExperimentNotebook,
 }
 
