@@ -25,6 +25,7 @@ READ_BY: dict[str, tuple[Path, ...]] = {
     "cdir_nb.results.published": (PACKAGE / "results" / "published",),
     "cdir_nb.results.files.reproduced_records": (PACKAGE / "results" / "reproduced",),
     "cdir_nb.results.claims.claim.load_claims": (PACKAGE / "results" / "claims" / "claims.yaml",),
+    "cdir_nb.show.running.running_table": (PACKAGE / "results" / "reproduced",),
     "cdir_nb.show.diagrams": (PACKAGE / "show" / "diagrams.yaml",),
     "cdir_nb.show.style": (PACKAGE / "show" / "workbook.mplstyle",),
     "cdir_nb.explorer.serve": (PACKAGE / "explorer" / "page.js",),

@@ -32,6 +32,7 @@ from cdir_nb.show.grids import (
 from cdir_nb.show.heatmaps import gain_map, heat_maps, matrices
 from cdir_nb.show.maps import map_figure, rank_shifts, two_maps
 from cdir_nb.show.paper_tables import claim_points, scoreboard, table_panels
+from cdir_nb.show.running import running_table
 from cdir_nb.show.style import save_figure
 from cdir_nb.show.training import (
     seed_curves,
@@ -50,15 +51,8 @@ __all__ += ["accuracy_bars", "bars", "bars_in_groups", "histograms", "method_bar
 __all__ += ["seed_dots", "seed_curves", "stopping_figure"]
 __all__ += ["convention_curves", "gains_over_accuracy", "precision_recall", "psi_figure"]
 __all__ += ["reliability", "softmax_figure", "headline_dots"]
-__all__ += [
-    "compared_grid",
-    "contact_sheet",
-    "image_rows",
-    "label_changes",
-    "labelled_images",
-    "rank_strips",
-    "ranked_grid",
-]
+__all__ += ["contact_sheet", "image_rows", "label_changes", "labelled_images", "rank_strips"]
+__all__ += ["ranked_grid", "compared_grid"]
 __all__ += ["gain_map", "heat_maps", "matrices", "map_figure", "rank_shifts", "two_maps"]
-__all__ += ["claim_points", "scoreboard", "table_panels", "save_figure"]
+__all__ += ["claim_points", "scoreboard", "table_panels", "running_table", "save_figure"]
 __all__ += ["sensitivity", "tornado", "training_history", "training_runs", "value_curves", "explore", "show_source"]

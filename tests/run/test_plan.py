@@ -338,6 +338,8 @@ CARD, WEIGHTS = "data_manifest/pacs/card.yaml", "cdir_nb/encoders/tiny_clip/mode
         ("from cdir_nb.results import reproduced_records", COMMITTED, True),
         ("from cdir_nb import results\nresults.reproduced_records()", COMMITTED, True),
         ("from cdir_nb.results import measure, save_records", COMMITTED, False),
+        ("from cdir_nb import show\nshow.running_table('06')", COMMITTED, True),
+        ("from cdir_nb import show\nshow.save_figure", COMMITTED, False),
         ("from cdir_nb.results import load_claims", CLAIMS, True),
         ("from cdir_nb.results import measure, save_records", CLAIMS, False),
         ("from cdir_nb.results.published import published", "cdir_nb/results/published/clair.yaml", True),
