@@ -1,15 +1,15 @@
 """Figures by kind (bars, curves, heat maps, grids, maps) and by method, and sliders and banners for notebooks.
 
-The figures of one method are in the submodules `clair`, `tki` and `snmpnet`.
+The figures of one method are in the submodules `clair`, `tki`, `ucdir` and `snmpnet`.
 """
 
 from cdir_nb.errors import require_extra
 
 require_extra("notebooks", "matplotlib", "seaborn", "IPython", "ipywidgets")
 
-from cdir_nb.show import clair, snmpnet, tki
+from cdir_nb.show import clair, snmpnet, tki, ucdir
 from cdir_nb.show.banner import banner, has_random_weights, notebook_map, plain_list, settings_table
-from cdir_nb.show.bar_charts import accuracy_bars, bars, bars_in_groups, histograms, method_bars, metric_bars, strips
+from cdir_nb.show.bar_charts import accuracy_bars, bars, bars_in_groups, histograms, metric_bars, strips
 from cdir_nb.show.curves import (
     convention_curves,
     gains_over_accuracy,
@@ -29,7 +29,7 @@ from cdir_nb.show.grids import (
     rank_strips,
     ranked_grid,
 )
-from cdir_nb.show.heatmaps import gain_map, heat_maps, matrices
+from cdir_nb.show.heatmaps import gain_map, heat_maps
 from cdir_nb.show.maps import map_figure, rank_shifts, two_maps
 from cdir_nb.show.paper_tables import claim_points, scoreboard, table_panels
 from cdir_nb.show.running import running_table
@@ -45,14 +45,14 @@ from cdir_nb.show.training import (
 )
 from cdir_nb.show.widgets import explore, show_source
 
-__all__ = ["clair", "snmpnet", "tki", "diagram"]
+__all__ = ["clair", "snmpnet", "tki", "ucdir", "diagram"]
 __all__ += ["banner", "has_random_weights", "notebook_map", "plain_list", "settings_table"]
-__all__ += ["accuracy_bars", "bars", "bars_in_groups", "histograms", "method_bars", "metric_bars", "strips"]
+__all__ += ["accuracy_bars", "bars", "bars_in_groups", "histograms", "metric_bars", "strips"]
 __all__ += ["seed_dots", "seed_curves", "stopping_figure"]
 __all__ += ["convention_curves", "gains_over_accuracy", "precision_recall", "psi_figure"]
 __all__ += ["reliability", "softmax_figure", "headline_dots"]
 __all__ += ["contact_sheet", "image_rows", "label_changes", "labelled_images", "rank_strips"]
 __all__ += ["ranked_grid", "compared_grid"]
-__all__ += ["gain_map", "heat_maps", "matrices", "map_figure", "rank_shifts", "two_maps"]
+__all__ += ["gain_map", "heat_maps", "map_figure", "rank_shifts", "two_maps"]
 __all__ += ["claim_points", "scoreboard", "table_panels", "running_table", "save_figure"]
 __all__ += ["sensitivity", "tornado", "training_history", "training_runs", "value_curves", "explore", "show_source"]

@@ -1,4 +1,4 @@
-"""Figures for TKI: training of domain words, and the non-Euclidean layer."""
+"""Figures for TKI: the number of classes in the gallery, and the non-Euclidean layer."""
 
 from collections.abc import Mapping, Sequence
 
@@ -14,27 +14,6 @@ from cdir_nb.methods.tki.hyperbolic import exp_map_origin, mobius_add
 from cdir_nb.show.style import PALETTE, QUIET, WIDTH, bare, looks, shorten, styled, titled
 
 ARROW = {"arrowstyle": "-|>", "lw": 0.8, "mutation_scale": 7, "shrinkA": 0, "shrinkB": 0}
-
-
-@styled
-def expansion_curves(history: Sequence[Mapping[str, float]], *, title: str = "") -> Figure:
-    """Losses at each step (left, log scale), and cosines between two domains: smallest, mean, largest (right).
-
-    history  `DomainExpansion.history`
-    """
-    table = pd.DataFrame(history)
-    fig, (losses, cosines) = plt.subplots(1, 2, figsize=(WIDTH, 3.2))
-    for i, name in enumerate(name for name in table if name.startswith("L_") and name != "L_total"):
-        label = f"${name[:2]}{{{name[2:]}}}$"
-        losses.plot(table[name].clip(lower=1e-4), ls=["-", "--"][i % 2], color=PALETTE[i], label=label)
-    losses.set(yscale="log", xlabel="step", title="losses")
-    losses.legend()
-    band = {"color": PALETTE[4], "alpha": 0.4, "lw": 0, "label": "smallest to largest"}
-    cosines.fill_between(table.index, table["least cosine"], table["greatest cosine"], **band)
-    cosines.plot(table["mean cosine"], color=PALETTE[0], label="mean")
-    cosines.set(xlabel="step", ylim=(-1, 1.02), title="cosine between two domains (“A [DOMAIN] style of”)")
-    cosines.legend(loc="lower left", ncols=2)
-    return titled(fig, title)
 
 
 @styled
@@ -96,11 +75,11 @@ def gallery_curves(panels: Mapping[str, pd.DataFrame], *, at: int = 0, value: st
         ax.fill_between(table.index, table["vanilla CLIP"], table["TKI"], color=PALETTE[4], alpha=0.25, lw=0)
         ax.plot(table["TKI"], color=PALETTE[0], marker="o", ms=5, label="TKI")
         ax.plot(table["vanilla CLIP"], color=QUIET, ls="--", marker="s", ms=4, label="vanilla CLIP")
-        for classes, (tki, clip) in table[["TKI", "vanilla CLIP"]].iterrows():
+        for classes, tki, clip in table[["TKI", "vanilla CLIP"]].itertuples():
             ax.annotate(f"{tki - clip:+.1f}", (classes, tki), (4, 5), textcoords="offset points")
         if at in table.index:
             ax.plot(at, table.loc[at, "TKI"], "o", ms=12, mfc="none", mec=PALETTE[1], mew=1.8)
-        ax.set(title=name, xlabel="classes in the gallery", xlim=(0, 1.08 * table.index.max()))
+        ax.set(title=name, xlabel="classes in the gallery", xlim=(0, 1.08 * max(table.index)))
         ax.set_ylim(0, 100)
         ax.grid(True)
     axes[0, 0].set_ylabel(value)

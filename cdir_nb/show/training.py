@@ -214,9 +214,10 @@ def tornado(table: pd.DataFrame, *, value: str, title: str = "") -> Figure:
 
     table  columns task, setting, value, seed, percent, default (bool), with the default of each setting
     """
-    means = table.groupby(["task", "setting", "value"], sort=False)[["percent", "default"]].mean()
-    default = means.loc[means["default"] == 1, "percent"].groupby(["task", "setting"]).first()
-    change = means["percent"] - default.reindex(means.index.droplevel("value")).to_numpy()
+    groups = table.groupby(["task", "setting", "value"], sort=False)
+    means: Any = groups["percent"].mean()
+    default = means[groups["default"].any()].droplevel("value")
+    change = means - default.reindex(means.index.droplevel("value")).to_numpy()
     length = change.groupby(["task", "setting"], sort=False).agg(np.ptp)
     tasks = list(dict.fromkeys(table["task"]))
     names = list(length[tasks[0]].sort_values(ascending=False, kind="stable").index)

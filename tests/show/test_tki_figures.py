@@ -9,17 +9,6 @@ from cdir_nb.methods.tki.hyperbolic import exp_map_origin
 from cdir_nb.show import tki
 
 
-def test_training_curves_show_every_loss_and_the_range_of_cosines():
-    step = {"L_min": 1.0, "L_max": 2.0, "least cosine": 0.1, "mean cosine": 0.5, "greatest cosine": 0.9}
-    fig = tki.expansion_curves([step, step, {k: v for k, v in step.items() if "cosine" in k}], title="tiny-clip")
-    losses, cosines = fig.axes
-    assert [line.get_label() for line in losses.lines] == ["$L_{min}$", "$L_{max}$"]
-    assert list(cosines.lines[0].get_ydata()) == [0.5] * 3
-    heights = cosines.collections[0].get_paths()[0].vertices[:, 1]
-    assert (heights.min(), heights.max()) == (0.1, 0.9)
-    assert fig.get_suptitle() == "tiny-clip"
-
-
 def test_the_disc_shows_points_where_the_exponential_map_puts_them():
     vectors = np.array([[0.5, 0.0], [0.0, 2.0], [-3.0, 0.0]])
     fig = tki.poincare_disc(vectors, np.array([0.1, 0.1]), ["dog", "cat", "cat"], 2.0)
