@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from cdir_nb.show.style import DOMAIN_LOOKS, PALETTE, QUIET, SMALL, WIDTH, looks, shorten, styled, titled
+from cdir_nb.show.style import DOMAIN_LOOKS, PALETTE, SMALL, WIDTH, looks, shorten, styled, titled
 
 PANEL_COLOURS = (PALETTE[4], PALETTE[6], PALETTE[3])
 
@@ -72,22 +72,6 @@ def metric_bars(table: pd.DataFrame, *, title: str = "") -> Figure:
         ax.set(title=name, xlabel="percent")
         ax.margins(x=0.2)
     plt.setp(axes[0, 0].get_yticklabels(), fontsize=SMALL)
-    return titled(fig, title)
-
-
-@styled
-def method_bars(table: pd.DataFrame, full: str, baseline: str, *, value: str, title: str = "") -> Figure:
-    """One panel per column (a direction), one bar per row (a method), in percent.
-
-    The row `full` is highlighted, the row `baseline` is a dashed line, and NaN is shown as "not measured".
-    """
-    fig, axes = plt.subplots(1, table.shape[1], figsize=(WIDTH, 0.34 * len(table) + 1.3), sharey=True, squeeze=False)
-    colours = [PALETTE[0] if name == full else QUIET if name == baseline else PALETTE[4] for name in table.index]
-    for ax, (name, values) in zip(axes[0], table.items()):
-        _labelled_bars(ax, values, colours, missing="not measured")
-        ax.axvline(values.loc[baseline], color=QUIET, ls="--", lw=1.2)
-        ax.set(title=name, xlabel=value)
-        ax.margins(x=0.14)
     return titled(fig, title)
 
 

@@ -100,6 +100,9 @@ def seed_dots(panels: Mapping[str, pd.DataFrame], *, values: Mapping[str, str], 
     for ax, (name, table) in zip(axes[0], panels.items()):
         _draw_seeds(ax, table)
         ax.set(title=name, xlabel=values[name])
+    if len({tuple(dict.fromkeys(table["name"])) for table in panels.values()}) == 1:  # the same rows in all panels
+        for ax in axes[0, 1:]:
+            ax.set_yticklabels([])
     keys = keys_of(axes[0])
     fig.legend(keys.values(), keys, loc="outside lower left", ncols=3)
     return titled(fig, title)

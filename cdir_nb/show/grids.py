@@ -4,6 +4,7 @@ Below a grid stands the credit that the images' licences ask for, if any (`data.
 """
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -98,15 +99,45 @@ def ranked_grid(
     k = min(k, indices.shape[1])
     fig, ax, size = _empty_grid(len(rows), GAP + k)
     for r, row in enumerate(rows):
-        correct = gallery.labels[indices[row, :k]] == query.labels[row]
-        note = f"query: {shorten(query.labels[row], 11)}\n{correct.sum()} of {k} right"
-        _tile(ax, query.image(row), 0, r * PITCH, size, note)
-        for j, item in enumerate(indices[row, :k]):
-            is_correct = bool(correct[j])
-            note = f"{MARK[is_correct]} {scores[row, j]:.2f}\n"
-            note += "" if is_correct else shorten(gallery.labels[item], 10)
-            _tile(ax, gallery.image(item), GAP + j, r * PITCH, size, note, is_correct)
+        name = f"query: {shorten(query.labels[row], 11)}"
+        _result_row(ax, query, gallery, row, indices[row, :k], scores[row], r * PITCH, size, name)
     return credited(titled(fig, title), query.take(rows), gallery.take(indices[rows, :k].ravel()))
+
+
+@styled
+def compared_grid(
+    query: ImageSet,
+    gallery: ImageSet,
+    rankings: Mapping[str, Any],
+    rows: Sequence[int],
+    *,
+    k: int = 10,
+    title: str = "",
+) -> Figure:
+    """Each query of `rows` once per method, with the method's first k results, marked as in `ranked_grid`.
+
+    rankings  {method: ranking of all queries}
+    """
+    fig, ax, size = _empty_grid(len(rows) * len(rankings), GAP + k)
+    found = []
+    for i, (row, (name, ranking)) in enumerate((row, item) for row in rows for item in rankings.items()):
+        found.append(np.asarray(ranking.indices)[row, :k])
+        _result_row(ax, query, gallery, row, found[-1], np.asarray(ranking.scores)[row], i * PITCH, size, name)
+    return credited(titled(fig, title), query.take(rows), gallery.take(np.concatenate(found)))
+
+
+def _result_row(
+    ax: Axes, query: ImageSet, gallery: ImageSet, row: int, items: np.ndarray, scores: np.ndarray, y: float, size: int,
+    name: str,
+) -> None:  # fmt: skip
+    """One query and its results `items`; below the query stand `name` and how many results are right."""
+    correct = gallery.labels[items] == query.labels[row]
+    _tile(ax, query.image(row), 0, y, size, f"{name}\n{correct.sum()} of {len(items)} right")
+    for j, item in enumerate(items):
+        is_correct = bool(correct[j])
+        note = f"{MARK[is_correct]} {scores[j]:.2f}\n"
+        note += "" if is_correct else shorten(gallery.labels[item], 11)
+        _tile(ax, gallery.image(item), GAP + j, y, size, note, is_correct)
 
 
 @styled

@@ -1,6 +1,6 @@
-"""Tables with coloured cells, such as scores and gains by direction, and matrices of distances."""
+"""Tables with coloured cells, such as scores and gains by direction."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -30,32 +30,6 @@ def heat_maps(
     """
     top = max(np.nanmax(t.to_numpy(float)) for t in tables.values())
     fig = _heat_row(tables, down, across, fmt=f".{digits}f", cmap=SEQUENTIAL, vmin=0, vmax=top)
-    return titled(fig, title)
-
-
-@styled
-def matrices(panels: Mapping[str, np.ndarray], groups: Sequence[str], *, title: str = "") -> Figure:
-    """Square matrices of the same items, side by side, with a common colour scale from 0.
-
-    panels  {title: (n, n) matrix}
-    groups  (n,) the group of each item; items of a group must be adjacent
-    """
-    starts = [i for i, name in enumerate(groups) if i == 0 or groups[i - 1] != name]
-    middles = [(a + b - 1) / 2 for a, b in zip(starts, [*starts[1:], len(groups)])]
-    fig, axes = plt.subplots(1, len(panels), figsize=(WIDTH, WIDTH / len(panels) + 0.5), squeeze=False)
-    top = max(float(np.max(matrix)) for matrix in panels.values())
-    for ax, (name, matrix) in zip(axes[0], panels.items()):
-        drawn = ax.imshow(matrix, cmap=SEQUENTIAL, vmin=0, vmax=top)
-        for start in starts[1:]:
-            ax.axhline(start - 0.5, color="white", lw=1.2)
-            ax.axvline(start - 0.5, color="white", lw=1.2)
-        names = [shorten(groups[start], 9) for start in starts]
-        ax.set_xticks(middles, names, rotation=90, fontsize=SMALL)
-        ax.set_yticks(middles, names if ax is axes[0, 0] else [""] * len(names), fontsize=SMALL)
-        ax.tick_params(length=0)
-        ax.spines[:].set_visible(False)
-        ax.set_title(name, fontsize=9.5)
-    fig.colorbar(drawn, ax=list(axes[0]), shrink=0.75, pad=0.01)
     return titled(fig, title)
 
 

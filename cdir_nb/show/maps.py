@@ -67,7 +67,9 @@ def two_maps(
         ax.set_title(name)
         bare(ax)
     keys = [Line2D([], [], ls="", marker="s", ms=7, color=colour) for colour in colours.values()]
-    keys += [Line2D([], [], ls="", marker=marker, ms=7, color=QUIET) for marker in markers.values()]
-    names = [*(shorten(name, 14) for name in colours), *(f"mark: {pretty(name)}" for name in markers)]
+    names = [shorten(name, 14) for name in colours]
+    if len(markers) > 1:
+        keys += [Line2D([], [], ls="", marker=marker, ms=7, color=QUIET) for marker in markers.values()]
+        names += [f"mark: {pretty(name)}" for name in markers]
     fig.legend(keys, names, loc="outside lower left", ncols=6, handletextpad=0.1)
     return titled(fig, title)

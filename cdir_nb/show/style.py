@@ -81,8 +81,9 @@ def use_titles(titles: Mapping[str, str]) -> None:
 
 
 def with_titles(text: str) -> str:
-    """The text with each domain that has a title replaced by it, where it stands for itself: not in "real-clip" or
-    "real images".
+    """The text with each domain that has a title replaced by it, where it stands for itself.
+
+    It does not in "real-clip", nor in "real images", which are images of the world.
     """
     for domain, title in _titles.items():
         shown = text.replace(title, domain)

@@ -1,4 +1,4 @@
-"""Figures for TKI: training of domain words, and the non-Euclidean layer."""
+"""Figures for TKI: the number of classes in the gallery, and the non-Euclidean layer."""
 
 from collections.abc import Mapping, Sequence
 
@@ -8,7 +8,7 @@ import pandas as pd
 import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.patches import Circle
+from matplotlib.patches import Circle, Rectangle
 
 from cdir_nb.methods.tki.hyperbolic import exp_map_origin, mobius_add
 from cdir_nb.show.style import PALETTE, QUIET, WIDTH, bare, looks, shorten, styled, titled
@@ -17,60 +17,74 @@ ARROW = {"arrowstyle": "-|>", "lw": 0.8, "mutation_scale": 7, "shrinkA": 0, "shr
 
 
 @styled
-def expansion_curves(history: Sequence[Mapping[str, float]], *, title: str = "") -> Figure:
-    """Losses at each step (left, log scale), and cosines between two domains: smallest, mean, largest (right).
-
-    history  `DomainExpansion.history`
-    """
-    table = pd.DataFrame(history)
-    fig, (losses, cosines) = plt.subplots(1, 2, figsize=(WIDTH, 3.2))
-    for i, name in enumerate(name for name in table if name.startswith("L_") and name != "L_total"):
-        label = f"${name[:2]}{{{name[2:]}}}$"
-        losses.plot(table[name].clip(lower=1e-4), ls=["-", "--"][i % 2], color=PALETTE[i], label=label)
-    losses.set(yscale="log", xlabel="step", title="losses")
-    losses.legend()
-    band = {"color": PALETTE[4], "alpha": 0.4, "lw": 0, "label": "smallest to largest"}
-    cosines.fill_between(table.index, table["least cosine"], table["greatest cosine"], **band)
-    cosines.plot(table["mean cosine"], color=PALETTE[0], label="mean")
-    cosines.set(xlabel="step", ylim=(-1, 1.02), title="cosine between two domains (“A [DOMAIN] style of”)")
-    cosines.legend(loc="lower left", ncols=2)
-    return titled(fig, title)
-
-
-@styled
 def poincare_disc(
     vectors: np.ndarray, bias: np.ndarray, labels: Sequence[str], radius: float, *, title: str = ""
 ) -> Figure:
-    """The non-Euclidean layer in two dimensions: u + b in the tangent plane, and Möbius addition in the disc.
+    """The non-Euclidean layer in two dimensions: exp(u) and exp(b), joined by Möbius addition in the disc, and a part of
+    it enlarged.
 
-    The right panel shows the angles by which the bias rotates each point in the plane and in the disc. Grey lines are a
-    square grid and its image in the disc.
+    The right panel shows the angles by which the bias rotates each point in the plane and in the disc. Grey lines are
+    the image of a square grid. The enlarged part, framed in the disc, has the points of the first label.
 
     vectors  (N, 2) tangent vectors u = W v
     bias     (2,) tangent vector b
     labels   (N,) classes
     radius   radius of the disc
     """
-    fig, (flat, disc, turns) = plt.subplots(1, 3, figsize=(WIDTH, 4.1), width_ratios=(1, 1, 0.85))
+    fig, (disc, part, turns) = plt.subplots(1, 3, figsize=(WIDTH, 3.9), width_ratios=(1, 1, 0.9))
     u, b = torch.as_tensor(vectors).double(), torch.as_tensor(bias).double()
     points = exp_map_origin(u, radius)
-    limit = 1.1 * float(torch.cat([u, u + b]).abs().max())
-    for line in _grid(limit):
-        flat.plot(*line.T, color="#DDDDDD", lw=0.7, zorder=0)
-        disc.plot(*exp_map_origin(line, radius).T, color="#DDDDDD", lw=0.7, zorder=0)
-    disc.add_patch(Circle((0, 0), radius, fill=False, ec="#555555", lw=1.2))
     ends = mobius_add(points, exp_map_origin(b, radius).expand_as(points), radius)
-    _arrows(flat, u, u + b, labels)
-    _arrows(disc, points, ends, labels)
-    disc.plot(*np.stack([0 * points, points], 2).transpose(1, 2, 0), color="#BBBBBB", lw=0.7, zorder=1)
-    _turns(turns, _degrees(u, u + b), _degrees(points, ends), labels)
-    flat.set(title="tangent plane: $u + b$", xlim=(-limit, limit), ylim=(-limit, limit), aspect="equal")
+    grid = _grid(1.1 * float(torch.cat([u, u + b]).abs().max()))
+    for ax in (disc, part):
+        for line in grid:
+            ax.plot(*exp_map_origin(line, radius).T, color="#DDDDDD", lw=0.7, zorder=0)
+        ax.add_patch(Circle((0, 0), radius, fill=False, ec="#555555", lw=1.2))
+        _arrows(ax, points, ends, labels)
+        bare(ax)
     limit = 1.04 * radius
-    disc.set(title=f"disc, radius {radius:g}: $\\exp(u) \\oplus \\exp(b)$")
-    disc.set(xlim=(-limit, limit), ylim=(-limit, limit), aspect="equal")
-    bare(flat)
-    bare(disc)
-    fig.legend(*flat.get_legend_handles_labels(), loc="outside lower center", ncols=6, markerscale=1.6)
+    disc.set(title=f"disc, radius {radius:g}: $\\exp(u) \\oplus \\exp(b)$", aspect="equal")
+    disc.set(xlim=(-limit, limit), ylim=(-limit, limit))
+    chosen = np.flatnonzero(np.asarray(labels) == labels[0])
+    (left, low), side = _square(torch.cat([points[chosen], ends[chosen]]))
+    disc.add_patch(Rectangle((left, low), side, side, fill=False, ec="black", lw=1.2, zorder=4))
+    part.set(title=f"the framed part, {radius / side:.0f} times larger", aspect="equal")
+    part.set(xlim=(left, left + side), ylim=(low, low + side))
+    part.spines[:].set_visible(True)
+    _turns(turns, _degrees(u, u + b), _degrees(points, ends), labels)
+    fig.legend(*disc.get_legend_handles_labels(), loc="outside lower center", ncols=6, markerscale=1.6)
+    return titled(fig, title)
+
+
+def _square(points: torch.Tensor) -> tuple[tuple[float, float], float]:
+    """The lower left corner and the side of a square around (N, 2) points, with a margin."""
+    low, high = points.min(0).values, points.max(0).values
+    side = 1.5 * float((high - low).max())
+    left, bottom = ((low + high) / 2 - side / 2).tolist()
+    return (left, bottom), side
+
+
+@styled
+def gallery_curves(panels: Mapping[str, pd.DataFrame], *, at: int = 0, value: str, title: str = "") -> Figure:
+    """TKI (solid) and vanilla CLIP (dashed) over the number of classes in the gallery, one panel per table.
+
+    panels  tables in percent over the number of classes, with columns "TKI" and "vanilla CLIP"
+    at      a number of classes that is ringed
+    """
+    fig, axes = plt.subplots(1, len(panels), figsize=(WIDTH, 3.6), sharey=True, squeeze=False)
+    for ax, (name, table) in zip(axes[0], panels.items()):
+        ax.fill_between(table.index, table["vanilla CLIP"], table["TKI"], color=PALETTE[4], alpha=0.25, lw=0)
+        ax.plot(table["TKI"], color=PALETTE[0], marker="o", ms=5, label="TKI")
+        ax.plot(table["vanilla CLIP"], color=QUIET, ls="--", marker="s", ms=4, label="vanilla CLIP")
+        for classes, tki, clip in table[["TKI", "vanilla CLIP"]].itertuples():
+            ax.annotate(f"{tki - clip:+.1f}", (classes, tki), (4, 5), textcoords="offset points")
+        if at in table.index:
+            ax.plot(at, table.loc[at, "TKI"], "o", ms=12, mfc="none", mec=PALETTE[1], mew=1.8)
+        ax.set(title=name, xlabel="classes in the gallery", xlim=(0, 1.08 * max(table.index)))
+        ax.set_ylim(0, 100)
+        ax.grid(True)
+    axes[0, 0].set_ylabel(value)
+    axes[0, 0].legend(loc="lower left")
     return titled(fig, title)
 
 

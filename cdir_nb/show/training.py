@@ -191,6 +191,40 @@ def sensitivity(table: pd.DataFrame, *, value: str, title: str = "", columns: in
     return titled(fig, title)
 
 
+@styled
+def tornado(table: pd.DataFrame, *, value: str, title: str = "") -> Figure:
+    """How much each setting matters: one panel per task, and one bar per setting over the means of its values.
+
+    0 is the default; the values at both ends of a bar are written beside it. Settings with the longest bar in the first
+    panel are on top.
+
+    table  columns task, setting, value, seed, percent, default (bool), with the default of each setting
+    """
+    groups = table.groupby(["task", "setting", "value"], sort=False)
+    means: Any = groups["percent"].mean()
+    default = means[groups["default"].any()].droplevel("value")
+    change = means - default.reindex(means.index.droplevel("value")).to_numpy()
+    length = change.groupby(["task", "setting"], sort=False).agg(np.ptp)
+    tasks = list(dict.fromkeys(table["task"]))
+    names = list(length[tasks[0]].sort_values(ascending=False, kind="stable").index)
+    fig, axes = plt.subplots(1, len(tasks), figsize=(WIDTH, 0.3 * len(names) + 1.2), sharey=True, squeeze=False)
+    for ax, task in zip(axes[0], tasks):
+        for row, name in enumerate(names):
+            values = change[task, name]
+            ax.barh(row, np.ptp(values), left=values.min(), height=0.6, color=PALETTE[4])
+            for end, alignment in ((values.idxmin(), "right"), (values.idxmax(), "left")):
+                if values[end]:
+                    text = f" {_value_text(end)} "
+                    ax.text(values[end], row, text, ha=alignment, va="center", fontsize=SMALL)
+        ax.axvline(0, color=QUIET, lw=1.2)
+        ax.set(title=task, xlabel=f"{value}, points from the default")
+        ax.use_sticky_edges = False  # otherwise there is no margin at the left end of a bar
+        ax.margins(x=0.25)
+    axes[0, 0].set_yticks(range(len(names)), [pretty(name) for name in names])
+    axes[0, 0].set_ylim(len(names) - 0.5, -0.5)
+    return titled(fig, title)
+
+
 def _sensitivity_panel(ax: Axes, table: pd.DataFrame) -> None:
     """Values side by side: numbers in ascending order, then texts in alphabetical order."""
     order = sorted(set(table["value"]), key=lambda text: (_number(text) is None, _number(text) or 0.0, str(text)))

@@ -14,16 +14,6 @@ def texts(ax):
     return [t.get_text() for t in ax.texts]
 
 
-def test_bars_by_direction_with_the_baseline_as_a_line():
-    table = pd.DataFrame({"a → b": [40.0, 50.0], "b → a": [30.0, 20.0]}, index=["vanilla CLIP", "CLAIR"])
-    fig = bar_charts.method_bars(table, "CLAIR", "vanilla CLIP", value="P@10")
-    assert [[bar.get_width() for bar in ax.patches] for ax in fig.axes] == [[40, 50], [30, 20]]
-    assert [ax.lines[0].get_xdata()[0] for ax in fig.axes] == [40, 30]
-    assert fig.axes[0].get_yaxis().get_inverted()
-    missing = bar_charts.method_bars(table.replace(20.0, np.nan), "CLAIR", "vanilla CLIP", value="P@10").axes[1]
-    assert [text.get_text() for text in missing.texts] == ["30.0", "not measured"]
-
-
 def test_bars_mark_missing_numbers():
     table = pd.DataFrame({"P@5": [40.0, np.nan], "mAP@5": [np.nan, 62.0]}, index=["UCDIR", "LVM"])
     fig = bar_charts.metric_bars(table)

@@ -40,3 +40,11 @@ def test_intervals_lie_where_they_are_given_with_their_marks():
     assert [text.get_text() for text in ax.texts] == ["-1.0 to +2.0", "-9.0 to +8.0"]
     assert [line.get_xdata()[0] for line in ax.lines if line.get_label() == "3.5  CLAIR"] == [3.5]
     assert [tick.get_text() for tick in ax.get_yticklabels()] == ["seeds", "classes"]
+
+
+def test_panels_with_the_same_rows_are_labelled_once():
+    table = pd.DataFrame({"name": ["Q"], "source": ["drawn world"], "value": [1.0]})
+    same = dot_plots.seed_dots({"a": table, "b": table}, values={"a": "points", "b": "points"}).axes
+    assert [[tick.get_text() for tick in ax.get_yticklabels()] for ax in same] == [["Q"], [""]]
+    other = dot_plots.seed_dots({"a": table, "b": table.replace("Q", "R")}, values={"a": "x", "b": "x"}).axes
+    assert [[tick.get_text() for tick in ax.get_yticklabels()] for ax in other] == [["Q"], ["R"]]

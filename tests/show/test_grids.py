@@ -1,4 +1,5 @@
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -150,3 +151,11 @@ def test_label_changes_show_before_and_after_and_check_the_true_class(squares):
     assert bars.get_ylim()[0] > bars.get_ylim()[1]  # the likeliest on top
     missed = grids.label_changes(squares, [5], after[:, [1, 2, 0]], after[:, [1, 2, 0]], classes, top=2).axes[1]
     assert [tick.get_text() for tick in missed.get_yticklabels()] == ["cat", "✓ light bu…"]  # the third likeliest
+
+
+def test_compared_grid_has_a_row_for_each_method_of_each_query(squares, in_order):
+    query, gallery = squares.select("sketch"), squares.select("photo")
+    backwards = SimpleNamespace(indices=in_order.indices[:, ::-1], scores=in_order.scores)
+    fig = grids.compared_grid(query, gallery, {"CLIP": in_order, "TKI": backwards}, [0], k=2)
+    assert [text for text in texts(fig) if "of 2 right" in text] == ["CLIP\n2 of 2 right", "TKI\n0 of 2 right"]
+    assert len(patches(fig, "right")) == len(patches(fig, "wrong")) == 2

@@ -38,12 +38,3 @@ def test_gain_map_signs_its_numbers_and_colours_around_zero():
     better, worse = (ax.collections[0].to_rgba(value)[:3] for value in (4.0, -4.0))
     assert better[2] > better[0] and worse[0] > worse[2]  # blue and red
     assert np.allclose(ax.collections[0].to_rgba(0.0)[:3], to_rgb("#F7F7F7"), atol=0.02)
-
-
-def test_matrices_share_one_scale_and_name_each_group_once():
-    small, large = np.zeros((3, 3)), np.full((3, 3), 2.0)
-    fig = heatmaps.matrices({"by clipart": small, "by sketch": large}, ["dog", "dog", "cat"])
-    first, second = fig.axes[:2]
-    assert [ax.images[0].get_clim() for ax in (first, second)] == [(0, 2), (0, 2)]
-    assert [label.get_text() for label in first.get_xticklabels()] == ["dog", "cat"]
-    assert first.get_xticks().tolist() == [0.5, 2] and len(first.lines) == 2

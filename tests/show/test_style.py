@@ -161,6 +161,7 @@ def test_figures_show_the_titles_of_domains_wherever_they_stand_for_themselves()
     style.use_titles({"real": "real (drawn)"})
     assert style.with_titles(style.with_titles("real")) == "real (drawn)"
     assert style.with_titles("real images, real") == "real images, real (drawn)"
+    assert style.with_titles("real images: Sketchy") == "real images: Sketchy"
     fig = figure()
     fig.canvas.draw()
     (ax,) = fig.axes

@@ -114,3 +114,14 @@ def test_the_stop_comes_three_epochs_after_the_best():
     assert best.get_xdata()[0] == 1 and stop.get_xdata()[0] == 4
     (ax,) = training.stopping_figure({"run": table[:3]}, 3, value="P@5 (%)").axes
     assert not any(x.get_label().startswith("stop") for x in ax.lines)  # the training ended before
+
+
+def test_a_bar_of_the_tornado_spans_the_means_of_a_settings_values():
+    rows = [("world", "alpha", "1", 0, 40, True), ("world", "alpha", "1", 1, 42, True)]
+    rows += [("world", "alpha", "9", 0, 36, False), ("world", "alpha", "9", 1, 38, False)]
+    rows += [("world", "wide", "no", 0, 41, True), ("world", "wide", "yes", 0, 42, False)]
+    table = pd.DataFrame(rows, columns=["task", "setting", "value", "seed", "percent", "default"])
+    (ax,) = training.tornado(table, value="mAP").axes
+    assert [text.get_text() for text in ax.get_yticklabels()] == ["alpha", "wide"]  # the longest first
+    assert [(bar.get_x(), bar.get_width()) for bar in ax.patches] == [(-4, 4), (0, 1)]
+    assert [text.get_text().strip() for text in ax.texts] == ["9", "yes"]  # not the defaults
