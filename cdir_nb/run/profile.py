@@ -180,8 +180,8 @@ class Profile(BaseModel):
                 raise ValueError(f"{entry.name} appears twice: remove one, use a sweep, or give it a title")
             if unknown := [name for name in entry.after if name not in above and not (above and name == "all")]:
                 raise ValueError(
-                    f"{entry.name}: after has {unknown[0]!r}, which is not an entry above: use only these: "
-                    f"{', '.join(above) or 'none'}"
+                    f"{entry.name}: after has {unknown[0]!r}, which is not an entry above: remove it, or put it first; "
+                    f"entries above: {', '.join(above) or 'none'}"
                 )
             if "all" in entry.after:
                 entry.after = list(above)
