@@ -58,9 +58,9 @@ def look(image: Image.Image) -> int:
 
 
 def looks_like(one: int, copies: Iterable[int]) -> bool:
-    """Whether the hash `one` (see `look`) matches one of `copies`: at least two thirds of all their bits are in common.
+    """Whether the hash `one` (see `look`) matches one of `copies`.
 
-    Bits are counted if they are set in either hash; a blank image has none.
+    Two hashes match if two thirds of the bits that are set in either are set in both. A blank image matches nothing.
     """
     return any(3 * (one & copy).bit_count() >= 2 * max((one | copy).bit_count(), 1) for copy in copies)
 

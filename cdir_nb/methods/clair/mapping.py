@@ -36,7 +36,7 @@ def procrustes(source: torch.Tensor, target: torch.Tensor, null_space: NullSpace
                     "svd"       the result of the SVD, as in the paper's formula; it depends on rounding errors
 
     Embeddings are not centred, as in the paper, which has 3,000 pairs and does not discuss the null space. The
-    computation is in double precision; Q has the dtype of `source`. Raises CdirError for different shapes.
+    computation is in double precision; Q has the dtype of `source`. Raises CdirError if the two shapes differ.
     """
     if source.shape != target.shape or source.ndim != 2:
         raise CdirError(
