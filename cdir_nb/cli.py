@@ -315,7 +315,7 @@ def results(
     else:
         for block in blocks or ["no precision was measured between two domains in which rankings can differ"]:
             typer.echo(f"\n{block}")
-        typer.echo("all numbers: the same command with --all")
+        typer.echo("to print all numbers, add --all to the command")
     _print_notes(frame)
     for file in files:
         typer.echo(f"{len(records)} records written to {file}")

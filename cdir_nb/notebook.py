@@ -22,7 +22,7 @@ def read_notebook(path: Path) -> nbformat.NotebookNode:
     try:
         notebook = nbformat.read(path, as_version=4)
         if not all(isinstance(cell.source, str) and cell.cell_type and "metadata" in cell for cell in notebook.cells):
-            raise ValueError("a cell is not complete")
+            raise ValueError("a cell has no source, type or metadata")
         return notebook
     except Exception as error:  # nbformat raises several unrelated types for a damaged file
         raise CdirError(f"{path} is not a valid notebook ({type(error).__name__}): restore the file") from None

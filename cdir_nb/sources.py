@@ -43,7 +43,7 @@ LIBRARIES = (
 
 
 def library_versions(*more: str) -> dict[str, str]:
-    """Versions of Python (such as 3.11) and of the libraries that compute numbers: LIBRARIES, and `more` names.
+    """Versions of Python (such as 3.11) and of the libraries that compute numbers: LIBRARIES, and those in `more`.
 
     A library that is not installed has the version "missing".
     """

@@ -7,9 +7,9 @@ Every file in a class folder is treated as an image, whatever its extension. Onl
 dot and files left by file browsers (Thumbs.db, desktop.ini) are ignored. Links are followed.
 
 Opening a dataset reads all bytes to compute their digests (PACS: half a second) and fully decodes every file that was
-not decoded before (PACS: 2 to 4 s), because only a full decode detects a truncated JPEG. A cache stores the digests
-of files that decoded, and what they show. `open_any_folder`, which opens a user's own images, reads a file again only
-if its size or times have changed.
+not decoded before (PACS: 2 to 4 s), because only a full decode detects a truncated JPEG. A cache stores the digest of
+each file that was decoded, with the properties of its image (`Look`). `open_any_folder`, which opens a user's own
+images, reads a file again only if its size or times have changed.
 """
 
 import json
@@ -73,8 +73,8 @@ def open_any_folder(root: Path | str, *, progress: bool = True) -> tuple[ImageSe
     """The images of a folder in any layout of `open_folder`, or in several at once; and the files left out.
 
     The second result has one line for each kind of file that was left out, and one for each folder below a class
-    folder; a line that cannot list all names refers to a text file in the cache that does. Images of a domain's zip
-    file without folders have the label "". Raises CdirError if there is no folder, or no image in it.
+    folder. If a line cannot hold all names, it gives the path of a text file in the cache that lists them. Images of a
+    domain's zip file without folders have the label "". Raises CdirError if there is no folder, or no image in it.
     """
     root = _existing(root, LAYOUTS)
     images, problems, nested = _any_layout(root, progress, trust_times=True)
@@ -230,8 +230,8 @@ class Tree:
 def scan(root: Path, domains: dict[str, str], classes: Sequence[str] | None) -> Tree:
     """List <root>/<domain>/<class>/<image>. `domains`: name -> folder; `classes` None: every folder.
 
-    If a folder does not exist, one with another spelling of its name (`name_key`) is read instead. In a domain without
-    class folders that is a zip file or has a class list, each file belongs to the class that it is named after.
+    If a folder does not exist, one with another spelling of its name (`name_key`) is read instead. If a domain has no
+    class folders, and is a zip file or has a class list, each file belongs to the class that it is named after.
     """
     tree, used = Tree(), set()
     for domain, folder in domains.items():
@@ -278,7 +278,10 @@ def _same_name(folder: Path) -> Path | None:
 
 
 def _matches(present: Collection[str], expected: Iterable[str]) -> dict[str, str]:
-    """{expected name: the same name in `present`, or the only one with the same `name_key` that is not expected}."""
+    """{expected name: the same name in `present`, or another spelling of it (equal `name_key`)}.
+
+    Another spelling is used only if exactly one is present, and if it is not itself an expected name.
+    """
     expected = list(expected)
     near: defaultdict[str, list[str]] = defaultdict(list)
     for name in set(present) - set(expected):
@@ -304,7 +307,7 @@ def _existing(root: Path | str, layout: str) -> Path:
 
 
 def require_root(root: Path, domains: dict[str, str], missing: Sequence[str]) -> None:
-    """Raise CdirError, whose message suggests a remedy, if domain folders are missing."""
+    """Raise CdirError if domain folders are missing; the message suggests a remedy."""
     if not missing:
         return
     folders, above = list(domains.values()), root.resolve().parent
@@ -423,12 +426,12 @@ def _seen(root: Path) -> dict[str, str]:
 
 
 def _cache_file(root: Path, suffix: str) -> Path:
-    """A file of the cache about the files of a folder."""
+    """The path of a cache file with data on the files of a folder."""
     return cache_dir() / "decoded" / f"{digest_of(os.fsencode(root.resolve()))}{suffix}"
 
 
 def _stored_looks(cache_path: Path, code: str) -> dict[str, Look]:
-    """The looks in a file of the cache; empty if it is missing, damaged, or written by other code."""
+    """{digest of a file: its `Look`} from a cache file; empty if it is missing, damaged, or written by other code."""
     try:
         content = json.loads(read_from_cache(cache_path, Path.read_text) or "{}")
         return {digest: Look(*look) for digest, look in content["looks"].items()} if content["code"] == code else {}

@@ -52,7 +52,7 @@ def file_id(key: str) -> str:
 def photo_id(key: str) -> str:
     """The file id of the photo that a sketch of Sketchy was drawn from; for other images, the key without extension.
 
-    Images were assigned to the two halves by a hash of this name.
+    Images were assigned to the two halves by a hash of this id.
     """
     name = file_id(key)
     return name.partition("-")[0] if SHARED_NAME.fullmatch(name) else without_extension(key)

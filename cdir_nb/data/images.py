@@ -26,7 +26,7 @@ class ImageSet:
     labels   (N,) class names
     load     key -> PIL image in RGB
     digests  N content digests: equal digests mean identical images
-    looks    {digest: `Look`, what the decoded image shows}, for images that were read from files
+    looks    {digest: `Look`, properties of the decoded image}, for images that were read from files
     credits  {domain: credit that a figure with one of its images must show}, if the licence requires one
     """
 

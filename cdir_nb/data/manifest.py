@@ -96,7 +96,7 @@ def _load_card(name: str, manifest: Path) -> Card:
 
 @contextmanager
 def _named_errors(card: Path | str) -> Iterator[None]:
-    """Raise CdirError, which names the card and the field, for what is wrong in a card or a file beside it."""
+    """Context in which an error in a card, or in a file beside it, becomes a CdirError that names card and field."""
     try:
         yield
     except ValidationError as error:
@@ -113,7 +113,7 @@ def _first_problem(error: ValidationError) -> str:
 
 
 def _raw(folder: Path, below: tuple[str, ...] = ()) -> dict:
-    """The card as plain data, with `like` resolved and the files that it names read in."""
+    """The card as plain data, in which `like` is resolved and names of files are replaced by their contents."""
     raw = read_yaml(folder / "card.yaml", f"{folder.parent.name}/{folder.name}/card.yaml")
     base = {}
     if like := raw.pop("like", None):
@@ -231,7 +231,7 @@ def drawn_title(name: str) -> str:
 
 
 def display_domain(domain: str, dataset: str) -> str:
-    """A domain's name in tables and pages: `real` of the drawn world, which is drawn, is `real (drawn)`.
+    """A domain's name in tables and pages: for example, `real` of the drawn world is shown as `real (drawn)`.
 
     Names in records, parameters and files stay as they are.
     """

@@ -28,7 +28,7 @@ RAW_SUFFIXES = (".3fr", ".arw", ".cr2", ".cr3", ".dng", ".nef", ".nrw", ".orf", 
 
 @dataclass(frozen=True)
 class Look:
-    """What the decoded image of a file shows: its width and height, whether it is blank, and a digest of its pixels."""
+    """Properties of a decoded image: its width and height, whether it is blank, and a digest of its pixels."""
 
     width: int
     height: int
@@ -37,7 +37,7 @@ class Look:
 
 
 class Inspection(NamedTuple):
-    """The result of `inspect`: the digest of the file, its problem ("" if there is none), and its look if it has one.
+    """The result of `inspect`: the digest of the file, its problem ("" if none), and its `Look` if it was decoded.
 
     A problem is "kind of file: what is wrong, or the remedy", or "zero bytes".
     """

@@ -47,7 +47,7 @@ class Budget:
 
     @contextmanager
     def reserve(self, amount: int) -> Iterator[None]:
-        """Hold `amount`, or the total if that is less, inside the block."""
+        """Context that reserves `amount` (or the total, if that is less) until its block ends."""
         amount = min(amount, self.total)
         with self._changed:
             self._changed.wait_for(lambda: self.free >= amount)
@@ -85,7 +85,7 @@ def to_rgb(image: Image.Image) -> Image.Image:
     """Convert an image to 8-bit sRGB, upright by its EXIF orientation.
 
     - Values of more than 8 bits are scaled by their range: that of the TIFF tags, otherwise the smallest of DEPTHS.
-    - Colours are converted by the profile in the file; a damaged profile, or one of other channels, is ignored.
+    - Colours are converted by the profile in the file; a damaged profile, or one for other channels, is ignored.
     - Transparent images are placed on white, or on black if they would be blank on white.
 
     Raises ValueError for values without a known range: fractions, negative ones, and images that would be black.
@@ -161,7 +161,7 @@ def _in_srgb(image: Image.Image, profile: bytes) -> Image.Image:
 
 @lru_cache(16)
 def _transform(profile: bytes) -> tuple[str, ImageCms.ImageCmsTransform] | None:
-    """(colour space of an ICC profile, its transform to sRGB); None if it is damaged, or is sRGB to two levels."""
+    """(colour space of an ICC profile, its transform to sRGB); None if it is damaged or nearly sRGB."""
     try:
         source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
         space = cast(Any, source.profile).xcolor_space.strip()
@@ -233,7 +233,7 @@ def _swapped(tile: Any) -> Any:
 
 
 def _levels(values: np.ndarray, stated: float | None = None) -> np.ndarray:
-    """Values scaled to 0..255 (uint8) by their range: the stated one if all values are in it, else the evident one.
+    """Values scaled to 0..255 (uint8) by their range: the stated range if it contains all values, else the evident one.
 
     Raises ValueError for fractions without a stated range, for negative values and NaN.
     """
@@ -250,7 +250,7 @@ def _levels(values: np.ndarray, stated: float | None = None) -> np.ndarray:
 
 
 def _stated_range(tags: Mapping[int, Any]) -> float | None:
-    """The largest value that a TIFF file states by its tags; None if it does not."""
+    """The largest value according to the tags of a TIFF file; None if they do not state it."""
     for tag in (SMAX_SAMPLE, MAX_SAMPLE):
         if tag in tags:
             return float(np.max(tags[tag]))

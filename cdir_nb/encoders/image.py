@@ -161,7 +161,7 @@ class ImageEncoder:
 
     @property
     def _traits(self) -> list[str]:
-        """Properties of the computation that the model's name leaves open."""
+        """Properties of the computation that the model's name does not determine."""
         return []
 
     @property

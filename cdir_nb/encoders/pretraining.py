@@ -51,14 +51,17 @@ def noted(train_set: str, encoder: ImageEncoder, images: ImageSet | None) -> str
 def look(image: Image.Image) -> int:
     """64 bits: where the brightness rises from left to right, between the 9 x 8 cells of the image (difference hash).
 
-    It hardly depends on size and encoding.
+    The hash hardly changes with the size and the encoding of the image.
     """
     cells = np.asarray(image.convert("L").resize((9, 8), Image.Resampling.BOX), dtype=int)
     return int.from_bytes(np.packbits(np.diff(cells, axis=1) > EDGE).tobytes(), "big")
 
 
 def looks_like(one: int, copies: Iterable[int]) -> bool:
-    """Whether a look shares two thirds of all rises with one of `copies`; a blank image has no rises."""
+    """Whether the hash `one` (see `look`) matches one of `copies`.
+
+    Two hashes match if two thirds of the bits that are set in either are set in both. A blank image matches nothing.
+    """
     return any(3 * (one & copy).bit_count() >= 2 * max((one | copy).bit_count(), 1) for copy in copies)
 
 
@@ -70,7 +73,7 @@ def _look_of(images: ImageSet, key: str, digest: str) -> int:
 
 @cache
 def _listed(datasets: tuple[str, ...]) -> tuple[frozenset[str], dict[str, list[int]]]:
-    """The digests of the listed images, and {file id: their looks}."""
+    """The digests of the listed images, and {file id: the hashes (see `look`) of the images with that id}."""
     digests, looks = set(), defaultdict(list)
     for dataset in datasets:
         keys, content = sorted(listed_keys(dataset, SEEN)), _content(dataset)

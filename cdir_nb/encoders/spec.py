@@ -164,7 +164,7 @@ def _timm(remainder: str, text: str) -> tuple[str, str]:
 
 
 def _check_weights(spec: EncoderSpec, text: str) -> None:
-    """Raise CdirError if required weights are missing, or if weights are given for a model with only one set."""
+    """Raise CdirError if required weights are missing, or if weights are given for a model that has only one set."""
     if spec.kind == MOBILENET and spec.weights:
         raise CdirError(f'encoder "{text}": {MOBILENET} has only one set of weights: write {MOBILENET}')
     if spec.kind == MOCO and not spec.weights:

@@ -1,4 +1,4 @@
-"""Text embeddings of prompts in which a vector replaces a word (TKI, section 4.1); words unknown to an encoder.
+"""Text embeddings of prompts in which a vector replaces a word (TKI, section 4.1); a check for words new to an encoder.
 
 In "A [DOMAIN] style of dog.", the token embedding of [DOMAIN] is a given vector; the text tower is frozen.
 """

@@ -77,9 +77,9 @@ def check_status(response: requests.Response) -> None:
 
 
 def _resume(url: str, target: Path, progress: Callable[[int], object]) -> None:
-    """Request the missing bytes once, and append them to the part. Raises RequestException if some are still missing.
+    """Request the missing bytes once, and append them to `<name>.part`. Raises RequestException if some remain missing.
 
-    If-Range makes the server return the whole file if its version has changed since the part was written.
+    If-Range makes the server return the whole file if its version has changed since `<name>.part` was written.
     """
     part, version = _part(target), _version(target)
     start = _bytes(part)

@@ -92,7 +92,7 @@ def _entry(request: Request, card: Card) -> Entry:
 
 
 def _fetch_folders(request: Request, card: Card, entry: Entry, work: Path) -> Card:
-    """Fetch the domains that are not in <root>; returns the card of those that are then there."""
+    """Fetch the domains that are not in <root>; returns the card with the domains then present."""
     paths = {name: request.root / info.folder for name, info in card.domains.items()}
     requested = request.domains or tuple(paths)
     missing = [name for name in requested if not paths[name].exists()]
@@ -174,7 +174,7 @@ def _file_name(url: str) -> str:
 
 
 def _move_finished(request: Request, staging: Staging) -> None:
-    """Move finished domains to where loaders look. Raises CdirError if no image was unpacked."""
+    """Move finished domains to the folder that loaders read. Raises CdirError if no image was unpacked."""
     if not staging.written:
         folders = ", ".join(staging.folders)
         raise CdirError(
@@ -187,7 +187,7 @@ def _move_finished(request: Request, staging: Staging) -> None:
 
 
 def _fetch_drawings(request: Request, card: Card, entry: Entry, work: Path) -> Card:
-    """Fetch the classes that do not have `per_class` drawings; returns the card of those that are then there."""
+    """Fetch the classes that do not have `per_class` drawings; returns the card with the classes then present."""
     source = next(source for source in entry.sources if isinstance(source, DrawingSource))
     _log_source(request, source, source.url)
     labels = [name for name in request.classes or card.classes if _n_lines(request.root, name) != request.per_class]

@@ -113,7 +113,7 @@ def unpack_parquet(file: Path, staging: Staging, *, image: str, label: str, doma
 
 @contextmanager
 def _readable(file: Path, kind: str) -> Iterator[None]:
-    """Report a damaged file in one line; errors of the disk are raised as they are."""
+    """Context that raises a one-line CdirError for a damaged file; errors of the disk are not changed."""
     try:
         yield
     except CdirError:

@@ -22,8 +22,8 @@ class Embedder:
     settings    plain data (numbers, strings, lists, dicts); runs with equal settings are averaged over seeds
     train_set   its training data, in words
     training_images  the training images; None if no images were used
-    training_pool  the images from which the seed drew `training_images`; None: these are all. Seeds are averaged only
-                if their pools are equal
+    training_pool  the images from which the seed drew `training_images`; None: `training_images` itself. Seeds are
+                averaged only if their pools are equal
     training_commit  commit of the code that trained it; empty if nothing was trained or the commit is unknown
     data_at_test_time  the data, besides the query itself, that it uses to embed or rank: "gallery", "training images",
                 "all queries"

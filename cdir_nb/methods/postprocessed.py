@@ -68,7 +68,7 @@ class AlphaQE:
 
 @dataclass(frozen=True)
 class Popularity:
-    """Subtract from each score how popular the gallery item is.
+    """Subtract from each score the popularity of the gallery item.
 
     kind       "mean", "top_k", "softmax" (see `popularity`, also for k and tau) or "sinkhorn" (with tau)
     reference  "training images": those of the query's domain, processed as queries are; or "all queries"
@@ -93,7 +93,7 @@ class Popularity:
         return f"popularity ({self.kind}{values}, {self.reference})"
 
     def of(self, query: torch.Tensor, gallery: torch.Tensor, reference: torch.Tensor) -> tuple[torch.Tensor, ...]:
-        """(G,), the arguments of `subtract_popularity` after the embeddings."""
+        """(G,): the argument `popular` of `subtract_popularity`, as a tuple of one."""
         if self.kind == SINKHORN:
             return (sinkhorn(reference, gallery, self.tau),)  # pyright: ignore[reportArgumentType]
         return (popularity(reference, gallery, self.kind, self.k, self.tau),)
@@ -101,7 +101,10 @@ class Popularity:
 
 @dataclass(frozen=True)
 class QBNorm:
-    """Subtract the popularity "softmax" with training images of the query's domain, if `qb_norm_switch` says so."""
+    """Subtract the popularity "softmax" from the scores of the queries that `qb_norm_switch` selects.
+
+    The reference queries are training images of the query's domain.
+    """
 
     tau: float
 
@@ -112,14 +115,14 @@ class QBNorm:
         return f"QB-Norm (tau {self.tau:g})"
 
     def of(self, query: torch.Tensor, gallery: torch.Tensor, reference: torch.Tensor) -> tuple[torch.Tensor, ...]:
-        """(G,) and (Q,), the arguments of `subtract_popularity` after the embeddings."""
+        """(G,) and (Q,): the arguments `popular` and `switch` of `subtract_popularity`."""
         switch = qb_norm_switch(query, gallery, reference)
         return popularity(reference, gallery, "softmax", tau=self.tau), switch
 
 
 @dataclass(frozen=True)
 class KReciprocal:
-    """Re-rank the gallery by k-reciprocal neighbours; see `k_reciprocal`. It takes memory for (Q + G) x G numbers."""
+    """Re-rank the gallery by k-reciprocal neighbours; see `k_reciprocal`. Takes memory for (Q + G) x G numbers."""
 
     k1: int = 20
     k2: int = 6
@@ -137,7 +140,10 @@ class KReciprocal:
 
 
 def _as_rows(ranking: Ranking) -> Pair:
-    """A complete ranking by distances below 2 as rows: the scores of a query, and the rows of the identity."""
+    """(Q, G) and (G, G): rows whose cosines order the gallery as a complete ranking does.
+
+    The rows are 2 minus the distances, which must be below 2, and those of the identity matrix.
+    """
     scores = torch.zeros(len(ranking), ranking.n_gallery)
     shifted = torch.from_numpy(ranking.scores).clamp(min=-2) + 2  # gallery rows that are left out get 0
     return scores.scatter_(1, torch.from_numpy(ranking.indices).long(), shifted), torch.eye(ranking.n_gallery)
@@ -154,10 +160,10 @@ class PostProcessed(Embedder):
                      `KReciprocal`
     training_images  unlabelled images for steps with "training images"; None: those that the method was trained on
 
-    Embeddings are scaled to unit length first, and compared by cosine, also those of a method that compares by
-    Euclidean distance; a step that subtracts popularity adds columns, whose Euclidean distance gives the same order.
-    Raises CdirError for steps in another order, and if training images are needed and there are none, or two sets of
-    them.
+    Embeddings are first scaled to unit length, and then compared by cosine, even if the method itself compares by
+    Euclidean distance. A step that subtracts popularity adds columns; Euclidean distances then order by the new scores.
+    Raises CdirError for steps in another order, and if a step needs training images and there are none, or if
+    `training_images` differ from those of the method.
     """
 
     def __init__(self, embedder: Embedder, steps: Sequence[Step], training_images: ImageSet | None = None) -> None:
@@ -252,7 +258,7 @@ def _training_images(embedder: Embedder, images: ImageSet | None) -> ImageSet:
 
 
 def _check_steps(steps: Sequence[Step]) -> None:
-    """Raise CdirError unless there is a step, and each is of a later kind than the one before."""
+    """Raise CdirError unless there is at least one step, and steps follow `ORDER`, with at most one of each kind."""
     kinds = [next((i for i, kind in enumerate(ORDER) if isinstance(step, kind)), None) for step in steps]
     if not kinds or None in kinds or kinds != sorted(set(kinds)):  # pyright: ignore[reportArgumentType]
         names = ", ".join(map(repr, steps)) or "none"

@@ -49,7 +49,7 @@ Rows = Callable[[torch.Tensor, ImageSet], torch.Tensor]  # unit rows (N, D) of i
 
 
 class FromTexts(VanillaClip):
-    """CLIP's unit vectors after a function that was made from texts alone; compared by cosine."""
+    """CLIP's unit vectors, transformed by a function that was computed from texts alone; compared by cosine."""
 
     train_set = "no image; texts alone"
 
@@ -98,7 +98,7 @@ def centred_by(means: Mapping[str, torch.Tensor]) -> Rows:
 
 
 def likened_to(objects: torch.Tensor, tau: float) -> Rows:
-    """Replace each row by softmax(its cosines with the texts of objects (n, D) / tau)."""
+    """Replace each row x by softmax(cosine(x, objects) / tau), with the text embeddings `objects` (n, D)."""
     return lambda emb, _: (emb @ objects.T / tau).softmax(1)
 
 
@@ -115,8 +115,8 @@ def references(
     """The reference rows of a frozen embedder on a task, and the reasons for absent ones.
 
     embedder  such as `frozen_embedder(encoder, task)`; rows from texts need the two towers of CLIP
-    images    the dataset's images. If the task trains on none, those of its classes that it leaves out are the training
-              images (on `pacs-heldout`, the half that real-clip saw in its pretraining)
+    images    the dataset's images. If the task has no training images, the images that belong to its classes, but not
+              to the task, take their place (on `pacs-heldout`, the half that real-clip saw in its pretraining)
 
     Returns the rows, and {name of an absent row: reason}. A row that needs training images has only the directions
     between domains that have some; its `train_set` says if they include test images.

@@ -52,7 +52,7 @@ def fit(
     settings    None: those named for this encoder, else the paper's; a mapping overrides single fields; see
                 `Method.configured` for names and complete settings
     directions  the (query domain, gallery domain) pairs to fit for, None: all of the task. For a method that is fitted
-                for a pair of domains, one direction gives both
+                for a pair of domains, one direction stands for both
     Raises CdirError for an unknown method, variant, setting or direction, an encoder that the method cannot use, and a
     protocol without the training data that it needs.
     """

@@ -45,7 +45,7 @@ class Training:
 
     build        returns the network; sets `steps_per_epoch`, and `momentum` if there is a momentum encoder
     inputs       the data that determine the result, as digests for the cache key (default: `images`)
-    start        prepares the first epoch, such as memory banks; not called if a finished training is loaded
+    start        prepares data for the first epoch, such as memory banks; not called if a finished training is loaded
     batches      yields the argument of `losses`, one per step
     losses       returns the value of each loss, by name; `weights` returns their weights in the total
     end_epoch    is called after the last step of an epoch; returns additional numbers for the history
@@ -100,7 +100,7 @@ class Training:
 
     @cached_property
     def training_pool(self) -> ImageSet | None:
-        """The task's training images in the domains of `images`; `images` themselves if some are not among them."""
+        """The task's training images in the domains of `images`; `images` itself if it contains other images."""
         if self.images is None:
             return None
         pool = self.task.train.select(set(self.images.domains.tolist()))
@@ -354,7 +354,7 @@ class Training:
 
 
 class TrainedEmbedder(Embedder):
-    """A finished training in one of its states.
+    """The embedder of a finished training, in the state after one of its epochs.
 
     training   the training, with `history`, `settings` and `images`
     epoch      the epoch of the state; 0 is the initial state
@@ -406,7 +406,7 @@ def decides(query_labels: Labels, gallery_labels: Labels, k: int | None = None) 
 def require_validation(training: Training, *parts: tuple[Labels, Labels], k: int | None = None, remedy: str) -> None:
     """Raise CdirError if the validation set cannot choose an epoch; called before the first one.
 
-    parts  labels of queries and of gallery, for each ranking of the score; one that `decides` is enough
+    parts  (query labels, gallery labels) of each ranking behind the score; it is enough if `decides` is true for one
     """
     if not any(decides(*labels, k) for labels in parts):
         sizes = "; ".join(f"queries: {len(queries)}, gallery: {len(gallery)}" for queries, gallery in parts)

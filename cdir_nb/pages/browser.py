@@ -168,7 +168,7 @@ def _published() -> dict[str, Any]:
 
 
 def _owner(name: str) -> Method | None:
-    """The method with this name, or of which this is a variant or a state; None for a user's own method."""
+    """The method that has this name, or a variant or a state with this name; None for a user's own method."""
     named = (method for method in METHODS.values() if name == method.name or name in method.variants)
     states = (method for method in METHODS.values() if name.startswith(f"{method.name},"))
     return next(named, None) or next(states, None)

@@ -183,8 +183,8 @@ def _means(frame: pd.DataFrame, paper: str, other_settings: Mapping[str, str]) -
 
 def _means_table(frame: pd.DataFrame, paper: str, other_settings: Mapping[str, str]) -> str:
     """Mean ± standard deviation over seeds for each method, over the directions in which all trained methods were run.
-    A method that was run in more directions has a second row over all of these, and the name of one that was run in
-    fewer states their number.
+    A method that was run in more directions has a second row, over all of these. If a method was run in fewer
+    directions, their number is added to its name.
     """
     kinds = [Metric.parse(metric).kind for metric in frame["metric"]]
     frame = frame.assign(quantity=list(zip(kinds, *(frame[name] for name in DIRECTION))), kind=kinds)
@@ -237,7 +237,7 @@ def _in_shared_directions(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def _partial_named(frame: pd.DataFrame) -> pd.DataFrame:
-    """The frame; the name of a method that lacks directions states its number of them, since its mean is over fewer."""
+    """The frame, in which the name of a method that lacks directions states how many it has: its mean is over fewer."""
     counts = frame.groupby(["method", "metric"])["quantity"].nunique()
     most = counts.groupby("metric").transform("max")
     names = {name: f"{name}, {counts[name, metric]} of {most[name, metric]} directions"
@@ -246,7 +246,7 @@ def _partial_named(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def _training(rows: pd.DataFrame) -> str:
-    """Steps up to the reported states, fewest to most, and the most that any group of parameters moved."""
+    """The least and most steps up to the reported states, and the largest relative change of each parameter group."""
     counts, moved = range_text(rows["steps"]), {}
     for fractions in rows["moved"]:
         for group, fraction in (fractions or {}).items():
@@ -257,7 +257,7 @@ def _training(rows: pd.DataFrame) -> str:
 
 
 def _gains_by_direction(rows: pd.DataFrame, method: str, start: str, baselines: Sequence[str], remark: str) -> str:
-    """A method by direction, hardest first, compared with its start and with the best baseline."""
+    """A method's precision by direction, hardest first, compared with `start` and with the best baseline."""
     metrics = [metric for metric in map(Metric.parse, rows["metric"].unique()) if metric.convention == "ucdir_micro"]
     metric = min((metric for metric in metrics if (metric.k or 0) >= 10), key=lambda metric: metric.k or 0)
     rows = rows[rows["metric"] == str(metric)].assign(percent=100 * rows["value"])
@@ -285,7 +285,7 @@ def papers_run(records: Sequence[Record]) -> list[str]:
 
 
 def _is_shown(record: Record) -> bool:
-    """Whether a record has the settings that the pages show of its method."""
+    """Whether a record has the settings for which the pages show results of its method."""
     return TEXTS["settings"].get(record.method, {}).items() <= dict(record.settings).items()
 
 

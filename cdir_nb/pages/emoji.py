@@ -41,7 +41,7 @@ def page(table: Table) -> str:
 
 
 def gains(table: Table, row: str, column: str) -> tuple[np.ndarray, np.ndarray]:
-    """P@1 of the frozen encoder by direction, ascending, and what a row adds to it; both in points."""
+    """P@1 of the frozen encoder by direction, ascending, and the gain of a row over it; both in points."""
     metric = table.columns[column].metric
     frozen, other = (by_direction(table.cell(name, column), metric).iloc[:, 0] for name in ("frozen", row))
     start = frozen.sort_values(kind="stable")

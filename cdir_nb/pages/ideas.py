@@ -219,7 +219,7 @@ def _cell(table: Table, row: str, column: str) -> str:
 
 
 def _mark_of_images(records: Sequence[Record]) -> str:
-    """A mark for training images that are test images (1), or were seen in the encoder's pretraining (2)."""
+    """The mark (1) if training images are test images, (2) if the encoder saw some in its pretraining; else empty."""
     train_set = records[0].train_set
     is_frozen = records[0].selection_rule == NOTHING_SELECTED
     return " (1)" if SEES_TEST_IMAGES in train_set else " (2)" if is_frozen and NOTE in train_set else ""

@@ -60,7 +60,7 @@ class Part:
 
     @property
     def traceback(self) -> str:
-        """The traceback, whose last line is the reason; empty if the job did not fail."""
+        """The traceback, whose last line is the reason for the failure; empty if the job did not fail."""
         path = self.folder / "traceback.txt"
         return path.read_text(encoding="utf-8", errors="replace").strip() if path.is_file() else ""
 

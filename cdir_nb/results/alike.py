@@ -127,9 +127,9 @@ def require_alike(frame: "pd.DataFrame", by: str, over: Sequence[str] = DIRECTIO
     """Raise CdirError, naming the columns that differ, if a mean over `over` and seeds would mix incomparable numbers.
 
     frame  rows of `to_frame`, with the columns `by` and `over`
-    by     the column whose values have one mean each
+    by     the column for each of whose values one mean is computed
 
-    The rows of a mean must agree in setting; those of one direction also in training set, images and training pool.
+    The rows of a mean must agree in setting; rows of one direction also in training set, images and training pool.
     A seed may have several equal values in one direction. Columns that the frame lacks are not compared.
     """
     always = [name for name in (*COMPARED, *NUMBERED) if name in frame and name not in (by, *BY_DIRECTION)]
@@ -184,7 +184,7 @@ def notes(frame: "pd.DataFrame") -> list[str]:
 
 
 def other_counts(frame: "pd.DataFrame") -> list[str]:
-    """Datasets whose numbers of images are not their cards', such as "pacs, 168 of 9,991 images"."""
+    """Datasets whose numbers of images differ from those in their cards, such as "pacs, 168 of 9,991 images"."""
     rows = frame[frame["image_counts"] != ""]
     return [f"{dataset}, {counts}" for dataset, counts in dict.fromkeys(zip(rows["dataset"], rows["image_counts"]))]
 

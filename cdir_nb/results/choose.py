@@ -20,11 +20,11 @@ def chosen(
     """The records that match all of these selections; an empty selection is ignored.
 
     tasks       protocols, such as "world-unseen", or datasets
-    methods     names of methods; the baseline is always included, since gains are above it
+    methods     names of methods; the baseline is always included, since gains are relative to it
     metric      a metric with its convention, such as `mAP@200:over_found`, or without it: all conventions
     paper       a paper, such as "TKI": only the conventions in which it reports (`cdir_nb/retrieval/families.yaml`)
     directions  pairs QUERY:GALLERY of domains
-    rule        a selection rule; methods for which nothing is selected are included
+    rule        a selection rule; methods for which nothing is selected are always included
 
     Raises CdirError for a name that no record has; the message lists the available names.
     """

@@ -104,7 +104,7 @@ def queries_file(path: Path) -> Path:
 
 
 def _add_settings(records: Iterable[Record], path: Path) -> None:
-    """Add the records' settings to a file; entries that no record here has are left as they are."""
+    """Add the records' settings to a file; the file's other entries are kept."""
     new = {record.settings_digest: record.settings for record in records if record.settings is not None}
     stored = read_settings(path.parent)
     if not new.keys() <= stored.keys() or not path.exists():
@@ -229,7 +229,7 @@ def read_settings(folder: Path) -> Settings:
 def find_settings(digest: str, sources: Iterable[Path]) -> tuple[str, dict[str, Any], list[str]]:
     """A complete digest, its settings, and the numbers that have them: method, task and encoder, each once.
 
-    digest   at least four digits with which it begins
+    digest   the digest, or at least its first four digits
     sources  run folders and tables
 
     Raises CdirError if no source has the digest, or if several digests begin with these digits.
@@ -359,7 +359,7 @@ def _mapping(value: Mapping | str) -> Mapping[str, Any]:
     except ValueError:
         mapping = ast.literal_eval(value)
     if not isinstance(mapping, Mapping):
-        raise ValueError(f"{value} is no mapping, such as {{}}")
+        raise ValueError(f"{value} is not a mapping, such as {{}}")
     return mapping
 
 

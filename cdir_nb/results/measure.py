@@ -90,7 +90,7 @@ def _records(embedder: "Embedder", task: "Protocol", seed: int) -> list[Record]:
 
 
 def _depends_on_others(embedder: "Embedder", task: "Protocol") -> bool:
-    """Whether the embeddings of two images change if a third is embedded with them, which a method may not declare."""
+    """Whether the embeddings of two images change if a third is embedded with them, whatever the method declares."""
     import torch.nn.functional as F
 
     (a, _), *_ = directions_of(embedder, task)
@@ -162,7 +162,7 @@ def evaluate_task(embedder: "Embedder", task: "Protocol") -> "dict[Direction, li
 
 
 def _evaluated(embedder: "Embedder", task: "Protocol") -> "Iterator[tuple[str, str, list[np.ndarray], list[PerQuery]]]":
-    """(query domain, gallery domain, rows of each query's own image, every metric for every query) by direction."""
+    """By direction: query domain, gallery domain, rows of each query's own image, and every metric for every query."""
     from cdir_nb.retrieval import evaluate_embeddings
 
     pair_of, (ks, ap_ks) = embedded(embedder, task), task.cutoffs
@@ -216,7 +216,9 @@ def directions_of(embedder: "Embedder", task: "Protocol") -> "list[Direction]":
     directions = [pair for pair in task.directions if embedder.directions is None or pair in embedder.directions]
     if not directions:
         fitted = ", ".join(" -> ".join(pair) for pair in embedder.directions or ())
-        raise CdirError(f"{embedder.name} was fitted for {fitted}, which is not in {task.name}: fit one of the task's")
+        raise CdirError(
+            f"{embedder.name} was fitted for {fitted}, which is not in {task.name}: fit it for a direction of the task"
+        )
     return directions
 
 

@@ -149,7 +149,7 @@ def _directions(cells: "pd.DataFrame") -> list[str]:
 
 
 def _by_column(cells: "pd.DataFrame", columns: list[str]) -> "pd.DataFrame":
-    """Percent, rows x columns, with the mean in the last column; too many columns are averaged over galleries.
+    """Percent, rows x columns, with the mean in the last column; if there are too many, galleries are averaged.
 
     An average is left out if others in its column are over more directions, since they are not comparable.
     """
@@ -245,7 +245,7 @@ def _other_measure(view: View, rows: "pd.DataFrame") -> str:
 
 
 def _measured_alike(view: View, rows: "pd.DataFrame", conventions: list[str]) -> "pd.DataFrame":
-    """Rows of one metric, in the first of the table's conventions that we have, at the cut-off with most methods."""
+    """Rows of one metric, in the table's first convention that we have, at the cut-off with the most methods."""
     recorded = _conventions(rows)
     convention = next(name for name in [*conventions, *recorded] if name in recorded)
     methods = rows.groupby("metric")["method"].nunique()

@@ -278,7 +278,10 @@ def seed_differences(a: Sequence[Record], b: Sequence[Record]) -> dict[Seed, flo
 
 
 def _paired_seeds(a_runs: Mapping[Seed, object], b_runs: Mapping[Seed, object]) -> list[tuple[Seed, Seed, Seed]]:
-    """(seed, seed of a, seed of b): equal seeds; a method without training is paired with every seed of the other."""
+    """(seed, seed of a, seed of b) for each seed that both have.
+
+    A method without training (seed None) is paired with every seed of the other.
+    """
     if None in a_runs:
         return [(seed, None, seed) for seed in b_runs]
     if None in b_runs:

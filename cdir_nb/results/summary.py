@@ -48,7 +48,8 @@ class Line:
     percent         mean over directions of the mean over seeds
     spread          standard deviation over seeds of the mean over directions; None for one seed or if directions are
                     missing
-    directions      number of directions with a number; all_directions: that of all methods on the task together
+    directions      number of directions with a number
+    all_directions  number of directions in which any method on the task has a number
     steps           training steps of the reported states, such as `92 to 184`; empty if not known
     gain            points above the baseline, over the directions that both have; None without such directions
     better_in       (number of directions in which it is above the baseline, number of directions that both have)
@@ -69,7 +70,7 @@ class Line:
 
     @property
     def is_partial(self) -> bool:
-        """Whether its mean is over fewer directions than others, and so not comparable with theirs."""
+        """Whether its mean is over fewer directions than other methods' means, and so not comparable with these."""
         return self.directions < self.all_directions
 
     @property
@@ -149,7 +150,10 @@ class Block:
         return {rule: [line for line in self.lines if line.selection_rule == rule] for rule in rules}
 
     def row(self, line: Line) -> tuple[str, ...]:
-        """The texts of a line: marked name, percent, steps, gain, directions. A spread always has its seeds stated."""
+        """The texts of a line: marked name, percent, steps, gain, directions.
+
+        The number of seeds is added to percent without a spread, and if it is not the number that the block states.
+        """
         percent = plus_minus(line.percent, line.spread)
         if line.spread is None or line.seeds != self._seeds:
             percent += f" ({line.seeds} seed{'s' if line.seeds > 1 else ''})"
@@ -226,7 +230,7 @@ def _headline(protocol: str, rows: "pd.DataFrame") -> Metric | None:
 
 
 def _settings(rows: "pd.DataFrame") -> Iterator[tuple[str, "pd.DataFrame"]]:
-    """A name and the rows for each setting of a method; a setting whose numbers another one repeats is left out.
+    """A name and the rows for each setting of a method; a setting that repeats the numbers of another is left out.
 
     If there are several, the name states the fields that differ, except for the selection rule.
     """
@@ -253,7 +257,7 @@ def _repeats(rows: "pd.DataFrame", other: "pd.DataFrame") -> bool:
 
 
 def _baseline(settings: Sequence["pd.DataFrame"]) -> "pd.DataFrame | None":
-    """The rows of the baseline: that of this name, or else the only frozen encoder; None if there is neither."""
+    """The rows of the baseline: those named BASELINE, or else those of the only frozen encoder, if any."""
     frozen = [rows for rows in settings if all(map(is_baseline, rows.itertuples()))]
     called = [rows for rows in frozen if rows["method"].iloc[0] == BASELINE]
     certain = [rows for rows in frozen if (rows["train_set"] == FROZEN).all()]

@@ -34,7 +34,7 @@ def rank_shards(
     query_emb  (Q, D)
     shards     parts (n, D) of the gallery, in order, or paths of .npy files; these must be on storage that all machines
                share, since each worker opens its file
-    k          number of ranks; memory here is a few times 8 Q k bytes
+    k          number of ranks; this process needs a few times 8 Q k bytes of memory
     client     client of a dask cluster, whose workers rank the shards; a lost worker is replaced. None: this process
                ranks one shard after the other, for a gallery that does not fit in memory
     Raises CdirError, which names the shard, for errors of `rank`, unreadable files, and failed tasks of the cluster.

@@ -52,7 +52,7 @@ def family_named(paper: str) -> Family:
     """The family of a paper, such as "TKI". Raises CdirError, with the known papers, for any other name."""
     papers = {name.strip(): family for family in families() for name in family.name.split(",")}
     if paper not in papers:
-        raise CdirError(f"{paper}: no paper with a known convention: use one of {', '.join(papers)}")
+        raise CdirError(f"{paper} is not a paper with known conventions: use one of {', '.join(papers)}")
     return papers[paper]
 
 

@@ -20,7 +20,7 @@ def random_fraction(labels: Labels, fraction: float, seed: int = 0) -> np.ndarra
 
 
 def uneven(labels: Labels, least: float = 0.1, seed: int = 0) -> np.ndarray:
-    """Sorted rows of classes with uneven sizes, as in DomainNet: all of the first, a fraction `least` of the last."""
+    """Sorted rows of classes with uneven sizes, as in DomainNet: all of the first, falling to `least` of the last."""
     last = max(1, len(np.unique(as_array(labels))) - 1)
     return _of_each_class(labels, lambda class_index: least ** (class_index / last), seed)
 

@@ -302,7 +302,7 @@ def interval_over_directions(
 
     values  one array per direction, one defined value per query
     groups  the group of each query, such as its class. Groups are drawn with replacement, as many as there are. A drawn
-            group brings its queries in every direction; a direction without a drawn query does not count in that draw
+            group adds its queries in every direction; a direction without a drawn query does not count in that draw
     """
     names, codes = np.unique(np.concatenate([np.asarray(part) for part in groups]), return_inverse=True)
     codes = np.split(codes, np.cumsum([len(part) for part in values])[:-1])

@@ -43,11 +43,11 @@ def centre(
 def alpha_query_expansion(
     query: Embeddings, gallery: Embeddings, n: int, alpha: float, leave_out: Sequence | None = None
 ) -> torch.Tensor:
-    """(Q, D): unit(q + sum over the n best gallery rows g of max(s, 0)^alpha g).
+    """(Q, D): unit(q + sum over the n best gallery rows g of max(s(q, g), 0)^alpha g).
 
     n          number of gallery rows, all if there are fewer; equal scores are ordered by row
     alpha      at least 0; 0 is the average of q and the n rows, since 0^0 = 1
-    leave_out  for each query, the gallery rows that it must not use, as in `rank`
+    leave_out  for each query, the gallery rows that are not used, as in `rank`
 
     Source: Radenović, Tolias and Chum, TPAMI 2019; the average: Chum et al., ICCV 2007.
     """
@@ -67,7 +67,7 @@ def alpha_query_expansion(
 def popularity(
     reference: Embeddings, gallery: Embeddings, kind: str, k: int | None = None, tau: float | None = None
 ) -> torch.Tensor:
-    """(G,): how similar each gallery row is to reference queries (R, D); to be subtracted from scores.
+    """(G,): the similarity of each gallery row to reference queries (R, D); to be subtracted from scores.
 
     kind  "mean": the mean of s(q', g) over q'; centring by inner product
           "top_k": the mean of the k largest (all if there are fewer). CSLS (Conneau et al., ICLR 2018) subtracts half
@@ -163,8 +163,9 @@ def k_reciprocal(
     k1, k2, weight = _whole("k1", k1), _whole("k2", k2), _at_least_0("weight", weight)
     if weight > 1 or ranking.n_gallery != len(gallery) or len(ranking) != len(query):
         raise CdirError(
-            f"a ranking of {len(ranking)} queries x {ranking.n_gallery}, query {len(query)}, gallery {len(gallery)}, "
-            f"weight {weight}: give the vectors that were ranked, and a weight from 0 to 1"
+            f"a ranking of {len(ranking)} queries x {ranking.n_gallery} gallery rows does not fit {len(query)} rows of "
+            f"query and {len(gallery)} of gallery, or weight {weight} is above 1: give the vectors that were ranked, "
+            "and a weight from 0 to 1"
         )
     rows = torch.cat([query, gallery])
     nearest = rank(rows, rows, k=max(k1 + 1, k2)).indices
@@ -291,7 +292,9 @@ def _checked(unit: bool = True, **named: Embeddings) -> list[torch.Tensor]:
 def _checked_mean(name: str, mean: Embeddings, rows: torch.Tensor) -> torch.Tensor:
     (mean,) = _checked(unit=False, **{name: as_array(mean)[None]})
     if mean.shape[1] != rows.shape[1]:
-        raise CdirError(f"{name} has {mean.shape[1]} numbers for rows of {rows.shape[1]}: give the mean of such rows")
+        raise CdirError(
+            f"{name} has {mean.shape[1]} numbers, but the rows have {rows.shape[1]} columns: give the mean of such rows"
+        )
     return mean[0].to(rows)
 
 

@@ -79,8 +79,8 @@ def rank(
 
     query_emb (Q, D), gallery_emb (G, D): tensors, arrays or lists of numbers, compared in float32; on the GPU if both
     are on it. k: number of ranks (None: all; at most G). similarity: "cosine" or "euclidean".
-    leave_out: for each query, the gallery row or rows that it must not find: Q sequences (an empty one for none), or an
-    array (Q,) or (Q, m). `own_rows(query, gallery)` returns the rows of the queries' own images.
+    leave_out: for each query, the gallery row or rows to leave out of its ranking: Q sequences (an empty one for none),
+    or an array (Q,) or (Q, m). `own_rows(query, gallery)` returns the rows of the queries' own images.
     The result is on the CPU and takes 8 Q k bytes; if a whole ranking does not fit in memory, use `rank_blocks` or
     `metrics.evaluate_embeddings`. Raises CdirError for NaN, infinities, empty or mismatched input, k < 1, an unknown
     similarity, and, with cosine, a row of zeros. Warns if all gallery rows are nearly equal.

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from distributed import Client, Future
 
 CONNECT_WITHIN = 30  # seconds
-OTHER_CODE = "has another version of the workbook or its libraries: install the same version there"
+OTHER_CODE = "has another version of the workbook or of its libraries: install on it the version that started the run"
 
 
 @contextmanager
@@ -113,7 +113,7 @@ def run_attempt(folder: str, digest: str, hosts: dict[str, int]) -> tuple[int, s
     key = worker.get_current_task()
 
     def cancelled() -> bool:
-        """Whether the runner has ended or cancelled the task: dask then releases it while it runs."""
+        """Whether the runner has ended or cancelled the task: dask then releases the task, although it still runs."""
         task = worker.state.tasks.get(key)
         return task is None or task.state == "cancelled"
 

@@ -19,9 +19,8 @@ def overview(frame: "pd.DataFrame") -> str:
     """A table with one line per method, on the first task that measured it; variants are left out.
 
     frame  a table of records from `to_frame`
-    A line with the task precedes its methods. Steps on the frozen encoder, such as centring, stand below it without its
-    name. There are at most MAX_LINES lines; the last one then counts the methods
-    left out.
+    A line with the task precedes its methods. Steps on the frozen encoder, such as centring, are listed below it,
+    without its name. There are at most MAX_LINES lines; if methods are left out, the last line states their number.
     """
     methods = [(task, (*line.texts, line.selection_rule)) for task, line in _lines(frame)]
     frozen = {task: texts[0] for task, texts in reversed(methods)}  # the first line of each task

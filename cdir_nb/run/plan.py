@@ -50,7 +50,7 @@ class Job:
 
 @dataclass(frozen=True)
 class Plan:
-    """The jobs of a run; `digest` covers what was requested, without code and data.
+    """The jobs of a run. `digest` identifies what was requested; it does not depend on code and data.
 
     skip  the value of the environment variable CDIR_SKIP, which tells `open_dataset` which images to leave out
     """
@@ -116,7 +116,10 @@ def _resolve(profile: Profile, defaults: Overrides, overrides: Overrides) -> lis
 
 
 def _overrides(assignments: Iterable[str], defaults: Overrides) -> Overrides:
-    """Values of `--set`: `seed=1` sets every notebook that has the parameter, `01_first.seed=1` or `01.seed=1` one."""
+    """Values of `--set`.
+
+    `seed=1` sets every notebook that has the parameter; `01_first.seed=1` or `01.seed=1` sets only one.
+    """
     overrides: Overrides = {notebook: {} for notebook in defaults}
     for text in assignments:
         match = re.fullmatch(r"(?:([^.=]+)\.)?(\w+)=(.*)", text, re.DOTALL)

@@ -40,7 +40,7 @@ Submit = Callable[[Path], NotebookFuture]  # the argument is a folder with param
 
 @contextmanager
 def local_pool(jobs: int) -> Iterator[Submit]:
-    """Run at most `jobs` notebooks at once on this machine. Leaving the context kills those that still run."""
+    """Run at most `jobs` notebooks at once on this machine. Leaving the context kills the notebooks that still run."""
     stop = threading.Event()
     with ThreadPoolExecutor(jobs) as pool:
         try:

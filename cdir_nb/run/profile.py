@@ -180,7 +180,8 @@ class Profile(BaseModel):
                 raise ValueError(f"{entry.name} appears twice: remove one, use a sweep, or give it a title")
             if unknown := [name for name in entry.after if name not in above and not (above and name == "all")]:
                 raise ValueError(
-                    f"{entry.name}: after {unknown[0]!r} must be an entry above: {', '.join(above) or 'none'}"
+                    f"{entry.name}: after has {unknown[0]!r}, which is not an entry above: remove it, or put it first; "
+                    f"entries above: {', '.join(above) or 'none'}"
                 )
             if "all" in entry.after:
                 entry.after = list(above)
@@ -260,7 +261,7 @@ def load_profile(name: str) -> Profile:
         raise CdirError(f"unknown profile {name!r}; known: {', '.join(profile_names())}, or give a .yaml file")
     content = read_yaml(path)
     if "folder" in content:
-        raise CdirError(f"{path}: folder: unknown name")
+        raise CdirError(f"{path}: folder: unknown name; remove it")
     try:
         return Profile(**content, folder=path.resolve().parent)
     except ValidationError as error:

@@ -104,7 +104,7 @@ def _summary(plan: Plan, running: int, total: float, unknown: int, jobs: int) ->
 
 
 def _reason(job: Job, earlier: list[Finished], force: bool) -> str:
-    """Why a job runs: what differs from the last finished one of its notebook with the most in common."""
+    """Why a job runs: how it differs from the most similar finished job of its notebook (of several, the last)."""
     if force:
         return "--force"
     if not earlier:

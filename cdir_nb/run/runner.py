@@ -38,7 +38,7 @@ REPORT_EVERY = 60.0  # seconds between two lines on a running notebook
 class Outcome:
     """The result of one notebook. `status` is "done", "kept" (finished in an earlier run) or "failed".
 
-    reason  why it failed, or the run folder that a kept one was copied from
+    reason  why it failed, or the run folder from which a kept result was copied
     """
 
     job: Job
@@ -186,7 +186,7 @@ class _Run:
         return folder
 
     def _report(self, task: _Task) -> None:
-        """Once a minute, a line with the notebook's cell and step."""
+        """Print once a minute a line with the cell and the step of the notebook."""
         now = time.monotonic()
         if now - task.reported >= REPORT_EVERY:
             task.reported = now
@@ -230,14 +230,14 @@ class _Run:
 
 
 def _progress(run_dir: Path, job: Job) -> str:
-    """The last progress of a job's notebook, from the working folder, or that of a dask worker's attempt."""
+    """The latest progress of a job's notebook, from its working folder or that of a dask worker's attempt."""
     files = run_dir.glob(f".{glob.escape(job.folder)}.*partial/{PROGRESS}")
     texts = sorted((file.stat().st_mtime, file.read_text(encoding="utf-8")) for file in files)
     return f"  {texts[-1][1]}" if texts else ""
 
 
 def _wait_for(folder: Path) -> None:
-    """Wait until a folder that another machine wrote is visible on this one: shared storage may be late."""
+    """Wait until a folder that another machine wrote is visible on this one: on shared storage, this takes time."""
     end = time.monotonic() + VISIBLE_WITHIN
     while not (folder / "params.json").is_file() and time.monotonic() < end:
         time.sleep(POLL)

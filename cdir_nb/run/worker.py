@@ -65,14 +65,14 @@ def _execute(job: dict[str, Any], folder: Path) -> None:
     from jupyter_client.manager import AsyncKernelManager
 
     class ThisPython(AsyncKernelManager):
-        """A kernel that runs this interpreter; that of the kernelspec `python3` may lack this package."""
+        """A kernel that runs this interpreter; the interpreter of the kernelspec `python3` may lack this package."""
 
         @property
         def kernel_spec(self) -> KernelSpec:
             return KernelSpec(**get_kernel_dict())
 
     def escape(path: object) -> str:
-        """Double the braces in a path, since papermill formats it."""
+        """Double the braces in a path, since papermill replaces fields in braces."""
         return str(path).replace("{", "{{").replace("}", "}}")
 
     progress = Progress(folder / PROGRESS)
@@ -98,7 +98,7 @@ def _execute(job: dict[str, Any], folder: Path) -> None:
 
 
 class Progress:
-    """The file with the cell that a notebook runs, and the last progress bar that the cell printed.
+    """Records in a file which cell of a notebook runs, and the last progress bar that this cell printed.
 
     It receives what the kernel writes to stderr.
     """
@@ -123,7 +123,7 @@ class Progress:
             self._store(", ".join([self.cell, step, *([f"{left} left"] if left != "?" else [])]))
 
     def flush(self) -> None:
-        """Part of a file's interface."""
+        """Do nothing; the interface of a file requires the method."""
 
     def _store(self, text: str) -> None:
         with suppress(OSError):  # a full disk, which the notebook will notice

@@ -258,7 +258,7 @@ def quickdraw(label: str, rng: Rng) -> Image.Image:
 
 
 def _left_open(points: np.ndarray, rng: Rng) -> np.ndarray:
-    """A closed outline that ends before its start, by at most an eighth of its points and half an edge."""
+    """Open a closed outline: remove up to an eighth of its points at the end, and up to half of its last edge."""
     points = points[: len(points) - int(rng.integers(0, max(1, len(points) // 8)))].copy()
     points[-1] += rng.uniform(0, 0.5) * (points[-2] - points[-1])
     return points

@@ -84,7 +84,7 @@ def lit_parts(image: Image.Image, parts: list[Part], palette: dict[str, Colour],
 
 
 def _fill_within(image: Image.Image, points: np.ndarray, fills: dict[Colour, np.ndarray]) -> None:
-    """Draw coloured polygons, clipped to a closed outline: those of a crescent lie partly outside of it."""
+    """Draw coloured polygons, clipped to a closed outline: the polygons of a crescent lie partly outside of it."""
     corner = np.floor(points.min(axis=0)).astype(int)
     size = tuple((np.ceil(points.max(axis=0)).astype(int) - corner + 1).tolist())
     inside = Image.new("1", size)

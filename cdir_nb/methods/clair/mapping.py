@@ -36,7 +36,7 @@ def procrustes(source: torch.Tensor, target: torch.Tensor, null_space: NullSpace
                     "svd"       the result of the SVD, as in the paper's formula; it depends on rounding errors
 
     Embeddings are not centred, as in the paper, which has 3,000 pairs and does not discuss the null space. The
-    computation is in double precision; Q has the dtype of `source`. Raises CdirError for tables of different shapes.
+    computation is in double precision; Q has the dtype of `source`. Raises CdirError if the two shapes differ.
     """
     if source.shape != target.shape or source.ndim != 2:
         raise CdirError(
@@ -111,7 +111,7 @@ def geodesic(q: torch.Tensor) -> Callable[[float], torch.Tensor]:
     """t -> (D, D): the shortest path of rotations from the identity (t = 0) to Q (t = 1).
 
     In the real Schur form Q = Z T Z^T, T rotates planes, each by an angle in (-pi, pi]; at t, each plane is rotated by
-    t times its angle. Directions with eigenvalue -1 are paired to planes that rotate by pi.
+    t times its angle. Directions with eigenvalue -1 are paired into planes that rotate by pi.
     If det Q = -1, Q also reflects one direction, and no path of rotations leads to it. Then the path leads to Q without
     the reflection, and that direction flips only at t = 1: the matrix is orthogonal for every t.
     """

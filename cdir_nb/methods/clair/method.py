@@ -203,7 +203,7 @@ class ClairTraining(Training):
         ]
 
     def validate(self) -> Numbers:
-        """Mean P@5 of both directions on the validation part; without one, the last epoch is used.
+        """Mean P@5 of both directions on the validation part; without such a part, the last epoch is used.
 
         The score by pseudo-labels takes frozen CLIP's labels as true. It needs no labels, but may favour states close
         to frozen CLIP (our default; the paper gives no criterion). The score by true labels of seen classes is a

@@ -109,7 +109,7 @@ class CodaTraining(TwoDomainTraining):
 
     @torch.no_grad()
     def start(self) -> None:
-        """Fill the memory with the features of all images, and the classifiers with the centroids of its clusters."""
+        """Fill the memory with the features of all images, and the classifiers with the centroids of their clusters."""
         super().start()
         s = self.settings
         for level, count in enumerate(self.counts):
@@ -119,7 +119,7 @@ class CodaTraining(TwoDomainTraining):
                 self.model.classifiers[d][level].copy_(rows[d])
 
     def see(self, inputs: Inputs) -> Step:
-        """Features q of one view and the memory k from before this step, which is then updated.
+        """Features q of one view, and the memory entries k as they were before this step; the memory is then updated.
 
         As in the released code, each domain passes through the network separately, so batch norm normalises it alone.
         """

@@ -177,7 +177,7 @@ class SketchLvmTraining(Training):
     # ---- an epoch ----
 
     def batches(self) -> Iterator[Batch]:
-        """Yield the pixels of B quadruples per step; s' only if images of the second domain are anchors."""
+        """Yield the pixels of B quadruples per step; s' is included only if images of the second domain are anchors."""
         rows, labels = quadruples(self._rows_of_classes(), self.generator)
         size = self.settings.batch_size
         columns = [0, 1, 2, 3] if self.settings.anchors == "both domains" else [0, 1, 3]
@@ -235,7 +235,7 @@ class SketchLvmTraining(Training):
     # ---- parts ----
 
     def _features(self, batches: list[torch.Tensor], domain_index: int) -> tuple[torch.Tensor, ...]:
-        """(B, D) features of each batch of one domain; the batches pass the network together."""
+        """(B, D) features of each batch of one domain; the batches pass through the network together."""
         return self.model(torch.cat(batches), domain_index).split(len(batches[0]))
 
     def _rows_of_classes(self) -> list[dict[int, np.ndarray]]:

@@ -75,8 +75,8 @@ def unfreeze(encoder: ClipEncoder, freeze: str) -> None:
 
     freeze  "norms": scale and shift of the normalisation layers
             "as released": also every parameter that is not named weight or bias. The released code freezes other
-            modules by these two names, and so misses the joint query, key and value matrices and biases of the
-            attention layers, the class and position embeddings, and the final projection of a ViT
+            modules by these two names, and thus does not freeze the joint query, key and value matrices and biases
+            of the attention layers, the class and position embeddings, and the final projection of a ViT
             "all but the head": the final projection
             "nothing": the whole tower
     """
@@ -87,7 +87,7 @@ def unfreeze(encoder: ClipEncoder, freeze: str) -> None:
         encoder.model.requires_grad_(False)
         head = [x for name, x in tower.named_parameters() if name == "proj" or name.startswith("head.")]
         if not head:
-            raise CdirError(f"the image tower of {encoder.built.name} has no final projection: choose another freeze")
+            raise CdirError(f"the image tower of {encoder.built.name} has no final projection: change freeze")
         for parameter in head:
             parameter.requires_grad_(True)
     else:

@@ -11,10 +11,11 @@ Rows = dict[int, np.ndarray]  # class: the rows of its images in a domain
 
 
 def quadruples(domains: Sequence[Rows], generator: torch.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """((N, 4) rows, (N,) classes) of an epoch: each of the N images of the first domain appears once as s.
+    """The quadruples of an epoch, and their classes: (N, 4) rows and (N,) classes, for N images of the first domain.
 
-    Columns s, p, s', p': s and p are of the class, s' and p' of one other class, drawn uniformly; s and s' are of the
-    first domain, p and p' of the second.
+    The columns are s, p, s' and p'. Each image of the first domain is s once. s and p belong to the quadruple's class,
+    s' and p' to another class, drawn uniformly. s and s' are of the first domain, p and p' of the second.
+
     domains  the rows of each class in the first and in the second domain; both have the same classes, at least two
     """
     first, second = domains

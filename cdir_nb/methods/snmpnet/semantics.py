@@ -60,7 +60,7 @@ def class_semantics(source: str, task: Protocol, device: torch.device) -> Semant
     if not source:
         raise CdirError(
             "SnMpNet needs class vectors: set semantics to an .npz file with `names` and `vectors`, or to the name of "
-            "a CLIP, such as tiny-clip"
+            "a CLIP model, such as tiny-clip"
         )
     if Path(source).suffix == ".npz":
         return read_semantics(source)

@@ -147,7 +147,7 @@ class DomainExpansion(Training):
     @cached_property
     @torch.no_grad()
     def _texts(self) -> tuple[torch.Tensor, torch.Tensor]:
-        """Computed when first needed, which is after the last step."""
+        """Features of domain-only and of full prompts; computed when first needed, which is after the last step."""
         return self.embed_prompts(torch.arange(len(self.names)))
 
 

@@ -24,7 +24,7 @@ class Clusters:
 
     @property
     def sizes(self) -> torch.Tensor:
-        """(K,) number of features in each cluster; an empty cluster has a centroid without features."""
+        """(K,) number of features in each cluster; 0 for an empty cluster, which has a centroid nevertheless."""
         return torch.bincount(self.labels, minlength=len(self.centroids))
 
 

@@ -79,7 +79,7 @@ class TwoDomainTraining(Training):
     make_momentum    returns the momentum encoder, or None; a method without it must also override `see`
 
     Two settings are optional: `granularity`, the numbers of clusters in multiples of K, one for each level (default:
-    one level with K), and `cluster_from`, the first epoch (from 0) with clusters (default: the first of all).
+    one level with K), and `cluster_from`, the first epoch (from 0) with clusters (default: 0).
     """
 
     clustered: Clustered = ""
@@ -159,7 +159,7 @@ class TwoDomainTraining(Training):
 
     @cached_property
     def views(self) -> CachedViews | PixelViews:
-        """The source of the views; created on first use, so not if a finished training is loaded."""
+        """The source of the views; created on first use, and not at all if a finished training is loaded."""
         if self.only_head:
             return CachedViews(self.encoder, self.by_domain, self.settings.views, progress=self.progress)
         return PixelViews(self.encoder, self.by_domain)

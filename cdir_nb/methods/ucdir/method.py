@@ -61,7 +61,7 @@ class UcdirSettings(MomentumSettings):
             )
 
     def weight_of_clusters(self, epoch: int) -> float:
-        """lambda in epoch 0, 1, ... (equation 4): 0 up to T1, then rising linearly, alpha from T2 on."""
+        """lambda of equation 4 in an epoch (from 0): 0 up to T1, alpha from T2 on, and linear in between."""
         if epoch <= self.cluster_from:
             return 0.0
         if epoch >= self.full_from:
@@ -100,7 +100,10 @@ class UcdirTraining(TwoDomainTraining):
         return mean if self.settings.reduction == "mean" else mean * len(values) * self.batch_size
 
     def weights(self) -> dict[str, float]:
-        """The weights of the losses: lambda of equation 4, and from epoch `align_from` on gamma and beta."""
+        """The weights of the losses: lambda (equation 4) for L_CW, gamma for L_SE, and beta for L_DD.
+
+        L_SE and L_DD have the weight 0 before epoch `align_from`.
+        """
         aligned = self.epoch >= self.settings.align_from
         return {
             "L_IW": 1.0,

@@ -130,7 +130,7 @@ class CachedViews:
         self.views = torch.cat(views).to(encoder.device)
 
     def epoch(self, orders: Sequence[torch.Tensor], batch_size: int, generator: torch.Generator) -> Iterator[Inputs]:
-        """One batch of each domain per step: two different views of each image."""
+        """Yield one batch per step, with images of both domains: the features of two different views of each image."""
         device = self.views.device
         for ids in zip(*(order.split(batch_size) for order in orders)):
             queries, keys = [], []
@@ -166,7 +166,7 @@ class PixelViews:
         self.to_pixels = Compose(encoder.preprocess.transforms[-2:])  # a view needs no resizing
 
     def epoch(self, orders: Sequence[torch.Tensor], batch_size: int, generator: torch.Generator) -> Iterator[Inputs]:
-        """One batch of each domain per step: the pixels (2B, 3, H, W) of two views of each image."""
+        """Yield one batch per step, with B images of each domain: pixels (2B, 3, H, W) of two views of each image."""
         numbers = torch.randint(2**31, (2, 2), generator=generator).tolist()
         (queries_a, keys_a), (queries_b, keys_b) = [
             [self._pixels(images, order, number, batch_size) for number in view_numbers]

@@ -40,7 +40,8 @@ class Claim(BaseModel):
     says           the claim, reworded
     better, worse  method names in our records; with several, each of `better` is above each of `worse`
     chain          instead of `better` and `worse`: methods from worst to best, each above its predecessor
-    falling        instead of these: a method whose values decrease from each cut-off of `metric` to the next larger
+    falling        instead of these: a method whose values decrease from each cut-off of `metric` to the next one
+                   above it
     metric         names of metrics of one kind, in order of preference; the convention and cut-off listed first in the
                    protocol's card take precedence. The first metric that all methods have is used
     over           whether the claim is about the mean over directions or about each direction

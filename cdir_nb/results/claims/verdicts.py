@@ -70,7 +70,8 @@ def verdicts(records: Iterable[Record], claims: Sequence[Claim] | None = None) -
     "does not hold"             for no seed; the interval, if there is one, is below zero
     "cannot be told from zero"  the interval includes zero
 
-    Of several pairs of methods, all must be above zero; one whose interval is below zero decides. A claim about each
+    If a claim has several pairs of methods, these conditions apply to all of them: the interval of every pair must be
+    above zero, and a claim with a pair whose interval is below zero is "mixed" or "does not hold". A claim about each
     direction, or about falling precision, has no interval: it holds, is mixed or does not hold, or has "directions
     missing" if it was run in only some of its `claimed` directions. A claim without numbers is "not run".
     """
@@ -217,7 +218,7 @@ def _as_chain(claim: Claim, table: Table) -> tuple[Claim, Table]:
 
 
 def _printed(claim: Claim, numbers: Sequence[Any]) -> list[Any]:
-    """The printed numbers that a claim is about: for each method those of the first of the claim's tables that has it.
+    """The printed numbers that a claim is about; for each method, from the first of the claim's tables that lists it.
 
     numbers  rows of `published_frame`
     Of the averages, only those over all directions are included. `encoder` names all printed backbones together, since

@@ -25,7 +25,8 @@ class IdSettings(MomentumSettings):
 def instance_discrimination(q: torch.Tensor, bank: torch.Tensor, ids: torch.Tensor, tau: float) -> torch.Tensor:
     """Scalar (Wu et al., equations 2 and 3): each image is a class, whose weight vector is its memory entry.
 
-    -1/B sum_i log( exp(q_i . m_i / tau) / sum_a exp(q_i . m_a / tau) );   q (B, D), bank (N, D), ids (B,) rows of it
+    -1/B sum_i log( exp(q_i . m_i / tau) / sum_a exp(q_i . m_a / tau) )
+    q (B, D), bank (N, D), ids (B,) rows of `bank`
     In `instance_wise` (UCDIR, equation 1), the positive is the key instead of the entry of the bank.
     """
     return F.cross_entropy(q @ bank.T / tau, ids)

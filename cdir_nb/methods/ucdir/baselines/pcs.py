@@ -24,7 +24,10 @@ class PcsSettings(MomentumSettings):
 
 
 class PcsTraining(TwoDomainTraining):
-    """The training of PCS. L_PC: in-domain prototypes; L_cross: entropy of a softmax over the other's prototypes."""
+    """The training of PCS.
+
+    L_PC uses in-domain prototypes; L_cross is the entropy of a softmax over the other domain's prototypes.
+    """
 
     settings: PcsSettings
     clustered = "each domain"

@@ -31,7 +31,7 @@ class ProtoNceSettings(MomentumSettings):
 
 
 def prototype_loss(q: torch.Tensor, assigned: torch.Tensor, centroids: torch.Tensor, phi: torch.Tensor) -> torch.Tensor:
-    """Scalar (PCL, equation 11, second part): each image is classified as the prototype of its cluster.
+    """Scalar (PCL, equation 11, second part): the prototypes classify each image; its class is its cluster.
 
     -1/B sum_i log( exp(q_i . c_s / phi_s) / sum_j exp(q_i . c_j / phi_j) ),   s = assigned[i]
     q (B, D), assigned (B,), centroids (K, D), phi (K,)
