@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from cdir_nb.show.style import DOMAIN_LOOKS, PALETTE, SMALL, WIDTH, looks, shorten, styled, titled
+from cdir_nb.show.style import DOMAIN_LOOKS, PALETTE, QUIET, SMALL, WIDTH, looks, shorten, styled, titled
 
 PANEL_COLOURS = (PALETTE[4], PALETTE[6], PALETTE[3])
 

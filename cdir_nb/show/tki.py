@@ -20,8 +20,7 @@ ARROW = {"arrowstyle": "-|>", "lw": 0.8, "mutation_scale": 7, "shrinkA": 0, "shr
 def poincare_disc(
     vectors: np.ndarray, bias: np.ndarray, labels: Sequence[str], radius: float, *, title: str = ""
 ) -> Figure:
-    """The non-Euclidean layer in two dimensions: exp(u) and exp(b), joined by Möbius addition in the disc, and a part of
-    it enlarged.
+    """The non-Euclidean layer in two dimensions: the Möbius sum of exp(u) and exp(b) in the disc, and a part enlarged.
 
     The right panel shows the angles by which the bias rotates each point in the plane and in the disc. Grey lines are
     the image of a square grid. The enlarged part, framed in the disc, has the points of the first label.
