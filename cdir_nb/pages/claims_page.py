@@ -284,14 +284,9 @@ def papers_run(records: Sequence[Record]) -> list[str]:
     return [paper for paper in papers() if paper in run and any(belongs_to(name, paper) for name in methods)]
 
 
-def _is_shown(record: Record) -> bool:
-    """Whether a record has the settings for which the pages show results of its method."""
-    return TEXTS["settings"].get(record.method, {}).items() <= dict(record.settings).items()
-
-
 def main(paper: Annotated[str, typer.Argument(help="A paper, such as clair; default: all.")] = "") -> None:
     """Write docs/results/PAPER.md for one paper, or for all papers with records."""
-    records = [record for record in reproduced_records() if _is_shown(record)]
+    records = reproduced_records()
     available = papers_run(records)
     if paper and paper not in available:
         raise typer.BadParameter(f"{paper}: no claim can be decided; papers with records: {', '.join(available)}")

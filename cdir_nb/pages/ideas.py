@@ -163,10 +163,7 @@ def row_methods(texts: Mapping = TEXTS) -> dict[str, list[str]]:
 
 
 def _complete(stored: Mapping, column: Column, method: str) -> list[Record] | None:
-    """A method's records of one setting in all directions of a column.
-
-    The first rule is chosen, then the setting with the most seeds, then one with the values of queries.
-    """
+    """A method's records of one setting in all directions of a column: of the first rule, and with the most seeds."""
     records = stored.get((column.task, column.encoder, column.metric, method), [])
     records = [r for r in records if (r.query_domain, r.gallery_domain) in column.directions]
     rule = next((rule for rule in RULES if any(r.selection_rule == rule for r in records)), None)
@@ -177,7 +174,7 @@ def _complete(stored: Mapping, column: Column, method: str) -> list[Record] | No
     runs = [by_run(sorted(part, key=lambda record: not record.queries)) for part in settings.values()]
     complete = [part for part in runs if all(len(run) == len(column.directions) for run in part.values())]
     finished = ([*chain(*map(dict.values, part.values()))] for part in complete)
-    return max(finished, key=lambda part: (len(part), all(record.queries for record in part)), default=None)
+    return max(finished, key=len, default=None)
 
 
 # ---- texts --------------------------------------------------------------------------------------------------------

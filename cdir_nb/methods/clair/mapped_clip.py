@@ -86,6 +86,8 @@ CLIP_Q = Method(
     paper="CLAIR, arXiv 2508.12290, Table 3",
     build=mapped_clip,
     settings=MappedClipSettings,
+    # The default of new runs by a name of its own: committed records of CLIP + Q have the paper's null space.
+    variants={"CLIP + Q, identity": {"null_space": "identity"}},
     learns_from=("object names",),
     fitted_for=DIRECTION,
     encoders=CLIP,
