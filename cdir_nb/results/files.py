@@ -128,9 +128,16 @@ def load_records(sources: Iterable[str | Path] | str | Path) -> list[Record]:
     return [record for record, _ in records.values()]
 
 
-def reproduced_records() -> list[Record]:
-    """The committed results: all csv and csv.gz files in cdir_nb/results/reproduced, from finished runs."""
-    return load_records(reproduced_tables())
+def reproduced_records(*names: str) -> list[Record]:
+    """The committed results of finished runs: all tables in cdir_nb/results/reproduced, or those with these names.
+
+    names  such as "coda" for coda.csv.gz; reading one table takes a second, reading all about ten
+    Raises CdirError for an unknown name.
+    """
+    tables = {path.name.partition(".")[0]: path for path in reproduced_tables()}
+    if unknown := [name for name in names if name not in tables]:
+        raise CdirError(f"{', '.join(unknown)}: no committed table; there are {', '.join(tables)}")
+    return load_records([tables[name] for name in names or tables])
 
 
 def reproduced_tables() -> list[Path]:
