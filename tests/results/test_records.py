@@ -353,6 +353,12 @@ def test_committed_records_agree_with_each_other_and_stay_small():
     assert all(path.stat().st_size < 700_000 for path in files.REPRODUCED.iterdir())
 
 
+def test_committed_tables_are_read_by_name():
+    assert {record.protocol for record in reproduced_records("q-world")} == {"world-unseen"}
+    with pytest.raises(CdirError, match="no-such-table"):
+        reproduced_records("q-world", "no-such-table")
+
+
 def test_no_out_dir_keeps_nothing(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     save_records([Record(**GOOD)], "", "one")
