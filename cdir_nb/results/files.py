@@ -140,9 +140,16 @@ def load_records(sources: Iterable[str | Path] | str | Path) -> list[Record]:
     return [record for record, _ in records.values()]
 
 
-def reproduced_records() -> list[Record]:
-    """The committed results: all csv and csv.gz files in cdir_nb/results/reproduced, from finished runs."""
-    return load_records(reproduced_tables())
+def reproduced_records(*tables: str) -> list[Record]:
+    """The committed results, from finished runs: all csv and csv.gz files in cdir_nb/results/reproduced.
+
+    tables  names of files without their ending, such as "clair-world"; none: all files, which takes ten seconds
+    Raises CdirError for an unknown name.
+    """
+    files = {path.name.partition(".")[0]: path for path in reproduced_tables()}
+    if unknown := [name for name in tables if name not in files]:
+        raise CdirError(f"no committed table {unknown[0]!r}; there are {', '.join(files)}")
+    return load_records(files[name] for name in tables or files)
 
 
 def reproduced_tables() -> list[Path]:

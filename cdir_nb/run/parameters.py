@@ -166,6 +166,10 @@ class Universal(Numbered):
     pools: Count
 
 
+class LabelledPairs(Numbered):
+    epochs: Count
+
+
 class OneDirection(Numbered):
     """Notebooks that choose a direction themselves: with a query domain alone, they choose the gallery."""
 
@@ -233,6 +237,7 @@ MODELS: dict[str, type[BaseModel]] = {
     "07_data_free_tki": DataFree,
     "08_unsupervised_ucdir": Unsupervised,
     "09_universal_snmpnet": Universal,
+    "10_sketchlvm": LabelledPairs,
     "11_chance_and_selection": Chance,
     "12_which_ideas_hold": Tables,
     "13_explorer": Explorer,
