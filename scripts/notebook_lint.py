@@ -132,13 +132,21 @@ def executed(book: NotebookNode) -> Iterator[str]:
 
 
 def figures(book: NotebookNode) -> Iterator[str]:
-    """Each cell that saves or explores a figure shows it; there is at least one figure."""
-    shown = [any(IMAGE_MIMES & set(output.get("data", {})) for output in cell.outputs) for cell in code_cells(book)]
-    if not any(shown):
-        yield "no figure among the outputs"
-    for cell, has_figure in zip(code_cells(book), shown):
-        if not has_figure and re.search(r"^\s*(show\.)?(save_figure|explore)\(", cell.source, flags=re.MULTILINE):
+    """Each cell that saves or explores a figure shows it."""
+    for cell in code_cells(book):
+        if not shows_figure(cell) and re.search(
+            r"^\s*(show\.)?(save_figure|explore)\(", cell.source, flags=re.MULTILINE
+        ):
             yield f"a figure that is not shown, at `{first_line(cell)}`"
+
+
+def some_figure(book: NotebookNode) -> Iterator[str]:
+    if not any(map(shows_figure, code_cells(book))):
+        yield "no figure among the outputs"
+
+
+def shows_figure(cell: NotebookNode) -> bool:
+    return any(IMAGE_MIMES & set(output.get("data", {})) for output in cell.outputs)
 
 
 def foldable(book: NotebookNode) -> Iterator[str]:
@@ -211,4 +219,4 @@ RULES = (
     *(kernel, title, parameters, narrated, narrow, executed, figures, foldable),
     *(no_volatile_output, no_absolute_paths, no_global_seed),
 )
-CHAPTER_RULES = (closing_sections, exercises_with_solutions)  # for the numbered notebooks, not for `experiment`
+CHAPTER_RULES = (some_figure, closing_sections, exercises_with_solutions)  # not for appendices and `experiment`

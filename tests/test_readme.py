@@ -16,11 +16,11 @@ TARGETS = set(re.findall(r"^([a-z]+):.*##", (ROOT / "Makefile").read_text(), fla
 
 
 def test_every_notebook_has_a_row_with_a_picture():
-    rows = {m[1]: m[0] for m in re.finditer(r"^\| \[(\d\d_\w+)\].*$", README, flags=re.M)}
-    assert set(rows) == {path.stem for path in NOTEBOOKS.glob("[0-9]*.ipynb")}
+    rows = {m[1]: m[0] for m in re.finditer(r"^\| \[(\w\d_\w+)\].*$", README, flags=re.M)}
+    assert set(rows) == {path.stem for path in NOTEBOOKS.glob("?[0-9]_*.ipynb")}
     for name, row in rows.items():
         assert re.search(r"\| *\d+ s *\|", row), f"{name}: no time"
-        assert "docs/pictures/" in row, f"{name}: no picture"
+        assert "docs/pictures/" in row or name == "A2_settings", f"{name}: no picture"  # it has no figure
 
 
 def test_every_target_that_it_names_exists():

@@ -239,8 +239,10 @@ MODELS: dict[str, type[BaseModel]] = {
     "09_universal_snmpnet": Universal,
     "10_sketchlvm": LabelledPairs,
     "11_chance_and_selection": Chance,
-    "12_which_ideas_hold": Tables,
+    "12_which_ideas_hold": Numbered,
     "13_explorer": Explorer,
+    "A1_tables": Tables,
+    "A2_settings": Numbered,
     "experiment": ExperimentNotebook,
 }
 

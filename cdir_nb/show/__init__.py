@@ -8,7 +8,7 @@ from cdir_nb.errors import require_extra
 require_extra("notebooks", "matplotlib", "seaborn", "IPython", "ipywidgets")
 
 from cdir_nb.show import clair, sketchlvm, snmpnet, tki
-from cdir_nb.show.banner import banner, has_random_weights, notebook_map, plain_list, settings_table
+from cdir_nb.show.banner import banner, has_random_weights, method_settings, notebook_map, plain_list, settings_table
 from cdir_nb.show.bar_charts import bars, bars_in_groups, histograms, method_bars, metric_bars, strips
 from cdir_nb.show.curves import convention_curves, gains_over_accuracy
 from cdir_nb.show.diagrams import diagram
@@ -30,7 +30,7 @@ from cdir_nb.show.training import (
 from cdir_nb.show.widgets import explore, show_source
 
 __all__ = ["clair", "sketchlvm", "snmpnet", "tki", "diagram"]
-__all__ += ["banner", "has_random_weights", "notebook_map", "plain_list", "settings_table"]
+__all__ += ["banner", "has_random_weights", "method_settings", "notebook_map", "plain_list", "settings_table"]
 __all__ += ["bars", "bars_in_groups", "histograms", "method_bars", "metric_bars", "strips"]
 __all__ += ["seed_dots", "intervals", "seed_curves", "stopping_figure"]
 __all__ += ["convention_curves", "gains_over_accuracy", "headline_dots"]

@@ -3,7 +3,7 @@
 import html
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from IPython.display import Markdown
@@ -13,6 +13,7 @@ from cdir_nb.data.manifest import drawn_title
 from cdir_nb.encoders import ClipEncoder
 from cdir_nb.errors import printable
 from cdir_nb.methods.settings import Settings
+from cdir_nb.methods.table import method_named
 from cdir_nb.paths import NOTEBOOKS
 from cdir_nb.show.style import use_titles
 
@@ -81,9 +82,33 @@ def notebook_map(folder: Path = NOTEBOOKS) -> Markdown:
 
 def settings_table(configs: Mapping[str, Settings]) -> Markdown:
     """All settings of each method with value and source, as a left-aligned table."""
-    rows = ["| method | setting | value | source |", "|:--|:--|:--|:--|"]
-    for method, config in configs.items():
-        for row in config.table():
-            cells = (method, f"`{row['setting']}`", row["value"], row["source"])
-            rows.append(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |")
-    return Markdown("\n".join(rows))
+    rows = [
+        (method, f"`{row['setting']}`", row["value"], row["source"])
+        for method, config in configs.items()
+        for row in config.table()
+    ]
+    return Markdown(_left_table(("method", "setting", "value", "source"), rows))
+
+
+def method_settings(name: str) -> Markdown:
+    """A method's settings: the default of each with its source, then what each of its named settings changes.
+
+    name  in `cdir_nb.methods.METHODS`; raises CdirError for another name
+    """
+    method = method_named(name)
+    defaults = {row["setting"]: row["value"] for row in method.settings().table()}
+    rows = []
+    for label, settings in method.named.items():
+        encoders = [encoder for encoder, used in method.for_encoder.items() if used == label]
+        values = {row["setting"]: row["value"] for row in settings.table()}
+        texts = [f"`{setting}` = {value}" for setting, value in values.items() if value != defaults[setting]]
+        rows.append((label, ", ".join(encoders), ", ".join(texts) or "nothing"))
+    named = f"\n\n{_left_table(('named settings', 'used for', 'what they change'), rows)}" if rows else ""
+    return Markdown(str(settings_table({name: method.settings()}).data) + named)
+
+
+def _left_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A left-aligned table in Markdown."""
+    cells = [[cell.replace("|", "\\|") for cell in row] for row in (columns, *rows)]
+    head, *lines = [f"| {' | '.join(row)} |" for row in cells]
+    return "\n".join([head, f"|{':--|' * len(columns)}", *lines])

@@ -1,4 +1,4 @@
-"""Diagrams of CLIP and four methods, drawn from the boxes and arrows in `diagrams.yaml`."""
+"""Diagrams of CLIP, of four methods and of the choice between methods, from boxes and arrows in `diagrams.yaml`."""
 
 from pathlib import Path
 
@@ -17,7 +17,7 @@ EDGE = "#555555"
 
 @styled
 def diagram(name: str) -> Figure:
-    """The diagram `name`: "clip", "clair", "tki", "ucdir" or "snmpnet"."""
+    """The diagram `name`: "clip", "clair", "tki", "ucdir", "snmpnet" or "decision"."""
     layout = yaml.safe_load(LAYOUTS.read_text(encoding="utf-8"))[name]
     fig, ax = plt.subplots(figsize=(WIDTH, layout["height"] + 0.35))
     ax.set(xlim=(0, WIDTH), ylim=(0, layout["height"]), aspect="equal")

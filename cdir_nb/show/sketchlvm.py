@@ -67,5 +67,5 @@ def _draw_arrow(ax: Axes, name: str, image: float, force: float) -> None:
         ax.plot(*start, marker=".", ms=6, color=colour, zorder=3)
     else:
         arrow = {"arrowstyle": "-|>", "lw": 2.2, "color": colour, "shrinkA": 0, "shrinkB": 0}
-        ax.annotate("", xy=start + 0.9 * force * tangent, xytext=start, arrowprops=arrow)
+        ax.annotate("", xy=tuple(start + 0.9 * force * tangent), xytext=tuple(start), arrowprops=arrow)
     ax.plot([], [], color=colour, lw=2.2, label=f"step for the {name} loss")

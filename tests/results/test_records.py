@@ -342,6 +342,14 @@ def test_committed_records_agree_with_each_other_and_stay_small():
     assert all(path.stat().st_size < 700_000 for path in files.REPRODUCED.iterdir())
 
 
+def test_committed_tables_can_be_read_one_by_one():
+    tables = "clip-ucdir-world", "q-world"
+    expected = load_records(files.REPRODUCED / f"{name}.csv" for name in tables)
+    assert [(r.method, r.value) for r in reproduced_records(*tables)] == [(r.method, r.value) for r in expected]
+    with pytest.raises(CdirError, match="'q_world'.*sketchlvm"):
+        reproduced_records("q_world")
+
+
 def test_no_out_dir_keeps_nothing(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     save_records([Record(**GOOD)], "", "one")

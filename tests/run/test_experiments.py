@@ -50,7 +50,7 @@ def test_several_experiments_and_numbered_notebooks_in_one_profile(tmp_path):
             {"method": "UCDIR", "task": "world-closed", "encoders": ["mobilenet-v2"]},
             {"method": "UCDIR", "task": "world-closed", "name": "UCDIR again", "seeds": [1, 2]},
         ],
-        "notebooks": [{"notebook": "12_which_ideas_hold", "after": "all"}],
+        "notebooks": [{"notebook": "A1_tables", "after": "all"}],
     }
     (tmp_path / "mine.yaml").write_text(yaml.safe_dump(content))
     jobs = make_plan(load_profile(str(tmp_path / "mine.yaml"))).jobs

@@ -1,9 +1,11 @@
 from types import SimpleNamespace
 
 import nbformat
+import pytest
 from nbformat.v4 import new_markdown_cell, new_notebook
 
 from cdir_nb.data import load_card
+from cdir_nb.errors import CdirError
 from cdir_nb.pages.html import to_html
 from cdir_nb.paths import MANIFEST
 from cdir_nb.show import banner, notebook_map, plain_list
@@ -71,3 +73,18 @@ def test_a_table_of_settings_has_every_setting_with_its_source_from_the_left():
     assert lines[1] == "|:--|:--|:--|:--|"
     assert len(lines) == 2 + len(TkiSettings().table())
     assert lines[2].startswith("| TKI | `words` | 7 | set here; default 20")
+
+
+def test_the_settings_of_a_method_are_followed_by_what_its_named_settings_change():
+    from cdir_nb.methods.sketchlvm import SKETCHLVM
+    from cdir_nb.show import method_settings
+
+    defaults, named = method_settings("SketchLVM").data.split("\n\n")
+    assert len(defaults.splitlines()) == 2 + len(SKETCHLVM.settings().table())
+    assert "| `epochs` | 60 |" in defaults
+    tiny, real = named.splitlines()[2:]
+    assert tiny.startswith("| tiny-clip | tiny-clip |") and "`epochs` = 8" in tiny and "`margin`" not in tiny
+    assert "`prompts` = 0" in real
+    assert "what they change" not in method_settings("TKI").data  # it has no named settings
+    with pytest.raises(CdirError, match="'Tki'"):
+        method_settings("Tki")

@@ -6,7 +6,7 @@ from matplotlib.patches import FancyBboxPatch
 from cdir_nb.show.diagrams import diagram
 
 
-@pytest.mark.parametrize("name", ["clip", "clair", "tki", "ucdir", "snmpnet"])
+@pytest.mark.parametrize("name", ["clip", "clair", "tki", "ucdir", "snmpnet", "decision"])
 def test_texts_fit_their_boxes_and_the_figure(name):
     fig = diagram(name)
     fig.canvas.draw()
