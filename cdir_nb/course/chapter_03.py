@@ -163,13 +163,14 @@ for name, (a, b) in {"as they are": (x, y), "centred": centre(x, y)}.items():
         ),
         Open(
             """
-Centring needs the mean of the queries, and so many queries at once. How many are enough? Estimate the queries' mean
-from n random queries, for several n, and draw P@10 over n. Would you use centring in a search engine that sees one
-query at a time?""",
-            """It draws P@10 over n with several draws for each n, keeps the gallery's mean from all images (which a
-search engine has), and compares with CLIP as it is. It sees that few queries suffice or do not, from its own curve, and
-says where the mean could come from in practice: past queries, or training images of the domain.""",
-            ("`torch.randperm(300)[:n]` draws queries; rank *all* queries with the estimated mean.",),
+The chapter shows how many queries a mean needs if they come from all classes. In practice one user asks for guitars
+all day. Estimate the queries' mean from 30 queries of two classes, centre with it, and measure P@10 of *all* queries,
+and of these two classes. What goes wrong, and what would you do in a search engine?""",
+            """It compares three means: of all queries, of 30 random queries, and of 30 queries of two classes. It
+sees that a mean of few classes holds what these classes have in common, so that subtracting it removes part of what
+tells them from others, and it repeats this for several pairs of classes. Remedies are a mean of training images or of
+past queries of many users, and each remedy is measured.""",
+            ("`retrieval.postprocess.centre` takes the means as arguments.",),
         ),
     ),
 )
