@@ -5,11 +5,14 @@ the report, widget scripts are left out, and the check at the end of the build r
 """
 
 import inspect
+import json
 import pkgutil
 import re
 import sys
+from html import unescape
 from importlib import import_module
 from pathlib import Path
+from urllib.parse import unquote, urlsplit
 
 DOCS = Path(__file__).resolve().parent
 ROOT = DOCS.parent
@@ -56,6 +59,8 @@ html_show_sourcelink = False
 LOADED = re.compile(
     r"""<(?:img|script|iframe|source|video|audio|embed|link)\b[^>]*\b(?:src|href)=["']?(?:https?:)?//"""
 )
+LINK = re.compile(r"""<a\b[^>]*\bhref="([^"]*)\"""")
+ID = re.compile(r"""\bid="([^"]+)\"""")
 IN_STYLE = re.compile(r"""(?:url\(|@import )["']?(?:https?:)?//""")
 
 
@@ -168,7 +173,7 @@ def commands_page() -> str:
     commands = {"cdir": group, **{f"cdir {name}": command for name, command in group.commands.items()}}
     blocks = ["# Commands"]
     for name, command in commands.items():
-        with click.Context(command, info_name=name, max_content_width=80, terminal_width=80) as context:
+        with click.Context(command, info_name=name, max_content_width=74, terminal_width=74) as context:
             blocks += [f"## `{name}`" * (command is not group), f"```text\n{command.get_help(context)}\n```"]
     return "\n\n".join(filter(None, blocks)) + "\n"
 
@@ -195,13 +200,19 @@ def visit_block(self, node) -> None:
 
 
 def copy_notebooks(app, config) -> None:
-    """The notebooks lie outside of this folder, where Sphinx cannot read them; links to other folders follow."""
+    """The notebooks lie outside of this folder, where Sphinx cannot read them; links to other folders follow.
+
+    Sphinx turns links to notebooks into links to their pages, but not in outputs.
+    """
     sources = {"course": (ROOT / "notebooks", DOCS / "examples"), "exercises": (ROOT / "exercises",)}
     for name, folders in sources.items():
         for path in (path for folder in folders for path in folder.glob("*.ipynb")):
             text = path.read_text(encoding="utf-8")
-            text = text.replace("](../docs/", "](../").replace("](../notebooks/", "](../course/")
-            _write(DOCS / name / path.name, text)
+            book = json.loads(text.replace("](../docs/", "](../").replace("](../notebooks/", "](../course/"))
+            for output in (output for cell in book["cells"] for output in cell.get("outputs", ())):
+                if lines := output.get("data", {}).get("text/markdown"):
+                    output["data"]["text/markdown"] = re.sub(r"\((\w+)\.ipynb\)", r"(\1.html)", "".join(lines))
+            _write(DOCS / name / path.name, json.dumps(book))
 
 
 PAGES = {"CONTRIBUTING.md": "/built", "docs/glossary.md": "/glossary", "CHANGELOG.md": None}  # None: not on the site
@@ -231,8 +242,24 @@ def finish(app, error) -> None:
         ]
         if found:
             raise RuntimeError("pages load from other hosts:\n" + "\n".join(found))
+        if broken := broken_links(out):
+            raise RuntimeError("links lead nowhere:\n" + "\n".join(broken))
         if missing := undocumented(app):
             raise RuntimeError("names without an entry in the reference:\n" + "\n".join(missing))
+
+
+def broken_links(folder: Path) -> list[str]:
+    """`page: link` of each link to a file of the site, or to a place on a page, that does not exist."""
+    texts = {path: path.read_text(encoding="utf-8") for path in sorted(folder.rglob("*.html"))}
+    places = {path: {"", *ID.findall(text)} for path, text in texts.items()}
+    broken = []
+    for page, text in texts.items():
+        for link in map(unescape, LINK.findall(text)):
+            url = urlsplit(link)
+            target = (page.parent / unquote(url.path)).resolve() if url.path else page
+            found = target.exists() and unquote(url.fragment) in places.get(target, {unquote(url.fragment)})
+            broken += [] if url.scheme or found else [f"{page.relative_to(folder)}: {link}"]
+    return broken
 
 
 def setup(app) -> None:

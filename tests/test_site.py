@@ -31,7 +31,7 @@ def listed() -> set[str]:
     found = set()
     for page in PAGES:
         for block in TOCTREE.findall(text_of(page)):
-            names = [line for line in block.split("\n") if line and not line.startswith(":")]
+            names = re.findall(r"^(?:.* <)?([^\s:<>]+)>?$", block, flags=re.M)  # name, or title <name>
             found |= {str((page.parent / name).resolve().relative_to(DOCS)) for name in names}
     return found
 

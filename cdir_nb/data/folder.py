@@ -387,7 +387,7 @@ def inspect_all(root: Path, files: list[Path], progress: bool = True, trust_time
     cache_path = _cache_file(root, ".json")
     code = json.dumps(provenance("cdir_nb.data.pictures"), sort_keys=True)  # other code may see other things
     stored = _stored_looks(cache_path, code)
-    stamps = _stamps(files) if trust_times else {}
+    stamps = _stamps(root, files) if trust_times else {}
     seen = _seen(root) if stamps else {}
     known = {path: Inspection(seen[s], "", stored[seen[s]]) for path, s in stamps.items() if seen.get(s) in stored}
     changed = [path for path in files if path not in known]
@@ -406,14 +406,14 @@ def inspect_all(root: Path, files: list[Path], progress: bool = True, trust_time
     return inspections
 
 
-def _stamps(files: list[Path]) -> dict[Path, str]:
-    """{file: its path, size and times as one text} of files on the disk, without those that have just been written."""
-    stamps, now = {}, time.time()
+def _stamps(root: Path, files: list[Path]) -> dict[Path, str]:
+    """{file: its name, size and times as one text} of files on the disk, without those that have just been written."""
+    stamps, now, above = {}, time.time(), len(str(root))
     for path in files:
         with suppress(OSError):
             status = path.stat()
             if now - max(status.st_mtime, status.st_ctime) > RECENT:
-                stamps[path] = f"{path} {status.st_size} {status.st_mtime_ns} {status.st_ctime_ns}"
+                stamps[path] = f"{str(path)[above:]} {status.st_size} {status.st_mtime_ns} {status.st_ctime_ns}"
     return stamps
 
 
