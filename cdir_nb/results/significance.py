@@ -282,10 +282,15 @@ def _paired_seeds(a_runs: Mapping[Seed, object], b_runs: Mapping[Seed, object]) 
 
     A method without training (seed None) is paired with every seed of the other.
     """
-    if None in a_runs:
-        return [(seed, None, seed) for seed in b_runs]
-    if None in b_runs:
-        return [(seed, seed, None) for seed in a_runs]
-    if not (seeds := sorted(a_runs.keys() & b_runs.keys(), key=str)):
+    if not (seeds := common_seeds((a_runs, b_runs))):
         raise CdirError("the two methods have no seed in common: measure both with the same seeds")
-    return [(seed, seed, seed) for seed in seeds]
+    return [(seed, None if None in a_runs else seed, None if None in b_runs else seed) for seed in seeds]
+
+
+def common_seeds(runs: Iterable[Iterable[Seed]]) -> list[Seed]:
+    """The seeds that all methods with seeds have in common; [None] if no method has seeds.
+
+    runs  the seeds of each method; [None] for a method without training
+    """
+    seeded = [seeds for seeds in map(set, runs) if None not in seeds]
+    return sorted(set.intersection(*seeded)) if seeded else [None]  # pyright: ignore[reportArgumentType]

@@ -59,7 +59,7 @@ def claim_points(table: pd.DataFrame, *, title: str = "") -> Figure:
     The row order and the sources' colours follow the table; hollow markers are the sources named "paper".
 
     table  columns claim, source, differences (points, one per seed), low and high (95 % interval over classes; NaN:
-           unknown), above (number of directions that bear the claim out, per seed), directions (0: unknown)
+           unknown), above (number of directions in which the claim holds, per seed), directions (0: unknown)
     """
     claims, sources = (list(dict.fromkeys(table[column])) for column in ("claim", "source"))
     rows: list[dict[str, Any]] = table.to_dict("records")  # pyright: ignore[reportAssignmentType]

@@ -19,7 +19,7 @@ from cdir_nb.results.alike import identified, is_constant
 from cdir_nb.results.claims.claim import Claim, load_claims
 from cdir_nb.results.published import published_frame
 from cdir_nb.results.records import BASELINE, SAME, TASK, Record, is_baseline, to_frame
-from cdir_nb.results.significance import Interval, class_interval
+from cdir_nb.results.significance import Interval, class_interval, common_seeds
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -377,7 +377,8 @@ def _compared(
         return None
     runs = dict(zip(claim.methods, (setting.by_seed for setting in settings), strict=True))
     by_seed = {
-        seed: [_gap(runs[better], runs[worse], seed) for better, worse in claim.pairs] for seed in _common_seeds(runs)
+        seed: [_gap(runs[better], runs[worse], seed) for better, worse in claim.pairs]
+        for seed in common_seeds(runs.values())
     }
     common = {seed: set.intersection(*map(set, gaps)) for seed, gaps in by_seed.items()}
     most = max(common.values(), key=len, default=set())
@@ -413,12 +414,6 @@ def _intervals(
     if not all(row.queries for chosen in rows.values() for row in chosen):
         return None
     return [class_interval(rows[better], rows[worse], rows[better][0].metric) for better, worse in claim.pairs]
-
-
-def _common_seeds(runs: Mapping[str, dict[int | None, Points]]) -> list[int | None]:
-    """The seeds that all methods with seeds have in common; [None] if no method has seeds."""
-    seeded = [set(by_seed) for by_seed in runs.values() if None not in by_seed]
-    return sorted(set.intersection(*seeded)) if seeded else [None]
 
 
 def _gap(better: dict[int | None, Points], worse: dict[int | None, Points], seed: int | None) -> Points:
