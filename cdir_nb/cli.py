@@ -38,7 +38,10 @@ class Commands(TyperGroup):
     """The commands of `cdir`, which run after output, warnings and library caches have been set up."""
 
     def main(self, *args: Any, **options: Any) -> Any:
-        """Escape characters that the terminal lacks, as stderr does; print each warning on one line."""
+        """Run a command.
+
+        Characters that stdout cannot encode are escaped, as on stderr; each warning is printed on one line.
+        """
         with suppress(AttributeError):  # there is no stdout, or a test has replaced it
             sys.stdout.reconfigure(errors="backslashreplace")  # pyright: ignore[reportAttributeAccessIssue]
         warnings.formatwarning = lambda message, *_, **__: f"warning: {printable(str(message))}\n"
@@ -233,7 +236,7 @@ def _print_notes(frame: "pd.DataFrame") -> None:
 
 
 def _print_table(table: "pd.DataFrame", common: dict[str, str]) -> None:
-    """Print a table of the columns that differ, and below it the values that all rows share."""
+    """Print a table of the columns whose values differ, and below it the values that all rows share."""
     columns = [name for name in table.columns if name != "percent"]
     wide = {name: f"{{:<{max(len(str(value)) for value in [name, *table[name]])}}}".format for name in columns}
     typer.echo("\n" + table.to_string(index=False, formatters=wide, justify="left"))
@@ -391,10 +394,11 @@ def report(
 ) -> None:
     """Make an HTML report on one or more runs: claims, published and reproduced numbers, figures, executed notebooks.
 
-    It begins with what was measured on which images, a dot plot of each task, and which claims hold.
+    The report begins with an overview: what was measured and on which images, a dot plot for each task, and which
+    claims hold.
 
-    The report is a folder with a page index.html that works offline: open it, zip it, or put it on a web server.
-    `reproduce` makes one for its own run.
+    The report is a folder whose index.html works offline: open that file in a browser, zip the folder, or put it on a
+    web server. `reproduce` makes such a report for its own run.
 
     \b
     Example: cdir report runs/world-* runs/pacs-* --out report
@@ -417,8 +421,8 @@ def export(
 ) -> None:
     """Write a notebook with its figures and formulas into one HTML file, which needs no network and runs no script.
 
-    Nothing is executed: the file shows the outputs that the notebook has. Slides scroll from one to the next with Page
-    Down, and print one to a page.
+    Nothing is executed: the file shows the outputs that the notebook has. Page Down scrolls to the next slide, and each
+    slide is printed on its own page.
 
     \b
     Examples:
@@ -596,7 +600,8 @@ def explore(
     The folder may be laid out as DOMAIN/CLASS/IMAGE (results are marked right or wrong), as DOMAIN/IMAGE, or flat.
     Images are embedded once and kept in the cache. Files that cannot be read are listed and left out.
 
-    Without a folder, the images are those of the drawn world; `emoji` has emoji in six styles. Both are bundled.
+    Without a folder, the images of the drawn world are shown; `cdir explore emoji` shows emoji in six styles. Both are
+    bundled.
 
     \b
     Examples:

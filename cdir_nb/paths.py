@@ -67,7 +67,8 @@ def expanded(path: str | Path) -> Path:
 def make_folder(folder: Path) -> None:
     """Create a folder and its parents.
 
-    Where the group may write the parent, it may also write the new folder, whatever the umask: users share a cache.
+    If the group may write to the parent, it may also write to the new folder, whatever the umask, so that users can
+    share a cache.
     """
     new = [path for path in (folder, *folder.parents) if not path.exists()]
     folder.mkdir(parents=True, exist_ok=True)
@@ -76,7 +77,7 @@ def make_folder(folder: Path) -> None:
 
 
 def share_with_group(folder: Path, parent: Path) -> None:
-    """Let the group write a new folder if it may write `parent`, and both have the same group."""
+    """Let the group write to a new folder if it may write to `parent`, and both have the same group."""
     mode, like = folder.stat(), parent.stat()
     if like.st_mode & stat.S_IWGRP and like.st_gid == mode.st_gid:
         with suppress(OSError):  # another process has just created it
@@ -111,7 +112,7 @@ def read_from_cache(path: Path, read: Callable[[Path], Result]) -> Result | None
 
 
 def cached_files(folder: Path, suffix: str) -> list[Path]:
-    """The finished files with this suffix in a folder of the cache, sorted by name; empty if it cannot be read."""
+    """Finished files with this suffix in a folder of the cache, sorted by name; empty if the folder cannot be read."""
 
     def finished(folder: Path) -> list[Path]:
         return sorted(path for path in folder.iterdir() if path.name.endswith(suffix) and path.name[0] != ".")
@@ -148,7 +149,8 @@ def _warn_once(message: str) -> None:
 def set_library_caches() -> None:
     """Let Numba and Matplotlib write into our cache, or a temporary folder, if they cannot write their own folders.
 
-    Without a folder, Numba cannot import UMAP. Called before the libraries are imported; child processes inherit it.
+    UMAP cannot be imported if Numba, which it uses, has no folder to write to. Called before the libraries are
+    imported; child processes inherit the setting.
     """
     for variable, folder in LIBRARY_FOLDERS.items():
         if not os.environ.get(variable) and not _can_write(folder):
@@ -181,12 +183,12 @@ def _user_folder(parent: Path) -> Path:
 
 
 def process_label() -> str:
-    """A mark with machine and process ID, for names of temporary files."""
+    """A label with the machine and the process ID, for names of temporary files."""
     return f"{_machine()}-{os.getpid()}-"
 
 
 def is_abandoned(name: str) -> bool:
-    """Whether `name` contains the mark of a process on this machine that has ended."""
+    """Whether `name` contains the label of a process on this machine that has ended."""
     import psutil
 
     match = re.search(rf"{re.escape(_machine())}-(\d+)-", name)

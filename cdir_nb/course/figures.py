@@ -1,4 +1,4 @@
-"""Figures of exercises: each draws what a function does, the solution's as the target or a student's."""
+"""Figures of exercises: each shows the effect of a function, either the solution (as the target) or a student's."""
 
 from collections.abc import Callable
 
@@ -13,7 +13,7 @@ from cdir_nb.show.style import CLASSES, QUIET, RIGHT, WIDTH, styled
 
 
 def clouds() -> tuple[torch.Tensor, torch.Tensor]:
-    """Two domains in space, (60, 3) each: three classes, which differ in the same way in both domains."""
+    """Points of two domains, (60, 3) each: three classes, which are arranged in the same way in both domains."""
     random = torch.Generator().manual_seed(0)
     classes = torch.tensor([[0.0, 0.45, 0.0], [-0.4, -0.2, 0.0], [0.4, -0.2, 0.0]]).repeat_interleave(20, dim=0)
     spread = 0.06 * torch.randn(2, 60, 3, generator=random)
@@ -42,7 +42,7 @@ def before_and_after(centre: Callable) -> Figure:
 
 @styled
 def rotated(procrustes: Callable) -> Figure:
-    """Eight pairs of texts in the plane, before and after the map of the first ones to the second."""
+    """Eight pairs of text vectors in the plane, before and after the first of each pair is mapped to the second."""
     random = torch.Generator().manual_seed(1)
     angle = torch.linspace(-0.3, 1.2, 8)
     source = torch.stack([angle.cos(), angle.sin()], dim=1)
@@ -84,7 +84,7 @@ def mixed(mix_up: Callable) -> Figure:
 
 @styled
 def drawn_means(interval: Callable) -> Figure:
-    """The differences that 1,000 draws of classes give, and the interval."""
+    """Histogram of the mean difference in 1,000 bootstrap samples of the classes, with the interval in points."""
     random = np.random.default_rng(0)
     a, b = random.normal(58, 15, 10), random.normal(50, 15, 10)
     picks = random.integers(0, 10, (1000, 10))

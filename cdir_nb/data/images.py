@@ -50,7 +50,7 @@ class ImageSet:
         return len(self.keys)
 
     def image(self, row: int) -> Image.Image:
-        """The image of one row, RGB."""
+        """The image of one row, in RGB."""
         return self.load(self.keys[row])
 
     def take(self, rows: Sequence[int] | np.ndarray) -> "ImageSet":
@@ -110,10 +110,10 @@ def _load_from(loads: Mapping[str, Callable[[str], Image.Image]], key: str) -> I
 
 
 def copies(images: ImageSet) -> list[np.ndarray]:
-    """The rows of each image that occurs more than once: one sorted array per image, in the order of first rows.
+    """The rows of each image that occurs more than once: one sorted array per image, ordered by first row.
 
-    Images are the same if their pixels are, or their bytes if the pixels are not known, whatever their names, classes
-    and file formats.
+    Two images are the same if their pixels are equal, or their bytes if the pixels are not known. Names, classes and
+    file formats do not matter.
     """
     return [rows for rows in _rows_by_content(images).values() if len(rows) > 1]
 
@@ -121,14 +121,14 @@ def copies(images: ImageSet) -> list[np.ndarray]:
 def own_rows(query: ImageSet, gallery: ImageSet) -> list[np.ndarray]:
     """For each query, the sorted gallery rows of the same image; empty if there is none.
 
-    `retrieval.rank` takes this as `leave_out`. Images are the same as in `copies`.
+    `retrieval.rank` takes this as `leave_out`. Which images are the same is decided as in `copies`.
     """
     rows = _rows_by_content(gallery)
     return [rows.get(content, _NO_ROWS) for content in contents(query)]
 
 
 def _rows_by_content(images: ImageSet) -> dict[str, np.ndarray]:
-    """{content: sorted rows}, in the order of first rows."""
+    """{digest of the content: sorted rows}, ordered by the first row of each entry."""
     rows: dict[str, list[int]] = {}
     for row, content in enumerate(contents(images)):
         rows.setdefault(content, []).append(row)

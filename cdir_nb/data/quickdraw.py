@@ -2,7 +2,7 @@
 
 The format is that of QuickDraw's "simplified" files: `drawing` is a list of strokes, and a stroke is two lists (x and
 y, in 0..255; a third list, of times, is ignored). All lines stay in memory as bytes, which suits thousands of
-drawings, but not all fifty million.
+drawings, but not all of QuickDraw's fifty million.
 """
 
 import json

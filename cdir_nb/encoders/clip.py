@@ -20,7 +20,7 @@ TEXT_BATCH = 256
 
 
 def load_encoder(spec: str, *, device: str | torch.device | None = None, precision: str | None = None) -> ImageEncoder:
-    """Load the encoder of a specification: a ClipEncoder, or for a backbone an ImageEncoder, which cannot embed texts.
+    """Load the encoder that `spec` names: a ClipEncoder, or, for a backbone, an ImageEncoder, which cannot embed texts.
 
     spec       "tiny-clip"                  the bundled model trained on drawings only
                "real-clip"                  the bundled model trained on real images ("real-clip:FOLDER": another
@@ -68,7 +68,7 @@ class ClipEncoder(ImageEncoder):
 
     @property
     def context_length(self) -> int:
-        """The largest number of tokens of a text, with start and end tokens."""
+        """The largest number of tokens of a text, including the start and end tokens."""
         return self.model.context_length
 
     def embed_texts(self, texts: list[str]) -> torch.Tensor:

@@ -50,7 +50,7 @@ class ImageEncoder:
 
     @property
     def identity(self) -> str:
-        """One line: model, activation if there are several, precision, and a digest of weights and preprocessing."""
+        """One line: model, activation (if there is a choice), precision, and a digest of weights and preprocessing."""
         digest = hashlib.sha256(json.dumps(self._key(), sort_keys=True).encode()).hexdigest()[:12]
         return " ".join([self.built.name, *self._traits, self.precision, f"[{digest}]"])
 
@@ -142,7 +142,7 @@ class ImageEncoder:
 
     @contextmanager
     def _inference(self) -> Iterator[None]:
-        """No gradients, evaluation mode and the encoder's precision; restores the training mode on exit."""
+        """Context without gradients, in evaluation mode and the encoder's precision; restores the mode on exit."""
         training = self.model.training
         self.model.eval()
         try:

@@ -59,7 +59,7 @@ class EncoderSpec:
     def parse(cls, text: str) -> "EncoderSpec":
         """Parse `text`, without building a model or opening a file.
 
-        Raises CdirError for a malformed text, an unknown option, or an invalid value of an option.
+        Raises CdirError for a malformed specification, an unknown option, or an invalid value of an option.
         """
         name, options = _split_options(text)
         prefix, colon, remainder = name.partition(":")
@@ -92,7 +92,7 @@ class EncoderSpec:
     def absolute(self) -> "EncoderSpec":
         """The same specification with an absolute path.
 
-        Raises CdirError if the checkpoint does not exist, or the folder lacks a file of a bundled CLIP.
+        Raises CdirError if the checkpoint does not exist, or if a file is missing from the folder of a bundled CLIP.
         """
         if self.path is None:
             return self

@@ -75,7 +75,7 @@ class _TensorUnpickler(pickle.Unpickler):
         return allowed[module, name]
 
     def persistent_load(self, saved: Any) -> torch.Tensor:
-        """The values of one storage, flat: ("storage", type, key, device, number of values)."""
+        """A flat tensor with the values of one storage, saved as ("storage", type, key, device, number of values)."""
         _, dtype, key, _, count = saved
         values = bytearray(self.archive.read(f"{self.prefix}data/{key}"))
         return torch.frombuffer(values, dtype=dtype, count=count) if count else torch.empty(0, dtype=dtype)

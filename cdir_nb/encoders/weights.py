@@ -58,7 +58,7 @@ def loading(model: torch.nn.Module, file: Path, name: str, kind: str = "CLIP che
     """Context for code that loads `file` into `model`: any error becomes a one-line CdirError.
 
     name  the model's specification; kind: the expected content of the file, for messages
-    On exit, raises CdirError if weights are NaN or infinite, since then every embedding would be, too.
+    On exit, raises CdirError if weights are NaN or infinite, since every embedding would then be NaN or infinite, too.
     """
     try:
         yield

@@ -16,9 +16,9 @@ EMPTY = "the canvas is empty: draw something, or load an image file"
 
 
 def as_sketch(canvas: Image.Image) -> Image.Image:
-    """A SIZE x SIZE image, black on white: the drawing centred with a margin, its strokes at least STROKE wide.
+    """A SIZE x SIZE image, black on white: the drawing centred with a margin, its strokes at least STROKE pixels wide.
 
-    The result does not depend on position and size of the drawing, and thin lines survive downsampling. Raises
+    The result does not depend on the position and size of the drawing, and thin lines survive downsampling. Raises
     CdirError if the canvas is empty.
     """
     canvas = canvas.convert("RGBA")
@@ -38,14 +38,14 @@ def as_sketch(canvas: Image.Image) -> Image.Image:
 def drawing_set(image: Image.Image, domain: str, digest: str = "") -> ImageSet:
     """An ImageSet of one unlabelled image, which a method treats as an image of `domain`.
 
-    digest  of the file's bytes, if the image comes from a file
+    digest  digest of the file's bytes, if the image comes from a file
     """
     digest = digest or digest_of(image.tobytes())
     return ImageSet(("drawing",), np.array([domain]), np.array([""]), lambda key: image.convert("RGB"), (digest,))
 
 
 def _thickened(ink: np.ndarray) -> np.ndarray:
-    """(H, W) uint8, 255 on ink: thin lines widened to STROKE, with soft edges.
+    """(H, W) uint8, 255 on ink: thin lines widened to STROKE pixels, with soft edges.
 
     Across a line of w pixels, the distance to the nearest pixel of the background is (w + 2) / 4 on average.
     """

@@ -29,7 +29,7 @@ def download(url: str, target: Path, sha256: str | None, size: int | None, progr
 
     An interrupted download remains beside it as `<name>.part` and is resumed by the next call.
 
-    sha256, size  as published; None: not checked
+    sha256, size  as published (size in bytes); None: not checked
     progress      called with the number of new bytes (negative if bytes were discarded)
 
     Raises Unreachable if another source may help, and CdirError for a file with another size or checksum.
@@ -47,7 +47,9 @@ def download(url: str, target: Path, sha256: str | None, size: int | None, progr
         problem = "does not have the published checksum"
     if problem:
         part.unlink()
-        raise CdirError(f"{url} {problem}, and was removed: download a file that you trust and add --from FILE")
+        raise CdirError(
+            f"the file from {url} {problem}, so it was deleted: download a file that you trust and add --from FILE"
+        )
     os.replace(part, target)
 
 

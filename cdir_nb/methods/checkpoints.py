@@ -1,4 +1,4 @@
-"""Checkpoints of trainings in the cache: one file per training, from which it resumes, and its cache key."""
+"""Checkpoints of training runs in the cache, one file per run, from which an interrupted run resumes; cache keys."""
 
 import hashlib
 import inspect
@@ -37,9 +37,9 @@ def save_checkpoint(
 
 
 def load_checkpoint(path: Path | str, key: Mapping[str, str], device: torch.device) -> dict[str, Any] | None:
-    """The saved state; None if there is no file, or (with a warning) if another user owns it and does not share it.
+    """The saved state; None if there is no file, or (with a warning) if it belongs to another user and cannot be read.
 
-    Raises CdirError if it is damaged or belongs to another training.
+    Raises CdirError if the file is damaged or belongs to another training run.
     """
     try:
         state: dict[str, Any] = torch.load(path, map_location=device, weights_only=True)
@@ -56,7 +56,7 @@ def load_checkpoint(path: Path | str, key: Mapping[str, str], device: torch.devi
     different = [name for name in key if stored_key.get(name) != key[name]]
     if different:
         raise CdirError(
-            f"checkpoint {path} belongs to another training (different {', '.join(different)}): "
+            f"checkpoint {path} belongs to another training run (different {', '.join(different)}): "
             "choose another file, or delete it to train from the start"
         )
     return state
@@ -83,7 +83,10 @@ def cache_key(training: Any) -> dict[str, str] | None:
 
 
 def _code_of(kind: type) -> str | None:
-    """Digest of a class's module and of its imports; without a module file, of the script or of the class's source."""
+    """Digest of the code of a class: its module and all imports; None if the source cannot be read.
+
+    If the class is not in a module file, the digest covers the script that defines it, or the source of the class.
+    """
     module = sys.modules.get(kind.__module__)
     file = getattr(module, "__file__", None)
     if file and kind.__module__ != "__main__":

@@ -17,7 +17,7 @@ ANY, CLIP, BACKBONE = "any", "CLIP", "convolutional backbone"
 
 
 class NoSettings(Settings):
-    """Settings of a method that has none."""
+    """Empty settings, for a method that has no settings."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class Method:
     variants     {name in records: settings that it overrides}: ablations, and interpretations of a paper
     replaces     {variant: settings}: the variant applies only to settings with these values (default: to any)
     named        {name: settings} for certain encoders or budgets
-    for_encoder  {encoder's name: name in `named`}: the default of `fit`
+    for_encoder  {encoder's name: name in `named`}: the settings that `fit` uses by default
     """
 
     name: str

@@ -39,7 +39,7 @@ ENGINE_STATE = ("epoch", "history", "initial", "initial_scores", "best", "snapsh
 
 
 class Training:
-    """One training of a method: its network, its steps, and all state that changes from epoch to epoch.
+    """One training run of a method: its network, its steps, and all state that changes from epoch to epoch.
 
     A subclass implements, in this order of use:
 
@@ -174,7 +174,7 @@ class Training:
 
     @property
     def directions(self) -> tuple[Direction, ...] | None:
-        """The (query domain, gallery domain) pairs that it is fitted for: both directions of a pair; None: any."""
+        """The pairs (query domain, gallery domain) to fit for: both directions of a pair of domains; None: any."""
         if len(self.domains) != 2:
             return None
         a, b = self.domains
@@ -343,7 +343,7 @@ class Training:
         return {**selected, LAST_EPOCH: (self.epoch, self.current_state())}
 
     def steps_until(self, epoch: int) -> int:
-        """Optimiser steps from the encoder to the state after an epoch."""
+        """The number of optimiser steps from the initial state to the state after an epoch."""
         return epoch * self.steps_per_epoch
 
     def moved_until(self, epoch: int) -> Numbers:
@@ -385,7 +385,7 @@ class TrainedEmbedder(Embedder):
             if others := ", ".join(sorted(set(images.domains) - set(domains))):
                 raise CdirError(
                     f"this {self.name} was trained for {' and '.join(domains)}, but there are images of {others}: "
-                    f"choose other images, or a training with {others}"
+                    f"choose other images, or a training run that includes {others}"
                 )
         return self.training.embed(self.model, images, progress)
 
@@ -394,9 +394,10 @@ class TrainedEmbedder(Embedder):
 
 
 def decides(query_labels: Labels, gallery_labels: Labels, k: int | None = None) -> bool:
-    """Whether a score of rankings can differ between two states of a network, so that it can choose one of them.
+    """Whether the score of a ranking can differ between two states of a network, and so choose one of them.
 
-    It cannot if no query has both relevant and other images in the gallery; nor can P@k if the gallery has at most k.
+    The score cannot differ if no query has both relevant and other images in the gallery. P@k cannot differ either if
+    the gallery has at most k images.
     k  the cut-off of P@k; None: average precision
     """
     relevant, queries, gallery = Counter(gallery_labels.tolist()), set(query_labels.tolist()), len(gallery_labels)

@@ -1,4 +1,4 @@
-"""The browser of records: one page, without a network or other files, to filter, sort and compare measured numbers.
+"""The browser of records: a page to filter, sort and compare measured numbers, which needs no network or other files.
 
     python -m cdir_nb.pages.browser OUT.html            the committed records
     python -m cdir_nb.pages.browser OUT.html RUN ...    the records of runs
@@ -89,11 +89,11 @@ def _hash(text: str) -> str:
 def browser_data(records: Sequence[Record]) -> dict[str, Any]:
     """The contents of the page as plain data.
 
-    rows       the fields ROW, what each method learns from, and the command of each row; `codes` number the values
-    records    the other fields; `row`: the row of each record; `value`: fractions
+    rows       the fields in ROW, what each method learns from, and the command of each row, each as in `_codes`
+    records    the other fields, as in `_codes`; `row`: the row of each record; `value`: fractions
     queries    {number of a record: [sum of the values of each class, number of defined queries of each class]}
     classes    {number of a record: names of the classes}; equal lists are stored once
-    draws      {number of classes: how often each class is drawn, one text of digits (base 36) per bootstrap sample}
+    draws      {number of classes: how often each class is drawn, one string of digits (base 36) per bootstrap sample}
     settings   {digest: settings}
     published  the printed cells of the papers
     """
@@ -134,14 +134,17 @@ def _coded(frame: pd.DataFrame, names: Sequence[str]) -> dict[str, Any]:
 
 
 def _codes(values: Sequence[Any] | pd.Series) -> dict[str, Any]:
-    """Distinct values, and one code per entry; no codes if all entries are equal. A missing value is null."""
+    """{"values": distinct values (None: missing), "codes": for each entry, the index of its value}.
+
+    If all entries are equal, there are no codes.
+    """
     codes, distinct = pd.factorize(pd.Series(values).astype(object), use_na_sentinel=False)
     plain = [None if pd.isna(value) else value.item() if hasattr(value, "item") else value for value in distinct]
     return {"values": plain} if len(plain) == 1 else {"values": plain, "codes": codes.tolist()}
 
 
 def _by_class(values: Any) -> tuple[list[float], list[int], tuple[str, ...]]:
-    """(sums, numbers of queries, names) of the classes of the queries whose value is defined."""
+    """(sums, numbers of queries, names), one entry per class, over the queries whose value is defined."""
     defined = ~np.isnan(values.values)
     names, codes = np.unique(values.labels[defined].astype(str), return_inverse=True)
     sums = np.bincount(codes, values.values[defined], len(names)).round(DIGITS)

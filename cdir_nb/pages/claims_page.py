@@ -3,7 +3,7 @@
     python -m cdir_nb.pages.claims_page          every paper with at least one verdict
     python -m cdir_nb.pages.claims_page tki      only that paper
 
-Every verdict is computed from the records. The texts on papers, runs and tasks are in claims_page.yaml.
+Every verdict is computed from the records. The texts about papers, runs and tasks are in claims_page.yaml.
 """
 
 # In pandas' stubs, selected rows may be a Series and the fields of a row are unknown.
@@ -167,8 +167,9 @@ def _verdicts(decided: pd.DataFrame, other_settings: Mapping[str, str]) -> str:
 
 
 def _means(frame: pd.DataFrame, paper: str, other_settings: Mapping[str, str]) -> str:
-    """A table of the paper's own methods and its baselines, then one of further methods that the paper compares with,
-    which were run in other directions.
+    """A table of the paper's own methods and its baselines; then one of further methods that it compares with.
+
+    The further methods were run in other directions than the paper's own.
     """
     names = TEXTS["papers"].get(paper, {}).get("further", ())
     further = frame["method"].isin(_further(paper))
@@ -183,8 +184,9 @@ def _means(frame: pd.DataFrame, paper: str, other_settings: Mapping[str, str]) -
 
 def _means_table(frame: pd.DataFrame, paper: str, other_settings: Mapping[str, str]) -> str:
     """Mean ± standard deviation over seeds for each method, over the directions in which all trained methods were run.
-    A method that was run in more directions has a second row, over all of these. If a method was run in fewer
-    directions, their number is added to its name.
+
+    A method that was run in more directions has a second row, with the mean over all directions in which it was run.
+    The name of a method that was run in fewer directions states in how many.
     """
     kinds = [Metric.parse(metric).kind for metric in frame["metric"]]
     frame = frame.assign(quantity=list(zip(kinds, *(frame[name] for name in DIRECTION))), kind=kinds)
@@ -209,8 +211,9 @@ def _means_table(frame: pd.DataFrame, paper: str, other_settings: Mapping[str, s
 
 
 def _by_setting(frame: pd.DataFrame, other_settings: Mapping[str, str]) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """The rows of each method's first setting, and those of its further settings, which are named by what differs,
-    since numbers of two settings are never averaged.
+    """(rows of each method's first setting, rows of its further settings); two settings are never averaged.
+
+    In the second frame, what differs from the first setting is added to the method's name.
     """
     cell = ["method", "metric", *DIRECTION, "seed"]
     several = set(frame[frame.duplicated(cell, keep=False) & (frame["selection_rule"] != NOTHING_SELECTED)]["method"])
@@ -237,7 +240,7 @@ def _in_shared_directions(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def _partial_named(frame: pd.DataFrame) -> pd.DataFrame:
-    """The frame, in which the name of a method that lacks directions states how many it has: its mean is over fewer."""
+    """The frame; the number of directions is added to the name of a method without numbers in some of them."""
     counts = frame.groupby(["method", "metric"])["quantity"].nunique()
     most = counts.groupby("metric").transform("max")
     names = {name: f"{name}, {counts[name, metric]} of {most[name, metric]} directions"

@@ -3,8 +3,8 @@
     python -m cdir_nb.pages.emoji
 
 All numbers come from the committed records, which `scripts/emoji.py` measures and collects. The sentences are in
-emoji.yaml, each with its comparisons; no page is written if the records no longer support one of them. Records of
-further methods appear in the tables as soon as they are committed.
+emoji.yaml, each with the comparisons of numbers that it states; if the records no longer support a comparison, no page
+is written. Records of further methods appear in the tables as soon as they are committed.
 """
 
 from collections.abc import Sequence
@@ -30,7 +30,7 @@ NEIGHBOURS = 5  # directions per mean of a line
 
 
 def page(table: Table) -> str:
-    """docs/results/emoji.md."""
+    """The text of docs/results/emoji.md."""
     filled = PLACEHOLDER.sub(lambda match: table.percent(*match.groups()), TEXTS["falls_short"])
     parts = ["# Emoji: the same thing in another style", TEXTS["intro"], "## What we found"]
     parts += ["\n".join(findings(table, "findings")), means_table(table, "main"), TEXTS["legend"], TEXTS["figure"]]

@@ -2,8 +2,9 @@
 
     python -m cdir_nb.pages.ideas
 
-All numbers come from the committed records. The sentences are in ideas.yaml, each with its comparisons. If a record
-changes so that a comparison is reversed, or can no longer be told from zero, no page is written.
+All numbers come from the committed records. The sentences are in ideas.yaml, each with the comparisons of numbers
+that it states. If records change so that a comparison is reversed, or a difference can no longer be told from zero, no
+page is written.
 """
 
 import csv
@@ -130,7 +131,7 @@ class Table:
         return (row, column) in self._cells
 
     def percents(self, row: str, column: str) -> list[float]:
-        """The mean over directions of each seed, in percent."""
+        """For each seed, the mean over directions, in percent."""
         return [100 * mean(r.value for r in run.values()) for run in by_run(self.cell(row, column)).values()]
 
     def percent(self, row: str, column: str) -> str:
@@ -181,7 +182,7 @@ def _complete(stored: Mapping, column: Column, method: str) -> list[Record] | No
 
 
 def summary(table: Table) -> str:
-    """The part that the README shares: table, findings, decision rule and caveats."""
+    """The part of the page that is also in the README: table, findings, decision rule and caveats."""
     parts = [TEXTS["intro"], means_table(table, "clip"), TEXTS["legend"], "**What we found**"]
     parts += ["\n".join(findings(table, "findings")), "**Which method would you use?** The first line that applies:"]
     parts += ["\n".join(findings(table, "rule")), _quoted(TEXTS["caveats"])]
@@ -223,7 +224,7 @@ def _mark_of_images(records: Sequence[Record]) -> str:
 
 
 def _knows(table: Table, column: Column) -> str:
-    """Zero-shot accuracy among the query classes, mean over query domains; empty if it was measured only elsewhere."""
+    """Zero-shot accuracy among the query classes, mean over query domains; empty if not measured on this task."""
     named = [r for r in table.records if r.encoder.split()[0] == column.encoder and ZERO_SHOT.match(r.metric)]
     among = re.compile(rf"{ZERO_SHOT.pattern} (the|all) {column.classes} ")
     accuracies = {r.query_domain: r.value for r in named if r.protocol == column.task and among.match(r.metric)}
@@ -269,7 +270,7 @@ def _quoted(text: str) -> str:
 
 
 def page(table: Table) -> str:
-    """docs/results/ideas.md."""
+    """The text of docs/results/ideas.md."""
     parts = [
         "# Which ideas hold, and when",
         summary(table),
@@ -303,7 +304,7 @@ def differences_table(table: Table, name: str) -> str:
 
 
 def learns_from() -> str:
-    """What methods learn from, what they are fitted for, and what must be known when they are used."""
+    """A table of what methods learn from, what they are fitted for, and what they use besides the query."""
     head, lines = ["method", "learns from", "fitted for", "besides the query, it uses"], []
     for name in TEXTS["map_methods"]:
         method = METHODS[name]
@@ -313,7 +314,7 @@ def learns_from() -> str:
 
 
 def in_readme(readme: str, text: str) -> str:
-    """The README with the text between the two marks. Raises CdirError unless there is one pair of marks."""
+    """The README with the text between the two marks. Raises CdirError unless each mark occurs once."""
     if readme.count(BEGIN) != 1 or readme.count(END) != 1:
         raise CdirError(f"README.md must have the lines {BEGIN} and {END} once each")
     before, _, end = readme.partition(BEGIN)

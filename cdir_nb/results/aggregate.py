@@ -51,7 +51,7 @@ def plus_minus(percent: float, spread: float | None) -> str:
 
 
 def range_text(numbers: "pd.Series") -> str:
-    """The least and the greatest of whole numbers, such as `92 to 184`; empty if all are unknown."""
+    """The smallest and the largest of whole numbers, such as `92 to 184`; empty if all are unknown."""
     known = numbers.dropna()
     return " to ".join(f"{number:,}" for number in sorted({known.min(), known.max()})) if len(known) else ""
 
@@ -95,7 +95,7 @@ def flat_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def as_text(value: Any) -> str:
-    """A value of a setting as JSON; a text without quotes."""
+    """A value of a setting as JSON; a string is not quoted."""
     return value if isinstance(value, str) else json.dumps(value)
 
 

@@ -29,7 +29,7 @@ def chosen(
     Raises CdirError for a name that no record has; the message lists the available names.
     """
     if rule and rule not in SELECTION_RULES:
-        raise CdirError(f"--rule {rule}: unknown: use one of {', '.join(SELECTION_RULES)}")
+        raise CdirError(f"--rule {rule} is not a selection rule: use one of {', '.join(SELECTION_RULES)}")
     records = list(records)
     records = _with(records, "--task", tasks, lambda record: (record.protocol, record.dataset))
     records = _with(records, "--direction", directions, lambda record: (direction(record),))
@@ -60,14 +60,19 @@ def _with(
     names: Callable[[Record], tuple[str, ...]],
     required: Collection[str] | None = None,
 ) -> list[Record]:
-    """The records of which one of the `names` is in `values`. Raises CdirError if no record has a required value."""
+    """The records with at least one of `names(record)` in `values`; all records if `values` is empty.
+
+    Raises CdirError if one of `required` (default: `values`) is among the names of no record.
+    """
     if not values:
         return [*records]
     available = dict.fromkeys(name for record in records for name in names(record)[:1] if name)
     known = {name for record in records for name in names(record)}
     if missing := [value for value in (values if required is None else required) if value not in known]:
         there = ", ".join(available) or "none"
-        raise CdirError(f"{option} {missing[0]}: no number has it; available with the options before it: {there}")
+        raise CdirError(
+            f"{option} {missing[0]}: no number selected by the options before it has this value; available: {there}"
+        )
     return [record for record in records if {*names(record)} & {*values}]
 
 

@@ -149,7 +149,7 @@ def _directions(cells: "pd.DataFrame") -> list[str]:
 
 
 def _by_column(cells: "pd.DataFrame", columns: list[str]) -> "pd.DataFrame":
-    """Percent, rows x columns, with the mean in the last column; if there are too many, galleries are averaged.
+    """Percent, rows x columns, with the mean in the last column; with too many columns, galleries are averaged.
 
     An average is left out if others in its column are over more directions, since they are not comparable.
     """
@@ -176,10 +176,10 @@ def _averages(cells: "pd.DataFrame") -> "pd.DataFrame":
 
 
 def our_panels(view: View, frame: "pd.DataFrame", collection: str = "") -> list[Panel]:
-    """One panel for each dataset, task, encoder and set of images with which the view's methods were run.
+    """One panel for each dataset, task, encoder and set of images on which the view's methods were run.
 
     frame       a table from `to_frame`, of one collection of records without repeated runs of a setting
-    collection  its name, for the panels' captions
+    collection  name of this collection, for the panels' captions
     Seeds are averaged. The convention is the table's if our records have it, else the first one available; the cut-off
     is the table's or the one in the task's card. Columns are the table's directions if the task has them, else the
     task's own.
@@ -237,7 +237,7 @@ def _likeness(cells: "pd.DataFrame", where: "pd.Series") -> str:
 
 
 def _other_measure(view: View, rows: "pd.DataFrame") -> str:
-    """How the measure of our rows differs from the table's (numbers in two measures are not comparable), or ""."""
+    """A remark if our rows have another convention or cut-off than the table, so are not comparable; else ""."""
     metric = Metric.parse(rows["metric"].iloc[0])
     same = {"convention": metric.convention in _conventions(_cells(view)), "cut-off": metric.k == view.k}
     different = " and ".join(name for name, is_same in same.items() if not is_same)

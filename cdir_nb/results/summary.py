@@ -125,7 +125,7 @@ class Block:
 
     @property
     def measure(self) -> str:
-        """Metric, convention, what was averaged, and the number of seeds of all numbers that do not state theirs."""
+        """Metric, convention, what was averaged, and the number of seeds for lines that do not state their own."""
         spread = f" ± standard deviation over {self._seeds} seeds" if self._seeds > 1 else ""
         has_gains = any(line.gain is not None for line in self.lines)
         gains = "; vs vanilla and better in: directions that both have" if has_gains else ""
@@ -152,7 +152,8 @@ class Block:
     def row(self, line: Line) -> tuple[str, ...]:
         """The texts of a line: marked name, percent, steps, gain, directions.
 
-        The number of seeds is added to percent without a spread, and if it is not the number that the block states.
+        The number of seeds is added to a percentage that has no spread, and to one for which it differs from the
+        number that the block states.
         """
         percent = plus_minus(line.percent, line.spread)
         if line.spread is None or line.seeds != self._seeds:
@@ -174,7 +175,7 @@ class Block:
         width = min(room, max(len(name) for name, *_ in rows))
 
         def printed(row: tuple[str, ...], indent: str) -> list[str]:
-            """The lines of a row; a long name continues on lines below that of its numbers."""
+            """The printed lines of a row: name and numbers, then the rest of a long name."""
             name, *more = textwrap.wrap(row[0], width, subsequent_indent="  ")
             numbers = "  ".join(row[i].ljust(w) for i, w in zip(used, widths))
             return [f"{indent}{name:<{width + 4 - len(indent)}}  {numbers}".rstrip(), *(indent + text for text in more)]
@@ -190,7 +191,7 @@ def _fill(text: str) -> str:
 
 
 def summarise(frame: "pd.DataFrame", metric: str = "") -> list[Block]:
-    """One block per dataset, protocol, test set, set of images and encoder, with rankings between two domains.
+    """One block per dataset, protocol, test set, set of images and encoder; only rankings between two domains count.
 
     frame   a table of records from `to_frame`
     metric  the metric of every block, such as `mAP@200:over_found`; tasks without it are left out. Default: the

@@ -91,7 +91,7 @@ def sinkhorn(reference: Embeddings, gallery: Embeddings, tau: float, rounds: int
     """(G,), to be subtracted from scores: minus tau log of the column factors that balance exp(s(q', g) / tau).
 
     Each round scales the rows (reference queries) to the sum 1/R, then the columns (gallery rows) to 1/G.
-    Source: Sinkhorn and Knopp 1967; DBSN (arXiv 2508.02538) has tau = 0.01 and 5 to 10 rounds.
+    Source: Sinkhorn and Knopp 1967; DBSN (arXiv 2508.02538) uses tau = 0.01 and 5 to 10 rounds.
     """
     reference, gallery = _checked(reference=reference, gallery=gallery)
     tau, columns = _positive("tau", tau), gallery.new_zeros(len(gallery))
@@ -115,10 +115,10 @@ def qb_norm_switch(query: Embeddings, gallery: Embeddings, reference: Embeddings
 def subtract_popularity(
     query: torch.Tensor, gallery: torch.Tensor, popular: torch.Tensor, switch: torch.Tensor | None = None
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Extend (Q, D) and (G, D) to rows whose *Euclidean* ranking is that by s(q, g) - popular(g).
+    """Extend (Q, D) and (G, D) to rows whose *Euclidean* ranking is the ranking by s(q, g) - popular(g).
 
     popular  (G,), from `popularity` or `sinkhorn`
-    switch   (Q,) from `qb_norm_switch`: the queries for which it is subtracted; None: all
+    switch   (Q,) from `qb_norm_switch`: the queries for which `popular` is subtracted; None: all
     """
     factors = torch.ones_like(query[:, :1]) if switch is None else switch[:, None].to(query.dtype)
     return for_dot_product(torch.cat([query, factors], 1), torch.cat([gallery, -popular[:, None]], 1))

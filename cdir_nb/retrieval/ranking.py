@@ -77,8 +77,8 @@ def rank(
 ) -> Ranking:
     """Rank the gallery for each query.
 
-    query_emb (Q, D), gallery_emb (G, D): tensors, arrays or lists of numbers, compared in float32; on the GPU if both
-    are on it. k: number of ranks (None: all; at most G). similarity: "cosine" or "euclidean".
+    query_emb (Q, D), gallery_emb (G, D): tensors, arrays or lists of numbers, compared in float32, on the GPU if both
+    are there. k: number of ranks (None: all; at most G). similarity: "cosine" or "euclidean".
     leave_out: for each query, the gallery row or rows to leave out of its ranking: Q sequences (an empty one for none),
     or an array (Q,) or (Q, m). `own_rows(query, gallery)` returns the rows of the queries' own images.
     The result is on the CPU and takes 8 Q k bytes; if a whole ranking does not fit in memory, use `rank_blocks` or
@@ -115,7 +115,7 @@ def rank_blocks(
 
 
 def for_dot_product(query: Embeddings, gallery: Embeddings) -> tuple[torch.Tensor, torch.Tensor]:
-    """Extend (Q, D) and (G, D) to (Q, D + 1) and (G, D + 1), whose *Euclidean* ranking is that by dot product.
+    """Extend (Q, D) and (G, D) to (Q, D + 1) and (G, D + 1), whose *Euclidean* ranking is the ranking by dot product.
 
     The extra column gives all gallery rows the length L of the longest row: |q - g|^2 = |q|^2 + L^2 - 2 q.g.
     """

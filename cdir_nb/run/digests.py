@@ -62,7 +62,7 @@ def package_digest() -> str:
 
 
 def python_of(notebook: Path) -> str:
-    """The code cells of a notebook as one Python source, for `cdir_nb.sources`; other languages are left out."""
+    """The Python code of a notebook as one source, for `cdir_nb.sources`; cells in other languages are left out."""
     return "\n".join(filter(None, map(_as_python, _code_cells(notebook))))
 
 

@@ -25,7 +25,7 @@ from cdir_nb.run.profile import RESERVED
 
 
 def one_of(names: Callable[[], Iterable[str]]) -> AfterValidator:
-    """A validator for texts that must be in `names()`, which is called at validation time."""
+    """A validator for strings that must be in `names()`, which is called whenever a string is validated."""
 
     def check(value: str) -> str:
         if value not in (choices := list(dict.fromkeys(names()))):
@@ -171,7 +171,7 @@ class LabelledPairs(Numbered):
 
 
 class OneDirection(Numbered):
-    """Notebooks that choose a direction themselves: with a query domain alone, they choose the gallery."""
+    """Parameters of notebooks that choose the gallery domain themselves if only a query domain is given."""
 
     def _fills_in(self, pair: tuple[str, str]) -> bool:
         return bool(pair[0]) and not pair[1]
@@ -195,7 +195,10 @@ class Explorer(Numbered):
 
 
 class ExperimentNotebook(Shared):
-    """One method on one task. Method, variant, settings, encoder and directions must fit each other."""
+    """Parameters of a notebook that runs one method on one task.
+
+    Method, variant, settings, encoder and directions must fit each other.
+    """
 
     method: Annotated[str, one_of(lambda: METHODS)]
     variant: str
@@ -295,7 +298,7 @@ def _model_of_types(defaults: Mapping[str, Any]) -> type[BaseModel]:
 
 
 def _type_of(default: Any) -> Any:
-    """The type that a value must have: that of the default; a list's items, those of its default's items."""
+    """The type that a value must have: that of the default; for items of a list, the type of the default's items."""
     if default is None:
         return Any
     if isinstance(default, list) and default:

@@ -30,7 +30,7 @@ class Job:
     """One notebook to run.
 
     label   the notebook's name, with the swept values if it is part of a sweep
-    after   folders of the jobs that must end before it starts
+    after   folders of the jobs that must end before this one starts
     digest  digest of everything that determines the result; `digest_inputs` has its parts
     """
 
@@ -99,7 +99,7 @@ def make_plan(
 
 
 def _resolve(profile: Profile, defaults: Overrides, overrides: Overrides) -> list[Resolved]:
-    """(entry, swept values, all parameters) of each job, checked, in the order of the profile."""
+    """(entry, swept values, all parameters, already checked) of each job, in the order of the profile."""
     common = {**profile.parameters, "dataset": profile.dataset}
     for name in common:
         _owners(name, defaults, f"profile {profile.name}")
@@ -156,7 +156,7 @@ def _data_root(profile: Profile, data: Iterable[str]) -> Path | None:
             reason = "" if profile.needs else ", which needs no folder"
             raise CdirError(f"--data {item}: profile {profile.name} uses dataset {profile.dataset}{reason}")
         if name in roots:
-            raise CdirError(f"--data {item}: the folder of {name} is given twice")
+            raise CdirError(f"--data {item}: the folder of {name} is given twice: keep one")
         roots[name] = expanded(path).resolve()
     if not profile.needs:
         return None

@@ -43,7 +43,7 @@ def main(folder: Path) -> int:
 
 
 def _die_with_parent() -> None:
-    """Block until stdin closes, which means that the parent has ended; then kill everything."""
+    """Block until stdin closes, which means that the parent has ended; then kill this process and its descendants."""
     while os.read(0, 1024):  # not sys.stdin: its lock, held here, would crash the interpreter on exit
         pass
     import psutil
@@ -116,7 +116,7 @@ class Progress:
         self._store(self.cell)
 
     def write(self, text: str) -> None:
-        """Store the last bar in the text, such as "cell 7 of 20, TKI sketch 45 of 100, 00:12 left"."""
+        """Store the last progress bar in `text`, such as "cell 7 of 20, TKI sketch 45 of 100, 00:12 left"."""
         if bars := BAR.findall(text):
             title, done, total, left = bars[-1]
             step = f"{title.strip()} {done} of {total}".strip()

@@ -68,9 +68,12 @@ class Index:
     encoder  such as `load_encoder("real-clip")`, or any object with `embed_images(images, progress=)` -> (N, D) and a
              string attribute `identity`
 
-    columns  {"file", "domain", "label", "content": (N,) texts}; content is a digest of the image's pixels
+    Attributes:
+
+    columns  {name: (N,) strings}, named "file", "domain", "label" and "content", the digest of the image's pixels
     vectors  (N, D) float32, of unit length
-    Raises CdirError if an image cannot be read or has no direction (NaN or zeros).
+
+    Raises CdirError if an image cannot be read, or if its vector contains NaN or only zeros.
     """
 
     def __init__(self, images: ImageSet, encoder: Any, *, progress: bool = True) -> None:
@@ -215,7 +218,10 @@ class Index:
     def _mean(self, domain: str) -> np.ndarray:
         rows = self._rows(domain)
         if rows.sum() < MIN_IMAGES:
-            raise CdirError(f"centring: domain {domain} has {rows.sum()} images; its mean needs at least {MIN_IMAGES}")
+            raise CdirError(
+                f"centring: domain {domain} has {rows.sum()} images, but its mean needs at least {MIN_IMAGES}: "
+                "add images, or search without centring"
+            )
         return self.vectors[rows].mean(0)
 
     # -- approximate search --------------------------------------------------------------------------------------------
@@ -315,7 +321,9 @@ class Index:
     def load(cls, folder: Path | str, encoder: Any) -> "Index":
         """Open a stored index; its vectors are memory-mapped.
 
-        encoder  the one that it was made with. Raises CdirError for another one, and for a folder without an index
+        encoder  the encoder that the index was made with
+
+        Raises CdirError for another encoder, and for a folder without an index.
         """
         import pandas as pd
 
@@ -393,7 +401,8 @@ def _warn_if_equal(vectors: np.ndarray) -> None:
     few = torch.from_numpy(vectors[[0, len(vectors) // 2, -1]])
     if nearly_equal(few, "cosine") and nearly_equal(torch.from_numpy(vectors), "cosine"):
         warnings.warn(
-            "the embeddings of all images are nearly equal, so their order means nothing: check encoder and images",
+            "the embeddings of all images are nearly equal, so the order of results means nothing: check the "
+            "encoder and the images",
             stacklevel=4,
         )
 

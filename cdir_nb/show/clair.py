@@ -29,11 +29,13 @@ from cdir_nb.show.style import (
 
 @dataclass(frozen=True)
 class Way:
-    """One direction on the way from the identity to Q, on a map whose axes stay the same.
+    """One direction while its mapping changes from the identity to Q, on a map whose axes stay the same.
 
-    moved   {fraction of the way, 0 to 1: (N, 2) points of the query domain}
-    start   (N, 2) its points at fraction 0; fixed (M, 2) points of the gallery domain
+    moved   {fraction of the change, 0 to 1: (N, 2) points of the query domain}
+    start   (N, 2) points of the query domain at fraction 0
+    fixed   (M, 2) points of the gallery domain
     labels, fixed_labels  classes of the N queries and the M gallery images
+    stops   fractions at which the scores were measured
     curves  {name: scores at `stops`}; the first curve is this direction's
     """
 
@@ -50,8 +52,10 @@ class Way:
 
 @styled
 def geodesic_figure(ways: Sequence[Way], *, value: str, title: str = "") -> Figure:
-    """One row per direction: maps at some fractions of the way, with a line from each class mean of the queries (disc)
-    to that of the gallery (cross) and rings where the discs started, then the scores along the way.
+    """One row per direction: maps at some fractions of the way to Q, then the scores along the way.
+
+    On a map, a line leads from each class mean of the queries (disc) to that of the gallery (cross); rings mark where
+    the discs started.
     """
     columns = len(ways[0].moved) + 1
     size = (WIDTH, 3.0 * len(ways) + 0.8)
@@ -103,9 +107,9 @@ def _link_class_means(ax: Axes, way: Way, moved: np.ndarray) -> None:
 
 @styled
 def pull_figure(angles: Mapping[str, float], temperatures: Sequence[float], *, title: str = "") -> Figure:
-    """An image on the unit circle, pulled to its positive and pushed away from all memories; a panel per temperature.
+    """An image on the unit circle, pulled to its positive and pushed away from all memory entries, at each temperature.
 
-    angles  {name: degrees on the circle}: the image, its positive, then other memories
+    angles  {name: degrees on the circle}: the image, its positive, then other memory entries
 
     The area and the percentage of a disc are its weight in the denominator; the arrow is the direction of a gradient
     step, and its length the size of the gradient times the temperature.
@@ -141,11 +145,11 @@ def _draw_circle(ax: Axes, names: list[str], image: float, memories: list[float]
 def mask_figure(
     masks: Mapping[str, tuple[np.ndarray, str, bool]], classes: Sequence[str], *, title: str = ""
 ) -> Figure:
-    """Which images pull the first image of domain A, and the mask of the loss: one column per loss.
+    """One column per loss: above, the images that pull the first image of domain A; below, the mask of the loss.
 
-    masks    {loss: ((n, n) bool, True where the memory of a column pulls the image of a row; axis label of the columns;
-             whether the columns belong to domain B)}
-    classes  the pseudo-class of the n images, which are the same in both domains
+    masks    {loss: (mask, axis label of the mask's columns, whether the columns are images of domain B)}; a mask is
+             (n, n) bool, True where the memory entry of a column pulls the image of a row
+    classes  the pseudo-class of each of the n images; the list is the same in both domains
     """
     fig, axes = plt.subplots(2, len(masks), figsize=(WIDTH, 5), height_ratios=(1, 0.9), squeeze=False)
     colours = dict(zip(dict.fromkeys(classes), (PALETTE[2], PALETTE[5])))
@@ -168,7 +172,7 @@ def mask_figure(
 def _draw_pulls(
     ax: Axes, x: np.ndarray, classes: Sequence[str], colours: Mapping[str, str], pulls: np.ndarray, target: str
 ) -> None:
-    """Memories of A as discs, of B as squares, second views as small discs; an arrow from each that pulls image 1."""
+    """Memory entries of A (discs) and B (squares), second views (small discs); arrows from those that pull image 1."""
     colour = [colours[label] for label in classes]
     ax.scatter(x, 0 * x, s=190, c=colour, marker="o", zorder=2)
     ax.scatter(x, 0 * x - 1.2, s=170, c=colour, marker="s", zorder=2)

@@ -36,7 +36,7 @@ GAP = 0.15  # after the paper's column
 
 @styled
 def table_panels(panels: Sequence[Panel], *, title: str = "") -> Figure:
-    """Panels below each other, the published panel first. Cells contain percent, and points above the reference row.
+    """Panels one below the other, the published one first. A cell has the percentage, and points above the reference.
 
     Cells above the reference (vanilla CLIP, otherwise the paper's method) are blue, cells below it red. Panels of runs
     with the paper's images, task and encoder are followed by a panel of differences from the published numbers.
@@ -93,9 +93,10 @@ def _label_panel(ax: Axes, panel: Panel) -> None:
 
 @styled
 def scoreboard(published: pd.DataFrame, ours: Mapping[str, pd.DataFrame], *, title: str = "") -> Figure:
-    """Verdicts on claims (rows): from the paper's numbers (first column), and from ours by task and encoder.
+    """Verdicts on claims, one row per claim: from the paper's numbers in the first column, from ours in the others.
 
-    If these columns do not fit, there is one column per dataset, with the number of tasks for each verdict.
+    There is one column for each of our tasks and encoders. If these columns do not fit, there is one for each dataset
+    and encoder, with the number of tasks for each verdict.
 
     published  from `published_verdicts`
     ours       {source of the records: `verdicts` on the same claims}; each source has its own columns

@@ -32,7 +32,7 @@ PROTOCOLS = {
 
 @dataclass(frozen=True)
 class Idea:
-    """A row: its chapter and name, what it learns from, the method in the records, their table, and the task."""
+    """A row: its chapter and name, what it learns from, the method in the records, the records' table, and the task."""
 
     chapter: str
     name: str
@@ -67,10 +67,11 @@ def running_table(upto: str) -> Markdown:
 
     upto  a chapter's number, such as "06"
 
-    From the committed records: percent, mean over all directions of the task; trained methods: mean ± standard
-    deviation over seeds, last epoch (SnMpNet: chosen by validation classes). Numbers of different tasks are in separate
-    tables. If an idea was measured in fewer directions than the others, a further column has the means over these
-    directions. Raises CdirError if `upto` is not a chapter's number.
+    The numbers are from the committed records, in percent: means over all directions of the task, and for trained
+    methods the mean ± standard deviation over seeds after the last epoch (for SnMpNet, after the epoch that the
+    validation classes select). Each task has its own table. If an idea was measured in fewer directions than the
+    others, a further column has the means over the directions in which all ideas were measured.
+    Raises CdirError if `upto` is not a chapter's number.
     """
     if not re.fullmatch(r"\d\d", upto):
         raise CdirError(f"{upto!r} is not a chapter: use its two digits, such as '06'")
@@ -99,7 +100,7 @@ def _task_table(task: str, ideas: Sequence[Idea], upto: str) -> str:
 def _records(task: str, ideas: Sequence[Idea]) -> "pd.DataFrame":
     """The committed P@10 of these ideas on a task, with one selection rule per method.
 
-    The rows are not parsed as records, which would take seconds: some tables have ten thousands of them.
+    The rows are not parsed as records, which would take seconds: some tables have tens of thousands of them.
     """
     import pandas as pd
 
@@ -123,7 +124,7 @@ def _common_directions(frame: "pd.DataFrame") -> list[tuple[str, str]]:
 
 
 def _texts(frame: "pd.DataFrame", ideas: Sequence[Idea]) -> list[str]:
-    """Each idea's mean over the directions of `frame`; empty if it lacks some of them."""
+    """Each idea's mean over the directions of `frame`; empty if the idea was not measured in all of them."""
     results, count = means(frame, by="method"), len(_directions(frame))
     texts = []
     for idea in ideas:

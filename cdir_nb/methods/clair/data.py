@@ -17,7 +17,7 @@ from cdir_nb.methods.two_domains import drawn_rows, require_two_domains, trainin
 
 @dataclass(frozen=True)
 class Texts:
-    """The texts of a CLAIR training.
+    """The texts that CLAIR trains with.
 
     words    {domain: its word in prompts}
     names    K class names in natural words: the possible pseudo-labels
@@ -45,9 +45,9 @@ class Texts:
 
 
 def texts_of(task: Protocol, domains: Sequence[str], class_names: str) -> Texts:
-    """The texts for a protocol: domain words, our object names without test classes, and class names.
+    """The texts for a protocol: a word for each domain, names of common objects without the test classes, class names.
 
-    class_names  the setting that selects the class names
+    class_names  which class names to use: "seen", "objects" or "seen and objects"
     """
     card = load_card(task.dataset)
     seen, unseen = (tuple(card.display(label) for label in labels) for labels in (task.seen, task.unseen))

@@ -32,7 +32,8 @@ class MappedClipSettings(Settings):
 class MappedClip(Embedder):
     """Vanilla CLIP, with queries mapped to the gallery's domain.
 
-    direction  (query domain, gallery domain); q  (D, D)
+    direction  (query domain, gallery domain)
+    q          (D, D), the mapping Q
     """
 
     name = "CLIP + Q"
@@ -58,7 +59,7 @@ def mapped_clip(
     name: str = "CLIP + Q",
     **_: Any,
 ) -> MappedClip:
-    """Fit CLIP + Q for one direction of a task, to texts alone: names in prompts of both domains (equations 8 and 9).
+    """Fit CLIP + Q for one direction of a task on texts only: names in prompts of both domains (equations 8 and 9).
 
     Raises CdirError as `text_pairs` does.
     """
@@ -71,7 +72,7 @@ def mapped_clip(
 
 
 def names_of(task: Protocol, choice: str) -> list[str]:
-    """The names for text pairs: our object names or the training classes, in both cases without query classes."""
+    """The names for text pairs: common objects or the training classes, in both cases without the query classes."""
     card = load_card(task.dataset)
     if choice == "objects":
         return object_names(exclude=[card.display(label) for label in task.classes])

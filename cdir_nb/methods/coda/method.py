@@ -3,10 +3,10 @@
     memory of every image  ->  k-means, once: the classifiers' first rows  ->  steps: self-matching in each domain,
                                                                              agreement of the two domains' classifiers
 
-The paper's text could not be obtained: method and settings are those of its released code (wangxu-scu/CoDA, commit
-67735cd, Office-Home), which was read but not run. Differences from the released code: the trainer of `ucdir.harness` is
-used (a step uses one random view of an image, and an epoch is as long as the larger domain), and k-means does not use
-faiss.
+The paper's text could not be obtained: the method and its settings are those of the released code (wangxu-scu/CoDA,
+commit 67735cd, Office-Home), which was read but not run. Differences from the released code: the trainer of
+`ucdir.harness` is used (a step uses one random view of an image, and an epoch is as long as the larger domain), and
+k-means does not use faiss.
 """
 
 from typing import Any, Literal
@@ -64,7 +64,7 @@ class CodaSettings(TwoDomainSettings):
 
 
 class CodaTraining(TwoDomainTraining):
-    """The training of CoDA, without momentum encoder; the network has a linear classifier for each domain and level."""
+    """CoDA's training, without a momentum encoder; the network has a linear classifier for each domain and level."""
 
     settings: CodaSettings
     model: Any  # a `Network` with classifiers
@@ -84,7 +84,7 @@ class CodaTraining(TwoDomainTraining):
         return []
 
     def make_momentum(self) -> None:
-        """None: the trained network itself fills the memory and is evaluated."""
+        """None: the memory contains features of the trained network, which is also the network that is evaluated."""
 
     def make_network(self) -> Network:
         """The trainer's network, with `classifiers[domain][level]` (K_l, dim), which `start` fills."""

@@ -90,7 +90,7 @@ class HarnessTraining(Training):
         return torch.optim.SGD(parameters, momentum=s.momentum, nesterov=s.nesterov and s.momentum > 0, **rates)
 
     def make_schedule(self) -> torch.optim.lr_scheduler.LRScheduler:
-        """Exponential decay to the least learning rate, advanced after each epoch."""
+        """Exponential decay to the minimum learning rate, advanced after each epoch."""
         least = min(1.0, self.settings.least_learning_rate / self.settings.learning_rate)
         epochs = self.settings.decay_epochs
         return torch.optim.lr_scheduler.LambdaLR(self.optimizer, lambda epoch: least ** min(1.0, epoch / epochs))
@@ -186,7 +186,7 @@ class HarnessTraining(Training):
         return self.model.head.losses(pooled, batch)
 
     def pool(self, number: int) -> tuple[Epoch, Maps]:
-        """Pool `number` of views, with the feature maps of the views, which are computed once."""
+        """The views of pool `number`, and their feature maps, which are computed only once for each pool."""
         if number not in self._pools:
             epoch = self._draw(number)
             views = {view: self._views(epoch, view, number) for view in self.model.head.views}
@@ -216,7 +216,7 @@ class HarnessTraining(Training):
     # ---- validation and retrieval ----
 
     def validate(self) -> Numbers:
-        """mAP@200 (over_found) of validation classes: each training domain's queries, mean over domains."""
+        """mAP@200 (over_found) on the validation classes, as the mean over the training domains of the queries."""
         if not self.queries:
             return {}
         gallery, scores = self._validation_features("gallery", self.gallery), []
@@ -276,10 +276,10 @@ def method_row(
     released: Mapping[str, Any] | None = None,
     variants: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> Method:
-    """The row of a method of this harness in `METHODS`.
+    """The row in `METHODS` of a method that uses this trainer.
 
     more      training data besides images and labels
-    released  values of its released code, beyond those of the harness
+    released  settings of the method's released code, in addition to those of all methods of this trainer
     """
     return Method(
         name=name,

@@ -31,7 +31,7 @@ class Clusters:
 def kmeans(features: torch.Tensor, count: int, *, iterations: int, restarts: int, seed: int) -> Clusters:
     """`count` clusters of (N, D) features by Euclidean k-means, the best of several starts (k-means++).
 
-    As in the released code, centroids are normalised afterwards. With fewer than `count` different features, some
+    As in the released code, centroids are normalised afterwards. With fewer than `count` distinct features, some
     clusters stay empty. Raises CdirError for more clusters than features.
     """
     if count > len(features):

@@ -3,7 +3,7 @@
     memory of every image, by a momentum encoder  ->  epochs of:  k-means in each domain, if a loss needs it
                                                                   steps on two views of each image: loss, update of the
                                                                   momentum encoder, and of the memory
-Training uses no labels. The score that selects the best epoch in the released code uses them, but does not affect
+Training uses no labels. The released code selects the best epoch by a score that uses labels; this does not affect
 training.
 A method subclasses `TwoDomainTraining` and implements `terms`: the value of each of its losses in a step.
 """
@@ -70,7 +70,7 @@ class Step:
 
 
 class TwoDomainTraining(Training):
-    """The training of UCDIR or of another method in its trainer.
+    """A training run of UCDIR, or of another method that uses its trainer.
 
     A subclass implements `terms`, and may override:
 
@@ -110,7 +110,7 @@ class TwoDomainTraining(Training):
         return self.make_network()
 
     def make_network(self) -> Network:
-        """A network with a head drawn from the seed, or with the head of a MoCo v2 checkpoint."""
+        """A network whose head is initialised at random from the seed, or is that of a MoCo v2 checkpoint."""
         trunk = Standardise(self.encoder.dim) if self.only_head else ImageTower(self.encoder)
         network = Network(trunk, self.encoder.dim, self.settings, self.seed).to(self.encoder.device)
         head = getattr(self.encoder.built, "head", None)
@@ -293,6 +293,6 @@ def method_row(
     named: Mapping[str, TwoDomainSettings],
     **more: Any,
 ) -> Method:
-    """The row of a method of this trainer in `METHODS`; more: further fields of `Method`."""
+    """The row in `METHODS` of a method that uses this trainer; more: further fields of `Method`."""
     row: dict[str, Any] = {"learns_from": ("images",), "fitted_for": PAIR, "for_encoder": BY_ENCODER, **more}
     return Method(name, paper, training, settings, named=named, **row)

@@ -139,7 +139,7 @@ def _described(claim: Claim) -> dict[str, Any]:
 
 
 def _verdict_table(rows: list[dict[str, Any]], context: Sequence[str]) -> "pd.DataFrame":
-    """Rows of a claim's columns, of its context and of its verdict, with one type in each column."""
+    """A table with the columns of the claim, of its context and of the verdict; each column has one type."""
     import pandas as pd
 
     table = pd.DataFrame(rows, columns=[*ABOUT, *context, "measure", *MEASURED])
@@ -342,7 +342,7 @@ def _points_by_seed(rows: Sequence[Any]) -> dict[int | None, Points]:
         if direction in points:
             raise CdirError(
                 f"{row.method}, seed {row.seed}: several values for {' -> '.join(direction)}: "
-                "add what differs to their settings or training set"
+                "add what differs to the settings or the training set of these records"
             )
         points[direction] = 100 * row.value
     return by_seed

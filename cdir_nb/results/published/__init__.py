@@ -1,8 +1,8 @@
 """The papers' published numbers: every cell of their tables, with the context needed to compare it with ours.
 
-`<paper>_table<N>.csv` contains a table as printed, for visual checks; `<paper>.yaml` states the meaning of its columns
-and how certain it is, which printed numbers contradict each other, and which cells are unreadable in our scan. Texts
-are exactly as printed, values are fractions.
+`<paper>_table<N>.csv` contains a table as printed, to be compared with the paper by eye. `<paper>.yaml` states what its
+columns mean and how certain this is, which printed numbers contradict each other, and which cells are unreadable in our
+scan. `published` returns both the text of each cell, exactly as printed, and its value as a fraction.
 """
 
 import csv
@@ -61,12 +61,14 @@ def tables(paper: str) -> dict[str, Sheet]:
 
 
 def published(paper: str | None = None, table: str | None = None) -> "pd.DataFrame":
-    """Published cells in long form: one row per cell, columns always FIELDS.
+    """Published cells in long form: one row per cell, with the columns in FIELDS.
 
     paper, table  names of a paper and of one of its tables ("2", "3_left"); None: all
-    `metric` is a name such as `mAP@200:over_found`; `printed` is the text in the paper; `value` is the same as a
-    fraction, NaN for a dash or an unreadable cell; `average` marks averages, whose domains are empty if they are
-    averaged; `our_method` is the method's name in our records, empty if the workbook does not run it.
+
+    `metric` is a name such as `mAP@200:over_found`. `printed` is the text in the paper; `value` is the same number as a
+    fraction, NaN for a dash or an unreadable cell. `average` is True for averages; the query or gallery domain is empty
+    if the average is over it. `our_method` is the method's name in our records, empty if the workbook does not run the
+    method.
     Raises CdirError for an unknown name.
     """
     import pandas as pd
@@ -100,7 +102,7 @@ def published_frame(paper: str | None = None, table: str | None = None) -> "pd.D
 
 
 def wide(paper: str, table: str) -> "pd.DataFrame":
-    """A table as printed, as text, including rows of gains and columns of notes."""
+    """A table as printed: all cells are strings, rows of gains and columns of notes are included."""
     import pandas as pd
 
     header = tables(paper).get(table)
@@ -123,7 +125,7 @@ def recomputed_averages() -> "pd.DataFrame":
 
     `agrees` is True if rounding explains the difference: half a unit of the average's last digit, plus the mean of half
     a unit of each part's last digit. If a part or the average is unreadable, the difference is NaN and `agrees`
-    missing.
+    is missing.
     """
     import pandas as pd
 
