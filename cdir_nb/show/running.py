@@ -32,7 +32,10 @@ PROTOCOLS = {
 
 @dataclass(frozen=True)
 class Idea:
-    """A row: its chapter and name, what it learns from, the method in the records, their table, and the task."""
+    """A row: its chapter and name, what it learns from, the method in the records, their table, and the task.
+
+    settings  the digest of the settings, of a method with records of several
+    """
 
     chapter: str
     name: str
@@ -40,6 +43,7 @@ class Idea:
     method: str
     table: str
     task: str = CLIP
+    settings: str = ""
 
 
 CENTRED = "vanilla CLIP + centring (training images)"
@@ -49,7 +53,7 @@ IDEAS = (
     Idea("01", "CLIP as it is", "nothing", "vanilla CLIP", "q-world.csv"),
     Idea("03", "centred", "unlabelled images: their means", CENTRED, "frozen-world.csv.gz"),
     Idea("03", "centred, query expanded", "unlabelled images: their means", EXPANDED, "frozen-world.csv.gz"),
-    Idea("04", "Q", "texts", "CLIP + Q", "q-world.csv"),
+    Idea("04", "Q", "texts", "CLIP + Q", "q-world.csv", settings="40bffef6d6"),  # null space svd, as in CLAIR's runs
     Idea("06", "CLAIR", "unlabelled images", "CLAIR", "clair-world.csv.gz"),
     Idea("07", "TKI", "the query classes' names", "TKI", "tki-world.csv.gz"),
     Idea("08", "CoDA", "unlabelled images", "CoDA", "coda.csv.gz"),
@@ -69,7 +73,7 @@ def running_table(upto: str) -> Markdown:
 
     From the committed records: percent, mean over all directions of the task; trained methods: mean ± standard
     deviation over seeds, last epoch (SnMpNet: chosen by validation classes). Numbers of different tasks are in separate
-    tables. If an idea was measured in fewer directions than the others, a further column has the means over these
+    tables. If an idea was measured in fewer directions than the chosen, a further column has the means over these
     directions. Raises CdirError if `upto` is not a chapter's number.
     """
     if not re.fullmatch(r"\d\d", upto):
@@ -108,6 +112,8 @@ def _records(task: str, ideas: Sequence[Idea]) -> "pd.DataFrame":
     methods = [idea.method for idea in ideas]
     of_task = frame["method"].isin(methods) & frame["protocol"].isin(PROTOCOLS[task])
     frame = frame.loc[of_task & frame["metric"].eq(METRIC) & frame["selection_rule"].isin(RULES)]
+    for idea in (idea for idea in ideas if idea.settings):
+        frame = frame.loc[(frame["method"] != idea.method) | (frame["settings_digest"] == idea.settings)]
     numbers = {"value": frame["value"].astype(float), "seed": frame["seed"].astype(int)}
     return frame.assign(**numbers, protocol="", test_set="")  # each query domain of UCDR has its own protocol
 
