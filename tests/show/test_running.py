@@ -17,9 +17,6 @@ def rows_of(markdown):
     return [[cell.strip() for cell in line.strip("|").split(" | ")] for line in markdown.splitlines() if "| " in line]
 
 
-SVD = "40bffef6d6"  # the settings of CLIP + Q with the null space that CLAIR's runs have
-
-
 def by_hand(table, protocol, method, directions=None):
     """Mean over directions for each seed, in percent, in the last epoch."""
     opened = gzip.open if table.endswith(".gz") else open
@@ -29,7 +26,6 @@ def by_hand(table, protocol, method, directions=None):
             for row in csv.DictReader(handle)
             if (row["method"], row["protocol"], row["metric"]) == (method, protocol, METRIC)
             and row["selection_rule"] in ("last epoch", "nothing selected")
-            and (method != "CLIP + Q" or row["settings_digest"] == SVD)
         }
     chosen = [key for key in values if directions is None or key[1:] in directions]
     return [mean(values[key] for key in chosen if key[0] == seed) for seed in sorted({key[0] for key in chosen})]
