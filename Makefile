@@ -5,7 +5,7 @@ READY := .venv/.ready
 PYTEST := $(BIN)/python -m pytest
 
 .DEFAULT_GOAL := help
-.PHONY: help setup reproduce check types fast test test-all fuzz kills lab explore bench real notebooks exercises course docs lock clean
+.PHONY: help setup reproduce check types fast test test-all fuzz kills lab explore bench real notebooks course docs lock clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -30,10 +30,9 @@ types: $(READY)
 fast: $(READY)
 	@$(PYTEST) -q -n 2 -m "not (medium or slow or browser or cluster)"
 
-test: check  ## `make check`, all other tests but the slow ones, every notebook and the solutions of its exercises (15 min)
+test: check  ## `make check`, all other tests but the slow ones, every notebook (15 min)
 	@$(PYTEST) -n 2 -m "(medium or browser or cluster) and not slow"
-	@$(BIN)/python scripts/notebooks.py exercises --into test-output/notebooks
-	@CDIR_HEADLESS=1 OMP_NUM_THREADS=1 $(PYTEST) -n 2 --dist loadscope --nbval-lax --nbval-current-env -p no:cacheprovider test-output/notebooks
+	@CDIR_HEADLESS=1 OMP_NUM_THREADS=1 $(PYTEST) -n 2 --dist loadscope --nbval-lax --nbval-current-env -p no:cacheprovider notebooks
 
 test-all: test fuzz  ## `make test`, `make fuzz` and the slow tests
 	@$(PYTEST) -n 2 -m slow
@@ -58,9 +57,6 @@ real: $(READY)  ## run the pacs profile on real images: make real PACS=<folder o
 
 notebooks: $(READY)  ## run the notebooks in place and store their cleaned outputs
 	@$(BIN)/python scripts/notebooks.py run
-
-exercises: $(READY)  ## print what the solutions of all exercises print (as long as `make notebooks`)
-	@$(BIN)/python scripts/notebooks.py exercises
 
 course: $(READY)  ## the exercises as notebooks, in course/: the students' copies, and the teacher's with solutions
 	@$(BIN)/cdir handout --out course/students

@@ -1,8 +1,6 @@
-"""Read notebook files: their cells, the default values in their `parameters` cell, exercises and their solutions."""
+"""Read notebook files: their cells, and the default values in their `parameters` cell."""
 
 import ast
-import html
-import re
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +8,6 @@ import nbformat
 
 from cdir_nb.errors import CdirError
 from cdir_nb.paths import NOTEBOOKS
-
-EXERCISES = "## Exercises"  # the heading of their section
-CODE = re.compile(r"<pre><code>(.*?)</code></pre>", re.DOTALL)  # of a solution
 
 
 def read_notebook(path: Path) -> nbformat.NotebookNode:
@@ -41,27 +36,6 @@ def find_notebook(name: str) -> Path:
     if len(matches) != 1:
         raise CdirError(f"no notebook {name!r}: use one of {', '.join(names)}, or give an .ipynb file")
     return NOTEBOOKS / f"{matches[0]}.ipynb"
-
-
-def exercises(section: str) -> list[str]:
-    """The texts of the exercises in the section's Markdown: the items of its numbered list, before the solutions."""
-    listed = section.partition("<details>")[0]
-    return [item.strip() for item in re.split(r"(?m)^\d+\. ", listed)[1:]]
-
-
-def solutions(section: str) -> list[str]:
-    """The code of each solution, which is marked by <pre><code>; empty for a solution without code."""
-    return ["\n".join(map(html.unescape, CODE.findall(item))) for item in _items(section)]
-
-
-def _items(section: str) -> list[str]:
-    """The solutions as they are written: the items of a list in <details>."""
-    return re.findall(r"<li>(.*?)</li>", section.partition("<details>")[2], flags=re.DOTALL)
-
-
-def exercise_section(text: str) -> str:
-    """The section with the exercises in a notebook's Markdown; empty if there is none."""
-    return text.partition(EXERCISES)[2].partition("\n## ")[0]
 
 
 def read_parameters(path: Path) -> dict[str, Any]:

@@ -136,9 +136,9 @@ def part_page(name: str) -> str:
 
 
 def modules_below(part) -> list:
-    """The modules of a package and of its packages, imported."""
+    """The modules of a package and of its packages, imported, without private ones."""
     found = pkgutil.walk_packages(getattr(part, "__path__", []), f"{part.__name__}.")
-    return [import_module(info.name) for info in found]
+    return [import_module(info.name) for info in found if "._" not in info.name]
 
 
 def undocumented(app) -> list[str]:

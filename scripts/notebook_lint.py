@@ -11,10 +11,7 @@ from pathlib import Path
 import nbformat
 from nbformat import NotebookNode
 
-from cdir_nb.notebook import exercise_section, exercises, solutions
-
 LARGEST = 520_000  # bytes
-EXERCISES = range(2, 5)
 WIDEST_LINE = 110  # characters of code: longer lines are cut off on web pages
 COMMON = {"dataset": "str", "data_root": "str", "encoder": "str", "protocol": "str", "seed": "int", "out_dir": "str"}
 TASK = "task"  # a notebook with this parameter needs no `protocol`
@@ -196,27 +193,8 @@ def closing_sections(book: NotebookNode) -> Iterator[str]:
             yield f"no section '{name}'"
 
 
-def exercises_with_solutions(book: NotebookNode) -> Iterator[str]:
-    """Two to four exercises, each with a solution whose code compiles (`scripts/notebooks.py exercises` runs it)."""
-    tasks, codes = exercises(_exercises(book)), solutions(_exercises(book))
-    if len(tasks) not in EXERCISES or len(codes) != len(tasks):
-        yield f"{len(tasks)} exercises with {len(codes)} solutions: expected two to four, each with one"
-    for number, code in enumerate(codes, start=1):
-        try:
-            ast.parse(code)
-        except SyntaxError as error:
-            yield f"solution {number} is not valid Python: {error}"
-        if not code.strip():
-            yield f"solution {number} has no code in <pre><code>"
-
-
-def _exercises(book: NotebookNode) -> str:
-    """The section with the exercises."""
-    return exercise_section(prose(book))
-
-
 RULES = (
     *(kernel, title, parameters, narrated, narrow, executed, figures, foldable),
     *(no_volatile_output, no_absolute_paths, no_global_seed),
 )
-CHAPTER_RULES = (some_figure, closing_sections, exercises_with_solutions)  # not for appendices and `experiment`
+CHAPTER_RULES = (some_figure, closing_sections)  # not for appendices and `experiment`

@@ -1,20 +1,16 @@
-"""Run, strip and check the committed notebooks, and run the solutions of their exercises.
+"""Run, strip and check the committed notebooks.
 
     python scripts/notebooks.py run              run all notebooks in place, with their default parameters
     python scripts/notebooks.py run 01 05        run those whose file names begin with 01 or 05
     python scripts/notebooks.py strip            run nothing; remove everything that differs from run to run
     python scripts/notebooks.py lint             print one line per problem; the exit code is 1 if there are any
-    python scripts/notebooks.py exercises        run copies with the solutions as further cells; print their output
-    python scripts/notebooks.py exercises --into FOLDER     write these copies and run nothing
 
-`run` and `strip` also lint. A notebook is written back only if all its cells ran. `make test` checks the copies that
-`exercises --into` writes, so that every solution runs after the code of its notebook and no notebook runs twice.
+`run` and `strip` also lint. A notebook is written back only if all its cells ran.
 """
 
 import base64
 import io
 import os
-import tempfile
 import time
 from pathlib import Path
 from typing import Annotated
@@ -24,10 +20,9 @@ import typer
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
 from nbformat import NotebookNode
-from notebook_lint import FOLDED, problems, prose
+from notebook_lint import FOLDED, problems
 from PIL import Image
 
-from cdir_nb.notebook import exercise_section, solutions
 from cdir_nb.paths import NOTEBOOKS, atomic_write
 
 KERNEL = {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}
@@ -119,25 +114,6 @@ def write(book: NotebookNode, path: Path) -> None:
         nbformat.write(book, temporary)
 
 
-def write_with_solutions(path: Path, folder: Path) -> Path:
-    """Write a copy of the notebook into `folder`, with one more cell for each solution; returns its path."""
-    folder.mkdir(parents=True, exist_ok=True)
-    book = nbformat.read(path, as_version=4)
-    book.cells += [nbformat.v4.new_code_cell(code) for code in solutions(exercise_section(prose(book))) if code]
-    nbformat.write(book, folder / path.name)
-    return folder / path.name
-
-
-def run_solutions(path: Path) -> None:
-    """Execute a copy of a notebook with its solutions; prints the text output of the solutions."""
-    first_solution = len(nbformat.read(path, as_version=4).cells)
-    with tempfile.TemporaryDirectory() as folder:
-        book = execute(write_with_solutions(path, Path(folder)))
-    for number, cell in enumerate(book.cells[first_solution:], start=1):
-        printed = "".join(output.get("text", "") for output in cell.outputs)
-        print(f"{path.stem}, solution {number}:\n{printed}", flush=True)
-
-
 @app.command()
 def run(names: Names = None) -> None:
     """Run notebooks in place, print the time of each, and lint. A notebook with a failing cell is not changed."""
@@ -168,25 +144,6 @@ def lint(names: Names = None) -> None:
     print("\n".join(complaints) or f"{len(paths)} notebooks are in order")
     if complaints:
         raise typer.Exit(1)
-
-
-@app.command()
-def exercises(
-    names: Names = None,
-    into: Annotated[Path | None, typer.Option(help="write copies with the solutions here and run nothing")] = None,
-) -> None:
-    """Run the solutions of the exercises after the code of their notebook; print their output."""
-    failures = []
-    for path in matching(names):
-        try:
-            if into:
-                write_with_solutions(path, into)
-            else:
-                run_solutions(path)
-        except CellExecutionError as error:
-            failures.append(f"{path.name}: {error}")
-    if failures:
-        raise SystemExit("\n".join(failures))
 
 
 if __name__ == "__main__":

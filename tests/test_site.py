@@ -78,7 +78,9 @@ def conf():
 @pytest.mark.parametrize("part", PARTS)
 def test_the_page_of_a_part_has_each_of_its_modules_and_each_public_name_once(conf, part):
     page, package = conf.part_page(f"cdir_nb.{part}"), importlib.import_module(f"cdir_nb.{part}")
-    files = list((ROOT / "cdir_nb" / part).rglob("*.py")) or [ROOT / "cdir_nb" / f"{part}.py"]
+    files = [path for path in (ROOT / "cdir_nb" / part).rglob("*.py") if not re.match("_[^_]", path.name)] or [
+        ROOT / "cdir_nb" / f"{part}.py"
+    ]
     names = [".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__") for path in files]
     assert sorted(re.findall(r"^##? `(.+)`$", page, flags=re.M)) == sorted(names)
     listed = re.findall(r"auto(?:class|function):: (\S+)", page)

@@ -1,8 +1,11 @@
 """The course: exercises for each chapter, the check of answers, and notebooks for students and teachers.
 
-from cdir_nb.course import check, figure
-check("04.3", procrustes)    whether an answer to exercise 3 of chapter 04 is right, and why
-figure("04.3")               the target of the exercise; figure("04.3", procrustes): the same by your function
+    from cdir_nb.course import check, figure
+    check("04.3", procrustes)    whether an answer to exercise 3 of chapter 04 is right, and why
+    figure("04.3")               the target of the exercise; figure("04.3", procrustes): the same by your function
+
+NUMBERS lists the chapters that have exercises; an Exercise is a `Choice`, an `Implement` or an `Open`. The private
+module of a chapter has its exercises with their solutions.
 """
 
 from importlib import import_module
@@ -18,7 +21,7 @@ def chapter(number: str) -> Chapter:
     """The exercises of a chapter, such as "04". Raises CdirError if it has none."""
     if number not in NUMBERS:
         raise CdirError(f"chapter {number!r} has no exercises: use {NUMBERS[0]} to {NUMBERS[-1]}")
-    return import_module(f"cdir_nb.course.chapter_{number}").CHAPTER
+    return import_module(f"cdir_nb.course._chapter_{number}").CHAPTER
 
 
 def find_exercise(name: str) -> Exercise:

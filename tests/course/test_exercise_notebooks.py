@@ -30,6 +30,14 @@ def test_the_committed_notebook_is_that_of_the_chapter(number):
     assert committed == notebook(chapter), "run: rm exercises/*.ipynb; cdir handout --out exercises"
 
 
+@pytest.mark.parametrize("number", course.NUMBERS)
+def test_a_chapter_and_its_exercises_link_to_each_other(number):
+    name = course.chapter(number).name
+    chapter, exercises = (ROOT / folder / f"{name}.ipynb" for folder in ("notebooks", "exercises"))
+    assert f"](../exercises/{name}.ipynb)" in chapter.read_text(encoding="utf-8")
+    assert f"](../notebooks/{name}.ipynb)" in exercises.read_text(encoding="utf-8")
+
+
 @pytest.mark.medium
 @pytest.mark.parametrize("number", course.NUMBERS)
 def test_all_cells_run_with_the_solutions_and_without_an_answer(number):

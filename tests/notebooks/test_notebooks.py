@@ -12,8 +12,6 @@ from PIL import Image
 from typer.testing import CliRunner
 
 import notebooks as tool
-from cdir_nb.notebook import exercise_section, solutions
-from cdir_nb.paths import NOTEBOOKS
 
 
 def dirty(book):
@@ -113,32 +111,3 @@ def test_names_select_notebooks_and_an_unknown_one_is_refused(tmp_path):
     assert [path.name for path in tool.matching(["00"], tmp_path)] == ["00_tour.ipynb"]
     with pytest.raises(SystemExit, match="99"):
         tool.matching(["99"], tmp_path)
-
-
-def test_solutions_run_after_the_code_of_their_notebook_which_does_not_change(book, command, written):
-    book.cells[5].source = "three = 3"
-    book.cells[6].source = book.cells[6].source.replace("half = 3 / 2", "half = three / 2")
-    path = written(book)
-    before = path.read_bytes()
-    result = command("exercises")
-    assert "solution 1:\nTrue" in result.output and "solution 2:\n1.5" in result.output
-    assert path.read_bytes() == before
-
-
-def test_a_failing_solution_is_an_error(book, command, written):
-    book.cells[5].source, book.cells[6].source = "pass", book.cells[6].source.replace("3 / 2", "3 / 0")
-    written(book)
-    result = command("exercises")
-    assert result.exit_code != 0 and "ZeroDivisionError" in str(result.exception) + result.output
-
-
-def test_copies_contain_every_solution_of_every_notebook(tmp_path):
-    tool.exercises(None, into=tmp_path / "copies")
-    originals = sorted(NOTEBOOKS.glob("*.ipynb"))
-    assert [path.name for path in sorted((tmp_path / "copies").iterdir())] == [path.name for path in originals]
-    for path in originals:
-        book, copy = (nbformat.read(file, as_version=4) for file in (path, tmp_path / "copies" / path.name))
-        assert copy.cells[: len(book.cells)] == book.cells
-        codes = [code for code in solutions(exercise_section(lint.prose(book))) if code]
-        assert [cell.source for cell in copy.cells[len(book.cells) :]] == codes
-        assert len(codes) >= 2 or not path.name[0].isdigit(), f"{path.name} has at least two solutions"
