@@ -3,6 +3,8 @@
 from cdir_nb.course import check, figure
 check("04.3", procrustes)    whether an answer to exercise 3 of chapter 04 is right, and why
 figure("04.3")               the target of the exercise; figure("04.3", procrustes): the same by your function
+
+NUMBERS names the chapters with exercises; an Exercise is one of the classes Choice, Implement and Open.
 """
 
 from importlib import import_module
