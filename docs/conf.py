@@ -66,6 +66,7 @@ IN_STYLE = re.compile(r"""(?:url\(|@import )["']?(?:https?:)?//""")
 
 # ---- docstrings ---------------------------------------------------------------------------------------------------
 
+EXERCISES = "cdir_nb.course.chapter_"  # modules of questions, solutions and wrong answers
 ENTRY = re.compile(r"(\S.*?)  +(\S.*)")
 
 
@@ -118,6 +119,7 @@ def write_reference(app, config) -> None:
     """A page for each part of the package, and one with the help of each command."""
     for name in cdir_nb.MODULES[:-1]:  # the last is `cli`
         _write(DOCS / "api" / f"{name}.md", part_page(f"cdir_nb.{name}"))
+    _remove_others(DOCS / "api", "*.md", ["index.md", *(f"{name}.md" for name in cdir_nb.MODULES[:-1])])
     _write(DOCS / "commands.md", commands_page())
 
 
@@ -183,6 +185,13 @@ def _write(path: Path, text: str) -> None:
         path.write_text(text, encoding="utf-8")
 
 
+def _remove_others(folder: Path, pattern: str, names: list[str]) -> None:
+    """Remove files that an earlier build wrote, such as copies of notebooks that have been renamed since."""
+    for path in folder.glob(pattern):
+        if path.name not in names:
+            path.unlink()
+
+
 # ---- equations ----------------------------------------------------------------------------------------------------
 
 
@@ -213,6 +222,7 @@ def copy_notebooks(app, config) -> None:
                 if lines := output.get("data", {}).get("text/markdown"):
                     output["data"]["text/markdown"] = re.sub(r"\((\w+)\.ipynb\)", r"(\1.html)", "".join(lines))
             _write(DOCS / name / path.name, json.dumps(book))
+        _remove_others(DOCS / name, "*.ipynb", [path.name for folder in folders for path in folder.glob("*.ipynb")])
 
 
 PAGES = {"CONTRIBUTING.md": "/built", "docs/glossary.md": "/glossary", "CHANGELOG.md": None}  # None: not on the site
