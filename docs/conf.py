@@ -66,7 +66,6 @@ IN_STYLE = re.compile(r"""(?:url\(|@import )["']?(?:https?:)?//""")
 
 # ---- docstrings ---------------------------------------------------------------------------------------------------
 
-EXERCISES = "cdir_nb.course.chapter_"  # modules of questions, solutions and wrong answers
 ENTRY = re.compile(r"(\S.*?)  +(\S.*)")
 
 
