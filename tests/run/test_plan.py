@@ -358,21 +358,9 @@ def test_only_notebooks_that_compare_with_committed_records_read_them():
     reader = next(name for name in digests.READ_BY if name.endswith("reproduced_records"))
     texts = {path.stem: digests.python_of(path) for path in NOTEBOOKS.glob("*.ipynb")}
     reading = {name for name, text in texts.items() if sources.used([reader], text=text)}
-<<<<<<< HEAD
-    learning = {
-        "06_prompt_learning",
-        "07_data_free_tki",
-        "08_unsupervised_ucdir",
-        "09_universal_snmpnet",
-        "10_sketchlvm",
-    }
-    frozen = {"02_conventions", "04_domain_mapping", "05_pseudo_labels"}
-    assert reading == frozen | learning | {"12_which_ideas_hold", "A1_tables"}
-=======
     frozen = {"02_conventions", "04_domain_mapping", "05_pseudo_labels"}
     trained = {"06_prompt_learning", "07_data_free_tki", "08_unsupervised_ucdir", "09_universal_snmpnet"}
     assert reading == frozen | trained | {"10_sketchlvm", "12_which_ideas_hold", "A1_tables"}
->>>>>>> nbC
 
 
 def test_every_data_file_of_the_package_has_its_reader():
