@@ -80,7 +80,7 @@ def differing(settings: Mapping[str, Mapping[str, Any] | None]) -> dict[str, str
 def differing_by_method(frame: "pd.DataFrame") -> dict[str, dict[str, str]]:
     """{method: `differing` of its settings}, for the methods that have several settings."""
     by_method = {
-        method: dict(zip(rows["settings_digest"], rows["settings"])) for method, rows in frame.groupby("method")
+        str(method): dict(zip(rows["settings_digest"], rows["settings"])) for method, rows in frame.groupby("method")
     }
     return {method: differing(settings) for method, settings in by_method.items() if len(settings) > 1}
 
