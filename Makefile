@@ -19,7 +19,7 @@ setup: $(READY)  ## install the locked packages into .venv (the other targets do
 reproduce: $(READY)  ## run the notebooks on the bundled world; ends with one line per method and the path of the report
 	@$(BIN)/cdir reproduce --jobs 2
 
-check: $(READY)  ## check style and types and run the fast tests (90 s on two idle cores)
+check: $(READY)  ## check style and types and run the fast tests (two minutes on two idle cores)
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(MAKE) --no-print-directory -j 2 types fast

@@ -59,7 +59,7 @@ def main() -> None:
     """Run the cross-domain image retrieval workbook from the command line.
 
     \b
-    Notebooks 00 to 12 on the bundled drawn world:
+    The chapters, but not the explorer, on the bundled drawn world:
         cdir reproduce
     The same on real PACS images:
         cdir reproduce --profile pacs --data pacs=PATH

@@ -282,7 +282,7 @@ def test_one_query_is_expanded_as_among_all(query, gallery):
         (lambda q, g: contrastive_projection(q, g, 0.2, DIM + 1), "d = 7"),
         (lambda q, g: contrastive_projection(q, g, 1.2, 2), "a = 1.2"),
         (lambda q, g: contrastive_projection(q[0], g, 0.2, 2), "objects has shape"),
-        (lambda q, g: k_reciprocal(rank(q, g), q[:5], g), "query 5"),
+        (lambda q, g: k_reciprocal(rank(q, g), q[:5], g), "5 rows"),
         (lambda q, g: k_reciprocal(rank(q, g), q, g, k1=0), "k1 must be"),
         (lambda q, g: k_reciprocal(rank(q, g), q, g, weight=2), "weight 2"),
     ],
