@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 
 from cdir_nb.errors import CdirError
 from cdir_nb.explorer.grid import Grid, Tile
-from cdir_nb.show.style import WIDTH, pretty, styled
+from cdir_nb.show.style import WIDTH, pretty, styled, with_titles
 from cdir_nb.show.widgets import headless
 
 SIZES = {"layout": {"width": "340px"}, "style": {"description_width": "110px"}}
@@ -95,8 +95,8 @@ def show_panel(panel: Panel) -> Figure:
 
 
 def menu(name: str, options: Iterable[Any], value: Any = None) -> Control:
-    """A drop-down menu; underscores in names become spaces."""
-    named = [(pretty(option), option) for option in options]
+    """A drop-down menu; underscores in names become spaces, and domains are shown by their titles."""
+    named = [(with_titles(pretty(option)), option) for option in options]
     start = named[0][1] if value is None else value
     return w.Dropdown(options=named, value=start, description=name, **SIZES)
 
