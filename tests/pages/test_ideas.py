@@ -105,7 +105,7 @@ def test_a_difference_that_can_no_longer_be_told_from_zero_stops_the_page(record
 
 def test_a_record_that_keeps_the_order_changes_the_number(records, table):
     method = table.rows["q"][0]
-    assert f"| {table.percent('q', 'sketchy')} |" in ideas.means_table(table, "clip")
+    assert f"| {table.percent('q', 'sketchy')} ▲" in ideas.means_table(table, "clip")
     other = ideas.Table(changed(records, method, "sketchy_mini-21", 0.4))
     assert float(other.percent("q", "sketchy")) == pytest.approx(float(table.percent("q", "sketchy")) + 0.4, abs=0.11)
 

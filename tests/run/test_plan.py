@@ -506,7 +506,7 @@ def test_a_job_after_others_follows_their_digests(folder):
 
 @pytest.mark.parametrize("after", ["03_third", "02_second", ["01_first", "01"]])
 def test_a_job_comes_only_after_what_stands_above_it(folder, after):
-    with pytest.raises(CdirError, match=r"02_second: after '\w+'"):
+    with pytest.raises(CdirError, match=r"02_second: after has '\w+'"):
         swept(folder, {}, after=after)
 
 
